@@ -1,0 +1,8 @@
+"""Writes that touch more than one row, or more than one table. Page, API and command call the same function.
+
+Each module is a noun: projects, prompts, tasks, seats, judgments, snapshots.
+"""
+
+
+class NotPossible(Exception):
+    """Something a person asked for cannot be done; the message is for them."""

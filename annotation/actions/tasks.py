@@ -1,0 +1,77 @@
+"""Opening tasks: which answers stand beside each other, and how many seats there are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from annotation.models import Assignment, Candidate, Completion, PolicyVersion, Project, Prompt, Source, Task
+
+
+@transaction.atomic
+def open_task(
+    *, prompt: Prompt, kind: str, candidates: Iterable[Completion], seats: int, priority: int = 0, origin: str = ""
+) -> Task:
+    """A task with its frozen candidates and its empty seats."""
+    task = Task.objects.create(
+        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, priority=priority, origin=origin
+    )
+    Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
+    Assignment.objects.bulk_create(
+        [
+            Assignment(task=task, seat=seat, project_id=prompt.project_id, priority=priority)
+            for seat in range(1, seats + 1)
+        ]
+    )
+    return task
+
+
+@transaction.atomic
+def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
+    """Tasks over the answers that the run `origin` drew from `policy`; a repeated call opens nothing twice.
+
+    Each prompt becomes a ranking task of up to K distinct answers, in which reference answers that people wrote before
+    take part unmarked. A share of the prompts also becomes a reference task.
+    """
+    project = policy.project
+    already = set(Task.objects.filter(origin=origin).values_list("prompt_id", flat=True))
+    prompts = project.prompts.filter(completions__origin=origin).exclude(pk__in=already).distinct()
+    tasks = []
+    for prompt in prompts.prefetch_related("completions"):
+        candidates = choose_candidates(prompt, project.candidates_per_task, origin=origin)
+        if len(candidates) < 2:
+            continue
+        # Newer policies come first: their answers teach the most about where the policy stands now.
+        tasks.append(
+            open_task(
+                prompt=prompt, kind="ranking", candidates=candidates, seats=project.seats_per_task,
+                priority=policy.number, origin=origin,
+            )
+        )  # fmt: skip
+        if _asks_for_reference(prompt, project, policy):
+            tasks.append(
+                open_task(
+                    prompt=prompt, kind="reference", candidates=candidates, seats=1,
+                    priority=policy.number, origin=origin,
+                )
+            )  # fmt: skip
+    return tasks
+
+
+def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Completion]:
+    """At most one reference answer, then the run's own answers; of two equal texts only the first."""
+    references = [c for c in prompt.completions.all() if c.source != Source.POLICY]
+    drawn = [c for c in prompt.completions.all() if c.origin == origin]
+    chosen: dict[str, Completion] = {}
+    for completion in [*references[-1:], *drawn]:
+        text = completion.text.strip()
+        if text and text not in chosen and len(chosen) < wanted:
+            chosen[text] = completion
+    return list(chosen.values())
+
+
+def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion) -> bool:
+    """Decided by the prompt and the version, so that a repeated settling decides the same."""
+    return random.Random(f"{prompt.digest}:{policy.number}").random() < project.reference_share

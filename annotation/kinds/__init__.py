@@ -1,0 +1,43 @@
+"""Task kinds: what is asked, what an answer looks like, how it is stored.
+
+To add one: a module here with a class like those below, a row in KINDS, `templates/annotation/kinds/<kind>.html`,
+and a test file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from django import forms
+
+from annotation.kinds.ranking import RankingKind
+from annotation.kinds.reference import ReferenceKind
+from annotation.models import Assignment
+from annotation.models.judgment import Judgment
+
+
+class AnswerForm(Protocol):
+    """A form bound to one assignment: it knows the candidates and takes no others."""
+
+    errors: Any
+    cleaned_data: dict[str, Any]
+
+    def is_valid(self) -> bool: ...
+
+
+class TaskKind(Protocol):
+    label: ClassVar[str]
+    asks: ClassVar[str]
+    template: ClassVar[str]
+    judgment: ClassVar[type[Judgment]]
+
+    def form(self, assignment: Assignment, data: Any = None) -> forms.Form: ...
+
+    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Judgment: ...
+
+
+KINDS: dict[str, TaskKind] = {
+    "ranking": RankingKind(),
+    "reference": ReferenceKind(),
+}

@@ -1,0 +1,69 @@
+"""Write the answer you would have wanted, from scratch or from one of the candidates."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+
+from annotation.models import Assignment, Completion, ReferenceAnswer, Source
+from annotation.models.judgment import Judgment
+
+MAX_CHARACTERS = 20_000
+
+
+class ReferenceForm(forms.Form):
+    text = forms.CharField(
+        max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 8}),
+        error_messages={"required": "Write the answer first."},
+    )
+    derived_from = forms.IntegerField(
+        required=False, widget=forms.HiddenInput, help_text="Id of the candidate that the text was made from."
+    )
+
+    def __init__(self, assignment: Assignment, data: Any = None) -> None:
+        super().__init__(data)
+        self.candidates = {pk: text for pk, text in assignment.task.candidates.values_list("pk", "text")}
+
+    def clean_text(self) -> str:
+        return unicodedata.normalize("NFC", self.cleaned_data["text"]).replace("\r\n", "\n").strip()
+
+    def clean_derived_from(self) -> int | None:
+        pk = self.cleaned_data["derived_from"]
+        if pk is not None and pk not in self.candidates:
+            raise forms.ValidationError("derived_from should be an answer of this task.")
+        return pk
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        origin = data.get("derived_from")
+        if origin is not None and data.get("text") == self.candidates[origin].strip():
+            self.add_error("text", "This is the candidate, unchanged. Improve it, or skip the task.")
+        return data
+
+
+class ReferenceKind:
+    label: ClassVar[str] = "Reference answer"
+    asks: ClassVar[str] = "Write the answer you would have wanted."
+    template: ClassVar[str] = "annotation/kinds/reference.html"
+    judgment: ClassVar[type[Judgment]] = ReferenceAnswer
+
+    def form(self, assignment: Assignment, data: Any = None) -> ReferenceForm:
+        return ReferenceForm(assignment, data)
+
+    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ReferenceAnswer:
+        completion = Completion.objects.create(
+            prompt=assignment.task.prompt,
+            source=Source.PERSON,
+            author_id=assignment.annotator_id,
+            text=answer["text"],
+        )
+        return ReferenceAnswer.objects.create(
+            assignment=assignment,
+            client_uuid=client_uuid,
+            completion=completion,
+            derived_from_id=answer["derived_from"],
+        )

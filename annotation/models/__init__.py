@@ -1,0 +1,39 @@
+"""People judging text.
+
+Project     one campaign: guidelines, candidates per task, seats per task, base model
+Membership  a user in a project: annotator, reviewer or admin
+Prompt      chat messages that want an answer; its train/eval split is fixed by hash at import
+PolicyVersion  an author of completions: v0 is the base model, later ones come out of training rounds
+Completion  one answer to a prompt: by a policy version, by a person (a reference answer) or imported
+Task        a prompt, a kind, a frozen set of candidates, a number of seats
+Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
+Ranking     tiers of candidates, best first; equal tier = tie
+ReferenceAnswer  the answer the annotator would have wanted
+DatasetSnapshot  an immutable file of judgments that training starts from
+"""
+
+from annotation.models.judgment import Ranking, ReferenceAnswer
+from annotation.models.project import Membership, Project, Role
+from annotation.models.snapshot import DatasetSnapshot, SnapshotType
+from annotation.models.task import Assignment, Candidate, SeatStatus, Task
+from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
+
+__all__ = [
+    "Assignment",
+    "Candidate",
+    "Completion",
+    "DatasetSnapshot",
+    "Membership",
+    "PolicyVersion",
+    "Project",
+    "Prompt",
+    "PromptUpload",
+    "Ranking",
+    "ReferenceAnswer",
+    "Role",
+    "SeatStatus",
+    "SnapshotType",
+    "Source",
+    "Split",
+    "Task",
+]

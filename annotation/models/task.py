@@ -1,0 +1,121 @@
+"""Tasks and the seats at them. `annotation.actions.seats` says how a seat moves."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from annotation.models.project import Project
+from annotation.models.text import Completion, Prompt
+
+
+class Task(models.Model):
+    """A prompt to judge. Its candidate set never changes once people see it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=20)
+    candidates = models.ManyToManyField(Completion, through="Candidate", related_name="tasks")
+    seats = models.PositiveSmallIntegerField(default=1)
+    priority = models.IntegerField(default=0, help_text="Higher comes first.")
+    origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(seats__gte=1), name="task_has_a_seat"),
+            models.UniqueConstraint(
+                fields=["origin", "prompt", "kind"], condition=~Q(origin=""), name="task_opened_once_per_run"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class Candidate(models.Model):
+    task = models.ForeignKey(Task, on_delete=models.CASCADE)
+    completion = models.ForeignKey(Completion, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "completion"], name="candidate_once_per_task")]
+
+    def __str__(self) -> str:
+        return f"{self.completion_id} in {self.task_id}"
+
+
+class SeatStatus(models.TextChoices):
+    EMPTY = "empty", "Empty"  # nobody's yet
+    HELD = "held", "Held"  # somebody works on it until expires_at
+    DONE = "done", "Done"  # judged
+    SKIPPED = "skipped", "Skipped"  # given back with a reason; a new empty seat took its place
+    LAPSED = "lapsed", "Lapsed"  # not renewed in time, and somebody else has the seat now
+    LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
+
+
+OCCUPIED = [SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.DONE]
+
+
+class Assignment(models.Model):
+    """One seat at a task. The partial index below is what makes a task with n seats never have n + 1 holders."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    seat = models.PositiveSmallIntegerField(help_text="From 1 to the task's number of seats.")
+    status = models.CharField(max_length=7, choices=SeatStatus, default=SeatStatus.EMPTY)
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="assignments"
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    shown_order = models.JSONField(default=list, blank=True, help_text="Completion ids in the order that was shown.")
+    draft = models.JSONField(default=dict, blank=True)
+    draft_saved_at = models.DateTimeField(null=True, blank=True)
+    skip_reason = models.CharField(max_length=300, blank=True)
+    active_ms = models.PositiveIntegerField(default=0, help_text="Milliseconds in which the page was in use.")
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # Copied from the task so that one index finds the next seat; neither ever changes there.
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
+    priority = models.IntegerField(default=0)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task", "seat"], condition=Q(status__in=OCCUPIED), name="one_holder_per_seat"
+            ),
+            models.UniqueConstraint(
+                fields=["task", "annotator"], condition=Q(annotator__isnull=False), name="one_seat_per_annotator"
+            ),
+            models.CheckConstraint(
+                condition=Q(status=SeatStatus.EMPTY, annotator=None)
+                | (~Q(status=SeatStatus.EMPTY) & Q(annotator__isnull=False)),
+                name="only_empty_seats_have_nobody",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=[SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.LAPSED], finished_at=None)
+                | Q(status__in=[SeatStatus.DONE, SeatStatus.SKIPPED, SeatStatus.LATE], finished_at__isnull=False),
+                name="seat_final_means_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=SeatStatus.HELD) | Q(expires_at__isnull=False), name="held_seats_expire"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["project", "-priority", "seat", "id"],
+                condition=Q(status=SeatStatus.EMPTY),
+                name="next_empty_seat",
+            ),
+            models.Index(
+                fields=["project", "expires_at"], condition=Q(status=SeatStatus.HELD), name="next_lapsed_seat"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"seat {self.seat} at {self.task_id}: {self.status}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("assignment", args=[self.project.slug, self.pk])

@@ -1,0 +1,141 @@
+"""The texts: prompts, those who answer them, and the answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.project import Project
+
+EVAL_PERCENT = 20
+
+
+class Split(models.TextChoices):
+    TRAIN = "train", "Train"
+    EVAL = "eval", "Eval"
+
+    @classmethod
+    def of(cls, digest: str) -> Split:
+        """By the prompt's own hash: the same prompt falls on the same side on every machine and in every project."""
+        return cls.EVAL if int(digest[:8], 16) % 100 < EVAL_PERCENT else cls.TRAIN
+
+
+class Prompt(models.Model):
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField(help_text='Chat messages: [{"role": "user", "content": "…"}], a user message last.')
+    digest = models.CharField(max_length=64, editable=False)
+    external_id = models.CharField(max_length=200, blank=True)
+    category = models.CharField(max_length=100, blank=True)
+    split = models.CharField(max_length=5, choices=Split, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
+            models.UniqueConstraint(
+                fields=["project", "external_id"], condition=~Q(external_id=""), name="external_id_once_per_project"
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "split"])]
+
+    def __str__(self) -> str:
+        text = self.last_message
+        return text if len(text) <= 80 else f"{text[:79]}…"
+
+    @staticmethod
+    def digest_of(messages: list[dict[str, str]]) -> str:
+        canonical = json.dumps(
+            [[message["role"], message["content"]] for message in messages], ensure_ascii=False, separators=(",", ":")
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def last_message(self) -> str:
+        return str(self.messages[-1]["content"])
+
+
+class PromptUpload(models.Model):
+    """A file between its preview and its import; the content goes once it has been taken."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    filename = models.CharField(max_length=255)
+    content = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class PolicyVersion(models.Model):
+    """An author of completions. v0 is the base model as prepared; later versions are adapters made by a round."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="policies")
+    number = models.PositiveIntegerField()
+    checkpoint = models.CharField(max_length=1000, help_text="Folder of the model, or of its adapter.")
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["project", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="policy_number_once_per_project"),
+            models.CheckConstraint(
+                condition=Q(number=0, parent=None) | Q(number__gt=0, parent__isnull=False),
+                name="only_v0_has_no_parent",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"v{self.number}"
+
+
+class Source(models.TextChoices):
+    POLICY = "policy", "Policy"
+    PERSON = "person", "Person"
+    IMPORTED = "imported", "Imported"
+
+
+class Completion(models.Model):
+    """One answer. `sampling` holds the settings that drew it; `logprob` is the sum over its tokens, in nats."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="completions")
+    source = models.CharField(max_length=8, choices=Source)
+    policy = models.ForeignKey(
+        PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="completions"
+    )
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="reference_texts"
+    )
+    text = models.TextField()
+    sampling = models.JSONField(default=dict, blank=True)
+    logprob = models.FloatField(null=True, blank=True)
+    tokens = models.PositiveIntegerField(null=True, blank=True)
+    finished = models.BooleanField(default=True, help_text="Ended by itself (EOS); otherwise cut at its length limit.")
+    origin = models.CharField(max_length=50, blank=True, help_text="The run that drew it; makes settling repeatable.")
+    index = models.PositiveIntegerField(default=0, help_text="Which of the run's answers to this prompt.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(
+                    Q(source=Source.POLICY, policy__isnull=False, author=None)
+                    | Q(source=Source.PERSON, policy=None, author__isnull=False)
+                    | Q(source=Source.IMPORTED, policy=None, author=None)
+                ),
+                name="completion_has_its_author",
+            ),
+            models.UniqueConstraint(
+                fields=["origin", "prompt", "index"], condition=~Q(origin=""), name="completion_settled_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= 80 else f"{self.text[:79]}…"

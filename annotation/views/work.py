@@ -1,0 +1,130 @@
+"""The annotator's pages: get a task, work on it, hand it in, see the next one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import access
+from annotation.actions import NotPossible, judgments, seats
+from annotation.forms import DraftForm, SubmitForm
+from annotation.kinds import KINDS
+from annotation.models import Assignment, Project, SeatStatus
+from annotation.rendering import markdown
+
+PAGE = "annotation/work.html"
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def annotate(request: HttpRequest, slug: str) -> HttpResponse:
+    """POST claims the next seat; GET goes on with the one that is held."""
+    project = access.get_project(request.user, slug)
+    if request.method == "POST":
+        return _next_task(request, project)
+    held = seats.held_by(project, request.user)
+    return redirect(held) if held else render(request, PAGE, _empty_context(request, project))
+
+
+@login_required
+@require_GET
+def assignment(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    seat = access.get_assignment(request.user, slug, pk)
+    if seat.status in (SeatStatus.HELD, SeatStatus.LAPSED):
+        seats.renew(assignment=seat)
+    return render(request, PAGE, _context(request, seat))
+
+
+@login_required
+@require_POST
+def save_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    seat = access.get_assignment(request.user, slug, pk)
+    form = DraftForm(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"errors": form.errors}, status=400)
+    try:
+        seats.save_draft(assignment=seat, **form.cleaned_data)
+    except NotPossible as refusal:
+        return JsonResponse({"errors": {"draft": [str(refusal)]}}, status=409)
+    return JsonResponse(
+        {
+            "saved_at": seat.draft_saved_at,
+            "expires_at": seat.expires_at if seat.status == SeatStatus.HELD else None,
+            "status": seat.status,
+        }
+    )
+
+
+@login_required
+@require_POST
+def submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    seat = access.get_assignment(request.user, slug, pk)
+    envelope, form = SubmitForm(request.POST), KINDS[seat.task.kind].form(seat, request.POST)
+    if not (envelope.is_valid() & form.is_valid()):
+        errors = {**envelope.errors, **form.errors}
+        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=422)
+    try:
+        judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
+    except NotPossible as refusal:
+        errors = {"": [str(refusal)]}
+        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
+    return _next_task(request, seat.project)
+
+
+@login_required
+@require_POST
+def skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    seat = access.get_assignment(request.user, slug, pk)
+    try:
+        seats.skip(assignment=seat, reason=request.POST.get("reason", ""))
+    except NotPossible as refusal:
+        errors = {"": [str(refusal)]}
+        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
+    return _next_task(request, seat.project)
+
+
+def _next_task(request: HttpRequest, project: Project) -> HttpResponse:
+    """Claim, then show: as a fragment with the new address for htmx, as a redirect for everybody else."""
+    seat = seats.claim_next(project=project, by=request.user)  # type: ignore[arg-type]
+    url = seat.get_absolute_url() if seat else reverse("annotate", args=[project.slug])
+    if not request.htmx:
+        return redirect(url)
+    context = _context(request, seat) if seat else _empty_context(request, project)
+    response = render(request, _fragment(request), context)
+    response.headers["HX-Push-Url"] = url
+    return response
+
+
+def _fragment(request: HttpRequest) -> str:
+    return f"{PAGE}#task" if request.htmx else PAGE
+
+
+def _empty_context(request: HttpRequest, project: Project) -> dict[str, Any]:
+    return {"project": project, "assignment": None, "own": seats.own_progress(project, request.user)}
+
+
+def _context(request: HttpRequest, seat: Assignment) -> dict[str, Any]:
+    kind = KINDS[seat.task.kind]
+    texts = {completion.pk: completion.text for completion in seat.task.candidates.all()}
+    return {
+        "project": seat.project,
+        "assignment": seat,
+        "kind": kind,
+        "messages_shown": [
+            {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.prompt.messages
+        ],
+        "candidates": [
+            {"id": pk, "number": number, "html": markdown(texts[pk]), "text": texts[pk]}
+            for number, pk in enumerate(seat.shown_order, start=1)
+        ],
+        "guidelines": markdown(seat.project.guidelines),
+        "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),
+        "is_open": seat.status in (SeatStatus.HELD, SeatStatus.LAPSED),
+        "own": seats.own_progress(seat.project, request.user),
+    }

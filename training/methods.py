@@ -1,0 +1,142 @@
+"""The training methods: one frozen dataclass and one row of METHODS each. No torch.
+
+A dataclass field is a form field, a JSON key and a recipe setting at once; its help text and range live beside it.
+To add a method: a dataclass, a row, `recipes/<recipe>.py`, one test file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+def _setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
+
+
+class InvalidConfig(ValueError):
+    """A setting that makes no sense. `errors` maps field name to message."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{name}: {message}" for name, message in errors.items()))
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What all methods share: types and ranges are checked on construction."""
+
+    def __post_init__(self) -> None:
+        errors = {}
+        for setting in fields(self):
+            value, wanted = getattr(self, setting.name), type(setting.default)
+            if isinstance(value, int) and not isinstance(value, bool) and wanted is float:
+                object.__setattr__(self, setting.name, value := float(value))
+            if type(value) is not wanted:
+                errors[setting.name] = f"should be {wanted.__name__}, not {value!r}"
+                continue
+            least, most = setting.metadata.get("least"), setting.metadata.get("most")
+            if least is not None and not value >= least:
+                errors[setting.name] = f"should be at least {least:g}, not {value}"
+            elif most is not None and not value <= most:
+                errors[setting.name] = f"should be at most {most:g}, not {value}"
+        if errors:
+            raise InvalidConfig(errors)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SampleConfig(MethodConfig):
+    """Completions of a policy for prompts. top-p is 1 and there is no top-k: PPO relies on plain sampling."""
+
+    completions_per_prompt: int = _setting(4, "Completions drawn for every prompt", least=1, most=64)
+    max_new_tokens: int = _setting(40, "Length at which a completion is cut (truncated)", least=1, most=4096)
+    temperature: float = _setting(0.9, "Sampling temperature", least=0.01, most=5)
+    batch_size: int = _setting(64, "Completions generated together", least=1, most=4096)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
+
+
+@dataclass(frozen=True)
+class RewardConfig(MethodConfig):
+    """A one-logit head and LoRA on the policy's base model, trained on rankings (Bradley-Terry per pair)."""
+
+    epochs: int = _setting(3, "Passes over the rankings", least=1, most=100)
+    learning_rate: float = _setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
+    head_learning_rate_factor: float = _setting(3.0, "The head learns this many times faster", least=0, most=1000)
+    rankings_per_step: int = _setting(4, "Rankings in one optimiser step", least=1, most=1024)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = _setting(512, "Tokens of prompt and completion; longer ones are refused and counted",
+                               least=8, most=1_000_000)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
+
+
+@dataclass(frozen=True)
+class PPOConfig(MethodConfig):
+    """Proximal policy optimisation against a reward model, held near the reference policy by a KL penalty."""
+
+    episodes: int = _setting(640, "Completions sampled and learned from in all", least=1)
+    batch_size: int = _setting(64, "Episodes per update", least=2, most=65536)
+    minibatch_size: int = _setting(32, "Episodes per optimiser step", least=1, most=65536)
+    ppo_epochs: int = _setting(4, "Passes over the episodes of one update", least=1, most=100)
+    completions_per_prompt: int = _setting(4, "Episodes that share a prompt in one update", least=1, most=256)
+    max_new_tokens: int = _setting(24, "Length at which a completion is cut", least=1, most=4096)
+    temperature: float = _setting(0.9, "Sampling temperature; log-probabilities are taken at the same one",
+                                  least=0.01, most=5)
+    learning_rate: float = _setting(3e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    kl_coef: float = _setting(0.05, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
+    kl_target: float = _setting(0.0, "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
+                                least=0, most=1000)
+    kl_limit: float = _setting(10.0, "Stop when the KL to the reference exceeds this many nats per completion",
+                               least=0, most=10000)
+    gamma: float = _setting(1.0, "Discount of later rewards", least=0, most=1)
+    gae_lambda: float = _setting(0.95, "λ of generalised advantage estimation", least=0, most=1)
+    clip_range: float = _setting(0.2, "ε of the clipped policy objective", least=0, most=10)
+    value_clip_range: float = _setting(0.2, "Range in which a value estimate may move in one update", least=0, most=100)
+    value_coef: float = _setting(0.1, "Weight of the value loss", least=0, most=100)
+    whiten_rewards: bool = _setting(False, "Scale per-token rewards to variance 1 (mean kept)")
+    missing_eos_score: float = _setting(-1.0, "Score of a completion that was cut before its end, where "
+                                              "missing_eos is 'replace'", least=-100, most=100)
+    missing_eos: str = _setting("keep", "keep: score cut completions as they are; replace: give them missing_eos_score")
+    max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    save_every: int = _setting(2, "Updates between resumable states", least=1)
+    eval_completions: int = _setting(2, "Completions per eval prompt, before and after training", least=1, most=64)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        errors = {}
+        if self.batch_size % self.minibatch_size:
+            errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
+        if self.batch_size % self.completions_per_prompt:
+            errors["completions_per_prompt"] = (
+                f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
+            )
+        if self.episodes < self.batch_size:
+            errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
+        if self.missing_eos not in ("keep", "replace"):
+            errors["missing_eos"] = f"should be 'keep' or 'replace', not {self.missing_eos!r}"
+        if errors:
+            raise InvalidConfig(errors)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of METHODS: what the method is called, takes and makes."""
+
+    label: str
+    config: type[MethodConfig]
+    recipe: str  # module under training.recipes
+    data: str  # dataset type of data.jsonl, in TRL's words
+    makes: str  # "policy", "reward_model" or "completions"
+
+
+METHODS: dict[str, Method] = {
+    "sample": Method("Sampling", SampleConfig, recipe="sample", data="prompt-only", makes="completions"),
+    "reward": Method("Reward model", RewardConfig, recipe="reward", data="preference", makes="reward_model"),
+    "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
+}

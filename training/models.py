@@ -1,0 +1,146 @@
+"""Judgments becoming policies.
+
+TrainingRound  one turn of the circle: an ordered list of runs on one snapshot
+TrainingRun    one step of it: a method, its settings, a run directory, a status
+Metric         one number of one run at one step
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from annotation.models import DatasetSnapshot, PolicyVersion, Project
+from training.methods import METHODS, Method
+from training.rundir import RunDir
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+ACTIVE = [RunStatus.QUEUED, RunStatus.RUNNING]
+FINAL = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
+# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it.
+MOVES: dict[RunStatus, list[RunStatus]] = {
+    RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+    RunStatus.RUNNING: [RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED],
+}
+
+
+def _finished_iff_final(name: str) -> models.CheckConstraint:
+    return models.CheckConstraint(
+        condition=Q(status__in=ACTIVE, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False), name=name
+    )
+
+
+class TrainingRound(models.Model):
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
+    snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.PROTECT, null=True, blank=True)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it stopped, where it did not succeed.")
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["project", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="round_number_once_per_project"),
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(status__in=ACTIVE), name="one_active_round_per_project"
+            ),
+            _finished_iff_final("round_final_means_finished_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"round {self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("round", args=[self.project.slug, self.number])
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+
+class TrainingRun(models.Model):
+    round = models.ForeignKey(TrainingRound, on_delete=models.CASCADE, related_name="runs")
+    position = models.PositiveSmallIntegerField(help_text="Runs of a round go one after the other.")
+    method = models.CharField(max_length=30)
+    config = models.JSONField(default=dict)
+    status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    progress_done = models.PositiveIntegerField(default=0)
+    progress_total = models.PositiveIntegerField(default=0)
+    progress_unit = models.CharField(max_length=30, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True)
+    policy = models.OneToOneField(
+        PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="made_by",
+        help_text="The version this run made.",
+    )  # fmt: skip
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["round", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "position"], name="one_run_per_position"),
+            _finished_iff_final("run_final_means_finished_at"),
+        ]
+        indexes = [models.Index(fields=["status", "heartbeat_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.round} {self.method}"
+
+    @property
+    def spec(self) -> Method:
+        return METHODS[self.method]
+
+    @property
+    def label(self) -> str:
+        return self.spec.label
+
+    @property
+    def directory(self) -> RunDir:
+        return RunDir(Path(settings.RUN_DIR) / str(self.pk))
+
+    @property
+    def percent(self) -> int:
+        if self.status == RunStatus.SUCCEEDED:
+            return 100
+        return 100 * self.progress_done // self.progress_total if self.progress_total else 0
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+
+class Metric(models.Model):
+    """Names as in lm-human-preferences, such as objective/kl; the unit is in the name or in docs/metrics.md."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="metrics")
+    step = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "name", "step"], name="metric_once_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.step}] = {self.value:g}"

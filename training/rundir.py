@@ -1,0 +1,168 @@
+"""The run directory: everything that passes between the worker (Django) and a recipe (torch).
+
+    config.json      in   method, its settings, and the paths it starts from
+    data.jsonl       in   one row per line
+    metrics.jsonl    out  {"step": 3, "objective/kl": 0.41, ...}: appended, one line per step
+    samples.jsonl    out  one row per line, appended
+    progress.json    out  {"done": 12, "total": 40, "unit": "updates"}
+    state/           out  the newest resumable state of an unfinished run
+    checkpoint/      out  the artefact (an adapter, a reward model)
+    result.json      out  written last of all: its presence means success
+    log.txt          out  what the process printed (the executor opens it)
+
+Only the standard library: a recipe runs from a shell with nothing but this folder, and the web process can read it
+without torch. Every whole file is replaced by rename, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class RunDir:
+    """One run's directory. The worker fills it with `prepare`; a recipe opens it with `RunDir(path)`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.data_path = self.path / "data.jsonl"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.samples_path = self.path / "samples.jsonl"
+        self.progress_path = self.path / "progress.json"
+        self.state_path = self.path / "state"
+        self.checkpoint_path = self.path / "checkpoint"
+        self.result_path = self.path / "result.json"
+        self.log_path = self.path / "log.txt"
+
+    # --- the worker's side -------------------------------------------------------------------------------------
+
+    def prepare(self, *, config: Row, rows: Iterable[Row]) -> None:
+        """Write config.json and data.jsonl, keeping whatever an earlier attempt of the same run left behind."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.data_path.with_suffix(".tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        temporary.replace(self.data_path)
+        _write_json(self.config_path, config)
+
+    def is_prepared(self) -> bool:
+        return self.config_path.exists()
+
+    def metrics(self) -> Iterator[Row]:
+        """Whole lines only: the last one may still be in the writing."""
+        return _read_lines(self.metrics_path)
+
+    def samples(self) -> Iterator[Row]:
+        return _read_lines(self.samples_path)
+
+    def progress(self) -> Row | None:
+        return _read_json(self.progress_path)
+
+    def result(self) -> Row | None:
+        return _read_json(self.result_path)
+
+    def log_tail(self, characters: int = 4000) -> str:
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as file:
+            file.seek(max(0, self.log_path.stat().st_size - characters))
+            return file.read().decode("utf-8", errors="replace")
+
+    # --- the recipe's side -------------------------------------------------------------------------------------
+
+    def config(self) -> Row:
+        config = _read_json(self.config_path)
+        if config is None:
+            raise FileNotFoundError(f"{self.config_path} is missing: the run was never prepared")
+        return config
+
+    def rows(self) -> Iterator[Row]:
+        return _read_lines(self.data_path)
+
+    def log_metrics(self, step: int, **values: float) -> None:
+        """Append one line. Names with slashes go through `log_metrics(step, **{"objective/kl": kl})`."""
+        _append(self.metrics_path, {"step": step, **values})
+
+    def log_sample(self, row: Row) -> None:
+        _append(self.samples_path, row)
+
+    def report_progress(self, done: int, total: int, unit: str) -> None:
+        _write_json(self.progress_path, {"done": done, "total": total, "unit": unit})
+
+    def save_state(self, write: Callable[[Path], None]) -> None:
+        """Replace the resumable state by what `write(folder)` puts into a fresh folder.
+
+        Rename cannot replace a folder that has files in it, so the old state steps aside first; `load_state` knows
+        both names, and a crash at any point leaves one whole state to resume from.
+        """
+        fresh, old = self.path / "state.tmp", self.path / "state.old"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        write(fresh)
+        shutil.rmtree(old, ignore_errors=True)
+        if self.state_path.exists():
+            self.state_path.rename(old)
+        fresh.rename(self.state_path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def load_state(self) -> Path | None:
+        """The newest whole state of an earlier attempt, or None for a fresh start."""
+        for path in (self.state_path, self.path / "state.old"):
+            if path.exists():
+                return path
+        return None
+
+    def rewind(self, step: int) -> None:
+        """Drop metrics and samples later than `step`: a resumed attempt writes them again, from the same state."""
+        for path in (self.metrics_path, self.samples_path):
+            if path.exists():
+                kept = [row for row in _read_lines(path) if row.get("step", 0) <= step]
+                temporary = path.with_suffix(".tmp")
+                temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
+                temporary.replace(path)
+
+    def finish(self, result: Row) -> None:
+        """The last act of a recipe. The state is of no more use and can be large, so it goes."""
+        _write_json(self.result_path, result)
+        shutil.rmtree(self.state_path, ignore_errors=True)
+
+
+def _read_json(path: Path) -> Row | None:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"{path} should hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def _write_json(path: Path, value: Row) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
+    temporary.replace(path)
+
+
+def _read_lines(path: Path) -> Iterator[Row]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
+
+
+def _append(path: Path, row: Row) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
