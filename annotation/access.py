@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404
@@ -16,8 +16,6 @@ from annotation.models import (
     Role,
     SeatStatus,
 )
-
-User = AbstractBaseUser | AnonymousUser
 
 
 def projects_of(user: User) -> QuerySet[Project]:

@@ -10,7 +10,7 @@ from annotation.models import Project, Role
 User = get_user_model()
 
 
-class ProjectForm(forms.ModelForm[Project]):
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Project
         fields = [

@@ -8,21 +8,22 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
 
-from frontend.wsgi import application as pages  # sets Django up, so it comes before anything that touches models
+from a2wsgi import WSGIMiddleware
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.urls import path
 
-from a2wsgi import WSGIMiddleware  # noqa: E402, I001
-from channels.auth import AuthMiddlewareStack  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from django.urls import path  # noqa: E402
-
-from frontend.consumers import ProjectConsumer  # noqa: E402
+from frontend.consumers import ProjectConsumer
+from frontend.wsgi import (
+    application as pages,  # sets Django up, so it comes before anything that touches models
+)
 
 PAGE_THREADS = int(os.environ.get("PREFLOOP_THREADS", "4"))
 
 application = ProtocolTypeRouter(
     {
-        "http": WSGIMiddleware(pages, workers=PAGE_THREADS),
+        "http": WSGIMiddleware(pages, workers=PAGE_THREADS),  # type: ignore[arg-type]
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter([path("ws/projects/<slug:slug>/", ProjectConsumer.as_asgi())]))
         ),

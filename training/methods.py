@@ -55,6 +55,7 @@ class SampleConfig(MethodConfig):
     max_new_tokens: int = _setting(40, "Length at which a completion is cut (truncated)", least=1, most=4096)
     temperature: float = _setting(0.9, "Sampling temperature", least=0.01, most=5)
     batch_size: int = _setting(64, "Completions generated together", least=1, most=4096)
+    prompts: int = _setting(0, "Prompts to answer, drawn at random; 0 takes all", least=0)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
 
@@ -68,8 +69,9 @@ class RewardConfig(MethodConfig):
     rankings_per_step: int = _setting(4, "Rankings in one optimiser step", least=1, most=1024)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
-    max_length: int = _setting(512, "Tokens of prompt and completion; longer ones are refused and counted",
-                               least=8, most=1_000_000)
+    max_length: int = _setting(
+        512, "Tokens of prompt and completion; longer ones are refused and counted", least=8, most=1_000_000
+    )
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
 
@@ -83,22 +85,32 @@ class PPOConfig(MethodConfig):
     ppo_epochs: int = _setting(4, "Passes over the episodes of one update", least=1, most=100)
     completions_per_prompt: int = _setting(4, "Episodes that share a prompt in one update", least=1, most=256)
     max_new_tokens: int = _setting(24, "Length at which a completion is cut", least=1, most=4096)
-    temperature: float = _setting(0.9, "Sampling temperature; log-probabilities are taken at the same one",
-                                  least=0.01, most=5)
+    temperature: float = _setting(
+        0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
+    )
     learning_rate: float = _setting(3e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     kl_coef: float = _setting(0.05, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
-    kl_target: float = _setting(0.0, "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
-                                least=0, most=1000)
-    kl_limit: float = _setting(10.0, "Stop when the KL to the reference exceeds this many nats per completion",
-                               least=0, most=10000)
+    kl_target: float = _setting(
+        0.0,
+        "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
+        least=0,
+        most=1000,
+    )
+    kl_limit: float = _setting(
+        10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
+    )
     gamma: float = _setting(1.0, "Discount of later rewards", least=0, most=1)
     gae_lambda: float = _setting(0.95, "λ of generalised advantage estimation", least=0, most=1)
     clip_range: float = _setting(0.2, "ε of the clipped policy objective", least=0, most=10)
     value_clip_range: float = _setting(0.2, "Range in which a value estimate may move in one update", least=0, most=100)
     value_coef: float = _setting(0.1, "Weight of the value loss", least=0, most=100)
     whiten_rewards: bool = _setting(False, "Scale per-token rewards to variance 1 (mean kept)")
-    missing_eos_score: float = _setting(-1.0, "Score of a completion that was cut before its end, where "
-                                              "missing_eos is 'replace'", least=-100, most=100)
+    missing_eos_score: float = _setting(
+        -1.0,
+        "Score of a completion that was cut before its end, where missing_eos is 'replace'",
+        least=-100,
+        most=100,
+    )
     missing_eos: str = _setting("keep", "keep: score cut completions as they are; replace: give them missing_eos_score")
     max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)

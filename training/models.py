@@ -42,7 +42,8 @@ MOVES: dict[RunStatus, list[RunStatus]] = {
 
 def _finished_iff_final(name: str) -> models.CheckConstraint:
     return models.CheckConstraint(
-        condition=Q(status__in=ACTIVE, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False), name=name
+        condition=Q(status__in=ACTIVE, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False),
+        name=name,
     )
 
 

@@ -60,6 +60,19 @@ class RunDir:
         """Whole lines only: the last one may still be in the writing."""
         return _read_lines(self.metrics_path)
 
+    def metrics_since(self, offset: int) -> tuple[list[Row], int]:
+        """Whole lines from byte `offset` on, and where to go on. A file that shrank is read anew."""
+        try:
+            with self.metrics_path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(start := offset if offset <= size else 0)
+                whole, _, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return [], 0
+        if not whole:
+            return [], start
+        return [json.loads(line) for line in whole.split(b"\n")], start + len(whole) + 1
+
     def samples(self) -> Iterator[Row]:
         return _read_lines(self.samples_path)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.text import slugify
 
@@ -8,7 +8,7 @@ from annotation.models import Membership, PolicyVersion, Project, Role
 
 
 @transaction.atomic
-def create_project(*, project: Project, by: AbstractBaseUser) -> Project:
+def create_project(*, project: Project, by: User) -> Project:
     """Save a new project, with a slug made of its name and its maker as admin."""
     if not project.slug:
         project.slug = _free_slug(slugify(project.name)[:40] or "project")
@@ -26,7 +26,7 @@ def _free_slug(wanted: str) -> str:
     return slug
 
 
-def set_member(*, project: Project, user: AbstractBaseUser, role: Role, by: AbstractBaseUser) -> Membership:
+def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     return membership
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from annotation.imports import ParsedPrompts, PromptRow, RefusedRow
@@ -21,7 +21,7 @@ class ImportReport:
         return f"{self.taken} taken, {len(self.duplicates)} duplicate, {len(self.refused)} refused"
 
 
-def import_prompts(*, project: Project, parsed: ParsedPrompts, by: AbstractBaseUser | None) -> ImportReport:
+def import_prompts(*, project: Project, parsed: ParsedPrompts, by: User | None) -> ImportReport:
     """Take every row that is new; say of every other one why not. All or nothing."""
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)

@@ -13,12 +13,11 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotation import access
 from annotation.actions import NotPossible
 from annotation.models import Assignment, Candidate, Project, SeatStatus
 
@@ -26,7 +25,7 @@ CLAIM_TRIES = 20
 JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
 
 
-def claim_next(*, project: Project, by: AbstractBaseUser) -> Assignment | None:
+def claim_next(*, project: Project, by: User) -> Assignment | None:
     """The seat this user holds already, or else the next free one, now theirs; None if there is nothing for them."""
     for _ in range(CLAIM_TRIES):
         try:
@@ -98,12 +97,12 @@ def _lease_end(project: Project) -> datetime:
     return timezone.now() + timedelta(minutes=project.lease_minutes)
 
 
-def held_by(project: Project, user: access.User) -> Assignment | None:
+def held_by(project: Project, user: User) -> Assignment | None:
     held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
     return held.select_related("task__prompt", "project").order_by("claimed_at").first()
 
 
-def _next_free(project: Project, user: AbstractBaseUser) -> Assignment | None:
+def _next_free(project: Project, user: User) -> Assignment | None:
     """The next empty seat by priority; failing that, one whose lease is over."""
     mine = Assignment.objects.filter(task=OuterRef("task"), annotator_id=user.pk)
     own_text = Candidate.objects.filter(task=OuterRef("task"), completion__author_id=user.pk)
@@ -120,7 +119,7 @@ def _locked(seats: QuerySet[Assignment]) -> QuerySet[Assignment]:
     return seats
 
 
-def _take(seat: Assignment, user: AbstractBaseUser, project: Project) -> Assignment | None:
+def _take(seat: Assignment, user: User, project: Project) -> Assignment | None:
     now = timezone.now()
     if seat.status == SeatStatus.HELD:
         lapsed = Assignment.objects.filter(pk=seat.pk, status=SeatStatus.HELD, expires_at__lt=now)
@@ -158,7 +157,7 @@ def progress(project: Project) -> dict[str, int]:
     }
 
 
-def own_progress(project: Project, user: access.User) -> dict[str, int]:
+def own_progress(project: Project, user: User) -> dict[str, int]:
     """What one person has done here, and how many seats are free (for anybody)."""
     return {
         "done": Assignment.objects.filter(project=project, annotator_id=user.pk, status__in=JUDGED).count(),

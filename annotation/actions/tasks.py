@@ -12,7 +12,13 @@ from annotation.models import Assignment, Candidate, Completion, PolicyVersion, 
 
 @transaction.atomic
 def open_task(
-    *, prompt: Prompt, kind: str, candidates: Iterable[Completion], seats: int, priority: int = 0, origin: str = ""
+    *,
+    prompt: Prompt,
+    kind: str,
+    candidates: Iterable[Completion],
+    seats: int,
+    priority: int = 0,
+    origin: str = "",
 ) -> Task:
     """A task with its frozen candidates and its empty seats."""
     task = Task.objects.create(

@@ -26,13 +26,13 @@ class ReferenceForm(forms.Form):
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
         super().__init__(data)
-        self.candidates = {pk: text for pk, text in assignment.task.candidates.values_list("pk", "text")}
+        self.candidates = dict(assignment.task.candidates.values_list("pk", "text"))
 
     def clean_text(self) -> str:
         return unicodedata.normalize("NFC", self.cleaned_data["text"]).replace("\r\n", "\n").strip()
 
     def clean_derived_from(self) -> int | None:
-        pk = self.cleaned_data["derived_from"]
+        pk: int | None = self.cleaned_data["derived_from"]
         if pk is not None and pk not in self.candidates:
             raise forms.ValidationError("derived_from should be an answer of this task.")
         return pk

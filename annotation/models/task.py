@@ -87,7 +87,9 @@ class Assignment(models.Model):
                 fields=["task", "seat"], condition=Q(status__in=OCCUPIED), name="one_holder_per_seat"
             ),
             models.UniqueConstraint(
-                fields=["task", "annotator"], condition=Q(annotator__isnull=False), name="one_seat_per_annotator"
+                fields=["task", "annotator"],
+                condition=Q(annotator__isnull=False),
+                name="one_seat_per_annotator",
             ),
             models.CheckConstraint(
                 condition=Q(status=SeatStatus.EMPTY, annotator=None)
@@ -96,7 +98,10 @@ class Assignment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=[SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.LAPSED], finished_at=None)
-                | Q(status__in=[SeatStatus.DONE, SeatStatus.SKIPPED, SeatStatus.LATE], finished_at__isnull=False),
+                | Q(
+                    status__in=[SeatStatus.DONE, SeatStatus.SKIPPED, SeatStatus.LATE],
+                    finished_at__isnull=False,
+                ),
                 name="seat_final_means_finished_at",
             ),
             models.CheckConstraint(

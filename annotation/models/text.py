@@ -38,7 +38,9 @@ class Prompt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
             models.UniqueConstraint(
-                fields=["project", "external_id"], condition=~Q(external_id=""), name="external_id_once_per_project"
+                fields=["project", "external_id"],
+                condition=~Q(external_id=""),
+                name="external_id_once_per_project",
             ),
         ]
         indexes = [models.Index(fields=["project", "split"])]
@@ -50,7 +52,9 @@ class Prompt(models.Model):
     @staticmethod
     def digest_of(messages: list[dict[str, str]]) -> str:
         canonical = json.dumps(
-            [[message["role"], message["content"]] for message in messages], ensure_ascii=False, separators=(",", ":")
+            [[message["role"], message["content"]] for message in messages],
+            ensure_ascii=False,
+            separators=(",", ":"),
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -110,7 +114,11 @@ class Completion(models.Model):
         PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="completions"
     )
     author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="reference_texts"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reference_texts",
     )
     text = models.TextField()
     sampling = models.JSONField(default=dict, blank=True)

@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import projects, prompts
 from annotation.forms import MemberForm, ProjectForm, UploadForm
+from annotation.http import UserRequest
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, UnreadableFile, parse_prompts
 from annotation.models import Project, PromptUpload, Role
 
@@ -22,10 +23,10 @@ PREVIEW_ROWS = 10
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def create(request: HttpRequest) -> HttpResponse:
+def create(request: UserRequest) -> HttpResponse:
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        project = projects.create_project(project=form.save(commit=False), by=request.user)  # type: ignore[arg-type]
+        project = projects.create_project(project=form.save(commit=False), by=request.user)
         messages.success(request, f"{project} is ready. Give it prompts next.")
         return redirect(project)
     return render(request, "annotation/project_form.html", {"form": form})
@@ -33,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def edit(request: HttpRequest, slug: str) -> HttpResponse:
+def edit(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = ProjectForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
@@ -45,7 +46,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def members(request: HttpRequest, slug: str) -> HttpResponse:
+def members(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = MemberForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -53,7 +54,7 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
         if user == request.user and role != Role.ADMIN:
             form.add_error("role", "You would lock yourself out. Ask another admin to change your role.")
         else:
-            projects.set_member(project=project, user=user, role=role, by=request.user)  # type: ignore[arg-type]
+            projects.set_member(project=project, user=user, role=role, by=request.user)
             messages.success(request, f"{user} is now {role.label.lower()} of {project}.")
             return redirect("members", slug)
     rows = project.memberships.select_related("user").order_by("role", "user__username")
@@ -62,7 +63,7 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def prompt_list(request: HttpRequest, slug: str) -> HttpResponse:
+def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
     """The prompts so far; POST takes a file and goes on to its preview."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = UploadForm(request.POST or None, request.FILES or None)
@@ -87,7 +88,7 @@ def prompt_list(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def upload(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """What an import of this file would take, leave and refuse."""
     pending = access.get_upload(request.user, slug, pk)
     parsed = _parse(pending)
@@ -103,9 +104,9 @@ def upload(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def take_upload(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def take_upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     pending = access.get_upload(request.user, slug, pk)
-    report = prompts.import_prompts(project=pending.project, parsed=_parse(pending), by=request.user)  # type: ignore[arg-type]
+    report = prompts.import_prompts(project=pending.project, parsed=_parse(pending), by=request.user)
     context: dict[str, Any] = {"project": pending.project, "upload": pending, "report": report, "taken": True}
     pending.delete()
     return render(request, "annotation/upload.html", context)

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access
 from annotation.actions import NotPossible, judgments, seats
 from annotation.forms import DraftForm, SubmitForm
+from annotation.http import UserRequest
 from annotation.kinds import KINDS
 from annotation.models import Assignment, Project, SeatStatus
 from annotation.rendering import markdown
@@ -23,7 +24,7 @@ PAGE = "annotation/work.html"
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def annotate(request: HttpRequest, slug: str) -> HttpResponse:
+def annotate(request: UserRequest, slug: str) -> HttpResponse:
     """POST claims the next seat; GET goes on with the one that is held."""
     project = access.get_project(request.user, slug)
     if request.method == "POST":
@@ -34,7 +35,7 @@ def annotate(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def assignment(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def assignment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
     if seat.status in (SeatStatus.HELD, SeatStatus.LAPSED):
         seats.renew(assignment=seat)
@@ -43,7 +44,7 @@ def assignment(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def save_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def save_draft(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
     form = DraftForm(request.POST)
     if not form.is_valid():
@@ -63,11 +64,11 @@ def save_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
     envelope, form = SubmitForm(request.POST), KINDS[seat.task.kind].form(seat, request.POST)
     if not (envelope.is_valid() & form.is_valid()):
-        errors = {**envelope.errors, **form.errors}
+        errors: dict[str, Any] = {**envelope.errors, **form.errors}
         return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=422)
     try:
         judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
@@ -79,7 +80,7 @@ def submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def skip(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
     try:
         seats.skip(assignment=seat, reason=request.POST.get("reason", ""))
@@ -89,9 +90,9 @@ def skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return _next_task(request, seat.project)
 
 
-def _next_task(request: HttpRequest, project: Project) -> HttpResponse:
+def _next_task(request: UserRequest, project: Project) -> HttpResponse:
     """Claim, then show: as a fragment with the new address for htmx, as a redirect for everybody else."""
-    seat = seats.claim_next(project=project, by=request.user)  # type: ignore[arg-type]
+    seat = seats.claim_next(project=project, by=request.user)
     url = seat.get_absolute_url() if seat else reverse("annotate", args=[project.slug])
     if not request.htmx:
         return redirect(url)
@@ -101,15 +102,15 @@ def _next_task(request: HttpRequest, project: Project) -> HttpResponse:
     return response
 
 
-def _fragment(request: HttpRequest) -> str:
+def _fragment(request: UserRequest) -> str:
     return f"{PAGE}#task" if request.htmx else PAGE
 
 
-def _empty_context(request: HttpRequest, project: Project) -> dict[str, Any]:
+def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
     return {"project": project, "assignment": None, "own": seats.own_progress(project, request.user)}
 
 
-def _context(request: HttpRequest, seat: Assignment) -> dict[str, Any]:
+def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
     kind = KINDS[seat.task.kind]
     texts = {completion.pk: completion.text for completion in seat.task.candidates.all()}
     return {

@@ -1,0 +1,252 @@
+"""/api/v1/: projects, prompts, tasks, judgments, snapshots. What a page can do, a program can do by the same actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import FileResponse, HttpResponseBase
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet, ViewSet
+
+from annotation import access
+from annotation.actions import judgments, projects, prompts, seats, snapshots
+from annotation.forms import DraftForm, SubmitForm
+from annotation.imports import ParsedPrompts, parse_prompts
+from annotation.kinds import KINDS
+from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, Task
+
+
+def _fields(request: Request) -> Mapping[str, Any]:
+    """The body as fields; a JSON list or number is refused in words."""
+    if not isinstance(request.data, Mapping):
+        raise serializers.ValidationError({"detail": "The body should be a JSON object."})
+    return request.data
+
+
+def signed_in(request: Request) -> User:
+    """Permissions have let the request in, so somebody is signed in."""
+    user = request.user
+    if isinstance(user, AnonymousUser):
+        raise NotAuthenticated
+    return user
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = [
+            "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
+            "lease_minutes", "base_model", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["slug", "created_at"]
+
+
+class PromptSerializer(serializers.ModelSerializer[Prompt]):
+    class Meta:
+        model = Prompt
+        fields = ["id", "messages", "external_id", "category", "split", "created_at"]
+
+
+class PromptFileSerializer(serializers.Serializer[Any]):
+    file = serializers.FileField(help_text="JSONL, CSV or plain text, as on the import page.")
+
+
+class RefusedRowSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class ImportReportSerializer(serializers.Serializer[Any]):
+    taken = serializers.IntegerField()
+    duplicates = RefusedRowSerializer(many=True)
+    refused = RefusedRowSerializer(many=True)
+
+
+class TaskSerializer(serializers.ModelSerializer[Task]):
+    class Meta:
+        model = Task
+        fields = ["id", "kind", "prompt_id", "seats", "priority", "created_at"]
+
+
+class CandidateSerializer(serializers.Serializer[Any]):
+    """Blind: nothing here tells who wrote the text."""
+
+    id = serializers.IntegerField()
+    text = serializers.CharField()
+
+
+class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
+    kind = serializers.CharField(source="task.kind")
+    messages = serializers.JSONField(source="task.prompt.messages")
+    candidates = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Assignment
+        fields = ["id", "task_id", "kind", "status", "messages", "candidates", "draft", "expires_at"]
+
+    @extend_schema(responses=CandidateSerializer(many=True))
+    def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:
+        texts = dict(assignment.task.candidates.values_list("pk", "text"))
+        return [{"id": pk, "text": texts[pk]} for pk in assignment.shown_order]
+
+
+class SubmitSerializer(serializers.Serializer[Any]):
+    """The client's UUID with the fields of the task's kind: tiers, unacceptable, rationale; or text, derived_from."""
+
+    client_uuid = serializers.UUIDField()
+    active_ms = serializers.IntegerField(required=False)
+    tiers = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()), required=False)
+    unacceptable = serializers.ListField(child=serializers.IntegerField(), required=False)
+    rationale = serializers.CharField(required=False, allow_blank=True)
+    text = serializers.CharField(required=False)
+    derived_from = serializers.IntegerField(required=False, allow_null=True)
+
+
+class RankingSerializer(serializers.ModelSerializer[Ranking]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    shown_order = serializers.ListField(source="assignment.shown_order", child=serializers.IntegerField())
+    active_ms = serializers.IntegerField(source="assignment.active_ms")
+
+    class Meta:
+        model = Ranking
+        fields = [
+            "id", "task_id", "prompt_id", "annotator_id", "tiers", "unacceptable", "rationale", "shown_order",
+            "active_ms", "created_at",
+        ]  # fmt: skip
+
+
+class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
+    class Meta:
+        model = DatasetSnapshot
+        fields = ["number", "type", "sha256", "rows", "counts", "cutoff", "created_at"]
+
+
+class ProjectViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, GenericViewSet[Project]
+):
+    serializer_class = ProjectSerializer
+    queryset = Project.objects.none()
+    lookup_field = "slug"
+
+    def get_queryset(self) -> Any:
+        return access.projects_of(signed_in(self.request))
+
+    def perform_create(self, serializer: Any) -> None:
+        project = Project(**serializer.validated_data)
+        serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
+
+
+class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
+    serializer_class = PromptSerializer
+    queryset = Prompt.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return project.prompts.all()
+
+    @extend_schema(request={"multipart/form-data": PromptFileSerializer}, responses={201: ImportReportSerializer})
+    def create(self, request: Request, slug: str) -> Response:
+        """Import a file of prompts: new ones are taken, the report names every other row and why."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        upload = PromptFileSerializer(data=request.data)
+        upload.is_valid(raise_exception=True)
+        file = upload.validated_data["file"]
+        parsed: ParsedPrompts = parse_prompts(file.read(), file.name)
+        report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))
+        return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
+
+
+class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
+    serializer_class = TaskSerializer
+    queryset = Task.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return project.tasks.all()
+
+    @extend_schema(request=None, responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task")})
+    @action(detail=False, methods=["post"])
+    def claim(self, request: Request, slug: str) -> Response:
+        """The next seat for the caller, or 204 where there is nothing to do."""
+        project = access.get_project(signed_in(request), slug)
+        seat = seats.claim_next(project=project, by=signed_in(request))
+        if seat is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(AssignmentSerializer(seat).data)
+
+
+class AssignmentViewSet(ViewSet):
+    """Seats of the caller. A submit is idempotent by its client_uuid."""
+
+    serializer_class = AssignmentSerializer
+
+    def _seat(self, request: Request, slug: str, pk: str) -> Assignment:
+        return access.get_assignment(signed_in(request), slug, int(pk))
+
+    def retrieve(self, request: Request, slug: str, pk: str) -> Response:
+        return Response(AssignmentSerializer(self._seat(request, slug, pk)).data)
+
+    @extend_schema(request=SubmitSerializer, responses={200: OpenApiResponse(description="Stored")})
+    @action(detail=True, methods=["post"])
+    def submit(self, request: Request, slug: str, pk: str) -> Response:
+        seat = self._seat(request, slug, pk)
+        envelope, form = SubmitForm(_fields(request)), KINDS[seat.task.kind].form(seat, _fields(request))
+        if not (envelope.is_valid() & form.is_valid()):
+            return Response({"errors": {**envelope.errors, **form.errors}}, status=status.HTTP_400_BAD_REQUEST)
+        judgment = judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
+        return Response({"id": judgment.pk, "created_at": judgment.created_at})
+
+    @extend_schema(request=None, responses=AssignmentSerializer)
+    @action(detail=True, methods=["post"])
+    def draft(self, request: Request, slug: str, pk: str) -> Response:
+        seat = self._seat(request, slug, pk)
+        form = DraftForm(_fields(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        return Response(AssignmentSerializer(seats.save_draft(assignment=seat, **form.cleaned_data)).data)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def skip(self, request: Request, slug: str, pk: str) -> Response:
+        seats.skip(assignment=self._seat(request, slug, pk), reason=str(_fields(request).get("reason", "")))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
+    serializer_class = RankingSerializer
+    queryset = Ranking.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task").order_by("id")
+
+
+class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
+    serializer_class = SnapshotSerializer
+    queryset = DatasetSnapshot.objects.none()
+    lookup_field = "number"
+    lookup_value_regex = r"\d+"
+
+    def get_queryset(self) -> Any:
+        return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER).snapshots.all()
+
+    @extend_schema(request=None, responses={201: SnapshotSerializer})
+    def create(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
+        snapshot = snapshots.take_snapshot(project=project, by=signed_in(request))
+        return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(responses={(200, "application/x-ndjson"): bytes})
+    @action(detail=True)
+    def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
+        snapshot = access.get_snapshot(signed_in(request), slug, int(number))
+        return FileResponse(snapshot.path.open("rb"), content_type="application/x-ndjson")

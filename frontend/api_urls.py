@@ -1,0 +1,27 @@
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.authtoken.views import obtain_auth_token
+from rest_framework.routers import DefaultRouter, SimpleRouter
+
+from annotation import api as annotation_api
+from frontend.api_docs import ApiDocs
+from training import api as training_api
+
+projects = DefaultRouter()
+projects.register("projects", annotation_api.ProjectViewSet)
+
+inside = SimpleRouter()
+inside.register("prompts", annotation_api.PromptViewSet)
+inside.register("tasks", annotation_api.TaskViewSet)
+inside.register("assignments", annotation_api.AssignmentViewSet, basename="assignment")
+inside.register("rankings", annotation_api.RankingViewSet)
+inside.register("snapshots", annotation_api.SnapshotViewSet)
+inside.register("rounds", training_api.RoundViewSet)
+
+urlpatterns = [
+    path("token/", obtain_auth_token, name="api_token"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", ApiDocs.as_view(url_name="schema"), name="api_docs"),
+    path("", include((projects.urls, "api"))),
+    path("projects/<slug:slug>/", include((inside.urls, "api_project"))),
+]

@@ -1,0 +1,18 @@
+"""From a URL to a round, through annotation.access."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.http import Http404
+
+from annotation import access
+from annotation.models import Role
+from training.models import TrainingRound
+
+
+def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
+    project = access.get_project(user, slug, role=role)
+    round = project.rounds.select_related("project", "snapshot", "started_by").filter(number=number).first()
+    if round is None:
+        raise Http404("No such round")
+    return round

@@ -1,0 +1,119 @@
+"""Starting and cancelling a round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from annotation import live
+from annotation.actions import NotPossible, snapshots
+from annotation.models import Project, Ranking
+from training.methods import METHODS, InvalidConfig
+from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
+
+FULL_ROUND = ("reward", "ppo", "sample")
+ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
+
+
+def start_round(
+    *,
+    project: Project,
+    methods: Sequence[str],
+    by: User | None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> TrainingRound:
+    """Queue the runs of a new round; a worker takes them from there.
+
+    `settings` maps a method to the fields that differ from its defaults. Judgments are frozen here, so what people
+    submit while the round runs belongs to the next one.
+    """
+    configs = _configs(methods, settings or {})
+    why_not = refusal(project, methods)
+    if why_not:
+        raise NotPossible(why_not)
+    trains_on_people = any(METHODS[method].data == "preference" for method in methods)
+    snapshot = snapshots.take_snapshot(project=project, by=by) if trains_on_people else None
+    try:
+        with transaction.atomic():
+            newest = project.rounds.order_by("-number").values_list("number", flat=True).first() or 0
+            round = TrainingRound.objects.create(
+                project=project, number=newest + 1, snapshot=snapshot, started_by_id=by.pk if by else None
+            )
+            TrainingRun.objects.bulk_create(
+                [
+                    TrainingRun(round=round, position=position, method=method, config=config)
+                    for position, (method, config) in enumerate(zip(methods, configs, strict=True))
+                ]
+            )
+    except IntegrityError as clash:
+        raise NotPossible(ALREADY_ACTIVE) from clash
+    live.announce(project.pk, "round")
+    return round
+
+
+def refusal(project: Project, methods: Sequence[str]) -> str:
+    """Why a round of these methods cannot start now; empty if it can."""
+    if not methods:
+        return "Choose at least one method."
+    if project.rounds.filter(status__in=ACTIVE).exists():
+        return ALREADY_ACTIVE
+    if not project.policies.exists():
+        return (
+            f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
+            "which registers its base model as version 0."
+        )
+    if not project.prompts.exists():
+        return "The project has no prompts yet. Import some first."
+    if "reward" in methods and not Ranking.objects.filter(assignment__project=project).exists():
+        return "Nobody has ranked anything yet, so there is nothing to train a reward model on."
+    if "ppo" in methods and "reward" not in methods[: methods.index("ppo")] and not _has_reward_model(project):
+        return "PPO needs a reward model: put the method reward before it."
+    return ""
+
+
+def next_methods(project: Project) -> tuple[str, ...]:
+    """What a round would sensibly do now: sample first, and close the circle once people have ranked."""
+    has_rankings = Ranking.objects.filter(assignment__project=project).exists()
+    return FULL_ROUND if has_rankings else ("sample",)
+
+
+def cancel_round(*, round: TrainingRound, by: User | None) -> None:
+    """Stop a round. The worker notices within seconds and ends the process."""
+    now = timezone.now()
+    with transaction.atomic():
+        cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
+            status=RunStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
+        )
+        if not cancelled:
+            raise NotPossible("The round is over already.")
+        TrainingRun.objects.filter(round=round, status__in=ACTIVE).update(status=RunStatus.CANCELLED, finished_at=now)
+    live.announce(round.project_id, "round")
+
+
+def _configs(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    errors = {}
+    configs = []
+    for name in {*methods, *settings} - set(METHODS):
+        errors[name] = f"is no method; there are {', '.join(METHODS)}"
+    for name in set(settings) & set(METHODS) - set(methods):
+        errors[name] = "has settings but is not among the methods of this round"
+    for method in methods:
+        if method not in METHODS:
+            continue
+        try:
+            configs.append(METHODS[method].config(**settings.get(method, {})).as_json())
+        except InvalidConfig as invalid:
+            errors |= {f"{method}.{field}": message for field, message in invalid.errors.items()}
+        except TypeError as unknown:
+            errors[method] = str(unknown).removeprefix(f"{METHODS[method].config.__name__}.__init__() ")
+    if errors:
+        raise InvalidConfig(errors)
+    return configs
+
+
+def _has_reward_model(project: Project) -> bool:
+    return TrainingRun.objects.filter(round__project=project, method="reward", status=RunStatus.SUCCEEDED).exists()

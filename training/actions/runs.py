@@ -1,0 +1,201 @@
+"""The life of a run, as the worker drives it.
+
+QUEUED ─claim─▶ RUNNING ─settle─▶ SUCCEEDED | FAILED, and back to QUEUED when its worker went away. Every move is one
+conditional UPDATE. `attempt` is the fencing token: a worker that lost its run to another one updates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
+
+from annotation import live
+from annotation.actions import projects, tasks
+from annotation.models import Completion, PolicyVersion, Prompt, Source
+from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun
+from training.rundir import Row
+
+
+class InvalidTransition(Exception):
+    """The run is no longer ours, or no longer running: somebody else moved it, and that move wins."""
+
+
+def claim_run() -> TrainingRun | None:
+    """The first queued run whose predecessors have all succeeded, now RUNNING and ours."""
+    unfinished_before = TrainingRun.objects.filter(round=OuterRef("round"), position__lt=OuterRef("position")).exclude(
+        status=RunStatus.SUCCEEDED
+    )
+    waiting = TrainingRun.objects.filter(
+        ~Exists(unfinished_before), status=RunStatus.QUEUED, round__status__in=ACTIVE
+    ).order_by("round__created_at", "position")
+    for pk in waiting.values_list("pk", flat=True)[:10]:
+        now = timezone.now()
+        with transaction.atomic():
+            claimed = TrainingRun.objects.filter(pk=pk, status=RunStatus.QUEUED).update(
+                status=RunStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1
+            )
+            if claimed:
+                TrainingRun.objects.filter(pk=pk, started_at=None).update(started_at=now)
+                run = TrainingRun.objects.select_related("round__project", "round__snapshot").get(pk=pk)
+                TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
+                return run
+    return None
+
+
+def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:
+    """A sign of life with the progress so far. Raises InvalidTransition if the run was cancelled or taken over."""
+    values: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    if progress:
+        values |= {
+            "progress_done": progress["done"],
+            "progress_total": progress["total"],
+            "progress_unit": progress["unit"],
+        }
+    if not _ours(run).update(**values):
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+
+
+def save_metrics(*, run: TrainingRun, rows: Iterable[Row]) -> int:
+    """Store metric lines; a resumed attempt writes the same steps again, and the later value stays."""
+    metrics = [
+        Metric(run=run, step=row["step"], name=name, value=float(value))
+        for row in rows
+        for name, value in row.items()
+        if name != "step" and isinstance(value, int | float) and abs(value) != float("inf") and value == value
+    ]
+    Metric.objects.bulk_create(
+        metrics,
+        update_conflicts=True,
+        unique_fields=["run", "name", "step"],
+        update_fields=["value"],
+        batch_size=500,
+    )
+    return len(metrics)
+
+
+def settle_run(*, run: TrainingRun, exit_code: int) -> None:
+    """Record how the process ended. Success takes its effects with it in the same transaction."""
+    save_metrics(run=run, rows=run.directory.metrics())
+    result = run.directory.result()
+    if exit_code == 0 and result is not None:
+        _succeed(run, result)
+    elif exit_code < 0 and run.attempt < settings.TRAINING_MAX_ATTEMPTS:
+        # Killed from outside, out of memory for one: the next attempt resumes from the last state.
+        release_run(run=run)
+    else:
+        ended = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        fail_run(run=run, error=f"The process {ended}.\n{run.directory.log_tail()}")
+    live.announce(run.round.project_id, "round")
+
+
+def release_run(*, run: TrainingRun) -> None:
+    """Back into the queue, for another attempt."""
+    if not _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=None):
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+
+
+def put_back(*, run: TrainingRun) -> None:
+    """Back into the queue because this worker is being stopped: no fault of the run, so no attempt is counted."""
+    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1)
+
+
+@transaction.atomic
+def fail_run(*, run: TrainingRun, error: str) -> None:
+    now = timezone.now()
+    if not _ours(run).update(status=RunStatus.FAILED, error=error, finished_at=now):
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+    TrainingRun.objects.filter(round=run.round_id, status=RunStatus.QUEUED).update(
+        status=RunStatus.CANCELLED, finished_at=now
+    )
+    TrainingRound.objects.filter(pk=run.round_id, status__in=ACTIVE).update(
+        status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed."
+    )
+
+
+def reclaim_lost_runs() -> int:
+    """Runs whose worker has given no sign of life go back into the queue; after the last attempt they fail."""
+    silent_since = timezone.now() - timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
+    lost = TrainingRun.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=silent_since)
+    reclaimed = 0
+    for run in lost.select_related("round__project"):
+        try:
+            if run.attempt < settings.TRAINING_MAX_ATTEMPTS:
+                release_run(run=run)
+            else:
+                tries = f"Its worker went away {run.attempt} times."
+                fail_run(run=run, error=f"{tries}\n{run.directory.log_tail()}")
+        except InvalidTransition:
+            continue  # another worker reclaimed it first
+        reclaimed += 1
+        live.announce(run.round.project_id, "round")
+    return reclaimed
+
+
+def policy_at_start(round: TrainingRound) -> PolicyVersion:
+    """The project's newest version made before this round (its runs all start from the same one)."""
+    policies = PolicyVersion.objects.filter(project=round.project_id).exclude(made_by__round=round)
+    return policies.order_by("-number")[:1].get()
+
+
+def newest_policy(round: TrainingRound) -> PolicyVersion:
+    """What this round made, or else what it started from."""
+    return PolicyVersion.objects.filter(project=round.project_id).order_by("-number")[:1].get()
+
+
+def _ours(run: TrainingRun) -> Any:
+    return TrainingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING, attempt=run.attempt)
+
+
+@transaction.atomic
+def _succeed(run: TrainingRun, result: Row) -> None:
+    now = timezone.now()
+    if not _ours(run).update(status=RunStatus.SUCCEEDED, result=result, finished_at=now):
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+    match run.spec.makes:
+        case "policy":
+            policy = projects.add_policy(
+                project=run.round.project,
+                checkpoint=str(run.directory.checkpoint_path),
+                parent=policy_at_start(run.round),
+            )
+            TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
+        case "completions":
+            _take_completions(run)
+    if not run.round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
+        TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.RUNNING).update(
+            status=RunStatus.SUCCEEDED, finished_at=now
+        )
+
+
+def _take_completions(run: TrainingRun) -> None:
+    """The run's samples become completions, and those become tasks."""
+    policy, origin = newest_policy(run.round), f"run-{run.pk}"
+    known = set(Prompt.objects.filter(project=run.round.project_id).values_list("pk", flat=True))
+    Completion.objects.bulk_create(
+        [
+            Completion(
+                prompt_id=row["prompt_id"],
+                source=Source.POLICY,
+                policy=policy,
+                text=row["text"],
+                sampling={name: value for name, value in run.config.items() if name != "prompts"},
+                logprob=row["logprob"],
+                tokens=row["tokens"],
+                finished=row["finished"],
+                origin=origin,
+                index=row["index"],
+            )
+            for row in run.directory.samples()
+            if row["prompt_id"] in known  # a prompt may have been deleted meanwhile
+        ],
+        batch_size=500,
+        ignore_conflicts=True,
+    )
+    tasks.open_tasks_for(policy=policy, origin=origin)
+    live.announce(run.round.project_id, "queue")

@@ -1,0 +1,88 @@
+"""/api/v1/: rounds and their metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from annotation import access as annotation_access
+from annotation.api import signed_in
+from annotation.models import Role
+from training import access, curves
+from training.actions import rounds
+from training.methods import METHODS
+from training.models import TrainingRound, TrainingRun
+
+
+class RunSerializer(serializers.ModelSerializer[TrainingRun]):
+    policy = serializers.IntegerField(source="policy.number", default=None, help_text="The version that the run made.")
+
+    class Meta:
+        model = TrainingRun
+        fields = [
+            "id", "method", "config", "status", "attempt", "progress_done", "progress_total", "progress_unit",
+            "result", "error", "policy", "started_at", "finished_at",
+        ]  # fmt: skip
+
+
+class RoundSerializer(serializers.ModelSerializer[TrainingRound]):
+    runs = RunSerializer(many=True)
+    snapshot = serializers.IntegerField(source="snapshot.number", default=None)
+
+    class Meta:
+        model = TrainingRound
+        fields = ["number", "status", "reason", "snapshot", "runs", "created_at", "finished_at"]
+
+
+class StartRoundSerializer(serializers.Serializer[Any]):
+    methods = serializers.ListField(
+        child=serializers.ChoiceField(choices=list(METHODS)),
+        default=list(rounds.FULL_ROUND),
+        help_text="In the order in which they run.",
+    )
+    settings = serializers.DictField(
+        child=serializers.DictField(),
+        default=dict,
+        help_text='{"ppo": {"episodes": 640}}: what differs from defaults.',
+    )
+
+
+class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
+    serializer_class = RoundSerializer
+    queryset = TrainingRound.objects.none()
+    lookup_field = "number"
+    lookup_value_regex = r"\d+"
+
+    def get_queryset(self) -> Any:
+        project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return project.rounds.select_related("snapshot").prefetch_related("runs__policy")
+
+    @extend_schema(request=StartRoundSerializer, responses={201: RoundSerializer})
+    def create(self, request: Request, slug: str) -> Response:
+        project = annotation_access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        wanted = StartRoundSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        started = rounds.start_round(project=project, by=signed_in(request), **wanted.validated_data)
+        return Response(RoundSerializer(started).data, status=status.HTTP_201_CREATED)
+
+    def retrieve(self, request: Request, slug: str, number: str) -> Response:
+        return Response(RoundSerializer(access.get_round(signed_in(request), slug, int(number))).data)
+
+    @extend_schema(request=None, responses=RoundSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, slug: str, number: str) -> Response:
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        rounds.cancel_round(round=round, by=signed_in(request))
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
+    @extend_schema(responses={200: {"type": "object"}})
+    @action(detail=True)
+    def metrics(self, request: Request, slug: str, number: str) -> Response:
+        return Response({"runs": curves.of_round(access.get_round(signed_in(request), slug, int(number)))})

@@ -1,0 +1,73 @@
+"""Processes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+from training.rundir import RunDir
+
+
+class LocalProcess:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self, grace_seconds: float = 10) -> None:
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self.process.wait(grace_seconds)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+class LocalExecutor:
+    def start(self, recipe: str, directory: RunDir) -> LocalProcess:
+        with directory.log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"training.recipes.{recipe}", str(directory.path)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=settings.BASE_DIR,
+                env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
+            )
+        _pid_path(directory).write_text(str(process.pid))
+        return LocalProcess(process)
+
+    def stop_leftover(self, directory: RunDir) -> None:
+        try:
+            pid = int(_pid_path(directory).read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        # A process id may long belong to somebody else: only one that was started on this very folder is ended.
+        if str(directory.path) in _command_line(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _pid_path(directory: RunDir) -> Path:
+    return directory.path / "pid"
+
+
+def _command_line(pid: int) -> str:
+    try:
+        completed = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return completed.stdout

@@ -1,0 +1,10 @@
+from django.urls import path
+
+from training import views
+
+urlpatterns = [
+    path("<slug:slug>/rounds/", views.round_list, name="rounds"),
+    path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
+    path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
+    path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
+]

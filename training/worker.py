@@ -1,0 +1,149 @@
+"""The worker: takes queued runs, starts their recipes as processes, carries what they write into the database.
+
+It imports no tensor library, so it may share a process with the pages; any number of them may run beside each other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from annotation import live
+from annotation.models import Prompt
+from training.actions import runs
+from training.executors import Executor, Process
+from training.executors.local import LocalExecutor
+from training.models import RunStatus, TrainingRun
+from training.rundir import Row
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """`stop` ends it in good order: a run in progress goes back into the queue and is resumed by the next worker."""
+
+    def __init__(self, executor: Executor | None = None) -> None:
+        self.executor: Executor = executor or LocalExecutor()
+        self.stopping = threading.Event()
+
+    def run_forever(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                busy = self.work_once()
+            except Exception:
+                # The database may be away for a moment; a worker that gives up then is a stuck queue.
+                logger.exception("The worker stumbled and goes on")
+                busy = False
+            close_old_connections()
+            if not busy:
+                self.stopping.wait(settings.TRAINING_POLL_SECONDS)
+
+    def run_until_idle(self) -> None:
+        """For commands and tests: go on while there is something to do."""
+        while not self.stopping.is_set() and self.work_once():
+            pass
+
+    def stop(self) -> None:
+        self.stopping.set()
+
+    def work_once(self) -> bool:
+        """Take one run, if there is one, and see it to its end."""
+        runs.reclaim_lost_runs()
+        run = runs.claim_run()
+        if run is None:
+            return False
+        logger.info("%s of %s: attempt %s", run, run.round.project, run.attempt)
+        live.announce(run.round.project_id, "round")
+        try:
+            self._supervise(run)
+        except runs.InvalidTransition as lost:
+            logger.info("%s", lost)
+        return True
+
+    def _supervise(self, run: TrainingRun) -> None:
+        directory = run.directory
+        self.executor.stop_leftover(directory)
+        if not directory.is_prepared():
+            try:
+                directory.prepare(config=config_for(run), rows=rows_for(run))
+            except Exception as problem:
+                logger.exception("Could not prepare %s", run)
+                runs.fail_run(run=run, error=f"Could not prepare the run: {problem}")
+                return
+        process = self.executor.start(run.spec.recipe, directory)
+        try:
+            exit_code = self._follow(run, process)
+        finally:
+            process.stop()
+        if exit_code is None:
+            runs.put_back(run=run)
+            logger.info("%s goes back into the queue: the worker is stopping", run)
+            return
+        runs.settle_run(run=run, exit_code=exit_code)
+        run.refresh_from_db(fields=["status"])
+        logger.info("%s: %s", run, RunStatus(run.status).label)
+
+    def _follow(self, run: TrainingRun, process: Process) -> int | None:
+        """Copy metrics and progress until the process ends; None if the worker itself was stopped before that."""
+        offset, last_beat, progress = 0, 0.0, None
+        while (exit_code := process.poll()) is None:
+            if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
+                return None
+            rows, offset = run.directory.metrics_since(offset)
+            news = runs.save_metrics(run=run, rows=rows)
+            current = run.directory.progress()
+            if news or current != progress or time.monotonic() - last_beat > 5:
+                runs.heartbeat(run=run, progress=current)
+                if news or current != progress:
+                    live.announce(run.round.project_id, "round")
+                progress, last_beat = current, time.monotonic()
+        return exit_code
+
+
+def config_for(run: TrainingRun) -> dict[str, Any]:
+    """What a recipe finds in config.json: its settings, and the paths it starts from."""
+    round = run.round
+    match run.method:
+        case "sample":
+            inputs = {"policy": runs.newest_policy(round).checkpoint}
+        case "reward":
+            inputs = {"base_model": round.project.policies.get(number=0).checkpoint}
+        case "ppo":
+            inputs = {"policy": runs.policy_at_start(round).checkpoint, "reward_model": reward_model_for(run)}
+        case _:
+            raise ValueError(f"The worker does not know what {run.method} starts from.")
+    return {"method": run.method, "settings": run.config, "inputs": inputs}
+
+
+def reward_model_for(run: TrainingRun) -> str:
+    """This round's own reward model, or else the newest one of the project."""
+    trained = TrainingRun.objects.filter(
+        round__project=run.round.project_id, round__number__lte=run.round.number,
+        method="reward", status=RunStatus.SUCCEEDED,
+    )  # fmt: skip
+    return str(trained.order_by("-round__number")[:1].get().directory.checkpoint_path)
+
+
+def rows_for(run: TrainingRun) -> Iterator[Row]:
+    """What a recipe finds in data.jsonl."""
+    if run.spec.data == "preference":
+        if run.round.snapshot is None:
+            raise ValueError("The round has no snapshot of judgments.")
+        with run.round.snapshot.path.open(encoding="utf-8") as file:
+            yield from (json.loads(line) for line in file)
+        return
+    prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
+    wanted = run.config.get("prompts", 0)
+    if 0 < wanted < len(prompts):
+        chosen = random.Random(f"run {run.pk}").sample(prompts, wanted)
+        prompts = sorted(chosen, key=lambda prompt: prompt.pk)
+    for prompt in prompts:
+        yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
