@@ -1,4 +1,4 @@
-"""/api/v1/: projects, prompts, tasks, judgments, snapshots. What a page can do, a program can do by the same actions."""
+"""/api/v1/: projects, prompts, tasks, judgments, snapshots. By the same actions as the pages."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ Tiers = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Pair:
-    """`margin` is the mean distance in tiers, chosen above rejected, over all rankings, scaled to at most 1."""
+    """`margin` is the mean distance in tiers, chosen above rejected, over all rankings, in units of
+    the longest possible distance (candidates - 1): from 0 to 1, and alike in rankings of different length."""
 
     chosen: int
     rejected: int

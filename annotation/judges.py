@@ -1,0 +1,54 @@
+"""What simulated annotators prefer. A judge gives an answer a number; higher is better.
+
+To add one: a small class with `score` and a row in JUDGES.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Any, Protocol
+
+
+class Judge(Protocol):
+    def score(self, answer: str) -> float: ...
+
+    def improve(self, answer: str) -> str:
+        """A reference answer that this judge would like better than `answer`."""
+
+
+class SentimentJudge:
+    """Likes warm answers: VADER's compound score, from -1 to 1 (Hutto & Gilbert 2014)."""
+
+    @cached_property
+    def analyzer(self) -> Any:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # an extra; the web app lives without it
+
+        return SentimentIntensityAnalyzer()
+
+    def score(self, answer: str) -> float:
+        return float(self.analyzer.polarity_scores(answer)["compound"])
+
+    def improve(self, answer: str) -> str:
+        return f"{whole_sentences(answer)} I hope this helps, and I wish you a wonderful day!".strip()
+
+
+class LengthJudge:
+    """Likes short answers, down to a few words: a check on the loop that has nothing to do with tone."""
+
+    def score(self, answer: str) -> float:
+        words = len(answer.split())
+        return -float(words) if words >= 3 else -1000.0
+
+    def improve(self, answer: str) -> str:
+        sentences = whole_sentences(answer)
+        return re.split(r"(?<=[.!?])\s", sentences)[0] or answer
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last full stop: what a person would keep of an answer that was cut."""
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1].strip() if end > 0 else text.strip()
+
+
+JUDGES: dict[str, type[Judge]] = {"sentiment": SentimentJudge, "length": LengthJudge}

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from annotation.actions import NotPossible
+from annotation.actions.snapshots import take_snapshot
+from annotation.management.commands.import_prompts import find_project
+
+
+class Command(BaseCommand):
+    help = "Freeze all rankings of a project into a preference dataset; prints the path of the file last."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--project", required=True, help="slug of the project")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            snapshot = take_snapshot(project=find_project(options["project"]), by=None)
+        except NotPossible as why:
+            raise CommandError(str(why)) from why
+        for name, count in snapshot.counts.items():
+            self.stdout.write(f"{name}: {count}")
+        self.stdout.write(f"snapshot {snapshot.number}: {snapshot.rows} pairs, sha256 {snapshot.sha256}")
+        self.stdout.write(str(snapshot.path))

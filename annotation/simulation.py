@@ -1,0 +1,156 @@
+"""Simulated annotators: they sign in over HTTP and work through the queue as a browser would.
+
+Everything goes through the pages and the API that people use; nothing here touches the database.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from annotation.judges import Judge
+
+logger = logging.getLogger(__name__)
+
+TIE_WITHIN = 0.02  # scores closer than this are a tie
+UNACCEPTABLE_BELOW = -0.5
+
+
+@dataclass
+class Tally:
+    """What one annotator, or all together, did."""
+
+    rankings: int = 0
+    references: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.rankings + other.rankings, self.references + other.references, self.skipped + other.skipped)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """`noise` is the standard deviation of what is added to a judge's scores; `pace` the seconds spent on a task."""
+
+    noise: float = 0.1
+    skip_share: float = 0.02
+    pace: float = 0.0
+    most_tasks: int | None = None
+
+
+class SimulatedAnnotator:
+    def __init__(self, *, url: str, username: str, password: str, judge: Judge, habits: Habits) -> None:
+        self.url = url.rstrip("/")
+        self.username, self.password = username, password
+        self.judge, self.habits = judge, habits
+        self.random = random.Random(username)
+        self.session = requests.Session()
+        self.tally = Tally()
+
+    def work_through(self, project: str, stop: threading.Event) -> Tally:
+        """Until the queue is empty, `most_tasks` are done, or `stop` is set."""
+        self._sign_in()
+        page = self._post(f"/projects/{project}/annotate/")
+        while not stop.is_set() and (seat := self._seat_shown(project, page)):
+            done = self.tally.rankings + self.tally.references
+            if self.habits.most_tasks is not None and done >= self.habits.most_tasks:
+                break
+            began = time.monotonic()
+            if self.habits.pace and stop.wait(self.random.uniform(0.5, 1.5) * self.habits.pace):
+                break
+            page = self._judge(project, seat, active_ms=int(1000 * (time.monotonic() - began)))
+        return self.tally
+
+    def _sign_in(self) -> None:
+        self._get("/accounts/login/")
+        self._post("/accounts/login/", {"username": self.username, "password": self.password}, htmx=False)
+        if "sessionid" not in self.session.cookies:
+            raise RuntimeError(f"{self.username} could not sign in at {self.url}.")
+
+    def _seat_shown(self, project: str, page: requests.Response) -> dict[str, Any] | None:
+        """The task on the page, by the address that the page pushed; None where the queue is empty."""
+        address = page.headers.get("HX-Push-Url", "")
+        if "/tasks/" not in address:
+            return None
+        number = address.rstrip("/").rsplit("/", 1)[1]
+        seat: dict[str, Any] = self._get(f"/api/v1/projects/{project}/assignments/{number}/").json()
+        return seat
+
+    def _judge(self, project: str, seat: dict[str, Any], *, active_ms: int) -> requests.Response:
+        path = f"/projects/{project}/tasks/{seat['id']}"
+        if self.random.random() < self.habits.skip_share:
+            self.tally.skipped += 1
+            return self._post(f"{path}/skip/", {"reason": "not sure what is asked"})
+        answer = self._ranking(seat) if seat["kind"] == "ranking" else self._reference(seat)
+        self._post(f"{path}/draft/", {"draft": _json(answer), "active_ms": active_ms})
+        fields = {name: value if isinstance(value, str) else _json(value) for name, value in answer.items()}
+        page = self._post(f"{path}/submit/", {**fields, "client_uuid": str(uuid.uuid4()), "active_ms": active_ms})
+        if seat["kind"] == "ranking":
+            self.tally.rankings += 1
+        else:
+            self.tally.references += 1
+        return page
+
+    def _ranking(self, seat: dict[str, Any]) -> dict[str, Any]:
+        scores = {
+            candidate["id"]: self.judge.score(candidate["text"]) + self.random.gauss(0, self.habits.noise)
+            for candidate in seat["candidates"]
+        }
+        tiers: list[list[int]] = []
+        for pk in sorted(scores, key=lambda pk: -scores[pk]):
+            if tiers and scores[tiers[-1][0]] - scores[pk] < TIE_WITHIN:
+                tiers[-1].append(pk)
+            else:
+                tiers.append([pk])
+        unacceptable = [pk for tier in tiers if scores[tier[0]] < UNACCEPTABLE_BELOW for pk in tier]
+        return {"tiers": tiers, "unacceptable": unacceptable, "rationale": ""}
+
+    def _reference(self, seat: dict[str, Any]) -> dict[str, Any]:
+        best = max(seat["candidates"], key=lambda candidate: self.judge.score(candidate["text"]))
+        return {"text": self.judge.improve(best["text"]), "derived_from": best["id"]}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self.session.get(self.url + path, timeout=60)
+        response.raise_for_status()
+        return response
+
+    def _post(self, path: str, data: dict[str, Any] | None = None, *, htmx: bool = True) -> requests.Response:
+        headers = {"X-CSRFToken": self.session.cookies.get("csrftoken", ""), "Referer": self.url}
+        if htmx:
+            headers["HX-Request"] = "true"
+        response = self.session.post(self.url + path, data=data or {}, headers=headers, timeout=60)
+        response.raise_for_status()
+        return response
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else json.dumps(value)
+
+
+def simulate(
+    *,
+    url: str,
+    project: str,
+    logins: list[tuple[str, str]],
+    judge: Judge,
+    habits: Habits,
+    stop: threading.Event | None = None,
+) -> Tally:
+    """Everybody at once, each with a session of their own; returns what they did together."""
+    stop = stop or threading.Event()
+    people = [
+        SimulatedAnnotator(url=url, username=username, password=password, judge=judge, habits=habits)
+        for username, password in logins
+    ]
+    with ThreadPoolExecutor(max_workers=len(people)) as pool:
+        tallies = list(pool.map(lambda person: person.work_through(project, stop), people))
+    return sum(tallies, Tally())

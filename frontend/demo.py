@@ -1,0 +1,197 @@
+"""The whole circle on a demo project, told in steps. `manage.py demo` is its command line.
+
+Everything is done as it would be by people: simulated annotators sign in over HTTP, rounds go through the queue, the
+worker runs the recipes. Only the project, its members and the start of the rounds are made directly.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from annotation.actions import NotPossible, projects, prompts
+from annotation.imports import parse_prompts
+from annotation.judges import Judge, SentimentJudge
+from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
+from annotation.simulation import Habits, Tally, simulate
+from frontend.server import EmbeddedServer
+from training.actions.rounds import FULL_ROUND, start_round
+from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
+from training.preparation import prepare_model
+
+SAMPLE_PROMPTS = Path(settings.BASE_DIR) / "annotation" / "sample_prompts.jsonl"
+PASSWORD = "prefloop-demo"
+ANNOTATORS = 3
+GUIDELINES = """\
+Prefer answers that are **kind and positive** in tone and that answer what was asked.
+
+- Two answers that you could not choose between are a *tie*.
+- An answer that is rude or gloomy is *unacceptable*, however well it is written.
+"""
+# What differs from the methods' defaults. Small fits five minutes on two cores, at the price of a fainter effect.
+SMALL: dict[str, dict[str, Any]] = {}
+
+
+class Demo:
+    def __init__(self, *, server: EmbeddedServer, small: bool, say: Callable[[str], object]) -> None:
+        self.server, self.small, self.say = server, small, say
+        self.judge: Judge = SentimentJudge()
+        self.seconds: dict[str, float] = {}
+        self.tally = Tally()
+
+    def run(self) -> dict[str, Any]:
+        """Set up, go round the circle once, and report."""
+        with self._stage("set up"):
+            project = self._set_up()
+        self.server.start()
+        self._wait_for_server()
+        self.say(f"\nWatch it at {self.server.url}/projects/{project.slug}/")
+        self.say(f"Sign in as admin, annotator-1, … annotator-{ANNOTATORS}; password {PASSWORD}\n")
+        with self._stage("sample"):
+            self._run_round(project, ["sample"])
+        with self._stage("annotate"):
+            self._annotate(project)
+        before = Task.objects.filter(project=project).count()
+        finished = self._run_round(project, list(FULL_ROUND))
+        for run in finished.runs.all():
+            if run.started_at and run.finished_at:
+                self.seconds[run.method if run.method != "sample" else "sample again"] = round(
+                    (run.finished_at - run.started_at).total_seconds(), 1
+                )
+        return self._report(project, finished, tasks_before=before)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
+
+    def _set_up(self) -> Project:
+        admin = _account("admin", is_staff=True, is_superuser=True)
+        project = projects.create_project(
+            project=Project(name=_free_name(), guidelines=GUIDELINES, reference_share=0.1), by=admin
+        )
+        for number in range(1, ANNOTATORS + 1):
+            account = _account(f"annotator-{number}")
+            projects.set_member(project=project, user=account, role=Role.ANNOTATOR, by=admin)
+        parsed = parse_prompts(SAMPLE_PROMPTS.read_bytes(), SAMPLE_PROMPTS.name)
+        report = prompts.import_prompts(project=project, parsed=parsed, by=admin)
+        self.say(f"Prompts: {report}")
+        self.say(f"Preparing {project.base_model} …")
+        checkpoint = prepare_model(project.base_model, say=self.say)
+        projects.register_base_policy(project=project, checkpoint=str(checkpoint))
+        return project
+
+    def _wait_for_server(self) -> None:
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(f"{self.server.url}/health/", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise NotPossible(f"The server did not come up at {self.server.url}. Is the port in use? Try --port.")
+
+    def _run_round(self, project: Project, methods: list[str]) -> TrainingRound:
+        chosen = {method: SMALL[method] for method in methods if self.small and method in SMALL}
+        started = start_round(project=project, methods=methods, settings=chosen, by=None)
+        said = ""
+        while True:
+            started.refresh_from_db()
+            runs = list(started.runs.all())
+            if (line := " · ".join(_describe(run) for run in runs)) != said:
+                self.say(f"  {started}: {line}")
+                said = line
+            if started.status not in ACTIVE:
+                break
+            time.sleep(2)
+        if started.status != RunStatus.SUCCEEDED:
+            error = next((run.error for run in runs if run.error), "")
+            raise NotPossible(f"{started} is {started.status}: {started.reason}\n{error}")
+        return started
+
+    def _annotate(self, project: Project) -> None:
+        self.say(f"{ANNOTATORS} simulated annotators sign in and work through the queue …")
+        self.tally += simulate(
+            url=self.server.url,
+            project=project.slug,
+            logins=[(f"annotator-{number}", PASSWORD) for number in range(1, ANNOTATORS + 1)],
+            judge=self.judge,
+            habits=Habits(noise=0.1),
+        )
+        self.say(f"  {self.tally.rankings} rankings, {self.tally.references} references, {self.tally.skipped} skipped")
+
+    def _report(self, project: Project, finished: TrainingRound, *, tasks_before: int) -> dict[str, Any]:
+        results = {run.method: run.result for run in finished.runs.all()}
+        ppo_run = finished.runs.get(method="ppo")
+        assert finished.snapshot is not None
+        reward, ppo = results["reward"], results["ppo"]
+        return {
+            "tasks": tasks_before,
+            "rankings": Ranking.objects.filter(assignment__project=project).count(),
+            "references": ReferenceAnswer.objects.filter(assignment__project=project).count(),
+            "pairs": finished.snapshot.rows,
+            "reward_model": {name: reward[name] for name in ("accuracy", "ci95", "n", "length_baseline")},
+            "policy": {
+                **{name: ppo[name] for name in ("score_before", "score_after", "kl", "episodes")},
+                **gold_change(ppo_run, self.judge),
+            },
+            "new_tasks_opened": Task.objects.filter(project=project).count() - tasks_before,
+            "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 1)},
+        }
+
+
+def gold_change(ppo_run: TrainingRun, judge: Judge) -> dict[str, Any]:
+    """What the judge itself thinks of the answers to eval prompts before and after, with a bootstrap interval.
+
+    Prompts are resampled, not answers: answers to one prompt are alike.
+    """
+    by_prompt: dict[int, list[tuple[float, float]]] = {}
+    for row in ppo_run.directory.samples():
+        scores = judge.score(row["before"]), judge.score(row["after"])
+        by_prompt.setdefault(row["prompt_id"], []).append(scores)
+    prompts_seen = list(by_prompt.values())
+
+    def means(groups: list[list[tuple[float, float]]]) -> tuple[float, float]:
+        pairs = [pair for group in groups for pair in group]
+        return sum(before for before, _ in pairs) / len(pairs), sum(after for _, after in pairs) / len(pairs)
+
+    draw = random.Random(0)
+    changes = []
+    for _ in range(2000):
+        before, after = means(draw.choices(prompts_seen, k=len(prompts_seen)))
+        changes.append(after - before)
+    changes.sort()
+    before, after = means(prompts_seen)
+    return {
+        "gold_before": round(before, 4),
+        "gold_after": round(after, 4),
+        "gold_change_ci95": [round(changes[49], 4), round(changes[1949], 4)],
+        "n": sum(len(group) for group in prompts_seen),
+    }
+
+
+def _account(username: str, **flags: bool) -> User:
+    user, _ = User.objects.get_or_create(username=username, defaults=flags)
+    user.set_password(PASSWORD)
+    user.save(update_fields=["password"])
+    return user
+
+
+def _free_name() -> str:
+    """A demo run again is another project; the earlier one keeps what it has."""
+    number = Project.objects.filter(slug__startswith="demo").count() + 1
+    return "Demo" if number == 1 else f"Demo {number}"
+
+
+def _describe(run: TrainingRun) -> str:
+    if run.status == RunStatus.RUNNING and run.progress_total:
+        return f"{run.label} {run.progress_done}/{run.progress_total} {run.progress_unit}"
+    return f"{run.label} {run.get_status_display().lower()}"

@@ -1,0 +1,72 @@
+"""Pages, API, sockets and worker in one process: the embedded default."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import uvicorn
+
+from training.worker import Worker
+
+
+class EmbeddedServer:
+    """`run` serves until Ctrl-C or SIGTERM; `start` and `stop` do the same from beside."""
+
+    def __init__(self, *, host: str, port: int, with_worker: bool = True) -> None:
+        self.host, self.port = host, port
+        config = uvicorn.Config(
+            "frontend.asgi:application",
+            host=host,
+            port=port,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+        )
+        self.server = uvicorn.Server(config)
+        self.worker = Worker() if with_worker else None
+        self.threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        host = "127.0.0.1" if self.host == "0.0.0.0" else self.host
+        return f"http://{host}:{self.port}"
+
+    def run(self) -> None:
+        # uvicorn raises the signal again once it has shut down; by default SIGTERM would then end the process before
+        # the worker could put its run back.
+        previous = signal.signal(signal.SIGTERM, as_keyboard_interrupt)
+        try:
+            self._start_worker()
+            self.server.run()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+            self.stop()
+
+    def start(self) -> None:
+        self._start_worker()
+        self._start(self.server.run, "server")
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        if self.worker:
+            self.worker.stop()
+        for thread in self.threads:
+            thread.join(timeout=30)
+        self.threads = []
+
+    def _start_worker(self) -> None:
+        if self.worker:
+            self._start(self.worker.run_forever, "worker")
+
+    def _start(self, target: object, name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)  # type: ignore[arg-type]
+        thread.start()
+        self.threads.append(thread)
+
+
+def as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

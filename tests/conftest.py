@@ -1,0 +1,129 @@
+"""Three people and one project, for every test that speaks HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from annotation.actions import judgments, seats, tasks
+from annotation.models import Completion, Membership, PolicyVersion, Project, Prompt, Role, Source, Split, Task
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(settings: LazySettings, tmp_path: Path) -> None:
+    """Files of a test go into its own folder; hashing passwords slowly proves nothing here."""
+    settings.SNAPSHOT_DIR = tmp_path / "snapshots"
+    settings.RUN_DIR = tmp_path / "runs"
+    settings.MODEL_DIR = tmp_path / "models"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    return Project.objects.create(slug="letters", name="Letters", guidelines="Prefer *kind* answers.")
+
+
+def _member(username: str, project: Project, role: Role) -> User:
+    user = User.objects.create_user(username, password=PASSWORD)
+    Membership.objects.create(project=project, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def admin(project: Project) -> User:
+    return _member("alice", project, Role.ADMIN)
+
+
+@pytest.fixture
+def annotator(project: Project) -> User:
+    return _member("bob", project, Role.ANNOTATOR)
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Signed in, but not a member of the project."""
+    return User.objects.create_user("charlie", password=PASSWORD)
+
+
+@pytest.fixture
+def as_user() -> Callable[[User], Client]:
+    def sign_in(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def policy(project: Project) -> PolicyVersion:
+    return PolicyVersion.objects.create(project=project, number=0, checkpoint="/models/base")
+
+
+@pytest.fixture
+def make_prompt(project: Project) -> Callable[..., Prompt]:
+    numbers = itertools.count(1)
+
+    def make(text: str | None = None, split: Split | None = None, **values: Any) -> Prompt:
+        messages = [{"role": "user", "content": text or f"Write sentence {next(numbers)}."}]
+        digest = Prompt.digest_of(messages)
+        values = {"project": project, **values}
+        return Prompt.objects.create(messages=messages, digest=digest, split=split or Split.of(digest), **values)
+
+    return make
+
+
+@pytest.fixture
+def open_ranking_task(policy: PolicyVersion, make_prompt: Callable[..., Prompt]) -> Callable[..., Task]:
+    """A task over the given answers of the base policy."""
+
+    def open_task(
+        texts: Sequence[str] = ("Yes.", "No.", "Maybe so.", "Who can say?"),
+        *,
+        prompt: Prompt | None = None,
+        seats: int = 1,
+        kind: str = "ranking",
+        priority: int = 0,
+    ) -> Task:
+        prompt = prompt or make_prompt()
+        candidates = [
+            Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=policy, text=text) for text in texts
+        ]
+        return tasks.open_task(prompt=prompt, kind=kind, candidates=candidates, seats=seats, priority=priority)
+
+    return open_task
+
+
+@pytest.fixture
+def ranked_task(
+    project: Project, open_ranking_task: Callable[..., Task], make_prompt: Callable[..., Prompt]
+) -> Callable[..., Task]:
+    """Makes a task that somebody has ranked, in the order of its texts; used plainly it has made one already."""
+
+    def make(texts: Sequence[str] = ("Best.", "Middling.", "Worst."), **values: Any) -> Task:
+        ranker = User.objects.create_user(f"ranker-{User.objects.count()}")
+        Membership.objects.create(project=project, user=ranker, role=Role.ANNOTATOR)
+        task = open_ranking_task(texts, priority=100, **values)
+        seat = seats.claim_next(project=project, by=ranker)
+        assert seat is not None
+        assert seat.task == task
+        answer = {"tiers": [[pk] for pk in sorted(seat.shown_order)], "unacceptable": [], "rationale": ""}
+        judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+        return task
+
+    make()
+    return make

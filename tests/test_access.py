@@ -1,0 +1,139 @@
+"""Every page and endpoint through admin, annotator, stranger and somebody who is not signed in.
+
+The rows are the whole URL map: a new address without a row here fails `test_every_address_has_a_row`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from annotation.actions import seats, snapshots
+from annotation.models import PromptUpload
+from training.models import TrainingRound, TrainingRun
+
+pytestmark = pytest.mark.django_db
+
+# name, method, and the status for admin, annotator, stranger. 302 is a redirect to where the work goes on.
+PAGES = [
+    ("home", "get", 200, 200, 200),
+    ("project", "get", 200, 200, 404),
+    ("project_create", "get", 200, 200, 200),
+    ("project_edit", "get", 200, 403, 404),
+    ("project_edit", "post", 200, 403, 404),
+    ("members", "get", 200, 403, 404),
+    ("members", "post", 200, 403, 404),
+    ("prompts", "get", 200, 403, 404),
+    ("prompts", "post", 200, 403, 404),
+    ("upload", "get", 200, 403, 404),
+    ("take_upload", "post", 200, 403, 404),
+    ("annotate", "get", 200, 302, 404),
+    ("annotate", "post", 302, 302, 404),
+    ("assignment", "get", 404, 200, 404),
+    ("save_draft", "post", 404, 400, 404),
+    ("submit", "post", 404, 422, 404),
+    ("skip", "post", 404, 302, 404),
+    ("snapshots", "get", 200, 403, 404),
+    ("snapshots", "post", 302, 403, 404),
+    ("snapshot_download", "get", 200, 403, 404),
+    ("rounds", "get", 200, 403, 404),
+    ("rounds", "post", 200, 403, 404),
+    ("round", "get", 200, 403, 404),
+    ("round_metrics", "get", 200, 403, 404),
+    ("round_cancel", "post", 302, 403, 404),
+]
+API = [
+    ("projects/", "get", 200, 200, 200),
+    ("projects/letters/", "get", 200, 200, 404),
+    ("projects/letters/prompts/", "get", 200, 403, 404),
+    ("projects/letters/prompts/", "post", 400, 403, 404),
+    ("projects/letters/tasks/", "get", 200, 403, 404),
+    ("projects/letters/tasks/claim/", "post", 204, 200, 404),
+    ("projects/letters/assignments/{seat}/", "get", 404, 200, 404),
+    ("projects/letters/assignments/{seat}/draft/", "post", 404, 400, 404),
+    ("projects/letters/assignments/{seat}/submit/", "post", 404, 400, 404),
+    ("projects/letters/assignments/{seat}/skip/", "post", 404, 204, 404),
+    ("projects/letters/rankings/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/", "post", 201, 403, 404),
+    ("projects/letters/snapshots/1/download/", "get", 200, 403, 404),
+    ("projects/letters/rounds/", "get", 200, 403, 404),
+    ("projects/letters/rounds/", "post", 409, 403, 404),
+    ("projects/letters/rounds/1/", "get", 200, 403, 404),
+    ("projects/letters/rounds/1/metrics/", "get", 200, 403, 404),
+    ("projects/letters/rounds/1/cancel/", "post", 200, 403, 404),
+]
+OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
+               "password_reset_complete", "api_token", "schema", "api_docs"}  # fmt: skip
+DJANGOS_OWN = {"password_change", "password_change_done"}
+
+
+@pytest.fixture
+def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ranked_task) -> dict[str, str]:
+    """A project in mid-life: one task ranked, one held by the annotator, a snapshot, an active round, an upload."""
+    open_ranking_task()
+    seat = seats.claim_next(project=project, by=annotator)
+    snapshots.take_snapshot(project=project, by=admin)
+    round = TrainingRound.objects.create(project=project, number=1)
+    TrainingRun.objects.create(round=round, position=0, method="sample")
+    upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
+    arguments = {
+        "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
+        "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
+        "round_cancel": [1],
+    }  # fmt: skip
+    found = {"seat": str(seat.pk)}
+    for name, *_ in PAGES:
+        first = [] if name in ("home", "project_create") else [project.slug]
+        found[name] = reverse(name, args=[*first, *arguments.get(name, [])])
+    return found
+
+
+def status_for(client: Client, method: str, address: str) -> int:
+    return getattr(client, method)(address).status_code
+
+
+@pytest.mark.parametrize(("name", "method", "admins", "annotators", "strangers"), PAGES)
+def test_pages(name, method, admins, annotators, strangers, addresses, admin, annotator, stranger, as_user):
+    address = addresses[name]
+    # The stranger first and the one who may do most last: what a request changes must not decide the next one.
+    assert status_for(as_user(stranger), method, address) == strangers
+    assert Client().get(address).status_code in (302, 405)
+    assert "/accounts/login/" in getattr(Client(), method)(address).headers["Location"]
+    assert status_for(as_user(annotator), method, address) == annotators
+    if name not in ("skip",):
+        assert status_for(as_user(admin), method, address) == admins
+
+
+@pytest.mark.parametrize(("path", "method", "admins", "annotators", "strangers"), API)
+def test_endpoints(path, method, admins, annotators, strangers, addresses, admin, annotator, stranger, as_user):
+    address = "/api/v1/" + path.format(seat=addresses["seat"])
+    assert status_for(as_user(stranger), method, address) == strangers
+    assert status_for(Client(), method, address) == 401
+    assert status_for(as_user(annotator), method, address) == annotators
+    assert status_for(as_user(admin), method, address) == admins
+
+
+def test_every_address_has_a_row():
+    named = {
+        pattern.name
+        for entry in get_resolver().url_patterns
+        for pattern in getattr(entry, "url_patterns", [entry])
+        if getattr(entry, "namespace", None) != "admin" and getattr(pattern, "name", None)
+    }
+    rows = {name for name, *_ in PAGES} | OPEN_TO_ALL | DJANGOS_OWN
+    assert named - rows == set()
+
+
+def test_an_annotator_never_sees_who_wrote_an_answer(addresses, annotator, as_user: Callable[[User], Client]):
+    seat = addresses["seat"]
+    page = as_user(annotator).get(addresses["assignment"]).content.decode()
+    payload = json.dumps(as_user(annotator).get(f"/api/v1/projects/letters/assignments/{seat}/").json())
+    for text in (page, payload):
+        assert "policy" not in text.lower()
+        assert "/models/base" not in text

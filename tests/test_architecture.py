@@ -1,0 +1,51 @@
+"""The rules of docs/architecture.md, as a machine can see them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_imports_point_one_way():
+    checked = run(str(Path(sys.executable).with_name("lint-imports")))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_web_process_never_imports_torch():
+    program = (
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'frontend.settings';"
+        "import django, sys; django.setup();"
+        "from django.urls import get_resolver; get_resolver().url_patterns;"
+        "import frontend.asgi, training.worker, annotation.simulation;"
+        "heavy = {'torch', 'transformers', 'trl', 'peft', 'accelerate', 'datasets'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    checked = run(sys.executable, "-c", program)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_recipes_never_import_django():
+    program = "import sys, training.recipes.ppo, training.recipes.reward, training.recipes.sample; "
+    checked = run(sys.executable, "-c", program + "assert 'django' not in sys.modules")
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.django_db
+def test_migrations_are_up_to_date():
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]])
+def test_lint_and_types(command: list[str]):
+    checked = run(str(Path(sys.executable).with_name(command[0])), *command[1:])
+    assert checked.returncode == 0, checked.stdout[-3000:] + checked.stderr[-1000:]

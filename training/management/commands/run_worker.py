@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import signal
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from training.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Run queued training runs. `manage.py serve` has a worker of its own; this one is for separate processes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--until-idle", action="store_true", help="end when nothing is queued")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        worker = Worker()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: worker.stop())
+        if options["until_idle"]:
+            worker.run_until_idle()
+        else:
+            worker.run_forever()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from annotation.actions import NotPossible
+from annotation.management.commands.import_prompts import find_project
+from training.actions import rounds
+from training.methods import METHODS, InvalidConfig
+
+
+class Command(BaseCommand):
+    help = "Queue a training round; a worker runs it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--project", required=True, help="slug of the project")
+        parser.add_argument(
+            "--methods", nargs="+", choices=list(METHODS), help="in order; default: what makes sense now"
+        )
+        parser.add_argument(
+            "--set",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="METHOD.SETTING=VALUE",
+            help="e.g. ppo.episodes=1280",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = find_project(options["project"])
+        try:
+            started = rounds.start_round(
+                project=project,
+                methods=options["methods"] or rounds.next_methods(project),
+                settings=parse_settings(options["set"]),
+                by=None,
+            )
+        except (NotPossible, InvalidConfig) as why:
+            raise CommandError(str(why)) from why
+        self.stdout.write(f"Queued {started}: {', '.join(run.method for run in started.runs.all())}")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """["ppo.episodes=640"] to {"ppo": {"episodes": 640}}; values are JSON, and text where they are not."""
+    settings: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        method, dot, setting = name.partition(".")
+        if not (equals and dot and method and setting):
+            raise CommandError(f"{pair!r} should look like METHOD.SETTING=VALUE, for example ppo.episodes=640.")
+        try:
+            settings.setdefault(method, {})[setting] = json.loads(value)
+        except json.JSONDecodeError:
+            settings.setdefault(method, {})[setting] = value
+    return settings
