@@ -79,7 +79,7 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
                 form.add_error("file", str(refusal))
             else:
                 upload = PromptUpload.objects.create(
-                    project=project, uploaded_by_id=request.user.pk, filename=file.name[:255], content=content
+                    project=project, uploaded_by_id=request.user.pk, filename=file.name[-255:], content=content
                 )
                 return redirect("upload", slug, upload.pk)
     page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))

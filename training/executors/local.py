@@ -36,10 +36,13 @@ class LocalProcess:
 
 
 class LocalExecutor:
+    def command(self, recipe: str, directory: RunDir) -> list[str]:
+        return [sys.executable, "-m", f"training.recipes.{recipe}", str(directory.path)]
+
     def start(self, recipe: str, directory: RunDir) -> LocalProcess:
         with directory.log_path.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"training.recipes.{recipe}", str(directory.path)],
+                self.command(recipe, directory),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -67,7 +70,8 @@ def _pid_path(directory: RunDir) -> Path:
 
 def _command_line(pid: int) -> str:
     try:
-        completed = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return completed.stdout

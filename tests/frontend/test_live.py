@@ -1,0 +1,79 @@
+"""Sockets: members are told to look again, strangers are turned away. On the channel layer that is configured."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+
+from annotation import live
+from annotation.models import Membership, Project, Role
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _cookie(user: User) -> str:
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return f"{django_settings.SESSION_COOKIE_NAME}={session.session_key}"
+
+
+@database_sync_to_async
+def _people() -> tuple[Project, str, str]:
+    project = Project.objects.create(slug="letters", name="Letters")
+    member, stranger = User.objects.create_user("member"), User.objects.create_user("stranger")
+    Membership.objects.create(project=project, user=member, role=Role.ANNOTATOR)
+    return project, _cookie(member), _cookie(stranger)
+
+
+def _socket(cookie: str = "", slug: str = "letters", origin: str = "http://localhost") -> ApplicationCommunicator:
+    from frontend.asgi import application
+
+    scope = {
+        "type": "websocket",
+        "path": f"/ws/projects/{slug}/",
+        "query_string": b"",
+        "headers": [(b"origin", origin.encode()), (b"host", b"localhost"), (b"cookie", cookie.encode())],
+        "subprotocols": [],
+    }
+    return ApplicationCommunicator(application, scope)
+
+
+async def _is_accepted(page: ApplicationCommunicator) -> bool:
+    await page.send_input({"type": "websocket.connect"})
+    return (await page.receive_output(timeout=5))["type"] == "websocket.accept"
+
+
+# From another thread, as the worker and the pages do it.
+_announce = sync_to_async(live.announce, thread_sensitive=False)
+
+
+def test_a_member_is_told_to_look_again_and_nobody_else_gets_in():
+    async def scene() -> None:
+        project, member, stranger = await _people()
+        page = _socket(member)
+        assert await _is_accepted(page)
+        await _announce(project.pk, "queue")
+        assert json.loads((await page.receive_output(timeout=5))["text"]) == {"topic": "queue"}
+        await _announce(project.pk + 1, "queue")
+        assert await page.receive_nothing(timeout=0.3)
+        await page.send_input({"type": "websocket.disconnect", "code": 1000})
+        await page.wait(timeout=5)
+        for turned_away in (
+            _socket(stranger), _socket(), _socket(member, slug="nowhere"), _socket(member, origin="http://elsewhere.test"),
+        ):  # fmt: skip
+            assert not await _is_accepted(turned_away)
+
+    asyncio.run(scene())

@@ -1,0 +1,143 @@
+"""`manage.py serve` as a person starts it: one address for pages and sockets, a worker, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+import websockets
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+SET_UP = """
+from django.contrib.auth.models import User
+from annotation.actions import projects, tasks
+from annotation.models import Completion, PolicyVersion, Project, Prompt, Source
+admin = User.objects.create_user("admin", password="secret words", is_staff=True)
+project = projects.create_project(project=Project(name="Letters"), by=admin)
+policy = PolicyVersion.objects.create(project=project, number=0, checkpoint="/nowhere")
+for number in range(3):
+    messages = [{"role": "user", "content": f"Question {number}"}]
+    prompt = Prompt.objects.create(project=project, messages=messages, digest=Prompt.digest_of(messages), split="train")
+    texts = [Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=policy, text=t) for t in "ab"]
+    tasks.open_task(prompt=prompt, kind="ranking", candidates=texts, seats=1)
+"""
+
+
+def manage(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    return {**kept, "PREFLOOP_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def server(environment):
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
+    manage(environment, "shell", "--verbosity", "0", "-c", SET_UP)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--port", str(port)],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(150):
+        try:
+            requests.get(f"{url}/health/", timeout=5)
+            break
+        except requests.ConnectionError:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.1)
+    yield process, url
+    if process.poll() is None:
+        process.kill()
+
+
+def sign_in(url: str) -> requests.Session:
+    session = requests.Session()
+    session.get(f"{url}/accounts/login/", timeout=10)
+    form = {"username": "admin", "password": "secret words", "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    answer = session.post(f"{url}/accounts/login/", data=form, headers={"Referer": url}, timeout=10)
+    assert answer.status_code == 200
+    assert "sessionid" in session.cookies
+    session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
+    session.headers["Referer"] = url
+    return session
+
+
+def rank_one(session: requests.Session, url: str) -> None:
+    seat = session.post(f"{url}/api/v1/projects/letters/tasks/claim/", timeout=10).json()
+    answer = {
+        "client_uuid": f"00000000-0000-4000-8000-{seat['id']:012d}",
+        "tiers": [[candidate["id"]] for candidate in seat["candidates"]],
+    }
+    submitted = session.post(f"{url}/api/v1/projects/letters/assignments/{seat['id']}/submit/", json=answer, timeout=10)
+    assert submitted.status_code == 200, submitted.text
+
+
+def test_pages_and_sockets_on_one_address_and_a_clean_end_on_ctrl_c(server):
+    process, url = server
+    session = sign_in(url)
+    cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+
+    async def listen_while_ranking() -> dict[str, str]:
+        address = f"{url.replace('http', 'ws')}/ws/projects/letters/"
+        async with websockets.connect(address, additional_headers={"Cookie": cookie}, origin=url) as page:
+            await asyncio.to_thread(rank_one, session, url)
+            return json.loads(await asyncio.wait_for(page.recv(), 10))
+
+    assert asyncio.run(listen_while_ranking()) == {"topic": "queue"}
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    assert "Stopped." in process.stdout.read()
+
+
+def test_sigterm_ends_it_as_cleanly(server):
+    process, url = server
+    assert requests.get(f"{url}/health/", timeout=10).json() == {"status": "ok"}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
+def test_static_files_are_compressed_and_kept_for_ever(server):
+    _, url = server
+    page = requests.get(f"{url}/accounts/login/", timeout=10).text
+    address = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
+    answer = requests.get(url + address, headers={"Accept-Encoding": "gzip"}, timeout=10)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_without_migrations_it_says_what_to_do(environment):
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "manage.py migrate" in refused.stderr
+
+
+def test_sqlite_runs_in_wal_with_immediate_transactions_and_a_busy_timeout(environment):
+    program = (
+        "from django.db import connection as c\n"
+        "cursor = c.cursor()\n"
+        "print([cursor.execute(f'PRAGMA {p}').fetchone()[0] for p in ('journal_mode', 'busy_timeout')])\n"
+        "print(c.transaction_mode)\n"
+    )
+    lines = manage(environment, "shell", "--verbosity", "0", "-c", program).stdout.splitlines()
+    assert lines == ["['wal', 20000]", "IMMEDIATE"]

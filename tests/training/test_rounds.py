@@ -1,0 +1,116 @@
+"""Starting rounds: by page, API and command, and what each says when it cannot be done."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from training.methods import METHODS, InvalidConfig, PPOConfig
+from training.models import TrainingRound
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ready(project, policy, ranked_task):
+    return project
+
+
+def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, admin, as_user):
+    response = as_user(admin).post(
+        "/projects/letters/rounds/", {"plan": "reward,ppo,sample", "ppo.episodes": "128", "ppo.batch_size": "64"}
+    )
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/projects/letters/rounds/1/"
+    reward, ppo, sample = TrainingRound.objects.get().runs.all()
+    assert ppo.config["episodes"] == 128
+    assert reward.config == METHODS["reward"].config().as_json()
+    assert TrainingRound.objects.get().snapshot.rows == 3
+
+
+def test_what_a_method_refuses_stands_beside_its_field(ready, admin, as_user):
+    response = as_user(admin).post(
+        "/projects/letters/rounds/",
+        {"plan": "reward,ppo,sample", "ppo.batch_size": "60", "ppo.minibatch_size": "32", "ppo.temperature": "0"},
+    )
+    errors = response.context["form"].errors
+    assert "ppo.temperature" in errors
+    assert TrainingRound.objects.count() == 0
+    response = as_user(admin).post(
+        "/projects/letters/rounds/", {"plan": "reward,ppo,sample", "ppo.batch_size": "60", "ppo.minibatch_size": "32"}
+    )
+    assert "should divide batch_size (60), not 32" in str(response.context["form"].errors["ppo.minibatch_size"])
+
+
+def test_the_api_starts_a_round(ready, admin, as_user):
+    response = as_user(admin).post(
+        "/api/v1/projects/letters/rounds/", {"settings": {"ppo": {"episodes": 64}}}, content_type="application/json"
+    )
+    assert response.status_code == 201
+    assert [run["method"] for run in response.json()["runs"]] == ["reward", "ppo", "sample"]
+    again = as_user(admin).post("/api/v1/projects/letters/rounds/", {}, content_type="application/json")
+    assert again.status_code == 409
+    assert "A round is active" in again.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({"settings": {"ppo": {"episodes": "many"}}}, "ppo.episodes", "should be int"),
+        ({"settings": {"ppo": {"kl_coef": -1}}}, "ppo.kl_coef", "at least 0"),
+        ({"settings": {"ppo": {"wings": 2}}}, "ppo", "wings"),
+        ({"methods": ["sample"], "settings": {"ppo": {}}}, "ppo", "not among the methods"),
+    ],
+)
+def test_the_api_names_the_field_it_refuses(ready, admin, as_user, body, field, message):
+    response = as_user(admin).post("/api/v1/projects/letters/rounds/", body, content_type="application/json")
+    assert response.status_code == 400
+    assert message in response.json()["errors"][field]
+
+
+def test_the_command_starts_a_round_and_refuses_in_one_line(ready, capsys):
+    out = io.StringIO()
+    call_command("start_round", project="letters", set=["ppo.episodes=64"], stdout=out)
+    assert out.getvalue() == "Queued round 1: reward, ppo, sample\n"
+    assert TrainingRound.objects.get().runs.get(method="ppo").config["episodes"] == 64
+    with pytest.raises(CommandError, match="A round is active"):
+        call_command("start_round", project="letters")
+    with pytest.raises(CommandError, match=r"METHOD\.SETTING=VALUE"):
+        call_command("start_round", project="letters", set=["episodes 64"])
+
+
+def test_a_round_that_has_nothing_to_start_from_says_what_is_missing(project, admin, as_user, make_prompt):
+    def detail(**body):
+        response = as_user(admin).post("/api/v1/projects/letters/rounds/", body, content_type="application/json")
+        assert response.status_code == 409
+        return response.json()["detail"]
+
+    assert "prepare_model --project letters" in detail(methods=["sample"])
+    project.policies.create(number=0, checkpoint="/models/base")
+    assert "no prompts yet" in detail(methods=["sample"])
+    make_prompt()
+    assert "Nobody has ranked anything yet" in detail(methods=["reward"])
+    assert "put the method reward before it" in detail(methods=["ppo", "sample"])
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"batch_size": 64, "minibatch_size": 48}, "minibatch_size"),
+        ({"batch_size": 64, "completions_per_prompt": 5}, "completions_per_prompt"),
+        ({"episodes": 10}, "episodes"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"kl_coef": True}, "kl_coef"),
+        ({"seed": 1.5}, "seed"),
+    ],
+)
+def test_a_config_refuses_nonsense_by_field(values, field):
+    with pytest.raises(InvalidConfig) as refused:
+        PPOConfig(**values)
+    assert list(refused.value.errors) == [field]
+
+
+def test_whole_numbers_are_fine_where_fractions_are_meant():
+    assert PPOConfig(kl_coef=1).kl_coef == 1.0
