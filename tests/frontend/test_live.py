@@ -12,6 +12,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connections
 
 from annotation import live
 from annotation.models import Membership, Project, Role
@@ -75,5 +76,6 @@ def test_a_member_is_told_to_look_again_and_nobody_else_gets_in():
             _socket(stranger), _socket(), _socket(member, slug="nowhere"), _socket(member, origin="http://elsewhere.test"),
         ):  # fmt: skip
             assert not await _is_accepted(turned_away)
+        await database_sync_to_async(connections.close_all)()  # of the thread that the sockets' queries ran in
 
     asyncio.run(scene())

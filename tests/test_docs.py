@@ -1,0 +1,35 @@
+"""What the README tells a newcomer to type exists, and what the docs name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_files_that_are_named_exist(page: Path):
+    text = page.read_text("utf-8")
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", text)) <= targets
+    assert set(re.findall(r"manage\.py (\w+)", text)) <= set(get_commands())
+    named = re.findall(r"`((?:annotation|training|frontend|templates|tests|docs|benchmarks)/[\w./-]*\w/?)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_has_both_commands():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_every_metric_that_a_recipe_logs_is_explained():
+    explained = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "training" / "recipes").glob("*.py"))
+    logged = set(re.findall(r'"((?:objective|ppo|reward|response|sample|time)/\w+)"', sources))
+    assert [name for name in sorted(logged) if f"`{name}`" not in explained] == []
