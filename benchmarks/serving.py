@@ -49,10 +49,8 @@ def measure(target: str, environment: dict[str, str], count: int, clients: int) 
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     factory = ["--factory"] if target.endswith("get_asgi_application") else []
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", target, "--port", str(port), "--log-level", "error", "--lifespan", "off", *factory],
-        cwd=ROOT, env=environment,
-    )  # fmt: skip
+    options = ["--port", str(port), "--log-level", "error", "--lifespan", "off", *factory]
+    process = subprocess.Popen([sys.executable, "-m", "uvicorn", target, *options], cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(100):

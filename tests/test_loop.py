@@ -73,10 +73,8 @@ def test_round_and_round(project, admin, annotator, stranger, make_prompt, live_
         kl = list(Metric.objects.filter(run=ppo, name="objective/kl").order_by("step").values_list("value", flat=True))
         assert len(kl) == 2
         assert ppo.result["episodes"] == 32
-        rows = list(ppo.directory.samples())
-        assert {row["prompt_id"] for row in rows} == set(
-            project.prompts.filter(split="eval").values_list("pk", flat=True)
-        )
+        held_out = set(project.prompts.filter(split="eval").values_list("pk", flat=True))
+        assert {row["prompt_id"] for row in ppo.directory.samples()} == held_out
         assert Completion.objects.filter(policy=ppo.policy).count() == 16 * 4
         assert Task.objects.count() > before
         if number == 1:
