@@ -55,6 +55,7 @@ class SampleConfig(MethodConfig):
     max_new_tokens: int = _setting(40, "Length at which a completion is cut (truncated)", least=1, most=4096)
     temperature: float = _setting(0.9, "Sampling temperature", least=0.01, most=5)
     batch_size: int = _setting(64, "Completions generated together", least=1, most=4096)
+    max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
     prompts: int = _setting(0, "Prompts to answer, drawn at random; 0 takes all", least=0)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
@@ -72,6 +73,11 @@ class RewardConfig(MethodConfig):
     max_length: int = _setting(
         512, "Tokens of prompt and completion; longer ones are refused and counted", least=8, most=1_000_000
     )
+    reference_samples: int = _setting(
+        96, "Answers of the reference policy on which scores are scaled to mean 0, variance 1", least=2, most=100_000
+    )
+    max_new_tokens: int = _setting(24, "Length at which those answers are cut", least=1, most=4096)
+    temperature: float = _setting(0.9, "Temperature of those answers", least=0.01, most=5)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
 
@@ -85,6 +91,7 @@ class PPOConfig(MethodConfig):
     ppo_epochs: int = _setting(4, "Passes over the episodes of one update", least=1, most=100)
     completions_per_prompt: int = _setting(4, "Episodes that share a prompt in one update", least=1, most=256)
     max_new_tokens: int = _setting(24, "Length at which a completion is cut", least=1, most=4096)
+    max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
     temperature: float = _setting(
         0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
     )
@@ -95,6 +102,9 @@ class PPOConfig(MethodConfig):
         "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
         least=0,
         most=1000,
+    )
+    kl_horizon: float = _setting(
+        5.0, "Updates in which an adaptive KL coefficient changes by 20 % at the most", least=1, most=1_000_000
     )
     kl_limit: float = _setting(
         10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
@@ -115,7 +125,7 @@ class PPOConfig(MethodConfig):
     max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
-    save_every: int = _setting(2, "Updates between resumable states", least=1)
+    save_every: int = _setting(1, "Updates between resumable states", least=1)
     eval_completions: int = _setting(2, "Completions per eval prompt, before and after training", least=1, most=64)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
@@ -124,9 +134,9 @@ class PPOConfig(MethodConfig):
         errors = {}
         if self.batch_size % self.minibatch_size:
             errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
-        if self.batch_size % self.completions_per_prompt:
+        if self.minibatch_size % self.completions_per_prompt:
             errors["completions_per_prompt"] = (
-                f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
+                f"should divide minibatch_size ({self.minibatch_size}), not {self.completions_per_prompt}"
             )
         if self.episodes < self.batch_size:
             errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"

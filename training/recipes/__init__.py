@@ -1,0 +1,10 @@
+"""Training recipes: programs that turn a run directory into a checkpoint. torch here, Django never.
+
+`python -m training.recipes.<recipe> RUN_DIR` is the whole interface; see training/rundir.py for the files.
+"""
+
+import os
+
+# Before any Hugging Face library is imported: nothing is reported home, and tokenizers start no threads of their own.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,183 @@
+"""What every recipe needs around its own work: the entry point, the stop signal, seeds, time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import torch
+import transformers
+
+from training.methods import InvalidConfig, MethodConfig
+from training.rundir import Row, RunDir
+
+logger = logging.getLogger("recipe")
+
+Config = TypeVar("Config", bound=MethodConfig)
+
+PARENT_POLL_SECONDS = 1.0
+DYING_SECONDS = 5.0
+
+
+class RecipeError(Exception):
+    """Something the person who started the run can put right. Shown as one line, without a traceback."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived. Not an Exception, so that no `except Exception` on the way out swallows it."""
+
+
+def run_recipe(recipe: Callable[[RunDir, Config, Row], Row], config_class: type[Config]) -> NoReturn:
+    """The program `python -m training.recipes.<recipe> RUN_DIR`: read the config, run, write result.json last.
+
+    Exit code 0: result.json is there. 1: failed for a reason that another attempt would meet again. Ended by a
+    signal: worth another attempt, which resumes from the state of the last finished step.
+    """
+    log_to_stdout()
+    if len(sys.argv) != 2:
+        _leave(f"usage: python -m training.recipes.{recipe.__module__.rpartition('.')[2]} RUN_DIR")
+    run = RunDir(sys.argv[1])
+    if run.result() is not None:
+        logger.info("Already finished: %s", run.result_path)
+        raise SystemExit(0)
+    signal.signal(signal.SIGTERM, _terminate)
+    die_with_parent()
+    try:
+        given = run.config()
+        config = config_class(**given.get("settings", {}))
+        use_all_cores()
+        seed_everything(getattr(config, "seed", 0))
+        run.finish(recipe(run, config, given.get("inputs", {})))
+    except _Terminated:
+        logger.info("Stopped by SIGTERM; the next attempt goes on from the last saved state")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    except (RecipeError, InvalidConfig, TypeError, FileNotFoundError) as problem:
+        if isinstance(problem, TypeError) and "unexpected keyword" not in str(problem):
+            raise
+        _leave(str(problem))
+    raise SystemExit(0)
+
+
+def _leave(message: str) -> NoReturn:
+    logger.error("error: %s", message)
+    raise SystemExit(1)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise _Terminated
+
+
+def log_to_stdout() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("httpx", "filelock", "peft", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    # Progress bars are for terminals; a log file wants lines.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def die_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed worker must leave no orphan at the same files.
+
+    Set RECIPE_OUTLIVES_PARENT=1 to start a recipe by hand and log out.
+    """
+    if os.environ.get("RECIPE_OUTLIVES_PARENT") == "1":
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        # A long tensor operation holds back the Python signal handler; do not wait for it for ever.
+        time.sleep(DYING_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def use_all_cores() -> None:
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def derived_seed(seed: int, *parts: str | int) -> int:
+    """A seed of its own for every place that draws random numbers: (7, "sample", 3) → always the same number.
+
+    With it no random state lives longer than one step, so a resumed run draws what the uninterrupted one would.
+    """
+    text = json.dumps([seed, *parts])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def generator(seed: int, *parts: str | int) -> torch.Generator:
+    return torch.Generator().manual_seed(derived_seed(seed, *parts))
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of this process, in MiB (Linux counts in KiB, macOS in bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
+
+
+def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write(folder)` fill a folder, and put it in the place of `target` only when it is whole."""
+    fresh = target.with_name(f"{target.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    write(fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+
+
+class Stopwatch:
+    """Seconds by stage. With `spent` of an earlier attempt, a resumed run reports the whole time."""
+
+    def __init__(self, spent: dict[str, float] | None = None) -> None:
+        self.spent: dict[str, float] = dict(spent or {})
+        self.latest: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.latest[stage] = time.perf_counter() - began
+            self.spent[stage] = self.spent.get(stage, 0.0) + self.latest[stage]
+
+    def rounded(self) -> dict[str, float]:
+        return {stage: round(seconds, 1) for stage, seconds in self.spent.items()}
+
+    def total(self) -> float:
+        return round(sum(self.spent.values()), 1)
+
+
+def required_path(inputs: Row, name: str) -> str:
+    path: Any = inputs.get(name)
+    if not path:
+        raise RecipeError(f"config.json names no inputs.{name}")
+    return str(path)
