@@ -1,0 +1,140 @@
+"""The arithmetic of reward modelling and PPO: tensors in, tensors out, nothing remembered.
+
+Shapes: b completions, t response tokens. Masks are bool and True where a token is real. Log-probabilities, entropies
+and KL are in nats. Papers: PPO 1707.06347, GAE 1506.02438, Ziegler et al. 1909.08593 (KL penalty and its adaptive
+coefficient), InstructGPT 2203.02155 (loss per ranking), "N implementation details" (Huang et al. 2403.17031).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+    """log p(token) under softmax(logits / temperature).
+
+    Every log-probability in PPO is taken at the temperature that sampled the tokens, the reference's too; otherwise
+    the ratio does not start at 1 and the KL is between two models that nobody samples from.
+
+    Shapes: logits (..., vocabulary), tokens (...) → (...).
+    """
+    scaled = logits.float() / temperature
+    return scaled.gather(-1, tokens[..., None])[..., 0] - torch.logsumexp(scaled, dim=-1)
+
+
+def entropy(logits: Tensor, temperature: float) -> Tensor:
+    """Entropy of softmax(logits / temperature), in nats. Shapes: (..., vocabulary) → (...)."""
+    logs = functional.log_softmax(logits.float() / temperature, dim=-1)
+    return -(logs.exp() * logs).sum(-1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the real tokens of all completions together: a long completion weighs more. Shapes: (b, t) → ()."""
+    return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def masked_whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
+    """Scale to variance 1, and to mean 0 unless `shift_mean` is False (rewards keep their mean, advantages do not).
+
+    The variance is the biased one (divided by n), as in the original TensorFlow code. Masked places become 0.
+    Shapes: (b, t) → (b, t).
+    """
+    mean = masked_mean(values, mask)
+    variance = masked_mean((values - mean) ** 2, mask)
+    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
+    if not shift_mean:
+        whitened = whitened + mean
+    return whitened.masked_fill(~mask, 0.0)
+
+
+def sequence_kl(logprobs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """k1 estimate of KL(policy ‖ reference) per completion, in nats: Σ_t log p − log ρ over the sampled tokens.
+
+    Unbiased over samples of the policy; a single completion's value may well be negative. Shapes: (b, t) → (b,).
+    """
+    return (logprobs - reference).masked_fill(~mask, 0.0).sum(-1)
+
+
+def penalised_rewards(score: Tensor, logprobs: Tensor, reference: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
+    """Reward of every token: −β (log p − log ρ), and the completion's score on top at its last real token.
+
+    Never on the padding after it: from there it would reach the last token already discounted by λ (Ziegler).
+    Shapes: score (b,), others (b, t) → (b, t).
+    """
+    rewards = -kl_coef * (logprobs - reference).masked_fill(~mask, 0.0)
+    last = mask.sum(-1, keepdim=True) - 1
+    return rewards.scatter_add(-1, last, score[:, None].to(rewards.dtype))
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation and the returns that the value head learns (advantage + old value).
+
+    values[t] is the estimate before token t was drawn; after the last real token the episode is over and worth 0.
+    Shapes: (b, t) each → advantages (b, t), returns (b, t), 0 on padding.
+    """
+    rewards, values = rewards.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0)
+    advantages = torch.zeros_like(rewards)
+    running = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        next_value = values[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros_like(running)
+        surprise = rewards[:, t] + gamma * next_value - values[:, t]
+        running = (surprise + gamma * lam * running) * mask[:, t]
+        advantages[:, t] = running
+    return advantages, advantages + values
+
+
+class PolicyLoss(NamedTuple):
+    loss: Tensor  # (), the only one with gradients
+    clipfrac: Tensor  # () share of tokens whose clipped term was the larger one
+    approxkl: Tensor  # () ½ E[(log new − log old)²], nats per token
+    ratio: Tensor  # (b, t), 1 on padding
+
+
+def policy_loss(new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_range: float) -> PolicyLoss:
+    """PPO's clipped objective, negated: E[max(−A·r, −A·clip(r, 1−ε, 1+ε))], r = p_new / p_old per token.
+
+    Shapes: (b, t) each.
+    """
+    difference = (new - old).masked_fill(~mask, 0.0)
+    ratio = difference.exp()
+    plain = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
+    return PolicyLoss(
+        loss=masked_mean(torch.maximum(plain, clipped), mask),
+        clipfrac=masked_mean((clipped > plain).float(), mask),
+        approxkl=0.5 * masked_mean(difference.detach() ** 2, mask),
+        ratio=ratio.detach(),
+    )
+
+
+def value_loss(new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip_range: float) -> Tensor:
+    """½ E[max((V − R)², (clip(V, V_old ± range) − R)²)]. Shapes: (b, t) each → ()."""
+    clipped = torch.clamp(new, old - clip_range, old + clip_range)
+    worse = torch.maximum((new - returns) ** 2, (clipped - returns) ** 2)
+    return 0.5 * masked_mean(worse, mask)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
+    """1 − Var(R − V) / Var(R): 1 for a perfect value head, 0 for one that knows only the mean. Shapes: (b, t) → ()."""
+    real_returns, errors = returns[mask], (returns - values)[mask]
+    return 1 - errors.var(unbiased=False) / real_returns.var(unbiased=False).clamp(min=1e-8)
+
+
+def adapted_kl_coef(coef: float, kl: float, *, target: float, episodes: int, horizon: float) -> float:
+    """The adaptive controller: β · (1 + clip(KL/target − 1, ±0.2) · episodes / horizon).
+
+    KL is in nats per completion (mean over completions of the sum over tokens), the horizon in episodes.
+    """
+    if target <= 0 or horizon <= 0:
+        raise ValueError(f"target and horizon should be positive, not {target} and {horizon}")
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return coef * (1 + error * episodes / horizon)
+
+
+def bradley_terry(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """−log σ(r_chosen − r_rejected): the loss of each pair. Shapes: (pairs,) → (pairs,)."""
+    return -functional.logsigmoid(chosen - rejected)
