@@ -1,0 +1,382 @@
+"""One base model in memory, and the roles that share it.
+
+Policy, reward model and value head are LoRA adapters in the top blocks, and small heads; the reference policy ρ is the
+base with its adapters off, in every round, so that the KL is always to the same model. Below the lowest adapted block,
+the *trunk*, all roles are one and the same computation: it is done once per answer (while the answer is generated) and
+its hidden states are kept; each role then runs only the blocks above.
+
+The K answers to one prompt are read as a tree: one row holds the prompt once and then every answer, and a mask lets
+an answer see the prompt and itself only. This needs models built like Llama (a list of blocks that take rotary
+embeddings and an attention mask). Whether a model is, is not guessed from its name but tried on a few tokens when it
+is loaded; any other causal model goes through whole forward passes, one row per answer, with the same results.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from training.recipes import checkpoints
+from training.recipes.common import RecipeError, logger
+from training.recipes.rl_math import token_logprobs
+
+AGREEMENT = 1e-4
+LOGITS_AT_ONCE = (
+    1024  # positions × vocabulary floats are the largest tensor by far; made in portions where no gradient is kept
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """K answers to each of G prompts: what every role reads.
+
+    Shapes: prompt (g, p) padded on the left, response (g, k, r) padded on the right, masks True on real tokens. An
+    answer always ends with EOS here, put there even if the policy had not got that far (see reward_model.py). The
+    trunk states (g, p, d) and (g, k, r, d) are None until they are computed, or where they cannot be.
+    """
+
+    prompt: Tensor
+    prompt_mask: Tensor
+    response: Tensor
+    response_mask: Tensor
+    prompt_trunk: Tensor | None = None
+    response_trunk: Tensor | None = None
+
+    def select(self, groups: Tensor) -> Answers:
+        values = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Answers(*(None if value is None else value[groups] for value in values))
+
+    def without_trunk(self) -> Answers:
+        return replace(self, prompt_trunk=None, response_trunk=None)
+
+
+class Reading(NamedTuple):
+    """Final hidden states (g, k, r, d): the one that predicts each token, and the one after it was read."""
+
+    before: Tensor
+    after: Tensor
+
+
+class SharedModel:
+    """The base model, its tokenizer and its adapters by role name; role None is the reference, adapters off."""
+
+    def __init__(self, path: str, device: torch.device) -> None:
+        self.path = os.path.abspath(path)
+        self.device = device
+        self.model, self.tokenizer = checkpoints.load_base(path, device)
+        self.decoder = getattr(self.model, self.model.base_model_prefix)
+        self.hidden_size = self.head.in_features
+        self.eos: int = self.tokenizer.eos_token_id
+        self.pad: int = self.tokenizer.pad_token_id
+        self.block_path, self.blocks = _find_blocks(self.model)
+        self.cut = len(self.blocks)  # blocks below this one carry no adapter
+        self.layered = True  # until it is shown not to work
+        self.learner: str | None = None  # the one role whose adapter receives gradients
+        self._peft: Any = None
+        self._role: str | None = None
+        self._check_head()
+        self.layered = self._layers_agree()
+        if not self.layered:
+            logger.info(
+                "%s: whole forward passes, since its blocks cannot be run one by one", type(self.model).__name__
+            )
+
+    @property
+    def head(self) -> nn.Module:
+        # Asked for each time: an adapter on the head puts another module in its place.
+        return self.model.get_output_embeddings()
+
+    @property
+    def longest(self) -> int:
+        return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+
+    # --- adapters ----------------------------------------------------------------------------------------------
+
+    def add_adapter(self, role: str, *, rank: int, top_blocks: int) -> None:
+        """A fresh LoRA adapter on every linear layer of the top blocks; B is zero, so at first it changes nothing."""
+        from peft import LoraConfig  # costs seconds: sampling from a base model goes without
+
+        self._put_adapter(
+            role,
+            LoraConfig(
+                r=rank,
+                lora_alpha=2 * rank,
+                lora_dropout=0.0,
+                target_modules=sorted(_linear_names(self.blocks)),
+                layers_to_transform=list(range(max(0, len(self.blocks) - top_blocks), len(self.blocks))),
+                layers_pattern=self.block_path.rpartition(".")[2],
+                base_model_name_or_path=self.path,
+                task_type="CAUSAL_LM",
+            ),
+        )
+
+    def load_adapter(self, role: str, folder: Path) -> None:
+        from peft import PeftConfig
+
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = False
+        config.base_model_name_or_path = self.path
+        self._put_adapter(role, config)
+        self.load_adapter_weights(role, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
+
+    def save_adapter(self, role: str, folder: Path) -> None:
+        """In PEFT's own format, for `PeftModel.from_pretrained(base, folder)`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.adapter_weights(role), folder / checkpoints.ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        self._peft.peft_config[role].save_pretrained(str(folder))
+
+    def adapter_weights(self, role: str) -> dict[str, Tensor]:
+        from peft import get_peft_model_state_dict
+
+        weights = get_peft_model_state_dict(self._peft, adapter_name=role, save_embedding_layers=False)
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+
+    def load_adapter_weights(self, role: str, weights: dict[str, Tensor]) -> None:
+        from peft import set_peft_model_state_dict
+
+        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=role)
+        if outcome.unexpected_keys:
+            raise RecipeError(f"The adapter does not fit this model: {outcome.unexpected_keys[0]}")
+
+    def parameters_of(self, role: str) -> list[nn.Parameter]:
+        return [parameter for name, parameter in self.model.named_parameters() if f".{role}." in name]
+
+    def _put_adapter(self, role: str, config: Any) -> None:
+        from peft import PeftModelForCausalLM
+
+        if self._peft is None:
+            self._peft = PeftModelForCausalLM(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
+        else:
+            self._peft.add_adapter(role, config)
+        if not self.parameters_of(role):
+            raise RecipeError(f"The adapter of the {role} touches no weight of this model")
+        self._role = "?"  # PEFT has just made the new adapter the active one
+        self._act_as(None)
+        self.cut, everywhere = self._lowest_adapted_block()
+        self.layered = self.layered and not everywhere
+
+    def _lora_layers(self) -> Iterator[tuple[str, Any]]:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        return ((name, layer) for name, layer in self.model.named_modules() if isinstance(layer, BaseTunerLayer))
+
+    def _lowest_adapted_block(self) -> tuple[int, bool]:
+        """And whether anything outside the blocks is adapted, which the layered path does not know how to run."""
+        prefix = f"{self.block_path}."
+        names = [name for name, _ in self._lora_layers()]
+        inside = [int(name.removeprefix(prefix).split(".")[0]) for name in names if name.startswith(prefix)]
+        return min(inside, default=0), len(inside) < len(names)
+
+    def _act_as(self, role: str | None) -> None:
+        if self._peft is None or role == self._role:
+            return
+        for _, layer in self._lora_layers():
+            layer.enable_adapters(role is not None)
+            if role is not None:
+                layer.set_adapter(role, inference_mode=role != self.learner)
+        self._role = role
+
+    def learn(self, role: str) -> list[nn.Parameter]:
+        """Make this role's adapter, and nothing else, trainable."""
+        self.learner, self._role = role, "?"
+        self._act_as(role)
+        parameters = self.parameters_of(role)
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        if not trainable or {id(p) for p in trainable} != {id(p) for p in parameters}:
+            raise AssertionError(f"{len(trainable)} tensors would be trained, the {role} has {len(parameters)}")
+        return parameters
+
+    # --- reading answers ---------------------------------------------------------------------------------------
+
+    def read(self, answers: Answers, role: str | None) -> Reading:
+        """Final hidden states of a role over the answers; with gradients where the caller has them enabled."""
+        self._act_as(role)
+        return self._read_tree(answers) if self.layered else self._read_rows(answers)
+
+    @torch.no_grad()
+    def with_trunk(self, answers: Answers) -> Answers:
+        """The same answers with their trunk states, to be read by several roles."""
+        if not self.layered or answers.prompt_trunk is not None:
+            return answers
+        mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
+        hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
+        hidden = self._run_blocks(hidden, mask, positions, 0, self.cut)
+        width = answers.prompt.shape[1]
+        shape = (*answers.response.shape, self.hidden_size)
+        return replace(answers, prompt_trunk=hidden[:, :width], response_trunk=hidden[:, width:].reshape(shape))
+
+    def logprobs(self, reading: Reading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
+        """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
+        hidden, tokens = reading.before[mask], answers.response[mask]
+        if torch.is_grad_enabled():
+            values = token_logprobs(self.head(hidden), tokens, temperature)
+        else:
+            portions = zip(hidden.split(LOGITS_AT_ONCE), tokens.split(LOGITS_AT_ONCE), strict=True)
+            values = torch.cat([token_logprobs(self.head(states), ids, temperature) for states, ids in portions])
+        return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values)
+
+    def _read_tree(self, answers: Answers) -> Reading:
+        answers = self.with_trunk(answers)
+        mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
+        hidden = _tree(answers.prompt_trunk, answers.response_trunk)
+        hidden = self.decoder.norm(self._run_blocks(hidden, mask, positions, self.cut, len(self.blocks)))
+        width = answers.prompt.shape[1]
+        after = hidden[:, width:].reshape(*answers.response.shape, self.hidden_size)
+        return _reading(hidden[:, width - 1], after)
+
+    def _read_rows(self, answers: Answers) -> Reading:
+        groups, count, length = answers.response.shape
+        ids = torch.cat([answers.prompt.repeat_interleave(count, 0), answers.response.flatten(0, 1)], 1)
+        mask = torch.cat([answers.prompt_mask.repeat_interleave(count, 0), answers.response_mask.flatten(0, 1)], 1)
+        hidden = self.decoder(
+            input_ids=ids, attention_mask=mask.long(), position_ids=_positions(mask), use_cache=False
+        ).last_hidden_state
+        hidden = hidden.reshape(groups, count, -1, self.hidden_size)
+        # The K copies of the prompt are equal; the first one's last state speaks for them all.
+        return _reading(hidden[:, 0, -length - 1], hidden[:, :, -length:])
+
+    # --- generating --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def advance(self, ids: Tensor, mask: Tensor, cache: DynamicCache, role: str | None) -> tuple[Tensor | None, Tensor]:
+        """Read q more tokens of n rows, after what the cache holds.
+
+        Shapes: ids (n, q), mask (n, everything so far) → trunk states (n, q, d) or None, final states (n, q, d).
+        """
+        self._act_as(role)
+        width = ids.shape[1]
+        positions = _positions(mask)[:, -width:]
+        if not self.layered:
+            outcome = self.decoder(
+                input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True
+            )
+            return None, outcome.last_hidden_state
+        additive = _additive(_causal(mask, width))
+        trunk = self._run_blocks(self.decoder.embed_tokens(ids), additive, positions, 0, self.cut, cache)
+        hidden = self._run_blocks(trunk, additive, positions, self.cut, len(self.blocks), cache)
+        return trunk, self.decoder.norm(hidden)
+
+    def new_cache(self) -> DynamicCache:
+        return DynamicCache(config=self.model.config)
+
+    # --- blocks ------------------------------------------------------------------------------------------------
+
+    def _run_blocks(
+        self, hidden: Tensor, mask: Tensor, positions: Tensor, first: int, last: int, cache: DynamicCache | None = None
+    ) -> Tensor:
+        rotary = self.decoder.rotary_emb(hidden, position_ids=positions)
+        for block in self.blocks[first:last]:
+            hidden = block(
+                hidden,
+                attention_mask=mask,
+                position_ids=positions,
+                position_embeddings=rotary,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
+        return hidden
+
+    def _sample_answers(self) -> Answers:
+        """Two prompts of unequal length with two answers each, to try a path on."""
+        # Spread over the vocabulary: its first entries are often special tokens that were never trained, whose tiny
+        # embeddings blow rounding errors up.
+        ids = (torch.arange(1, 25, device=self.device) * 7919).reshape(2, 12) % self.head.out_features
+        prompt_mask = torch.ones(2, 6, dtype=torch.bool, device=self.device)
+        prompt_mask[0, :2] = False
+        response_mask = torch.ones(2, 2, 3, dtype=torch.bool, device=self.device)
+        response_mask[1, 1, 2] = False
+        return Answers(ids[:, :6], prompt_mask, ids[:, 6:].reshape(2, 2, 3), response_mask)
+
+    @torch.no_grad()
+    def _check_head(self) -> None:
+        """We apply the head ourselves, to chosen positions only: the model must do nothing more than that to logits."""
+        ids = self._sample_answers().prompt
+        ours, theirs = self.head(self.decoder(input_ids=ids).last_hidden_state), self.model(input_ids=ids).logits
+        if (ours - theirs).abs().max() > AGREEMENT * theirs.abs().max().clamp(min=1):
+            raise RecipeError(f"{type(self.model).__name__} scales its logits after the head, which is not supported")
+
+    @torch.no_grad()
+    def _layers_agree(self) -> bool:
+        if not all(hasattr(self.decoder, name) for name in ("embed_tokens", "layers", "norm", "rotary_emb")):
+            return False
+        answers = self._sample_answers()
+        try:
+            tree, rows = self._read_tree(answers), self._read_rows(answers)
+        except (TypeError, AttributeError, RuntimeError, ValueError):
+            return False
+        differences = (tree.after - rows.after)[answers.response_mask].abs().max()
+        return bool(differences <= AGREEMENT * rows.after.abs().max().clamp(min=1))
+
+
+def tree_mask(prompt_mask: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Who sees whom in rows of prompt + K answers, and at which position each token stands.
+
+    A token sees the prompt and its own answer, up to itself. Shapes: (g, p), (g, k, r) → (g, 1, T, T), (g, T).
+    """
+    _, count, length = response_mask.shape
+    width, device = prompt_mask.shape[1], prompt_mask.device
+    owner = torch.cat([
+        torch.full((width,), -1, device=device), torch.arange(count, device=device).repeat_interleave(length)
+    ])  # fmt: skip
+    related = (owner[None, :] == -1) | (owner[None, :] == owner[:, None])
+    real = torch.cat([prompt_mask, response_mask.flatten(1)], 1)
+    visible = real[:, None, :] & (related & torch.ones_like(related).tril())[None]
+    answer_positions = prompt_mask.sum(1, keepdim=True) + torch.arange(length, device=device).repeat(count)
+    return _additive(visible), torch.cat([_positions(prompt_mask), answer_positions], 1)
+
+
+def _causal(mask: Tensor, width: int) -> Tensor:
+    """Which of the tokens so far the last `width` ones see. Shapes: (n, T) → (n, width, T)."""
+    length = mask.shape[1]
+    order = torch.ones(width, length, dtype=torch.bool, device=mask.device).tril(length - width)
+    return mask[:, None, :] & order
+
+
+def _additive(visible: Tensor) -> Tensor:
+    """0 where visible, very negative elsewhere. Padding sees itself: a row of nothing would become NaN."""
+    queries, keys = visible.shape[1:]
+    itself = torch.ones(queries, keys, dtype=torch.bool, device=visible.device)
+    itself = itself.tril(keys - queries) & itself.triu(keys - queries)
+    zero = torch.zeros((), device=visible.device)
+    return torch.where(visible | itself, zero, torch.finfo(torch.float32).min)[:, None]
+
+
+def _positions(mask: Tensor) -> Tensor:
+    return (mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def _tree(prompt: Tensor | None, response: Tensor | None) -> Tensor:
+    """(g, p, …) and (g, k, r, …) side by side in one row per prompt: (g, p + k·r, …)."""
+    assert prompt is not None
+    assert response is not None
+    return torch.cat([prompt, response.flatten(1, 2)], 1)
+
+
+def _reading(prompt_end: Tensor, after: Tensor) -> Reading:
+    """The first token is predicted by the prompt's last state, each later one by the state before it."""
+    first = prompt_end[:, None, None].expand(-1, after.shape[1], 1, -1)
+    return Reading(before=torch.cat([first, after[:, :, :-1]], 2), after=after)
+
+
+def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The longest list of modules is the stack of transformer blocks."""
+    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise RecipeError(f"{type(model).__name__} has no stack of transformer blocks")
+    return max(lists, key=lambda item: len(item[1]))
+
+
+def _linear_names(blocks: nn.ModuleList) -> set[str]:
+    return {
+        name.rpartition(".")[2]
+        for name, module in blocks.named_modules()
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    }
