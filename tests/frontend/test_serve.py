@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,17 +39,30 @@ def manage(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    return {**kept, "PREFLOOP_HOME": str(home)}
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    return {**kept, "PREFLOOP_HOME": str(tmp_path / "home")}
+    return environment_of(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def prepared_home(tmp_path_factory) -> Path:
+    """A folder as `make serve` leaves it before the server starts."""
+    home = tmp_path_factory.mktemp("prepared") / "home"
+    manage(environment_of(home), "migrate", "--verbosity", "0")
+    manage(environment_of(home), "collectstatic", "--noinput", "--verbosity", "0")
+    manage(environment_of(home), "shell", "--verbosity", "0", "-c", SET_UP)
+    return home
 
 
 @pytest.fixture
-def server(environment):
-    manage(environment, "migrate", "--verbosity", "0")
-    manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
-    manage(environment, "shell", "--verbosity", "0", "-c", SET_UP)
+def server(prepared_home, tmp_path):
+    shutil.copytree(prepared_home, tmp_path / "home")
+    environment = environment_of(tmp_path / "home")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
