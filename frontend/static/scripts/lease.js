@@ -1,0 +1,54 @@
+// How long the seat is held, as the server sees it. Any saved change, and any minute of use, renews it.
+
+const WARN_BELOW_MS = 2 * 60_000;
+
+export class Lease {
+  /** `onLow` is called once per lease when it runs low, `onOver` when it has run out. */
+  constructor(place, { onLow, onOver }) {
+    this.place = place;
+    this.calls = { onLow, onOver };
+    this.endsAt = null;
+    this.timer = setInterval(() => this.#show(), 1000);
+  }
+
+  /** Both times are the server's, so that a wrong clock on this side does not matter. */
+  renew(expiresAt, serverNow) {
+    const left = expiresAt ? new Date(expiresAt) - new Date(serverNow) : null;
+    this.endsAt = left === null ? null : performance.now() + left;
+    this.told = {};
+    this.#show();
+  }
+
+  #show() {
+    const left = this.endsAt === null ? 0 : this.endsAt - performance.now();
+    const isOver = left <= 0;
+    const isLow = !isOver && left < WARN_BELOW_MS;
+    this.place.classList.toggle("warn", isOver || isLow);
+    this.#write(isOver ? "Time is over; your work still counts" : `Yours for ${isLow ? clock(left) : minutes(left)}`);
+    if (isOver) this.#tellOnce("onOver");
+    else if (isLow) this.#tellOnce("onLow");
+  }
+
+  #write(text) {
+    if (this.place.textContent !== text) this.place.textContent = text;
+  }
+
+  #tellOnce(name) {
+    if (this.told?.[name]) return;
+    this.told = { ...this.told, [name]: true };
+    this.calls[name]();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+  }
+}
+
+function minutes(ms) {
+  return `${Math.ceil(ms / 60_000)} min`;
+}
+
+function clock(ms) {
+  const seconds = Math.ceil(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}

@@ -1,0 +1,161 @@
+// The order that somebody makes of the answers. No page here: only ids, tiers, one line, and undo.
+
+export const LINE = "line";
+const UNDO_STEPS = 200;
+
+export class Order {
+  /** `ids`: every answer, in the order shown. `items`: tiers (lists of ids), best first, and at most one LINE. */
+  constructor(ids) {
+    this.ids = ids;
+    this.items = [];
+    this.past = [];
+  }
+
+  get tiers() {
+    return this.items.filter((item) => item !== LINE);
+  }
+
+  get unplaced() {
+    const placed = new Set(this.tiers.flat());
+    return this.ids.filter((id) => !placed.has(id));
+  }
+
+  get isComplete() {
+    return this.unplaced.length === 0;
+  }
+
+  /** Ids below the line, in the order shown. */
+  get unacceptable() {
+    const line = this.items.indexOf(LINE);
+    if (line < 0) return [];
+    const below = new Set(this.items.slice(line + 1).flat());
+    return this.ids.filter((id) => below.has(id));
+  }
+
+  /** 1 for the best tier; 0 without a place. */
+  placeOf(id) {
+    return this.tiers.findIndex((tier) => tier.includes(id)) + 1;
+  }
+
+  tiedWith(id) {
+    return (this.tiers[this.placeOf(id) - 1] ?? []).filter((other) => other !== id);
+  }
+
+  // --- changes; each returns whether there was anything to change ---
+
+  /** The next place, below everything placed so far. The last answer that is left follows by itself. */
+  place(id) {
+    if (this.placeOf(id)) return false;
+    return this.#become([...this.items, [id]], { fillLast: true });
+  }
+
+  /** An answer without a place joins the lowest tier; one that has a place joins the tier above it. */
+  tie(id) {
+    const tiers = this.tiers;
+    const place = this.placeOf(id);
+    const target = place ? tiers[place - 2] : tiers.at(-1);
+    if (!target) return false;
+    const items = this.items.map((item) => (item === target ? [...item, id] : without(item, id)));
+    return this.#become(items, { fillLast: !place });
+  }
+
+  /** One step up or down: out of a tie first, then past the neighbouring tier or the line. */
+  move(id, step) {
+    const at = this.items.findIndex((item) => item !== LINE && item.includes(id));
+    if (at < 0) return false;
+    const items = [...this.items];
+    if (items[at].length > 1) {
+      items[at] = without(items[at], id);
+      items.splice(step < 0 ? at : at + 1, 0, [id]);
+    } else {
+      const next = at + step;
+      if (next < 0 || next >= items.length) return false;
+      [items[at], items[next]] = [items[next], items[at]];
+    }
+    return this.#become(items);
+  }
+
+  takeOut(id) {
+    if (!this.placeOf(id)) return false;
+    return this.#become(this.items.map((item) => without(item, id)));
+  }
+
+  /** As a tier of its own before the item at `position`; `position` counts the items as they are now. */
+  insertAt(id, position) {
+    const items = this.items.map((item) => without(item, id));
+    items.splice(position, 0, [id]);
+    return this.#become(items, { fillLast: !this.placeOf(id) });
+  }
+
+  /** Into the tier at `position`. */
+  joinAt(id, position) {
+    const items = this.items.map((item, index) => (index === position ? [...without(item, id), id] : without(item, id)));
+    return this.#become(items, { fillLast: !this.placeOf(id) });
+  }
+
+  /**
+   * While answers wait for a place: draw the line below what is placed, or take it away. With everything placed: lift
+   * it tier by tier, from above the last one to above the first, then take it away.
+   */
+  toggleLine() {
+    const line = this.items.indexOf(LINE);
+    const rest = this.items.filter((item) => item !== LINE);
+    if (!this.isComplete) return this.#become(line < 0 ? [...rest, LINE] : rest);
+    const above = line < 0 ? rest.length - 1 : line - 1;
+    return this.#become(above < 0 ? rest : [...rest.slice(0, above), LINE, ...rest.slice(above)]);
+  }
+
+  moveLine(step) {
+    const at = this.items.indexOf(LINE);
+    const next = at + step;
+    if (at < 0 || next < 0 || next >= this.items.length) return false;
+    const items = [...this.items];
+    [items[at], items[next]] = [items[next], items[at]];
+    return this.#become(items);
+  }
+
+  removeLine() {
+    return this.items.includes(LINE) && this.#become(this.items.filter((item) => item !== LINE));
+  }
+
+  undo() {
+    if (!this.past.length) return false;
+    this.items = this.past.pop();
+    return true;
+  }
+
+  // --- drafts ---
+
+  get draft() {
+    const line = this.items.indexOf(LINE);
+    return { tiers: this.tiers, unacceptable: this.unacceptable, line: line < 0 ? null : line };
+  }
+
+  /** Takes what is usable of a draft, which may be of an earlier version of the page or made by another client. */
+  restore({ tiers, unacceptable, line }) {
+    if (!Array.isArray(tiers)) return;
+    const known = new Set(this.ids);
+    const take = (id) => known.delete(id);
+    const items = tiers.map((tier) => (Array.isArray(tier) ? tier.filter(take) : [])).filter((tier) => tier.length);
+    const below = new Set(unacceptable ?? []);
+    const first = items.findIndex((tier) => tier.every((id) => below.has(id)));
+    const at = Number.isInteger(line) && line >= 0 && line <= items.length ? line : first;
+    if (at >= 0) items.splice(at, 0, LINE);
+    this.items = items;
+    this.past = [];
+  }
+
+  #become(items, { fillLast = false } = {}) {
+    const before = this.items;
+    this.items = items.filter((item) => item === LINE || item.length);
+    const left = this.unplaced;
+    if (fillLast && left.length === 1) this.items.push([left[0]]);
+    if (JSON.stringify(before) === JSON.stringify(this.items)) return false;
+    this.past = [...this.past, before].slice(-UNDO_STEPS);
+    return true;
+  }
+}
+
+function without(item, id) {
+  return item === LINE ? item : item.filter((other) => other !== id);
+}

@@ -1,0 +1,64 @@
+// What every page has: fresh CSRF tokens for htmx, menus that close, folds that stay as they were, local times.
+
+import { csrfToken } from "./shared.js";
+
+document.addEventListener("htmx:configRequest", (event) => {
+  delete event.detail.parameters.csrfmiddlewaretoken;
+  event.detail.headers["X-CSRFToken"] = csrfToken();
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+  event.target.closest("[data-close]")?.closest("details, dialog")?.removeAttribute("open");
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = event.target.closest?.("details.menu[open]") ?? document.querySelector("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
+// --- folds: details with an id keep their state when their part of the page is fetched again; those with
+// data-remember keep it in this browser.
+
+const openFolds = new Map();
+
+document.addEventListener(
+  "toggle",
+  ({ target }) => {
+    if (target.id) openFolds.set(target.id, target.open);
+    if (target.dataset?.remember) localStorage.setItem(`prefloop.fold.${target.dataset.remember}`, target.open ? "1" : "");
+  },
+  true,
+);
+
+function restoreFolds() {
+  for (const fold of document.querySelectorAll("details[id], details[data-remember]")) {
+    const stored = fold.dataset.remember && localStorage.getItem(`prefloop.fold.${fold.dataset.remember}`);
+    if (typeof stored === "string" && stored !== "") fold.open = true;
+    else if (openFolds.has(fold.id)) fold.open = openFolds.get(fold.id);
+  }
+}
+
+// --- times: the server writes UTC, people read their own.
+
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
+    time.title = time.textContent;
+    time.textContent = whole.format(new Date(time.dateTime));
+  }
+}
+
+function refresh() {
+  restoreFolds();
+  localTimes();
+}
+
+document.addEventListener("htmx:afterSwap", refresh);
+refresh();

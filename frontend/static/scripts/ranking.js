@@ -1,0 +1,236 @@
+// The ranking screen: cards that are read and ordered in the same place, by keys, by dragging and by buttons.
+
+import { LINE, Order } from "./order.js";
+import { makeDraggable } from "./ranking-drag.js";
+import { listenToKeys } from "./ranking-keys.js";
+import { announce } from "./shared.js";
+
+export function mount(section, { changed }) {
+  return new Ranking(section, changed);
+}
+
+class Ranking {
+  constructor(section, changed) {
+    this.section = section;
+    this.changed = changed;
+    this.cards = new Map();
+    for (const card of section.querySelectorAll(".answer")) this.cards.set(Number(card.dataset.id), card);
+    this.order = new Order([...this.cards.keys()]);
+    this.waiting = section.querySelector("#waiting");
+    this.placed = section.querySelector("#placed");
+    this.rationale = section.querySelector("#rationale");
+    this.fields = { tiers: section.querySelector("#tiers"), unacceptable: section.querySelector("#unacceptable") };
+    this.rationale.addEventListener("input", changed);
+    section.addEventListener("click", (event) => this.#click(event));
+    this.drag = makeDraggable(this);
+    this.keys = listenToKeys(this);
+  }
+
+  // --- what the page asks of every kind ---
+
+  get draft() {
+    return { ...this.order.draft, rationale: this.rationale.value };
+  }
+
+  restore(draft) {
+    this.order.restore(draft);
+    if (typeof draft.rationale === "string") this.rationale.value = draft.rationale;
+    this.render();
+    return this.order.tiers.length > 0 || Boolean(draft.rationale);
+  }
+
+  get problem() {
+    const left = this.order.unplaced.length;
+    if (left === this.cards.size) return "Give every answer a place";
+    return left ? `${left} ${left === 1 ? "answer has" : "answers have"} no place yet` : "";
+  }
+
+  stop() {
+    this.drag.stop();
+    this.keys.stop();
+  }
+
+  // --- changes ---
+
+  /** Apply a change and say what came of it. `told` are the ids that it was about. */
+  apply(didChange, text) {
+    if (!didChange) return false;
+    const all = this.order.isComplete && !this.wasComplete ? " Every answer has a place." : "";
+    this.wasComplete = this.order.isComplete;
+    this.render();
+    announce(text() + all);
+    this.changed();
+    return true;
+  }
+
+  place(id) {
+    return this.apply(this.order.place(id), () => this.#sayPlaced(id));
+  }
+
+  tie(id) {
+    return this.apply(this.order.tie(id), () => this.describe(id));
+  }
+
+  move(id, step) {
+    return this.apply(this.order.move(id, step), () => this.describe(id));
+  }
+
+  takeOut(id) {
+    return this.apply(this.order.takeOut(id), () => `${this.name(id)} is out of the order.`);
+  }
+
+  dropped(didChange, id) {
+    if (!this.apply(didChange, () => (this.order.placeOf(id) ? this.#sayPlaced(id) : `${this.name(id)} is out of the order.`))) this.render();
+    this.cards.get(id).scrollIntoView({ block: "nearest" });
+  }
+
+  toggleLine() {
+    return this.apply(this.order.toggleLine(), () => this.#sayLine());
+  }
+
+  undo() {
+    if (!this.apply(this.order.undo(), () => "Undone.")) announce("Nothing to undo.");
+  }
+
+  // --- words ---
+
+  name(id) {
+    return `Answer ${this.cards.get(id).dataset.number}`;
+  }
+
+  describe(id) {
+    const place = this.order.placeOf(id);
+    const tied = this.order.tiedWith(id).map((other) => this.cards.get(other).dataset.number);
+    const tie = tied.length ? `, tied with ${tied.join(" and ")}` : "";
+    const below = this.order.unacceptable.includes(id) ? ", unacceptable" : "";
+    return place ? `${this.name(id)}: ${ordinal(place)}${tie}${below}.` : `${this.name(id)} has no place.`;
+  }
+
+  #sayPlaced(id) {
+    const last = this.order.tiers.at(-1);
+    const followed = this.order.isComplete && !this.wasComplete && !last.includes(id) && last.length === 1;
+    return this.describe(id) + (followed ? ` ${this.describe(last[0])}` : "");
+  }
+
+  #sayLine() {
+    const line = this.order.items.indexOf(LINE);
+    if (line < 0) return "No line: everything is acceptable.";
+    const below = this.order.unacceptable.length;
+    const now = below ? `${below} below it` : "nothing below it yet";
+    return line === 0 ? `Line at the top: nothing is acceptable.` : `Line below ${ordinal(line)}: ${now}.`;
+  }
+
+  // --- the page ---
+
+  #click(event) {
+    const button = event.target.closest("button[data-do]");
+    if (!button) return;
+    const id = Number(button.closest(".answer")?.dataset.id);
+    const act = {
+      place: () => this.place(id),
+      tie: () => this.tie(id),
+      up: () => this.move(id, -1),
+      down: () => this.move(id, 1),
+      out: () => this.takeOut(id),
+      line: () => this.toggleLine(),
+      "line-up": () => this.apply(this.order.moveLine(-1), () => this.#sayLine()),
+      "line-down": () => this.apply(this.order.moveLine(1), () => this.#sayLine()),
+      "line-away": () => this.apply(this.order.removeLine(), () => this.#sayLine()),
+      undo: () => this.undo(),
+    }[button.dataset.do];
+    act();
+    this.#keepFocus(button, id);
+  }
+
+  /** A button that went away with its step hands the focus on: to the next answer to place, or back to its card. */
+  #keepFocus(button, id) {
+    if (button.isConnected && button.offsetParent && !button.disabled) return button.focus({ preventScroll: true });
+    const next = this.waiting.querySelector(".answer button[data-do=place]");
+    if (button.dataset.do === "place" && next) return next.focus({ preventScroll: true });
+    return (this.cards.get(id) ?? this.placed).focus({ preventScroll: true });
+  }
+
+  render() {
+    const focused = document.activeElement;
+    const { order } = this;
+    const rows = [];
+    let place = 0;
+    const below = new Set(order.unacceptable);
+    order.items.forEach((item, position) => {
+      rows.push(this.#gap(position));
+      if (item === LINE) rows.push(this.#part("line-part"));
+      else rows.push(this.#tier(item, position, (place += 1), below.has(item[0])));
+    });
+    rows.push(this.#gap(order.items.length));
+    const old = [...this.placed.children];
+    for (const id of order.unplaced) this.waiting.append(this.cards.get(id));
+    this.placed.append(...rows);
+    for (const row of old) row.remove();
+    this.cards.forEach((card, id) => this.#dress(card, id, below.has(id)));
+    this.#showState();
+    this.fields.tiers.value = order.tiers.length ? JSON.stringify(order.tiers) : "";
+    this.fields.unacceptable.value = JSON.stringify(order.unacceptable);
+    this.drag.refresh();
+    if (this.section.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
+  }
+
+  #part(id) {
+    return document.getElementById(id).content.firstElementChild.cloneNode(true);
+  }
+
+  #gap(position) {
+    const gap = this.#part("gap-part");
+    gap.dataset.position = position;
+    return gap;
+  }
+
+  #tier(ids, position, place, isBelow) {
+    const row = this.#part("tier-part");
+    row.querySelector(".place").textContent = ordinal(place);
+    row.querySelector(".tied").hidden = ids.length < 2;
+    row.classList.toggle("below", isBelow);
+    const list = row.querySelector(".tier-answers");
+    list.dataset.position = position;
+    list.append(...ids.map((id) => this.cards.get(id)));
+    return row;
+  }
+
+  #dress(card, id, isBelow) {
+    const place = this.order.placeOf(id);
+    card.classList.toggle("below", isBelow);
+    card.setAttribute("aria-label", this.describe(id).replace(/\.$/, ""));
+    card.querySelector(".when-waiting").hidden = Boolean(place);
+    card.querySelector(".when-placed").hidden = !place;
+    const next = ordinal(this.order.tiers.length + 1);
+    card.querySelector("[data-do=place]").textContent = `Place ${next}`;
+    const lowest = this.order.tiers.length;
+    const tie = card.querySelector(".when-waiting [data-do=tie]");
+    tie.hidden = !lowest;
+    tie.textContent = `Tie for ${ordinal(lowest)}`;
+    const at = this.order.items.findIndex((item) => item !== LINE && item.includes(id));
+    const isAlone = place && this.order.items[at].length === 1;
+    card.querySelector("[data-do=up]").disabled = isAlone && at === 0;
+    card.querySelector("[data-do=down]").disabled = isAlone && at === this.order.items.length - 1;
+    card.querySelector(".when-placed [data-do=tie]").disabled = place <= 1;
+  }
+
+  #showState() {
+    const { order, section } = this;
+    section.classList.toggle("is-started", order.items.length > 0);
+    section.classList.toggle("is-complete", order.isComplete);
+    section.querySelector("#waiting-count").textContent = order.unplaced.length ? `${order.unplaced.length} to place` : "";
+    section.querySelector("#all-placed").hidden = !order.isComplete;
+    section.querySelector("#how-to").hidden = order.items.length > 0;
+    section.querySelector("#draw-line").hidden = !order.items.length || order.items.includes(LINE);
+    for (const button of document.querySelectorAll("[data-do=undo]")) button.disabled = !order.past.length;
+    const line = order.items.indexOf(LINE);
+    if (line < 0) return;
+    section.querySelector("[data-do=line-up]").disabled = line === 0;
+    section.querySelector("[data-do=line-down]").disabled = line === order.items.length - 1;
+  }
+}
+
+export function ordinal(number) {
+  const ending = { 1: "st", 2: "nd", 3: "rd" }[number] ?? "th"; // there are nine at most
+  return `${number}${ending}`;
+}

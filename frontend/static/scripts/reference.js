@@ -1,0 +1,95 @@
+// Writing a reference answer: from nothing, or from one of the candidates.
+
+import { announce } from "./shared.js";
+
+export function mount(section, { changed }) {
+  return new Reference(section, changed);
+}
+
+class Reference {
+  constructor(section, changed) {
+    this.section = section;
+    this.changed = changed;
+    this.text = section.querySelector("#text");
+    this.origin = section.querySelector("#derived_from");
+    this.count = section.querySelector("#text-count");
+    this.source = section.querySelector("#text-source");
+    this.most = Number(this.text.maxLength);
+    this.text.addEventListener("input", () => this.#edited());
+    section.addEventListener("click", (event) => this.#click(event));
+    this.#show();
+  }
+
+  get draft() {
+    return { text: this.text.value, derived_from: Number(this.origin.value) || null, before: this.before ?? null };
+  }
+
+  restore({ text, derived_from, before }) {
+    if (typeof text === "string") this.text.value = text;
+    if (derived_from) this.origin.value = derived_from;
+    this.before = before ?? null;
+    this.#show();
+    return Boolean(text);
+  }
+
+  get problem() {
+    const text = this.text.value.trim();
+    if (!text) return "Write the answer first";
+    if (this.#candidate && text === this.#candidate.text.trim()) return "Unchanged so far: improve it";
+    return "";
+  }
+
+  get #candidate() {
+    const card = this.section.querySelector(`.answer[data-id="${this.origin.value || 0}"]`);
+    return card && { number: card.dataset.number, text: JSON.parse(card.querySelector("script").textContent) };
+  }
+
+  #edited() {
+    this.#show();
+    this.changed();
+  }
+
+  #click(event) {
+    const button = event.target.closest("button[data-do]");
+    if (button?.dataset.do === "start-from") this.#startFrom(button.closest(".answer"));
+    if (button?.dataset.do === "back") this.#back();
+    if (button?.dataset.do === "from-nothing") this.#replace("", "");
+  }
+
+  #startFrom(card) {
+    const text = JSON.parse(card.querySelector("script").textContent);
+    this.#replace(text, card.dataset.id);
+    announce(`Answer ${card.dataset.number} is in the text box. What was there can be brought back.`);
+  }
+
+  /** What stood there is never lost: one step back is always offered. */
+  #replace(text, origin) {
+    if (this.text.value.trim()) this.before = { text: this.text.value, derived_from: this.origin.value };
+    this.#set(text, origin);
+  }
+
+  #back() {
+    const { text, derived_from } = this.before;
+    this.before = { text: this.text.value, derived_from: this.origin.value };
+    this.#set(text, derived_from ?? "");
+    announce("Your earlier text is back.");
+  }
+
+  #set(text, origin) {
+    this.text.value = text;
+    this.origin.value = origin;
+    this.#edited();
+    this.text.focus();
+    this.text.setSelectionRange(text.length, text.length);
+  }
+
+  #show() {
+    const words = this.text.value.trim().split(/\s+/).filter(Boolean).length;
+    const left = this.most - this.text.value.length;
+    this.count.textContent = `${words} ${words === 1 ? "word" : "words"}${left < 1000 ? `, ${left} characters left` : ""}`;
+    this.source.textContent = this.#candidate ? `Started from answer ${this.#candidate.number}` : "";
+    this.section.querySelector("[data-do=back]").hidden = !this.before;
+    this.section.querySelector("[data-do=from-nothing]").hidden = !this.#candidate;
+    this.text.rows = Math.min(24, Math.max(10, this.text.value.split("\n").length + 2));
+  }
+}

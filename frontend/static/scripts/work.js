@@ -1,0 +1,184 @@
+// One task on the page: its kind's own module, draft, lease, time at work, and handing it in.
+
+import { Activity } from "./activity.js";
+import { Draft, STATES } from "./draft.js";
+import { Lease } from "./lease.js";
+import { announce } from "./shared.js";
+
+const SIGN_OF_LIFE_MS = 60_000;
+const RESTORED = "Your unfinished work on this task is back.";
+
+class Work {
+  constructor(root) {
+    this.root = root;
+    this.form = root.querySelector("#answer");
+    this.button = root.querySelector("#submit");
+    this.hint = root.querySelector("#submit-hint");
+    this.saveState = root.querySelector("#save-state");
+    this.activity = new Activity(Number(root.dataset.activeMs));
+    this.draft = new Draft({
+      url: root.dataset.draftUrl,
+      key: root.dataset.key,
+      read: () => this.kind.draft,
+      activeMs: () => this.activity.ms,
+      onState: (state) => this.#showState(state),
+      onReply: ({ expires_at, saved_at }) => this.lease.renew(expires_at, saved_at),
+    });
+    this.lease = new Lease(root.querySelector("#lease"), {
+      onLow: () => announce("Less than two minutes left. Any change renews your time."),
+      onOver: () => announce("Your time for this task is over. What you submit still counts."),
+    });
+    this.lease.renew(root.dataset.expiresAt, root.dataset.now);
+    this.timer = setInterval(() => this.#signOfLife(), 5000);
+    this.onKey = (event) => this.#key(event);
+    document.addEventListener("keydown", this.onKey);
+  }
+
+  async start() {
+    const section = this.root.querySelector("[data-module]");
+    const { mount } = await import(section.dataset.module);
+    if (this.isStopped) return;
+    this.kind = mount(section, { changed: () => this.#changed() });
+    const draft = this.draft.newest(JSON.parse(document.getElementById("draft").textContent));
+    if (this.kind.restore(draft)) announce(RESTORED);
+    this.#showProblem();
+    // Of a long conversation the last message is the one to answer.
+    const prompt = this.root.querySelector("#prompt");
+    prompt.scrollTop = prompt.lastElementChild.offsetTop - prompt.firstElementChild.offsetTop;
+    this.root.dataset.ready = "";
+  }
+
+  #changed() {
+    this.draft.changed();
+    this.#showProblem();
+  }
+
+  /** What keeps the work from being handed in, in words, beside a button that says so. */
+  #showProblem() {
+    const problem = this.kind.problem;
+    this.button.disabled = this.isSending || Boolean(problem);
+    this.hint.textContent = problem;
+  }
+
+  #showState(state) {
+    this.saveState.textContent = STATES[state];
+    this.saveState.dataset.state = state;
+    if (state === "signedOut") this.explain("signed-out");
+    else if (state === "finished") this.explain("finished-elsewhere");
+    else if (state === "saved" && ["signed-out", "offline"].includes(this.explained)) this.explain("back");
+  }
+
+  /** Show one of the notes that the page holds ready; null hides them. */
+  explain(name) {
+    this.explained = name;
+    for (const note of this.root.querySelectorAll("[data-problem]")) note.hidden = note.dataset.problem !== name;
+  }
+
+  #signOfLife() {
+    const isDue = performance.now() - this.draft.sentAt > SIGN_OF_LIFE_MS;
+    if (isDue && this.kind && this.activity.isInUse) this.draft.send();
+  }
+
+  #key(event) {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    if (!this.kind) return;
+    if (this.kind.problem) announce(this.kind.problem);
+    else if (!this.button.disabled) this.form.requestSubmit(this.button);
+  }
+
+  // --- handing in, or skipping ---
+
+  sending(isSending) {
+    this.isSending = isSending;
+    if (isSending) this.draft.pause();
+    else this.draft.resume();
+    for (const button of this.root.querySelectorAll("button[type=submit]")) button.disabled = isSending;
+    if (isSending) return;
+    this.#showProblem();
+    if (document.activeElement === document.body) this.button.focus({ preventScroll: true });
+  }
+
+  /** Nothing came of it: keep everything here, and try to reach the server from time to time. */
+  notSent(why) {
+    this.draft.changed();
+    this.explain(why);
+  }
+
+  stop() {
+    this.isStopped = true;
+    this.draft.stop();
+    this.lease.stop();
+    this.activity.stop();
+    this.kind?.stop?.();
+    clearInterval(this.timer);
+    document.removeEventListener("keydown", this.onKey);
+  }
+}
+
+let work = null;
+
+function open() {
+  work?.stop();
+  const root = document.querySelector("#task[data-draft-url]");
+  work = root && new Work(root);
+  work?.start();
+}
+
+const isOurs = (event) => work?.root.contains(event.detail.elt);
+
+document.addEventListener("htmx:configRequest", (event) => {
+  if (isOurs(event)) event.detail.parameters.active_ms = work.activity.ms;
+});
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (!isOurs(event)) return;
+  work.explain(null);
+  work.sending(true);
+});
+
+// A session that is over answers with the sign-in page. It must not take the place of somebody's work.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, requestConfig, target } = event.detail;
+  if (target.id !== "task" || requestConfig.verb !== "post" || !work) return;
+  const asked = new URL(requestConfig.path, location).pathname;
+  if (xhr.status < 400 && new URL(xhr.responseURL).pathname !== asked) {
+    event.detail.shouldSwap = false;
+    work.isSignedOut = true;
+  } else if (xhr.status < 400) {
+    work.draft.forget();
+  }
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!isOurs(event)) return;
+  const { xhr } = event.detail;
+  const isSignedOut = work.isSignedOut || [401, 403].includes(xhr.status);
+  work.isSignedOut = false;
+  work.sending(false);
+  if (!xhr.status) work.notSent("offline");
+  else if (isSignedOut) work.notSent("signed-out");
+  else if (xhr.status >= 400) work.notSent("server");
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id !== "task") return;
+  open();
+  const problem = document.querySelector("#task .note.error[tabindex]");
+  const place = problem ?? document.querySelector("#task h1");
+  if (!problem) scrollTo({ top: 0, behavior: "instant" });
+  place?.focus({ preventScroll: !problem });
+});
+
+// What sticks to the edges must not cover what has the focus.
+const edges = new ResizeObserver(() => {
+  const height = (selector) => {
+    const box = document.querySelector(selector);
+    return box && getComputedStyle(box).position === "sticky" ? box.offsetHeight : 0;
+  };
+  document.documentElement.style.setProperty("--stuck-top", `${height("#prompt")}px`);
+  document.documentElement.style.setProperty("--stuck-bottom", `${height("#actions")}px`);
+});
+edges.observe(document.querySelector("main"));
+
+open();

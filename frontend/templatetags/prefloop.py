@@ -1,0 +1,126 @@
+"""What templates need and views should not have to pass: the project's navigation, and figures in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template import Context
+from django.urls import reverse
+
+from annotation.models import Membership, Project, Role
+from training.models import TrainingRun
+
+register = template.Library()
+
+NAVIGATION = [
+    ("project", "Overview", Role.ANNOTATOR),
+    ("annotate", "Annotate", Role.ANNOTATOR),
+    ("prompts", "Prompts", Role.ADMIN),
+    ("snapshots", "Snapshots", Role.REVIEWER),
+    ("rounds", "Rounds", Role.REVIEWER),
+    ("members", "Members", Role.ADMIN),
+    ("project_edit", "Settings", Role.ADMIN),
+]
+# Pages below an entry of the navigation.
+UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds"}
+
+# What is worth a line on the page of a round, in this order; `seconds` and memory follow. Anything else a recipe
+# reports is in result.json.
+FIGURES: dict[str, str] = {
+    "accuracy": "Accuracy on unseen prompts",
+    "length_baseline": "Always the longer answer",
+    "train_accuracy": "Accuracy on its own prompts",
+    "n": "Pairs it was measured on",
+    "score_before": "Score before",
+    "score_after": "Score after",
+    "kl": "KL to the reference policy, nats per completion",
+    "kl_round_start": "KL to where the round began, nats per completion",
+    "episodes": "Episodes",
+    "stopped": "Stopped early",
+    "completions": "Completions",
+    "finished_share": "Ended by themselves",
+    "mean_tokens": "Mean length, tokens",
+    "refused": "Left out",
+    "seconds": "Time",
+    "peak_rss_mb": "Most memory",
+}
+SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
+
+
+@register.inclusion_tag("_ui/project_nav.html", takes_context=True)
+def project_nav(context: Context) -> dict[str, Any]:
+    """The pages of this project that this person's role opens; none outside a project."""
+    request, project = context.get("request"), context.get("project")
+    if request is None or not isinstance(project, Project) or project.pk is None:
+        return {"entries": []}
+    membership = context.get("membership") or Membership.objects.filter(user=request.user, project=project).first()
+    if membership is None:
+        return {"entries": []}
+    match = request.resolver_match
+    here = UNDER.get(match.url_name, match.url_name) if match else None
+    return {
+        "entries": [
+            {"label": label, "url": reverse(name, args=[project.slug]), "is_here": name == here}
+            for name, label, role in NAVIGATION
+            if membership.may_act_as(role)
+        ]
+    }
+
+
+@register.filter
+def figures(run: TrainingRun) -> list[dict[str, str]]:
+    """A run's result as lines of label and value."""
+    result = run.result
+    lines = []
+    for name, label in FIGURES.items():
+        value = result.get(name)
+        if value in (None, "", {}, []):
+            continue
+        shown = _shown(name, value)
+        interval = result.get("ci95") if name == "accuracy" else None
+        if interval:
+            shown += f" (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+        lines.append({"label": label, "value": shown})
+    return lines
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{count} × {reason}" for reason, count in value.items())
+    if name in SHARES:
+        return f"{value:.1%}"
+    if name == "seconds":
+        return duration(value)
+    if name == "peak_rss_mb":
+        return f"{value:,.0f} MB"
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+@register.filter
+def run_time(run: TrainingRun) -> str:
+    """How long a run took, once it is over."""
+    if not (run.started_at and run.finished_at):
+        return ""
+    return duration((run.finished_at - run.started_at).total_seconds())
+
+
+@register.filter
+def plus(number: int, other: int) -> int:
+    return number + other
+
+
+@register.filter
+def of(errors: dict[str, Any] | None, field: str) -> Any:
+    """What the server said about one field; "" is what it said about none in particular."""
+    return (errors or {}).get(field, [])
