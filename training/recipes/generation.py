@@ -99,7 +99,7 @@ def sample(
     response_trunk = torch.zeros_like(before) if keep_trunk else None
 
     # 1. Every prompt is read once, and its K answers go on from copies of its keys and values.
-    cache = model.new_cache()
+    cache = model.new_cache(ids.shape[1] + slots)
     prompt_trunk, hidden = model.advance(ids, mask, cache, role)
     cache.batch_repeat_interleave(count)
     state = hidden[:, -1].repeat_interleave(count, 0)

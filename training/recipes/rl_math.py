@@ -7,11 +7,29 @@ coefficient), InstructGPT 2203.02155 (loss per ranking), "N implementation detai
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """log softmax at the chosen tokens, with a backward pass that writes one vocabulary-wide tensor, not four."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+        scaled = logits.float() / temperature
+        total = torch.logsumexp(scaled, dim=-1, keepdim=True)
+        ctx.save_for_backward(scaled, total, tokens)
+        ctx.temperature = temperature
+        return (scaled.gather(-1, tokens[..., None]) - total)[..., 0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        scaled, total, tokens = ctx.saved_tensors
+        gradient = gradient[..., None] / ctx.temperature
+        return (scaled - total).exp_().mul_(-gradient).scatter_add_(-1, tokens[..., None], gradient), None, None
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:
@@ -22,8 +40,7 @@ def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor
 
     Shapes: logits (..., vocabulary), tokens (...) → (...).
     """
-    scaled = logits.float() / temperature
-    return scaled.gather(-1, tokens[..., None])[..., 0] - torch.logsumexp(scaled, dim=-1)
+    return _TokenLogprobs.apply(logits, tokens, temperature)
 
 
 def entropy(logits: Tensor, temperature: float) -> Tensor:

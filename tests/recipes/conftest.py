@@ -1,0 +1,97 @@
+"""One tiny model for all recipe tests, and the shortest way to run a recipe on it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tiny_model import tiny_checkpoint
+from training.methods import PPOConfig, RewardConfig, SampleConfig
+from training.recipes.common import execute
+from training.recipes.roles import SharedModel
+from training.rundir import Row, RunDir
+
+CONFIGS = {"sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig}
+Prepare = Callable[..., RunDir]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def shared(checkpoint: Path) -> SharedModel:
+    torch.manual_seed(0)
+    return SharedModel(str(checkpoint), torch.device("cpu"))
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Prepare:
+    def prepare_run(name: str, method: str, settings: Row, inputs: Row, rows: Iterable[Row]) -> RunDir:
+        run = RunDir(tmp_path / name)
+        run.prepare(config={"method": method, "settings": settings, "inputs": inputs}, rows=rows)
+        return run
+
+    return prepare_run
+
+
+def finish(run: RunDir) -> Row:
+    """Run the recipe in this process and return its result."""
+    import importlib
+
+    method = run.config()["method"]
+    module = importlib.import_module(f"training.recipes.{method}")
+    recipe = {"sample": "sample_policy", "reward": "train_reward_model", "ppo": "train_policy"}[method]
+    execute(getattr(module, recipe), CONFIGS[method], run)
+    result = run.result()
+    assert result is not None
+    return result
+
+
+def prompt_rows(count: int, held_out: int = 0) -> list[Row]:
+    topics = ["the sea", "rainy Sundays", "tea", "the weather in spring", "long walks"]
+    return [
+        {
+            "prompt_id": number,
+            "messages": [{"role": "user", "content": f"Write about {topics[number % 5]}, {number} words."}],
+            "split": "eval" if number >= count - held_out else "train",
+        }
+        for number in range(count)
+    ]
+
+
+def preference_rows(rankings: int, held_out: int = 0, candidates: int = 3) -> list[Row]:
+    """Rankings by one simple taste: the more letters "a" in an answer, the better."""
+    dice = random.Random(3)
+    rows: list[Row] = []
+    for prompt in prompt_rows(rankings, held_out):
+        texts = [
+            "".join(dice.choice("a" if dice.random() < share else "bcdefgh") for _ in range(dice.randint(6, 10)))
+            for share in (0.8, 0.4, 0.0, 0.6)[:candidates]
+        ]
+        texts.sort(key=lambda text: -text.count("a") / len(text))
+        for better in range(candidates):
+            for worse in range(better + 1, candidates):
+                rows.append(preference(prompt, texts[better], texts[worse]))
+    return rows
+
+
+def preference(prompt: Row, chosen: str, rejected: str, **more: Any) -> Row:
+    return {
+        "prompt": prompt["messages"],
+        "chosen": [{"role": "assistant", "content": chosen}],
+        "rejected": [{"role": "assistant", "content": rejected}],
+        "prompt_id": prompt["prompt_id"],
+        "group_id": prompt["prompt_id"],
+        "split": prompt["split"],
+        "margin": 0.5,
+        "votes_for": 1,
+        "votes_against": 0,
+        **more,
+    }

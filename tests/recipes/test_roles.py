@@ -1,0 +1,137 @@
+"""The roles share one model; the fast way of reading answers gives what whole forward passes give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.tiny_model import tiny_checkpoint
+from training.recipes import checkpoints
+from training.recipes.common import RecipeError, generator
+from training.recipes.generation import Rollout, sample
+from training.recipes.roles import SharedModel
+
+pytestmark = pytest.mark.recipes
+
+PROMPTS = [[5, 9, 30], [7, 8, 9, 40, 41, 42, 43], [90, 20]]
+
+
+def with_adapters(shared: SharedModel, top_blocks: int = 2) -> SharedModel:
+    """Two adapters that do change something."""
+    for role in ("policy", "reward"):
+        shared.add_adapter(role, rank=4, top_blocks=top_blocks)
+        for parameter in shared.parameters_of(role):
+            torch.nn.init.normal_(parameter, std=0.2)
+    return shared
+
+
+def rollout_of(shared: SharedModel, role: str | None = "policy", **options: object) -> Rollout:
+    settings = {"count": 4, "max_new_tokens": 9, "temperature": 0.8, "keep_trunk": True} | options
+    return sample(shared, role, PROMPTS, generator=generator(1, "test"), **settings)
+
+
+@pytest.mark.parametrize("role", [None, "policy", "reward"])
+def test_reading_from_the_trunk_equals_whole_forward_passes(shared: SharedModel, role: str | None):
+    rollout = rollout_of(with_adapters(shared))
+    assert rollout.answers.response_trunk is not None
+    captured = shared.read(rollout.answers, role)
+    computed = shared.read(rollout.answers.without_trunk(), role)
+    shared.layered = False
+    whole = shared.read(rollout.answers, role)
+    real = rollout.answers.response_mask
+    for other in (computed, whole):
+        torch.testing.assert_close(captured.after[real], other.after[real], atol=1e-4, rtol=0)
+        torch.testing.assert_close(captured.before[real], other.before[real], atol=1e-4, rtol=0)
+
+
+def test_reading_is_what_the_plain_model_computes(shared: SharedModel):
+    """Against transformers itself: one unpadded sequence through the untouched model."""
+    rollout = rollout_of(shared, None)
+    plain = AutoModelForCausalLM.from_pretrained(shared.path)
+    found = shared.logprobs(shared.read(rollout.answers, None), rollout.answers, rollout.drawn, 0.8)
+    for row, prompt in enumerate(PROMPTS):
+        for column in range(4):
+            length = int(rollout.lengths[row, column])
+            tokens = rollout.answers.response[row, column, :length].tolist()
+            logits = plain(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1] / 0.8
+            expected = torch.log_softmax(logits, -1)[range(length), tokens]
+            torch.testing.assert_close(found[row, column, :length], expected, atol=1e-4, rtol=0)
+
+
+def test_the_reference_is_the_base_whatever_the_adapters_hold(shared: SharedModel):
+    answers = rollout_of(shared, None).answers.without_trunk()
+    untouched = shared.read(answers, None).after
+    with_adapters(shared)
+    assert not torch.equal(shared.read(answers, "policy").after, untouched)
+    assert not torch.equal(shared.read(answers, "reward").after, shared.read(answers, "policy").after)
+    torch.testing.assert_close(shared.read(answers, None).after, untouched, atol=1e-6, rtol=0)
+
+
+def test_a_fresh_adapter_changes_nothing_at_all(shared: SharedModel):
+    shared.add_adapter("policy", rank=4, top_blocks=2)
+    answers = rollout_of(shared).answers
+    assert torch.equal(shared.read(answers, "policy").after, shared.read(answers, None).after)
+
+
+def test_only_the_learner_receives_gradients(shared: SharedModel):
+    with_adapters(shared)
+    learned = shared.learn("policy")
+    rollout = rollout_of(shared)
+    reading = shared.read(rollout.answers, "policy")
+    shared.read(rollout.answers, "reward")  # another role may speak before the backward pass
+    shared.read(rollout.answers, "policy")
+    reading.after.sum().backward()
+    assert all(parameter.grad is not None for parameter in learned)
+    assert {id(p) for p in shared.model.parameters() if p.grad is not None} == {id(p) for p in learned}
+
+
+def test_the_adapter_loads_with_peft(shared: SharedModel, tmp_path: Path):
+    with_adapters(shared)
+    shared.save_adapter("policy", tmp_path / "adapter")
+    answers = rollout_of(shared).answers
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(shared.path), tmp_path / "adapter")
+    length = int(answers.response_mask[1, 2].sum())
+    ids = PROMPTS[1] + answers.response[1, 2, :length].tolist()
+    theirs = peft(torch.tensor([ids])).logits[0, len(PROMPTS[1]) :]
+    ours = shared.head(shared.read(answers, "policy").after[1, 2, :length])
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    assert checkpoints.resolve(tmp_path / "adapter").base == shared.path
+
+
+def test_an_adapter_survives_saving_and_loading(shared: SharedModel, checkpoint: Path, tmp_path: Path):
+    with_adapters(shared)
+    shared.save_adapter("policy", tmp_path / "adapter")
+    answers = rollout_of(shared).answers
+    fresh = SharedModel(str(checkpoint), torch.device("cpu"))
+    fresh.load_adapter("anything", tmp_path / "adapter")
+    assert fresh.cut == 2
+    assert torch.equal(fresh.read(answers, "anything").after, shared.read(answers, "policy").after)
+
+
+def test_another_architecture_goes_through_whole_forward_passes(tmp_path: Path):
+    shared = SharedModel(str(tiny_checkpoint(tmp_path / "gpt2", architecture="gpt2")), torch.device("cpu"))
+    assert not shared.layered
+    shared.add_adapter("policy", rank=4, top_blocks=2)
+    names = [name for name, _ in shared.model.named_parameters() if "lora_A" in name]
+    assert {name.split(".")[2] for name in names} == {"2", "3"}
+    rollout = rollout_of(shared)
+    assert rollout.answers.response_trunk is None
+    found = shared.logprobs(shared.read(rollout.answers, "policy"), rollout.answers, rollout.drawn, 0.8)
+    torch.testing.assert_close(found, rollout.logprobs, atol=1e-4, rtol=0)
+
+
+def test_a_path_without_a_model_is_refused_in_one_line(tmp_path: Path):
+    with pytest.raises(RecipeError, match="There is no model in"):
+        checkpoints.resolve(tmp_path)
+
+
+def test_padding_that_equals_eos_is_refused(checkpoint: Path, tmp_path: Path):
+    tokenizer = checkpoints.load_tokenizer(str(checkpoint))
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match="differ from EOS"):
+        checkpoints.load_tokenizer(str(tmp_path))
