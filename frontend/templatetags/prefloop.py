@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.forms import BoundField
 from django.template import Context
 from django.urls import reverse
 
@@ -25,10 +26,10 @@ NAVIGATION = [
 # Pages below an entry of the navigation.
 UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds"}
 
-# What is worth a line on the page of a round, in this order; `seconds` and memory follow. Anything else a recipe
-# reports is in result.json.
+# What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
     "accuracy": "Accuracy on unseen prompts",
+    "ci95": "95 % interval of it",
     "length_baseline": "Always the longer answer",
     "train_accuracy": "Accuracy on its own prompts",
     "n": "Pairs it was measured on",
@@ -42,7 +43,6 @@ FIGURES: dict[str, str] = {
     "finished_share": "Ended by themselves",
     "mean_tokens": "Mean length, tokens",
     "refused": "Left out",
-    "seconds": "Time",
     "peak_rss_mb": "Most memory",
 }
 SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
@@ -70,32 +70,29 @@ def project_nav(context: Context) -> dict[str, Any]:
 
 @register.filter
 def figures(run: TrainingRun) -> list[dict[str, str]]:
-    """A run's result as lines of label and value."""
-    result = run.result
-    lines = []
-    for name, label in FIGURES.items():
-        value = result.get(name)
-        if value in (None, "", {}, []):
-            continue
-        shown = _shown(name, value)
-        interval = result.get("ci95") if name == "accuracy" else None
-        if interval:
-            shown += f" (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
-        lines.append({"label": label, "value": shown})
-    return lines
+    """A run's result as lines of label and value, some with a note."""
+    given = {name: run.result.get(name) for name in FIGURES}
+    return [_line(name, value) for name, value in given.items() if value not in (None, "", {}, [])]
 
 
-def _shown(name: str, value: Any) -> str:
+def _line(name: str, value: Any) -> dict[str, str]:
+    line = {"label": FIGURES[name]}
     if isinstance(value, dict):
-        return "; ".join(f"{count} × {reason}" for reason, count in value.items())
+        return line | {"value": f"{sum(value.values()):,}", "note": "; ".join(value)}
+    if name == "stopped":
+        return line | {"value": "yes", "note": str(value)}
+    return line | {"value": _figure(name, value)}
+
+
+def _figure(name: str, value: Any) -> str:
+    if name == "ci95":
+        return f"{100 * value[0]:.1f} to {value[1]:.1%}"
     if name in SHARES:
         return f"{value:.1%}"
-    if name == "seconds":
-        return duration(value)
     if name == "peak_rss_mb":
         return f"{value:,.0f} MB"
     if isinstance(value, float):
-        return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -118,6 +115,11 @@ def run_time(run: TrainingRun) -> str:
 @register.filter
 def plus(number: int, other: int) -> int:
     return number + other
+
+
+@register.filter
+def any_errors(fields: list[BoundField]) -> bool:
+    return any(field.errors for field in fields)
 
 
 @register.filter
