@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from training.worker import Worker
 
@@ -66,6 +70,16 @@ class EmbeddedServer:
         thread = threading.Thread(target=target, name=name, daemon=True)  # type: ignore[arg-type]
         thread.start()
         self.threads.append(thread)
+
+
+def what_is_missing() -> str:
+    """What has to be done before the pages can be served, in words; empty if nothing."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return "The database is not up to date. Run `manage.py migrate` first."
+    if not (Path(settings.STATIC_ROOT) / "staticfiles.json").exists() and not settings.DEBUG:
+        return "The pages' scripts and styles are not collected. Run `manage.py collectstatic` first."
+    return ""
 
 
 def as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:

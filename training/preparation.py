@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def prepare_model(model: str, *, say: Callable[[str], object]) -> Path:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=settings.BASE_DIR,
+        env={**os.environ, "TQDM_MININTERVAL": "5"},  # progress bars become a line every few seconds
     )
     assert process.stdout is not None
     lines = []

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.actions import NotPossible
-from frontend.server import EmbeddedServer, as_keyboard_interrupt
+from frontend.server import EmbeddedServer, as_keyboard_interrupt, what_is_missing
 
 
 class Command(BaseCommand):
@@ -27,6 +27,8 @@ class Command(BaseCommand):
             from frontend.demo import Demo
         except ImportError as missing:
             raise CommandError(f"{missing.name} is missing: pip install 'prefloop[demo]'") from missing
+        if lacking := what_is_missing():
+            raise CommandError(lacking)
         signal.signal(signal.SIGTERM, as_keyboard_interrupt)
         server = EmbeddedServer(host="127.0.0.1", port=options["port"])
         try:

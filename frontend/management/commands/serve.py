@@ -5,10 +5,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
-from frontend.server import EmbeddedServer
+from frontend.server import EmbeddedServer, what_is_missing
 
 
 class Command(BaseCommand):
@@ -21,9 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--no-worker", action="store_true", help="leave training to `manage.py run_worker`")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            raise CommandError("The database is not up to date. Run `manage.py migrate` first.")
+        if missing := what_is_missing():
+            raise CommandError(missing)
         os.environ["PREFLOOP_THREADS"] = str(options["threads"])
         server = EmbeddedServer(host=options["host"], port=options["port"], with_worker=not options["no_worker"])
         self.stdout.write(f"Prefloop is at {server.url} (Ctrl-C stops it)")
