@@ -20,6 +20,12 @@ CONFIGS = {"sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig}
 Prepare = Callable[..., RunDir]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tensors this small gain nothing from a second thread, and lose a lot where the machine is busy."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")

@@ -10,7 +10,6 @@ import torch
 from training.recipes import rl_math
 
 
-
 def tensor(*rows: list[float]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 

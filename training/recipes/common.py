@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -95,6 +96,8 @@ def log_to_stdout() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for noisy in ("httpx", "filelock", "peft", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    # PEFT asks transformers in words that it no longer likes; nothing for the reader of a log to act on.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
     # Progress bars are for terminals; a log file wants lines.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.tiny_model import tiny_checkpoint
+from training.recipes import checkpoints
+from training.recipes.common import RecipeError
+from training.recipes.prepare import prepare
+
+pytestmark = pytest.mark.recipes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def raw_model(path: Path, **changes: object) -> Path:
+    """A local model as it may come from anywhere: padding with EOS, no chat template."""
+    tiny_checkpoint(path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = None
+    for name, value in changes.items():
+        setattr(tokenizer, name, value)
+    (path / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def test_padding_gets_a_token_of_its_own_and_the_model_a_row_for_it(tmp_path: Path):
+    source = raw_model(tmp_path / "raw")
+    before = AutoModelForCausalLM.from_pretrained(source)
+    prepare(str(source), tmp_path / "ready")
+    tokenizer = checkpoints.load_tokenizer(str(tmp_path / "ready"))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "ready")
+    assert tokenizer.pad_token == "<|pad|>"
+    assert tokenizer.pad_token_id == model.config.pad_token_id == model.generation_config.pad_token_id
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
+    ids = torch.tensor([[5, 9, 30]])
+    torch.testing.assert_close(model(ids).logits[..., :300], before(ids).logits[..., :300])
+
+
+def test_an_unknown_word_token_is_reused(tmp_path: Path):
+    prepare(str(raw_model(tmp_path / "raw", unk_token="<|start|>")), tmp_path / "ready")
+    tokenizer = checkpoints.load_tokenizer(str(tmp_path / "ready"))
+    assert tokenizer.pad_token == "<|start|>"
+
+
+def test_a_plain_chat_template_where_there_is_none(tmp_path: Path):
+    prepare(str(raw_model(tmp_path / "raw")), tmp_path / "ready")
+    tokenizer = checkpoints.load_tokenizer(str(tmp_path / "ready"))
+    messages = [{"role": "user", "content": "Hello"}]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert text == "user: Hello\nassistant:"
+
+
+def test_a_prepared_model_is_left_alone_and_a_broken_attempt_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source, target = raw_model(tmp_path / "raw"), tmp_path / "ready"
+    with monkeypatch.context() as broken:
+        broken.setattr("transformers.PreTrainedTokenizerFast.save_pretrained", fail)
+        with pytest.raises(RuntimeError):
+            prepare(str(source), target)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    prepare(str(source), target)
+    stamp = (target / "config.json").stat().st_mtime_ns
+    prepare("whatever/it-is", target)
+    assert (target / "config.json").stat().st_mtime_ns == stamp
+
+
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("disk full")
+
+
+def test_a_model_that_cannot_be_found_is_one_line(tmp_path: Path):
+    with pytest.raises(RecipeError, match="Cannot load the model") as caught:
+        prepare(str(tmp_path / "no" / "such" / "folder"), tmp_path / "ready")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ready").exists()
+
+
+def test_the_program_ends_with_one_line_and_no_traceback(tmp_path: Path):
+    completed = subprocess.run(
+        [sys.executable, "-m", "training.recipes.prepare", str(tmp_path / "nothing"), str(tmp_path / "ready")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert completed.returncode == 1
+    assert "Traceback" not in completed.stdout + completed.stderr
+    assert completed.stdout.count("\n") == 1
+    assert "error: Cannot load the model" in completed.stdout
