@@ -45,7 +45,7 @@ export class Lease {
 }
 
 function minutes(ms) {
-  return `${Math.ceil(ms / 60_000)} min`;
+  return `${Math.round(ms / 60_000)} min`;
 }
 
 function clock(ms) {

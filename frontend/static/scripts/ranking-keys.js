@@ -64,7 +64,9 @@ export function listenToKeys(ranking) {
     if (id === undefined) return announce(`There is no answer ${number}.`);
     if (isTie) return ranking.tie(id) || ranking.place(id) || announce(ranking.describe(id));
     if (ranking.place(id)) return true;
-    // It has a place already: now the arrow keys move it.
+    // Whoever types all the numbers need not be told that the last one was placed already.
+    if (id === ranking.followed) return announce(ranking.describe(id));
+    // It has a place: now the arrow keys move it.
     ranking.cards.get(id).focus();
     return announce(`${ranking.describe(id)} Arrow keys move it.`);
   }

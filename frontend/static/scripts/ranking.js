@@ -34,6 +34,7 @@ class Ranking {
 
   restore(draft) {
     this.order.restore(draft);
+    this.wasComplete = this.order.isComplete;
     if (typeof draft.rationale === "string") this.rationale.value = draft.rationale;
     this.render();
     return this.order.tiers.length > 0 || Boolean(draft.rationale);
@@ -52,13 +53,14 @@ class Ranking {
 
   // --- changes ---
 
-  /** Apply a change and say what came of it. `told` are the ids that it was about. */
+  /** Show a change, say what came of it, and have it kept. */
   apply(didChange, text) {
     if (!didChange) return false;
-    const all = this.order.isComplete && !this.wasComplete ? " Every answer has a place." : "";
+    this.followed = null;
+    this.isLast = this.order.isComplete && !this.wasComplete;
     this.wasComplete = this.order.isComplete;
     this.render();
-    announce(text() + all);
+    announce(text() + (this.isLast ? " Every answer has a place." : ""));
     this.changed();
     return true;
   }
@@ -68,7 +70,7 @@ class Ranking {
   }
 
   tie(id) {
-    return this.apply(this.order.tie(id), () => this.describe(id));
+    return this.apply(this.order.tie(id), () => this.#sayPlaced(id));
   }
 
   move(id, step) {
@@ -108,8 +110,10 @@ class Ranking {
 
   #sayPlaced(id) {
     const last = this.order.tiers.at(-1);
-    const followed = this.order.isComplete && !this.wasComplete && !last.includes(id) && last.length === 1;
-    return this.describe(id) + (followed ? ` ${this.describe(last[0])}` : "");
+    const followed = this.isLast && !last.includes(id) && last.length === 1;
+    if (!followed) return this.describe(id);
+    this.followed = last[0]; // placed by itself, as the last one
+    return `${this.describe(id)} ${this.describe(this.followed)}`;
   }
 
   #sayLine() {

@@ -1,0 +1,486 @@
+"""The annotation page as people use it; what matters is the rows that come of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.sessions.models import Session
+from playwright.sync_api import Page, Route, expect
+
+from annotation.models import Assignment, Ranking, ReferenceAnswer, SeatStatus
+from tests.conftest import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture
+def two_tasks(open_ranking_task):
+    return open_ranking_task(priority=2), open_ranking_task(["One.", "Two.", "Three."], priority=1)
+
+
+def get_task(visitor) -> Assignment:
+    """From the project's page into the next task, ready to be worked on."""
+    visitor.goto("/projects/letters/")
+    visitor.page.get_by_role("button", name="Annotate").click()
+    ready(visitor.page)
+    return Assignment.objects.get(status=SeatStatus.HELD)
+
+
+def ready(page: Page) -> None:
+    page.wait_for_selector("#task[data-ready]")
+
+
+def next_task(page: Page, after: Assignment) -> None:
+    """The task that comes after a submit is there."""
+    expect(page).not_to_have_url(re.compile(f"/tasks/{after.pk}/$"))
+
+
+def press(page: Page, keys: str) -> None:
+    for key in keys.split():
+        page.keyboard.press(key)
+
+
+def drag(page: Page, number: int, target: str) -> None:
+    """An answer by its handle onto the first place that `target` finds, as a hand does it: in steps."""
+    handle = page.locator(f'.answer[data-number="{number}"] .grip')
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + 12, box["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 24, box["y"] + 24, steps=5)
+    for _ in range(3):  # places move while the cards fold
+        box = page.locator(target).first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=8)
+        page.wait_for_timeout(150)
+    page.mouse.up()
+    expect(page.locator(".ranking")).not_to_have_class(re.compile("is-dragging"))
+
+
+def submit(page: Page, seat: Assignment) -> None:
+    page.get_by_role("button", name="Submit").click()
+    next_task(page, seat)
+
+
+# --- ranking -------------------------------------------------------------------------------------------------------
+
+
+def test_signing_in_and_ranking_by_keyboard_alone(visit, annotator, two_tasks):
+    visitor = visit()
+    page = visitor.page
+    visitor.goto("/projects/letters/")
+    page.get_by_label("Username").fill("bob")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Annotate").focus()
+    page.keyboard.press("Enter")
+    ready(page)
+    seat = Assignment.objects.get(status=SeatStatus.HELD)
+    shown = [int(card.get_attribute("data-id")) for card in page.locator(".answer").all()]
+    assert shown == seat.shown_order
+    a, b, c, d = shown
+
+    page.evaluate("window.sameWindow = true")
+    press(page, "3 1 4")
+    expect(page.locator("#announcer")).to_contain_text("Answer 4: 3rd. Answer 2: 4th. Every answer has a place.")
+    press(page, "Control+Enter")
+
+    next_task(page, seat)
+    ready(page)
+    assert page.evaluate("window.sameWindow")
+    assert page.evaluate("document.activeElement.id") == "task-title"
+    expect(page.locator(".answer")).to_have_count(3)
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[c], [a], [d], [b]]
+    assert ranking.unacceptable == []
+    seat.refresh_from_db()
+    assert seat.status == SeatStatus.DONE
+    assert seat.shown_order == shown
+    assert 0 < seat.active_ms < 60_000
+
+
+def test_ties_and_the_line_by_keyboard(visit, annotator, open_ranking_task):
+    open_ranking_task(["A", "B", "C", "D", "E"])
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c, d, e = seat.shown_order
+    press(page, "2 = 4 Shift+1 x 5")
+    expect(page.locator("#announcer")).to_contain_text("Answer 5: 2nd, unacceptable.")
+    expect(page.locator(".tier.below")).to_have_count(2)
+    submit(page, seat)
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[b, d, a], [e], [c]]
+    assert ranking.unacceptable == sorted([c, e])
+
+
+def test_the_line_moves_up_once_everything_has_its_place(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    press(page, "1 2 3 x")
+    expect(page.locator(".tier.below .answer")).to_have_attribute("data-number", "4")
+    press(page, "x x x")
+    expect(page.locator(".tier.below")).to_have_count(4)
+    press(page, "x")
+    expect(page.locator(".line")).to_have_count(0)
+    press(page, "u")
+    expect(page.locator(".tier.below")).to_have_count(4)
+    submit(page, seat)
+    assert Ranking.objects.get().unacceptable == sorted(seat.shown_order)
+
+
+def test_arrow_keys_and_undo_change_the_order(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c, d = seat.shown_order
+    press(page, "1 2 3 4 3")  # the last 3 goes to it
+    press(page, "ArrowUp ArrowUp u")
+    press(page, "4 Shift+ArrowUp")
+    submit(page, seat)
+    assert Ranking.objects.get().tiers == [[a], [c], [b, d]]
+
+
+def test_dragging_with_the_mouse_with_a_tie(visit, annotator, open_ranking_task):
+    open_ranking_task(["Long. " * 200, "Short.", "**Bold**\n\n- list\n- list", "Last."])
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c, d = seat.shown_order
+    drag(page, 2, "#placed .gap")
+    drag(page, 3, "#placed .gap:last-child")
+    drag(page, 1, "#placed .tier:has(.answer[data-number='2']) .tier-answers")
+    assert page.locator("#tiers").input_value() == f"[[{b},{a}],[{c}],[{d}]]"
+    drag(page, 4, "#placed .gap:first-child")
+    submit(page, seat)
+    assert Ranking.objects.get().tiers == [[d], [b, a], [c]]
+
+
+def test_everything_by_buttons(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c, d = seat.shown_order
+
+    def button(number: int, name: str):
+        return page.locator(f'.answer[data-number="{number}"]').get_by_role("button", name=name)
+
+    button(4, "Place 1st").click()
+    button(3, "Place 2nd").click()
+    button(1, "tie with the lowest place").click()
+    expect(page.locator("#waiting .answer")).to_have_count(0)
+    button(2, "Move answer 2 up").click()
+    button(3, "Take answer 3 out").click()
+    expect(page.get_by_role("button", name="Submit")).to_be_disabled()
+    expect(page.locator("#submit-hint")).to_have_text("1 answer has no place yet")
+    button(3, "Place 4th").click()
+    page.get_by_role("button", name="Draw the line").click()
+    page.get_by_role("button", name="Move the line up").click()
+    submit(page, seat)
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[d], [b], [a], [c]]
+    assert ranking.unacceptable == sorted([a, c])
+
+
+def test_placing_by_touch_on_a_phone(visit, annotator, open_ranking_task):
+    open_ranking_task(["Long. " * 150, "Short.", "Third."])
+    visitor = visit(annotator, **PHONE)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c = seat.shown_order
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator('.answer[data-number="2"] [data-do=place]').tap()
+    page.locator('.answer[data-number="3"] .when-waiting [data-do=tie]').tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Submit").tap()
+    next_task(page, seat)
+    assert Ranking.objects.get().tiers == [[b, c], [a]]
+
+
+def test_dragging_by_finger(visit, annotator, open_ranking_task):
+    open_ranking_task(["One.", "Two.", "Three."])
+    visitor = visit(annotator, **PHONE)
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c = seat.shown_order
+    page.locator('.answer[data-number="1"] [data-do=place]').tap()
+    finger = visitor.context.new_cdp_session(page)
+
+    def touch(kind: str, x: float = 0, y: float = 0) -> None:
+        points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    handle = page.locator('.answer[data-number="3"] .grip')
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + 12, box["y"] + 12
+    touch("touchStart", x, y)
+    for step in range(1, 6):
+        touch("touchMove", x + step, y + 4 * step)
+    for _ in range(3):
+        box = page.locator("#placed .gap:first-child").bounding_box()
+        for step in range(1, 6):
+            touch("touchMove", x + 20, y + (box["y"] + box["height"] / 2 - y) * step / 5)
+        page.wait_for_timeout(150)
+    touch("touchEnd")
+    expect(page.locator("#tiers")).to_have_value(f"[[{c}],[{a}],[{b}]]")
+    submit(page, seat)
+    assert Ranking.objects.get().tiers == [[c], [a], [b]]
+
+
+def test_an_untouched_order_is_no_answer(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    seat = get_task(visitor)
+    expect(visitor.page.get_by_role("button", name="Submit")).to_be_disabled()
+    press(visitor.page, "Control+Enter")
+    expect(visitor.page.locator("#announcer")).to_have_text("Give every answer a place")
+    seat.refresh_from_db()
+    assert seat.status == SeatStatus.HELD
+
+
+def test_keys_do_nothing_while_somebody_types(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    page.locator("#rationale").press_sequentially("1 = 2, x u ?")
+    expect(page.locator("#placed .answer")).to_have_count(0)
+    page.locator("h1").click()
+    press(page, "1 2 3")
+    page.locator("#rationale").focus()
+    press(page, "Control+Enter")
+    next_task(page, seat)
+    assert Ranking.objects.get().rationale == "1 = 2, x u ?"
+
+
+def test_single_keys_can_be_turned_off(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    get_task(visitor)
+    press(page, "?")
+    page.get_by_label("Single keys work").uncheck()
+    page.get_by_role("button", name="Close").click()
+    press(page, "1 2")
+    expect(page.locator("#placed .answer")).to_have_count(0)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def test_writing_a_reference_answer_from_a_candidate(visit, annotator, open_ranking_task):
+    open_ranking_task(["A first answer.\n\nWith **two** paragraphs.", "Another."], kind="reference")
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    first = seat.task.candidates.get(text__startswith="A first")
+    page.get_by_label("Your answer").fill("My own words.")
+    page.locator(f'.answer[data-id="{first.pk}"]').get_by_role("button").click()
+    expect(page.locator("#submit-hint")).to_have_text("Unchanged so far: improve it")
+    page.get_by_role("button", name="Bring my earlier text back").click()
+    expect(page.get_by_label("Your answer")).to_have_value("My own words.")
+    page.get_by_role("button", name="Bring my earlier text back").click()
+    page.keyboard.type(" Better.")
+    press(page, "Control+Enter")
+    next_task(page, seat)
+    reference = ReferenceAnswer.objects.get()
+    assert reference.completion.text == "A first answer.\n\nWith **two** paragraphs. Better."
+    assert reference.derived_from == first
+    assert reference.completion.author == annotator
+
+
+def test_writing_a_reference_answer_from_nothing(visit, annotator, open_ranking_task):
+    open_ranking_task(["A", "B"], kind="reference")
+    visitor = visit(annotator)
+    seat = get_task(visitor)
+    visitor.page.get_by_label("Your answer").fill("1 = 2, said nobody.")
+    submit(visitor.page, seat)
+    assert ReferenceAnswer.objects.get().derived_from is None
+
+
+# --- nothing is lost -----------------------------------------------------------------------------------------------
+
+
+def saved(page: Page) -> None:
+    expect(page.locator("#save-state")).to_have_text("Saved")
+
+
+def test_a_draft_survives_a_reload(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    press(page, "2 x 3")
+    page.locator("#rationale").fill("Two is kind.")
+    saved(page)
+    page.evaluate("localStorage.clear()")  # as on another device
+    page.reload()
+    ready(page)
+    a, b, c, d = seat.shown_order
+    expect(page.locator("#tiers")).to_have_value(f"[[{b}],[{c}]]")
+    expect(page.locator("#rationale")).to_have_value("Two is kind.")
+    expect(page.locator("#placed > :not(.gap)")).to_have_count(3)
+    press(page, "1")
+    submit(page, seat)
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[b], [c], [a], [d]]
+    assert ranking.unacceptable == sorted([a, c, d])
+
+
+def test_work_done_offline_is_kept_and_sent_when_the_server_is_back(visit, annotator, open_ranking_task):
+    open_ranking_task(["A", "B"], kind="reference")
+    visitor = visit(annotator)
+    visitor.expected += ["net::ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:afterRequest"]
+    page = visitor.page
+    seat = get_task(visitor)
+    visitor.context.set_offline(True)
+    page.get_by_label("Your answer").fill("Written on a train.")
+    expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
+    expect(page.get_by_label("Your answer")).to_have_value("Written on a train.")
+    visitor.context.set_offline(False)
+    expect(page.get_by_text("Connected again")).to_be_visible(timeout=20_000)
+    saved(page)
+    seat.refresh_from_db()
+    assert seat.draft["text"] == "Written on a train."
+    submit(page, seat)
+    assert ReferenceAnswer.objects.get().completion.text == "Written on a train."
+
+
+def test_what_never_reached_the_server_is_there_after_a_reload(visit, annotator, open_ranking_task):
+    open_ranking_task(["A", "B"], kind="reference")
+    visitor = visit(annotator)
+    visitor.expected += ["net::ERR_FAILED"]
+    page = visitor.page
+    seat = get_task(visitor)
+    page.get_by_label("Your answer").fill("First.")
+    saved(page)
+
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    page.route("**/draft/", refuse)
+    page.get_by_label("Your answer").fill("Second.")
+    expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
+    page.unroute("**/draft/", refuse)
+    page.reload()
+    ready(page)
+    expect(page.get_by_label("Your answer")).to_have_value("Second.")
+    saved(page)
+    seat.refresh_from_db()
+    assert seat.draft["text"] == "Second."
+
+
+def test_an_expired_login_takes_nothing_away(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    visitor.expected += ["403 (Forbidden)", "Response Status Error Code 403"]
+    page = visitor.page
+    seat = get_task(visitor)
+    a, b, c, d = seat.shown_order
+    press(page, "4 3 2")
+    saved(page)
+    page.locator("#rationale").fill("Worth keeping.")
+    Session.objects.all().delete()
+    page.get_by_role("button", name="Submit").click()
+    alert = page.get_by_role("alert").filter(has_text="You are signed out")
+    expect(alert).to_be_visible()
+    expect(page.locator("#tiers")).to_have_value(f"[[{d}],[{c}],[{b}],[{a}]]")
+
+    with visitor.context.expect_page() as opened:
+        alert.get_by_role("link").click()
+    tab = opened.value
+    tab.get_by_label("Username").fill("bob")
+    tab.get_by_label("Password").fill(PASSWORD)
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#task[data-ready]")
+    tab.close()
+
+    expect(page.get_by_text("Connected again")).to_be_visible(timeout=20_000)
+    expect(page.locator("#rationale")).to_have_value("Worth keeping.")
+    submit(page, seat)
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[d], [c], [b], [a]]
+    assert ranking.rationale == "Worth keeping."
+
+
+def test_a_refused_submit_says_why_and_keeps_everything(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    visitor.expected += ["422 (Unprocessable", "Response Status Error Code 422"]
+    page = visitor.page
+    seat = get_task(visitor)
+    press(page, "1 2 3")
+    page.locator("#rationale").fill("Because.")
+    page.evaluate("document.querySelector('#tiers').value = '[[0]]'")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert").filter(has_text="not in this task")).to_be_visible()
+    expect(page.locator("#rationale")).to_have_value("Because.")
+    expect(page.locator("#placed .answer")).to_have_count(4)
+    submit(page, seat)
+    assert Ranking.objects.get().rationale == "Because."
+
+
+def test_a_task_finished_in_another_tab_is_not_answered_twice(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    visitor.expected += ["409 (Conflict)"]
+    page = visitor.page
+    seat = get_task(visitor)
+    tab = visitor.context.new_page()
+    tab.goto(page.url)
+    ready(tab)
+    press(tab, "1 2 3")
+    submit(tab, seat)
+    press(page, "4 3 2")
+    expect(page.get_by_role("alert").filter(has_text="finished in another tab")).to_be_visible()
+    assert Ranking.objects.get().tiers == [[pk] for pk in seat.shown_order]
+
+
+# --- around the work -----------------------------------------------------------------------------------------------
+
+
+def test_skipping_with_a_reason_brings_the_next_task(visit, annotator, two_tasks):
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    page.get_by_text("Skip", exact=True).first.click()
+    page.get_by_role("button", name="The prompt makes no sense").click()
+    next_task(page, seat)
+    ready(page)
+    seat.refresh_from_db()
+    assert seat.status == SeatStatus.SKIPPED
+    assert seat.skip_reason == "The prompt makes no sense"
+
+
+def test_an_empty_queue_says_so_and_finds_new_work(visit, annotator, project, open_ranking_task):
+    visitor = visit(annotator)
+    visitor.goto("/projects/letters/annotate/")
+    expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Nothing to do yet")
+    open_ranking_task()
+    visitor.page.get_by_role("link", name="Look again").click()
+    expect(visitor.page.get_by_text("1 seat is open")).to_be_visible()
+    visitor.page.get_by_role("button", name="Look for a task").click()
+    ready(visitor.page)
+
+
+def test_a_lapsed_seat_says_so_and_still_takes_the_work(visit, annotator, admin, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    Assignment.objects.filter(pk=seat.pk).update(status=SeatStatus.LAPSED, expires_at=None)
+    press(page, "1 2 3")
+    expect(page.locator("#lease")).to_have_text("Time is over; your work still counts")
+    submit(page, seat)
+    seat.refresh_from_db()
+    assert seat.status == SeatStatus.LATE
+    assert Ranking.objects.count() == 1
