@@ -75,7 +75,7 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     expect(page.locator(".run.running")).to_contain_text("3 of 10 updates")
     expect(page.get_by_role("img", name="Loss over 3 points up to step 3. Last: 0.333")).to_be_visible()
     expect(page.get_by_role("img", name="KL to the reference")).to_be_visible()
-    page.get_by_text("More curves").click()
+    page.locator("summary:visible", has_text="More curves").click()
     expect(page.locator("figure", has_text="ppo/clipfrac").locator("canvas")).to_be_visible()
     run = round_with_curves.runs.get(method="ppo")
     Metric.objects.create(run=run, step=4, name="objective/kl", value=7.25)
