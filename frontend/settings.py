@@ -52,7 +52,6 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
-    "django_htmx",
     "template_partials",
     "rest_framework",
     "rest_framework.authtoken",
@@ -129,18 +128,9 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
-STATICFILES_DIRS = [
-    (f"vendor/{package}", BASE_DIR / "node_modules" / folder)
-    for package, folder in {
-        "htmx": "htmx.org/dist",
-        "sortable": "sortablejs",
-        "uplot": "uplot/dist",
-    }.items()
-    if (BASE_DIR / "node_modules" / folder).is_dir()
-]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "frontend.storage.HashedStaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
 

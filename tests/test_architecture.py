@@ -34,6 +34,11 @@ def test_the_web_process_never_imports_torch():
     assert checked.returncode == 0, checked.stderr
 
 
+def test_any_asgi_server_can_start_the_application():
+    checked = run(sys.executable, "-c", "import frontend.asgi")
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_recipes_never_import_django():
     program = "import sys, training.recipes.ppo, training.recipes.reward, training.recipes.sample; "
     checked = run(sys.executable, "-c", program + "assert 'django' not in sys.modules")

@@ -77,21 +77,21 @@ def adapter_digest(run: RunDir) -> str:
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_ppo, checkpoint: Path):
     # A random model of 32 dimensions is moved by large steps only.
-    run: RunDir = prepare_ppo("learn", episodes=640, learning_rate=2e-2, kl_coef=0.002)
+    run: RunDir = prepare_ppo("learn", episodes=960, learning_rate=3e-2, kl_coef=0.002)
     result = finish(run)
     assert result["score_after"] > result["score_before"] + 0.5
     assert result["kl"] > 0.05
     assert result["kl_round_start"] == result["kl"]  # this round began at the reference
-    assert (result["updates"], result["episodes"], result["stopped"]) == (20, 640, None)
+    assert (result["updates"], result["episodes"], result["stopped"]) == (30, 960, None)
     assert set(result["seconds_by_stage"]) == {"sample", "score", "update", "evaluate"}
 
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
-    assert [row["step"] for row in metrics] == list(range(1, 21))
+    assert [row["step"] for row in metrics] == list(range(1, 31))
     assert all(row["ppo/ratio_first_minibatch"] == pytest.approx(1, abs=1e-4) for row in metrics)
     assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
-    assert metrics[0]["ppo/lr"] == 2e-2
-    assert metrics[-1]["ppo/lr"] == pytest.approx(2e-2 / 20)
+    assert metrics[0]["ppo/lr"] == 3e-2
+    assert metrics[-1]["ppo/lr"] == pytest.approx(3e-2 / 30)
 
     samples = list(run.samples())
     assert len(samples) == 4 * 4
