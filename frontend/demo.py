@@ -40,12 +40,15 @@ CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short tex
 # What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
 FULL: dict[str, dict[str, Any]] = {
     "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
-    "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
+    "reward": {"epochs": 2},
+    "ppo": {"episodes": 512, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {
-    **FULL,
-    "ppo": {**FULL["ppo"], "episodes": 192},
+    "sample": {**FULL["sample"], "prompts": 48},
+    "reward": {**FULL["reward"], "reference_samples": 48},
+    "ppo": {**FULL["ppo"], "episodes": 192, "learning_rate": 1e-3, "eval_completions": 2},
 }
+ANSWERED_AGAIN = 0.4  # share of the prompts that the new policy answers: enough to open the next round's tasks
 
 
 class Demo:
@@ -111,9 +114,7 @@ class Demo:
         raise NotPossible(f"The server did not come up at {self.server.url}. Is the port in use? Try --port.")
 
     def _run_round(self, project: Project, methods: list[str]) -> TrainingRound:
-        differing = SMALL if self.small else FULL
-        chosen = {method: differing[method] for method in methods if method in differing}
-        started = start_round(project=project, methods=methods, settings=chosen, by=None)
+        started = start_round(project=project, methods=methods, settings=self._settings(project, methods), by=None)
         said = ""
         while True:
             started.refresh_from_db()
@@ -128,6 +129,14 @@ class Demo:
             error = next((run.error for run in runs if run.error), "")
             raise NotPossible(f"{started} is {started.status}: {started.reason}\n{error}")
         return started
+
+    def _settings(self, project: Project, methods: list[str]) -> dict[str, dict[str, Any]]:
+        differing = SMALL if self.small else FULL
+        chosen = {method: dict(differing[method]) for method in methods}
+        if "ppo" in methods:
+            asked = chosen["sample"].get("prompts") or project.prompts.count()
+            chosen["sample"]["prompts"] = round(ANSWERED_AGAIN * asked)
+        return chosen
 
     def _annotate(self, project: Project) -> None:
         self.say(f"{ANNOTATORS} simulated annotators sign in and work through the queue …")

@@ -101,11 +101,12 @@ def _log_tail(round: TrainingRound) -> str:
 
 
 def _samples(round: TrainingRound) -> list[dict[str, Any]]:
-    """Answers to eval prompts before and after PPO, the largest gains first."""
+    """Answers to eval prompts before and after PPO, evenly picked from the largest gain to the largest loss."""
     run = round.runs.filter(method="ppo", status=RunStatus.SUCCEEDED).first()
     if run is None:
         return []
     rows = sorted(run.directory.samples(), key=lambda row: row["score_before"] - row["score_after"])
-    chosen = rows[:SAMPLES_SHOWN]
+    chosen = [rows[place * len(rows) // SAMPLES_SHOWN] for place in range(SAMPLES_SHOWN)] if rows else []
+    chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
     prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
     return [{**row, "prompt": prompts.get(row["prompt_id"], "(deleted)")} for row in chosen]

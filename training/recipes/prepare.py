@@ -91,6 +91,8 @@ def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise RecipeError(f"Cannot load the model {name!r}: there is no such folder")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)

@@ -29,7 +29,7 @@ class Command(BaseCommand):
         try:
             from annotation.simulation import Habits, simulate
         except ImportError as missing:
-            raise CommandError(f"{missing.name} is missing: pip install 'prefloop[demo]'") from missing
+            raise CommandError(f"{missing.name} is missing: pip install '.[demo]'") from missing
         if options["annotators"] < 1:
             raise CommandError("--annotators should be at least 1.")
         logins = simulated_logins(find_project(options["project"]), options["annotators"])

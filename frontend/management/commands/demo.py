@@ -26,7 +26,7 @@ class Command(BaseCommand):
         try:
             from frontend.demo import Demo
         except ImportError as missing:
-            raise CommandError(f"{missing.name} is missing: pip install 'prefloop[demo]'") from missing
+            raise CommandError(f"{missing.name} is missing: pip install '.[demo]'") from missing
         if lacking := what_is_missing():
             raise CommandError(lacking)
         signal.signal(signal.SIGTERM, as_keyboard_interrupt)
