@@ -188,6 +188,8 @@ class AssignmentViewSet(ViewSet):
     """Seats of the caller. A submit is idempotent by its client_uuid."""
 
     serializer_class = AssignmentSerializer
+    queryset = Assignment.objects.none()
+    lookup_value_regex = r"\d+"
 
     def _seat(self, request: Request, slug: str, pk: str) -> Assignment:
         return access.get_assignment(signed_in(request), slug, int(pk))

@@ -156,6 +156,10 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Prefloop",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "training.models.RunStatus",
+        "SeatStatus": "annotation.models.SeatStatus",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -1,0 +1,71 @@
+"""The API as a program uses it: a token, a task, an answer; and its own description."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from annotation.models import Ranking
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+SEATS = "/api/v1/projects/letters/assignments"
+
+
+def test_a_program_signs_in_with_a_token_claims_and_submits(project, annotator, open_ranking_task):
+    open_ranking_task()
+    answer = Client().post("/api/v1/token/", {"username": annotator.username, "password": PASSWORD})
+    program = Client(headers={"Authorization": f"Token {answer.json()['token']}"})
+    seat = program.post("/api/v1/projects/letters/tasks/claim/").json()
+    assert {"id", "kind", "messages", "candidates", "expires_at"} <= set(seat)
+    order = [candidate["id"] for candidate in seat["candidates"]]
+    body = {"client_uuid": str(uuid.uuid4()), "tiers": [[pk] for pk in order], "unacceptable": order[-1:]}
+    first = program.post(f"{SEATS}/{seat['id']}/submit/", body, content_type="application/json")
+    again = program.post(f"{SEATS}/{seat['id']}/submit/", body, content_type="application/json")
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    ranking = Ranking.objects.get()
+    assert ranking.tiers == [[pk] for pk in order]
+    assert ranking.unacceptable == order[-1:]
+    other = program.post(
+        f"{SEATS}/{seat['id']}/submit/", {**body, "client_uuid": str(uuid.uuid4())}, content_type="application/json"
+    )
+    assert other.status_code == 409
+    assert program.post("/api/v1/projects/letters/tasks/claim/").status_code == 204
+
+
+@pytest.mark.parametrize("body", ["[]", "7", '"text"'])
+def test_a_body_that_is_no_object_is_refused_in_words(project, annotator, open_ranking_task, as_user, body):
+    open_ranking_task()
+    client = as_user(annotator)
+    seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
+    response = client.post(f"{SEATS}/{seat['id']}/submit/", body, content_type="application/json")
+    assert response.status_code == 400
+    assert "JSON object" in str(response.json())
+
+
+def test_the_rankings_tell_what_was_shown(project, ranked_task, admin, as_user):
+    rows = as_user(admin).get("/api/v1/projects/letters/rankings/").json()["results"]
+    assert len(rows) == 1
+    assert sorted(rows[0]["shown_order"]) == sorted(pk for tier in rows[0]["tiers"] for pk in tier)
+    assert rows[0]["active_ms"] == 900
+
+
+def test_a_project_made_over_the_api_has_its_maker_as_admin(stranger, as_user):
+    client = as_user(stranger)
+    made = client.post("/api/v1/projects/", {"name": "New ideas"}, content_type="application/json")
+    assert made.status_code == 201
+    assert made.json()["slug"] == "new-ideas"
+    assert client.get("/api/v1/projects/new-ideas/prompts/").status_code == 200
+    refused = client.post("/api/v1/projects/", {"name": "X", "candidates_per_task": 1}, content_type="application/json")
+    assert refused.status_code == 400
+    assert "candidates_per_task" in refused.json()
+
+
+def test_the_openapi_description_is_whole(tmp_path):
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
+    assert "/api/v1/projects/{slug}/tasks/claim/" in (tmp_path / "schema.yml").read_text()
