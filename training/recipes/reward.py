@@ -40,6 +40,7 @@ TRUNK_MEMORY = 2 * 1024**3  # bytes of trunk states kept for all epochs; larger 
 SECONDS_BETWEEN_STATES = 60
 READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 RELOAD_TOLERANCE = 1e-5
+RELOADED_RANKINGS = 3
 BOOTSTRAP_SAMPLES = 2000
 
 
@@ -87,6 +88,10 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         weight_decay=0.0,
     )
 
+    # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
+    probe = some_of(train, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
+    measured: tuple[Accuracy, Accuracy] | None = None  # on the probe and on held-out rankings, as of the last step
+
     # 3. Training, from where an earlier attempt stopped.
     steps_per_epoch = -(-len(train) // config.rankings_per_step)
     steps = steps_per_epoch * config.epochs
@@ -104,9 +109,10 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         end_of_epoch = place == steps_per_epoch - 1
         if end_of_epoch:
             with watch.measure("evaluate"):
-                metrics["reward/accuracy_train"] = accuracy(reward_model, train).value
-                if held_out:
-                    metrics["reward/accuracy_eval"] = accuracy(reward_model, held_out).value
+                measured = accuracy(reward_model, probe), accuracy(reward_model, held_out)
+            metrics["reward/accuracy_train"] = measured[0].value
+            if held_out:
+                metrics["reward/accuracy_eval"] = measured[1].value
             logger.info("epoch %d of %d: %s", epoch + 1, config.epochs, metrics)
         run.log_metrics(step, **metrics)
         run.report_progress(step, steps, "steps")
@@ -120,8 +126,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
 
     # 5. How good is it, on prompts it has not seen?
     with watch.measure("evaluate"):
-        on_train = accuracy(reward_model, train)
-        unseen = accuracy(reward_model, held_out)
+        on_train, unseen = measured or (accuracy(reward_model, probe), accuracy(reward_model, held_out))
         baseline = compare(held_out, lengths)
     result: Row = {
         "accuracy": unseen.rounded(),
@@ -139,7 +144,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     # 6. Save, and prove that what was saved is what was trained.
     replace_folder(run.checkpoint_path, lambda folder: reward_model.save(folder, {"accuracy": result["accuracy"]}))
     with watch.measure("reload"):
-        check_reload(reward_model, run.checkpoint_path, (held_out or train)[:READ_AT_ONCE])
+        check_reload(reward_model, run.checkpoint_path, (held_out or train)[:RELOADED_RANKINGS])
     return {
         **result,
         "seconds": watch.total(),
@@ -227,6 +232,11 @@ def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
 def portions(rankings: list[Ranking]) -> Iterator[list[Ranking]]:
     for at in range(0, len(rankings), READ_AT_ONCE):
         yield rankings[at : at + READ_AT_ONCE]
+
+
+def some_of(rankings: list[Ranking], most: int, random: torch.Generator) -> list[Ranking]:
+    chosen = torch.randperm(len(rankings), generator=random)[:most].sort().values
+    return [rankings[index] for index in chosen.tolist()]
 
 
 # --- learning --------------------------------------------------------------------------------------------------
