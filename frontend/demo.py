@@ -40,8 +40,8 @@ CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short tex
 # What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
 FULL: dict[str, dict[str, Any]] = {
     "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
-    "reward": {"epochs": 2},
-    "ppo": {"episodes": 512, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
+    "reward": {"epochs": 3},
+    "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {
     "sample": {**FULL["sample"], "prompts": 48},
