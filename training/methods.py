@@ -52,7 +52,7 @@ class SampleConfig(MethodConfig):
     """Completions of a policy for prompts. top-p is 1 and there is no top-k: PPO relies on plain sampling."""
 
     completions_per_prompt: int = _setting(4, "Completions drawn for every prompt", least=1, most=64)
-    max_new_tokens: int = _setting(40, "Length at which a completion is cut (truncated)", least=1, most=4096)
+    max_new_tokens: int = _setting(24, "Length at which a completion is cut (truncated)", least=1, most=4096)
     temperature: float = _setting(0.9, "Sampling temperature", least=0.01, most=5)
     batch_size: int = _setting(64, "Completions generated together", least=1, most=4096)
     max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
@@ -64,7 +64,7 @@ class SampleConfig(MethodConfig):
 class RewardConfig(MethodConfig):
     """A one-logit head and LoRA on the policy's base model, trained on rankings (Bradley-Terry per pair)."""
 
-    epochs: int = _setting(3, "Passes over the rankings", least=1, most=100)
+    epochs: int = _setting(2, "Passes over the rankings", least=1, most=100)
     learning_rate: float = _setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
     head_learning_rate_factor: float = _setting(3.0, "The head learns this many times faster", least=0, most=1000)
     rankings_per_step: int = _setting(4, "Rankings in one optimiser step", least=1, most=1024)
@@ -95,8 +95,8 @@ class PPOConfig(MethodConfig):
     temperature: float = _setting(
         0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
     )
-    learning_rate: float = _setting(3e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    kl_coef: float = _setting(0.05, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
+    learning_rate: float = _setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    kl_coef: float = _setting(0.03, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
     kl_target: float = _setting(
         0.0,
         "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
@@ -126,7 +126,7 @@ class PPOConfig(MethodConfig):
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
     save_every: int = _setting(1, "Updates between resumable states", least=1)
-    eval_completions: int = _setting(2, "Completions per eval prompt, before and after training", least=1, most=64)
+    eval_completions: int = _setting(4, "Completions per eval prompt, before and after training", least=1, most=64)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
     def __post_init__(self) -> None:
