@@ -44,8 +44,8 @@ FULL: dict[str, dict[str, Any]] = {
     "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {
-    "sample": {**FULL["sample"], "prompts": 48},
-    "reward": {**FULL["reward"], "reference_samples": 48},
+    "sample": {**FULL["sample"], "prompts": 40},
+    "reward": {**FULL["reward"], "reference_samples": 32},
     "ppo": {**FULL["ppo"], "episodes": 192, "learning_rate": 1e-3, "eval_completions": 2},
 }
 ANSWERED_AGAIN = 0.4  # share of the prompts that the new policy answers: enough to open the next round's tasks
