@@ -64,7 +64,7 @@ class SampleConfig(MethodConfig):
 class RewardConfig(MethodConfig):
     """A one-logit head and LoRA on the policy's base model, trained on rankings (Bradley-Terry per pair)."""
 
-    epochs: int = _setting(2, "Passes over the rankings", least=1, most=100)
+    epochs: int = _setting(3, "Passes over the rankings", least=1, most=100)
     learning_rate: float = _setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
     head_learning_rate_factor: float = _setting(3.0, "The head learns this many times faster", least=0, most=1000)
     rankings_per_step: int = _setting(4, "Rankings in one optimiser step", least=1, most=1024)
