@@ -31,6 +31,7 @@ from training.recipes.common import (
     required_path,
     run_recipe,
 )
+from training.recipes.evaluation import best_of_n, evaluate, mean_of
 from training.recipes.generation import Rollout, sample
 from training.recipes.prompts import Prompt, read_prompts
 from training.recipes.reward_model import RewardModel
@@ -45,7 +46,7 @@ from training.recipes.rl_math import (
     sequence_kl,
     value_loss,
 )
-from training.recipes.roles import Answers, SharedModel
+from training.recipes.roles import Answers, SharedModel, role_logprobs
 from training.rundir import Row, RunDir
 
 POLICY, ROUND_START = "policy", "round_start"
@@ -113,7 +114,7 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     if previous is None:
         previous = learned_weights(policy)
         with watch.measure("evaluate"):
-            progress.before = evaluate(policy, held_out, config)
+            progress.before = evaluate_policy(policy, held_out, config)
         logger.info("score before: %.3f", fmean(row["score"] for row in progress.before))
         save_state(run, policy, optimiser, progress, previous, watch)
 
@@ -157,7 +158,7 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     if not progress.stopped and digest(policy) == progress.start_digest:
         raise AssertionError("the policy has not changed: nothing was trained")
     with watch.measure("evaluate"):
-        after = evaluate(policy, held_out, config)
+        after = evaluate_policy(policy, held_out, config)
 
     # 5. Save.
     replace_folder(run.checkpoint_path, lambda folder: save_policy(policy, folder))
@@ -168,10 +169,11 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
             "score_before": old["score"], "score_after": new["score"],
         })  # fmt: skip
     return {
-        "score_before": round(fmean(row["score"] for row in progress.before), 4),
-        "score_after": round(fmean(row["score"] for row in after), 4),
-        "kl": round(fmean(row["kl"] for row in after), 4),
-        "kl_round_start": round(fmean(row["kl_round_start"] for row in after), 4),
+        "score_before": mean_of(progress.before, "score"),
+        "score_after": mean_of(after, "score"),
+        "kl": mean_of(after, "kl"),
+        "kl_round_start": mean_of(after, "kl_round_start"),
+        "best_of_n": best_of_n(progress.before),
         "episodes": progress.update * config.batch_size,
         "updates": progress.update,
         "stopped": progress.stopped,
@@ -295,10 +297,6 @@ def appraise(
     }
 
 
-def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:
-    return shared.logprobs(shared.read(answers, role), answers, mask, temperature)
-
-
 def learn(
     policy: Policy, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, update: int, config: PPOConfig
 ) -> dict[str, float]:
@@ -387,43 +385,19 @@ def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:
 # --- evaluation ------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def evaluate(policy: Policy, prompts: list[Prompt], config: PPOConfig) -> list[Row]:
-    """One row per prompt and completion; the random numbers are the same at every call."""
-    rows: list[Row] = []
-    per_batch = max(1, config.batch_size // config.eval_completions)
-    for at in range(0, len(prompts), per_batch):
-        part = prompts[at : at + per_batch]
-        rollout = sample(
-            policy.shared,
-            POLICY,
-            [prompt.tokens for prompt in part],
-            count=config.eval_completions,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            generator=generator(config.seed, "evaluate", at),
-            keep_trunk=True,
-        )
-        answers, mask = rollout.answers, rollout.drawn
-        scores = policy.reward_model.score(answers)
-        kl = sequence_kl(rollout.logprobs, role_logprobs(policy.shared, answers, mask, None, config.temperature), mask)
-        kl_start = kl
-        if not policy.fresh:
-            start = role_logprobs(policy.shared, answers, mask, ROUND_START, config.temperature)
-            kl_start = sequence_kl(rollout.logprobs, start, mask)
-        texts = rollout.texts(policy.shared)
-        rows += [
-            {
-                "prompt_id": prompt.prompt_id,
-                "text": texts[row][column],
-                "score": float(scores[row, column]),
-                "kl": float(kl[row, column]),
-                "kl_round_start": float(kl_start[row, column]),
-            }
-            for row, prompt in enumerate(part)
-            for column in range(config.eval_completions)
-        ]
-    return rows
+def evaluate_policy(policy: Policy, prompts: list[Prompt], config: PPOConfig) -> list[Row]:
+    return evaluate(
+        policy.shared,
+        POLICY,
+        policy.reward_model,
+        prompts,
+        completions=config.eval_completions,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        round_start=None if policy.fresh else ROUND_START,
+    )
 
 
 # --- weights and state -----------------------------------------------------------------------------------------

@@ -352,6 +352,11 @@ class KeyValues:
         self.buffers = [buffers and (change(buffers[0]), change(buffers[1])) for buffers in self.buffers]
 
 
+def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:
+    """Log-probabilities (g, k, r) that a role gives to the masked tokens."""
+    return shared.logprobs(shared.read(answers, role), answers, mask, temperature)
+
+
 def tree_mask(prompt_mask: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Who sees whom in rows of prompt + K answers, and at which position each token stands.
 

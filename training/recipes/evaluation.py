@@ -1,0 +1,109 @@
+"""How good are a policy's answers to held-out prompts, and how far is it from the reference? Before and after training.
+
+One way for every method, so that their figures stand side by side: the same prompts, the same random numbers.
+"""
+
+from __future__ import annotations
+
+from math import comb, log
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from training.recipes.common import generator
+from training.recipes.generation import sample
+from training.recipes.prompts import Prompt
+from training.recipes.reward_model import RewardModel
+from training.recipes.rl_math import sequence_kl
+from training.recipes.roles import SharedModel, role_logprobs
+from training.rundir import Row
+
+
+@torch.no_grad()
+def evaluate(
+    shared: SharedModel,
+    role: str | None,
+    reward_model: RewardModel | None,
+    prompts: list[Prompt],
+    *,
+    completions: int,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    batch_size: int,
+    round_start: str | None = None,
+) -> list[Row]:
+    """One row per prompt and completion: text, score, judge (None without a reward model), KL in nats.
+
+    `kl` is to the reference (adapters off), `kl_round_start` to the role `round_start` (None: the reference again).
+    """
+    rows: list[Row] = []
+    per_batch = max(1, batch_size // completions)
+    for at in range(0, len(prompts), per_batch):
+        part = prompts[at : at + per_batch]
+        rollout = sample(
+            shared,
+            role,
+            [prompt.tokens for prompt in part],
+            count=completions,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            generator=generator(seed, "evaluate", at),
+            keep_trunk=True,
+        )
+        answers, mask = rollout.answers, rollout.drawn
+        kl = sequence_kl(rollout.logprobs, role_logprobs(shared, answers, mask, None, temperature), mask)
+        kl_start = kl
+        if round_start is not None:
+            start = role_logprobs(shared, answers, mask, round_start, temperature)
+            kl_start = sequence_kl(rollout.logprobs, start, mask)
+        scores = None if reward_model is None else reward_model.score(answers)
+        texts = rollout.texts(shared)
+        rows += [
+            {
+                "prompt_id": prompt.prompt_id,
+                "text": texts[row][column],
+                "score": None if scores is None else float(scores[row, column]),
+                "kl": float(kl[row, column]),
+                "kl_round_start": float(kl_start[row, column]),
+            }
+            for row, prompt in enumerate(part)
+            for column in range(completions)
+        ]
+    return rows
+
+
+def mean_of(rows: list[Row], name: str) -> float | None:
+    """Mean of one figure over evaluated answers; None where there is none."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return round(fmean(values), 4) if values else None
+
+
+def best_of_n(rows: list[Row]) -> list[dict[str, Any]]:
+    """What choosing the best of n answers by score would have brought, for n = 1, 2, 4, … up to what was drawn.
+
+    The expected score of the best among n of the N answers drawn for a prompt, without bias: the answer of rank i
+    (from below) is the best of C(i−1, n−1) of the C(N, n) choices. The KL of best-of-n to the policy that answered is
+    at most log n − (n−1)/n nats (Stiennon et al. 2009.01325, appendix G.3).
+    """
+    by_prompt: dict[Any, list[float]] = {}
+    for row in rows:
+        if row["score"] is not None:
+            by_prompt.setdefault(row["prompt_id"], []).append(row["score"])
+    if not by_prompt:
+        return []
+    drawn = min(map(len, by_prompt.values()))
+    own_kl = fmean(row["kl"] for row in rows)
+    table, n = [], 1
+    while n <= drawn:
+        score = fmean(_expected_best(scores[:drawn], n) for scores in by_prompt.values())
+        table.append({"n": n, "score": round(score, 4), "kl": round(own_kl + log(n) - (n - 1) / n, 4)})
+        n *= 2
+    return table
+
+
+def _expected_best(scores: list[float], n: int) -> float:
+    ordered = sorted(scores)
+    choices = comb(len(ordered), n)
+    return sum(score * comb(place, n - 1) / choices for place, score in enumerate(ordered))
