@@ -32,9 +32,21 @@ def test_gradient_of_logprobs_is_one_hot_minus_probability():
     assert logits.grad[0].tolist() == pytest.approx([0.4, -0.4])
 
 
-def test_entropy_of_a_fair_coin_and_of_a_certainty():
-    logits = torch.tensor([[0.0, 0.0], [100.0, 0.0]])
-    assert rl_math.entropy(logits, 1.0).tolist() == pytest.approx([0.693147, 0.0], abs=1e-6)
+def test_head_and_logprobs_in_one():
+    # Rows of the head (1, 1) and (0, 1), state (ln 2, 7): logits (ln 2 + 7, 7), at T = 0.5 odds of 4 to 1 again.
+    # d log p(0) / d state = (w0 − (4/5 w0 + 1/5 w1)) / T = (w0 − w1) · 0.2 / 0.5 = (0.4, 0); times the gradient 3.
+    hidden = torch.tensor([[math.log(2), 7.0]] * 300, requires_grad=True)  # more than go through the head at once
+    weight = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    found = rl_math.head_logprobs(hidden, weight, torch.tensor([0] * 299 + [1]), 0.5)
+    assert found[[0, 256, 299]].tolist() == pytest.approx([math.log(0.8), math.log(0.8), math.log(0.2)])
+    (3 * found[:299]).sum().backward()
+    assert hidden.grad[[0, 298]].flatten().tolist() == pytest.approx([1.2, 0.0, 1.2, 0.0], abs=1e-6)
+    assert hidden.grad[299].tolist() == [0, 0]
+
+
+def test_a_head_that_learns_is_refused_where_it_would_learn_nothing():
+    with pytest.raises(ValueError, match="no gradient"):
+        rl_math.head_logprobs(torch.ones(1, 2), torch.ones(3, 2, requires_grad=True), torch.tensor([0]), 1.0)
 
 
 def test_masked_mean_counts_tokens_not_rows():

@@ -43,10 +43,45 @@ def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor
     return _TokenLogprobs.apply(logits, tokens, temperature)
 
 
-def entropy(logits: Tensor, temperature: float) -> Tensor:
-    """Entropy of softmax(logits / temperature), in nats. Shapes: (..., vocabulary) → (...)."""
-    logs = functional.log_softmax(logits.float() / temperature, dim=-1)
-    return -(logs.exp() * logs).sum(-1)
+POSITIONS_AT_ONCE = 256  # × vocabulary floats: small enough to stay in reach of the cache, large enough for the product
+
+
+class _HeadLogprobs(torch.autograd.Function):
+    """The language model's head and log softmax at the chosen tokens in one, without ever holding all logits.
+
+    The gradient by a hidden state is g · (w_token − Σ_v p_v w_v) / temperature: only the factor g is unknown before the
+    backward pass, so all else is computed while the logits of a portion are at hand, and one vector per token is kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+        logprobs, directions = [], []
+        for states, chosen in zip(hidden.split(POSITIONS_AT_ONCE), tokens.split(POSITIONS_AT_ONCE), strict=True):
+            logits = (states / temperature) @ weight.T
+            value, top = logits.gather(-1, chosen[:, None]), logits.amax(-1, keepdim=True)
+            powers = logits.sub_(top).exp_()
+            total = powers.sum(-1, keepdim=True)
+            logprobs.append((value - top - total.log())[:, 0])
+            if ctx.needs_input_grad[0]:
+                directions.append((weight[chosen] - (powers @ weight) / total) / temperature)
+        if directions:
+            ctx.save_for_backward(torch.cat(directions))
+        return torch.cat(logprobs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (directions,) = ctx.saved_tensors
+        return gradient[:, None] * directions, None, None, None
+
+
+def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+    """`token_logprobs(hidden @ weight.T, tokens, temperature)` for a frozen weight, in a fraction of the memory.
+
+    Shapes: hidden (n, d), weight (vocabulary, d), tokens (n,) → (n,).
+    """
+    if weight.requires_grad:
+        raise ValueError("the weight would receive no gradient: use token_logprobs")
+    return _HeadLogprobs.apply(hidden, weight, tokens, temperature)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -26,12 +26,9 @@ from transformers import DynamicCache
 
 from training.recipes import checkpoints
 from training.recipes.common import RecipeError, logger
-from training.recipes.rl_math import token_logprobs
+from training.recipes.rl_math import head_logprobs, token_logprobs
 
 AGREEMENT = 1e-4
-LOGITS_AT_ONCE = (
-    1024  # positions × vocabulary floats are the largest tensor by far; made in portions where no gradient is kept
-)
 
 
 @dataclass(frozen=True)
@@ -216,11 +213,11 @@ class SharedModel:
     def logprobs(self, reading: Reading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
         hidden, tokens = reading.before[mask], answers.response[mask]
-        if torch.is_grad_enabled():
-            values = token_logprobs(self.head(hidden), tokens, temperature)
+        head = self.head
+        if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad:
+            values = head_logprobs(hidden, head.weight, tokens, temperature)
         else:
-            portions = zip(hidden.split(LOGITS_AT_ONCE), tokens.split(LOGITS_AT_ONCE), strict=True)
-            values = torch.cat([token_logprobs(self.head(states), ids, temperature) for states, ids in portions])
+            values = token_logprobs(head(hidden), tokens, temperature)
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values)
 
     def _read_tree(self, answers: Answers) -> Reading:
