@@ -125,8 +125,30 @@ class PPOConfig(MethodConfig):
     max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    train: str = _setting("lora", "lora: adapters on the shared base; full: all weights, in a model of their own")
+    value_model: str = _setting(
+        "shared", "shared: a head on the policy's states; separate: an adapter that begins as the reward model's"
+    )
+    disagreement_coef: float = _setting(
+        0.0, "Taken off the score for each unit by which the reward model's heads disagree", least=0, most=100
+    )
+    entropy_floor: float = _setting(
+        0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100
+    )
+    distinct_floor: float = _setting(
+        0.3, "Stop when fewer than this share of an answer's token pairs are distinct", least=0, most=1
+    )
+    length_floor: float = _setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
+    clipfrac_limit: float = _setting(0.6, "Stop when more than this share of tokens is clipped", least=0, most=1)
+    ratio_limit: float = _setting(
+        5.0, "Stop when the mean probability ratio of a minibatch exceeds this", least=1, most=1_000_000
+    )
     save_every: int = _setting(1, "Updates between resumable states", least=1)
-    eval_completions: int = _setting(4, "Completions per eval prompt, before and after training", least=1, most=64)
+    eval_every: int = _setting(
+        5, "Updates between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
+    )
+    eval_completions: int = _setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
+    processes: int = _setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
     def __post_init__(self) -> None:
@@ -140,8 +162,18 @@ class PPOConfig(MethodConfig):
             )
         if self.episodes < self.batch_size:
             errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
-        if self.missing_eos not in ("keep", "replace"):
-            errors["missing_eos"] = f"should be 'keep' or 'replace', not {self.missing_eos!r}"
+        for name, choices in (
+            ("missing_eos", ("keep", "replace")),
+            ("train", ("lora", "full")),
+            ("value_model", ("shared", "separate")),
+        ):
+            if getattr(self, name) not in choices:
+                errors[name] = f"should be '{choices[0]}' or '{choices[1]}', not {getattr(self, name)!r}"
+        if self.batch_size // self.completions_per_prompt % self.processes:
+            errors["processes"] = (
+                f"should divide the prompts of an update ({self.batch_size // self.completions_per_prompt}), "
+                f"not {self.processes}"
+            )
         if errors:
             raise InvalidConfig(errors)
 

@@ -35,8 +35,8 @@ SETTINGS: Row = {
 METRICS = {
     "step", "objective/kl", "objective/kl_round_start", "objective/kl_coef", "objective/score",
     "objective/reward_total", "objective/entropy", "ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac",
-    "ppo/approxkl", "ppo/ratio_first_minibatch", "ppo/explained_variance", "ppo/grad_norm", "ppo/lr",
-    "response/length", "response/eos_share", "time/sample_s", "time/update_s",
+    "ppo/approxkl", "ppo/ratio_first_minibatch", "ppo/ratio_max", "ppo/explained_variance", "ppo/grad_norm", "ppo/lr",
+    "response/length", "response/eos_share", "response/distinct_2", "time/sample_s", "time/update_s",
 }  # fmt: skip
 
 

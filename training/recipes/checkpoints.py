@@ -37,14 +37,22 @@ def resolve(path: str | Path) -> PolicyPath:
     return PolicyPath(str(folder), None)
 
 
-def load_base(path: str, device: torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_base(
+    path: str, device: torch.device, merged: Path | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen model in evaluation mode: dropout would put the ratio off 1 before the first step.
 
-    float32 always: bfloat16 matrix products are a hundred times slower on CPUs without the instructions for it.
+    `merged` is the folder of an adapter that is folded into the weights. float32 always: bfloat16
+    matrix products are a hundred times slower on CPUs without the instructions for it.
     """
     if not (Path(path) / "config.json").exists():
         raise RecipeError(f"There is no model in {path}")
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).to(device)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    if merged is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(merged)).merge_and_unload()
+    model = model.to(device)
     model.eval().requires_grad_(False)
     return model, load_tokenizer(path)
 

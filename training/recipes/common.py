@@ -70,7 +70,10 @@ def run_recipe(recipe: Recipe[Config], config_class: type[Config]) -> NoReturn:
 
 
 def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> None:
-    """Read config.json, run the recipe, write result.json last of all. A finished run is left alone."""
+    """Read config.json, run the recipe, write result.json last of all. A finished run is left alone.
+
+    Of several processes of one run, the first writes the result; they all come to the same one.
+    """
     if run.result() is not None:
         logger.info("Already finished: %s", run.result_path)
         return
@@ -80,7 +83,9 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
     except (FileNotFoundError, TypeError) as problem:
         raise RecipeError(str(problem)) from None
     seed_everything(getattr(config, "seed", 0))
-    run.finish(recipe(run, config, given.get("inputs", {})))
+    result = recipe(run, config, given.get("inputs", {}))
+    if int(os.environ.get("RANK", "0")) == 0:
+        run.finish(result)
 
 
 def _leave(message: str) -> NoReturn:

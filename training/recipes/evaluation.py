@@ -13,6 +13,7 @@ import torch
 
 from training.recipes.common import generator
 from training.recipes.generation import sample
+from training.recipes.processes import Processes
 from training.recipes.prompts import Prompt
 from training.recipes.reward_model import RewardModel
 from training.recipes.rl_math import sequence_kl
@@ -32,15 +33,19 @@ def evaluate(
     temperature: float,
     seed: int,
     batch_size: int,
-    round_start: str | None = None,
+    reference: SharedModel | None = None,
+    round_start: tuple[SharedModel, str | None] | None = None,
+    processes: Processes | None = None,
 ) -> list[Row]:
-    """One row per prompt and completion: text, score, judge (None without a reward model), KL in nats.
+    """One row per prompt and completion: text, score and judge (None without a reward model), KL in nats.
 
-    `kl` is to the reference (adapters off), `kl_round_start` to the role `round_start` (None: the reference again).
+    `kl` is to `reference` with its adapters off (None: those of `shared`), `kl_round_start` to the role `round_start`
+    of its model (None: the reference again). Several processes take the batches in turn; each gets all rows.
     """
-    rows: list[Row] = []
+    rows: list[tuple[int, Row]] = []
+    reference, processes = reference or shared, processes or Processes()
     per_batch = max(1, batch_size // completions)
-    for at in range(0, len(prompts), per_batch):
+    for at in range(processes.rank * per_batch, len(prompts), processes.count * per_batch):
         part = prompts[at : at + per_batch]
         rollout = sample(
             shared,
@@ -52,26 +57,35 @@ def evaluate(
             generator=generator(seed, "evaluate", at),
             keep_trunk=True,
         )
-        answers, mask = rollout.answers, rollout.drawn
-        kl = sequence_kl(rollout.logprobs, role_logprobs(shared, answers, mask, None, temperature), mask)
+        answers, mask = reference.with_trunk(rollout.answers), rollout.drawn
+        kl = sequence_kl(rollout.logprobs, role_logprobs(reference, answers, mask, None, temperature), mask)
         kl_start = kl
         if round_start is not None:
-            start = role_logprobs(shared, answers, mask, round_start, temperature)
-            kl_start = sequence_kl(rollout.logprobs, start, mask)
+            model, name = round_start
+            kl_start = sequence_kl(rollout.logprobs, role_logprobs(model, answers, mask, name, temperature), mask)
         scores = None if reward_model is None else reward_model.score(answers)
+        judged = (
+            None
+            if reward_model is None or not getattr(reward_model, "has_judge", False)
+            else reward_model.judge(answers)
+        )
         texts = rollout.texts(shared)
         rows += [
-            {
-                "prompt_id": prompt.prompt_id,
-                "text": texts[row][column],
-                "score": None if scores is None else float(scores[row, column]),
-                "kl": float(kl[row, column]),
-                "kl_round_start": float(kl_start[row, column]),
-            }
+            (
+                at + row,
+                {
+                    "prompt_id": prompt.prompt_id,
+                    "text": texts[row][column],
+                    "score": None if scores is None else float(scores[row, column]),
+                    "judge": None if judged is None else float(judged[row, column]),
+                    "kl": float(kl[row, column]),
+                    "kl_round_start": float(kl_start[row, column]),
+                },
+            )
             for row, prompt in enumerate(part)
             for column in range(completions)
         ]
-    return rows
+    return [row for _, row in sorted(processes.gather_objects(rows), key=lambda item: item[0])]
 
 
 def mean_of(rows: list[Row], name: str) -> float | None:

@@ -85,12 +85,18 @@ def sample(
     temperature: float,
     generator: torch.Generator,
     keep_trunk: bool = False,
+    among: tuple[int, int] | None = None,
 ) -> Rollout:
-    """`count` answers to each prompt. With `keep_trunk` the answers carry their trunk states for other roles."""
+    """`count` answers to each prompt. With `keep_trunk` the answers carry their trunk states for other roles.
+
+    `among` = (first, all): these prompts are those from `first` on of `all` that several processes answer with the
+    same generator; each draws the numbers that it would have drawn in one process.
+    """
     device, groups = model.device, len(prompts)
     rows_in_all, slots = groups * count, max_new_tokens + 1
     ids, mask = (tensor.to(device) for tensor in pad_left(prompts, model.pad))
-    keep_trunk = keep_trunk and model.layered
+    keep_trunk = keep_trunk and model.shares_trunk
+    first, everybody = (0, groups) if among is None else among
 
     response = torch.full((rows_in_all, slots), model.pad, device=device)
     drawn = torch.zeros((rows_in_all, slots), dtype=torch.bool, device=device)
@@ -109,7 +115,7 @@ def sample(
 
     # 2. Token by token.
     for slot in range(max_new_tokens):
-        uniform = torch.rand(rows_in_all, generator=generator).to(device)[rows]
+        uniform = torch.rand(everybody * count, generator=generator)[first * count :][:rows_in_all].to(device)[rows]
         step = draw(model.head(state), uniform, temperature)
         live = ~done
         at = rows[live]

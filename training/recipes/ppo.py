@@ -1,40 +1,49 @@
 """Proximal policy optimisation: `python -m training.recipes.ppo RUN_DIR`.
 
 One update: sample answers, score them, take the KL penalty against the reference off, estimate advantages, and go over
-the batch a few times with the clipped objective. What must hold is asserted where it must hold: these are the mistakes
-that do not crash and only make the policy worse.
+the batch a few times with the clipped objective. What must hold is asserted where it must hold (ppo_watch.py): these
+are the mistakes that do not crash and only make the policy worse.
 """
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.methods import PPOConfig
-from training.recipes import checkpoints
 from training.recipes.common import (
     RecipeError,
     Stopwatch,
     generator,
     logger,
     peak_rss_mb,
-    pick_device,
     replace_folder,
-    required_path,
     run_recipe,
 )
 from training.recipes.evaluation import best_of_n, evaluate, mean_of
 from training.recipes.generation import Rollout, sample
+from training.recipes.ppo_policy import Policy, digest, learned_weights, load_roles, restore_weights, save_policy
+from training.recipes.ppo_watch import (
+    Progress,
+    check_first_ratio,
+    check_masks,
+    check_untrained,
+    check_whitened,
+    distinct_pairs,
+    select,
+    stop_after_learning,
+    stop_after_sampling,
+    watch_for_negative_kl,
+)
+from training.recipes.processes import Processes
 from training.recipes.prompts import Prompt, read_prompts
-from training.recipes.reward_model import RewardModel
 from training.recipes.rl_math import (
     adapted_kl_coef,
     explained_variance,
@@ -46,44 +55,15 @@ from training.recipes.rl_math import (
     sequence_kl,
     value_loss,
 )
-from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.roles import Answers, SharedModel
 from training.rundir import Row, RunDir
 
-POLICY, ROUND_START = "policy", "round_start"
-VALUE_HEAD_FILE = "value_head.safetensors"
-# The sampler reads token by token through a cache, the update all at once: float32 rounds the two differently.
-RATIO_TOLERANCE_MEAN, RATIO_TOLERANCE_MAX = 1e-4, 2e-3
-NEGATIVE_KL_UPDATES = 3
-NEGATIVE_KL_ERRORS = 3.0
-
-
-@dataclass
-class Policy:
-    """The roles on the shared model, and what learns."""
-
-    shared: SharedModel
-    reward_model: RewardModel
-    value_head: nn.Linear
-    fresh: bool  # at the start of the round the policy is the reference itself
-    parameters: list[nn.Parameter] = field(default_factory=list)
-
-
-@dataclass
-class Progress:
-    """What a resumed run must know besides the weights. All of it is plain JSON."""
-
-    update: int = 0
-    kl_coef: float = 0.0
-    negative_kl: int = 0  # updates in a row whose KL was below zero by more than its error explains
-    stopped: str | None = None
-    start_digest: str = ""
-    before: list[Row] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+CANDIDATES = "candidates"  # weights of the evaluated updates, until one of them is chosen
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One update's episodes with everything the loss needs. Shapes: (groups, k, r)."""
+    """One update's episodes with everything the loss needs: those of this process. Shapes: (groups, k, r)."""
 
     answers: Answers
     mask: Tensor
@@ -97,115 +77,134 @@ class Batch:
         return Batch(self.answers.select(groups), *(tensor[groups] for tensor in tensors))
 
 
+@dataclass
+class Trainer:
+    """What goes through all updates of a run."""
+
+    run: RunDir
+    config: PPOConfig
+    processes: Processes
+    policy: Policy
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+    prompts: list[Prompt]
+    held_out: list[Prompt]
+    watch: Stopwatch
+    previous: dict[str, Any]  # the weights from before the last update
+
+    @property
+    def updates(self) -> int:
+        return self.config.episodes // self.config.batch_size
+
+
 def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
-    # 1. Roles and prompts.
+    # 1. Roles and prompts, and where an earlier attempt stopped.
+    processes = Processes()
     policy = load_roles(config, inputs)
     prompts, held_out, refused = split_prompts(run, policy.shared, config)
-    optimiser = torch.optim.AdamW(
-        [*policy.parameters, *policy.value_head.parameters()], lr=config.learning_rate, eps=1e-5, weight_decay=0.0
-    )
-    updates = config.episodes // config.batch_size
-
-    # 2. Where an earlier attempt stopped, or the start: how good is the policy now?
+    learning = [*policy.parameters, *policy.value_head.parameters()]
+    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
     progress = Progress(kl_coef=config.kl_coef, start_digest=digest(policy))
     previous = load_state(run, policy, optimiser, progress)
-    watch = Stopwatch(progress.seconds)
-    run.rewind(progress.update)
+    trainer = Trainer(
+        run, config, processes, policy, optimiser, progress, prompts, held_out,
+        Stopwatch(progress.seconds), previous or learned_weights(policy),
+    )  # fmt: skip
+    if processes.is_first:
+        run.rewind(progress.update)
+
+    # 2. How good is the policy now?
     if previous is None:
-        previous = learned_weights(policy)
-        with watch.measure("evaluate"):
-            progress.before = evaluate_policy(policy, held_out, config)
-        logger.info("score before: %.3f", fmean(row["score"] for row in progress.before))
-        save_state(run, policy, optimiser, progress, previous, watch)
+        progress.before = evaluate_policy(trainer)
+        logger.info("score before: %.3f", mean_of(progress.before, "score"))
+        save_state(trainer)
 
     # 3. Updates.
-    while progress.update < updates and not progress.stopped:
-        update = progress.update + 1
-        rate = config.learning_rate * (1 - (update - 1) / updates)
-        with watch.measure("sample"):
-            rollout = sample_episodes(policy, prompts, update, config)
-        with watch.measure("score"):
-            batch, metrics = appraise(policy, rollout, progress.kl_coef, config, check_fresh=update == 1)
-        kl = metrics["objective/kl"]
-        if kl > config.kl_limit:
-            # The step that led here went too far: the policy from before it is the one that is kept.
-            restore_weights(policy, previous)
-            progress.stopped = f"KL of {kl:.1f} nats exceeded the limit of {config.kl_limit:g} at update {update}"
-            logger.info("%s", progress.stopped)
-            break
-        watch_for_negative_kl(progress, kl, metrics.pop("kl_error"))
-        previous = learned_weights(policy)
-        with watch.measure("update"):
-            metrics |= learn(policy, optimiser, batch, rate, update, config)
-        run.log_metrics(
-            update,
-            **metrics,
-            **{"ppo/lr": rate, "objective/kl_coef": progress.kl_coef},
-            **{"time/sample_s": watch.latest["sample"], "time/update_s": watch.latest["update"]},
-        )
-        if config.kl_target > 0:
-            progress.kl_coef = adapted_kl_coef(
-                progress.kl_coef, kl, target=config.kl_target, episodes=config.batch_size,
-                horizon=config.kl_horizon * config.batch_size,
-            )  # fmt: skip
-        progress.update = update
-        run.report_progress(update, updates, "updates")
-        logger.info("update %d of %d: score %.3f, KL %.2f", update, updates, metrics["objective/score"], kl)
-        if update % config.save_every == 0 or update == updates:
-            save_state(run, policy, optimiser, progress, previous, watch)
+    while progress.update < trainer.updates and not progress.stopped:
+        run_update(trainer)
+        if progress.stopped:
+            logger.info("Stopped: %s", progress.stopped)
 
-    # 4. The same prompts and random numbers again, with the policy as it is now.
+    # 4. The best of the evaluated policies, on the same prompts with the same random numbers as before.
     if not progress.stopped and digest(policy) == progress.start_digest:
         raise AssertionError("the policy has not changed: nothing was trained")
-    with watch.measure("evaluate"):
-        after = evaluate_policy(policy, held_out, config)
+    if not progress.evaluations or progress.evaluations[-1]["step"] != progress.update:
+        keep_candidate(trainer)
+    step, reason = select(progress.evaluations)
+    restore_weights(policy, torch.load(candidate_path(run, step), map_location=policy.shared.device))
+    after = next(row["rows"] for row in progress.evaluations if row["step"] == step)
+    logger.info("Kept update %d: %s", step, reason)
 
     # 5. Save.
-    replace_folder(run.checkpoint_path, lambda folder: save_policy(policy, folder))
-    run.samples_path.unlink(missing_ok=True)
-    for old, new in zip(progress.before, after, strict=True):
-        run.log_sample({
-            "step": progress.update, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
-            "score_before": old["score"], "score_after": new["score"],
-        })  # fmt: skip
+    if processes.is_first:
+        save_outcome(trainer, step, after)
     return {
         "score_before": mean_of(progress.before, "score"),
         "score_after": mean_of(after, "score"),
+        "judge_before": mean_of(progress.before, "judge"),
+        "judge_after": mean_of(after, "judge"),
         "kl": mean_of(after, "kl"),
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(progress.before),
+        "frontier": [figures(0, progress.before), *(figures(row["step"], row["rows"]) for row in progress.evaluations)],
+        "selected": {"step": step, "reason": reason},
         "episodes": progress.update * config.batch_size,
         "updates": progress.update,
         "stopped": progress.stopped,
         "refused": refused,
-        "seconds": watch.total(),
-        "seconds_by_stage": watch.rounded(),
+        "seconds": trainer.watch.total(),
+        "seconds_by_stage": trainer.watch.rounded(),
         "peak_rss_mb": peak_rss_mb(),
     }
 
 
-# --- roles and prompts -----------------------------------------------------------------------------------------
+def run_update(trainer: Trainer) -> None:
+    config, progress, policy = trainer.config, trainer.progress, trainer.policy
+    update = progress.update + 1
+    rate = config.learning_rate * (1 - (update - 1) / trainer.updates)
+    with trainer.watch.measure("sample"):
+        rollout = sample_episodes(policy, trainer.prompts, update, config, trainer.processes)
+    with trainer.watch.measure("score"):
+        batch, tokens, metrics = appraise(
+            policy, rollout, progress.kl_coef, config, trainer.processes, check_fresh=update == 1
+        )
+    if stop := stop_after_sampling(metrics, config):
+        # The step that led here went too far: the policy from before it is the one that is kept.
+        restore_weights(policy, trainer.previous)
+        progress.stopped = f"{stop}, at update {update}"
+        return
+    kl = metrics["objective/kl"]
+    watch_for_negative_kl(progress, kl, metrics.pop("kl_error"))
+    trainer.previous = learned_weights(policy)
+    with trainer.watch.measure("update"):
+        metrics |= learn(policy, trainer.optimiser, batch, tokens, rate, update, config, trainer.processes)
+    if trainer.processes.is_first:
+        trainer.run.log_metrics(
+            update,
+            **metrics,
+            **{"ppo/lr": rate, "objective/kl_coef": progress.kl_coef},
+            **{"time/sample_s": trainer.watch.latest["sample"], "time/update_s": trainer.watch.latest["update"]},
+        )
+    if stop := stop_after_learning(metrics, config):
+        restore_weights(policy, trainer.previous)
+        progress.stopped = f"{stop}, at update {update}"
+        return
+    if config.kl_target > 0:
+        progress.kl_coef = adapted_kl_coef(
+            progress.kl_coef, kl, target=config.kl_target, episodes=config.batch_size,
+            horizon=config.kl_horizon * config.batch_size,
+        )  # fmt: skip
+    progress.update = update
+    if config.eval_every and update % config.eval_every == 0:
+        keep_candidate(trainer)
+    if trainer.processes.is_first:
+        trainer.run.report_progress(update, trainer.updates, "updates")
+    logger.info("update %d of %d: score %.3f, KL %.2f", update, trainer.updates, metrics["objective/score"], kl)
+    if update % config.save_every == 0 or update == trainer.updates:
+        save_state(trainer)
 
 
-def load_roles(config: PPOConfig, inputs: Row) -> Policy:
-    start = checkpoints.resolve(required_path(inputs, "policy"))
-    shared = SharedModel(start.base, pick_device())
-    value_head = nn.Linear(shared.hidden_size, 1)
-    nn.init.zeros_(value_head.weight)
-    nn.init.zeros_(value_head.bias)
-    if start.adapter is None:
-        shared.add_adapter(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
-    else:
-        # A later round goes on from an adapter. The reference stays the base below it; where the round began is kept
-        # as a role of its own, to report the KL to both.
-        shared.load_adapter(POLICY, start.adapter)
-        shared.load_adapter(ROUND_START, start.adapter)
-        if (start.adapter / VALUE_HEAD_FILE).exists():
-            value_head.load_state_dict(load_file(start.adapter / VALUE_HEAD_FILE))
-    reward_model = RewardModel.load(shared, Path(required_path(inputs, "reward_model")))
-    policy = Policy(shared, reward_model, value_head.to(shared.device), fresh=start.adapter is None)
-    policy.parameters = shared.learn(POLICY)
-    return policy
+# --- prompts ---------------------------------------------------------------------------------------------------
 
 
 def split_prompts(run: RunDir, shared: SharedModel, config: PPOConfig) -> tuple[list[Prompt], list[Prompt], list[Row]]:
@@ -234,219 +233,252 @@ def prompts_of_update(prompts: list[Prompt], update: int, groups: int, seed: int
 # --- one update ------------------------------------------------------------------------------------------------
 
 
-def sample_episodes(policy: Policy, prompts: list[Prompt], update: int, config: PPOConfig) -> Rollout:
+def sample_episodes(
+    policy: Policy, prompts: list[Prompt], update: int, config: PPOConfig, processes: Processes
+) -> Rollout:
     groups = config.batch_size // config.completions_per_prompt
+    first, count = processes.share(groups)
+    chosen = prompts_of_update(prompts, update, groups, config.seed)[first : first + count]
     return sample(
-        policy.shared,
-        POLICY,
-        [prompt.tokens for prompt in prompts_of_update(prompts, update, groups, config.seed)],
+        policy.actor,
+        policy.role,
+        [prompt.tokens for prompt in chosen],
         count=config.completions_per_prompt,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         generator=generator(config.seed, "episodes", update),
         keep_trunk=True,
+        among=(first, groups),
     )
 
 
 @torch.no_grad()
 def appraise(
-    policy: Policy, rollout: Rollout, kl_coef: float, config: PPOConfig, *, check_fresh: bool = False
-) -> tuple[Batch, dict[str, float]]:
-    """Scores, KL penalty, advantages. The metrics are means over this batch, before it is learned from."""
+    policy: Policy,
+    rollout: Rollout,
+    kl_coef: float,
+    config: PPOConfig,
+    processes: Processes,
+    *,
+    check_fresh: bool = False,
+) -> tuple[Batch, Tensor, dict[str, float]]:
+    """Scores, KL penalty, advantages.
+
+    Returns this process's batch, how many tokens each group of the whole batch has (groups of all processes,), and the
+    metrics: means over the whole batch, before it is learned from.
+    """
     check_masks(policy.shared, rollout)
-    shared, answers, mask = policy.shared, rollout.answers, rollout.drawn
-    reference = role_logprobs(shared, answers, mask, None, config.temperature)
+    answers, mask = policy.shared.with_trunk(rollout.answers), rollout.drawn
+    reference = policy.reference_logprobs(answers, mask, config.temperature)
     if check_fresh and policy.fresh:
-        difference = role_logprobs(shared, answers, mask, POLICY, config.temperature) - reference
-        if float(difference.abs().max()) != 0:
-            raise AssertionError("an untrained policy differs from its reference")
-    start = reference if policy.fresh else role_logprobs(shared, answers, mask, ROUND_START, config.temperature)
-    raw_score = policy.reward_model.score(answers)
-    score = raw_score
+        check_untrained(policy.logprobs(answers, mask, config.temperature), reference)
+    start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)
+    score = policy.reward_model.score(answers)
+    if config.disagreement_coef:
+        score = score - config.disagreement_coef * policy.reward_model.disagreement(answers)
     if config.missing_eos == "replace":
         score = torch.where(rollout.finished, score, config.missing_eos_score)
+    values = policy.values(answers, rollout.before).masked_fill(~mask, 0.0)
 
-    def flat(tensor: Tensor) -> Tensor:
-        return tensor.flatten(0, 1)
+    # From here on every process has the numbers of all episodes. Shapes: (b,) and (b, t).
+    def everybody(tensor: Tensor) -> Tensor:
+        return processes.gather(tensor.flatten(0, 1))
 
-    values = policy.value_head(rollout.before)[..., 0].masked_fill(~mask, 0.0)
-    rewards = penalised_rewards(flat(score), flat(rollout.logprobs), flat(reference), flat(mask), kl_coef)
+    logprobs, old_values, drawn, all_scores = map(everybody, (rollout.logprobs, values, mask, score))
+    rewards = penalised_rewards(all_scores, logprobs, reference := everybody(reference), drawn, kl_coef)
     total = rewards.sum(-1)
     if config.whiten_rewards:
-        rewards = masked_whiten(rewards, flat(mask), shift_mean=False)
-    advantages, returns = gae(rewards, flat(values), flat(mask), gamma=config.gamma, lam=config.gae_lambda)
-    kl = sequence_kl(flat(rollout.logprobs), flat(reference), flat(mask))
+        rewards = masked_whiten(rewards, drawn, shift_mean=False)
+    advantages, returns = gae(rewards, old_values, drawn, gamma=config.gamma, lam=config.gae_lambda)
+    advantages = masked_whiten(advantages, drawn)
+    check_whitened(advantages, drawn)
+    kl = sequence_kl(logprobs, reference, drawn)
+    groups, per_group, length = mask.shape
+    own = slice(processes.rank * groups * per_group, (processes.rank + 1) * groups * per_group)
     batch = Batch(
         answers=answers,
         mask=mask,
         old_logprobs=rollout.logprobs,
         old_values=values,
-        advantages=masked_whiten(advantages, flat(mask)).view_as(values),
-        returns=returns.view_as(values),
+        advantages=advantages[own, :length].view_as(values),
+        returns=returns[own, :length].view_as(values),
     )
-    return batch, {
-        "objective/kl": float(kl.mean()),
-        "kl_error": float(kl.std() / len(kl) ** 0.5),
-        "objective/kl_round_start": float(sequence_kl(flat(rollout.logprobs), flat(start), flat(mask)).mean()),
-        "objective/score": float(score.mean()),
-        "objective/reward_total": float(total.mean()),
-        "objective/entropy": float(masked_mean(flat(rollout.entropy), flat(mask))),
-        "ppo/explained_variance": float(explained_variance(flat(values), returns, flat(mask))),
-        "response/length": float(rollout.lengths.float().mean()),
-        "response/eos_share": float(rollout.finished.float().mean()),
-    }
+    lengths = drawn.sum(-1).float()
+    return (
+        batch,
+        drawn.sum(-1).view(-1, per_group).sum(-1),
+        {
+            "objective/kl": float(kl.mean()),
+            "kl_error": float(kl.std() / len(kl) ** 0.5),
+            "objective/kl_round_start": float(sequence_kl(logprobs, everybody(start), drawn).mean()),
+            "objective/score": float(all_scores.mean()),
+            "objective/reward_total": float(total.mean()),
+            "objective/entropy": float(masked_mean(everybody(rollout.entropy), drawn)),
+            "ppo/explained_variance": float(explained_variance(old_values, returns, drawn)),
+            "response/length": float(lengths.mean()),
+            "response/eos_share": float(everybody(rollout.finished[..., None]).float().mean()),
+            "response/distinct_2": float(
+                processes.gather(distinct_pairs(answers.response.flatten(0, 1), mask.flatten(0, 1))).mean()
+            ),
+        },
+    )
 
 
 def learn(
-    policy: Policy, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, update: int, config: PPOConfig
+    policy: Policy,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    tokens: Tensor,
+    rate: float,
+    update: int,
+    config: PPOConfig,
+    processes: Processes,
 ) -> dict[str, float]:
     """Several passes over the batch in minibatches of whole groups. The metrics are means over all of them."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    history: list[dict[str, float]] = []
-    first_ratio = 1.0
+    first, count = processes.share(len(tokens))
+    history: list[Tensor] = []  # policy loss, value loss, clipfrac, approxkl, mean ratio, gradient norm
     for epoch in range(config.ppo_epochs):
-        for groups in minibatches(batch, config, update, epoch):
-            part = batch.select(groups)
-            losses = minibatch_loss(policy, part, config)
-            if not history:
-                first_ratio = check_first_ratio(losses["ratio"][part.mask.flatten(0, 1)])
+        for groups in minibatches(len(tokens), config, update, epoch):
+            own = groups[(groups >= first) & (groups < first + count)] - first
             optimiser.zero_grad()
-            losses["loss"].backward()
+            sums = torch.zeros(5)
+            if len(own):
+                part = batch.select(own)
+                losses = minibatch_loss(policy, part, config, int(tokens[groups].sum()))
+                if not history:
+                    check_first_ratio(losses["ratios"][part.mask.flatten(0, 1)])
+                losses["loss"].backward()
+                names = ("policy", "value", "clipfrac", "approxkl", "ratio")
+                sums = torch.stack([losses[name].detach() for name in names]).cpu()
+            for parameter in trained:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            processes.add_up([sums, *(parameter.grad for parameter in trained)])
             norm = nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
             optimiser.step()
-            history.append({
-                "ppo/policy_loss": float(losses["policy"].detach()),
-                "ppo/value_loss": float(losses["value"].detach()),
-                "ppo/clipfrac": float(losses["clipfrac"]),
-                "ppo/approxkl": float(losses["approxkl"]),
-                "ppo/grad_norm": float(norm),
-            })  # fmt: skip
-    means = {name: fmean(entry[name] for entry in history) for name in history[0]}
-    return {**means, "ppo/ratio_first_minibatch": first_ratio}
+            history.append(torch.cat([sums, norm.detach().cpu()[None]]))
+    table = torch.stack(history)
+    means = table.mean(0).tolist()
+    names = ("ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac", "ppo/approxkl")
+    return {
+        **dict(zip(names, means[:4], strict=True)),
+        "ppo/grad_norm": means[5],
+        "ppo/ratio_first_minibatch": float(table[0, 4]),
+        "ppo/ratio_max": float(table[:, 4].max()),
+    }
 
 
-def minibatches(batch: Batch, config: PPOConfig, update: int, epoch: int) -> Iterator[Tensor]:
-    groups = batch.mask.shape[0]
+def minibatches(groups: int, config: PPOConfig, update: int, epoch: int) -> Iterator[Tensor]:
     order = torch.randperm(groups, generator=generator(config.seed, "minibatches", update, epoch))
     yield from order.split(config.minibatch_size // config.completions_per_prompt)
 
 
-def minibatch_loss(policy: Policy, part: Batch, config: PPOConfig) -> dict[str, Tensor]:
-    reading = policy.shared.read(part.answers, POLICY)
-    logprobs = policy.shared.logprobs(reading, part.answers, part.mask, config.temperature)
-    values = policy.value_head(reading.before)[..., 0]
+def minibatch_loss(policy: Policy, part: Batch, config: PPOConfig, tokens: int) -> dict[str, Tensor]:
+    """Losses over this part of a minibatch that has `tokens` tokens in all, so that parts add up to its mean."""
+    reading = policy.read(part.answers)
+    logprobs = policy.actor.logprobs(reading, part.answers, part.mask, config.temperature)
+    values = policy.values(part.answers, reading.before)
     mask = part.mask.flatten(0, 1)
     outcome = policy_loss(
-        logprobs.flatten(0, 1), part.old_logprobs.flatten(0, 1), part.advantages.flatten(0, 1), mask, config.clip_range
-    )
+        logprobs.flatten(0, 1), part.old_logprobs.flatten(0, 1), part.advantages.flatten(0, 1), mask,
+        config.clip_range, tokens,
+    )  # fmt: skip
     squared = value_loss(
-        values.flatten(0, 1), part.old_values.flatten(0, 1), part.returns.flatten(0, 1), mask, config.value_clip_range
-    )
+        values.flatten(0, 1), part.old_values.flatten(0, 1), part.returns.flatten(0, 1), mask,
+        config.value_clip_range, tokens,
+    )  # fmt: skip
     return {
         "loss": outcome.loss + config.value_coef * squared,
         "policy": outcome.loss,
         "value": squared,
         "clipfrac": outcome.clipfrac,
         "approxkl": outcome.approxkl,
-        "ratio": outcome.ratio,
+        "ratio": masked_mean(outcome.ratio, mask, tokens),
+        "ratios": outcome.ratio,
     }
-
-
-# --- what must hold --------------------------------------------------------------------------------------------
-
-
-def check_masks(shared: SharedModel, rollout: Rollout) -> None:
-    if shared.pad == shared.eos:
-        raise AssertionError("padding and EOS are the same token")
-    closing = rollout.answers.response_mask & ~rollout.drawn
-    if (rollout.drawn & ~rollout.answers.response_mask).any() or (closing.sum(-1) != (~rollout.finished).long()).any():
-        raise AssertionError("drawn tokens and scored tokens do not fit together")
-    if rollout.logprobs[~rollout.drawn].any() or (rollout.logprobs > 1e-4).any():
-        raise AssertionError("log-probabilities outside the drawn tokens, or above 0")
-
-
-def check_first_ratio(ratio: Tensor) -> float:
-    """Before the first step the policy is the one that sampled. If not, sampler and update disagree about something."""
-    mean, worst = float(ratio.mean()), float((ratio - 1).abs().max())
-    if abs(mean - 1) > RATIO_TOLERANCE_MEAN or worst > RATIO_TOLERANCE_MAX:
-        raise AssertionError(f"ratio {mean:.6f} on the first minibatch, off by up to {worst:.1e}: it must be 1")
-    return mean
-
-
-def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:
-    """A KL is never negative; its estimate dips below zero by chance, but not time after time by several errors."""
-    progress.negative_kl = progress.negative_kl + 1 if kl < -NEGATIVE_KL_ERRORS * error else 0
-    if progress.negative_kl >= NEGATIVE_KL_UPDATES:
-        raise AssertionError(f"the KL has been negative for {progress.negative_kl} updates (now {kl:.3f})")
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------
 
 
-def evaluate_policy(policy: Policy, prompts: list[Prompt], config: PPOConfig) -> list[Row]:
-    return evaluate(
-        policy.shared,
-        POLICY,
-        policy.reward_model,
-        prompts,
-        completions=config.eval_completions,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        round_start=None if policy.fresh else ROUND_START,
-    )
+def evaluate_policy(trainer: Trainer) -> list[Row]:
+    policy, config = trainer.policy, trainer.config
+    model, role = policy.start
+    with trainer.watch.measure("evaluate"):
+        return evaluate(
+            policy.actor,
+            policy.role,
+            policy.reward_model,
+            trainer.held_out,
+            completions=config.eval_completions,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            reference=policy.shared,
+            round_start=None if policy.fresh else (model, role),
+            processes=trainer.processes,
+        )
 
 
-# --- weights and state -----------------------------------------------------------------------------------------
+def keep_candidate(trainer: Trainer) -> None:
+    """Evaluate the policy as it is, and keep its weights until the best is chosen."""
+    update, rows = trainer.progress.update, evaluate_policy(trainer)
+    trainer.progress.evaluations.append({**figures(update, rows), "by_prompt": by_prompt(rows), "rows": rows})
+    if trainer.processes.is_first:
+        path = candidate_path(trainer.run, update)
+        path.parent.mkdir(exist_ok=True)
+        torch.save(learned_weights(trainer.policy), path)
+    trainer.processes.wait()
 
 
-def save_policy(policy: Policy, folder: Path) -> None:
-    policy.shared.save_adapter(POLICY, folder)
-    save_file(
-        {name: tensor.detach().cpu() for name, tensor in policy.value_head.state_dict().items()},
-        folder / VALUE_HEAD_FILE,
-    )
+def candidate_path(run: RunDir, update: int) -> Path:
+    return run.path / CANDIDATES / f"{update}.pt"
 
 
-def digest(policy: Policy) -> str:
-    """SHA-256 of the policy's adapter."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(policy.shared.adapter_weights(POLICY).items()):
-        total.update(name.encode())
-        total.update(tensor.numpy().tobytes())
-    return total.hexdigest()
+def figures(step: int, rows: list[Row]) -> Row:
+    return {"step": step, **{name: mean_of(rows, name) for name in ("kl", "score", "judge")}}
 
 
-def learned_weights(policy: Policy) -> dict[str, Any]:
-    head = {name: tensor.detach().clone() for name, tensor in policy.value_head.state_dict().items()}
-    return {"adapter": policy.shared.adapter_weights(POLICY), "value_head": head}
+def by_prompt(rows: list[Row]) -> list[float]:
+    """The judge's mean for each prompt, in the order of the prompts; empty without a judge."""
+    scores: dict[Any, list[float]] = {}
+    for row in rows:
+        if row["judge"] is not None:
+            scores.setdefault(row["prompt_id"], []).append(row["judge"])
+    return [fmean(values) for values in scores.values()]
 
 
-def restore_weights(policy: Policy, weights: dict[str, Any]) -> None:
-    policy.shared.load_adapter_weights(POLICY, weights["adapter"])
-    policy.value_head.load_state_dict(weights["value_head"])
+# --- state -----------------------------------------------------------------------------------------------------
 
 
-def save_state(
-    run: RunDir,
-    policy: Policy,
-    optimiser: torch.optim.Optimizer,
-    progress: Progress,
-    previous: dict[str, Any],
-    watch: Stopwatch,
-) -> None:
+def save_outcome(trainer: Trainer, step: int, after: list[Row]) -> None:
+    run = trainer.run
+    replace_folder(run.checkpoint_path, lambda folder: save_policy(trainer.policy, folder))
+    run.samples_path.unlink(missing_ok=True)
+    for old, new in zip(trainer.progress.before, after, strict=True):
+        run.log_sample({
+            "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
+            "score_before": old["score"], "score_after": new["score"],
+        })  # fmt: skip
+    shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)
+
+
+def save_state(trainer: Trainer) -> None:
     """All that the next update depends on. Random numbers need no saving: each use has a seed of its own."""
-    progress.seconds = dict(watch.spent)
+    if not trainer.processes.is_first:
+        return
+    trainer.progress.seconds = dict(trainer.watch.spent)
     state = {
-        "weights": learned_weights(policy),
-        "previous": previous,
-        "optimiser": optimiser.state_dict(),
-        "progress": vars(progress),
+        "weights": learned_weights(trainer.policy),
+        "previous": trainer.previous,
+        "optimiser": trainer.optimiser.state_dict(),
+        "progress": vars(trainer.progress),
     }
-    run.save_state(lambda folder: torch.save(state, folder / "ppo.pt"))
+    trainer.run.save_state(lambda folder: torch.save(state, folder / "ppo.pt"))
 
 
 def load_state(

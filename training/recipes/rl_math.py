@@ -84,9 +84,13 @@ def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: f
     return _HeadLogprobs.apply(hidden, weight, tokens, temperature)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the real tokens of all completions together: a long completion weighs more. Shapes: (b, t) → ()."""
-    return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+def masked_mean(values: Tensor, mask: Tensor, tokens: int | None = None) -> Tensor:
+    """Mean over the real tokens of all completions together: a long completion weighs more. Shapes: (b, t) → ().
+
+    `tokens` is their number where these rows are only a part of what the mean goes over: the parts' results add up.
+    """
+    count = mask.sum().clamp(min=1) if tokens is None else tokens
+    return values.masked_fill(~mask, 0.0).sum() / count
 
 
 def masked_whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
@@ -146,28 +150,32 @@ class PolicyLoss(NamedTuple):
     ratio: Tensor  # (b, t), 1 on padding
 
 
-def policy_loss(new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_range: float) -> PolicyLoss:
+def policy_loss(
+    new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_range: float, tokens: int | None = None
+) -> PolicyLoss:
     """PPO's clipped objective, negated: E[max(−A·r, −A·clip(r, 1−ε, 1+ε))], r = p_new / p_old per token.
 
-    Shapes: (b, t) each.
+    Shapes: (b, t) each. `tokens` as in masked_mean.
     """
     difference = (new - old).masked_fill(~mask, 0.0)
     ratio = difference.exp()
     plain = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
     return PolicyLoss(
-        loss=masked_mean(torch.maximum(plain, clipped), mask),
-        clipfrac=masked_mean((clipped > plain).float(), mask),
-        approxkl=0.5 * masked_mean(difference.detach() ** 2, mask),
+        loss=masked_mean(torch.maximum(plain, clipped), mask, tokens),
+        clipfrac=masked_mean((clipped > plain).float(), mask, tokens),
+        approxkl=0.5 * masked_mean(difference.detach() ** 2, mask, tokens),
         ratio=ratio.detach(),
     )
 
 
-def value_loss(new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip_range: float) -> Tensor:
+def value_loss(
+    new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip_range: float, tokens: int | None = None
+) -> Tensor:
     """½ E[max((V − R)², (clip(V, V_old ± range) − R)²)]. Shapes: (b, t) each → ()."""
     clipped = torch.clamp(new, old - clip_range, old + clip_range)
     worse = torch.maximum((new - returns) ** 2, (clipped - returns) ** 2)
-    return 0.5 * masked_mean(worse, mask)
+    return 0.5 * masked_mean(worse, mask, tokens)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:

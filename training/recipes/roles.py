@@ -65,10 +65,11 @@ class Reading(NamedTuple):
 class SharedModel:
     """The base model, its tokenizer and its adapters by role name; role None is the reference, adapters off."""
 
-    def __init__(self, path: str, device: torch.device) -> None:
+    def __init__(self, path: str, device: torch.device, merged: Path | None = None) -> None:
+        """`merged` is the folder of an adapter that becomes part of the weights."""
         self.path = os.path.abspath(path)
         self.device = device
-        self.model, self.tokenizer = checkpoints.load_base(path, device)
+        self.model, self.tokenizer = checkpoints.load_base(path, device, merged)
         self.decoder = getattr(self.model, self.model.base_model_prefix)
         self.hidden_size = self.head.in_features
         self.eos: int = self.tokenizer.eos_token_id
@@ -76,7 +77,8 @@ class SharedModel:
         self.block_path, self.blocks = _find_blocks(self.model)
         self.cut = len(self.blocks)  # blocks below this one carry no adapter
         self.layered = True  # until it is shown not to work
-        self.learner: str | None = None  # the one role whose adapter receives gradients
+        self._learning: list[nn.Parameter] = []
+        self.learns_whole = False  # all weights do: no trunk is shared then
         self._peft: Any = None
         self._role: str | None = None
         self._check_head()
@@ -90,6 +92,11 @@ class SharedModel:
     def head(self) -> nn.Module:
         # Asked for each time: an adapter on the head puts another module in its place.
         return self.model.get_output_embeddings()
+
+    @property
+    def shares_trunk(self) -> bool:
+        """Whether trunk states, once computed, hold for every role and for as long as the model is trained."""
+        return self.layered and not self.learns_whole
 
     @property
     def longest(self) -> int:
@@ -123,6 +130,17 @@ class SharedModel:
         config.base_model_name_or_path = self.path
         self._put_adapter(role, config)
         self.load_adapter_weights(role, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
+
+    def copy_adapter(self, source: str, role: str) -> None:
+        """A new role that begins as another one."""
+        self._put_adapter(role, replace(self._peft.peft_config[source]))
+        self.load_adapter_weights(role, self.adapter_weights(source))
+
+    @torch.no_grad()
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """All weights of a model that learns as a whole, by parameter name."""
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(weights[name])
 
     def save_adapter(self, role: str, folder: Path) -> None:
         """In PEFT's own format, for `PeftModel.from_pretrained(base, folder)`."""
@@ -178,18 +196,30 @@ class SharedModel:
         for _, layer in self._lora_layers():
             layer.enable_adapters(role is not None)
             if role is not None:
-                layer.set_adapter(role, inference_mode=role != self.learner)
+                layer.set_adapter(role, inference_mode=True)
+        for parameter in self._learning:
+            # PEFT has just frozen the other adapters, and a frozen parameter ignores gradients on their way to it.
+            parameter.requires_grad_(True)
         self._role = role
 
-    def learn(self, role: str) -> list[nn.Parameter]:
-        """Make this role's adapter, and nothing else, trainable."""
-        self.learner, self._role = role, "?"
-        self._act_as(role)
-        parameters = self.parameters_of(role)
+    def learn(self, *roles: str) -> list[nn.Parameter]:
+        """Make the adapters of these roles, and nothing else, trainable."""
+        self._learning = parameters = [parameter for role in roles for parameter in self.parameters_of(role)]
+        self.model.requires_grad_(False)
+        self._role = "?"
+        self._act_as(roles[0])
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         if not trainable or {id(p) for p in trainable} != {id(p) for p in parameters}:
-            raise AssertionError(f"{len(trainable)} tensors would be trained, the {role} has {len(parameters)}")
+            raise AssertionError(
+                f"{len(trainable)} tensors would be trained, {' and '.join(roles)} have {len(parameters)}"
+            )
         return parameters
+
+    def learn_whole(self) -> list[nn.Parameter]:
+        """Make all weights trainable. Every role on this model moves with them, so a reference needs another model."""
+        self.learns_whole = True
+        self.model.requires_grad_(True)
+        return list(self.model.parameters())
 
     # --- reading answers ---------------------------------------------------------------------------------------
 
@@ -201,7 +231,7 @@ class SharedModel:
     @torch.no_grad()
     def with_trunk(self, answers: Answers) -> Answers:
         """The same answers with their trunk states, to be read by several roles."""
-        if not self.layered or answers.prompt_trunk is not None:
+        if not self.shares_trunk or answers.prompt_trunk is not None:
             return answers
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
         hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
@@ -223,8 +253,11 @@ class SharedModel:
     def _read_tree(self, answers: Answers) -> Reading:
         answers = self.with_trunk(answers)
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
-        hidden = _tree(answers.prompt_trunk, answers.response_trunk)
-        hidden = self.decoder.norm(self._run_blocks(hidden, mask, positions, self.cut, len(self.blocks)))
+        if self.shares_trunk:
+            hidden, first = _tree(answers.prompt_trunk, answers.response_trunk), self.cut
+        else:
+            hidden, first = self.decoder.embed_tokens(_tree(answers.prompt, answers.response)), 0
+        hidden = self.decoder.norm(self._run_blocks(hidden, mask, positions, first, len(self.blocks)))
         width = answers.prompt.shape[1]
         after = hidden[:, width:].reshape(*answers.response.shape, self.hidden_size)
         return _reading(hidden[:, width - 1], after)

@@ -1,0 +1,188 @@
+"""The roles of PPO: which model holds the policy, the reference, the reward and the value model, and their weights.
+
+With LoRA they all sit on one base model. Where all weights of the policy learn, the policy has a model of its own, and
+the base with its adapters off stays the reference. The code around is the same; only the trunk is then not shared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.methods import PPOConfig
+from training.recipes import checkpoints
+from training.recipes.common import pick_device, required_path
+from training.recipes.reward_model import ROLE as REWARD
+from training.recipes.reward_model import RewardModel
+from training.recipes.roles import Answers, Reading, SharedModel, role_logprobs
+from training.rundir import Row
+
+POLICY, VALUE, ROUND_START = "policy", "value", "round_start"
+VALUE_HEAD_FILE = "value_head.safetensors"
+VALUE_FOLDER = "value"
+
+
+@dataclass
+class Policy:
+    """The policy with what it is trained against."""
+
+    shared: SharedModel  # the reference ρ, with the adapters of the reward model and of all that LoRA trains
+    actor: SharedModel  # where the policy lives: `shared` itself, or a model of its own whose weights all learn
+    role: str | None  # its adapter there; None where the weights are the policy
+    reward_model: RewardModel
+    value_head: nn.Linear
+    value_role: str | None  # the value model's own adapter; None: the head reads the policy's states
+    start: tuple[SharedModel, str | None]  # the policy with which the round began
+    fresh: bool  # that was the reference itself
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    def logprobs(self, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
+        return role_logprobs(self.actor, answers, mask, self.role, temperature)
+
+    def reference_logprobs(self, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
+        return role_logprobs(self.shared, answers, mask, None, temperature)
+
+    def start_logprobs(self, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
+        model, role = self.start
+        return role_logprobs(model, answers, mask, role, temperature)
+
+    def read(self, answers: Answers) -> Reading:
+        return self.actor.read(answers, self.role)
+
+    def values(self, answers: Answers, states_before: Tensor) -> Tensor:
+        """Value estimates (g, k, r) before each token; `states_before` are the policy's own."""
+        if self.value_role is not None:
+            states_before = self.shared.read(answers, self.value_role).before
+        return self.value_head(states_before)[..., 0]
+
+
+def load_roles(config: PPOConfig, inputs: Row) -> Policy:
+    start = checkpoints.resolve(required_path(inputs, "policy"))
+    reward_folder = Path(required_path(inputs, "reward_model"))
+    if config.train == "full":
+        policy = _whole_model(config, start, reward_folder)
+    else:
+        policy = _adapters(config, start, reward_folder)
+    if config.value_model == "separate":
+        _separate_value_model(policy, config, start)
+    elif start.adapter is not None and (start.adapter / VALUE_HEAD_FILE).exists():
+        policy.value_head.load_state_dict(load_file(start.adapter / VALUE_HEAD_FILE))
+    trained_roles = [POLICY] * (policy.role is not None) + [VALUE] * (policy.value_role is not None)
+    policy.parameters = policy.shared.learn(*trained_roles) if trained_roles else []
+    if policy.role is None:
+        policy.parameters = policy.actor.learn_whole() + policy.parameters
+    return policy
+
+
+def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
+    shared = SharedModel(start.base, pick_device())
+    if start.adapter is None:
+        shared.add_adapter(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
+    else:
+        # A later round goes on from an adapter. The reference stays the base below it; where the round began is kept
+        # as a role of its own, to report the KL to both.
+        shared.load_adapter(POLICY, start.adapter)
+        shared.load_adapter(ROUND_START, start.adapter)
+    fresh = start.adapter is None
+    return Policy(
+        shared, shared, POLICY, RewardModel.load(shared, reward_folder), zero_head(shared), None,
+        start=(shared, None if fresh else ROUND_START), fresh=fresh,
+    )  # fmt: skip
+
+
+def _whole_model(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
+    """The reference is the model below the reward model, in every round."""
+    shared = SharedModel(checkpoints.resolve(reward_folder).base, pick_device())
+    reward_model = RewardModel.load(shared, reward_folder)
+    actor = SharedModel(start.base, shared.device, merged=start.adapter)
+    fresh = start.adapter is None and Path(start.base).resolve() == Path(shared.path).resolve()
+    before = shared if fresh else SharedModel(start.base, shared.device, merged=start.adapter)
+    return Policy(
+        shared, actor, None, reward_model, zero_head(shared), None, start=(before, None), fresh=fresh
+    )  # fmt: skip
+
+
+def zero_head(shared: SharedModel) -> nn.Linear:
+    head = nn.Linear(shared.hidden_size, 1, device=shared.device)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.PolicyPath) -> None:
+    """An adapter of its own for the value model: that of the last round, or else a copy of the reward model's.
+
+    The reward model already tells good from bad (Stiennon et al. 2009.01325); its head, where it is a linear one, is
+    the first guess of what an answer will be worth, read at every token instead of once.
+    """
+    shared, reward_model = policy.shared, policy.reward_model
+    earlier = (start.adapter or Path(start.base)) / VALUE_FOLDER
+    policy.value_role = VALUE
+    if earlier.exists():
+        shared.load_adapter(VALUE, earlier)
+        policy.value_head.load_state_dict(load_file(earlier / VALUE_HEAD_FILE))
+        return
+    shared.copy_adapter(REWARD, VALUE)
+    head = reward_model.head
+    if isinstance(head, nn.Linear) and head.in_features == shared.hidden_size:
+        with torch.no_grad():
+            policy.value_head.weight.copy_(reward_model.gain * head.weight.mean(0, keepdim=True))
+            policy.value_head.bias.copy_(reward_model.gain * head.bias.mean() + reward_model.bias)
+
+
+# --- weights ---------------------------------------------------------------------------------------------------
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """An adapter in PEFT's format, or a whole checkpoint with its tokenizer; the value model beside it."""
+    if policy.role is not None:
+        policy.shared.save_adapter(policy.role, folder)
+    else:
+        policy.actor.model.save_pretrained(folder)
+        policy.actor.tokenizer.save_pretrained(folder)
+    beside = folder
+    if policy.value_role is not None:
+        beside = folder / VALUE_FOLDER
+        policy.shared.save_adapter(policy.value_role, beside)
+    head = {name: tensor.detach().cpu() for name, tensor in policy.value_head.state_dict().items()}
+    save_file(head, beside / VALUE_HEAD_FILE)
+
+
+def policy_weights(policy: Policy) -> dict[str, Tensor]:
+    if policy.role is not None:
+        return policy.shared.adapter_weights(policy.role)
+    return {name: weight.detach().cpu().clone() for name, weight in policy.actor.model.named_parameters()}
+
+
+def digest(policy: Policy) -> str:
+    """SHA-256 of the policy's weights."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(policy_weights(policy).items()):
+        total.update(name.encode())
+        total.update(tensor.numpy().tobytes())
+    return total.hexdigest()
+
+
+def learned_weights(policy: Policy) -> dict[str, Any]:
+    """Copies of all that learns."""
+    return {
+        "policy": policy_weights(policy),
+        "value": None if policy.value_role is None else policy.shared.adapter_weights(policy.value_role),
+        "value_head": {name: tensor.detach().clone() for name, tensor in policy.value_head.state_dict().items()},
+    }
+
+
+def restore_weights(policy: Policy, weights: dict[str, Any]) -> None:
+    if policy.role is not None:
+        policy.shared.load_adapter_weights(policy.role, weights["policy"])
+    else:
+        policy.actor.load_weights(weights["policy"])
+    if policy.value_role is not None:
+        policy.shared.load_adapter_weights(policy.value_role, weights["value"])
+    policy.value_head.load_state_dict(weights["value_head"])

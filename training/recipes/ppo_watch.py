@@ -1,0 +1,148 @@
+"""What must hold in PPO, as assertions that run in every update, and the reasons to stop before it goes wrong.
+
+An assertion is a bug of ours: the run fails. A reason to stop is a policy that leaves the ground on which the reward
+model was trained: the run ends well, with the weights from before that update, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from training.methods import PPOConfig
+from training.recipes.generation import Rollout
+from training.recipes.roles import SharedModel
+from training.rundir import Row
+
+# The sampler reads token by token through a cache, the update all at once: float32 rounds the two differently.
+RATIO_TOLERANCE_MEAN, RATIO_TOLERANCE_MAX = 1e-4, 2e-3
+NEGATIVE_KL_UPDATES = 3
+NEGATIVE_KL_ERRORS = 3.0
+
+
+@dataclass
+class Progress:
+    """What a resumed run must know besides the weights. All of it is plain JSON."""
+
+    update: int = 0
+    kl_coef: float = 0.0
+    negative_kl: int = 0  # updates in a row whose KL was below zero by more than its error explains
+    stopped: str | None = None
+    start_digest: str = ""
+    before: list[Row] = field(default_factory=list)  # evaluated answers of the policy as the round began
+    evaluations: list[Row] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+# --- bugs ------------------------------------------------------------------------------------------------------
+
+
+def check_masks(shared: SharedModel, rollout: Rollout) -> None:
+    if shared.pad == shared.eos:
+        raise AssertionError("padding and EOS are the same token")
+    closing = rollout.answers.response_mask & ~rollout.drawn
+    if (rollout.drawn & ~rollout.answers.response_mask).any() or (closing.sum(-1) != (~rollout.finished).long()).any():
+        raise AssertionError("drawn tokens and scored tokens do not fit together")
+    if rollout.logprobs[~rollout.drawn].any() or (rollout.logprobs > 1e-4).any():
+        raise AssertionError("log-probabilities outside the drawn tokens, or above 0")
+
+
+def check_untrained(policy: Tensor, reference: Tensor) -> None:
+    """A policy that has learned nothing must be its reference to the last bit."""
+    if float((policy - reference).abs().max()) != 0:
+        raise AssertionError("an untrained policy differs from its reference")
+
+
+def check_whitened(advantages: Tensor, mask: Tensor) -> None:
+    if advantages[~mask].any() or (mask.any() and abs(float(advantages[mask].mean())) > 1e-3):
+        raise AssertionError("advantages are not whitened over the drawn tokens")
+
+
+def check_first_ratio(ratio: Tensor) -> float:
+    """Before the first step the policy is the one that sampled. If not, sampler and update disagree about something."""
+    mean, worst = float(ratio.mean()), float((ratio - 1).abs().max())
+    if abs(mean - 1) > RATIO_TOLERANCE_MEAN or worst > RATIO_TOLERANCE_MAX:
+        raise AssertionError(f"ratio {mean:.6f} on the first minibatch, off by up to {worst:.1e}: it must be 1")
+    return mean
+
+
+def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:
+    """A KL is never negative; its estimate dips below zero by chance, but not time after time by several errors."""
+    progress.negative_kl = progress.negative_kl + 1 if kl < -NEGATIVE_KL_ERRORS * error else 0
+    if progress.negative_kl >= NEGATIVE_KL_UPDATES:
+        raise AssertionError(f"the KL has been negative for {progress.negative_kl} updates (now {kl:.3f})")
+
+
+# --- reasons to stop -------------------------------------------------------------------------------------------
+
+
+def stop_after_sampling(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
+    """What the policy's own new answers say about the step that led here."""
+    kl, entropy = metrics["objective/kl"], metrics["objective/entropy"]
+    length, distinct = metrics["response/length"], metrics["response/distinct_2"]
+    if kl > config.kl_limit:
+        return f"KL of {kl:.1f} nats exceeded the limit of {config.kl_limit:g}"
+    if entropy < config.entropy_floor:
+        return f"the entropy fell to {entropy:.3f} nats per token, below {config.entropy_floor:g}"
+    if distinct < config.distinct_floor:
+        return f"only {distinct:.0%} of the answers' token pairs are distinct, below {config.distinct_floor:.0%}"
+    if length < config.length_floor:
+        return f"answers shrank to {length:.1f} tokens, below {config.length_floor:g}"
+    return None
+
+
+def stop_after_learning(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
+    """What the steps of this update did to the policy: too far from the one that sampled, the ratios mean nothing."""
+    clipfrac, ratio = metrics["ppo/clipfrac"], metrics["ppo/ratio_max"]
+    if clipfrac > config.clipfrac_limit:
+        return f"{clipfrac:.0%} of the tokens were clipped, above {config.clipfrac_limit:.0%}"
+    if ratio > config.ratio_limit:
+        return f"the mean ratio of a minibatch reached {ratio:.3g}, above {config.ratio_limit:g}"
+    return None
+
+
+def distinct_pairs(response: Tensor, drawn: Tensor) -> Tensor:
+    """Distinct pairs of neighbouring tokens by all of them (1 for shorter answers). Shapes: (b, t) each → (b,)."""
+    shares = []
+    for ids, mask in zip(response, drawn, strict=True):
+        tokens = ids[mask].tolist()
+        pairs = list(pairwise(tokens))
+        shares.append(len(set(pairs)) / len(pairs) if pairs else 1.0)
+    return torch.tensor(shares)
+
+
+# --- which checkpoint ------------------------------------------------------------------------------------------
+
+
+def select(evaluations: list[Row]) -> tuple[int, str]:
+    """Which evaluated update to keep, and why.
+
+    By the judge, whose score was not optimised, on held-out prompts: of the checkpoints within one standard error
+    (paired by prompt) of the best, the one nearest to the reference. The score that PPO climbed says nothing here: it
+    goes on rising long after the answers get worse (Gao et al. 2210.10760).
+    """
+    last = evaluations[-1]["step"]
+    if evaluations[-1]["judge"] is None:
+        return last, "the last one: the reward model has no judge of its own to choose by"
+    best = max(evaluations, key=lambda row: row["judge"])
+    good = [row for row in evaluations if _behind(best, row) <= 0]
+    chosen = min(good, key=lambda row: row["kl"])
+    if chosen is best:
+        return best["step"], f"best by the judge ({best['judge']:.2f}) of {len(evaluations)} evaluated"
+    return chosen["step"], (
+        f"its judge score of {chosen['judge']:.2f} is within one standard error of the best "
+        f"({best['judge']:.2f} at update {best['step']}), at a smaller KL"
+    )
+
+
+def _behind(best: Row, other: Row) -> float:
+    """By how much more than one standard error `other` lies behind; 0 or less: not distinguishably."""
+    differences = torch.tensor(best["by_prompt"], dtype=torch.float64) - torch.tensor(
+        other["by_prompt"], dtype=torch.float64
+    )
+    error = float(differences.std()) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
+    return float(differences.mean()) - error
