@@ -62,7 +62,8 @@ def evaluate(
         kl_start = kl
         if round_start is not None:
             model, name = round_start
-            kl_start = sequence_kl(rollout.logprobs, role_logprobs(model, answers, mask, name, temperature), mask)
+            seen = answers if model is reference else answers.without_trunk()  # trunk states are the reference's
+            kl_start = sequence_kl(rollout.logprobs, role_logprobs(model, seen, mask, name, temperature), mask)
         scores = None if reward_model is None else reward_model.score(answers)
         judged = (
             None

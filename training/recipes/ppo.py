@@ -146,7 +146,10 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
         "kl": mean_of(after, "kl"),
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(progress.before),
-        "frontier": [figures(0, progress.before), *(figures(row["step"], row["rows"]) for row in progress.evaluations)],
+        "frontier": [
+            figures(0, progress.before),
+            *(figures(row["step"], row["rows"]) for row in progress.evaluations if row["step"] > 0),
+        ],
         "selected": {"step": step, "reason": reason},
         "episodes": progress.update * config.batch_size,
         "updates": progress.update,

@@ -50,6 +50,8 @@ class Policy:
 
     def start_logprobs(self, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
         model, role = self.start
+        if model is not self.shared:
+            answers = answers.without_trunk()  # those states are of the shared model
         return role_logprobs(model, answers, mask, role, temperature)
 
     def read(self, answers: Answers) -> Reading:

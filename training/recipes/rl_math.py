@@ -79,7 +79,7 @@ def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: f
 
     Shapes: hidden (n, d), weight (vocabulary, d), tokens (n,) → (n,).
     """
-    if weight.requires_grad:
+    if weight.requires_grad and torch.is_grad_enabled():
         raise ValueError("the weight would receive no gradient: use token_logprobs")
     return _HeadLogprobs.apply(hidden, weight, tokens, temperature)
 

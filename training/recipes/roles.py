@@ -244,7 +244,8 @@ class SharedModel:
         """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
         hidden, tokens = reading.before[mask], answers.response[mask]
         head = self.head
-        if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad:
+        learns = torch.is_grad_enabled() and head.weight.requires_grad
+        if type(head) is nn.Linear and head.bias is None and not learns:
             values = head_logprobs(hidden, head.weight, tokens, temperature)
         else:
             values = token_logprobs(head(hidden), tokens, temperature)

@@ -1,0 +1,263 @@
+"""Ways through PPO that must agree: with and without the shared trunk, one process and two, LoRA and all weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.recipes.conftest import Prepare, finish, prompt_rows
+from tests.recipes.test_ppo import ROOT, SETTINGS, train_reward, wait_until, without_times
+from training.methods import PPOConfig
+from training.recipes import ppo
+from training.recipes.ppo_policy import load_roles
+from training.recipes.ppo_watch import distinct_pairs, select, stop_after_learning, stop_after_sampling
+from training.recipes.processes import Processes
+from training.recipes.prompts import read_prompts
+from training.rundir import Row, RunDir
+
+pytestmark = pytest.mark.recipes
+
+
+@pytest.fixture(scope="module")
+def reward_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_reward(tmp_path_factory.mktemp("reward") / "run", checkpoint)
+
+
+@pytest.fixture
+def prepare_ppo(prepare: Prepare, checkpoint: Path, reward_model: Path):
+    def prepare_run(name: str, policy: Path = checkpoint, **settings: object) -> RunDir:
+        inputs = {"policy": str(policy), "reward_model": str(reward_model)}
+        return prepare(name, "ppo", SETTINGS | settings, inputs, prompt_rows(12, held_out=4))
+
+    return prepare_run
+
+
+# --- the shared trunk --------------------------------------------------------------------------------------------
+
+
+def one_update(checkpoint: Path, reward_model: Path, *, fast: bool, **settings: object) -> dict[str, torch.Tensor]:
+    """Everything that an update computes, on a policy that has moved a little from its reference."""
+    torch.manual_seed(0)  # fresh adapters
+    config = PPOConfig(**{**SETTINGS, "kl_coef": 0.5, **settings})
+    policy = load_roles(config, {"policy": str(checkpoint), "reward_model": str(reward_model)})
+    policy.shared.layered = policy.actor.layered = fast
+    dice = torch.Generator().manual_seed(1)
+    for parameter in policy.parameters:
+        with torch.no_grad():
+            parameter.add_(torch.randn(parameter.shape, generator=dice), alpha=0.02)
+    prompts, _ = read_prompts(policy.shared.tokenizer, prompt_rows(12), 200)
+    rollout = ppo.sample_episodes(policy, prompts, 1, config, Processes())
+    assert (rollout.answers.prompt_trunk is not None) == (fast and config.train == "lora")
+    batch, tokens, metrics = ppo.appraise(policy, rollout, config.kl_coef, config, Processes())
+    part = batch.select(torch.arange(4))
+    # As after a first step: ratios off 1, some of them clipped, the value head no longer zero.
+    part = replace(part, old_logprobs=part.old_logprobs + 0.15 * torch.randn(part.mask.shape, generator=dice))
+    torch.nn.init.constant_(policy.value_head.weight, 0.1)
+    losses = ppo.minibatch_loss(policy, part, config, int(tokens[:4].sum()))
+    losses["loss"].backward()
+    gradients = [parameter.grad.flatten() for parameter in policy.parameters if parameter.grad is not None]
+    return {
+        "tokens": rollout.answers.response.float(),
+        "values": batch.old_values,
+        "advantages": batch.advantages,
+        "returns": batch.returns,
+        "logprobs": batch.old_logprobs,
+        "loss": losses["loss"].detach()[None],
+        "clipfrac": losses["clipfrac"][None],
+        "gradients": torch.cat(gradients),
+        "value gradient": policy.value_head.weight.grad.flatten(),
+        "metrics": torch.tensor([metrics[name] for name in sorted(metrics)]),
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"top_blocks": 99}, {"value_model": "separate"}, {"train": "full"}])
+def test_the_fast_and_the_general_path_agree(checkpoint: Path, reward_model: Path, options: Row):
+    fast = one_update(checkpoint, reward_model, fast=True, **options)
+    general = one_update(checkpoint, reward_model, fast=False, **options)
+    assert 0 < float(fast["clipfrac"]) < 1
+    assert float(fast["gradients"].abs().max()) > 1e-3
+    for name, values in fast.items():
+        assert values.shape == general[name].shape
+        torch.testing.assert_close(values, general[name], atol=1e-4, rtol=1e-4, msg=lambda text, n=name: f"{n}: {text}")
+
+
+# --- several processes -------------------------------------------------------------------------------------------
+
+
+def test_two_processes_come_to_what_one_comes_to(prepare_ppo):
+    settings = {"episodes": 96, "minibatch_size": 8, "kl_target": 0.05, "kl_horizon": 2.0, "eval_every": 2}
+    alone: RunDir = prepare_ppo("alone", **settings)
+    finish(alone)
+    together: RunDir = prepare_ppo("together", processes=2, **settings)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    subprocess.run(
+        [*command, "-m", "training.recipes.ppo", str(together.path)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=300, capture_output=True,
+    )  # fmt: skip
+    expected, found = without_times(alone.metrics()), without_times(together.metrics())
+    assert len(found) == 3
+    for one, two in zip(expected, found, strict=True):
+        assert one.keys() == two.keys()
+        assert list(two.values()) == pytest.approx(list(one.values()), abs=1e-3, rel=1e-3)
+    weights = [load_file(run.checkpoint_path / "adapter_model.safetensors") for run in (alone, together)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], atol=1e-3, rtol=1e-2)
+    ours, theirs = alone.result(), together.result()
+    assert ours is not None
+    assert theirs is not None
+    assert theirs["score_before"] == pytest.approx(ours["score_before"], abs=1e-3)
+    assert theirs["selected"]["step"] == ours["selected"]["step"]
+    assert len(list(together.samples())) == len(list(alone.samples())) == 16
+
+
+# --- all weights, and a value model of its own -------------------------------------------------------------------
+
+
+def test_all_weights_learn_and_the_reference_stays(prepare_ppo, checkpoint: Path):
+    first: RunDir = prepare_ppo("whole", train="full", episodes=128, learning_rate=3e-4)
+    reached = finish(first)
+    assert next(first.metrics())["objective/kl"] == pytest.approx(0, abs=1e-4)
+    assert reached["kl"] > 0.01
+    assert (first.checkpoint_path / "model.safetensors").exists()
+    second: RunDir = prepare_ppo("next", policy=first.checkpoint_path, train="full", episodes=32, learning_rate=1e-4)
+    result = finish(second)
+    start = next(second.metrics())
+    assert start["objective/kl_round_start"] == pytest.approx(0, abs=1e-4)
+    assert start["objective/kl"] > 0.01  # still to the model of the first round's start
+    assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
+
+
+def test_a_whole_model_goes_on_from_an_adapter(prepare_ppo):
+    first: RunDir = prepare_ppo("adapter", episodes=64)
+    reached = finish(first)
+    second: RunDir = prepare_ppo("folded", policy=first.checkpoint_path, train="full", episodes=32, learning_rate=1e-4)
+    result = finish(second)
+    assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
+    assert next(second.metrics())["objective/kl_round_start"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_separate_value_model_begins_as_the_reward_model_and_is_kept(prepare_ppo, reward_model: Path):
+    config = PPOConfig(**SETTINGS, value_model="separate")
+    inputs = {"policy": json.loads((reward_model / "adapter_config.json").read_text())["base_model_name_or_path"]}
+    policy = load_roles(config, {**inputs, "reward_model": str(reward_model)})
+    of_reward, of_value = policy.shared.adapter_weights("reward"), policy.shared.adapter_weights("value")
+    assert of_reward.keys() == of_value.keys()
+    assert all(torch.equal(of_reward[name], of_value[name]) for name in of_reward)
+
+    first: RunDir = prepare_ppo("value", value_model="separate", episodes=64)
+    finish(first)
+    kept = load_file(first.checkpoint_path / "value" / "adapter_model.safetensors")
+    assert any(not torch.equal(kept[name], of_value[name]) for name in kept)
+    again = load_roles(config, {"policy": str(first.checkpoint_path), "reward_model": str(reward_model)})
+    assert all(torch.equal(kept[name], tensor) for name, tensor in again.shared.adapter_weights("value").items())
+
+
+# --- reasons to stop ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"learning_rate": 1.0, "clipfrac_limit": 0.3}, "of the tokens were clipped, above 30%, at update 1"),
+        ({"entropy_floor": 90.0}, "below 90, at update 1"),
+        ({"length_floor": 50.0}, "below 50, at update 1"),
+    ],
+)
+def test_it_stops_with_the_policy_from_before_and_says_why(prepare_ppo, options: Row, words: str):
+    run: RunDir = prepare_ppo("stopped", episodes=64, **options)
+    result = finish(run)
+    assert result["stopped"].endswith(words)
+    assert (result["updates"], result["selected"]["step"]) == (0, 0)
+    assert result["score_after"] == result["score_before"]
+    weights = load_file(run.checkpoint_path / "adapter_model.safetensors")
+    assert not any(tensor.any() for name, tensor in weights.items() if "lora_B" in name)  # as untrained as before
+
+
+def test_ratios_that_blow_up_stop_the_run():
+    fine = {"ppo/clipfrac": 0.1, "ppo/ratio_max": 4.9}
+    assert stop_after_learning(fine, PPOConfig()) is None
+    words = stop_after_learning(fine | {"ppo/ratio_max": 40.0}, PPOConfig())
+    assert words == "the mean ratio of a minibatch reached 40, above 5"
+
+
+def test_answers_that_repeat_themselves_stop_the_run():
+    fine = {"objective/kl": 1.0, "objective/entropy": 2.0, "response/length": 20.0, "response/distinct_2": 0.31}
+    assert stop_after_sampling(fine, PPOConfig()) is None
+    words = stop_after_sampling(fine | {"response/distinct_2": 0.25}, PPOConfig())
+    assert words == "only 25% of the answers' token pairs are distinct, below 30%"
+
+
+def test_distinct_pairs_are_counted_within_each_answer():
+    response = torch.tensor([[1, 2, 1, 2, 9], [3, 3, 3, 3, 3], [4, 9, 9, 9, 9]])
+    drawn = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], dtype=torch.bool)
+    # (1,2) (2,1) (1,2): 2 of 3. (3,3) four times: 1 of 4. No pair at all: nothing is repeated.
+    assert distinct_pairs(response, drawn).tolist() == pytest.approx([2 / 3, 1 / 4, 1.0])
+
+
+# --- which checkpoint --------------------------------------------------------------------------------------------
+
+
+def evaluated(step: int, kl: float, *judged: float) -> Row:
+    judge = sum(judged) / len(judged) if judged else None
+    return {"step": step, "kl": kl, "score": float(step), "judge": judge, "by_prompt": list(judged)}
+
+
+def test_the_judge_chooses_and_not_the_score():
+    step, reason = select([evaluated(5, 1.0, 1.0, 1.1, 0.9), evaluated(10, 4.0, 0.2, 0.1, 0.3)])
+    assert step == 5
+    assert "best by the judge (1.00)" in reason
+
+
+def test_what_the_judge_cannot_tell_apart_is_decided_by_the_kl():
+    # Differences of the later one to the earlier: 0.4, -0.2, 0.1, mean 0.1, standard error 0.3 / sqrt(3) = 0.17.
+    step, reason = select([evaluated(5, 1.0, 1.0, 1.0, 1.0), evaluated(10, 4.0, 1.4, 0.8, 1.1)])
+    assert step == 5
+    assert "within one standard error of the best (1.10 at update 10)" in reason
+    # 0.4, 0.2, 0.3: mean 0.3, standard error 0.1 / sqrt(3) = 0.06: the later one is better.
+    assert select([evaluated(5, 1.0, 1.0, 1.0, 1.0), evaluated(10, 4.0, 1.4, 1.2, 1.3)])[0] == 10
+
+
+def test_without_a_judge_the_last_is_kept():
+    assert select([evaluated(5, 1.0), evaluated(8, 2.0)])[0] == 8
+
+
+# --- resume ------------------------------------------------------------------------------------------------------
+
+
+def kill_after(run: RunDir, *, updates: int, pause: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.recipes.ppo", str(run.path)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: process.poll() is not None or (run.progress() or {"done": 0})["done"] >= updates)
+    time.sleep(pause)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("options", [{"value_model": "separate"}, {"train": "full", "learning_rate": 3e-4}])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(prepare_ppo, options: Row):
+    """Three attempts end by kill -9 at moments nobody chose; the weights are those of an unbroken run, bit for bit."""
+    settings: Row = {"episodes": 192, "eval_every": 2, "kl_target": 0.5, **options}
+    whole: RunDir = prepare_ppo("unbroken", **settings)
+    finish(whole)
+    killed: RunDir = prepare_ppo("killed", **settings)
+    dice = random.Random(5)
+    for attempt in range(3):
+        kill_after(killed, updates=attempt + 1, pause=dice.random() * 0.3)
+    finish(killed)
+    name = "model.safetensors" if options.get("train") == "full" else "adapter_model.safetensors"
+    ours, theirs = load_file(killed.checkpoint_path / name), load_file(whole.checkpoint_path / name)
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
+    assert without_times(killed.metrics()) == without_times(whole.metrics())
+    assert killed.result()["frontier"] == whole.result()["frontier"]
