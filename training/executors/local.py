@@ -37,7 +37,13 @@ class LocalProcess:
 
 class LocalExecutor:
     def command(self, recipe: str, directory: RunDir) -> list[str]:
-        return [sys.executable, "-m", f"training.recipes.{recipe}", str(directory.path)]
+        """One process, or as many as the run's settings ask for, joined by torch's own launcher (gloo or nccl)."""
+        module = ["-m", f"training.recipes.{recipe}", str(directory.path)]
+        processes = directory.config().get("settings", {}).get("processes", 1)
+        if processes == 1:
+            return [sys.executable, *module]
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        return [sys.executable, *launcher, *module]
 
     def start(self, recipe: str, directory: RunDir) -> LocalProcess:
         with directory.log_path.open("ab") as log:
