@@ -44,17 +44,26 @@ def press(page: Page, keys: str) -> None:
 
 
 def drag(page: Page, number: int, target: str) -> None:
-    """An answer by its handle onto the first place that `target` finds, as a hand does it: in steps."""
-    handle = page.locator(f'.answer[data-number="{number}"] .grip')
+    """An answer by its handle onto the first place that `target` finds, as a hand does it: held until the place opens."""
+    answer = f'.answer[data-number="{number}"]'
+    handle = page.locator(f"{answer} .grip")
     handle.scroll_into_view_if_needed()
     box = handle.bounding_box()
     page.mouse.move(box["x"] + 12, box["y"] + 12)
     page.mouse.down()
     page.mouse.move(box["x"] + 24, box["y"] + 24, steps=5)
-    for _ in range(3):  # places move while the cards fold
-        box = page.locator(target).first.bounding_box()
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=8)
-        page.wait_for_timeout(150)
+    expect(page.locator(".ranking")).to_have_class(re.compile("is-dragging"))
+    place = page.locator(target).first
+    # The card itself, not the ghost under the pointer, moves into the place that would take it.
+    taken = page.locator(target).first.locator(f"{answer}:not(.sortable-fallback)")
+    for step in range(100):
+        if taken.count():
+            break
+        box = place.bounding_box()  # places move while the cards fold
+        tremor = step % 3 - 1  # no hand is still, and the very middle of a card is neither above nor below
+        page.mouse.move(box["x"] + box["width"] / 2 + tremor, box["y"] + box["height"] / 2 + tremor, steps=4)
+        page.wait_for_timeout(50)
+    expect(taken).to_have_count(1)
     page.mouse.up()
     expect(page.locator(".ranking")).not_to_have_class(re.compile("is-dragging"))
 
@@ -155,7 +164,7 @@ def test_dragging_with_the_mouse_with_a_tie(visit, annotator, open_ranking_task)
     drag(page, 2, "#placed .gap")
     drag(page, 3, "#placed .gap:last-child")
     drag(page, 1, "#placed .tier:has(.answer[data-number='2']) .tier-answers")
-    assert page.locator("#tiers").input_value() == f"[[{b},{a}],[{c}],[{d}]]"
+    expect(page.locator("#tiers")).to_have_value(f"[[{b},{a}],[{c}],[{d}]]")
     drag(page, 4, "#placed .gap:first-child")
     submit(page, seat)
     assert Ranking.objects.get().tiers == [[d], [b, a], [c]]

@@ -16,6 +16,7 @@ export function makeDraggable(ranking) {
     fallbackTolerance: 4,
     emptyInsertThreshold: 12,
     swapThreshold: 0.8,
+    invertedSwapThreshold: 1, // from another list, no dead zone in the middle of a card: held anywhere on it, it ties
     animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
     scroll: true,
     scrollSensitivity: 80,
