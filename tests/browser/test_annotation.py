@@ -44,7 +44,7 @@ def press(page: Page, keys: str) -> None:
 
 
 def drag(page: Page, number: int, target: str) -> None:
-    """An answer by its handle onto the first place that `target` finds, as a hand does it: held until the place opens."""
+    """An answer by its handle onto the first place that `target` finds: held, as by a hand, until the place opens."""
     answer = f'.answer[data-number="{number}"]'
     handle = page.locator(f"{answer} .grip")
     handle.scroll_into_view_if_needed()
