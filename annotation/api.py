@@ -20,7 +20,7 @@ from annotation.actions import judgments, projects, prompts, seats, snapshots
 from annotation.forms import DraftForm, SubmitForm
 from annotation.imports import ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
-from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, Task
+from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
 
 
 def _fields(request: Request) -> Mapping[str, Any]:
@@ -128,6 +128,12 @@ class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
     class Meta:
         model = DatasetSnapshot
         fields = ["number", "type", "sha256", "rows", "counts", "cutoff", "created_at"]
+
+
+class TakeSnapshotSerializer(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(
+        choices=SnapshotType.choices, default=SnapshotType.PREFERENCE, help_text="What a row is."
+    )
 
 
 class ProjectViewSet(
@@ -241,10 +247,14 @@ class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
     def get_queryset(self) -> Any:
         return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER).snapshots.all()
 
-    @extend_schema(request=None, responses={201: SnapshotSerializer})
+    @extend_schema(request=TakeSnapshotSerializer, responses={201: SnapshotSerializer})
     def create(self, request: Request, slug: str) -> Response:
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        snapshot = snapshots.take_snapshot(project=project, by=signed_in(request))
+        wanted = TakeSnapshotSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        snapshot = snapshots.take_snapshot(
+            project=project, by=signed_in(request), type=SnapshotType(wanted.validated_data["type"])
+        )
         return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={(200, "application/x-ndjson"): bytes})

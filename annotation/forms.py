@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 
-from annotation.models import Project, Role
+from annotation.models import Project, Role, SnapshotType
 
 User = get_user_model()
 
@@ -25,6 +25,13 @@ class UploadForm(forms.Form):
         help_text="JSONL, CSV or plain text (one prompt per line), UTF-8, at most 50 MB.",
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
+
+
+class TakeSnapshotForm(forms.Form):
+    type = forms.ChoiceField(choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE)
+
+    def clean_type(self) -> SnapshotType:
+        return SnapshotType(self.cleaned_data["type"] or SnapshotType.PREFERENCE)
 
 
 class MemberForm(forms.Form):

@@ -12,6 +12,20 @@ class SnapshotType(models.TextChoices):
     """TRL's names for dataset types."""
 
     PREFERENCE = "preference", "Preference"
+    RANKING = "ranking", "Ranking"  # ours: TRL has no type that keeps ties and several people
+    PROMPT_COMPLETION = "prompt-completion", "Prompt and completion"
+
+    @property
+    def unit(self) -> str:
+        """What one row is."""
+        return UNITS[self]
+
+
+UNITS = {
+    SnapshotType.PREFERENCE: "pairs",
+    SnapshotType.RANKING: "ranked tasks",
+    SnapshotType.PROMPT_COMPLETION: "answers",
+}
 
 
 class DatasetSnapshot(models.Model):
@@ -22,7 +36,7 @@ class DatasetSnapshot(models.Model):
     type = models.CharField(max_length=20, choices=SnapshotType)
     sha256 = models.CharField(max_length=64)
     rows = models.PositiveIntegerField()
-    counts = models.JSONField(default=dict, help_text="Rankings, pairs by split, and what was left out, by reason.")
+    counts = models.JSONField(default=dict, help_text="What was taken and what was left out, by reason.")
     cutoff = models.DateTimeField(help_text="Judgments up to here are in it.")
     taken_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -33,6 +47,10 @@ class DatasetSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} snapshot {self.number}"
+
+    @property
+    def unit(self) -> str:
+        return SnapshotType(self.type).unit
 
     @property
     def path(self) -> Path:

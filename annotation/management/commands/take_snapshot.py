@@ -8,20 +8,29 @@ from django.core.management.base import BaseCommand, CommandError
 from annotation.actions import NotPossible
 from annotation.actions.snapshots import take_snapshot
 from annotation.management.commands.import_prompts import find_project
+from annotation.models import SnapshotType
 
 
 class Command(BaseCommand):
-    help = "Freeze all rankings of a project into a preference dataset; prints the path of the file last."
+    help = "Freeze what people said in a project into a dataset; prints the path of the file last."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, help="slug of the project")
+        parser.add_argument(
+            "--type",
+            choices=SnapshotType.values,
+            default=SnapshotType.PREFERENCE,
+            help="of the rows (default: %(default)s)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            snapshot = take_snapshot(project=find_project(options["project"]), by=None)
+            snapshot = take_snapshot(
+                project=find_project(options["project"]), by=None, type=SnapshotType(options["type"])
+            )
         except NotPossible as why:
             raise CommandError(str(why)) from why
         for name, count in snapshot.counts.items():
             self.stdout.write(f"{name}: {count}")
-        self.stdout.write(f"snapshot {snapshot.number}: {snapshot.rows} pairs, sha256 {snapshot.sha256}")
+        self.stdout.write(f"snapshot {snapshot.number}: {snapshot.rows} {snapshot.unit}, sha256 {snapshot.sha256}")
         self.stdout.write(str(snapshot.path))

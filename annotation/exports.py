@@ -1,0 +1,167 @@
+"""The formats of a snapshot: one function each, from a project's judgments to rows of JSON, and a row in EXPORTS.
+
+A function counts what it takes and what it leaves out, by reason, and raises NotPossible where nothing is left.
+Rows come in the order of the tasks, so the same judgments give the same file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch
+
+from annotation.actions import NotPossible
+from annotation.models import (
+    Assignment,
+    Completion,
+    Project,
+    Ranking,
+    ReferenceAnswer,
+    SnapshotType,
+    Task,
+)
+from annotation.preferences import Pair, merge
+
+Row = dict[str, Any]
+Counts = Counter[str]
+TASKS_AT_ONCE = 200
+NOTHING_PREFERRED = "No ranking prefers one answer to another yet, so there is nothing to train on."
+NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
+
+
+def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
+    """One row per judged task: its candidates, and everything that people said, ties and contradictions too.
+
+    `tiers` and `unacceptable` are places in `candidates`. `policy` is the newest version among their authors.
+    """
+    annotators = set()
+    for task, rankings in _ranked_tasks(project, cutoff, counts):
+        candidates = list(task.candidates.all())
+        place = {completion.pk: number for number, completion in enumerate(candidates)}
+        counts["rankings"] += len(rankings)
+        counts["rankings that tie everything"] += sum(len(ranking.tiers) < 2 for ranking in rankings)
+        counts[f"{task.prompt.split} tasks"] += 1
+        annotators |= {ranking.assignment.annotator_id for ranking in rankings}
+        versions = [completion.policy.number for completion in candidates if completion.policy]
+        yield {
+            "prompt": task.prompt.messages,
+            "candidates": [{"text": completion.text, "finished": completion.finished} for completion in candidates],
+            "rankings": [
+                {
+                    "tiers": [sorted(place[pk] for pk in tier) for tier in ranking.tiers],
+                    "unacceptable": sorted(place[pk] for pk in ranking.unacceptable),
+                    "weight": 1.0,
+                    "annotator": f"annotator-{ranking.assignment.annotator_id}",
+                }
+                for ranking in rankings
+            ],
+            "prompt_id": task.prompt_id,
+            "group_id": task.pk,
+            "split": task.prompt.split,
+            "policy": max(versions, default=None),
+        }
+    counts["annotators"] = len(annotators)
+    if counts["rankings"] == counts["rankings that tie everything"]:
+        raise NotPossible(NOTHING_PREFERRED)
+
+
+def preference_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
+    """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together."""
+    found = 0
+    for task, rankings in _ranked_tasks(project, cutoff, counts):
+        pairs, ties = merge([ranking.tiers for ranking in rankings])
+        counts["rankings"] += len(rankings)
+        counts["ties"] += ties
+        counts[f"{task.prompt.split} pairs"] += len(pairs)
+        found += len(pairs)
+        texts = {completion.pk: completion for completion in task.candidates.all()}
+        for pair in pairs:
+            yield _pair_row(task, texts, pair)
+    if not found:
+        raise NotPossible(NOTHING_PREFERRED)
+
+
+def completion_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
+    """What an answer should be like: reference answers, then the answers that every ranking of a task puts first."""
+    taken = set()
+    references = ReferenceAnswer.objects.filter(assignment__project=project, created_at__lte=cutoff)
+    for reference in references.select_related("completion__prompt").order_by("id").iterator():
+        taken.add(reference.completion_id)
+        counts["reference answers"] += 1
+        yield _completion_row(reference.completion, "reference")
+    for task, rankings in _ranked_tasks(project, cutoff, counts):
+        firsts = {tuple(sorted(ranking.tiers[0])) for ranking in rankings}
+        first = firsts.pop()
+        if firsts or len(first) > 1:
+            counts["tasks without one best answer"] += 1
+        elif any(first[0] in ranking.unacceptable for ranking in rankings):
+            counts["best answers that are unacceptable"] += 1
+        elif first[0] in taken:
+            counts["best answers that are in it already"] += 1
+        else:
+            taken.add(first[0])
+            counts["best-ranked answers"] += 1
+            best = next(completion for completion in task.candidates.all() if completion.pk == first[0])
+            best.prompt = task.prompt  # known already: no query for it
+            yield _completion_row(best, "best_ranked")
+    if not taken:
+        raise NotPossible(NO_GOOD_ANSWER)
+
+
+EXPORTS: dict[str, Callable[[Project, datetime, Counts], Iterator[Row]]] = {
+    SnapshotType.PREFERENCE: preference_rows,
+    SnapshotType.RANKING: ranking_rows,
+    SnapshotType.PROMPT_COMPLETION: completion_rows,
+}
+
+
+def _ranked_tasks(project: Project, cutoff: datetime, counts: Counts) -> Iterator[tuple[Task, list[Ranking]]]:
+    """Tasks in order with their rankings until `cutoff`, read some hundred at a time."""
+    seats = Assignment.objects.filter(ranking__created_at__lte=cutoff).select_related("ranking").order_by("ranking__id")
+    completions = Completion.objects.select_related("policy").order_by("id")
+    tasks = (
+        Task.objects.filter(project=project, kind="ranking")
+        .select_related("prompt")
+        .prefetch_related(Prefetch("candidates", completions), Prefetch("assignments", seats, to_attr="judged"))
+        .order_by("id")
+    )
+    for task in tasks.iterator(chunk_size=TASKS_AT_ONCE):
+        rankings = [seat.ranking for seat in task.judged]
+        if rankings:
+            yield task, rankings
+        else:
+            counts["tasks without a ranking"] += 1
+
+
+def _pair_row(task: Task, texts: dict[int, Completion], pair: Pair) -> Row:
+    return {
+        "prompt": task.prompt.messages,
+        "chosen": _message(texts[pair.chosen]),
+        "rejected": _message(texts[pair.rejected]),
+        "margin": pair.margin,
+        "votes_for": pair.votes_for,
+        "votes_against": pair.votes_against,
+        "prompt_id": task.prompt_id,
+        "group_id": task.pk,
+        "split": task.prompt.split,
+        "chosen_finished": texts[pair.chosen].finished,
+        "rejected_finished": texts[pair.rejected].finished,
+    }
+
+
+def _completion_row(completion: Completion, source: str) -> Row:
+    return {
+        "prompt": completion.prompt.messages,
+        "completion": _message(completion),
+        "prompt_id": completion.prompt_id,
+        "split": completion.prompt.split,
+        "source": source,
+        "finished": completion.finished,
+    }
+
+
+def _message(completion: Completion) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": completion.text}]
