@@ -7,7 +7,7 @@ To add a method: a dataclass, a row, `recipes/<recipe>.py`, one test file.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 def _setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -24,7 +24,9 @@ class InvalidConfig(ValueError):
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """What all methods share: types and ranges are checked on construction."""
+    """What all methods share: types, ranges and choices are checked on construction."""
+
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}  # settings that take one of a few words
 
     def __post_init__(self) -> None:
         errors = {}
@@ -40,6 +42,8 @@ class MethodConfig:
                 errors[setting.name] = f"should be at least {least:g}, not {value}"
             elif most is not None and not value <= most:
                 errors[setting.name] = f"should be at most {most:g}, not {value}"
+            if setting.name in self.choices and value not in self.choices[setting.name]:
+                errors[setting.name] = f"should be one of {', '.join(self.choices[setting.name])}, not {value!r}"
         if errors:
             raise InvalidConfig(errors)
 
@@ -70,15 +74,37 @@ class RewardConfig(MethodConfig):
     rankings_per_step: int = _setting(4, "Rankings in one optimiser step", least=1, most=1024)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    loss: str = _setting("bradley_terry", "bradley_terry: pairs with soft labels; plackett_luce: whole rankings")
+    margin: float = _setting(
+        0.0, "Distance that Bradley-Terry asks for between first and last, less between neighbours", least=0, most=10
+    )
+    pooling: str = _setting("mean", "What the heads read of an answer's states: mean, last, or attention")
+    heads: int = _setting(
+        1, "Heads, each on a bootstrap of the rankings; from two on the last one is the judge of PPO's checkpoints",
+        least=1, most=64,
+    )  # fmt: skip
+    weight_decay: float = _setting(0.0, "AdamW's weight decay", least=0, most=10)
+    start: str = _setting("fresh", "Where the adapter starts: fresh, policy, or previous (the last reward model)")
     max_length: int = _setting(
         512, "Tokens of prompt and completion; longer ones are refused and counted", least=8, most=1_000_000
     )
+    learning_curve: int = _setting(
+        0, "Further models trained on 1/2, 1/4, … of the rankings, to see what each ranking brings", least=0, most=10
+    )
+    gate: str = _setting("stop", "A model that fails its gate: stop the round, or only report it")
     reference_samples: int = _setting(
         96, "Answers of the reference policy on which scores are scaled to mean 0, variance 1", least=2, most=100_000
     )
     max_new_tokens: int = _setting(24, "Length at which those answers are cut", least=1, most=4096)
     temperature: float = _setting(0.9, "Temperature of those answers", least=0.01, most=5)
     seed: int = _setting(0, "Seed of the random generator", least=0)
+
+    choices: ClassVar = {
+        "loss": ("bradley_terry", "plackett_luce"),
+        "pooling": ("mean", "last", "attention"),
+        "start": ("fresh", "policy", "previous"),
+        "gate": ("stop", "report"),
+    }
 
 
 @dataclass(frozen=True)
@@ -151,6 +177,12 @@ class PPOConfig(MethodConfig):
     processes: int = _setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
     seed: int = _setting(0, "Seed of the random generator", least=0)
 
+    choices: ClassVar = {
+        "missing_eos": ("keep", "replace"),
+        "train": ("lora", "full"),
+        "value_model": ("shared", "separate"),
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
         errors = {}
@@ -162,13 +194,6 @@ class PPOConfig(MethodConfig):
             )
         if self.episodes < self.batch_size:
             errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
-        for name, choices in (
-            ("missing_eos", ("keep", "replace")),
-            ("train", ("lora", "full")),
-            ("value_model", ("shared", "separate")),
-        ):
-            if getattr(self, name) not in choices:
-                errors[name] = f"should be '{choices[0]}' or '{choices[1]}', not {getattr(self, name)!r}"
         if self.batch_size // self.completions_per_prompt % self.processes:
             errors["processes"] = (
                 f"should divide the prompts of an update ({self.batch_size // self.completions_per_prompt}), "
@@ -176,6 +201,86 @@ class PPOConfig(MethodConfig):
             )
         if errors:
             raise InvalidConfig(errors)
+
+
+@dataclass(frozen=True)
+class DPOConfig(MethodConfig):
+    """Direct preference optimisation: learns from pairs of answers, without a reward model and without sampling."""
+
+    epochs: int = _setting(2, "Passes over the pairs", least=1, most=100)
+    batch_size: int = _setting(16, "Pairs per optimiser step", least=1, most=65536)
+    learning_rate: float = _setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    beta: float = _setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = _setting(
+        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = _setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
+    temperature: float = _setting(0.9, "Temperature of those answers", least=0.01, most=5)
+    eval_completions: int = _setting(4, "Answers per eval prompt, before and after", least=1, most=64)
+    save_every: int = _setting(10, "Steps between resumable states", least=1)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
+
+
+@dataclass(frozen=True)
+class RLOOConfig(MethodConfig):
+    """REINFORCE with the mean score of a prompt's other answers as baseline: PPO without a value model."""
+
+    episodes: int = _setting(640, "Completions sampled and learned from in all", least=1)
+    batch_size: int = _setting(32, "Episodes per update", least=2, most=65536)
+    minibatch_size: int = _setting(16, "Episodes per optimiser step", least=1, most=65536)
+    passes: int = _setting(1, "Passes over the episodes of one update", least=1, most=100)
+    completions_per_prompt: int = _setting(4, "Episodes that share a prompt", least=2, most=256)
+    max_new_tokens: int = _setting(24, "Length at which a completion is cut", least=1, most=4096)
+    max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    temperature: float = _setting(
+        0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
+    )
+    learning_rate: float = _setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    kl_coef: float = _setting(
+        0.03, "Weight of the completion's KL to the reference policy, taken off its score", least=0.0001, most=10
+    )
+    clip_range: float = _setting(0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10)
+    max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    eval_completions: int = _setting(4, "Completions per eval prompt, before and after", least=1, most=64)
+    save_every: int = _setting(1, "Updates between resumable states", least=1)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        errors = {}
+        if self.batch_size % self.minibatch_size:
+            errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
+        if self.batch_size % self.completions_per_prompt:
+            errors["completions_per_prompt"] = (
+                f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
+            )
+        if self.episodes < self.batch_size:
+            errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
+        if errors:
+            raise InvalidConfig(errors)
+
+
+@dataclass(frozen=True)
+class SFTConfig(MethodConfig):
+    """Supervised fine-tuning on the answers that people wrote or liked best."""
+
+    epochs: int = _setting(3, "Passes over the answers", least=1, most=100)
+    batch_size: int = _setting(8, "Answers per optimiser step", least=1, most=65536)
+    learning_rate: float = _setting(5e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = _setting(
+        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = _setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
+    temperature: float = _setting(0.9, "Temperature of those answers", least=0.01, most=5)
+    eval_completions: int = _setting(4, "Answers per eval prompt, before and after", least=1, most=64)
+    save_every: int = _setting(10, "Steps between resumable states", least=1)
+    seed: int = _setting(0, "Seed of the random generator", least=0)
 
 
 @dataclass(frozen=True)
@@ -193,4 +298,7 @@ METHODS: dict[str, Method] = {
     "sample": Method("Sampling", SampleConfig, recipe="sample", data="prompt-only", makes="completions"),
     "reward": Method("Reward model", RewardConfig, recipe="reward", data="preference", makes="reward_model"),
     "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
+    "dpo": Method("DPO", DPOConfig, recipe="dpo", data="preference", makes="policy"),
+    "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),
+    "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }

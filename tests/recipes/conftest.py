@@ -88,6 +88,27 @@ def preference_rows(rankings: int, held_out: int = 0, candidates: int = 3) -> li
     return rows
 
 
+def ranking_rows(count: int, held_out: int = 0) -> list[Row]:
+    """The same taste, said by two people as whole rankings; the second cannot tell the last two apart."""
+    groups: dict[int, list[Row]] = {}
+    for row in preference_rows(count, held_out):
+        groups.setdefault(row["group_id"], []).append(row)
+    rows = []
+    for pairs in groups.values():
+        best, middle, worst = (pairs[0]["chosen"], pairs[0]["rejected"], pairs[1]["rejected"])
+        first = pairs[0]
+        rows.append({
+            "prompt": first["prompt"],
+            "candidates": [{"text": side[0]["content"], "finished": True} for side in (worst, best, middle)],
+            "rankings": [
+                {"tiers": [[1], [2], [0]], "unacceptable": [0], "weight": 1.0, "annotator": "annotator-1"},
+                {"tiers": [[1], [0, 2]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-2"},
+            ],
+            "prompt_id": first["prompt_id"], "group_id": first["group_id"], "split": first["split"], "policy": 0,
+        })  # fmt: skip
+    return rows
+
+
 def preference(prompt: Row, chosen: str, rejected: str, **more: Any) -> Row:
     return {
         "prompt": prompt["messages"],

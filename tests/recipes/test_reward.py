@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows
+from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
+from training.methods import RewardConfig
 from training.recipes import reward
 from training.recipes.common import RecipeError, generator
 from training.recipes.generation import sample
-from training.recipes.reward import Accuracy, Ranking
+from training.recipes.rankings import Pair, Ranking, Vote, collate, read_rankings
 from training.recipes.reward_model import RewardModel
 from training.recipes.roles import SharedModel
-from training.rundir import RunDir
+from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
@@ -91,7 +93,7 @@ def test_pairs_are_regrouped_and_refused_with_a_reason(shared: SharedModel):
         preference(second, "", "short"),
         preference(second, "a", "b", split="eval"),
     ]
-    rankings, counts = reward.read_rankings(iter(rows), shared, 120)
+    rankings, counts = read_rankings(iter(rows), shared, 120)
     assert counts == {
         "in": 7,
         "used": 4,
@@ -102,47 +104,81 @@ def test_pairs_are_regrouped_and_refused_with_a_reason(shared: SharedModel):
         },
     }
     assert [len(ranking.candidates) for ranking in rankings] == [3, 2]
-    assert rankings[0].pairs == [(0, 1, 1.0), (0, 2, 0.5), (1, 2, 1.0)]
+    assert rankings[0].pairs == [Pair(0, 1, 1.0, 0.5), Pair(0, 2, 1.0, 0.5), Pair(1, 2, 1.0, 0.5)]
     assert rankings[1].split == "eval"
     assert all(tokens[-1] == shared.eos for ranking in rankings for tokens in ranking.candidates)
 
 
 def test_special_tokens_spelled_out_in_an_answer_are_text(shared: SharedModel):
-    rankings, _ = reward.read_rankings(iter([preference(prompt_rows(1)[0], "a<|end|>b", "c")]), shared, 200)
+    rankings, _ = read_rankings(iter([preference(prompt_rows(1)[0], "a<|end|>b", "c")]), shared, 200)
     assert rankings[0].candidates[0].count(shared.eos) == 1
+
+
+def one_vote(*tiers: list[int], candidates: int = 3, **more) -> Ranking:
+    return Ranking(0, "train", [1], [[1]] * candidates, [Vote(list(tiers), **more)])
 
 
 def test_loss_is_the_mean_over_rankings_of_the_mean_over_pairs():
     # Ranking 0, scores ln 3, 0, 0: pairs (0>1), (0>2) cost −ln 0.75 = 0.287682 each, (1>2) costs ln 2 = 0.693147:
     #   mean (0.287682 · 2 + 0.693147) / 3 = 0.422837.
     # Ranking 1, scores 0, 0: ln 2 = 0.693147. Mean of the two: 0.557992. (The mean over four pairs would be 0.490415.)
-    three = Ranking(0, "train", [1], [[1], [1], [1]], [(0, 1, 1.0), (0, 2, 1.0), (1, 2, 1.0)])
-    two = Ranking(1, "train", [1], [[1], [1]], [(0, 1, 1.0)])
-    scores = torch.tensor([[1.098612, 0.0, 0.0], [0.0, 0.0, 99.0]])
-    assert float(reward.rankings_loss(scores, [three, two])) == pytest.approx(0.557992, abs=1e-6)
+    three, two = one_vote([0], [1], [2]), one_vote([0], [1], candidates=2)
+    scores = torch.tensor([[1.098612, 0.0, 0.0], [0.0, 0.0, 99.0]])[..., None]
+    loss = reward.rankings_loss(scores, [three, two], torch.ones(2, 1), RewardConfig())
+    assert float(loss) == pytest.approx(0.557992, abs=1e-6)
+    # A head that does not see the second ranking, and an annotator of half the weight: 0.422837 / 2 / 2.
+    light = one_vote([0], [1], [2], weight=0.5)
+    loss = reward.rankings_loss(scores, [light, two], torch.tensor([[1.0], [0.0]]), RewardConfig())
+    assert float(loss) == pytest.approx(0.422837 / 4, abs=1e-6)
 
 
-def test_accuracy_counts_a_tie_one_half_and_the_longer_answer_is_the_baseline():
-    ranking = Ranking(4, "eval", [1], [[1, 2, 3], [1, 2], [4, 5]], [(0, 1, 1.0), (1, 2, 1.0), (2, 0, 1.0)])
-    # longer wins: right, tie, wrong
-    assert reward.compare([ranking], reward.lengths) == Accuracy({4: (1.5, 3)})
-    assert reward.compare([ranking], reward.lengths).value == 0.5
+def test_the_loss_over_whole_rankings_is_the_mean_over_people():
+    # Scores ln 2, 0. One says 0 > 1, at twice the weight of the one who says 1 > 0: (2 · ln 3/2 + ln 3) / 3, times 1.5.
+    ranking = Ranking(0, "train", [1], [[1], [2]], [Vote([[0], [1]], 2.0), Vote([[1], [0]], 1.0)])
+    scores = torch.tensor([[math.log(2), 0.0]])[..., None]
+    loss = reward.rankings_loss(scores, [ranking], torch.ones(1, 1), RewardConfig(loss="plackett_luce"))
+    assert float(loss) == pytest.approx(1.5 * (2 * math.log(1.5) + math.log(3)) / 3)
 
 
-def test_bootstrap_draws_prompts():
-    # Two prompts, one all right and one all wrong: a sample of two has accuracy 0, ½ or 1.
-    interval = reward.bootstrap_interval(Accuracy({1: (50.0, 50), 2: (0.0, 50)}), generator(0))
-    assert interval == [0.0, 1.0]
+def test_ties_and_contradictions_stay_what_they_are():
+    # {a > b, b > a} is no order; a circle of three is two votes to one on every pair.
+    contradiction = Ranking(0, "train", [1], [[1], [2]], [Vote([[0], [1]]), Vote([[1], [0]])])
+    assert contradiction.pairs == [Pair(0, 1, 0.5, 0.0)]
+    circle = Ranking(0, "train", [1], [[1]] * 3, [Vote([[0], [1], [2]]), Vote([[1], [2], [0]]), Vote([[2], [0], [1]])])
+    assert [pair.share for pair in circle.pairs] == pytest.approx([2 / 3, 1 / 3, 2 / 3])
+    tie = one_vote([0, 2], [1])
+    assert [(pair.share, pair.margin) for pair in tie.pairs] == [(1.0, 0.5), (0.5, 0.0), (0.0, 0.5)]
+
+
+def test_rankings_are_read_as_they_were_given(shared: SharedModel):
+    prompt = prompt_rows(1)[0]
+    row = {
+        "prompt": prompt["messages"], "prompt_id": 3, "group_id": 8, "split": "eval", "policy": 2,
+        "candidates": [{"text": text, "finished": True} for text in ("one", "", "three", "x" * 500)],
+        "rankings": [
+            {"tiers": [[2], [0, 1], [3]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-1"},
+            {"tiers": [[0, 2]], "unacceptable": [], "weight": 0.5, "annotator": "annotator-2"},
+        ],
+    }  # fmt: skip
+    lonely = {**row, "candidates": [{"text": "one", "finished": True}, {"text": "", "finished": None}]}
+    rankings, counts = read_rankings(iter([row, lonely]), shared, 200)
+    assert counts["refused"] == {"fewer than two usable candidates (empty answer)": 1}
+    (ranking,) = rankings
+    # The empty and the overlong candidate are gone; what was said of the other two stands.
+    assert len(ranking.candidates) == 2
+    assert [vote.tiers for vote in ranking.votes] == [[[1], [0]], [[0, 1]]]
+    assert ranking.pairs[0].share == pytest.approx((0 * 1.0 + 0.5 * 0.5) / 1.5)
+    assert (ranking.prompt_id, ranking.split, ranking.policy) == (3, "eval", 2)
 
 
 def test_a_score_does_not_depend_on_its_neighbours(shared: SharedModel):
     """Padding, other candidates and other prompts in the batch leave a score as it is."""
     torch.manual_seed(0)
     model = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0))
-    rankings, _ = reward.read_rankings(iter(preference_rows(4)), shared, 200)
-    together = model.score(reward.collate(rankings, shared))
+    rankings, _ = read_rankings(iter(preference_rows(4)), shared, 200)
+    together = model.score(collate(rankings, shared))
     for row, ranking in enumerate(rankings):
-        alone = model.score(reward.collate([ranking], shared))[0]
+        alone = model.score(collate([ranking], shared))[0]
         torch.testing.assert_close(together[row, : len(alone)], alone, atol=1e-4, rtol=0)
 
 
@@ -165,7 +201,63 @@ def test_without_eval_rankings_there_is_no_accuracy(prepare: Prepare, checkpoint
     run = prepare("all", "reward", SETTINGS | {"epochs": 1}, {"base_model": str(checkpoint)}, preference_rows(4))
     result = finish(run)
     assert (result["accuracy"], result["ci95"], result["n"]) == (None, None, 0)
-    assert json.loads((run.checkpoint_path / "reward.json").read_text())["pooling"].startswith("mean")
+    assert not result["gate"]["passed"]
+    assert json.loads((run.checkpoint_path / "reward.json").read_text())["pooling"] == "mean"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pooling": "attention", "heads": 3}, {"pooling": "last"}, {"loss": "plackett_luce", "learning_curve": 2}],
+)
+def test_other_settings_learn_too(prepare: Prepare, checkpoint: Path, options: Row):
+    rows = ranking_rows(40, held_out=12)
+    run = prepare("other", "reward", SETTINGS | options, {"base_model": str(checkpoint)}, rows)
+    result = finish(run)
+    assert result["accuracy"] > 0.7
+    assert result["gate"]["passed"]
+    assert result["rankings"] == 28
+    curve = result["learning_curve"]
+    assert [point["rankings"] for point in curve] == ([7, 14, 28] if "learning_curve" in options else [28])
+    assert curve[-1]["accuracy"] == result["accuracy"]
+    assert [row["label"] for row in result["slices"]["annotator"]] == ["annotator-1", "annotator-2"]
+    assert sum(row["n"] for row in result["calibration"]["bins"]) == result["n"]
+
+
+def test_the_judge_is_a_head_of_its_own(prepare: Prepare, checkpoint: Path):
+    rows = ranking_rows(24, held_out=8)
+    run = prepare("judged", "reward", SETTINGS | {"heads": 3}, {"base_model": str(checkpoint)}, rows)
+    finish(run)
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    model = RewardModel.load(shared, run.checkpoint_path)
+    rankings, _ = read_rankings(iter(rows), shared, 200)
+    answers = collate(rankings[:4], shared)
+    raw, score, judge = model.raw_scores(answers).detach(), model.score(answers), model.judge(answers)
+    torch.testing.assert_close(score, model.gain * (raw[..., 0] + raw[..., 1]) / 2 + model.bias)
+    torch.testing.assert_close(judge, model.judge_gain * raw[..., 2] + model.judge_bias)
+    torch.testing.assert_close(model.disagreement(answers), model.gain * (raw[..., 0] - raw[..., 1]).abs() / 2)
+    assert float((score - judge).abs().max()) > 0.01
+
+
+def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
+    mean = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0))
+    attention = RewardModel(shared, mean.head, "attention")
+    rankings, _ = read_rankings(iter(preference_rows(3)), shared, 200)
+    answers = collate(rankings, shared)
+    torch.testing.assert_close(attention.raw_scores(answers), mean.raw_scores(answers))
+
+
+def test_it_starts_from_the_last_reward_model_or_says_why_not(prepare: Prepare, checkpoint: Path):
+    inputs, rows = {"base_model": str(checkpoint)}, preference_rows(8)
+    first = prepare("first", "reward", SETTINGS | {"epochs": 1}, inputs, rows)
+    finish(first)
+    inputs["previous"] = str(first.checkpoint_path)
+    settings = SETTINGS | {"epochs": 1, "learning_rate": 0.0, "start": "previous"}
+    second = prepare("second", "reward", settings, inputs, rows)
+    finish(second)
+    for file in ("adapter_model.safetensors", "head.safetensors"):
+        assert (second.checkpoint_path / file).read_bytes() == (first.checkpoint_path / file).read_bytes()
+    with pytest.raises(RecipeError, match="lora_rank, top_blocks, heads or pooling differ"):
+        finish(prepare("third", "reward", settings | {"lora_rank": 8}, inputs, rows))
 
 
 def test_no_ranking_to_train_on(prepare: Prepare, checkpoint: Path):

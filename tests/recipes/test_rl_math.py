@@ -168,10 +168,3 @@ def test_adaptive_kl_coefficient(kl: float, expected: float):
 def test_adaptive_kl_refuses_a_target_of_zero():
     with pytest.raises(ValueError, match="positive"):
         rl_math.adapted_kl_coef(0.1, 1, target=0, episodes=64, horizon=320)
-
-
-def test_bradley_terry():
-    # σ(0) = 1/2: ln 2 = 0.693147. Difference ln 3: σ = 3/4, −ln 0.75 = 0.287682. Reversed: σ = 1/4, 1.386294.
-    chosen, rejected = torch.tensor([1.0, math.log(3), 0.0]), torch.tensor([1.0, 0.0, math.log(3)])
-    found = rl_math.bradley_terry(chosen, rejected).tolist()
-    assert found == pytest.approx([0.693147, 0.287682, 1.386294], abs=1e-6)

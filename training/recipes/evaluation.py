@@ -65,11 +65,7 @@ def evaluate(
             seen = answers if model is reference else answers.without_trunk()  # trunk states are the reference's
             kl_start = sequence_kl(rollout.logprobs, role_logprobs(model, seen, mask, name, temperature), mask)
         scores = None if reward_model is None else reward_model.score(answers)
-        judged = (
-            None
-            if reward_model is None or not getattr(reward_model, "has_judge", False)
-            else reward_model.judge(answers)
-        )
+        judged = reward_model.judge(answers) if reward_model is not None and reward_model.has_judge else None
         texts = rollout.texts(shared)
         rows += [
             (

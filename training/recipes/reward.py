@@ -1,19 +1,18 @@
-"""A reward model from people's preferences: `python -m training.recipes.reward RUN_DIR`.
+"""A reward model from people's rankings: `python -m training.recipes.reward RUN_DIR`.
 
-Pairs come in, rankings are trained on: all pairs of one ranking stand in one optimiser step, each candidate is read
-once, and the ranking's loss is the mean over its pairs. (Pairs shuffled apart make the model see a candidate K−1 times
-an epoch, and it memorises.) Accuracy is always measured on prompts that were never trained on.
+All that was said about one set of candidates stands in one optimiser step, each candidate is read once, and the
+ranking's loss is a mean over its terms. (Pairs shuffled apart make the model see a candidate K−1 times an epoch, and it
+memorises.) Accuracy is always measured on prompts that were never trained on.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training.methods import RewardConfig
@@ -30,30 +29,16 @@ from training.recipes.common import (
     run_recipe,
 )
 from training.recipes.generation import sample
-from training.recipes.prompts import Refused, pad_left, prompt_tokens, response_tokens
-from training.recipes.reward_model import ROLE, RewardModel
-from training.recipes.rl_math import bradley_terry
-from training.recipes.roles import Answers, SharedModel
+from training.recipes.preference_losses import bradley_terry, plackett_luce
+from training.recipes.rankings import READ_AT_ONCE, Ranking, collate, keep_trunks, portions, read_rankings, some_of
+from training.recipes.reward_model import HEAD_FILE, ROLE, RewardModel
+from training.recipes.reward_report import Accuracy, accuracy_of, bootstrap_interval, outcomes, report
+from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
-TRUNK_MEMORY = 2 * 1024**3  # bytes of trunk states kept for all epochs; larger data computes them anew each time
 SECONDS_BETWEEN_STATES = 60
-READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 RELOAD_TOLERANCE = 1e-5
 RELOADED_RANKINGS = 3
-BOOTSTRAP_SAMPLES = 2000
-
-
-@dataclass
-class Ranking:
-    """The candidates of one judged set, and the pairs (chosen, rejected, weight) over their indices."""
-
-    prompt_id: int | str
-    split: str
-    prompt: list[int]
-    candidates: list[list[int]] = field(default_factory=list)
-    pairs: list[tuple[int, int, float]] = field(default_factory=list)
-    trunk: tuple[Tensor, Tensor] | None = None  # prompt (p, d), candidates (k, r, d)
 
 
 def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
@@ -68,78 +53,51 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         raise RecipeError(f"No ranking can be trained on: {counts}")
     logger.info("%d rankings to train on, %d to test on; rows: %s", len(train), len(held_out), counts)
 
-    # 2. Adapter and head; all below the adapter is the same in every epoch and computed once.
-    reward_model = RewardModel.fresh(
-        shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head")
-    )
-    parameters = shared.learn(ROLE)
+    # 2. Adapter and heads; all below the adapter is the same in every epoch and computed once.
+    reward_model = begin(shared, config, inputs)
     with watch.measure("trunk"):
         keep_trunks(shared, rankings)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": parameters, "peak": config.learning_rate},
-            {
-                "params": list(reward_model.head.parameters()),
-                "peak": config.learning_rate * config.head_learning_rate_factor,
-            },
-        ],
-        lr=config.learning_rate,
-        eps=1e-5,
-        weight_decay=0.0,
-    )
-
-    # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
-    probe = some_of(train, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
-    measured: tuple[Accuracy, Accuracy] | None = None  # on the probe and on held-out rankings, as of the last step
 
     # 3. Training, from where an earlier attempt stopped.
-    steps_per_epoch = -(-len(train) // config.rankings_per_step)
-    steps = steps_per_epoch * config.epochs
-    done = load_state(run, reward_model, optimiser)
+    learner = Learner(reward_model, train, config)
+    # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
+    probe = some_of(train, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
+    done = load_state(run, learner)
     run.rewind(done)
     saved_at = time.monotonic()
-    for step in range(done + 1, steps + 1):
-        epoch, place = divmod(step - 1, steps_per_epoch)
-        order = torch.randperm(len(train), generator=generator(config.seed, "order", epoch)).tolist()
-        chosen = order[place * config.rankings_per_step :][: config.rankings_per_step]
+    for step in range(done + 1, learner.steps + 1):
         with watch.measure("train"):
-            rate = set_learning_rate(optimiser, 1 - (step - 1) / steps)
-            loss, norm = training_step(reward_model, optimiser, [train[index] for index in chosen])
-        metrics = {"reward/loss": loss, "reward/lr": rate, "reward/grad_norm": norm}
-        end_of_epoch = place == steps_per_epoch - 1
-        if end_of_epoch:
+            metrics = learner.take_step(step)
+        if end_of_epoch := step % learner.steps_per_epoch == 0:
             with watch.measure("evaluate"):
-                measured = accuracy(reward_model, probe), accuracy(reward_model, held_out)
-            metrics["reward/accuracy_train"] = measured[0].value
-            if held_out:
-                metrics["reward/accuracy_eval"] = measured[1].value
-            logger.info("epoch %d of %d: %s", epoch + 1, config.epochs, metrics)
+                metrics["reward/accuracy_train"] = accuracy(reward_model, probe).value
+                if held_out:
+                    metrics["reward/accuracy_eval"] = accuracy(reward_model, held_out).value
+            logger.info("epoch %d of %d: %s", step // learner.steps_per_epoch, config.epochs, metrics)
         run.log_metrics(step, **metrics)
-        run.report_progress(step, steps, "steps")
+        run.report_progress(step, learner.steps, "steps")
         if end_of_epoch or time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
-            save_state(run, reward_model, optimiser, step)
+            save_state(run, learner, step)
             saved_at = time.monotonic()
 
-    # 4. Scores on one scale, whatever the head came to: answers of the reference have mean 0 and variance 1.
+    # 4. Scores on one scale, whatever the heads came to: answers of the reference have mean 0 and variance 1.
     with watch.measure("normalise"):
         reward_model.normalise_on(reference_scores(reward_model, rankings, config))
 
-    # 5. How good is it, on prompts it has not seen?
+    # 5. How good is it, on prompts it has not seen, and how much did each ranking bring?
     with watch.measure("evaluate"):
-        on_train, unseen = measured or (accuracy(reward_model, probe), accuracy(reward_model, held_out))
-        baseline = compare(held_out, lengths)
-    result: Row = {
-        "accuracy": unseen.rounded(),
-        "ci95": bootstrap_interval(unseen, generator(config.seed, "bootstrap")),
-        "n": unseen.pairs,
-        "length_baseline": baseline.rounded(),
-        "train_accuracy": on_train.rounded(),
-        "rankings": len(train),
-        "pairs": sum(len(ranking.pairs) for ranking in train),
-        "rows": counts,
-        "gain": reward_model.gain,
-        "bias": reward_model.bias,
-    }
+        result: Row = {
+            **report(held_out, scores_of(reward_model, held_out), train, config.seed),
+            "train_accuracy": accuracy(reward_model, probe).rounded(),
+            "rankings": len(train),
+            "pairs": sum(len(ranking.pairs) for ranking in train),
+            "rows": counts,
+            "gain": reward_model.gain,
+            "bias": reward_model.bias,
+        }
+    logger.info("Gate: %s: %s", "passed" if result["gate"]["passed"] else "not passed", result["gate"]["reason"])
+    with watch.measure("learning curve"):
+        result["learning_curve"] = learning_curve(shared, train, held_out, config, result)
 
     # 6. Save, and prove that what was saved is what was trained.
     replace_folder(run.checkpoint_path, lambda folder: reward_model.save(folder, {"accuracy": result["accuracy"]}))
@@ -153,150 +111,156 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     }
 
 
-# --- data ------------------------------------------------------------------------------------------------------
-
-
-def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[Ranking], Row]:
-    """Pairs regrouped into rankings, and how many rows came in, were used, and were refused for which reason."""
-    rankings: dict[object, Ranking] = {}
-    indices: dict[object, dict[str, int]] = {}
-    refused: Counter[str] = Counter()
-    total = 0
-    for total, row in enumerate(rows, start=1):
-        group = row.get("group_id", f"row {total}")
-        try:
-            chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
-            if chosen == rejected:
-                raise Refused("both answers are the same text")
-            prompt = prompt_tokens(shared.tokenizer, row["prompt"], max_length)
-            answers = {
-                text: response_tokens(shared.tokenizer, text, max_length - len(prompt)) for text in (chosen, rejected)
-            }
-        except Refused as problem:
-            refused[str(problem)] += 1
-            continue
-        ranking = rankings.setdefault(group, Ranking(row.get("prompt_id", group), row.get("split", "train"), prompt))
-        known = indices.setdefault(group, {})
-        for text, tokens in answers.items():
-            if text not in known:
-                known[text] = len(ranking.candidates)
-                ranking.candidates.append(tokens)
-        ranking.pairs.append((known[chosen], known[rejected], float(row.get("weight", 1.0))))
-    used = total - refused.total()
-    return list(rankings.values()), {"in": total, "used": used, "refused": dict(refused)}
-
-
-def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
-    """Rankings of different size side by side; the missing candidates are masked out altogether."""
-    count = max(len(ranking.candidates) for ranking in rankings)
-    length = max(len(tokens) for ranking in rankings for tokens in ranking.candidates)
-    ids, mask = pad_left([ranking.prompt for ranking in rankings], shared.pad)
-    response = torch.full((len(rankings), count, length), shared.pad)
-    response_mask = torch.zeros_like(response, dtype=torch.bool)
-    for row, ranking in enumerate(rankings):
-        for column, tokens in enumerate(ranking.candidates):
-            response[row, column, : len(tokens)] = torch.tensor(tokens)
-            response_mask[row, column, : len(tokens)] = True
-    answers = Answers(*(tensor.to(shared.device) for tensor in (ids, mask, response, response_mask)))
-    if any(ranking.trunk is None for ranking in rankings):
-        return answers
-    prompt_trunk = torch.zeros(*ids.shape, shared.hidden_size, device=shared.device)
-    response_trunk = torch.zeros(*response.shape, shared.hidden_size, device=shared.device)
-    for row, ranking in enumerate(rankings):
-        assert ranking.trunk is not None
-        prompt, candidates = ranking.trunk
-        prompt_trunk[row, -prompt.shape[0] :] = prompt
-        response_trunk[row, : candidates.shape[0], : candidates.shape[1]] = candidates
-    return replace(answers, prompt_trunk=prompt_trunk, response_trunk=response_trunk)
-
-
-def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
-    """Compute the trunk states of all rankings, if the model allows it and they fit into memory."""
-    tokens = sum(
-        len(ranking.prompt) + len(ranking.candidates) * max(map(len, ranking.candidates)) for ranking in rankings
-    )
-    if not shared.layered or tokens * shared.hidden_size * 4 > TRUNK_MEMORY:
-        return
-    for batch in portions(rankings):
-        answers = shared.with_trunk(collate(batch, shared))
-        for row, ranking in enumerate(batch):
-            assert answers.prompt_trunk is not None
-            assert answers.response_trunk is not None
-            width, longest = len(ranking.prompt), max(map(len, ranking.candidates))
-            ranking.trunk = (
-                answers.prompt_trunk[row, -width:].clone(),
-                answers.response_trunk[row, : len(ranking.candidates), :longest].clone(),
-            )
-
-
-def portions(rankings: list[Ranking]) -> Iterator[list[Ranking]]:
-    for at in range(0, len(rankings), READ_AT_ONCE):
-        yield rankings[at : at + READ_AT_ONCE]
-
-
-def some_of(rankings: list[Ranking], most: int, random: torch.Generator) -> list[Ranking]:
-    chosen = torch.randperm(len(rankings), generator=random)[:most].sort().values
-    return [rankings[index] for index in chosen.tolist()]
+def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:
+    """Adapter and heads as training starts: fresh, or from the policy's adapter, or from the last reward model."""
+    model = RewardModel.fresh(
+        shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
+        heads=config.heads, pooling=config.pooling,
+    )  # fmt: skip
+    if config.start == "fresh":
+        return model
+    folder = checkpoints.resolve(required_path(inputs, config.start)).adapter
+    if folder is None:
+        logger.info("The policy is the base model itself: the reward model starts fresh")
+        return model
+    try:
+        shared.load_adapter_weights(ROLE, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
+        if config.start == "previous":
+            model.load_head_weights(load_file(folder / HEAD_FILE))
+    except (RuntimeError, KeyError) as problem:
+        raise RecipeError(
+            f"The reward model cannot start from {folder}: lora_rank, top_blocks, heads or pooling differ ({problem})"
+        ) from None
+    return model
 
 
 # --- learning --------------------------------------------------------------------------------------------------
 
 
-def training_step(
-    reward_model: RewardModel, optimiser: torch.optim.Optimizer, rankings: list[Ranking]
-) -> tuple[float, float]:
-    """Loss (mean over rankings) and gradient norm before clipping."""
-    loss = rankings_loss(reward_model.raw_score(collate(rankings, reward_model.shared)), rankings)
-    optimiser.zero_grad()
-    loss.backward()
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
-    return float(loss.detach()), float(norm)
+class Learner:
+    """One reward model on its way through the rankings. Which ones a step takes depends on the seed and its number."""
+
+    def __init__(self, model: RewardModel, train: list[Ranking], config: RewardConfig) -> None:
+        self.model, self.train, self.config = model, train, config
+        self.steps_per_epoch = -(-len(train) // config.rankings_per_step)
+        self.steps = self.steps_per_epoch * config.epochs
+        self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
+        groups = [
+            {"params": model.shared.learn(model.role), "peak": config.learning_rate},
+            {"params": model.head_parameters(), "peak": config.learning_rate * config.head_learning_rate_factor},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
+
+    def take_step(self, step: int) -> dict[str, float]:
+        """Step numbers count from 1. The metrics are those before the step."""
+        epoch, place = divmod(step - 1, self.steps_per_epoch)
+        order = torch.randperm(len(self.train), generator=generator(self.config.seed, "order", epoch))
+        chosen = order[place * self.config.rankings_per_step :][: self.config.rankings_per_step]
+        share = 1 - (step - 1) / self.steps
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * share
+        rankings = [self.train[index] for index in chosen.tolist()]
+        raw = self.model.raw_scores(collate(rankings, self.model.shared))
+        loss = rankings_loss(raw, rankings, self.head_weights[chosen].to(raw.device), self.config)
+        self.optimiser.zero_grad()
+        loss.backward()
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.optimiser.step()
+        rate = float(self.optimiser.param_groups[0]["lr"])
+        return {"reward/loss": float(loss.detach()), "reward/lr": rate, "reward/grad_norm": float(norm)}
 
 
-def rankings_loss(scores: Tensor, rankings: list[Ranking]) -> Tensor:
-    """Mean over rankings of the mean over their pairs. Shapes: scores (rankings, candidates) → ()."""
-    losses = []
-    for row, ranking in zip(scores, rankings, strict=True):
-        chosen, rejected, weights = zip(*ranking.pairs, strict=True)
-        pair_losses = bradley_terry(row[list(chosen)], row[list(rejected)])
-        losses.append((pair_losses * pair_losses.new_tensor(weights)).mean())
+def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Tensor:
+    """How often each head sees each ranking: 1 for a single head, else Poisson(1), the bootstrap in the limit."""
+    if heads == 1:
+        return torch.ones(rankings, 1)
+    weights = torch.poisson(torch.ones(rankings, heads), generator=random)
+    return torch.where(weights.sum(0) > 0, weights, torch.ones_like(weights))
+
+
+def rankings_loss(raw: Tensor, rankings: list[Ranking], head_weights: Tensor, config: RewardConfig) -> Tensor:
+    """Mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads) → ()."""
+    loss_of = plackett_luce_loss if config.loss == "plackett_luce" else bradley_terry_loss
+    losses = [
+        ranking.weight * weights * loss_of(scores, ranking, config)
+        for scores, ranking, weights in zip(raw, rankings, head_weights, strict=True)
+    ]
     return torch.stack(losses).mean()
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, share: float) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * share
-    return float(optimiser.param_groups[0]["lr"])
+def bradley_terry_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -> Tensor:
+    """Shapes: (candidates, heads) → (heads,)."""
+    first, second, share, margin = zip(*ranking.pairs, strict=True)
+    difference = scores[list(first)] - scores[list(second)]
+    shares, margins = scores.new_tensor(share)[:, None], scores.new_tensor(margin)[:, None]
+    return bradley_terry(difference, shares, config.margin * margins).mean(0)
 
 
-def save_state(run: RunDir, reward_model: RewardModel, optimiser: torch.optim.Optimizer, step: int) -> None:
+def plackett_luce_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -> Tensor:
+    """Mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
+    votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
+    total = sum(vote.weight for vote in votes)
+    return torch.stack([vote.weight / total * plackett_luce(scores, vote.tiers) for vote in votes]).sum(0)
+
+
+def learning_curve(
+    shared: SharedModel, train: list[Ranking], held_out: list[Ranking], config: RewardConfig, whole: Row
+) -> list[Row]:
+    """Accuracy by number of rankings: models trained anew on ½, ¼, … of them, and the whole one as the last point."""
+    points = [{"rankings": len(train), "accuracy": whole["accuracy"], "ci95": whole["ci95"]}]
+    order = torch.randperm(len(train), generator=generator(config.seed, "curve")).tolist()
+    for halvings in range(1, config.learning_curve + 1):
+        part = [train[index] for index in order[: len(train) >> halvings]]
+        if not part or not held_out:
+            break
+        model = RewardModel.fresh(
+            shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
+            pooling=config.pooling, role=f"half_{halvings}",
+        )  # fmt: skip
+        learner = Learner(model, part, config)
+        for step in range(1, learner.steps + 1):
+            learner.take_step(step)
+        measured = accuracy(model, held_out)
+        interval = bootstrap_interval(measured, generator(config.seed, "bootstrap"))
+        points.insert(0, {"rankings": len(part), "accuracy": measured.rounded(), "ci95": interval})
+        logger.info("with %d rankings: accuracy %.3f", len(part), measured.value)
+    return points
+
+
+# --- state -----------------------------------------------------------------------------------------------------
+
+
+def save_state(run: RunDir, learner: Learner, step: int) -> None:
     state = {
         "step": step,
-        "adapter": reward_model.shared.adapter_weights(ROLE),
-        "head": reward_model.head.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "adapter": learner.model.shared.adapter_weights(ROLE),
+        "head": learner.model.head_weights(),
+        "optimiser": learner.optimiser.state_dict(),
     }
     run.save_state(lambda folder: torch.save(state, folder / "reward.pt"))
 
 
-def load_state(run: RunDir, reward_model: RewardModel, optimiser: torch.optim.Optimizer) -> int:
+def load_state(run: RunDir, learner: Learner) -> int:
     """The step that an earlier attempt reached, 0 for a fresh start. Nothing random outlives a step."""
     folder = run.load_state()
     if folder is None:
         return 0
-    state = torch.load(folder / "reward.pt", map_location=reward_model.shared.device, weights_only=True)
-    reward_model.shared.load_adapter_weights(ROLE, state["adapter"])
-    reward_model.head.load_state_dict(state["head"])
-    optimiser.load_state_dict(state["optimiser"])
+    shared = learner.model.shared
+    state = torch.load(folder / "reward.pt", map_location=shared.device, weights_only=True)
+    shared.load_adapter_weights(ROLE, state["adapter"])
+    learner.model.load_head_weights(state["head"])
+    learner.optimiser.load_state_dict(state["optimiser"])
     logger.info("Going on after step %d", state["step"])
     return int(state["step"])
 
 
+# --- measuring -------------------------------------------------------------------------------------------------
+
+
 @torch.no_grad()
 def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config: RewardConfig) -> Tensor:
-    """Raw scores of the reference policy's answers to the data's own prompts."""
+    """Raw scores (n, heads) of the reference policy's answers to the data's own prompts."""
     prompts = list({tuple(ranking.prompt): ranking.prompt for ranking in rankings}.values())
     prompts = prompts[: config.reference_samples]
     count = -(-config.reference_samples // len(prompts))
@@ -312,60 +276,22 @@ def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config:
             generator=generator(config.seed, "normalise", number),
             keep_trunk=True,
         )
-        scores.append(reward_model.raw_score(rollout.answers).flatten())
+        scores.append(reward_model.raw_scores(rollout.answers).flatten(0, 1))
     return torch.cat(scores)
 
 
-# --- measuring -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Pairs put in the right order, a tie counting one half, by prompt: (right, pairs)."""
-
-    by_prompt: dict[int | str, tuple[float, int]]
-
-    @property
-    def pairs(self) -> int:
-        return sum(pairs for _, pairs in self.by_prompt.values())
-
-    @property
-    def value(self) -> float:
-        return sum(right for right, _ in self.by_prompt.values()) / max(self.pairs, 1)
-
-    def rounded(self) -> float | None:
-        return round(self.value, 4) if self.pairs else None
-
-
-def compare(rankings: list[Ranking], score: Callable[[list[Ranking]], list[list[float]]]) -> Accuracy:
-    by_prompt: dict[int | str, tuple[float, int]] = {}
+@torch.no_grad()
+def scores_of(model: RewardModel, rankings: list[Ranking]) -> list[list[float]]:
+    """Raw scores of every candidate of every ranking."""
+    scores: list[list[float]] = []
     for batch in portions(rankings):
-        for ranking, scores in zip(batch, score(batch), strict=True):
-            right, pairs = by_prompt.get(ranking.prompt_id, (0.0, 0))
-            for chosen, rejected, _ in ranking.pairs:
-                difference = scores[chosen] - scores[rejected]
-                right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
-            by_prompt[ranking.prompt_id] = (right, pairs + len(ranking.pairs))
-    return Accuracy(by_prompt)
+        raw = model.raw_score(collate(batch, model.shared)).tolist()
+        scores += [row[: len(ranking.candidates)] for row, ranking in zip(raw, batch, strict=True)]
+    return scores
 
 
-def accuracy(reward_model: RewardModel, rankings: list[Ranking]) -> Accuracy:
-    return compare(rankings, lambda batch: reward_model.score(collate(batch, reward_model.shared)).tolist())
-
-
-def lengths(rankings: list[Ranking]) -> list[list[float]]:
-    """The baseline that every reward model must beat: the longer answer wins."""
-    return [[float(len(tokens)) for tokens in ranking.candidates] for ranking in rankings]
-
-
-def bootstrap_interval(measured: Accuracy, random: torch.Generator) -> list[float] | None:
-    """95 % interval of the accuracy. Prompts are drawn, not pairs: the pairs of one prompt are not independent."""
-    if not measured.pairs:
-        return None
-    table = torch.tensor(list(measured.by_prompt.values()), dtype=torch.float64)
-    drawn = table[torch.randint(len(table), (BOOTSTRAP_SAMPLES, len(table)), generator=random)].sum(1)
-    ends = torch.quantile(drawn[:, 0] / drawn[:, 1], torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return [round(float(end), 4) for end in ends]
+def accuracy(model: RewardModel, rankings: list[Ranking]) -> Accuracy:
+    return accuracy_of(outcomes(rankings, scores_of(model, rankings)))
 
 
 def check_reload(trained: RewardModel, folder: Path, rankings: list[Ranking]) -> None:
@@ -373,7 +299,9 @@ def check_reload(trained: RewardModel, folder: Path, rankings: list[Ranking]) ->
     fresh = SharedModel(trained.shared.path, trained.shared.device)
     reloaded = RewardModel.load(fresh, folder)
     answers = collate([replace(ranking, trunk=None) for ranking in rankings], fresh)
-    difference = (trained.score(answers) - reloaded.score(answers))[answers.response_mask.any(-1)].abs().max()
+    names = ("score", "judge", "disagreement")
+    pairs = [(getattr(trained, name)(answers), getattr(reloaded, name)(answers)) for name in names]
+    difference = torch.stack([one - two for one, two in pairs])[:, answers.response_mask.any(-1)].abs().max()
     if not difference <= RELOAD_TOLERANCE:
         raise AssertionError(f"the reward model scores differently after it was saved and loaded: by {difference:.2e}")
 

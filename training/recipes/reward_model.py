@@ -1,11 +1,12 @@
-"""The reward model: LoRA on the shared base and one linear head. The only place where an answer gets a score.
+"""The reward model: LoRA on the shared base and linear heads. The only place where an answer gets a score.
 
 One rule for training, PPO and evaluation alike: what is scored is the prompt, the answer's tokens and EOS, always with
 EOS. People judged the text as it stood, so an answer that was cut at its length limit is closed in the same way as one
 that ended by itself; what being cut costs beyond its looks is PPO's setting `missing_eos`, not the reward model's.
 
-The head reads the mean of the answer's final hidden states, EOS included. (At the last token alone, a small model
-memorises a few hundred pairs and predicts nothing about new prompts.)
+By default the heads read the mean of the answer's final hidden states, EOS included. (At the last token alone, a small
+model memorises a few hundred pairs and predicts nothing about new prompts.) Of several heads the last one is the
+*judge*: it learns like the others, from a bootstrap of its own, and no policy is ever trained against it.
 """
 
 from __future__ import annotations
@@ -24,25 +25,44 @@ from training.recipes.roles import Answers, SharedModel
 ROLE = "reward"
 HEAD_FILE = "head.safetensors"
 META_FILE = "reward.json"
+POOLINGS = {
+    "mean": "mean of the answer's states, EOS included",
+    "last": "the state after EOS",
+    "attention": "the answer's states, EOS included, weighted by a learned query",
+}
 
 
 class RewardModel:
     """score = gain · raw + bias, so that answers of the reference policy have mean 0 and variance 1."""
 
-    def __init__(self, shared: SharedModel, head: nn.Linear, gain: float = 1.0, bias: float = 0.0) -> None:
-        self.shared, self.head, self.gain, self.bias = shared, head, gain, bias
+    def __init__(self, shared: SharedModel, head: nn.Linear, pooling: str = "mean", role: str = ROLE) -> None:
+        self.shared, self.head, self.pooling, self.role = shared, head, pooling, role
+        self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
+        self.gain, self.bias = 1.0, 0.0
+        self.judge_gain, self.judge_bias = 1.0, 0.0
 
     @classmethod
-    def fresh(cls, shared: SharedModel, *, rank: int, top_blocks: int, generator: torch.Generator) -> RewardModel:
-        shared.add_adapter(ROLE, rank=rank, top_blocks=top_blocks)
-        head = nn.Linear(shared.hidden_size, 1)
+    def fresh(
+        cls,
+        shared: SharedModel,
+        *,
+        rank: int,
+        top_blocks: int,
+        generator: torch.Generator,
+        heads: int = 1,
+        pooling: str = "mean",
+        role: str = ROLE,
+    ) -> RewardModel:
+        shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
+        head = nn.Linear(shared.hidden_size, heads)
         with torch.no_grad():
             head.weight.normal_(0.0, (shared.hidden_size + 1) ** -0.5, generator=generator)
             head.bias.zero_()
-        return cls(shared, head.to(shared.device))
+        return cls(shared, head.to(shared.device), pooling, role)
 
     @classmethod
     def load(cls, shared: SharedModel, folder: Path) -> RewardModel:
+        """As it was saved, ready to score. Raises RecipeError if it is not there or belongs to another base."""
         if not (folder / META_FILE).exists():
             raise RecipeError(f"There is no reward model in {folder}")
         base = checkpoints.resolve(folder).base
@@ -50,33 +70,96 @@ class RewardModel:
             raise RecipeError(
                 f"The reward model was trained on {base}, the policy on {shared.path}: they must share it"
             )
-        shared.load_adapter(ROLE, folder)
-        head = nn.Linear(shared.hidden_size, 1)
-        head.load_state_dict(load_file(folder / HEAD_FILE))
         meta = json.loads((folder / META_FILE).read_text("utf-8"))
-        return cls(shared, head.to(shared.device).requires_grad_(False), meta["gain"], meta["bias"])
+        shared.load_adapter(ROLE, folder)
+        model = cls(shared, nn.Linear(shared.hidden_size, meta["heads"], device=shared.device), meta["pooling"])
+        model.load_head_weights(load_file(folder / HEAD_FILE))
+        model.head.requires_grad_(False)
+        model.query.requires_grad_(False)
+        model.gain, model.bias = meta["gain"], meta["bias"]
+        model.judge_gain, model.judge_bias = meta["judge_gain"], meta["judge_bias"]
+        return model
 
     def save(self, folder: Path, facts: dict[str, object]) -> None:
-        self.shared.save_adapter(ROLE, folder)
-        save_file({name: tensor.detach().cpu() for name, tensor in self.head.state_dict().items()}, folder / HEAD_FILE)
-        meta = {"gain": self.gain, "bias": self.bias, "pooling": "mean of the answer's states, EOS included"}
+        self.shared.save_adapter(self.role, folder)
+        save_file({name: tensor.cpu() for name, tensor in self.head_weights().items()}, folder / HEAD_FILE)
+        meta = {
+            "gain": self.gain, "bias": self.bias, "judge_gain": self.judge_gain, "judge_bias": self.judge_bias,
+            "heads": self.heads, "pooling": self.pooling, "reads": POOLINGS[self.pooling],
+        }  # fmt: skip
         (folder / META_FILE).write_text(json.dumps({**meta, **facts}, indent=1), "utf-8")
 
+    def head_weights(self) -> dict[str, Tensor]:
+        """Copies of what is not in the adapter."""
+        weights = {name: tensor.detach().clone() for name, tensor in self.head.state_dict().items()}
+        if self.pooling == "attention":
+            weights["query"] = self.query.detach().clone()
+        return weights
+
+    @torch.no_grad()
+    def load_head_weights(self, weights: dict[str, Tensor]) -> None:
+        self.head.load_state_dict({name: weights[name] for name in ("weight", "bias")})
+        if self.pooling == "attention":
+            self.query.copy_(weights["query"])
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return [*self.head.parameters(), *([self.query] if self.pooling == "attention" else [])]
+
+    @property
+    def heads(self) -> int:
+        return self.head.out_features
+
+    @property
+    def has_judge(self) -> bool:
+        return self.heads > 1
+
+    # --- scores ------------------------------------------------------------------------------------------------
+
+    def raw_scores(self, answers: Answers) -> Tensor:
+        """Of every head. Shapes: G prompts with K answers each → (g, k, heads). With gradients where enabled."""
+        states, mask = self.shared.read(answers, self.role).after, answers.response_mask
+        if self.pooling == "last":
+            last = (mask.sum(-1) - 1).clamp(min=0)[..., None, None]
+            pooled = states.gather(2, last.expand(-1, -1, 1, states.shape[-1]))[:, :, 0]
+        else:
+            interest = states @ self.query / self.shared.hidden_size**0.5 if self.pooling == "attention" else mask * 0.0
+            # A missing candidate has no token at all; its weights must not become NaN.
+            weights = interest.masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1) * mask
+            pooled = (weights[..., None] * states.masked_fill(~mask[..., None], 0.0)).sum(2)
+        return self.head(pooled)
+
     def raw_score(self, answers: Answers) -> Tensor:
-        """Shapes: G prompts with K answers each → (g, k). With gradients where the caller has them enabled."""
-        states = self.shared.read(answers, ROLE).after
-        mask = answers.response_mask[..., None]
-        mean = states.masked_fill(~mask, 0.0).sum(2) / mask.sum(2).clamp(min=1)
-        return self.head(mean)[..., 0]
+        """Mean over the heads that score, before gain and bias. Shapes: → (g, k)."""
+        return self._scoring(self.raw_scores(answers)).mean(-1)
 
     @torch.no_grad()
     def score(self, answers: Answers) -> Tensor:
+        """What PPO is rewarded with, best-of-n chooses by, and reports show. Shapes: → (g, k)."""
         return self.gain * self.raw_score(answers) + self.bias
 
+    @torch.no_grad()
+    def judge(self, answers: Answers) -> Tensor:
+        """The score of the head that nothing was optimised against, on a scale of its own; `score` if there is none."""
+        if not self.has_judge:
+            return self.score(answers)
+        return self.judge_gain * self.raw_scores(answers)[..., -1] + self.judge_bias
+
+    @torch.no_grad()
+    def disagreement(self, answers: Answers) -> Tensor:
+        """Standard deviation over the heads that score, in score units; 0 with a single one. Shapes: → (g, k)."""
+        return self.gain * self._scoring(self.raw_scores(answers)).std(-1, unbiased=False)
+
+    def _scoring(self, raw: Tensor) -> Tensor:
+        return raw[..., :-1] if self.has_judge else raw
+
     def normalise_on(self, raw: Tensor) -> None:
-        """Choose gain and bias so that these raw scores of the reference policy become mean 0, variance 1."""
-        spread = float(raw.std(unbiased=False))
-        if not spread > 1e-8:
-            raise RecipeError("The reward model gives every answer the same score: there is nothing to learn from it")
-        self.gain = 1.0 / spread
-        self.bias = -float(raw.mean()) / spread
+        """Choose gains and biases so that these raw scores (n, heads) of the reference get mean 0, variance 1."""
+        self.gain, self.bias = _standardising(self._scoring(raw).mean(-1))
+        self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
+
+
+def _standardising(raw: Tensor) -> tuple[float, float]:
+    spread = float(raw.std(unbiased=False))
+    if not spread > 1e-8:
+        raise RecipeError("The reward model gives every answer the same score: there is nothing to learn from it")
+    return 1.0 / spread, -float(raw.mean()) / spread

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -193,8 +192,3 @@ def adapted_kl_coef(coef: float, kl: float, *, target: float, episodes: int, hor
         raise ValueError(f"target and horizon should be positive, not {target} and {horizon}")
     error = min(max(kl / target - 1, -0.2), 0.2)
     return coef * (1 + error * episodes / horizon)
-
-
-def bradley_terry(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """−log σ(r_chosen − r_rejected): the loss of each pair. Shapes: (pairs,) → (pairs,)."""
-    return -functional.logsigmoid(chosen - rejected)

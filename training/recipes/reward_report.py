@@ -1,0 +1,239 @@
+"""How far a reward model can be trusted: accuracy with intervals, beside baselines, by slice, and its calibration.
+
+Everything is counted over pairs of held-out prompts on which people agreed more one way than the other, and resampled
+by prompt: the pairs of one prompt are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from training.recipes.common import generator
+from training.recipes.rankings import Ranking
+from training.rundir import Row
+
+BOOTSTRAP_SAMPLES = 2000
+BINS = 10
+FEWEST_PAIRS = 20  # below this nothing can be said about a reward model
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One pair that people put in an order, and what the model made of it."""
+
+    prompt_id: int | str
+    difference: float  # raw score of the preferred answer minus that of the other
+    length_gap: int  # tokens of the preferred answer minus those of the other
+    margin: float
+    policy: int | None = None
+    annotator: str = ""
+
+    @property
+    def right(self) -> float:
+        return _right(self.difference)
+
+
+def outcomes(rankings: Sequence[Ranking], scores: Sequence[Sequence[float]]) -> list[Outcome]:
+    """Of all pairs with a majority."""
+    found = []
+    for ranking, values in zip(rankings, scores, strict=True):
+        for pair in ranking.pairs:
+            if pair.share == 0.5:
+                continue
+            best, other = (pair.first, pair.second) if pair.share > 0.5 else (pair.second, pair.first)
+            found.append(_outcome(ranking, values, best, other, pair.margin))
+    return found
+
+
+def outcomes_by_annotator(rankings: Sequence[Ranking], scores: Sequence[Sequence[float]]) -> list[Outcome]:
+    """Of all pairs as each annotator ordered them, whatever the others said."""
+    found = []
+    for ranking, values in zip(rankings, scores, strict=True):
+        for vote in ranking.votes:
+            if not vote.annotator:
+                continue
+            for level, tier in enumerate(vote.tiers):
+                for best in tier:
+                    for below in vote.tiers[level + 1 :]:
+                        found += [_outcome(ranking, values, best, other, 1.0, vote.annotator) for other in below]
+    return found
+
+
+def _outcome(
+    ranking: Ranking, values: Sequence[float], best: int, other: int, margin: float, annotator: str = ""
+) -> Outcome:
+    gap = len(ranking.candidates[best]) - len(ranking.candidates[other])
+    return Outcome(ranking.prompt_id, values[best] - values[other], gap, margin, ranking.policy, annotator)
+
+
+def _right(difference: float) -> float:
+    """A pair put in the right order counts 1, a tie of scores one half."""
+    return 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
+
+
+# --- accuracy --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Pairs put in the right order by prompt: (right, pairs)."""
+
+    by_prompt: dict[int | str, tuple[float, int]]
+
+    @property
+    def pairs(self) -> int:
+        return sum(pairs for _, pairs in self.by_prompt.values())
+
+    @property
+    def value(self) -> float:
+        return sum(right for right, _ in self.by_prompt.values()) / max(self.pairs, 1)
+
+    def rounded(self) -> float | None:
+        return round(self.value, 4) if self.pairs else None
+
+    def minus(self, other: Accuracy) -> Accuracy:
+        """The difference of the two on the same pairs, prompt by prompt."""
+        return Accuracy({
+            prompt: (right - other.by_prompt[prompt][0], pairs) for prompt, (right, pairs) in self.by_prompt.items()
+        })  # fmt: skip
+
+
+def accuracy_of(
+    found: Sequence[Outcome], judged: Callable[[Outcome], float] = lambda outcome: outcome.right
+) -> Accuracy:
+    by_prompt: dict[int | str, tuple[float, int]] = {}
+    for outcome in found:
+        right, pairs = by_prompt.get(outcome.prompt_id, (0.0, 0))
+        by_prompt[outcome.prompt_id] = (right + judged(outcome), pairs + 1)
+    return Accuracy(by_prompt)
+
+
+def bootstrap_interval(measured: Accuracy, random: torch.Generator) -> list[float] | None:
+    """95 % interval; prompts are drawn, not pairs."""
+    if not measured.pairs:
+        return None
+    table = torch.tensor(list(measured.by_prompt.values()), dtype=torch.float64)
+    drawn = table[torch.randint(len(table), (BOOTSTRAP_SAMPLES, len(table)), generator=random)].sum(1)
+    ends = torch.quantile(drawn[:, 0] / drawn[:, 1], torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return [round(float(end), 4) for end in ends]
+
+
+def length_rule(train: Sequence[Ranking]) -> int:
+    """1 if the longer answer won more often in training, −1 if the shorter one did."""
+    found = outcomes(train, [[0.0] * len(ranking.candidates) for ranking in train])
+    return 1 if fmean([_right(outcome.length_gap) for outcome in found] or [1.0]) >= 0.5 else -1
+
+
+# --- the report ------------------------------------------------------------------------------------------------
+
+
+def report(held_out: Sequence[Ranking], scores: Sequence[Sequence[float]], train: Sequence[Ranking], seed: int) -> Row:
+    """What result.json says about the model: see docs/metrics.md for each figure."""
+    found, by_person = outcomes(held_out, scores), outcomes_by_annotator(held_out, scores)
+    measured = accuracy_of(found)
+    rule = length_rule(train)
+    length = accuracy_of(found, lambda outcome: _right(rule * outcome.length_gap))
+    interval = bootstrap_interval(measured, generator(seed, "bootstrap"))
+    lead = bootstrap_interval(measured.minus(length), generator(seed, "bootstrap"))
+    return {
+        "accuracy": measured.rounded(),
+        "ci95": interval,
+        "n": measured.pairs,
+        "length_baseline": length.rounded(),
+        "baselines": {
+            "length": {
+                "accuracy": length.rounded(),
+                "ci95": bootstrap_interval(length, generator(seed, "bootstrap")),
+                "rule": "the longer answer wins" if rule > 0 else "the shorter answer wins",
+            },
+            "random": 0.5,
+        },
+        "calibration": calibration(found),
+        "slices": {
+            "margin": by_thirds(found, lambda outcome: outcome.margin, "margin", seed),
+            "length_gap": by_thirds(found, lambda outcome: float(abs(outcome.length_gap)), "length gap", seed),
+            "annotator": by_group(by_person, lambda outcome: outcome.annotator, seed),
+            "policy": by_group(found, lambda outcome: None if outcome.policy is None else f"v{outcome.policy}", seed),
+        },
+        "gate": gate(measured, interval, length, lead),
+    }
+
+
+def gate(measured: Accuracy, interval: list[float] | None, length: Accuracy, lead: list[float] | None) -> Row:
+    """Whether PPO may be trained against this model."""
+    if interval is None or lead is None or measured.pairs < FEWEST_PAIRS:
+        return _verdict(
+            False, f"only {measured.pairs} pairs of held-out prompts: too few to tell whether it is any good"
+        )
+    figures = f"accuracy {measured.value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}] on {measured.pairs} unseen pairs"
+    if interval[1] < 0.5:
+        return _verdict(False, f"it prefers what people reject: {figures}")
+    if interval[0] <= 0.5:
+        return _verdict(False, f"it does not tell good from bad better than a coin: {figures}")
+    if lead[0] <= 0:
+        return _verdict(
+            False,
+            f"it does not beat going by length ({length.value:.2f}; lead between {lead[0]:+.2f} and {lead[1]:+.2f}): "
+            f"{figures}",
+        )
+    return _verdict(True, f"{figures}, against {length.value:.2f} by length")
+
+
+def _verdict(passed: bool, reason: str) -> Row:
+    return {"passed": passed, "reason": reason}
+
+
+def calibration(found: Sequence[Outcome]) -> Row | None:
+    """How often the model is right when it is how sure. ECE over ten bins of equal width.
+
+    The confidence of a pair is σ(|difference|), at least ½, of raw scores: the scale on which the loss was taken.
+    """
+    if not found:
+        return None
+    sure = torch.tensor([outcome.difference for outcome in found], dtype=torch.float64).abs().sigmoid()
+    right = torch.tensor([outcome.right for outcome in found], dtype=torch.float64)
+    place = ((sure - 0.5) * 2 * BINS).long().clamp(max=BINS - 1)
+    bins, error = [], 0.0
+    for number in range(BINS):
+        inside = place == number
+        if count := int(inside.sum()):
+            confidence, accuracy = float(sure[inside].mean()), float(right[inside].mean())
+            bins.append({"confidence": round(confidence, 4), "accuracy": round(accuracy, 4), "n": count})
+            error += count * abs(confidence - accuracy)
+    return {"ece": round(error / len(found), 4), "bins": bins}
+
+
+def by_thirds(found: Sequence[Outcome], of: Callable[[Outcome], float], name: str, seed: int) -> list[Row]:
+    """Three slices of about equal size by a number, or fewer where it takes few values."""
+    if not found:
+        return []
+    values = torch.tensor([of(outcome) for outcome in found], dtype=torch.float64)
+    cuts = sorted(set(torch.quantile(values, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)).tolist()))
+    edges = [-1.0, *[cut for cut in cuts if cut < float(values.max())], float(values.max())]
+    slices = []
+    for low, high in pairwise(edges):
+        part = [outcome for outcome in found if low < of(outcome) <= high]
+        if part:
+            ends = min(map(of, part)), max(map(of, part))
+            slices.append(_slice(f"{name} {ends[0]:.3g} to {ends[1]:.3g}", part, seed))
+    return slices
+
+
+def by_group(found: Sequence[Outcome], of: Callable[[Outcome], Any], seed: int) -> list[Row]:
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in found:
+        if (name := of(outcome)) is not None:
+            groups.setdefault(name, []).append(outcome)
+    return [_slice(name, part, seed) for name, part in sorted(groups.items())]
+
+
+def _slice(label: str, part: Sequence[Outcome], seed: int) -> Row:
+    measured = accuracy_of(part)
+    interval = bootstrap_interval(measured, generator(seed, "bootstrap"))
+    return {"label": label, "accuracy": measured.rounded(), "ci95": interval, "n": measured.pairs}
