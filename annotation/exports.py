@@ -41,8 +41,7 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
     for task, rankings in _ranked_tasks(project, cutoff, counts):
         candidates = list(task.candidates.all())
         place = {completion.pk: number for number, completion in enumerate(candidates)}
-        counts["rankings"] += len(rankings)
-        counts["rankings that tie everything"] += sum(len(ranking.tiers) < 2 for ranking in rankings)
+        _count_pairs(task, rankings, counts)
         counts[f"{task.prompt.split} tasks"] += 1
         annotators |= {ranking.assignment.annotator_id for ranking in rankings}
         versions = [completion.policy.number for completion in candidates if completion.policy]
@@ -64,23 +63,18 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
             "policy": max(versions, default=None),
         }
     counts["annotators"] = len(annotators)
-    if counts["rankings"] == counts["rankings that tie everything"]:
+    if not counts["train pairs"] + counts["eval pairs"]:
         raise NotPossible(NOTHING_PREFERRED)
 
 
 def preference_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
     """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together."""
-    found = 0
     for task, rankings in _ranked_tasks(project, cutoff, counts):
-        pairs, ties = merge([ranking.tiers for ranking in rankings])
-        counts["rankings"] += len(rankings)
-        counts["ties"] += ties
-        counts[f"{task.prompt.split} pairs"] += len(pairs)
-        found += len(pairs)
+        pairs = _count_pairs(task, rankings, counts)
         texts = {completion.pk: completion for completion in task.candidates.all()}
         for pair in pairs:
             yield _pair_row(task, texts, pair)
-    if not found:
+    if not counts["train pairs"] + counts["eval pairs"]:
         raise NotPossible(NOTHING_PREFERRED)
 
 
@@ -134,6 +128,14 @@ def _ranked_tasks(project: Project, cutoff: datetime, counts: Counts) -> Iterato
             yield task, rankings
         else:
             counts["tasks without a ranking"] += 1
+
+
+def _count_pairs(task: Task, rankings: list[Ranking], counts: Counts) -> list[Pair]:
+    pairs, ties = merge([ranking.tiers for ranking in rankings])
+    counts["rankings"] += len(rankings)
+    counts["ties"] += ties
+    counts[f"{task.prompt.split} pairs"] += len(pairs)
+    return pairs
 
 
 def _pair_row(task: Task, texts: dict[int, Completion], pair: Pair) -> Row:

@@ -152,13 +152,14 @@ class Demo:
     def _report(self, project: Project, finished: TrainingRound, *, tasks_before: int) -> dict[str, Any]:
         results = {run.method: run.result for run in finished.runs.all()}
         ppo_run = finished.runs.get(method="ppo")
-        assert finished.snapshot is not None
+        trained_on = finished.runs.get(method="reward").snapshot
+        assert trained_on is not None
         reward, ppo = results["reward"], results["ppo"]
         return {
             "tasks": tasks_before,
             "rankings": Ranking.objects.filter(assignment__project=project).count(),
             "references": ReferenceAnswer.objects.filter(assignment__project=project).count(),
-            "pairs": finished.snapshot.rows,
+            "pairs": trained_on.counts.get("train pairs", 0) + trained_on.counts.get("eval pairs", 0),
             "reward_model": {name: reward[name] for name in ("accuracy", "ci95", "n", "length_baseline")},
             "policy": {
                 **{name: ppo[name] for name in ("score_before", "score_after", "kl", "episodes")},

@@ -85,6 +85,6 @@ def test_round_and_round(project, admin, annotator, stranger, make_prompt, live_
             assert mixed.count() == ReferenceAnswer.objects.values("completion__prompt").distinct().count()
 
     # Lineage: from the newest weight file back to the rankings.
-    lines = round.snapshot.path.read_text("utf-8").splitlines()
+    lines = reward.snapshot.path.read_text("utf-8").splitlines()
     assert {json.loads(line)["prompt_id"] for line in lines} <= set(project.prompts.values_list("pk", flat=True))
-    assert round.snapshot.counts["rankings"] == Ranking.objects.count()
+    assert reward.snapshot.counts["rankings"] == Ranking.objects.count()

@@ -12,7 +12,7 @@ from training.models import TrainingRound
 
 def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
     project = access.get_project(user, slug, role=role)
-    round = project.rounds.select_related("project", "snapshot", "started_by").filter(number=number).first()
+    round = project.rounds.select_related("project", "started_by").filter(number=number).first()
     if round is None:
         raise Http404("No such round")
     return round

@@ -22,22 +22,22 @@ from training.models import TrainingRound, TrainingRun
 
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     policy = serializers.IntegerField(source="policy.number", default=None, help_text="The version that the run made.")
+    snapshot = serializers.IntegerField(source="snapshot.number", default=None, help_text="What the run trains on.")
 
     class Meta:
         model = TrainingRun
         fields = [
             "id", "method", "config", "status", "attempt", "progress_done", "progress_total", "progress_unit",
-            "result", "error", "policy", "started_at", "finished_at",
+            "result", "error", "policy", "snapshot", "started_at", "finished_at",
         ]  # fmt: skip
 
 
 class RoundSerializer(serializers.ModelSerializer[TrainingRound]):
     runs = RunSerializer(many=True)
-    snapshot = serializers.IntegerField(source="snapshot.number", default=None)
 
     class Meta:
         model = TrainingRound
-        fields = ["number", "status", "reason", "snapshot", "runs", "created_at", "finished_at"]
+        fields = ["number", "status", "reason", "runs", "created_at", "finished_at"]
 
 
 class StartRoundSerializer(serializers.Serializer[Any]):
@@ -61,7 +61,7 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
 
     def get_queryset(self) -> Any:
         project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.rounds.select_related("snapshot").prefetch_related("runs__policy")
+        return project.rounds.prefetch_related("runs__policy", "runs__snapshot")
 
     @extend_schema(request=StartRoundSerializer, responses={201: RoundSerializer})
     def create(self, request: Request, slug: str) -> Response:

@@ -9,11 +9,15 @@ from django.forms import BoundField
 
 from annotation.models import Project
 from training.actions import rounds
-from training.methods import METHODS
+from training.methods import METHODS, MethodConfig
 
 PLANS = {
     "reward,ppo,sample": "The whole circle: reward model, PPO, new answers to rank",
     "sample": "Sample only: answers of the current policy, to rank",
+    "reward": "Reward model only: how well do the rankings teach what people prefer?",
+    "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
+    "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
+    "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
 }
 
 
@@ -26,7 +30,7 @@ class StartRoundForm(forms.Form):
         super().__init__(data, initial={"plan": ",".join(rounds.next_methods(project))})
         for method, spec in METHODS.items():
             for setting in fields(spec.config):
-                self.fields[f"{method}.{setting.name}"] = _field_for(setting)
+                self.fields[f"{method}.{setting.name}"] = _field_for(spec.config, setting)
 
     def methods(self) -> list[str]:
         return str(self.cleaned_data["plan"]).split(",")
@@ -53,7 +57,7 @@ class StartRoundForm(forms.Form):
             yield method, spec.label, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
 
 
-def _field_for(setting: Any) -> forms.Field:
+def _field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
     common = {
         "required": False,
         "initial": setting.default,
@@ -61,6 +65,11 @@ def _field_for(setting: Any) -> forms.Field:
         "help_text": setting.metadata["help"],
     }
     bounds = {"min_value": setting.metadata["least"], "max_value": setting.metadata["most"]}
+    if words := config.choices.get(setting.name):
+        return forms.ChoiceField(
+            choices=[("", f"Default ({setting.default})"), *((word, word) for word in words)],
+            **{**common, "initial": ""},
+        )
     if isinstance(setting.default, bool):
         return forms.TypedChoiceField(
             choices=[("", "Default"), ("true", "Yes"), ("false", "No")],

@@ -296,7 +296,7 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "sample": Method("Sampling", SampleConfig, recipe="sample", data="prompt-only", makes="completions"),
-    "reward": Method("Reward model", RewardConfig, recipe="reward", data="preference", makes="reward_model"),
+    "reward": Method("Reward model", RewardConfig, recipe="reward", data="ranking", makes="reward_model"),
     "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
     "dpo": Method("DPO", DPOConfig, recipe="dpo", data="preference", makes="policy"),
     "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),

@@ -1,7 +1,7 @@
 """Judgments becoming policies.
 
-TrainingRound  one turn of the circle: an ordered list of runs on one snapshot
-TrainingRun    one step of it: a method, its settings, a run directory, a status
+TrainingRound  one turn of the circle: an ordered list of runs
+TrainingRun    one step of it: a method, its settings, the snapshot it trains on, a run directory, a status
 Metric         one number of one run at one step
 """
 
@@ -51,7 +51,6 @@ class TrainingRound(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
-    snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.PROTECT, null=True, blank=True)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it stopped, where it did not succeed.")
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -83,6 +82,10 @@ class TrainingRun(models.Model):
     position = models.PositiveSmallIntegerField(help_text="Runs of a round go one after the other.")
     method = models.CharField(max_length=30)
     config = models.JSONField(default=dict)
+    snapshot = models.ForeignKey(
+        DatasetSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="runs",
+        help_text="The judgments it trains on, where its method takes any.",
+    )  # fmt: skip
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
     heartbeat_at = models.DateTimeField(null=True, blank=True)

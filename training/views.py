@@ -63,7 +63,7 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
     context = {
         "project": round.project,
         "round": round,
-        "runs": list(round.runs.select_related("policy")),
+        "runs": list(round.runs.select_related("policy", "snapshot")),
         "is_admin": membership.may_act_as(Role.ADMIN),
         "log_tail": _log_tail(round),
         "samples": _samples(round),

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from annotation import live
-from annotation.models import Prompt
+from annotation.models import Prompt, SnapshotType
 from training.actions import runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
@@ -110,34 +110,32 @@ class Worker:
 
 def config_for(run: TrainingRun) -> dict[str, Any]:
     """What a recipe finds in config.json: its settings, and the paths it starts from."""
-    round = run.round
-    match run.method:
-        case "sample":
-            inputs = {"policy": runs.newest_policy(round).checkpoint}
-        case "reward":
-            inputs = {"base_model": round.project.policies.get(number=0).checkpoint}
-        case "ppo":
-            inputs = {"policy": runs.policy_at_start(round).checkpoint, "reward_model": reward_model_for(run)}
-        case _:
-            raise ValueError(f"The worker does not know what {run.method} starts from.")
-    return {"method": run.method, "settings": run.config, "inputs": inputs}
+    return {"method": run.method, "settings": run.config, "inputs": inputs_for(run)}
 
 
-def reward_model_for(run: TrainingRun) -> str:
-    """This round's own reward model, or else the newest one of the project."""
-    trained = TrainingRun.objects.filter(
-        round__project=run.round.project_id, round__number__lte=run.round.number,
-        method="reward", status=RunStatus.SUCCEEDED,
-    )  # fmt: skip
-    return str(trained.order_by("-round__number")[:1].get().directory.checkpoint_path)
+def inputs_for(run: TrainingRun) -> dict[str, str]:
+    """The folders a run starts from, by what it makes."""
+    project = run.round.project
+    inputs = {"policy": runs.newest_policy(project.pk).checkpoint}
+    scored_by = runs.reward_models(project)
+    own = [made for made in scored_by if made.round_id == run.round_id]
+    newest = next((str(made.directory.checkpoint_path) for made in own + scored_by), None)
+    match run.spec.makes:
+        case "reward_model":
+            inputs["base_model"] = project.policies.get(number=0).checkpoint
+            if newest:
+                inputs["previous"] = newest
+        case "policy" if newest:
+            inputs["reward_model"] = newest
+    return inputs
 
 
 def rows_for(run: TrainingRun) -> Iterator[Row]:
     """What a recipe finds in data.jsonl."""
-    if run.spec.data == "preference":
-        if run.round.snapshot is None:
-            raise ValueError("The round has no snapshot of judgments.")
-        with run.round.snapshot.path.open(encoding="utf-8") as file:
+    if run.spec.data in SnapshotType.values:
+        if run.snapshot is None:
+            raise ValueError("The run has no snapshot of judgments.")
+        with run.snapshot.path.open(encoding="utf-8") as file:
             yield from (json.loads(line) for line in file)
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))

@@ -39,7 +39,7 @@ run.log_metrics(1, **{"sample/tokens_per_second": 12.5})
 run.finish({"completions": 4 * len(rows)})
 """
 REWARD = """
-assert {"chosen", "rejected", "group_id", "split"} <= set(rows[0])
+assert {"group_id", "split"} <= set(rows[0])
 assert run.config()["inputs"]["base_model"] == "/models/base"
 run.checkpoint_path.mkdir()
 run.finish({"accuracy": 0.7, "ci95": [0.6, 0.8], "n": 10, "length_baseline": 0.5})
@@ -53,6 +53,11 @@ run.log_sample({"step": 2, "prompt_id": rows[0]["prompt_id"], "before": "so-so",
                 "score_before": 0.1, "score_after": 0.9})
 run.finish({"kl": 1.0, "score_before": 0.1, "score_after": 0.9, "episodes": 64})
 """
+IMITATES = """
+assert rows
+run.checkpoint_path.mkdir()
+run.finish({"kl": 1.0})
+"""
 
 
 @pytest.fixture
@@ -62,6 +67,10 @@ def make_worker(settings: LazySettings) -> Callable[..., Worker]:
     settings.BASE_DIR = Path(settings.BASE_DIR)
 
     def make(**scripts: str) -> Worker:
-        return Worker(ScriptExecutor({"sample": SAMPLE, "reward": REWARD, "ppo": PPO, **scripts}))
+        return Worker(
+            ScriptExecutor(
+                {"sample": SAMPLE, "reward": REWARD, "ppo": PPO, "dpo": IMITATES, "sft": IMITATES, **scripts}
+            )
+        )
 
     return make

@@ -7,6 +7,8 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from training.actions.rounds import start_round
+from training.forms import PLANS
 from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.models import TrainingRound
 
@@ -27,7 +29,34 @@ def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, ad
     reward, ppo, sample = TrainingRound.objects.get().runs.all()
     assert ppo.config["episodes"] == 128
     assert reward.config == METHODS["reward"].config().as_json()
-    assert TrainingRound.objects.get().snapshot.rows == 3
+    assert (reward.snapshot.type, reward.snapshot.taken_by) == (METHODS["reward"].data, admin)
+    assert (ppo.snapshot, sample.snapshot) == (None, None)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_plan_starts_from_the_page(ready, admin, as_user, plan):
+    page = as_user(admin).post("/projects/letters/rounds/", {"plan": plan})
+    assert page.status_code == 302, page.content.decode()
+    started = TrainingRound.objects.get()
+    assert ",".join(run.method for run in started.runs.all()) == plan
+
+
+def test_methods_that_take_the_same_type_share_a_snapshot_and_others_have_their_own(ready, admin):
+    started = start_round(project=ready, methods=["sft", "dpo", "dpo", "sample"], by=admin)
+    sft, first, second, sample = started.runs.all()
+    assert (sft.snapshot.type, sft.snapshot.rows) == ("prompt-completion", 1)
+    assert (first.snapshot.type, first.snapshot.rows) == ("preference", 3)
+    assert first.snapshot == second.snapshot
+    assert sample.snapshot is None
+    assert ready.snapshots.count() == 2
+
+
+def test_settings_of_a_few_words_are_chosen_from_a_list(ready, admin, as_user):
+    client = as_user(admin)
+    page = client.get("/projects/letters/rounds/").content.decode()
+    assert '<option value="report">report</option>' in page
+    client.post("/projects/letters/rounds/", {"plan": "reward", "reward.gate": "report"})
+    assert TrainingRound.objects.get().runs.get().config["gate"] == "report"
 
 
 def test_what_a_method_refuses_stands_beside_its_field(ready, admin, as_user):
@@ -92,6 +121,9 @@ def test_a_round_that_has_nothing_to_start_from_says_what_is_missing(project, ad
     assert "no prompts yet" in detail(methods=["sample"])
     make_prompt()
     assert "Nobody has ranked anything yet" in detail(methods=["reward"])
+    assert "Nobody has ranked anything yet" in detail(methods=["dpo", "sample"])
+    assert "Nobody has written a reference answer" in detail(methods=["sft", "sample"])
+    assert "RLOO needs a reward model" in detail(methods=["rloo", "sample"])
     assert "put the method reward before it" in detail(methods=["ppo", "sample"])
 
 

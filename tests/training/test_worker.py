@@ -65,6 +65,28 @@ def test_the_whole_circle(project, policy, ranked_task, make_worker, admin):
     assert list(kl) == [(1, 0.5), (2, 1.0)]
 
 
+def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_worker):
+    """A run goes on from what an earlier run made: a reward model is scored with, and another begins as it."""
+    start_round(project=project, methods=["reward", "sft", "ppo", "sample"], by=None)
+    make_worker().run_until_idle()
+    start_round(project=project, methods=["reward", "dpo"], by=None)
+    make_worker().run_until_idle()
+    first, second = TrainingRound.objects.order_by("number")
+    reward, sft, ppo, sample = first.runs.all()
+    later_reward, dpo = second.runs.all()
+    checkpoint = {run: str(run.directory.checkpoint_path) for run in (reward, sft, ppo, later_reward)}
+    inputs = [run.directory.config()["inputs"] for run in (reward, sft, ppo, sample, later_reward, dpo)]
+    assert inputs == [
+        {"policy": "/models/base", "base_model": "/models/base"},
+        {"policy": "/models/base", "reward_model": checkpoint[reward]},
+        {"policy": checkpoint[sft], "reward_model": checkpoint[reward]},
+        {"policy": checkpoint[ppo]},
+        {"policy": checkpoint[ppo], "base_model": "/models/base", "previous": checkpoint[reward]},
+        {"policy": checkpoint[ppo], "reward_model": checkpoint[later_reward]},
+    ]
+    assert [run.policy.parent.number for run in (sft, ppo, dpo)] == [0, 1, 2]
+
+
 def test_settling_twice_changes_nothing(project, policy, make_prompt, make_worker):
     make_prompt()
     start_round(project=project, methods=["sample"], by=None)

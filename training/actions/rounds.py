@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from annotation import live
 from annotation.actions import NotPossible, snapshots
-from annotation.models import Project, Ranking
-from training.methods import METHODS, InvalidConfig
+from annotation.exports import NO_GOOD_ANSWER
+from annotation.models import Project, Ranking, ReferenceAnswer, SnapshotType
+from training.actions import runs
+from training.methods import METHODS, InvalidConfig, Method
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
 
 FULL_ROUND = ("reward", "ppo", "sample")
@@ -35,18 +37,22 @@ def start_round(
     why_not = refusal(project, methods)
     if why_not:
         raise NotPossible(why_not)
-    trains_on_people = any(METHODS[method].data == "preference" for method in methods)
-    snapshot = snapshots.take_snapshot(project=project, by=by) if trains_on_people else None
+    types = [METHODS[method].data for method in methods]
+    taken = {
+        type: snapshots.take_snapshot(project=project, by=by, type=SnapshotType(type))
+        for type in dict.fromkeys(types)
+        if type in SnapshotType.values
+    }
     try:
         with transaction.atomic():
             newest = project.rounds.order_by("-number").values_list("number", flat=True).first() or 0
             round = TrainingRound.objects.create(
-                project=project, number=newest + 1, snapshot=snapshot, started_by_id=by.pk if by else None
+                project=project, number=newest + 1, started_by_id=by.pk if by else None
             )
             TrainingRun.objects.bulk_create(
                 [
-                    TrainingRun(round=round, position=position, method=method, config=config)
-                    for position, (method, config) in enumerate(zip(methods, configs, strict=True))
+                    TrainingRun(round=round, position=position, method=method, config=config, snapshot=taken.get(type))
+                    for position, (method, type, config) in enumerate(zip(methods, types, configs, strict=True))
                 ]
             )
     except IntegrityError as clash:
@@ -68,10 +74,32 @@ def refusal(project: Project, methods: Sequence[str]) -> str:
         )
     if not project.prompts.exists():
         return "The project has no prompts yet. Import some first."
-    if "reward" in methods and not Ranking.objects.filter(assignment__project=project).exists():
-        return "Nobody has ranked anything yet, so there is nothing to train a reward model on."
-    if "ppo" in methods and "reward" not in methods[: methods.index("ppo")] and not _has_reward_model(project):
-        return "PPO needs a reward model: put the method reward before it."
+    for position, method in enumerate(methods):
+        if why_not := _nothing_to_train_on(project, METHODS[method]):
+            return why_not
+        made = [METHODS[earlier].makes for earlier in methods[:position]]
+        has_reward_model = "reward_model" in made or runs.reward_models(project)
+        if _needs_reward_model(METHODS[method]) and not has_reward_model:
+            return f"{METHODS[method].label} needs a reward model: put the method reward before it."
+    return ""
+
+
+def _needs_reward_model(method: Method) -> bool:
+    """A policy that learns from its own answers needs somebody to score them."""
+    return method.makes == "policy" and method.data == "prompt-only"
+
+
+def _nothing_to_train_on(project: Project, method: Method) -> str:
+    """Why there is no data for a method; empty where there is some, or where prompts are enough."""
+    ranked = Ranking.objects.filter(assignment__project=project).exists()
+    match method.data:
+        case SnapshotType.PREFERENCE | SnapshotType.RANKING if not ranked:
+            return (
+                f"Nobody has ranked anything yet, so there is nothing to train on: {method.label} learns from rankings."
+            )
+        case SnapshotType.PROMPT_COMPLETION if not ranked:
+            if not ReferenceAnswer.objects.filter(assignment__project=project).exists():
+                return f"{NO_GOOD_ANSWER} {method.label} needs such answers."
     return ""
 
 
@@ -113,7 +141,3 @@ def _configs(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) 
     if errors:
         raise InvalidConfig(errors)
     return configs
-
-
-def _has_reward_model(project: Project) -> bool:
-    return TrainingRun.objects.filter(round__project=project, method="reward", status=RunStatus.SUCCEEDED).exists()

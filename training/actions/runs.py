@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from annotation import live
 from annotation.actions import projects, tasks
-from annotation.models import Completion, PolicyVersion, Prompt, Source
+from annotation.models import Completion, PolicyVersion, Project, Prompt, Source
+from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun
 from training.rundir import Row
 
@@ -42,7 +43,7 @@ def claim_run() -> TrainingRun | None:
             )
             if claimed:
                 TrainingRun.objects.filter(pk=pk, started_at=None).update(started_at=now)
-                run = TrainingRun.objects.select_related("round__project", "round__snapshot").get(pk=pk)
+                run = TrainingRun.objects.select_related("round__project", "snapshot").get(pk=pk)
                 TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
                 return run
     return None
@@ -137,15 +138,16 @@ def reclaim_lost_runs() -> int:
     return reclaimed
 
 
-def policy_at_start(round: TrainingRound) -> PolicyVersion:
-    """The project's newest version made before this round (its runs all start from the same one)."""
-    policies = PolicyVersion.objects.filter(project=round.project_id).exclude(made_by__round=round)
-    return policies.order_by("-number")[:1].get()
+def newest_policy(project_id: int) -> PolicyVersion:
+    """What a run starts from: what an earlier run of its round made, or else what an earlier round left."""
+    return PolicyVersion.objects.filter(project=project_id).order_by("-number")[:1].get()
 
 
-def newest_policy(round: TrainingRound) -> PolicyVersion:
-    """What this round made, or else what it started from."""
-    return PolicyVersion.objects.filter(project=round.project_id).order_by("-number")[:1].get()
+def reward_models(project: Project) -> list[TrainingRun]:
+    """The runs that made one, the newest first."""
+    made = [name for name, method in METHODS.items() if method.makes == "reward_model"]
+    trained = TrainingRun.objects.filter(round__project=project, method__in=made, status=RunStatus.SUCCEEDED)
+    return list(trained.order_by("-round__number", "-position"))
 
 
 def _ours(run: TrainingRun) -> Any:
@@ -162,7 +164,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             policy = projects.add_policy(
                 project=run.round.project,
                 checkpoint=str(run.directory.checkpoint_path),
-                parent=policy_at_start(run.round),
+                parent=newest_policy(run.round.project_id),
             )
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
@@ -175,7 +177,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
 
 def _take_completions(run: TrainingRun) -> None:
     """The run's samples become completions, and those become tasks."""
-    policy, origin = newest_policy(run.round), f"run-{run.pk}"
+    policy, origin = newest_policy(run.round.project_id), f"run-{run.pk}"
     known = set(Prompt.objects.filter(project=run.round.project_id).values_list("pk", flat=True))
     Completion.objects.bulk_create(
         [
