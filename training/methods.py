@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 
 def _setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -61,7 +62,27 @@ class SampleConfig(MethodConfig):
     batch_size: int = _setting(64, "Completions generated together", least=1, most=4096)
     max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
     prompts: int = _setting(0, "Prompts to answer, drawn at random; 0 takes all", least=0)
+    server: str = _setting(
+        "", "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; its key, if it "
+        "wants one, stands in PREFLOOP_SERVER_KEY",
+    )  # fmt: skip
+    server_model: str = _setting("", "The server's name for the model; may stay empty where it has only one")
     seed: int = _setting(0, "Seed of the random generator", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.server and not _is_address(self.server):
+            raise InvalidConfig({"server": f"should be an address such as http://localhost:8000/v1, not {self.server}"})
+        if "@" in self.server:
+            raise InvalidConfig({"server": "should hold no password: settings are shown on pages"})
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.hostname)
 
 
 @dataclass(frozen=True)
@@ -241,7 +262,9 @@ class RLOOConfig(MethodConfig):
     kl_coef: float = _setting(
         0.03, "Weight of the completion's KL to the reference policy, taken off its score", least=0.0001, most=10
     )
-    clip_range: float = _setting(0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10)
+    clip_range: float = _setting(
+        0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10
+    )
     max_grad_norm: float = _setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
     lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
     top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)

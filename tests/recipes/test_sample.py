@@ -17,7 +17,8 @@ def test_rows_progress_and_figures(prepare: Prepare, checkpoint: Path):
     run = prepare("sample", "sample", SETTINGS, {"policy": str(checkpoint)}, prompt_rows(5))
     result = finish(run)
     rows = list(run.samples())
-    assert [(row["prompt_id"], row["index"]) for row in rows] == [(p, i) for p in range(5) for i in range(3)]
+    assert sorted((row["prompt_id"], row["index"]) for row in rows) == [(p, i) for p in range(5) for i in range(3)]
+    assert [row["index"] for row in rows] == [0, 1, 2] * 5
     assert all(row["logprob"] < 0 and 1 <= row["tokens"] <= 6 for row in rows)
     assert all(row["finished"] or row["tokens"] == 6 for row in rows)
     assert [row["step"] for row in rows] == [1] * 6 + [2] * 6 + [3] * 3
@@ -57,3 +58,24 @@ def test_a_policy_that_is_not_there(prepare: Prepare, tmp_path: Path):
     with pytest.raises(RecipeError, match="no model in"):
         finish(run)
     assert run.result() is None
+
+
+def test_short_prompts_come_first(prepare: Prepare, checkpoint: Path):
+    rows = prompt_rows(4)
+    for row, words in zip(rows, (9, 1, 5, 1), strict=True):
+        row["messages"][0]["content"] = "word " * words
+    run = prepare("sorted", "sample", SETTINGS, {"policy": str(checkpoint)}, rows)
+    finish(run)
+    # Equally long ones stay in their order, and two prompts make a batch.
+    assert [(row["step"], row["prompt_id"]) for row in run.samples()][::3] == [(1, 1), (1, 3), (2, 2), (2, 0)]
+
+
+def test_a_batch_of_other_prompts_is_not_a_finished_one(prepare: Prepare, checkpoint: Path):
+    """As an attempt leaves it that batched them in another way."""
+    whole = prepare("whole", "sample", SETTINGS, {"policy": str(checkpoint)}, prompt_rows(3))
+    finish(whole)
+    other = prepare("other", "sample", SETTINGS, {"policy": str(checkpoint)}, prompt_rows(3))
+    for index in range(6):
+        other.log_sample({"step": 1, "prompt_id": 9, "index": index})
+    finish(other)
+    assert other.samples_path.read_text() == whole.samples_path.read_text()

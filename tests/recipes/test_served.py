@@ -1,0 +1,256 @@
+"""Answers from a server, against a small one that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recipes.conftest import Prepare, finish, prompt_rows
+from training.methods import InvalidConfig, SampleConfig
+from training.recipes import served
+from training.recipes.common import RecipeError
+
+pytestmark = pytest.mark.recipes
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class FakeServer(ThreadingHTTPServer):
+    """Answers "<last word of the prompt> <seed>-<n>"; `mood` says what else it does."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock = threading.Lock()
+        self.asked: list[dict[str, Any]] = []
+        self.keys: set[str | None] = set()
+        self.models = ["small"]
+        self.at_once = 64  # choices in one reply at the most
+        self.refuses_several = False
+        self.troubles: list[tuple[int, dict[str, str]]] = []  # codes and headers for the next chat requests
+        self.status = 200  # of all chat requests
+        self.logprobs = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: FakeServer
+
+    def do_GET(self) -> None:
+        self.reply(200, {"data": [{"id": name} for name in self.server.models]})
+
+    def do_POST(self) -> None:
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.keys.add(self.headers.get("Authorization"))
+            server.asked.append(body)
+            trouble = server.troubles.pop(0) if server.troubles else (server.status, {})
+        if self.path != "/v1/chat/completions":
+            self.reply(404, {"detail": "Not Found"})
+        elif trouble[0] != 200:
+            self.reply(trouble[0], {"error": {"message": "as you wished", "code": trouble[0]}}, trouble[1])
+        elif server.refuses_several and body["n"] > 1:
+            self.reply(400, {"error": {"message": "Only one completion choice is allowed"}})
+        elif "too long" in body["messages"][-1]["content"]:
+            self.reply(400, {"error": {"message": "This prompt is too long"}})
+        else:
+            count = min(body["n"], server.at_once)
+            choices = [self.choice(body, number) for number in range(count)]
+            self.reply(200, {"choices": choices, "usage": {"completion_tokens": 7 * count}})
+
+    def choice(self, body: dict[str, Any], number: int) -> dict[str, Any]:
+        word = body["messages"][-1]["content"].split()[-1]
+        choice: dict[str, Any] = {
+            "message": {"role": "assistant", "content": f"{word} {body['seed']}-{number}"},
+            "finish_reason": "length" if number == 1 else "stop",
+        }
+        if self.server.logprobs:
+            choice["logprobs"] = {"content": [{"logprob": -0.5}, {"logprob": -1.25}]}
+        return choice
+
+    def reply(self, code: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setattr(served, "FIRST_WAIT", 0.01)
+    monkeypatch.delenv(served.KEY_VARIABLE, raising=False)
+    fake = FakeServer()
+    thread = threading.Thread(target=fake.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield fake
+    fake.shutdown()
+    fake.server_close()
+    thread.join()
+
+
+def settings(server: FakeServer, **more: Any) -> dict[str, Any]:
+    return {"completions_per_prompt": 3, "batch_size": 6, "max_new_tokens": 12, "server": server.url, **more}
+
+
+def test_rows_as_they_are_of_a_policy(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
+    run = prepare("served", "sample", settings(server, temperature=0.7), {}, prompt_rows(5))
+    result = finish(run)
+    rows = list(run.samples())
+    assert [(row["step"], row["prompt_id"], row["index"]) for row in rows] == [
+        (number // 2 + 1, number, index) for number in range(5) for index in range(3)
+    ]
+    # Three answers to "… 4 words." in one request: the second was cut, and how long each is was not told.
+    seed = next(body["seed"] for body in server.asked if "4 words" in body["messages"][-1]["content"])
+    assert [row["text"] for row in rows[-3:]] == [f"words. {seed}-{number}" for number in range(3)]
+    assert [row["finished"] for row in rows[-3:]] == [True, False, True]
+    assert {(row["tokens"], row["logprob"]) for row in rows} == {(None, None)}
+    assert result["completions"] == 15
+    assert result["finished_share"] == 0.6667
+    assert result["mean_tokens"] is None
+    assert server.keys == {"Bearer sesame"}
+    assert len(server.asked) == 5
+    asked = {name: value for name, value in server.asked[0].items() if name not in ("messages", "seed")}
+    assert asked == {"model": "small", "n": 3, "max_tokens": 12, "temperature": 0.7, "top_p": 1.0}
+    assert run.progress() == {"done": 5, "total": 5, "unit": "prompts"}
+
+
+def test_log_probabilities_where_the_server_gives_them(prepare: Prepare, server: FakeServer):
+    server.logprobs = True
+    run = prepare("logprobs", "sample", settings(server), {}, prompt_rows(1))
+    assert finish(run)["mean_tokens"] == 2
+    assert [(row["tokens"], row["logprob"]) for row in run.samples()] == [(2, -1.75)] * 3
+
+
+def test_busy_and_failing_for_a_while(prepare: Prepare, server: FakeServer):
+    server.troubles = [(429, {"Retry-After": "0"}), (500, {}), (503, {})]
+    run = prepare("busy", "sample", settings(server), {}, prompt_rows(2))
+    assert finish(run)["completions"] == 6
+    assert len(server.asked) == 5
+
+
+def test_it_waits_as_long_as_the_server_says(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
+    slept: list[float] = []
+    monkeypatch.setattr(served.time, "sleep", slept.append)
+    server.troubles = [(429, {"Retry-After": "9"})]
+    finish(prepare("patient", "sample", settings(server), {}, prompt_rows(1)))
+    assert len(slept) == 1
+    assert 9 <= slept[0] <= 13.5
+
+
+def test_a_server_that_never_recovers(prepare: Prepare, server: FakeServer):
+    server.status = 502
+    with pytest.raises(RecipeError, match="does not answer after 8 attempts: 502 as you wished"):
+        finish(prepare("down", "sample", settings(server), {}, prompt_rows(1)))
+    assert len(server.asked) == 8
+
+
+def test_nobody_there(prepare: Prepare, server: FakeServer):
+    gone = settings(server) | {"server": "http://127.0.0.1:9/v1"}
+    with pytest.raises(RecipeError, match="refused"):
+        finish(prepare("gone", "sample", gone, {}, prompt_rows(1)))
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_one_by_one_where_the_server_gives_fewer_than_asked(prepare: Prepare, server: FakeServer, refuses: bool):
+    server.at_once, server.refuses_several = 1, refuses
+    run = prepare("fewer", "sample", settings(server), {}, prompt_rows(2))
+    assert finish(run)["mean_tokens"] == 7
+    texts = [row["text"] for row in run.samples()]
+    assert len(set(texts)) == 6  # another seed each time, or they would all be alike
+    singles = Counter(body["n"] for body in server.asked)
+    assert singles == ({3: 2, 1: 6} if refuses else {3: 2, 1: 4})
+
+
+def test_what_no_attempt_could_put_right(prepare: Prepare, server: FakeServer):
+    wanted = {
+        401: "wants a key: put it into the worker's PREFLOOP_SERVER_KEY",
+        403: "wants a key",
+        404: r"answers 404: as you wished. Is the address right .* the model 'small'\?",
+        307: "has moved to None",
+    }
+    for status, message in wanted.items():
+        server.status = status
+        server.asked.clear()
+        run = prepare(str(status), "sample", settings(server), {}, prompt_rows(1))
+        with pytest.raises(RecipeError, match=message):
+            finish(run)
+        assert len(server.asked) == 1
+        assert run.result() is None
+
+
+def test_a_wrong_key_is_not_told(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
+    server.status = 401
+    with pytest.raises(RecipeError, match="refuses the key in PREFLOOP_SERVER_KEY") as problem:
+        finish(prepare("key", "sample", settings(server), {}, prompt_rows(1)))
+    assert "sesame" not in str(problem.value)
+
+
+def test_which_of_several_models(prepare: Prepare, server: FakeServer):
+    server.models = ["small", "large"]
+    with pytest.raises(RecipeError, match="several models: set server_model to one of small, large"):
+        finish(prepare("which", "sample", settings(server), {}, prompt_rows(1)))
+    finish(prepare("this", "sample", settings(server, server_model="large"), {}, prompt_rows(1)))
+    assert {body["model"] for body in server.asked} == {"large"}
+
+
+def test_a_refused_prompt_is_counted_and_not_asked_again(prepare: Prepare, server: FakeServer):
+    rows = prompt_rows(4)
+    rows[1]["messages"][0]["content"] = "far too long"
+    whole = prepare("whole", "sample", settings(server), {}, rows)
+    refused = [{"prompt_id": 1, "reason": "the server says 400: This prompt is too long"}]
+    assert finish(whole)["refused"] == refused
+    assert [row["prompt_id"] for row in whole.samples()] == [0] * 3 + [2] * 3 + [3] * 3
+
+    # Killed in the middle of a line of the second batch, with the refusal of the first one in its state.
+    killed = prepare("killed", "sample", settings(server), {}, rows)
+    lines = whole.samples_path.read_text().splitlines(keepends=True)
+    killed.samples_path.write_text("".join(lines[:5]) + lines[5][:20])
+    killed.save_state(lambda folder: (folder / served.REFUSED_FILE).write_text(json.dumps(refused)))
+    server.asked.clear()
+    assert finish(killed)["refused"] == refused
+    assert len(server.asked) == 2
+    assert killed.samples_path.read_text() == whole.samples_path.read_text()
+
+
+def test_none_of_the_prompts(prepare: Prepare, server: FakeServer):
+    server.status = 400
+    with pytest.raises(RecipeError, match=r"None of the 2 prompts can be answered.*400: as you wished"):
+        finish(prepare("all", "sample", settings(server), {}, prompt_rows(2)))
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "file:///etc/passwd", "http://", "http://[", "http://me:it@h/v1"]
+)
+def test_an_address_that_is_none(address: str):
+    with pytest.raises(InvalidConfig) as problem:
+        SampleConfig(server=address)
+    assert list(problem.value.errors) == ["server"]
+
+
+def test_no_tensor_library_is_needed():
+    program = "import sys, training.recipes.served; assert not {'torch', 'transformers'} & set(sys.modules)"
+    checked = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
