@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from tests.tiny_model import tiny_checkpoint
-from training.methods import PPOConfig, RewardConfig, SampleConfig
+from training.methods import DPOConfig, PPOConfig, RewardConfig, RLOOConfig, SampleConfig, SFTConfig
 from training.recipes.common import execute
 from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
-CONFIGS = {"sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig}
+CONFIGS = {
+    "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
+    "sft": SFTConfig,
+}  # fmt: skip
 Prepare = Callable[..., RunDir]
 
 
@@ -53,7 +56,7 @@ def finish(run: RunDir) -> Row:
 
     method = run.config()["method"]
     module = importlib.import_module(f"training.recipes.{method}")
-    recipe = {"sample": "sample_policy", "reward": "train_reward_model", "ppo": "train_policy"}[method]
+    recipe = {"sample": "sample_policy", "reward": "train_reward_model"}.get(method, "train_policy")
     execute(getattr(module, recipe), CONFIGS[method], run)
     result = run.result()
     assert result is not None

@@ -1,0 +1,145 @@
+"""RLOO at toy size: TRL's trainer with our scores, our units and our reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.recipes.conftest import Prepare, finish, prompt_rows
+from tests.recipes.test_ppo import adapter_digest, train_reward
+from tests.recipes.test_sft import kill_at
+from training.methods import InvalidConfig, RLOOConfig
+from training.recipes import rloo
+from training.recipes.common import RecipeError, generator
+from training.recipes.generation import sample
+from training.recipes.prompts import prompt_tokens
+from training.recipes.reward_model import RewardModel
+from training.recipes.roles import SharedModel
+from training.rundir import Row, RunDir
+
+pytestmark = pytest.mark.recipes
+
+SETTINGS: Row = {
+    "episodes": 128, "batch_size": 32, "minibatch_size": 16, "max_new_tokens": 8, "learning_rate": 1e-2,
+    "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.002, "temperature": 1.0,
+}  # fmt: skip
+METRICS = {
+    "step", "objective/kl", "objective/kl_coef", "objective/score", "objective/reward_total", "objective/entropy",
+    "rloo/loss", "rloo/clipfrac", "rloo/grad_norm", "rloo/lr", "response/length", "response/eos_share",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reward_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likes the letter a."""
+    return train_reward(tmp_path_factory.mktemp("reward") / "run", checkpoint)
+
+
+@pytest.fixture
+def prepare_rloo(prepare: Prepare, checkpoint: Path, reward_model: Path):
+    def prepare_run(name: str, policy: Path = checkpoint, **settings: object) -> RunDir:
+        inputs = {"policy": str(policy), "reward_model": str(reward_model)}
+        return prepare(name, "rloo", SETTINGS | settings, inputs, prompt_rows(12, held_out=4))
+
+    return prepare_run
+
+
+def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
+    run: RunDir = prepare_rloo("learn", episodes=960, learning_rate=3e-2, passes=4)
+    result = finish(run)
+    assert result["score_after"] > result["score_before"] + 0.5
+    assert (result["updates"], result["episodes"], result["stopped"]) == (30, 960, None)
+    assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4]
+    assert [row["step"] for row in result["frontier"]] == [0, 30]
+    assert result["rows"] == {"in": 12, "used": 12, "refused": {}}
+
+    metrics = list(run.metrics())
+    assert all(set(row) == METRICS for row in metrics)
+    assert [row["step"] for row in metrics] == list(range(1, 31))  # updates, of eight optimiser steps each
+    assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
+    assert metrics[0]["objective/score"] == pytest.approx(result["score_before"], abs=0.6)
+    # The last update's answers and those after it are of nearly the same policy: so are their KLs, in the same unit.
+    assert metrics[-1]["objective/kl"] == pytest.approx(result["kl"], rel=0.4)
+    assert result["kl"] > 0.5
+    assert run.progress() == {"done": 30, "total": 30, "unit": "updates"}
+
+
+def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, reward_model: Path):
+    """Finished and cut ones: TRL gives the drawn tokens, with EOS only where the policy drew it."""
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    model = RewardModel.load(shared, reward_model)
+    messages = [row["messages"] for row in prompt_rows(4)]
+    tokens = [prompt_tokens(shared.tokenizer, prompt, 100) for prompt in messages]
+    rollout = sample(
+        shared, None, tokens, count=32, max_new_tokens=12, temperature=2.0, generator=generator(0, "answers")
+    )
+    assert rollout.finished.any()
+    assert not rollout.finished.all()
+    expected = model.score(rollout.answers)
+    drawn = [
+        ids[mask].tolist()
+        for ids, mask in zip(rollout.answers.response.flatten(0, 1), rollout.drawn.flatten(0, 1), strict=True)
+    ]
+    scores = rloo.scorer(model, 32)(prompts=[prompt for prompt in messages for _ in range(32)], completion_ids=drawn)
+    assert scores == pytest.approx(expected.flatten().tolist(), abs=1e-4)
+    # An answer's EOS is a part of what is scored.
+    unclosed = model.score(rollout.answers.__class__(
+        rollout.answers.prompt, rollout.answers.prompt_mask, rollout.answers.response,
+        rollout.drawn & (rollout.answers.response != shared.eos),
+    ))  # fmt: skip
+    assert float((unclosed - expected).abs().max()) > 0.05
+    with pytest.raises(AssertionError, match="mixed the answers"):
+        rloo.scorer(model, 32)(prompts=messages * 32, completion_ids=drawn)
+
+
+def test_the_kl_is_logged_per_completion():
+    log = {
+        "kl": 0.5, "completions/mean_length": 8.0, "reward": 2.0, "entropy": 3.0, "loss": 0.1, "grad_norm": 1.0,
+        "clip_ratio/region_mean": 0.25, "learning_rate": 0.01, "completions/clipped_ratio": 0.75,
+    }  # fmt: skip
+    metrics = rloo.describe(log, 0.1)
+    assert metrics["objective/kl"] == 4.0
+    assert metrics["objective/reward_total"] == pytest.approx(1.6)
+    assert metrics["response/eos_share"] == 0.25
+
+
+def test_the_reference_is_the_base_in_a_second_round_too(prepare_rloo):
+    first: RunDir = prepare_rloo("first", episodes=320, learning_rate=3e-2)
+    reached = finish(first)
+    second: RunDir = prepare_rloo("second", policy=first.checkpoint_path, episodes=32, learning_rate=1e-3)
+    result = finish(second)
+    start = next(second.metrics())
+    assert reached["kl"] > 0.2
+    assert start["objective/kl"] == pytest.approx(reached["kl"], rel=0.5)
+    assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
+    assert result["kl"] > result["kl_round_start"]
+
+
+def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_rloo):
+    """With two passes over each update's answers, which TRL's own state does not hold."""
+    whole: RunDir = prepare_rloo("whole", passes=2, episodes=320)
+    finish(whole)
+    killed: RunDir = prepare_rloo("killed", passes=2, episodes=320)
+    kill_at(killed, "rloo", 3)
+    finish(killed)
+    assert adapter_digest(killed) == adapter_digest(whole)
+    assert list(killed.metrics()) == list(whole.metrics())
+    assert list(killed.samples()) == list(whole.samples())
+
+
+def test_it_needs_a_reward_model_and_a_prompt(prepare: Prepare, checkpoint: Path, reward_model: Path):
+    inputs = {"policy": str(checkpoint)}
+    with pytest.raises(RecipeError, match="reward_model"):
+        finish(prepare("none", "rloo", SETTINGS, inputs, prompt_rows(2)))
+    inputs["reward_model"] = str(reward_model)
+    with pytest.raises(RecipeError, match="no prompt to train on"):
+        finish(prepare("long", "rloo", SETTINGS | {"max_prompt_tokens": 2}, inputs, prompt_rows(2)))
+
+
+def test_batches_hold_whole_groups():
+    with pytest.raises(InvalidConfig, match="should divide batch_size"):
+        RLOOConfig(batch_size=32, completions_per_prompt=3)
+    with pytest.raises(InvalidConfig, match="should be at least 2"):
+        RLOOConfig(completions_per_prompt=1)

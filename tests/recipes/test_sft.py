@@ -1,0 +1,193 @@
+"""Supervised fine-tuning at toy size, and what all recipes on TRL's trainers share: states, checks, the run's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.recipes.conftest import Prepare, finish, prompt_rows
+from tests.recipes.test_ppo import ROOT, adapter_digest, wait_until
+from training.methods import SFTConfig
+from training.recipes import sft, trl_training
+from training.recipes.common import RecipeError
+from training.recipes.roles import SharedModel
+from training.rundir import Row, RunDir
+
+pytestmark = pytest.mark.recipes
+
+SETTINGS: Row = {
+    "epochs": 4, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4, "top_blocks": 2, "max_new_tokens": 6,
+    "eval_completions": 2, "save_every": 3,
+}  # fmt: skip
+
+
+def answer_rows(count: int, held_out: int = 0, text: str = "a good day") -> list[Row]:
+    return [
+        {
+            "prompt": prompt["messages"],
+            "completion": [{"role": "assistant", "content": text}],
+            "prompt_id": prompt["prompt_id"],
+            "split": prompt["split"],
+            "source": "reference",
+        }
+        for prompt in prompt_rows(count, held_out)
+    ]
+
+
+@pytest.fixture
+def prepare_sft(prepare: Prepare, checkpoint: Path):
+    def prepare_run(name: str, policy: Path = checkpoint, rows: list[Row] | None = None, **settings: object) -> RunDir:
+        given = answer_rows(16, held_out=4) if rows is None else rows
+        return prepare(name, "sft", SETTINGS | settings, {"policy": str(policy)}, given)
+
+    return prepare_run
+
+
+def test_the_policy_learns_to_give_the_answer_and_to_end_it(prepare_sft, checkpoint: Path):
+    # A random model of 32 dimensions cannot be surer than about one half of any token; a low temperature helps it.
+    run: RunDir = prepare_sft("learn", epochs=30, temperature=0.2)
+    result = finish(run)
+    metrics = list(run.metrics())
+    assert [row["step"] for row in metrics] == list(range(1, 91))  # 12 answers in steps of 4, 30 times
+    assert set(metrics[0]) == {"step", "sft/loss", "sft/token_accuracy", "sft/grad_norm", "sft/lr"}
+    assert metrics[0]["sft/lr"] == 2e-2
+    assert metrics[0]["sft/loss"] > 4
+    assert metrics[-1]["sft/loss"] < 1.2
+    assert metrics[-1]["sft/token_accuracy"] == 1
+    samples = list(run.samples())
+    assert len(samples) == 4 * 2
+    assert set(samples[0]) == {"step", "prompt_id", "before", "after", "score_before", "score_after"}
+    assert sum(row["after"] == "a good day" for row in samples) >= 6
+    assert not any(row["before"] == "a good day" for row in samples)
+
+    assert (result["score_before"], result["score_after"], result["stopped"]) == (None, None, None)  # no reward model
+    assert result["best_of_n"] == []
+    assert result["kl"] == result["kl_round_start"] > 1
+    assert [row["step"] for row in result["frontier"]] == [0, 90]
+    assert result["frontier"][0]["kl"] == pytest.approx(0, abs=1e-3)
+    assert result["selected"]["step"] == 90
+    assert result["rows"] == {"in": 16, "used": 16, "refused": {}}
+    assert run.progress() == {"done": 90, "total": 90, "unit": "steps"}
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "checkpoint", "config.json", "data.jsonl", "metrics.jsonl", "progress.json", "result.json", "samples.jsonl",
+    ]  # fmt: skip
+
+    # The adapter says the same to PEFT as to our own model, and names its base.
+    config = json.loads((run.checkpoint_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(checkpoint)
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    shared.load_adapter("policy", run.checkpoint_path)
+    ids = torch.tensor([[5, 9, 30, 17]])
+    base = AutoModelForCausalLM.from_pretrained(checkpoint)
+    loaded = PeftModel.from_pretrained(base, run.checkpoint_path).eval()
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    answers = trl_training.Answers(ids[:, :1], mask[:, :1], ids[:, None, 1:], mask[:, None, 1:])
+    ours = trl_training.role_logprobs(shared, answers, answers.response_mask, "policy", 1.0)[:, 0]
+    assert torch.allclose(trl_training.next_token_logprobs(loaded, ids), ours, atol=1e-4)
+
+
+def test_only_the_answer_and_its_eos_are_learned(shared: SharedModel):
+    row = answer_rows(1)[0]
+    prompts, examples, refused = sft.read_answers([row], shared, SFTConfig())
+    tokens, labels = examples[0]["input_ids"], examples[0]["labels"]
+    learned = [label for label in labels if label != -100]
+    assert len(tokens) == len(labels)
+    assert shared.tokenizer.decode(learned) == "a good day<|end|>"
+    assert tokens[: -len(learned)] == prompts[0].tokens
+    assert labels[: -len(learned)] == [-100] * len(prompts[0].tokens)
+    assert not refused
+
+
+def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_sft):
+    rows = answer_rows(8, held_out=2)
+    rows[0]["completion"][0]["content"] = "far too long " * 50
+    rows[1]["completion"][0]["content"] = ""
+    result = finish(prepare_sft("refused", rows=rows, max_length=60))
+    assert result["rows"] == {
+        "in": 8, "used": 6, "refused": {"prompt and answer longer than max_length": 1, "empty answer": 1},
+    }  # fmt: skip
+    assert result["answers"] == 4
+    with pytest.raises(RecipeError, match="no answer to learn from"):
+        finish(prepare_sft("none", rows=rows[:2], max_length=60))
+
+
+def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_sft):
+    """Beyond its first epoch, so that the order of the answers must be found again, too."""
+    whole: RunDir = prepare_sft("whole", epochs=40)
+    finish(whole)
+    killed: RunDir = prepare_sft("killed", epochs=40)
+    kill_at(killed, "sft", 7)
+    assert 7 <= json.loads((killed.load_state() / "progress.json").read_text())["rows"] + 3 < 120
+    finish(killed)
+    assert adapter_digest(killed) == adapter_digest(whole)
+    assert list(killed.metrics()) == list(whole.metrics())
+    assert list(killed.samples()) == list(whole.samples())
+
+
+def kill_at(run: RunDir, recipe: str, done: int) -> None:
+    """Start the recipe as a process of its own and kill it when it has come that far."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"training.recipes.{recipe}", str(run.path)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: (run.progress() or {"done": 0})["done"] >= done)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert run.result() is None
+    assert run.load_state() is not None
+
+
+def test_a_run_stopped_after_its_last_step_trains_no_further(prepare_sft, monkeypatch: pytest.MonkeyPatch):
+    whole: RunDir = prepare_sft("whole")
+    finish(whole)
+    stopped: RunDir = prepare_sft("stopped")
+
+    def stop(*_: object, **__: object) -> Row:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "conclude", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finish(stopped)
+    finish(stopped)
+    assert adapter_digest(stopped) == adapter_digest(whole)
+    assert list(stopped.metrics()) == list(whole.metrics())
+
+
+def test_training_nothing_is_noticed(prepare_sft):
+    with pytest.raises(AssertionError, match="nothing was trained"):
+        finish(prepare_sft("idle", learning_rate=0.0))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft):
+    with pytest.raises(RecipeError, match="learning rate is too large"):
+        finish(prepare_sft("wild", learning_rate=1.0, epochs=100))
+
+
+def test_a_student_that_is_not_our_policy_is_noticed(prepare_sft, monkeypatch: pytest.MonkeyPatch):
+    original = trl_training.twin
+
+    def changed(model):
+        student = original(model)
+        student.lm_head.weight = torch.nn.Parameter(student.lm_head.weight * 1.1)
+        return student
+
+    monkeypatch.setattr(trl_training, "twin", changed)
+    with pytest.raises(AssertionError, match="TRL's reference is not ours"):
+        finish(prepare_sft("other"))
+
+
+def test_the_student_has_modules_of_its_own_around_the_same_weights(shared: SharedModel):
+    student = trl_training.twin(shared.model)
+    pairs = list(zip(student.parameters(), shared.model.parameters(), strict=True))
+    assert all(ours is theirs for ours, theirs in pairs)
+    assert not set(map(id, student.modules())) & set(map(id, shared.model.modules()))

@@ -1,0 +1,158 @@
+"""Direct preference optimisation (Rafailov et al. 2305.18290): `python -m training.recipes.dpo RUN_DIR`.
+
+TRL's trainer on our tokens and our reference: its log-probabilities are computed once, with the adapters off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.methods import DPOConfig
+from training.recipes.common import RecipeError, run_recipe
+from training.recipes.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.trl_training import (
+    POLICY,
+    Course,
+    conclude,
+    count_rows,
+    held_out_prompts,
+    learn,
+    load_roles,
+    settings,
+)
+from training.rundir import Row, RunDir
+
+
+@dataclass(frozen=True)
+class Pair:
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+
+def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
+    # 1. Roles and pairs, with the reference's log-probabilities.
+    roles = load_roles(run, config, inputs)
+    rows = list(run.rows())
+    prompts, train, unseen, refused = read_pairs(rows, roles.shared, config)
+    if not train:
+        raise RecipeError(f"There is no pair to train on ({len(rows)} rows; refused: {dict(refused)})")
+    course = Course(run, config, roles, held_out_prompts(prompts), unit="steps")
+    with course.watch.measure("reference"):
+        reference = pair_logprobs(roles.shared, train, None, config.batch_size)
+
+    # 2. Training.
+    trainer = make_trainer(
+        model=roles.student,
+        peft_config=roles.adapter,
+        processing_class=roles.shared.tokenizer,
+        examples=[
+            {
+                "prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected,
+                "ref_chosen_logps": chosen, "ref_rejected_logps": rejected,
+            }
+            for pair, (chosen, rejected) in zip(train, reference.tolist(), strict=True)
+        ],
+        arguments=settings(run, config, roles) | {
+            "num_train_epochs": config.epochs,
+            "per_device_train_batch_size": config.batch_size,
+            "beta": config.beta,
+            "logging_steps": 1,
+            "save_steps": config.save_every,
+            "max_length": None,
+        },
+    )  # fmt: skip
+    after = learn(trainer, course, describe)
+
+    # 3. How often the policy prefers what people preferred, then save.
+    accuracy = None
+    if unseen:
+        margins = [pair_logprobs(roles.shared, unseen, role, config.batch_size) for role in (POLICY, None)]
+        gains = margins[0] - margins[1]
+        accuracy = round(float((gains[:, 0] > gains[:, 1]).double().mean()), 4)
+    return conclude(
+        course, after, pairs=len(train), pairs_eval=len(unseen), accuracy=accuracy, rows=count_rows(len(rows), refused)
+    )
+
+
+def make_trainer(*, examples: list[Row], arguments: Row, **more: Any) -> Any:
+    from datasets import Dataset
+    from trl import DPOConfig as Arguments
+    from trl import DPOTrainer
+
+    class PairTrainer(DPOTrainer):  # type: ignore[misc]
+        """Takes our tokens and our reference as they are."""
+
+        def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Dataset, *_: Any) -> Dataset:
+            return dataset
+
+    return PairTrainer(
+        train_dataset=Dataset.from_list(examples), args=Arguments(**arguments, precompute_ref_log_probs=True), **more
+    )
+
+
+def read_pairs(
+    rows: list[Row], shared: SharedModel, config: DPOConfig
+) -> tuple[dict[int, Prompt], list[Pair], list[Pair], Counter[str]]:
+    """Usable prompts by id, pairs of the train and of the eval split, and the reasons of refusals."""
+    prompts: dict[int, Prompt] = {}
+    pairs: dict[str, list[Pair]] = {"train": [], "eval": []}
+    refused: Counter[str] = Counter()
+    most = min(config.max_length, shared.longest)
+    for row in rows:
+        try:
+            prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)
+            chosen, rejected = (
+                response_tokens(shared.tokenizer, row[name][0]["content"], most - len(prompt))
+                for name in ("chosen", "rejected")
+            )
+            if chosen == rejected:
+                raise Refused("both answers are the same")
+        except Refused as problem:
+            refused[str(problem)] += 1
+            continue
+        prompts[row["prompt_id"]] = Prompt(row["prompt_id"], prompt, row["split"])
+        pairs[row["split"]].append(Pair(prompt, chosen, rejected))
+    return prompts, pairs["train"], pairs["eval"], refused
+
+
+@torch.no_grad()
+def pair_logprobs(shared: SharedModel, pairs: list[Pair], role: str | None, batch_size: int) -> Tensor:
+    """Log-probability of the chosen and of the rejected answer, summed over its tokens with EOS. Shape: (pairs, 2)."""
+    sums = []
+    for at in range(0, len(pairs), batch_size):
+        part = pairs[at : at + batch_size]
+        prompt, prompt_mask = pad_left([pair.prompt for pair in part], shared.pad)
+        answers = [tokens for pair in part for tokens in (pair.chosen, pair.rejected)]
+        length = max(map(len, answers))
+        ids = torch.tensor([tokens + [shared.pad] * (length - len(tokens)) for tokens in answers])
+        mask = torch.tensor([[True] * len(tokens) + [False] * (length - len(tokens)) for tokens in answers])
+        tensors = (prompt, prompt_mask, ids.unflatten(0, (-1, 2)), mask.unflatten(0, (-1, 2)))
+        batch = Answers(*(tensor.to(shared.device) for tensor in tensors))
+        sums.append(role_logprobs(shared, batch, batch.response_mask, role, 1.0).sum(-1).cpu())
+    return torch.cat(sums)
+
+
+def describe(log: Row) -> dict[str, float]:
+    return {
+        "dpo/loss": log["loss"],
+        "dpo/accuracy": log["rewards/accuracies"],
+        "dpo/margin": log["rewards/margins"],
+        "dpo/logprob_chosen": log["logps/chosen"],
+        "dpo/logprob_rejected": log["logps/rejected"],
+        "dpo/grad_norm": log["grad_norm"],
+        "dpo/lr": log["learning_rate"],
+    }
+
+
+if __name__ == "__main__":
+    run_recipe(train_policy, DPOConfig)

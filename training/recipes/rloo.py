@@ -1,0 +1,148 @@
+"""REINFORCE with a leave-one-out baseline (Ahmadian et al. 2402.14740): `python -m training.recipes.rloo RUN_DIR`.
+
+TRL's trainer, our scores: TRL would decode the answers without their EOS and feed that text to the reward model, which
+then reads something else than it was trained on and cannot tell a finished answer from a cut one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+
+from training.methods import RLOOConfig
+from training.recipes.common import RecipeError, required_path, run_recipe
+from training.recipes.ppo import prompts_of_update
+from training.recipes.prompts import Messages, Prompt, pad_left, prompt_tokens, read_prompts
+from training.recipes.reward_model import RewardModel
+from training.recipes.roles import Answers
+from training.recipes.trl_training import Course, conclude, count_rows, held_out_prompts, learn, load_roles, settings
+from training.rundir import Row, RunDir
+
+
+def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
+    # 1. Roles and prompts.
+    required_path(inputs, "reward_model")
+    roles = load_roles(run, config, inputs)
+    assert roles.reward_model is not None
+    # Only the tokenizer's EOS ends an answer, as everywhere else; a model may declare more.
+    roles.student.generation_config.eos_token_id = roles.shared.eos
+    rows = list(run.rows())
+    most = min(config.max_prompt_tokens, roles.shared.longest - config.max_new_tokens - 1)
+    prompts, refused = read_prompts(roles.shared.tokenizer, rows, most)
+    train = [prompt for prompt in prompts if prompt.split == "train"]
+    if not train:
+        raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
+    updates = config.episodes // config.batch_size
+    steps = config.batch_size // config.minibatch_size * config.passes
+    course = Course(
+        run, config, roles, held_out_prompts({prompt.prompt_id: prompt for prompt in prompts}),
+        unit="updates", steps_per_row=steps,
+    )  # fmt: skip
+
+    # 2. Training. The data is the whole run's sequence of prompts, the same as PPO's, so that no pass over it ends.
+    from datasets import Dataset
+    from trl import RLOOConfig as Arguments
+    from trl import RLOOTrainer
+
+    messages = {row["prompt_id"]: row["messages"] for row in rows}
+    groups = config.batch_size // config.completions_per_prompt
+    sequence = [
+        prompt.prompt_id
+        for update in range(1, updates + 1)
+        for prompt in prompts_of_update(train, update, groups, config.seed)
+    ]
+    check_prompts(roles.shared.tokenizer, train, messages)
+    trainer = RLOOTrainer(
+        model=roles.student,
+        reward_funcs=scorer(roles.reward_model, config.completions_per_prompt),
+        peft_config=roles.adapter,
+        processing_class=roles.shared.tokenizer,
+        train_dataset=Dataset.from_list([{"prompt": messages[number]} for number in sequence]),
+        args=Arguments(
+            **settings(run, config, roles),
+            max_steps=updates * steps,
+            per_device_train_batch_size=config.minibatch_size,
+            steps_per_generation=config.batch_size // config.minibatch_size,
+            num_iterations=config.passes,
+            num_generations=config.completions_per_prompt,
+            shuffle_dataset=False,
+            max_completion_length=config.max_new_tokens,
+            temperature=config.temperature,
+            top_k=0,
+            top_p=1.0,
+            beta=config.kl_coef,
+            epsilon=config.clip_range,
+            max_grad_norm=config.max_grad_norm,
+            disable_dropout=True,
+            logging_steps=steps,
+            # Between generations TRL's state would lack the answers that are being learned from.
+            save_steps=config.save_every * steps,
+        ),
+    )
+    after = learn(trainer, course, lambda log: describe(log, config.kl_coef))
+
+    # 3. Save.
+    reasons = Counter(row["reason"] for row in refused)
+    return conclude(
+        course, after, episodes=updates * config.batch_size, updates=updates, rows=count_rows(len(rows), reasons)
+    )
+
+
+def scorer(reward_model: RewardModel, per_prompt: int) -> Any:
+    """TRL's reward function: the reward model's own score of prompt, answer and EOS.
+
+    TRL hands over the answers to a prompt one after the other, so that the prompt is read once for all of them.
+    """
+    shared = reward_model.shared
+
+    def score(prompts: list[Messages], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        """`completion_ids` are the tokens that were drawn: with EOS where the policy ended the answer itself."""
+        firsts = prompts[::per_prompt]
+        if prompts != [messages for messages in firsts for _ in range(per_prompt)]:
+            raise AssertionError("TRL has mixed the answers of different prompts")
+        closed = [ids if ids[-1:] == [shared.eos] else [*ids, shared.eos] for ids in completion_ids]
+        prompt, prompt_mask = pad_left(
+            [prompt_tokens(shared.tokenizer, messages, shared.longest) for messages in firsts], shared.pad
+        )
+        length = max(map(len, closed))
+        response = torch.tensor([ids + [shared.pad] * (length - len(ids)) for ids in closed])
+        mask = torch.tensor([[True] * len(ids) + [False] * (length - len(ids)) for ids in closed])
+        tensors = (prompt, prompt_mask, *(tensor.unflatten(0, (-1, per_prompt)) for tensor in (response, mask)))
+        answers = Answers(*(tensor.to(shared.device) for tensor in tensors))
+        scores: list[float] = reward_model.score(answers).flatten().tolist()
+        return scores
+
+    return score
+
+
+def check_prompts(tokenizer: Any, prompts: list[Prompt], messages: dict[int, Messages]) -> None:
+    """TRL renders and tokenises the prompts itself; what the policy reads there must be what is scored and sampled."""
+    for prompt in prompts:
+        theirs = tokenizer.apply_chat_template(
+            messages[prompt.prompt_id], add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
+        if theirs != prompt.tokens:
+            raise AssertionError(f"TRL reads prompt {prompt.prompt_id} as other tokens than we do")
+
+
+def describe(log: Row, kl_coef: float) -> dict[str, float]:
+    kl = log["kl"] * log["completions/mean_length"]  # TRL's is per token
+    return {
+        "objective/kl": kl,
+        "objective/kl_coef": kl_coef,
+        "objective/score": log["reward"],
+        "objective/reward_total": log["reward"] - kl_coef * kl,
+        "objective/entropy": log["entropy"],
+        "rloo/loss": log["loss"],
+        "rloo/clipfrac": log["clip_ratio/region_mean"],
+        "rloo/grad_norm": log["grad_norm"],
+        "rloo/lr": log["learning_rate"],
+        "response/length": log["completions/mean_length"],
+        "response/eos_share": 1 - log["completions/clipped_ratio"],
+    }
+
+
+if __name__ == "__main__":
+    run_recipe(train_policy, RLOOConfig)

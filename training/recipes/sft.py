@@ -1,0 +1,85 @@
+"""Supervised fine-tuning on the answers that people wrote, or ranked best: `python -m training.recipes.sft RUN_DIR`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from training.methods import SFTConfig
+from training.recipes.common import RecipeError, run_recipe
+from training.recipes.prompts import Prompt, Refused, prompt_tokens, response_tokens
+from training.recipes.roles import SharedModel
+from training.recipes.trl_training import Course, conclude, count_rows, held_out_prompts, learn, load_roles, settings
+from training.rundir import Row, RunDir
+
+IGNORED = -100  # label of a token that is read but not learned
+
+
+def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
+    # 1. Roles and answers.
+    roles = load_roles(run, config, inputs)
+    rows = list(run.rows())
+    prompts, examples, refused = read_answers(rows, roles.shared, config)
+    if not examples:
+        raise RecipeError(f"There is no answer to learn from ({len(rows)} rows; refused: {dict(refused)})")
+    course = Course(run, config, roles, held_out_prompts(prompts), unit="steps")
+
+    # 2. Training.
+    from datasets import Dataset
+    from trl import SFTConfig as Arguments
+    from trl import SFTTrainer
+
+    trainer = SFTTrainer(
+        model=roles.student,
+        peft_config=roles.adapter,
+        processing_class=roles.shared.tokenizer,
+        train_dataset=Dataset.from_list(examples),
+        args=Arguments(
+            **settings(run, config, roles),
+            num_train_epochs=config.epochs,
+            per_device_train_batch_size=config.batch_size,
+            logging_steps=1,
+            save_steps=config.save_every,
+            max_length=None,
+        ),
+    )
+    after = learn(trainer, course, describe)
+
+    # 3. Save.
+    return conclude(course, after, answers=len(examples), rows=count_rows(len(rows), refused))
+
+
+def read_answers(
+    rows: list[Row], shared: SharedModel, config: SFTConfig
+) -> tuple[dict[int, Prompt], list[Row], Counter[str]]:
+    """Usable prompts by id, the train split's answers as token ids with labels, and the reasons of refusals.
+
+    Only the answer and its EOS are learned: the loss leaves out the prompt.
+    """
+    prompts: dict[int, Prompt] = {}
+    examples: list[Row] = []
+    refused: Counter[str] = Counter()
+    most = min(config.max_length, shared.longest)
+    for row in rows:
+        try:
+            prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)
+            answer = response_tokens(shared.tokenizer, row["completion"][0]["content"], most - len(prompt))
+        except Refused as problem:
+            refused[str(problem)] += 1
+            continue
+        prompts[row["prompt_id"]] = Prompt(row["prompt_id"], prompt, row["split"])
+        if row["split"] == "train":
+            examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+    return prompts, examples, refused
+
+
+def describe(log: Row) -> dict[str, float]:
+    return {
+        "sft/loss": log["loss"],
+        "sft/token_accuracy": log["mean_token_accuracy"],
+        "sft/grad_norm": log["grad_norm"],
+        "sft/lr": log["learning_rate"],
+    }
+
+
+if __name__ == "__main__":
+    run_recipe(train_policy, SFTConfig)

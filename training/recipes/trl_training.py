@@ -1,0 +1,304 @@
+"""What DPO, RLOO and SFT share: TRL's trainers on our roles, with our run directory around them.
+
+TRL trains the *student*: modules of its own around the very weights of the shared base, with one fresh LoRA adapter. A
+later round loads its adapter into that fresh one. TRL must not know that it began elsewhere: given a model with a
+trained adapter, it takes that adapter for the reference, and the KL starts at 0 again in every round (trl #3194). So
+the student with its adapter off is the reference ρ in every round, and this is asserted before the first step.
+
+The tokens are ours, too (prompts.py), not those of TRL's data preparation: it drops long rows without a word, and what
+a chat template puts behind an answer is not what a policy is sampled and scored with.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
+from transformers import PreTrainedModel, Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from training.methods import DPOConfig, RLOOConfig, SFTConfig
+from training.recipes import checkpoints
+from training.recipes.common import (
+    RecipeError,
+    Stopwatch,
+    logger,
+    peak_rss_mb,
+    pick_device,
+    replace_folder,
+    required_path,
+)
+from training.recipes.evaluation import best_of_n, evaluate, mean_of
+from training.recipes.prompts import Prompt
+from training.recipes.reward_model import RewardModel
+from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.rundir import Row, RunDir
+
+POLICY, ROUND_START = "policy", "round_start"
+STUDENT = "default"  # PEFT's name for the only adapter of a model
+SCRATCH = "trl"  # TRL's own folder in the run directory
+TRAINER_STATE, PROGRESS = "trainer", "progress.json"  # what a state consists of
+AGREEMENT = 1e-3
+EVALUATED_TOGETHER = 64
+
+# TRL switches it on unless told not to, in the word that transformers is giving up.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated.*")
+
+Config = DPOConfig | RLOOConfig | SFTConfig
+Describe = Callable[[Row], dict[str, float]]
+
+
+@dataclass
+class Roles:
+    """The shared model with the adapters that are compared, and the student that TRL trains."""
+
+    shared: SharedModel
+    student: PreTrainedModel
+    adapter: PeftConfig  # of the student, still to be made by TRL
+    start: dict[str, Tensor]  # the adapter's weights as the round begins
+    fresh: bool  # the round begins at the reference itself
+    reward_model: RewardModel | None
+
+
+def load_roles(run: RunDir, config: Config, inputs: Row) -> Roles:
+    start = checkpoints.resolve(required_path(inputs, "policy"))
+    shared = SharedModel(start.base, pick_device())
+    # Before the shared model gets adapters: PEFT and TRL both put their own things into a model's modules.
+    student = twin(shared.model)
+    if start.adapter is None:
+        shared.add_adapter(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
+    else:
+        shared.load_adapter(POLICY, start.adapter)
+        shared.load_adapter(ROUND_START, start.adapter)
+    folder = run.path / SCRATCH / "adapter"
+    shared.save_adapter(POLICY, folder)
+    adapter = PeftConfig.from_pretrained(str(folder))
+    adapter.inference_mode = False
+    scorer = inputs.get("reward_model")
+    return Roles(
+        shared, student, adapter, shared.adapter_weights(POLICY), start.adapter is None,
+        RewardModel.load(shared, Path(scorer)) if scorer else None,
+    )  # fmt: skip
+
+
+def twin(model: PreTrainedModel) -> PreTrainedModel:
+    """Modules of its own around the same weights, which are in memory once."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]})
+
+
+def settings(run: RunDir, config: Config, roles: Roles) -> dict[str, Any]:
+    """What every trainer is told. float32 always, see checkpoints.load_base."""
+    return {
+        "output_dir": str(run.path / SCRATCH),
+        "use_cpu": roles.shared.device.type == "cpu",
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "linear",
+        "seed": config.seed,
+        "save_strategy": "steps",
+        "logging_nan_inf_filter": False,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "report_to": [],
+    }
+
+
+# --- the run's other side: figures before, metrics, states ---------------------------------------------------------
+
+
+@dataclass
+class Course(TrainerCallback):
+    """Goes along with a training: writes metrics and progress, and keeps a whole state to resume from.
+
+    TRL saves into a folder of its own, file by file; only when it is done does the folder become the run's state.
+    `steps_per_row` optimiser steps make one row of metrics; in rows all is counted that people see.
+    """
+
+    run: RunDir
+    config: Config
+    roles: Roles
+    prompts: list[Prompt]
+    unit: str
+    steps_per_row: int = 1
+    describe: Describe | None = None
+    before: list[Row] = field(default_factory=list)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    rows: int = 0  # so far
+
+    def __post_init__(self) -> None:
+        folder = self.run.load_state()
+        if folder is None:
+            self.before = self.evaluate()
+            check_start(self.before, self.roles)
+            self.save(None)
+            return
+        state = json.loads((folder / PROGRESS).read_text("utf-8"))
+        self.before, self.rows, self.watch = state["before"], state["rows"], Stopwatch(state["seconds"])
+        self.run.rewind(self.rows)
+        logger.info("Going on after %d %s", self.rows, self.unit)
+
+    def evaluate(self) -> list[Row]:
+        config, roles = self.config, self.roles
+        with self.watch.measure("evaluate"):
+            return evaluate(
+                roles.shared,
+                POLICY,
+                roles.reward_model,
+                self.prompts,
+                completions=config.eval_completions,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                seed=config.seed,
+                batch_size=EVALUATED_TOGETHER,
+                round_start=None if roles.fresh else (roles.shared, ROUND_START),
+            )
+
+    def save(self, checkpoint: Path | None) -> None:
+        progress = {"before": self.before, "rows": self.rows, "seconds": self.watch.spent}
+
+        def write(folder: Path) -> None:
+            (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
+            if checkpoint is not None:
+                checkpoint.rename(folder / TRAINER_STATE)
+
+        self.run.save_state(write)
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.watch.spent["train"] = self.watch.spent.get("train", 0.0) + time.perf_counter() - self.began
+
+    def on_log(self, _args: Any, state: Any, _control: Any, *, logs: Row, **_: Any) -> None:
+        if "loss" not in logs:  # TRL's own summary at the end
+            return
+        if not isfinite(logs["loss"]):
+            raise RecipeError("The loss is not a number any more: the learning rate is too large")
+        assert self.describe is not None
+        self.rows = state.global_step // self.steps_per_row
+        self.run.log_metrics(self.rows, **self.describe(logs))
+        self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        self.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def learn(trainer: Trainer, course: Course, describe: Describe) -> list[Row]:
+    """Train from the last state on. The shared model then has the trained adapter, and its evaluated answers return."""
+    roles = course.roles
+    set_peft_model_state_dict(trainer.model, roles.start, adapter_name=STUDENT)
+    check_student(trainer, roles, course.prompts[0])
+    course.describe = describe
+    trainer.add_callback(course)
+    trainer.remove_callback(PrinterCallback)
+    state = course.run.load_state()
+    reached = None if state is None else state / TRAINER_STATE
+    trainer.train(resume_from_checkpoint=str(reached) if reached is not None and reached.exists() else None)
+
+    weights = get_peft_model_state_dict(trainer.model, adapter_name=STUDENT)
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    if all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
+        raise AssertionError("the policy has not changed: nothing was trained")
+    roles.shared.load_adapter_weights(POLICY, weights)
+    check_student(trainer, roles, course.prompts[0])
+    return course.evaluate()
+
+
+def conclude(course: Course, after: list[Row], **more: Any) -> Row:
+    """Write checkpoint and samples; returns the result."""
+    run, step = course.run, course.rows
+    replace_folder(run.checkpoint_path, lambda folder: course.roles.shared.save_adapter(POLICY, folder))
+    run.samples_path.unlink(missing_ok=True)
+    for old, new in zip(course.before, after, strict=True):
+        run.log_sample({
+            "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
+            "score_before": old["score"], "score_after": new["score"],
+        })  # fmt: skip
+    shutil.rmtree(run.path / SCRATCH, ignore_errors=True)
+    return {
+        **{f"{name}_before": mean_of(course.before, name) for name in ("score", "judge")},
+        **{f"{name}_after": mean_of(after, name) for name in ("score", "judge")},
+        "kl": mean_of(after, "kl"),
+        "kl_round_start": mean_of(after, "kl_round_start"),
+        "best_of_n": best_of_n(course.before),
+        "frontier": [figures(0, course.before), figures(step, after)],
+        "selected": {"step": step, "reason": "the last one"},
+        "stopped": None,
+        **more,
+        "seconds": course.watch.total(),
+        "seconds_by_stage": course.watch.rounded(),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def figures(step: int, rows: list[Row]) -> Row:
+    return {"step": step, **{name: mean_of(rows, name) for name in ("kl", "score", "judge")}}
+
+
+# --- data ------------------------------------------------------------------------------------------------------
+
+
+def held_out_prompts(prompts: dict[int, Prompt]) -> list[Prompt]:
+    """Each eval prompt once; where there are none, those that are trained on."""
+    held_out = [prompt for prompt in prompts.values() if prompt.split == "eval"]
+    if not held_out:
+        logger.info("No eval prompts: the figures before and after are those of prompts that were trained on")
+    return held_out or list(prompts.values())
+
+
+def count_rows(total: int, refused: Counter[str]) -> Row:
+    """What became of the rows of data.jsonl, for result.json."""
+    return {"in": total, "used": total - refused.total(), "refused": dict(refused)}
+
+
+# --- what must hold --------------------------------------------------------------------------------------------
+
+
+def check_start(before: list[Row], roles: Roles) -> None:
+    """The policy is where the round began, and in the first round that is the reference."""
+    distance = max(abs(row["kl"]) if roles.fresh else abs(row["kl_round_start"]) for row in before)
+    if distance > 10 * AGREEMENT:
+        raise AssertionError(f"the untrained policy is {distance:.4f} nats away from where it starts")
+
+
+@torch.no_grad()
+def check_student(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
+    """What TRL trains is our policy, with the adapter off it is ρ, and the adapter is all that learns."""
+    model = trainer.model
+    learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not learning or len(learning) != len(roles.start):
+        raise AssertionError(f"{len(learning)} tensors would be trained, the adapter has {len(roles.start)}")
+    if set(model.peft_config) != {STUDENT}:
+        raise AssertionError(f"TRL has added adapters of its own: {sorted(model.peft_config)}")
+    ids = torch.tensor([prompt.tokens], device=roles.shared.device)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    answers = Answers(ids[:, :1], mask[:, :1], ids[:, None, 1:], mask[:, None, 1:])
+    was_training = model.training
+    model.eval()
+    with model.disable_adapter():
+        reference = next_token_logprobs(model, ids)
+    policy = next_token_logprobs(model, ids)
+    model.train(was_training)
+    for role, theirs in ((None, reference), (POLICY, policy)):
+        ours = role_logprobs(roles.shared, answers, answers.response_mask, role, 1.0)
+        if float((theirs - ours[:, 0]).abs().max()) > AGREEMENT:
+            raise AssertionError(f"TRL's {'policy' if role else 'reference'} is not ours")
+
+
+def next_token_logprobs(model: nn.Module, ids: Tensor) -> Tensor:
+    """Log-probability of each token but the first, at temperature 1. Shapes: (1, t) → (1, t − 1)."""
+    logprobs = model(input_ids=ids).logits[:, :-1].float().log_softmax(-1)
+    return logprobs.gather(-1, ids[:, 1:, None])[..., 0]
