@@ -46,6 +46,7 @@ PAGES = [
     ("round", "get", 200, 403, 404),
     ("round_metrics", "get", 200, 403, 404),
     ("round_cancel", "post", 302, 403, 404),
+    ("round_go_on", "post", 302, 403, 404),
 ]
 API = [
     ("projects/", "get", 200, 200, 200),
@@ -67,6 +68,7 @@ API = [
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
     ("projects/letters/rounds/1/metrics/", "get", 200, 403, 404),
     ("projects/letters/rounds/1/cancel/", "post", 200, 403, 404),
+    ("projects/letters/rounds/1/go-on/", "post", 409, 403, 404),
 ]
 OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
                "password_reset_complete", "api_token", "schema", "api_docs"}  # fmt: skip
@@ -85,7 +87,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     arguments = {
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
-        "round_cancel": [1],
+        "round_cancel": [1], "round_go_on": [1],
     }  # fmt: skip
     found = {"seat": str(seat.pk)}
     for name, *_ in PAGES:

@@ -24,11 +24,16 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     policy = serializers.IntegerField(source="policy.number", default=None, help_text="The version that the run made.")
     snapshot = serializers.IntegerField(source="snapshot.number", default=None, help_text="What the run trains on.")
 
+    let_through_by = serializers.CharField(
+        source="let_through_by.username", default=None, help_text="Who opened the gate that the run did not pass."
+    )
+
     class Meta:
         model = TrainingRun
         fields = [
             "id", "method", "config", "status", "attempt", "progress_done", "progress_total", "progress_unit",
-            "result", "error", "policy", "snapshot", "started_at", "finished_at",
+            "result", "error", "policy", "snapshot", "let_through_by", "let_through_at",
+            "started_at", "finished_at",
         ]  # fmt: skip
 
 
@@ -61,7 +66,7 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
 
     def get_queryset(self) -> Any:
         project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.rounds.prefetch_related("runs__policy", "runs__snapshot")
+        return project.rounds.prefetch_related("runs__policy", "runs__snapshot", "runs__let_through_by")
 
     @extend_schema(request=StartRoundSerializer, responses={201: RoundSerializer})
     def create(self, request: Request, slug: str) -> Response:
@@ -79,6 +84,15 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     def cancel(self, request: Request, slug: str, number: str) -> Response:
         round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
         rounds.cancel_round(round=round, by=signed_in(request))
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
+    @extend_schema(request=None, responses=RoundSerializer)
+    @action(detail=True, methods=["post"], url_path="go-on")
+    def go_on(self, request: Request, slug: str, number: str) -> Response:
+        """Let a round that stopped at a gate run the rest."""
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        rounds.go_on(round=round, by=signed_in(request))
         round.refresh_from_db()
         return Response(RoundSerializer(round).data)
 

@@ -25,24 +25,29 @@ class RunStatus(models.TextChoices):
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        return self in FINAL
+    STOPPED = "stopped", "Stopped at a gate"  # rounds only: a person decides whether it goes on
 
 
 ACTIVE = [RunStatus.QUEUED, RunStatus.RUNNING]
 FINAL = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
-# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it.
+# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it. STOPPED to RUNNING is an admin's word.
 MOVES: dict[RunStatus, list[RunStatus]] = {
     RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED],
-    RunStatus.RUNNING: [RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED],
-}
+    RunStatus.RUNNING: [
+        RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.STOPPED,
+    ],
+    RunStatus.STOPPED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+}  # fmt: skip
 
 
-def _finished_iff_final(name: str) -> models.CheckConstraint:
+def before(status: RunStatus) -> list[RunStatus]:
+    """From where a round or run may move to `status`: the condition of the UPDATE that moves it."""
+    return [origin for origin, goals in MOVES.items() if status in goals]
+
+
+def _finished_iff_final(name: str, unfinished: list[RunStatus]) -> models.CheckConstraint:
     return models.CheckConstraint(
-        condition=Q(status__in=ACTIVE, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False),
+        condition=Q(status__in=unfinished, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False),
         name=name,
     )
 
@@ -63,7 +68,7 @@ class TrainingRound(models.Model):
             models.UniqueConstraint(
                 fields=["project"], condition=Q(status__in=ACTIVE), name="one_active_round_per_project"
             ),
-            _finished_iff_final("round_final_means_finished_at"),
+            _finished_iff_final("round_final_means_finished_at", [*ACTIVE, RunStatus.STOPPED]),
         ]
 
     def __str__(self) -> str:
@@ -75,6 +80,10 @@ class TrainingRound(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in ACTIVE
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.status == RunStatus.STOPPED
 
 
 class TrainingRun(models.Model):
@@ -98,6 +107,11 @@ class TrainingRun(models.Model):
         PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="made_by",
         help_text="The version this run made.",
     )  # fmt: skip
+    let_through_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="Who let the round go on although this run did not pass its gate.",
+    )  # fmt: skip
+    let_through_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -105,7 +119,7 @@ class TrainingRun(models.Model):
         ordering = ["round", "position"]
         constraints = [
             models.UniqueConstraint(fields=["round", "position"], name="one_run_per_position"),
-            _finished_iff_final("run_final_means_finished_at"),
+            _finished_iff_final("run_final_means_finished_at", ACTIVE),
         ]
         indexes = [models.Index(fields=["status", "heartbeat_at"])]
 
@@ -119,6 +133,14 @@ class TrainingRun(models.Model):
     @property
     def label(self) -> str:
         return self.spec.label
+
+    @property
+    def closed_gate(self) -> str:
+        """Why nothing may be trained on what this run made; empty where its gate is open, or was opened."""
+        gate = self.result.get("gate", {})
+        if gate.get("passed", True) or self.config.get("gate") != "stop" or self.let_through_at:
+            return ""
+        return str(gate["reason"])
 
     @property
     def directory(self) -> RunDir:

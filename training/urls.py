@@ -6,5 +6,6 @@ urlpatterns = [
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
+    path("<slug:slug>/rounds/<int:number>/go-on/", views.go_on, name="round_go_on"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
 ]

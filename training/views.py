@@ -63,7 +63,7 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
     context = {
         "project": round.project,
         "round": round,
-        "runs": list(round.runs.select_related("policy", "snapshot")),
+        "runs": list(round.runs.select_related("policy", "snapshot", "let_through_by")),
         "is_admin": membership.may_act_as(Role.ADMIN),
         "log_tail": _log_tail(round),
         "samples": _samples(round),
@@ -89,6 +89,19 @@ def cancel(request: UserRequest, slug: str, number: int) -> HttpResponse:
         messages.error(request, str(why))
     else:
         messages.success(request, f"Round {number} is cancelled.")
+    return redirect(round)
+
+
+@login_required
+@require_POST
+def go_on(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    try:
+        rounds.go_on(round=round, by=request.user)
+    except NotPossible as why:
+        messages.error(request, str(why))
+    else:
+        messages.success(request, f"Round {number} goes on past its gate.")
     return redirect(round)
 
 

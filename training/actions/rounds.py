@@ -1,4 +1,4 @@
-"""Starting and cancelling a round."""
+"""Starting a round, letting it go on past a gate, cancelling it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from annotation.exports import NO_GOOD_ANSWER
 from annotation.models import Project, Ranking, ReferenceAnswer, SnapshotType
 from training.actions import runs
 from training.methods import METHODS, InvalidConfig, Method
-from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
+from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
 
 FULL_ROUND = ("reward", "ppo", "sample")
+OTHER_IS_ACTIVE = (
+    "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
+)
 ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
 
 
@@ -80,7 +83,9 @@ def refusal(project: Project, methods: Sequence[str]) -> str:
         made = [METHODS[earlier].makes for earlier in methods[:position]]
         has_reward_model = "reward_model" in made or runs.reward_models(project)
         if _needs_reward_model(METHODS[method]) and not has_reward_model:
-            return f"{METHODS[method].label} needs a reward model: put the method reward before it."
+            return (
+                f"{METHODS[method].label} needs a reward model that passed its gate: put the method reward before it."
+            )
     return ""
 
 
@@ -113,12 +118,27 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
     """Stop a round. The worker notices within seconds and ends the process."""
     now = timezone.now()
     with transaction.atomic():
-        cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
+        cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=before(RunStatus.CANCELLED)).update(
             status=RunStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
         )
         if not cancelled:
             raise NotPossible("The round is over already.")
         TrainingRun.objects.filter(round=round, status__in=ACTIVE).update(status=RunStatus.CANCELLED, finished_at=now)
+    live.announce(round.project_id, "round")
+
+
+def go_on(*, round: TrainingRound, by: User) -> None:
+    """Let a round that stopped at a gate run what is left of it, and remember who said so."""
+    try:
+        with transaction.atomic():
+            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.STOPPED).update(
+                status=RunStatus.RUNNING, reason=""
+            ):
+                raise NotPossible("The round does not wait at a gate.")
+            gate = round.runs.filter(status=RunStatus.SUCCEEDED).order_by("-position")[:1].get()
+            TrainingRun.objects.filter(pk=gate.pk).update(let_through_by=by, let_through_at=timezone.now())
+    except IntegrityError as clash:
+        raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")
 
 

@@ -1,7 +1,8 @@
 """The life of a run, as the worker drives it.
 
-QUEUED ─claim─▶ RUNNING ─settle─▶ SUCCEEDED | FAILED, and back to QUEUED when its worker went away. Every move is one
-conditional UPDATE. `attempt` is the fencing token: a worker that lost its run to another one updates nothing.
+QUEUED ─claim─▶ RUNNING ─settle─▶ SUCCEEDED | FAILED, and back to QUEUED when its worker went away. A run that succeeds
+without passing its gate stops its round, if more was to come; what waits in a stopped round is not claimed. Every move
+is one conditional UPDATE. `attempt` is the fencing token: a worker that lost its run to another one updates nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from annotation import live
 from annotation.actions import projects, tasks
 from annotation.models import Completion, PolicyVersion, Project, Prompt, Source
 from training.methods import METHODS
-from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun
+from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.rundir import Row
 
 
@@ -114,7 +115,7 @@ def fail_run(*, run: TrainingRun, error: str) -> None:
     TrainingRun.objects.filter(round=run.round_id, status=RunStatus.QUEUED).update(
         status=RunStatus.CANCELLED, finished_at=now
     )
-    TrainingRound.objects.filter(pk=run.round_id, status__in=ACTIVE).update(
+    TrainingRound.objects.filter(pk=run.round_id, status__in=before(RunStatus.FAILED)).update(
         status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed."
     )
 
@@ -144,10 +145,10 @@ def newest_policy(project_id: int) -> PolicyVersion:
 
 
 def reward_models(project: Project) -> list[TrainingRun]:
-    """The runs that made one, the newest first."""
+    """The runs that made one that may be trained against, the newest first."""
     made = [name for name, method in METHODS.items() if method.makes == "reward_model"]
     trained = TrainingRun.objects.filter(round__project=project, method__in=made, status=RunStatus.SUCCEEDED)
-    return list(trained.order_by("-round__number", "-position"))
+    return [run for run in trained.order_by("-round__number", "-position") if not run.closed_gate]
 
 
 def _ours(run: TrainingRun) -> Any:
@@ -159,6 +160,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
     now = timezone.now()
     if not _ours(run).update(status=RunStatus.SUCCEEDED, result=result, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
+    run.result = result
     match run.spec.makes:
         case "policy":
             policy = projects.add_policy(
@@ -169,10 +171,11 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
+    running = TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.RUNNING)
     if not run.round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
-        TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.RUNNING).update(
-            status=RunStatus.SUCCEEDED, finished_at=now
-        )
+        running.update(status=RunStatus.SUCCEEDED, finished_at=now)
+    elif why := run.closed_gate:
+        running.update(status=RunStatus.STOPPED, reason=f"{run.label}: {why}"[:500])
 
 
 def _take_completions(run: TrainingRun) -> None:
