@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,14 +15,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access as annotation_access
 from annotation.actions import NotPossible
 from annotation.http import UserRequest
-from annotation.models import Prompt, Role
+from annotation.models import Project, Prompt, Role
 from training import access, curves
 from training.actions import rounds
 from training.forms import StartRoundForm
 from training.methods import InvalidConfig
-from training.models import RunStatus, TrainingRound
+from training.models import RunStatus, TrainingRun
 
 SAMPLES_SHOWN = 20
+SLICES = {
+    "margin": "By how clearly people preferred one answer",
+    "length_gap": "By how far the lengths are apart, in tokens",
+    "annotator": "By annotator",
+    "policy": "By the newest policy among the answers",
+}
 
 
 @login_required
@@ -60,13 +67,15 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
 def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
     membership = annotation_access.get_membership(request.user, slug, role=Role.REVIEWER)
     round = access.get_round(request.user, slug, number)
+    runs = list(round.runs.select_related("policy", "snapshot", "let_through_by"))
     context = {
         "project": round.project,
         "round": round,
-        "runs": list(round.runs.select_related("policy", "snapshot", "let_through_by")),
+        "runs": runs,
         "is_admin": membership.may_act_as(Role.ADMIN),
-        "log_tail": _log_tail(round),
-        "samples": _samples(round),
+        "log_tail": _log_tail(runs),
+        "samples": _samples(runs),
+        "slices": _slices(round.project, runs),
         "metrics_url": reverse("round_metrics", args=[slug, number]),
     }
     page = "training/round_detail.html"
@@ -105,21 +114,37 @@ def go_on(request: UserRequest, slug: str, number: int) -> HttpResponse:
     return redirect(round)
 
 
-def _log_tail(round: TrainingRound) -> str:
+def _log_tail(runs: list[TrainingRun]) -> str:
     """Of the run that says most about where the round stands: the running one, or else the last that started."""
-    started = [run for run in round.runs.all() if run.started_at]
+    started = [run for run in runs if run.started_at]
     running = [run for run in started if run.status == RunStatus.RUNNING]
     chosen = (running or started)[-1:]
     return chosen[0].directory.log_tail() if chosen else ""
 
 
-def _samples(round: TrainingRound) -> list[dict[str, Any]]:
-    """Answers to eval prompts before and after PPO, evenly picked from the largest gain to the largest loss."""
-    run = round.runs.filter(method="ppo", status=RunStatus.SUCCEEDED).first()
-    if run is None:
+def _samples(runs: list[TrainingRun]) -> list[dict[str, Any]]:
+    """Answers to eval prompts before and after training, evenly picked from the largest gain to the largest loss."""
+    trained = [run for run in runs if run.spec.makes == "policy" and run.status == RunStatus.SUCCEEDED]
+    if not trained:
         return []
-    rows = sorted(run.directory.samples(), key=lambda row: row["score_before"] - row["score_after"])
+    rows = list(trained[-1].directory.samples())
+    if all(row["score_before"] is not None for row in rows):  # scored by a reward model
+        rows.sort(key=lambda row: row["score_before"] - row["score_after"])
     chosen = [rows[place * len(rows) // SAMPLES_SHOWN] for place in range(SAMPLES_SHOWN)] if rows else []
     chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
     prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
     return [{**row, "prompt": prompts.get(row["prompt_id"], "(deleted)")} for row in chosen]
+
+
+def _slices(project: Project, runs: list[TrainingRun]) -> list[dict[str, Any]]:
+    """Where the reward model is right more and less often: headings with rows of `result["slices"]`."""
+    made = [run for run in runs if run.spec.makes == "reward_model"]
+    if not made:
+        return []
+    found = made[-1].result.get("slices") or {}
+    people = {f"annotator-{user.pk}": user.username for user in User.objects.filter(memberships__project=project)}
+    return [
+        {"title": title, "rows": [{**row, "label": people.get(row["label"], row["label"])} for row in found[name]]}
+        for name, title in SLICES.items()
+        if found.get(name)
+    ]

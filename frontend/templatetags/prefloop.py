@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from django import template
@@ -31,19 +33,32 @@ FIGURES: dict[str, str] = {
     "accuracy": "Accuracy on unseen prompts",
     "ci95": "95 % interval of it",
     "length_baseline": "Always the longer answer",
+    "baselines": "Going by length alone",
     "train_accuracy": "Accuracy on its own prompts",
     "n": "Pairs it was measured on",
+    "calibration": "Calibration error (ECE)",
     "score_before": "Score before",
     "score_after": "Score after",
+    "judge_before": "Held-out judge before",
+    "judge_after": "Held-out judge after",
     "kl": "KL to the reference policy, nats per completion",
     "kl_round_start": "KL to where the round began, nats per completion",
     "episodes": "Episodes",
     "stopped": "Stopped early",
+    "selected": "Kept",
     "completions": "Completions",
     "finished_share": "Ended by themselves",
     "mean_tokens": "Mean length, tokens",
     "refused": "Left out",
     "peak_rss_mb": "Most memory",
+}
+# Their value, and what a line below it says.
+EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
+    "baselines": lambda value: (f"{value['length']['accuracy']:.1%}", _baselines_in_words(value)),
+    "calibration": lambda value: (f"{value['ece']:.3f}", "how far its certainty is from how often it is right"),
+    "stopped": lambda value: ("yes", _sentence(value)),
+    "selected": lambda value: (f"step {value['step']:,}", _sentence(value["reason"])),
+    "refused": lambda value: _left_out(value),
 }
 SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
 
@@ -72,16 +87,36 @@ def project_nav(context: Context) -> dict[str, Any]:
 def figures(run: TrainingRun) -> list[dict[str, str]]:
     """A run's result as lines of label and value, some with a note."""
     given = {name: run.result.get(name) for name in FIGURES}
+    if rows := run.result.get("rows"):
+        given["refused"] = rows["refused"]
+    if (given["baselines"] or {}).get("length", {}).get("accuracy") is not None:
+        given["length_baseline"] = None  # the same figure, without its interval
+    else:
+        given["baselines"] = None
     return [_line(name, value) for name, value in given.items() if value not in (None, "", {}, [])]
 
 
 def _line(name: str, value: Any) -> dict[str, str]:
-    line = {"label": FIGURES[name]}
-    if isinstance(value, dict):
-        return line | {"value": f"{sum(value.values()):,}", "note": "; ".join(value)}
-    if name == "stopped":
-        return line | {"value": "yes", "note": str(value)}
-    return line | {"value": _figure(name, value)}
+    if name not in EXPLAINED:
+        return {"label": FIGURES[name], "value": _figure(name, value)}
+    figure, note = EXPLAINED[name](value)
+    return {"label": FIGURES[name], "value": figure, "note": note}
+
+
+def _baselines_in_words(baselines: dict[str, Any]) -> str:
+    length, rule = baselines["length"], _sentence(baselines["length"].get("rule", "the longer answer wins"))
+    interval = f" 95 % interval: {_figure('ci95', length['ci95'])}." if length.get("ci95") else ""
+    return f"{rule}{interval} A coin is right in {baselines.get('random', 0.5):.0%}."
+
+
+def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
+    """Rows by reason: counted by the recipe, or one by one."""
+    reasons = Counter(refused) if isinstance(refused, dict) else Counter(row["reason"] for row in refused)
+    return f"{reasons.total():,}", "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _figure(name: str, value: Any) -> str:
@@ -94,6 +129,16 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@register.filter
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+@register.filter
+def interval(ends: list[float] | None) -> str:
+    return "–" if ends is None else _figure("ci95", ends)
 
 
 @register.filter

@@ -21,7 +21,16 @@ def round_with_curves(project) -> TrainingRound:
     round = TrainingRound.objects.create(project=project, number=1, status=RunStatus.RUNNING)
     reward = TrainingRun.objects.create(
         round=round, position=0, method="reward", status=RunStatus.SUCCEEDED, attempt=1, started_at=now,
-        finished_at=now, result={"accuracy": 0.8125, "ci95": [0.742, 0.871], "n": 192, "length_baseline": 0.5573},
+        finished_at=now, result={
+            "accuracy": 0.8125, "ci95": [0.742, 0.871], "n": 192, "length_baseline": 0.5573,
+            "learning_curve": [
+                {"rankings": 50, "accuracy": 0.64, "ci95": [0.55, 0.72]},
+                {"rankings": 100, "accuracy": 0.8125, "ci95": [0.742, 0.871]},
+            ],
+            "calibration": {"ece": 0.04, "bins": [{"confidence": 0.9, "accuracy": 0.875, "n": 96}]},
+            "slices": {"policy": [{"label": "v0", "accuracy": 0.8, "ci95": [0.7, 0.9], "n": 192}]},
+            "gate": {"passed": True, "reason": "accuracy 0.81 [0.74, 0.87] on 192 unseen pairs"},
+        },
     )  # fmt: skip
     ppo = TrainingRun.objects.create(
         round=round, position=1, method="ppo", status=RunStatus.RUNNING, attempt=1, started_at=now,
@@ -82,6 +91,44 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     TrainingRun.objects.filter(pk=run.pk).update(progress_done=4)
     expect(page.locator(".run.running")).to_contain_text("4 of 10 updates")
     expect(page.locator("figure", has_text="KL to the reference").locator(".readout")).to_have_text("7.25")
+
+
+def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves):
+    TrainingRun.objects.filter(method="ppo").update(
+        status=RunStatus.SUCCEEDED, finished_at=timezone.now(), result={
+            "frontier": [
+                {"step": 0, "kl": -0.001, "score": 0.0, "judge": 0.0},
+                {"step": 5, "kl": 4.0, "score": 1.5, "judge": 0.9},
+            ],
+            "best_of_n": [{"n": 4, "score": 1.03, "kl": 0.64}], "selected": {"step": 5, "reason": "best by the judge"},
+        },
+    )  # fmt: skip
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/1/")
+    expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3 % with 100")).to_be_visible()
+    expect(page.get_by_role("img", name="Reliability: 1 points. 90.0 % sure, 87.5 % right (96)")).to_be_visible()
+    drawn = page.get_by_role("img", name="Frontier: 5 points. step 5: score 1.5 at √KL 2. A ring marks what was kept")
+    expect(drawn.locator("canvas")).to_be_visible()
+    frontier = page.locator("figure", has_text="Frontier")
+    expect(frontier.locator(".key")).to_contain_text("score")
+    frontier.get_by_text("As a table").click()
+    rows = frontier.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_have_text("step 5 (kept)421.50.9")
+    expect(rows.nth(2)).to_have_text("best of 40.640.81.03–")
+
+
+def test_an_admin_goes_on_past_a_gate(visit, admin, round_with_curves):
+    round_with_curves.runs.filter(method="ppo").update(status=RunStatus.QUEUED)
+    TrainingRound.objects.update(status=RunStatus.STOPPED, reason="Reward model: it does not beat going by length")
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/1/")
+    expect(page.get_by_role("heading", name="Round 1 Stopped at a gate")).to_be_visible()
+    page.get_by_role("button", name="Go on anyway").click()
+    expect(page.get_by_text("Round 1 goes on past its gate.")).to_be_visible()
+    expect(page.locator(".run.succeeded")).to_contain_text("alice let the round go on")
 
 
 def test_cancelling_a_round_asks_first(visit, admin, round_with_curves):

@@ -1,0 +1,92 @@
+// One chart: a figure with a caption, a line that reads values out, and a plot by uPlot in the page's colours.
+
+/* global uPlot */
+
+const HEIGHT = 150;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const charts = [];
+
+/** Subclasses say what is drawn (`series`, `more`) and what is read out (`read`). `data` is uPlot's: columns. */
+export class Chart {
+  constructor(where, { title, unit }) {
+    this.title = title;
+    this.figure = element("figure", { className: "chart" });
+    const caption = element("figcaption");
+    caption.append(element("strong", { textContent: title }), element("span", { className: "soft small", textContent: unit }));
+    this.readout = element("span", { className: "readout num" });
+    caption.append(this.readout);
+    this.canvas = element("div", { className: "plot" });
+    this.canvas.setAttribute("role", "img");
+    this.figure.append(caption, this.canvas);
+    where.append(this.figure);
+    charts.push(this);
+    new ResizeObserver(() => this.#resize()).observe(this.canvas);
+  }
+
+  get height() {
+    return HEIGHT;
+  }
+
+  show(data) {
+    this.data = data;
+    if (this.plot) this.plot.setData(data);
+    else this.draw();
+    this.read(null);
+  }
+
+  draw() {
+    this.plot?.destroy();
+    this.plot = null;
+    if (!this.canvas.clientWidth) return; // folded away; drawn when it unfolds
+    this.plot = new uPlot(this.#options(), this.data, this.canvas);
+  }
+
+  #options() {
+    const axis = {
+      stroke: colour("--ink-soft"),
+      font: `12px ${colour("--sans")}`,
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { show: false },
+      gap: 6,
+    };
+    const more = this.more?.() ?? {};
+    return {
+      width: this.canvas.clientWidth,
+      height: this.height,
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false }, points: { size: 7 } },
+      scales: { x: { time: false }, ...more.scales },
+      axes: [
+        { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) => ticks.map(short) },
+        { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
+      ],
+      series: [{}, ...this.series()],
+      hooks: { ...more.hooks, setCursor: [(plot) => this.read(plot.cursor.idx)] },
+    };
+  }
+
+  #resize() {
+    const width = this.canvas.clientWidth;
+    if (!width || !this.data) return;
+    if (!this.plot) this.draw();
+    else if (this.plot.width !== width) this.plot.setSize({ width, height: this.height });
+  }
+}
+
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+export function short(value) {
+  if (value === null || value === undefined) return "";
+  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
+  return String(Number(value.toPrecision(3)));
+}
+
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+dark.addEventListener("change", () => charts.forEach((chart) => chart.data && chart.draw()));
