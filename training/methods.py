@@ -99,7 +99,12 @@ class RewardConfig(MethodConfig):
     margin: float = _setting(
         0.0, "Distance that Bradley-Terry asks for between first and last, less between neighbours", least=0, most=10
     )
-    pooling: str = _setting("mean", "What the heads read of an answer's states: mean, last, or attention")
+    pooling: str = _setting(
+        "depths",
+        "What the heads read: depths (the base model's states at several depths; no adapter learns, epochs and rates "
+        "do not matter), or its final states under an adapter: mean, last, or attention",
+    )
+    ridge: float = _setting(0.5, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
     heads: int = _setting(
         1, "Heads, each on a bootstrap of the rankings; from two on the last one is the judge of PPO's checkpoints",
         least=1, most=64,
@@ -122,7 +127,7 @@ class RewardConfig(MethodConfig):
 
     choices: ClassVar = {
         "loss": ("bradley_terry", "plackett_luce"),
-        "pooling": ("mean", "last", "attention"),
+        "pooling": ("depths", "mean", "last", "attention"),
         "start": ("fresh", "policy", "previous"),
         "gate": ("stop", "report"),
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
 from training.methods import RewardConfig
@@ -20,6 +21,7 @@ from training.rundir import Row, RunDir
 pytestmark = pytest.mark.recipes
 
 SETTINGS = {
+    "pooling": "mean",
     "epochs": 5, "learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "reference_samples": 40, "max_new_tokens": 8,
 }  # fmt: skip
 
@@ -207,7 +209,13 @@ def test_without_eval_rankings_there_is_no_accuracy(prepare: Prepare, checkpoint
 
 @pytest.mark.parametrize(
     "options",
-    [{"pooling": "attention", "heads": 3}, {"pooling": "last"}, {"loss": "plackett_luce", "learning_curve": 2}],
+    [
+        {"pooling": "depths", "learning_curve": 2},
+        {"pooling": "depths", "heads": 3, "loss": "plackett_luce"},
+        {"pooling": "attention", "heads": 3},
+        {"pooling": "last"},
+        {"loss": "plackett_luce", "learning_curve": 2},
+    ],
 )
 def test_other_settings_learn_too(prepare: Prepare, checkpoint: Path, options: Row):
     rows = ranking_rows(40, held_out=12)
@@ -238,9 +246,39 @@ def test_the_judge_is_a_head_of_its_own(prepare: Prepare, checkpoint: Path):
     assert float((score - judge).abs().max()) > 0.01
 
 
+def test_heads_on_the_base_model_need_no_adapter(prepare: Prepare, checkpoint: Path):
+    rows = ranking_rows(24, held_out=8)
+    run = prepare("frozen", "reward", SETTINGS | {"pooling": "depths"}, {"base_model": str(checkpoint)}, rows)
+    result = finish(run)
+    assert result["accuracy"] > 0.7
+    assert not (run.checkpoint_path / "adapter_model.safetensors").exists()
+    # The penalty holds the weights where the loss alone would let them run away.
+    stiff = prepare("stiff", "reward", SETTINGS | {"pooling": "depths", "ridge": 100.0}, run.config()["inputs"], rows)
+    finish(stiff)
+    norms = [load_file(each.checkpoint_path / "head.safetensors")["weight"].norm() for each in (run, stiff)]
+    assert norms[1] < norms[0] / 3
+
+
+def test_sampled_answers_bring_their_depths_along(shared: SharedModel):
+    """What the sampler kept on its way is what reading the finished answers gives, by tree and row by row."""
+    shared.add_adapter("policy", rank=4, top_blocks=1)
+    answers = sample(
+        shared, "policy", [[5, 9, 30], [7, 8, 9, 40]], count=60, max_new_tokens=24, temperature=1.0,
+        generator=generator(4), keep_trunk=True,
+    ).answers  # fmt: skip
+    assert answers.depths is not None
+    assert answers.response_mask.sum(-1).unique().numel() > 1  # some ended early
+    read = shared.depth_states(answers.without_trunk())
+    torch.testing.assert_close(answers.depths, read, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(shared.with_trunk(answers.without_trunk()).depths, read, atol=1e-5, rtol=1e-4)
+    shared.layered = False
+    torch.testing.assert_close(shared.depth_states(answers.without_trunk()), read, atol=1e-5, rtol=1e-4)
+
+
 def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
     mean = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0))
-    attention = RewardModel(shared, mean.head, "attention")
+    attention = RewardModel(shared, "attention")
+    attention.head = mean.head
     rankings, _ = read_rankings(iter(preference_rows(3)), shared, 200)
     answers = collate(rankings, shared)
     torch.testing.assert_close(attention.raw_scores(answers), mean.raw_scores(answers))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.recipes.prompts import pad_left
-from training.recipes.roles import Answers, SharedModel
+from training.recipes.roles import Answers, SharedModel, Step
 
 # Taking finished rows out copies the key-value cache, so it is done when enough of them wait.
 LEAVING_SHARE = 1 / 8
@@ -103,12 +103,19 @@ def sample(
     logprobs, entropy = torch.zeros(2, rows_in_all, slots, device=device)
     before = torch.zeros(rows_in_all, slots, model.hidden_size, device=device)
     response_trunk = torch.zeros_like(before) if keep_trunk else None
+    depths = torch.zeros(rows_in_all, len(model.depths), model.hidden_size, device=device)  # sums over tokens
+
+    def keep(read: Step, which: Tensor, slot: int) -> None:
+        if response_trunk is not None:
+            response_trunk[rows[which], slot] = read.trunk[which, 0]
+        if keep_trunk and read.depths is not None:
+            depths[rows[which]] += read.depths[which, 0]
 
     # 1. Every prompt is read once, and its K answers go on from copies of its keys and values.
     cache = model.new_cache(ids.shape[1] + slots)
-    prompt_trunk, hidden = model.advance(ids, mask, cache, role)
+    prompt_trunk, _, final = model.advance(ids, mask, cache, role)
     cache.batch_repeat_interleave(count)
-    state = hidden[:, -1].repeat_interleave(count, 0)
+    state = final[:, -1].repeat_interleave(count, 0)
     seen = mask.repeat_interleave(count, 0)
     rows = torch.arange(rows_in_all, device=device)  # which answer each row of the running batch belongs to
     done = torch.zeros(rows_in_all, dtype=torch.bool, device=device)
@@ -132,18 +139,16 @@ def sample(
             cache.batch_select_indices(stay)
             rows, done, seen, tokens, to_read = rows[stay], done[stay], seen[stay], tokens[stay], to_read[stay]
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        trunk, hidden = model.advance(tokens[:, None], seen, cache, role)
-        state = hidden[:, -1]
-        if response_trunk is not None:
-            response_trunk[rows[to_read], slot] = trunk[to_read, 0]
+        step_read = model.advance(tokens[:, None], seen, cache, role)
+        state = step_read.final[:, -1]
+        keep(step_read, to_read, slot)
 
     # 3. Answers that were cut are closed with EOS, as the reward model wants to read them.
     finished = ((response == model.eos) & drawn).any(-1)
     response[~finished, max_new_tokens] = model.eos
     if response_trunk is not None and not done.all():
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        trunk, _ = model.advance(torch.full_like(rows, model.eos)[:, None], seen, cache, role)
-        response_trunk[rows[~done], max_new_tokens] = trunk[~done, 0]
+        keep(model.advance(torch.full_like(rows, model.eos)[:, None], seen, cache, role), ~done, max_new_tokens)
 
     # 4. Slots that no answer came to use are cut off.
     closed = drawn.clone()
@@ -161,6 +166,9 @@ def sample(
             response_mask=grouped(closed),
             prompt_trunk=prompt_trunk if keep_trunk else None,
             response_trunk=None if response_trunk is None else grouped(response_trunk),
+            depths=(depths / closed.sum(-1)[:, None, None]).unflatten(0, (groups, count))
+            if keep_trunk and model.keeps_depths
+            else None,
         ),
         drawn=grouped(drawn),
         logprobs=grouped(logprobs),

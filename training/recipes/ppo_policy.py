@@ -19,7 +19,7 @@ from training.methods import PPOConfig
 from training.recipes import checkpoints
 from training.recipes.common import pick_device, required_path
 from training.recipes.reward_model import ROLE as REWARD
-from training.recipes.reward_model import RewardModel
+from training.recipes.reward_model import RewardModel, base_of
 from training.recipes.roles import Answers, Reading, SharedModel, role_logprobs
 from training.rundir import Row
 
@@ -100,7 +100,7 @@ def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: P
 
 def _whole_model(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
     """The reference is the model below the reward model, in every round."""
-    shared = SharedModel(checkpoints.resolve(reward_folder).base, pick_device())
+    shared = SharedModel(base_of(reward_folder), pick_device())
     reward_model = RewardModel.load(shared, reward_folder)
     actor = SharedModel(start.base, shared.device, merged=start.adapter)
     fresh = start.adapter is None and Path(start.base).resolve() == Path(shared.path).resolve()
@@ -120,8 +120,8 @@ def zero_head(shared: SharedModel) -> nn.Linear:
 def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.PolicyPath) -> None:
     """An adapter of its own for the value model: that of the last round, or else a copy of the reward model's.
 
-    The reward model already tells good from bad (Stiennon et al. 2009.01325); its head, where it is a linear one, is
-    the first guess of what an answer will be worth, read at every token instead of once.
+    The reward model already tells good from bad (Stiennon et al. 2009.01325); its head is the first guess of what an
+    answer will be worth, read at every token instead of once. One without an adapter has nothing to copy.
     """
     shared, reward_model = policy.shared, policy.reward_model
     earlier = (start.adapter or Path(start.base)) / VALUE_FOLDER
@@ -130,12 +130,14 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
         shared.load_adapter(VALUE, earlier)
         policy.value_head.load_state_dict(load_file(earlier / VALUE_HEAD_FILE))
         return
+    if not reward_model.has_adapter:
+        shared.add_adapter(VALUE, rank=config.lora_rank, top_blocks=config.top_blocks)
+        return
     shared.copy_adapter(REWARD, VALUE)
     head = reward_model.head
-    if isinstance(head, nn.Linear) and head.in_features == shared.hidden_size:
-        with torch.no_grad():
-            policy.value_head.weight.copy_(reward_model.gain * head.weight.mean(0, keepdim=True))
-            policy.value_head.bias.copy_(reward_model.gain * head.bias.mean() + reward_model.bias)
+    with torch.no_grad():
+        policy.value_head.weight.copy_(reward_model.gain * head.weight.mean(0, keepdim=True))
+        policy.value_head.bias.copy_(reward_model.gain * head.bias.mean() + reward_model.bias)
 
 
 # --- weights ---------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Ranking:
     votes: list[Vote] = field(default_factory=list)
     policy: int | None = None  # number of the newest policy version among the candidates' authors
     trunk: tuple[Tensor, Tensor] | None = None  # prompt (p, d), candidates (k, r, d)
+    depths: Tensor | None = None  # (k, depths, d)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -184,6 +185,11 @@ def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
             response[row, column, : len(tokens)] = torch.tensor(tokens)
             response_mask[row, column, : len(tokens)] = True
     answers = Answers(*(tensor.to(shared.device) for tensor in (ids, mask, response, response_mask)))
+    if all(ranking.depths is not None for ranking in rankings):
+        depths = torch.zeros(len(rankings), count, len(shared.depths), shared.hidden_size, device=shared.device)
+        for row, ranking in enumerate(rankings):
+            depths[row, : len(ranking.candidates)] = ranking.depths
+        answers = replace(answers, depths=depths)
     if any(ranking.trunk is None for ranking in rankings):
         return answers
     prompt_trunk = torch.zeros(*ids.shape, shared.hidden_size, device=shared.device)
@@ -203,7 +209,7 @@ def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
     )
     if not shared.shares_trunk or tokens * shared.hidden_size * 4 > TRUNK_MEMORY:
         return
-    for batch in portions(rankings):
+    for batch in portions(by_length(rankings)):
         answers = shared.with_trunk(collate(batch, shared))
         for row, ranking in enumerate(batch):
             assert answers.prompt_trunk is not None
@@ -213,6 +219,19 @@ def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
                 answers.prompt_trunk[row, -width:].clone(),
                 answers.response_trunk[row, : len(ranking.candidates), :longest].clone(),
             )
+
+
+def keep_depths(shared: SharedModel, rankings: list[Ranking]) -> None:
+    """Compute what a model reads that learns nothing but its head: a few vectors per candidate."""
+    for batch in portions(by_length(rankings)):
+        depths = shared.depth_states(collate(batch, shared))
+        for row, ranking in enumerate(batch):
+            ranking.depths = depths[row, : len(ranking.candidates)].clone()
+
+
+def by_length(rankings: list[Ranking]) -> list[Ranking]:
+    """Neighbours of like length, so that little of what is read together is padding."""
+    return sorted(rankings, key=lambda ranking: (len(ranking.prompt), max(map(len, ranking.candidates))))
 
 
 def portions(rankings: list[Ranking]) -> Iterator[list[Ranking]]:

@@ -30,7 +30,16 @@ from training.recipes.common import (
 )
 from training.recipes.generation import sample
 from training.recipes.preference_losses import bradley_terry, plackett_luce
-from training.recipes.rankings import READ_AT_ONCE, Ranking, collate, keep_trunks, portions, read_rankings, some_of
+from training.recipes.rankings import (
+    READ_AT_ONCE,
+    Ranking,
+    collate,
+    keep_depths,
+    keep_trunks,
+    portions,
+    read_rankings,
+    some_of,
+)
 from training.recipes.reward_model import HEAD_FILE, ROLE, RewardModel
 from training.recipes.reward_report import Accuracy, accuracy_of, bootstrap_interval, outcomes, report
 from training.recipes.roles import SharedModel
@@ -53,13 +62,16 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         raise RecipeError(f"No ranking can be trained on: {counts}")
     logger.info("%d rankings to train on, %d to test on; rows: %s", len(train), len(held_out), counts)
 
-    # 2. Adapter and heads; all below the adapter is the same in every epoch and computed once.
+    # 2. Adapter and heads; what does not learn is the same in every epoch and computed once.
     reward_model = begin(shared, config, inputs)
     with watch.measure("trunk"):
-        keep_trunks(shared, rankings)
+        if reward_model.has_adapter:
+            keep_trunks(shared, rankings)
+        else:
+            keep_depths(shared, rankings)
 
     # 3. Training, from where an earlier attempt stopped.
-    learner = Learner(reward_model, train, config)
+    learner = learner_for(reward_model, train, config)
     # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
     probe = some_of(train, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
     done = load_state(run, learner)
@@ -73,7 +85,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
                 metrics["reward/accuracy_train"] = accuracy(reward_model, probe).value
                 if held_out:
                     metrics["reward/accuracy_eval"] = accuracy(reward_model, held_out).value
-            logger.info("epoch %d of %d: %s", step // learner.steps_per_epoch, config.epochs, metrics)
+            logger.info("pass %d of %d: %s", step // learner.steps_per_epoch, learner.passes, metrics)
         run.log_metrics(step, **metrics)
         run.report_progress(step, learner.steps, "steps")
         if end_of_epoch or time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
@@ -117,11 +129,11 @@ def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel
         shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
         heads=config.heads, pooling=config.pooling,
     )  # fmt: skip
-    if config.start == "fresh":
+    if config.start == "fresh" or not model.has_adapter:
         return model
     folder = checkpoints.resolve(required_path(inputs, config.start)).adapter
     if folder is None:
-        logger.info("The policy is the base model itself: the reward model starts fresh")
+        logger.info("There is no adapter to start from: the reward model starts fresh")
         return model
     try:
         shared.load_adapter_weights(ROLE, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
@@ -137,11 +149,54 @@ def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel
 # --- learning --------------------------------------------------------------------------------------------------
 
 
-class Learner:
-    """One reward model on its way through the rankings. Which ones a step takes depends on the seed and its number."""
+class HeadLearner:
+    """Heads on states that do not change: a convex problem, solved by L-BFGS over all rankings at once.
+
+    The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more is known.
+    """
+
+    steps = steps_per_epoch = passes = 1
 
     def __init__(self, model: RewardModel, train: list[Ranking], config: RewardConfig) -> None:
         self.model, self.train, self.config = model, train, config
+        states = torch.cat([_depths(ranking) for ranking in train]).flatten(-2)
+        model.mean, model.spread = states.mean(0), states.std(0, unbiased=False) + 1e-6
+        self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
+        self.optimiser = torch.optim.LBFGS(
+            model.head_parameters(), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6
+        )
+
+    def take_step(self, _: int) -> dict[str, float]:
+        features = [self.model.standardised(_depths(ranking)) for ranking in self.train]
+        weights, total = self.head_weights.to(features[0].device), len(self.train) * self.model.heads
+
+        def objective() -> Tensor:
+            self.optimiser.zero_grad()
+            scores = [self.model.head(states) for states in features]
+            penalty = 0.5 * self.config.ridge * self.model.head.weight.square().sum()
+            loss = rankings_loss(scores, self.train, weights, self.config) * total + penalty
+            loss.backward()
+            return loss
+
+        self.optimiser.step(objective)
+        with torch.no_grad():
+            scores = [self.model.head(states) for states in features]
+            loss = rankings_loss(scores, self.train, weights, self.config)
+        gradient = torch.cat([parameter.grad.flatten() for parameter in self.model.head_parameters()])
+        return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
+
+
+def _depths(ranking: Ranking) -> Tensor:
+    assert ranking.depths is not None
+    return ranking.depths
+
+
+class Learner:
+    """Adapter and heads on their way through the rankings. Which ones a step takes depends on seed and step number."""
+
+    def __init__(self, model: RewardModel, train: list[Ranking], config: RewardConfig) -> None:
+        self.model, self.train, self.config = model, train, config
+        self.passes = config.epochs
         self.steps_per_epoch = -(-len(train) // config.rankings_per_step)
         self.steps = self.steps_per_epoch * config.epochs
         self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
@@ -171,6 +226,10 @@ class Learner:
         return {"reward/loss": float(loss.detach()), "reward/lr": rate, "reward/grad_norm": float(norm)}
 
 
+def learner_for(model: RewardModel, train: list[Ranking], config: RewardConfig) -> Learner | HeadLearner:
+    return (Learner if model.has_adapter else HeadLearner)(model, train, config)
+
+
 def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Tensor:
     """How often each head sees each ranking: 1 for a single head, else Poisson(1), the bootstrap in the limit."""
     if heads == 1:
@@ -179,7 +238,9 @@ def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Ten
     return torch.where(weights.sum(0) > 0, weights, torch.ones_like(weights))
 
 
-def rankings_loss(raw: Tensor, rankings: list[Ranking], head_weights: Tensor, config: RewardConfig) -> Tensor:
+def rankings_loss(
+    raw: Tensor | list[Tensor], rankings: list[Ranking], head_weights: Tensor, config: RewardConfig
+) -> Tensor:
     """Mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads) → ()."""
     loss_of = plackett_luce_loss if config.loss == "plackett_luce" else bradley_terry_loss
     losses = [
@@ -218,7 +279,7 @@ def learning_curve(
             shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
             pooling=config.pooling, role=f"half_{halvings}",
         )  # fmt: skip
-        learner = Learner(model, part, config)
+        learner = learner_for(model, part, config)
         for step in range(1, learner.steps + 1):
             learner.take_step(step)
         measured = accuracy(model, held_out)
@@ -231,24 +292,25 @@ def learning_curve(
 # --- state -----------------------------------------------------------------------------------------------------
 
 
-def save_state(run: RunDir, learner: Learner, step: int) -> None:
+def save_state(run: RunDir, learner: Learner | HeadLearner, step: int) -> None:
     state = {
         "step": step,
-        "adapter": learner.model.shared.adapter_weights(ROLE),
+        "adapter": learner.model.shared.adapter_weights(ROLE) if learner.model.has_adapter else None,
         "head": learner.model.head_weights(),
         "optimiser": learner.optimiser.state_dict(),
     }
     run.save_state(lambda folder: torch.save(state, folder / "reward.pt"))
 
 
-def load_state(run: RunDir, learner: Learner) -> int:
+def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
     """The step that an earlier attempt reached, 0 for a fresh start. Nothing random outlives a step."""
     folder = run.load_state()
     if folder is None:
         return 0
     shared = learner.model.shared
     state = torch.load(folder / "reward.pt", map_location=shared.device, weights_only=True)
-    shared.load_adapter_weights(ROLE, state["adapter"])
+    if learner.model.has_adapter:
+        shared.load_adapter_weights(ROLE, state["adapter"])
     learner.model.load_head_weights(state["head"])
     learner.optimiser.load_state_dict(state["optimiser"])
     logger.info("Going on after step %d", state["step"])
@@ -298,7 +360,7 @@ def check_reload(trained: RewardModel, folder: Path, rankings: list[Ranking]) ->
     """Load the artefact into a fresh model and score again: a head lost on the way would pass unnoticed otherwise."""
     fresh = SharedModel(trained.shared.path, trained.shared.device)
     reloaded = RewardModel.load(fresh, folder)
-    answers = collate([replace(ranking, trunk=None) for ranking in rankings], fresh)
+    answers = collate([replace(ranking, trunk=None, depths=None) for ranking in rankings], fresh)
     names = ("score", "judge", "disagreement")
     pairs = [(getattr(trained, name)(answers), getattr(reloaded, name)(answers)) for name in names]
     difference = torch.stack([one - two for one, two in pairs])[:, answers.response_mask.any(-1)].abs().max()

@@ -1,12 +1,14 @@
-"""The reward model: LoRA on the shared base and linear heads. The only place where an answer gets a score.
+"""The reward model: what heads read of an answer, and the only place where an answer gets a score.
 
 One rule for training, PPO and evaluation alike: what is scored is the prompt, the answer's tokens and EOS, always with
 EOS. People judged the text as it stood, so an answer that was cut at its length limit is closed in the same way as one
 that ended by itself; what being cut costs beyond its looks is PPO's setting `missing_eos`, not the reward model's.
 
-By default the heads read the mean of the answer's final hidden states, EOS included. (At the last token alone, a small
-model memorises a few hundred pairs and predicts nothing about new prompts.) Of several heads the last one is the
-*judge*: it learns like the others, from a bootstrap of its own, and no policy is ever trained against it.
+By default the heads read the base model itself, as it is: the mean over the answer's tokens, EOS included, of its
+hidden states at a few depths. A few hundred rankings teach a linear head on those far more about unseen prompts than
+they teach an adapter (docs/decisions/0004-reward-model.md), and the states come for free with every sampled answer.
+The other poolings read the final states under a LoRA adapter. Of several heads the last one is the *judge*: it learns
+like the others, from a bootstrap of its own, and no policy is ever trained against it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from training.recipes import checkpoints
 from training.recipes.common import RecipeError
 from training.recipes.roles import Answers, SharedModel
 
@@ -26,6 +27,7 @@ ROLE = "reward"
 HEAD_FILE = "head.safetensors"
 META_FILE = "reward.json"
 POOLINGS = {
+    "depths": "means of the answer's states, EOS included, at several depths of the base model; no adapter",
     "mean": "mean of the answer's states, EOS included",
     "last": "the state after EOS",
     "attention": "the answer's states, EOS included, weighted by a learned query",
@@ -35,9 +37,13 @@ POOLINGS = {
 class RewardModel:
     """score = gain · raw + bias, so that answers of the reference policy have mean 0 and variance 1."""
 
-    def __init__(self, shared: SharedModel, head: nn.Linear, pooling: str = "mean", role: str = ROLE) -> None:
-        self.shared, self.head, self.pooling, self.role = shared, head, pooling, role
+    def __init__(self, shared: SharedModel, pooling: str, heads: int = 1, role: str = ROLE) -> None:
+        self.shared, self.pooling, self.role = shared, pooling, role
+        width = shared.hidden_size * (len(shared.depths) if pooling == "depths" else 1)
+        self.head = nn.Linear(width, heads, device=shared.device)
         self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
+        # Of the states at each depth over the answers trained on: no depth is louder than another.
+        self.mean, self.spread = torch.zeros(width, device=shared.device), torch.ones(width, device=shared.device)
         self.gain, self.bias = 1.0, 0.0
         self.judge_gain, self.judge_bias = 1.0, 0.0
 
@@ -53,26 +59,31 @@ class RewardModel:
         pooling: str = "mean",
         role: str = ROLE,
     ) -> RewardModel:
-        shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
-        head = nn.Linear(shared.hidden_size, heads)
+        model = cls(shared, pooling, heads, role)
         with torch.no_grad():
-            head.weight.normal_(0.0, (shared.hidden_size + 1) ** -0.5, generator=generator)
-            head.bias.zero_()
-        return cls(shared, head.to(shared.device), pooling, role)
+            model.head.bias.zero_()
+            if pooling == "depths":
+                model.head.weight.zero_()  # a convex problem: where it starts does not matter
+            else:
+                shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
+                deviation = (shared.hidden_size + 1) ** -0.5
+                model.head.weight.copy_(torch.randn(model.head.weight.shape, generator=generator) * deviation)
+        return model
 
     @classmethod
     def load(cls, shared: SharedModel, folder: Path) -> RewardModel:
         """As it was saved, ready to score. Raises RecipeError if it is not there or belongs to another base."""
-        if not (folder / META_FILE).exists():
-            raise RecipeError(f"There is no reward model in {folder}")
-        base = checkpoints.resolve(folder).base
+        base = base_of(folder)
         if Path(base).resolve() != Path(shared.path).resolve():
             raise RecipeError(
                 f"The reward model was trained on {base}, the policy on {shared.path}: they must share it"
             )
         meta = json.loads((folder / META_FILE).read_text("utf-8"))
-        shared.load_adapter(ROLE, folder)
-        model = cls(shared, nn.Linear(shared.hidden_size, meta["heads"], device=shared.device), meta["pooling"])
+        model = cls(shared, meta["pooling"], meta["heads"])
+        if model.has_adapter:
+            shared.load_adapter(ROLE, folder)
+        elif meta["depths"] != shared.depths:
+            raise RecipeError(f"The reward model in {folder} reads blocks {meta['depths']}, not {shared.depths}")
         model.load_head_weights(load_file(folder / HEAD_FILE))
         model.head.requires_grad_(False)
         model.query.requires_grad_(False)
@@ -81,11 +92,13 @@ class RewardModel:
         return model
 
     def save(self, folder: Path, facts: dict[str, object]) -> None:
-        self.shared.save_adapter(self.role, folder)
+        if self.has_adapter:
+            self.shared.save_adapter(self.role, folder)
         save_file({name: tensor.cpu() for name, tensor in self.head_weights().items()}, folder / HEAD_FILE)
         meta = {
             "gain": self.gain, "bias": self.bias, "judge_gain": self.judge_gain, "judge_bias": self.judge_bias,
             "heads": self.heads, "pooling": self.pooling, "reads": POOLINGS[self.pooling],
+            "base": self.shared.path, "depths": self.shared.depths,
         }  # fmt: skip
         (folder / META_FILE).write_text(json.dumps({**meta, **facts}, indent=1), "utf-8")
 
@@ -94,16 +107,23 @@ class RewardModel:
         weights = {name: tensor.detach().clone() for name, tensor in self.head.state_dict().items()}
         if self.pooling == "attention":
             weights["query"] = self.query.detach().clone()
+        if self.pooling == "depths":
+            weights |= {"mean": self.mean.clone(), "spread": self.spread.clone()}
         return weights
 
     @torch.no_grad()
     def load_head_weights(self, weights: dict[str, Tensor]) -> None:
         self.head.load_state_dict({name: weights[name] for name in ("weight", "bias")})
-        if self.pooling == "attention":
-            self.query.copy_(weights["query"])
+        for name in ("query", "mean", "spread"):
+            if name in weights:
+                getattr(self, name).copy_(weights[name])
 
     def head_parameters(self) -> list[nn.Parameter]:
         return [*self.head.parameters(), *([self.query] if self.pooling == "attention" else [])]
+
+    @property
+    def has_adapter(self) -> bool:
+        return self.pooling != "depths"
 
     @property
     def heads(self) -> int:
@@ -117,6 +137,8 @@ class RewardModel:
 
     def raw_scores(self, answers: Answers) -> Tensor:
         """Of every head. Shapes: G prompts with K answers each → (g, k, heads). With gradients where enabled."""
+        if self.pooling == "depths":
+            return self.head(self.standardised(self.shared.depth_states(answers)))
         states, mask = self.shared.read(answers, self.role).after, answers.response_mask
         if self.pooling == "last":
             last = (mask.sum(-1) - 1).clamp(min=0)[..., None, None]
@@ -127,6 +149,11 @@ class RewardModel:
             weights = interest.masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1) * mask
             pooled = (weights[..., None] * states.masked_fill(~mask[..., None], 0.0)).sum(2)
         return self.head(pooled)
+
+    def standardised(self, depths: Tensor) -> Tensor:
+        """States at the depths (…, n, d) as the head reads them: (…, n · d), of length about 1."""
+        flat = depths.flatten(-2)
+        return (flat - self.mean) / self.spread / flat.shape[-1] ** 0.5
 
     def raw_score(self, answers: Answers) -> Tensor:
         """Mean over the heads that score, before gain and bias. Shapes: → (g, k)."""
@@ -156,6 +183,14 @@ class RewardModel:
         """Choose gains and biases so that these raw scores (n, heads) of the reference get mean 0, variance 1."""
         self.gain, self.bias = _standardising(self._scoring(raw).mean(-1))
         self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
+
+
+def base_of(folder: Path) -> str:
+    """The model that a saved reward model was trained on."""
+    try:
+        return str(json.loads((folder / META_FILE).read_text("utf-8"))["base"])
+    except FileNotFoundError:
+        raise RecipeError(f"There is no reward model in {folder}") from None
 
 
 def _standardising(raw: Tensor) -> tuple[float, float]:

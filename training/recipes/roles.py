@@ -37,7 +37,8 @@ class Answers:
 
     Shapes: prompt (g, p) padded on the left, response (g, k, r) padded on the right, masks True on real tokens. An
     answer always ends with EOS here, put there even if the policy had not got that far (see reward_model.py). The
-    trunk states (g, p, d) and (g, k, r, d) are None until they are computed, or where they cannot be.
+    trunk states (g, p, d) and (g, k, r, d) are None until they are computed, or where they cannot be; so are the
+    depths (g, k, n, d), the mean over an answer's tokens of its states at n depths of the base model.
     """
 
     prompt: Tensor
@@ -46,13 +47,14 @@ class Answers:
     response_mask: Tensor
     prompt_trunk: Tensor | None = None
     response_trunk: Tensor | None = None
+    depths: Tensor | None = None
 
     def select(self, groups: Tensor) -> Answers:
         values = (getattr(self, name) for name in self.__dataclass_fields__)
         return Answers(*(None if value is None else value[groups] for value in values))
 
     def without_trunk(self) -> Answers:
-        return replace(self, prompt_trunk=None, response_trunk=None)
+        return replace(self, prompt_trunk=None, response_trunk=None, depths=None)
 
 
 class Reading(NamedTuple):
@@ -60,6 +62,14 @@ class Reading(NamedTuple):
 
     before: Tensor
     after: Tensor
+
+
+class Step(NamedTuple):
+    """What reading q more tokens of n rows gives."""
+
+    trunk: Tensor | None  # (n, q, d)
+    depths: Tensor | None  # (n, q, depths, d)
+    final: Tensor  # (n, q, d)
 
 
 class SharedModel:
@@ -76,6 +86,8 @@ class SharedModel:
         self.pad: int = self.tokenizer.pad_token_id
         self.block_path, self.blocks = _find_blocks(self.model)
         self.cut = len(self.blocks)  # blocks below this one carry no adapter
+        # Evenly spaced, in numbers of blocks: what a reward model reads that learns nothing but its head.
+        self.depths = sorted({max(1, round(len(self.blocks) * part / 5)) for part in range(1, 5)})
         self.layered = True  # until it is shown not to work
         self._learning: list[nn.Parameter] = []
         self.learns_whole = False  # all weights do: no trunk is shared then
@@ -97,6 +109,11 @@ class SharedModel:
     def shares_trunk(self) -> bool:
         """Whether trunk states, once computed, hold for every role and for as long as the model is trained."""
         return self.layered and not self.learns_whole
+
+    @property
+    def keeps_depths(self) -> bool:
+        """Whether the states at all depths come for free with the trunk."""
+        return self.shares_trunk and self.depths[-1] <= self.cut
 
     @property
     def longest(self) -> int:
@@ -235,10 +252,32 @@ class SharedModel:
             return answers
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
         hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
-        hidden = self._run_blocks(hidden, mask, positions, 0, self.cut)
+        passed: list[Tensor] = []
+        hidden = self._run_blocks(hidden, mask, positions, 0, self.cut, passed=passed)
         width = answers.prompt.shape[1]
         shape = (*answers.response.shape, self.hidden_size)
-        return replace(answers, prompt_trunk=hidden[:, :width], response_trunk=hidden[:, width:].reshape(shape))
+        return replace(
+            answers,
+            prompt_trunk=hidden[:, :width],
+            response_trunk=hidden[:, width:].reshape(shape),
+            depths=_mean_states(passed, answers) if self.keeps_depths else None,
+        )
+
+    @torch.no_grad()
+    def depth_states(self, answers: Answers) -> Tensor:
+        """Mean over each answer's tokens, EOS included, of the base's states at `depths`: (g, k, depths, d)."""
+        if answers.depths is not None:
+            return answers.depths
+        self._act_as(None)
+        passed: list[Tensor] = []
+        if self.layered:
+            mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
+            hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
+            self._run_blocks(hidden, mask, positions, 0, self.depths[-1], passed=passed)
+        else:
+            outcome = self._whole_pass(answers, output_hidden_states=True)
+            passed = [outcome.hidden_states[depth] for depth in self.depths]
+        return _mean_states(passed, answers)
 
     def logprobs(self, reading: Reading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
@@ -265,25 +304,24 @@ class SharedModel:
 
     def _read_rows(self, answers: Answers) -> Reading:
         groups, count, length = answers.response.shape
-        ids = torch.cat([answers.prompt.repeat_interleave(count, 0), answers.response.flatten(0, 1)], 1)
-        mask = torch.cat([answers.prompt_mask.repeat_interleave(count, 0), answers.response_mask.flatten(0, 1)], 1)
-        hidden = self.decoder(
-            input_ids=ids, attention_mask=mask.long(), position_ids=_positions(mask), use_cache=False
-        ).last_hidden_state
-        hidden = hidden.reshape(groups, count, -1, self.hidden_size)
+        hidden = self._whole_pass(answers).last_hidden_state.reshape(groups, count, -1, self.hidden_size)
         # The K copies of the prompt are equal; the first one's last state speaks for them all.
         return _reading(hidden[:, 0, -length - 1], hidden[:, :, -length:])
+
+    def _whole_pass(self, answers: Answers, **options: bool) -> Any:
+        """One row per answer: (g · k, p + r)."""
+        count = answers.response.shape[1]
+        ids = torch.cat([answers.prompt.repeat_interleave(count, 0), answers.response.flatten(0, 1)], 1)
+        mask = torch.cat([answers.prompt_mask.repeat_interleave(count, 0), answers.response_mask.flatten(0, 1)], 1)
+        return self.decoder(
+            input_ids=ids, attention_mask=mask.long(), position_ids=_positions(mask), use_cache=False, **options
+        )
 
     # --- generating --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def advance(
-        self, ids: Tensor, mask: Tensor, cache: KeyValues | DynamicCache, role: str | None
-    ) -> tuple[Tensor | None, Tensor]:
-        """Read q more tokens of n rows, after what the cache holds.
-
-        Shapes: ids (n, q), mask (n, everything so far) → trunk states (n, q, d) or None, final states (n, q, d).
-        """
+    def advance(self, ids: Tensor, mask: Tensor, cache: KeyValues | DynamicCache, role: str | None) -> Step:
+        """Read q more tokens of n rows, after what the cache holds. Shapes: ids (n, q), mask (n, everything so far)."""
         self._act_as(role)
         width = ids.shape[1]
         positions = _positions(mask)[:, -width:]
@@ -291,11 +329,12 @@ class SharedModel:
             outcome = self.decoder(
                 input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True
             )
-            return None, outcome.last_hidden_state
+            return Step(None, None, outcome.last_hidden_state)
         additive = _additive(_causal(mask, width))
-        trunk = self._run_blocks(self.decoder.embed_tokens(ids), additive, positions, 0, self.cut, cache)
+        passed: list[Tensor] = []
+        trunk = self._run_blocks(self.decoder.embed_tokens(ids), additive, positions, 0, self.cut, cache, passed)
         hidden = self._run_blocks(trunk, additive, positions, self.cut, len(self.blocks), cache)
-        return trunk, self.decoder.norm(hidden)
+        return Step(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.decoder.norm(hidden))
 
     def new_cache(self, length: int) -> KeyValues | DynamicCache:
         """Room for the keys and values of `length` tokens per row."""
@@ -304,10 +343,18 @@ class SharedModel:
     # --- blocks ------------------------------------------------------------------------------------------------
 
     def _run_blocks(
-        self, hidden: Tensor, mask: Tensor, positions: Tensor, first: int, last: int, cache: KeyValues | None = None
+        self,
+        hidden: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        first: int,
+        last: int,
+        cache: KeyValues | None = None,
+        passed: list[Tensor] | None = None,
     ) -> Tensor:
+        """Blocks `first` to `last`; states at the depths on the way are added to `passed`."""
         rotary = self.decoder.rotary_emb(hidden, position_ids=positions)
-        for block in self.blocks[first:last]:
+        for number, block in enumerate(self.blocks[first:last], start=first + 1):
             hidden = block(
                 hidden,
                 attention_mask=mask,
@@ -316,6 +363,8 @@ class SharedModel:
                 past_key_values=cache,
                 use_cache=cache is not None,
             )
+            if passed is not None and number in self.depths:
+                passed.append(hidden)
         return hidden
 
     def _sample_answers(self) -> Answers:
@@ -430,6 +479,19 @@ def _tree(prompt: Tensor | None, response: Tensor | None) -> Tensor:
     assert prompt is not None
     assert response is not None
     return torch.cat([prompt, response.flatten(1, 2)], 1)
+
+
+def _mean_states(passed: list[Tensor], answers: Answers) -> Tensor:
+    """States of whole rows, (g, T, d) or (g · k, T, d) each, to means over the answers' tokens: (g, k, depths, d)."""
+    groups, count, length = answers.response.shape
+    mask = answers.response_mask[..., None]
+    tokens = mask.sum(2).clamp(min=1)
+    means = []
+    for states in passed:
+        answers_per_row = groups * count // states.shape[0]
+        part = states[:, -answers_per_row * length :].reshape(groups, count, length, -1)
+        means.append(part.masked_fill(~mask, 0.0).sum(2) / tokens)
+    return torch.stack(means, 2)
 
 
 def _reading(prompt_end: Tensor, after: Tensor) -> Reading:
