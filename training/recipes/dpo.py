@@ -107,7 +107,7 @@ def read_pairs(
     prompts: dict[int, Prompt] = {}
     pairs: dict[str, list[Pair]] = {"train": [], "eval": []}
     refused: Counter[str] = Counter()
-    most = min(config.max_length, shared.longest)
+    most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
         try:
             prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)

@@ -58,7 +58,7 @@ def read_answers(
     prompts: dict[int, Prompt] = {}
     examples: list[Row] = []
     refused: Counter[str] = Counter()
-    most = min(config.max_length, shared.longest)
+    most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
         try:
             prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)
