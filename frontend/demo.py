@@ -40,7 +40,7 @@ CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short tex
 # What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
 FULL: dict[str, dict[str, Any]] = {
     "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
-    "reward": {"epochs": 3},
+    "reward": {"gate": "report"},  # a newcomer should see the whole circle; the round page says what the gate thought
     "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {

@@ -104,18 +104,20 @@ class RewardConfig(MethodConfig):
         "What the heads read: depths (the base model's states at several depths; no adapter learns, epochs and rates "
         "do not matter), or its final states under an adapter: mean, last, or attention",
     )
-    ridge: float = _setting(0.5, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
+    ridge: float = _setting(0.2, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
     heads: int = _setting(
-        1, "Heads, each on a bootstrap of the rankings; from two on the last one is the judge of PPO's checkpoints",
-        least=1, most=64,
-    )  # fmt: skip
+        2,
+        "The first learns from all rankings, each other one from a bootstrap; the last of several judges checkpoints",
+        least=1,
+        most=64,
+    )
     weight_decay: float = _setting(0.0, "AdamW's weight decay", least=0, most=10)
     start: str = _setting("fresh", "Where the adapter starts: fresh, policy, or previous (the last reward model)")
     max_length: int = _setting(
         512, "Tokens of prompt and completion; longer ones are refused and counted", least=8, most=1_000_000
     )
     learning_curve: int = _setting(
-        0, "Further models trained on 1/2, 1/4, … of the rankings, to see what each ranking brings", least=0, most=10
+        3, "Further models trained on 1/2, 1/4, … of the rankings, to see what each ranking brings", least=0, most=10
     )
     gate: str = _setting("stop", "A model that fails its gate: stop the round, or only report it")
     reference_samples: int = _setting(
