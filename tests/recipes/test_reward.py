@@ -22,6 +22,7 @@ pytestmark = pytest.mark.recipes
 
 SETTINGS = {
     "pooling": "mean",
+    "learning_curve": 0,
     "epochs": 5, "learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "reference_samples": 40, "max_new_tokens": 8,
 }  # fmt: skip
 

@@ -231,7 +231,7 @@ def learner_for(model: RewardModel, train: list[Ranking], config: RewardConfig) 
 
 
 def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Tensor:
-    """How often each head sees each ranking: the first one once, the others by Poisson(1), the bootstrap in the limit."""
+    """How often each head sees each ranking: the first once, the others by Poisson(1), the bootstrap in the limit."""
     weights = torch.poisson(torch.ones(rankings, heads), generator=random)
     weights[:, 0] = 1
     return torch.where(weights.sum(0) > 0, weights, torch.ones_like(weights))
