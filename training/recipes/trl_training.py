@@ -141,6 +141,7 @@ class Course(TrainerCallback):
     def __post_init__(self) -> None:
         folder = self.run.load_state()
         if folder is None:
+            self.run.rewind(0)
             self.before = self.evaluate()
             check_start(self.before, self.roles)
             self.save(None)
