@@ -87,7 +87,7 @@ def _is_address(text: str) -> bool:
 
 @dataclass(frozen=True)
 class RewardConfig(MethodConfig):
-    """A one-logit head and LoRA on the policy's base model, trained on rankings (Bradley-Terry per pair)."""
+    """Linear heads on states of the policy's base model, or on an adapter over it, trained on rankings."""
 
     epochs: int = _setting(3, "Passes over the rankings", least=1, most=100)
     learning_rate: float = _setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
@@ -102,7 +102,8 @@ class RewardConfig(MethodConfig):
     pooling: str = _setting(
         "depths",
         "What the heads read: depths (the base model's states at several depths; no adapter learns, epochs and rates "
-        "do not matter), or its final states under an adapter: mean, last, or attention",
+        "do not matter), or its final states under an adapter: mean, last, attention, or verbalizer (Yes or No when "
+        "asked whether the answer is good; slower, since every answer is read again)",
     )
     ridge: float = _setting(0.2, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
     heads: int = _setting(
@@ -129,7 +130,7 @@ class RewardConfig(MethodConfig):
 
     choices: ClassVar = {
         "loss": ("bradley_terry", "plackett_luce"),
-        "pooling": ("depths", "mean", "last", "attention"),
+        "pooling": ("depths", "mean", "last", "attention", "verbalizer"),
         "start": ("fresh", "policy", "previous"),
         "gate": ("stop", "report"),
     }

@@ -215,6 +215,7 @@ def test_without_eval_rankings_there_is_no_accuracy(prepare: Prepare, checkpoint
         {"pooling": "depths", "heads": 3, "loss": "plackett_luce"},
         {"pooling": "attention", "heads": 3},
         {"pooling": "last"},
+        {"pooling": "verbalizer"},
         {"loss": "plackett_luce", "learning_curve": 2},
     ],
 )
@@ -283,6 +284,19 @@ def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
     rankings, _ = read_rankings(iter(preference_rows(3)), shared, 200)
     answers = collate(rankings, shared)
     torch.testing.assert_close(attention.raw_scores(answers), mean.raw_scores(answers))
+
+
+def test_a_fresh_verbalizer_is_the_log_odds_of_yes_and_no(shared: SharedModel):
+    model = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0), pooling="verbalizer", heads=2)
+    rankings, _ = read_rankings(iter([*preference_rows(2), preference(prompt_rows(9)[8], "a", "bc")]), shared, 200)
+    raw = model.raw_scores(collate(rankings, shared))
+    assert torch.isfinite(raw).all()  # the third prompt has two candidates only
+    asked = "\n<|start|>user\nIs this a good answer? Answer Yes or No.<|end|>\n<|start|>assistant\n"
+    tail, (yes, no) = shared.tokenizer(asked).input_ids, (shared.tokenizer(word).input_ids[0] for word in "YN")
+    for row, ranking in enumerate(rankings):
+        for column, candidate in enumerate(ranking.candidates):
+            logits = shared.model(torch.tensor([ranking.prompt + candidate + tail])).logits[0, -1]
+            torch.testing.assert_close(raw[row, column], (logits[yes] - logits[no]).expand(2), atol=1e-4, rtol=1e-4)
 
 
 def test_it_starts_from_the_last_reward_model_or_says_why_not(prepare: Prepare, checkpoint: Path):

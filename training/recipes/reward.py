@@ -65,10 +65,10 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     # 2. Adapter and heads; what does not learn is the same in every epoch and computed once.
     reward_model = begin(shared, config, inputs)
     with watch.measure("trunk"):
-        if reward_model.has_adapter:
-            keep_trunks(shared, rankings)
-        else:
+        if not reward_model.has_adapter:
             keep_depths(shared, rankings)
+        elif config.pooling != "verbalizer":  # whose question would have to be in them
+            keep_trunks(shared, rankings)
 
     # 3. Training, from where an earlier attempt stopped.
     learner = learner_for(reward_model, train, config)

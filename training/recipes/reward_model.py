@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
 
 from training.recipes.common import RecipeError
 from training.recipes.roles import Answers, SharedModel
@@ -31,7 +33,9 @@ POOLINGS = {
     "mean": "mean of the answer's states, EOS included",
     "last": "the state after EOS",
     "attention": "the answer's states, EOS included, weighted by a learned query",
+    "verbalizer": "the log-odds of Yes against No when the user goes on to ask whether it was a good answer",
 }
+QUESTION = "Is this a good answer? Answer Yes or No."
 
 
 class RewardModel:
@@ -66,6 +70,10 @@ class RewardModel:
                 model.head.weight.zero_()  # a convex problem: where it starts does not matter
             else:
                 shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
+            if pooling == "verbalizer":
+                yes, no = (shared.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
+                model.head.weight.copy_(shared.head.weight[yes] - shared.head.weight[no])
+            elif pooling != "depths":
                 deviation = (shared.hidden_size + 1) ** -0.5
                 model.head.weight.copy_(torch.randn(model.head.weight.shape, generator=generator) * deviation)
         return model
@@ -139,8 +147,10 @@ class RewardModel:
         """Of every head. Shapes: G prompts with K answers each → (g, k, heads). With gradients where enabled."""
         if self.pooling == "depths":
             return self.head(self.standardised(self.shared.depth_states(answers)))
+        if self.pooling == "verbalizer":
+            answers = self._with_question(answers)
         states, mask = self.shared.read(answers, self.role).after, answers.response_mask
-        if self.pooling == "last":
+        if self.pooling in ("last", "verbalizer"):
             last = (mask.sum(-1) - 1).clamp(min=0)[..., None, None]
             pooled = states.gather(2, last.expand(-1, -1, 1, states.shape[-1]))[:, :, 0]
         else:
@@ -149,6 +159,17 @@ class RewardModel:
             weights = interest.masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1) * mask
             pooled = (weights[..., None] * states.masked_fill(~mask[..., None], 0.0)).sum(2)
         return self.head(pooled)
+
+    def _with_question(self, answers: Answers) -> Answers:
+        """With the question after every EOS. They are read anew: states that were kept end before it."""
+        question = torch.tensor(question_tokens(self.shared.tokenizer), device=self.shared.device)
+        lengths = answers.response_mask.sum(-1, keepdim=True)
+        places = lengths + torch.arange(len(question), device=self.shared.device)
+        response = functional.pad(answers.response, (0, len(question)), value=self.shared.pad)
+        response = response.scatter(-1, places, question.expand(places.shape))
+        ends = torch.where(lengths > 0, lengths + len(question), 0)  # a missing candidate is asked nothing
+        mask = torch.arange(response.shape[-1], device=self.shared.device) < ends
+        return Answers(answers.prompt, answers.prompt_mask, response, mask)
 
     def standardised(self, depths: Tensor) -> Tensor:
         """States at the depths (…, n, d) as the head reads them: (…, n · d), of length about 1."""
@@ -183,6 +204,19 @@ class RewardModel:
         """Choose gains and biases so that these raw scores (n, heads) of the reference get mean 0, variance 1."""
         self.gain, self.bias = _standardising(self._scoring(raw).mean(-1))
         self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
+
+
+def question_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What comes between an answer's EOS and the verdict on it, in the model's own chat format."""
+    messages = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": (answer := "ANSWER")},
+        {"role": "user", "content": QUESTION},
+    ]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    after = text.rpartition(answer)[2].removeprefix(tokenizer.eos_token)
+    tokens: list[int] = tokenizer(after, add_special_tokens=False).input_ids
+    return tokens
 
 
 def base_of(folder: Path) -> str:
