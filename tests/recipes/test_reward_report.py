@@ -119,6 +119,6 @@ def test_slices_by_margin():
     slices = report(held_out, [[2.0, 1.5, 1.6]] * 12, [], seed=0)["slices"]["margin"]
     # Neighbours lie half the longest distance apart: (0,1) right, (1,2) wrong; the ends a whole one: right.
     assert [(row["label"], row["accuracy"], row["n"]) for row in slices] == [
-        ("margin 0.5 to 0.5", 0.5, 24),
-        ("margin 1 to 1", 1.0, 12),
+        ("margin 0.5", 0.5, 24),
+        ("margin 1", 1.0, 12),
     ]

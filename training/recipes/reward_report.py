@@ -220,8 +220,9 @@ def by_thirds(found: Sequence[Outcome], of: Callable[[Outcome], float], name: st
     for low, high in pairwise(edges):
         part = [outcome for outcome in found if low < of(outcome) <= high]
         if part:
-            ends = min(map(of, part)), max(map(of, part))
-            slices.append(_slice(f"{name} {ends[0]:.3g} to {ends[1]:.3g}", part, seed))
+            least, most = min(map(of, part)), max(map(of, part))
+            span = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+            slices.append(_slice(f"{name} {span}", part, seed))
     return slices
 
 

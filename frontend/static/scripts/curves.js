@@ -28,7 +28,11 @@ async function look() {
   const response = await fetch(place.dataset.url).catch(() => null);
   if (!response?.ok) return;
   const { runs } = await response.json();
-  for (const run of runs) if (Object.keys(run.metrics).length || Object.keys(run.findings).length) showRun(run);
+  for (const run of runs) {
+    // A single point is no curve; its figure stands among the run's results.
+    run.metrics = Object.fromEntries(Object.entries(run.metrics).filter(([, { steps }]) => steps.length > 1));
+    if (Object.keys(run.metrics).length || Object.keys(run.findings).length) showRun(run);
+  }
 }
 
 function showRun(run) {
