@@ -87,6 +87,16 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
     assert [run.policy.parent.number for run in (sft, ppo, dpo)] == [0, 1, 2]
 
 
+def test_what_a_server_answered_is_no_policys(project, policy, make_prompt, make_worker):
+    make_prompt()
+    server = {"sample": {"server": "http://localhost:8000/v1", "server_model": "some-model"}}
+    start_round(project=project, methods=["sample"], settings=server, by=None)
+    make_worker().run_until_idle()
+    assert set(Completion.objects.values_list("source", "policy")) == {("imported", None)}
+    assert Completion.objects.first().sampling["server_model"] == "some-model"
+    assert Task.objects.filter(kind="ranking").count() == 1
+
+
 def test_settling_twice_changes_nothing(project, policy, make_prompt, make_worker):
     make_prompt()
     start_round(project=project, methods=["sample"], by=None)

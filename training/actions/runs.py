@@ -181,13 +181,15 @@ def _succeed(run: TrainingRun, result: Row) -> None:
 def _take_completions(run: TrainingRun) -> None:
     """The run's samples become completions, and those become tasks."""
     policy, origin = newest_policy(run.round.project_id), f"run-{run.pk}"
+    # What another server answered with is nobody's policy here, whatever it may have been told to load.
+    ours = not run.config.get("server")
     known = set(Prompt.objects.filter(project=run.round.project_id).values_list("pk", flat=True))
     Completion.objects.bulk_create(
         [
             Completion(
                 prompt_id=row["prompt_id"],
-                source=Source.POLICY,
-                policy=policy,
+                source=Source.POLICY if ours else Source.IMPORTED,
+                policy=policy if ours else None,
                 text=row["text"],
                 sampling={name: value for name, value in run.config.items() if name != "prompts"},
                 logprob=row["logprob"],
