@@ -45,7 +45,8 @@ def train_reward(folder: Path, checkpoint: Path) -> Path:
 
     run = RunDir(folder)
     settings = {
-        "pooling": "mean", "heads": 1, "learning_curve": 0, "epochs": 6, "learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "reference_samples": 40,
+        "pooling": "mean", "heads": 1, "learning_curve": 0, "epochs": 6, "learning_rate": 1e-2, "lora_rank": 4,
+        "top_blocks": 2, "reference_samples": 40,
         "max_new_tokens": 8,
     }  # fmt: skip
     run.prepare(
