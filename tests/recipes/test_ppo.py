@@ -32,6 +32,10 @@ SETTINGS: Row = {
     "episodes": 256, "batch_size": 32, "minibatch_size": 16, "max_new_tokens": 8, "learning_rate": 5e-3,
     "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.02, "kl_limit": 100.0, "eval_completions": 4, "temperature": 1.0,
 }  # fmt: skip
+# A random model of 32 dimensions is moved by large steps only, and surely only with this many answers an update.
+LEARNING: Row = {
+    "episodes": 3072, "batch_size": 64, "minibatch_size": 32, "lora_rank": 16, "eval_completions": 16,
+}  # fmt: skip
 METRICS = {
     "step", "objective/kl", "objective/kl_round_start", "objective/kl_coef", "objective/score",
     "objective/reward_total", "objective/entropy", "ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac",
@@ -77,25 +81,25 @@ def adapter_digest(run: RunDir) -> str:
 
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_ppo, checkpoint: Path):
-    # A random model of 32 dimensions is moved by large steps only.
-    run: RunDir = prepare_ppo("learn", episodes=960, learning_rate=3e-2, kl_coef=0.002, seed=1)
+    # Of six seeds the least gains 2.3 with these.
+    run: RunDir = prepare_ppo("learn", **LEARNING, learning_rate=1.5e-2, kl_coef=2e-4)
     result = finish(run)
     assert result["score_after"] > result["score_before"] + 0.5
     assert result["kl"] > 0.05
     assert result["kl_round_start"] == result["kl"]  # this round began at the reference
-    assert (result["updates"], result["episodes"], result["stopped"]) == (30, 960, None)
+    assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
     assert set(result["seconds_by_stage"]) == {"sample", "score", "update", "evaluate"}
 
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
-    assert [row["step"] for row in metrics] == list(range(1, 31))
+    assert [row["step"] for row in metrics] == list(range(1, 49))
     assert all(row["ppo/ratio_first_minibatch"] == pytest.approx(1, abs=1e-4) for row in metrics)
     assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
-    assert metrics[0]["ppo/lr"] == 3e-2
-    assert metrics[-1]["ppo/lr"] == pytest.approx(3e-2 / 30)
+    assert metrics[0]["ppo/lr"] == 1.5e-2
+    assert metrics[-1]["ppo/lr"] == pytest.approx(1.5e-2 / 48)
 
     samples = list(run.samples())
-    assert len(samples) == 4 * 4
+    assert len(samples) == 4 * 16
     assert set(samples[0]) == {"step", "prompt_id", "before", "after", "score_before", "score_after"}
     scores = [row["score_after"] for row in samples]
     assert sum(scores) / len(scores) == pytest.approx(result["score_after"], abs=1e-3)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from tests.recipes.test_ppo import adapter_digest, train_reward
+from tests.recipes.test_ppo import LEARNING, adapter_digest, train_reward
 from tests.recipes.test_sft import kill_at
 from training.methods import InvalidConfig, RLOOConfig
 from training.recipes import rloo
@@ -47,23 +47,24 @@ def prepare_rloo(prepare: Prepare, checkpoint: Path, reward_model: Path):
 
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
-    run: RunDir = prepare_rloo("learn", episodes=960, learning_rate=3e-2, passes=4)
+    # Of six seeds the least gains 1.2 with these; with half the answers an update, some hardly move.
+    run: RunDir = prepare_rloo("learn", **LEARNING, learning_rate=1.5e-2, kl_coef=2e-4, passes=4)
     result = finish(run)
     assert result["score_after"] > result["score_before"] + 0.5
-    assert (result["updates"], result["episodes"], result["stopped"]) == (30, 960, None)
-    assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4]
-    assert [row["step"] for row in result["frontier"]] == [0, 30]
+    assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
+    assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4, 8, 16]
+    assert [row["step"] for row in result["frontier"]] == [0, 48]
     assert result["rows"] == {"in": 12, "used": 12, "refused": {}}
 
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
-    assert [row["step"] for row in metrics] == list(range(1, 31))  # updates, of eight optimiser steps each
+    assert [row["step"] for row in metrics] == list(range(1, 49))  # updates, of eight optimiser steps each
     assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
     assert metrics[0]["objective/score"] == pytest.approx(result["score_before"], abs=0.6)
     # The last update's answers and those after it are of nearly the same policy: so are their KLs, in the same unit.
     assert metrics[-1]["objective/kl"] == pytest.approx(result["kl"], rel=0.4)
     assert result["kl"] > 0.5
-    assert run.progress() == {"done": 30, "total": 30, "unit": "updates"}
+    assert run.progress() == {"done": 48, "total": 48, "unit": "updates"}
 
 
 def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, reward_model: Path):
@@ -106,9 +107,11 @@ def test_the_kl_is_logged_per_completion():
 
 
 def test_the_reference_is_the_base_in_a_second_round_too(prepare_rloo):
-    first: RunDir = prepare_rloo("first", episodes=320, learning_rate=3e-2)
+    first: RunDir = prepare_rloo("first", episodes=320, learning_rate=3e-2, eval_completions=16)
     reached = finish(first)
-    second: RunDir = prepare_rloo("second", policy=first.checkpoint_path, episodes=32, learning_rate=1e-3)
+    second: RunDir = prepare_rloo(
+        "second", policy=first.checkpoint_path, episodes=128, batch_size=128, learning_rate=1e-3, eval_completions=16
+    )
     result = finish(second)
     start = next(second.metrics())
     assert reached["kl"] > 0.2
