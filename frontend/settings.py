@@ -127,7 +127,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = HOME / "static"
+STATIC_ROOT = BASE_DIR / "var" / "static"  # made from the code, so beside it: another PREFLOOP_HOME needs no second one
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "frontend.storage.HashedStaticFiles"},
