@@ -270,6 +270,13 @@ class RLOOConfig(MethodConfig):
     kl_coef: float = _setting(
         0.03, "Weight of the completion's KL to the reference policy, taken off its score", least=0.0001, most=10
     )
+    kl_limit: float = _setting(
+        10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
+    )
+    entropy_floor: float = _setting(
+        0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100
+    )
+    length_floor: float = _setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
     clip_range: float = _setting(
         0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10
     )

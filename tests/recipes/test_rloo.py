@@ -67,6 +67,23 @@ def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
     assert run.progress() == {"done": 48, "total": 48, "unit": "updates"}
 
 
+def test_it_stops_when_the_kl_exceeds_its_limit_and_keeps_the_policy_from_before(prepare_rloo):
+    fast: Row = LEARNING | {"learning_rate": 1.5e-2, "passes": 4, "episodes": 640}
+    free: RunDir = prepare_rloo("free", **fast)
+    finish(free)
+    course = [row["objective/kl"] for row in free.metrics()]
+    limit = max(course[3:]) * 0.99
+    first_above = next(step for step, kl in enumerate(course, start=1) if kl > limit)
+    run: RunDir = prepare_rloo("limited", kl_limit=limit, **fast)
+    result = finish(run)
+    assert result["stopped"].endswith(f"at update {first_above}")
+    assert result["updates"] == first_above
+    assert result["selected"]["step"] == first_above - 2
+    assert [row["objective/kl"] for row in run.metrics()] == course[:first_above]
+    # What is kept is the policy that drew the answers of the update before.
+    assert result["kl"] == pytest.approx(course[first_above - 2], rel=0.5)
+
+
 def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, reward_model: Path):
     """Finished and cut ones: TRL gives the drawn tokens, with EOS only where the policy drew it."""
     shared = SharedModel(str(checkpoint), torch.device("cpu"))

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from training.methods import PPOConfig
+from training.methods import PPOConfig, RLOOConfig
 from training.recipes.generation import Rollout
 from training.recipes.roles import SharedModel
 from training.rundir import Row
@@ -82,14 +82,19 @@ def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:
 
 def stop_after_sampling(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
     """What the policy's own new answers say about the step that led here."""
-    kl, entropy = metrics["objective/kl"], metrics["objective/entropy"]
-    length, distinct = metrics["response/length"], metrics["response/distinct_2"]
+    distinct = metrics["response/distinct_2"]
+    if distinct < config.distinct_floor:
+        return f"only {distinct:.0%} of the answers' token pairs are distinct, below {config.distinct_floor:.0%}"
+    return left_the_ground(metrics, config)
+
+
+def left_the_ground(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig) -> str | None:
+    """The policy no longer answers in the way in which the answers that people ranked were drawn."""
+    kl, entropy, length = (metrics[name] for name in ("objective/kl", "objective/entropy", "response/length"))
     if kl > config.kl_limit:
         return f"KL of {kl:.1f} nats exceeded the limit of {config.kl_limit:g}"
     if entropy < config.entropy_floor:
         return f"the entropy fell to {entropy:.3f} nats per token, below {config.entropy_floor:g}"
-    if distinct < config.distinct_floor:
-        return f"only {distinct:.0%} of the answers' token pairs are distinct, below {config.distinct_floor:.0%}"
     if length < config.length_floor:
         return f"answers shrank to {length:.1f} tokens, below {config.length_floor:g}"
     return None

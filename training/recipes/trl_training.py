@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -49,7 +50,7 @@ from training.rundir import Row, RunDir
 POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
-TRAINER_STATE, PROGRESS = "trainer", "progress.json"  # what a state consists of
+TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
 AGREEMENT = 1e-3
 EVALUATED_TOGETHER = 64
 
@@ -58,6 +59,8 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecat
 
 Config = DPOConfig | RLOOConfig | SFTConfig
 Describe = Callable[[Row], dict[str, float]]
+WhyStop = Callable[[Row], str | None]
+Weights = dict[str, Tensor]
 
 
 @dataclass
@@ -133,10 +136,13 @@ class Course(TrainerCallback):
     prompts: list[Prompt]
     unit: str
     steps_per_row: int = 1
+    why_stop: WhyStop | None = None  # a reason ends the training, see left_the_ground
     describe: Describe | None = None
     before: list[Row] = field(default_factory=list)
     watch: Stopwatch = field(default_factory=Stopwatch)
     rows: int = 0  # so far
+    stopped: str | None = None
+    earlier: list[Weights] = field(default_factory=list)  # the adapter as it was one and no row ago
 
     def __post_init__(self) -> None:
         folder = self.run.load_state()
@@ -144,10 +150,13 @@ class Course(TrainerCallback):
             self.run.rewind(0)
             self.before = self.evaluate()
             check_start(self.before, self.roles)
+            self.earlier = [self.roles.start]
             self.save(None)
             return
         state = json.loads((folder / PROGRESS).read_text("utf-8"))
         self.before, self.rows, self.watch = state["before"], state["rows"], Stopwatch(state["seconds"])
+        self.stopped = state["stopped"]
+        self.earlier = unpack(load_file(folder / EARLIER))
         self.run.rewind(self.rows)
         logger.info("Going on after %d %s", self.rows, self.unit)
 
@@ -168,10 +177,11 @@ class Course(TrainerCallback):
             )
 
     def save(self, checkpoint: Path | None) -> None:
-        progress = {"before": self.before, "rows": self.rows, "seconds": self.watch.spent}
+        progress = {"before": self.before, "rows": self.rows, "seconds": self.watch.spent, "stopped": self.stopped}
 
         def write(folder: Path) -> None:
             (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
+            save_file(pack(self.earlier), folder / EARLIER)
             if checkpoint is not None:
                 checkpoint.rename(folder / TRAINER_STATE)
 
@@ -183,15 +193,30 @@ class Course(TrainerCallback):
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.watch.spent["train"] = self.watch.spent.get("train", 0.0) + time.perf_counter() - self.began
 
-    def on_log(self, _args: Any, state: Any, _control: Any, *, logs: Row, **_: Any) -> None:
+    def on_log(self, _args: Any, state: Any, control: Any, *, logs: Row, model: nn.Module, **_: Any) -> None:
         if "loss" not in logs:  # TRL's own summary at the end
             return
         if not isfinite(logs["loss"]):
             raise RecipeError("The loss is not a number any more: the learning rate is too large")
         assert self.describe is not None
         self.rows = state.global_step // self.steps_per_row
-        self.run.log_metrics(self.rows, **self.describe(logs))
+        metrics = self.describe(logs)
+        self.run.log_metrics(self.rows, **metrics)
         self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
+        if self.why_stop is None:
+            return
+        if reason := self.why_stop(metrics):
+            self.stopped = f"{reason} at {self.unit.removesuffix('s')} {self.rows}"
+            logger.info("Stopped: %s", self.stopped)
+            control.should_training_stop = True
+        else:
+            self.earlier = [*self.earlier[-1:], student_weights(model)]
+
+    @property
+    def kept(self) -> int:
+        """The row whose policy is kept. A row's figures are of answers drawn before its steps: what they stop is the
+        policy of the row before, and the last good one is that of the row before that."""
+        return max(self.rows - 2, 0) if self.stopped else self.rows
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         self.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -207,20 +232,38 @@ def learn(trainer: Trainer, course: Course, describe: Describe) -> list[Row]:
     trainer.remove_callback(PrinterCallback)
     state = course.run.load_state()
     reached = None if state is None else state / TRAINER_STATE
-    trainer.train(resume_from_checkpoint=str(reached) if reached is not None and reached.exists() else None)
+    if not course.stopped:
+        trainer.train(resume_from_checkpoint=str(reached) if reached is not None and reached.exists() else None)
 
-    weights = get_peft_model_state_dict(trainer.model, adapter_name=STUDENT)
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    if all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
+    weights = course.earlier[0] if course.stopped else student_weights(trainer.model)
+    set_peft_model_state_dict(trainer.model, weights, adapter_name=STUDENT)
+    if not course.stopped and all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
         raise AssertionError("the policy has not changed: nothing was trained")
     roles.shared.load_adapter_weights(POLICY, weights)
     check_student(trainer, roles, course.prompts[0])
     return course.evaluate()
 
 
+def student_weights(model: nn.Module) -> Weights:
+    weights = get_peft_model_state_dict(model, adapter_name=STUDENT)
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+
+
+def pack(several: list[Weights]) -> Weights:
+    return {f"{place}:{name}": tensor for place, weights in enumerate(several) for name, tensor in weights.items()}
+
+
+def unpack(packed: Weights) -> list[Weights]:
+    several: dict[int, Weights] = {}
+    for key, tensor in packed.items():
+        place, _, name = key.partition(":")
+        several.setdefault(int(place), {})[name] = tensor
+    return [several[place] for place in sorted(several)]
+
+
 def conclude(course: Course, after: list[Row], **more: Any) -> Row:
     """Write checkpoint and samples; returns the result."""
-    run, step = course.run, course.rows
+    run, step = course.run, course.kept
     replace_folder(run.checkpoint_path, lambda folder: course.roles.shared.save_adapter(POLICY, folder))
     run.samples_path.unlink(missing_ok=True)
     for old, new in zip(course.before, after, strict=True):
@@ -236,8 +279,8 @@ def conclude(course: Course, after: list[Row], **more: Any) -> Row:
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(course.before),
         "frontier": [figures(0, course.before), figures(step, after)],
-        "selected": {"step": step, "reason": "the last one"},
-        "stopped": None,
+        "selected": {"step": step, "reason": f"the last one{' before it went too far' if course.stopped else ''}"},
+        "stopped": course.stopped,
         **more,
         "seconds": course.watch.total(),
         "seconds_by_stage": course.watch.rounded(),
