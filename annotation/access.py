@@ -42,6 +42,15 @@ def get_project(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Projec
     return get_membership(user, slug, role=role).project
 
 
+def get_member(user: User, slug: str, pk: int) -> Membership:
+    """Another person's membership, for an admin."""
+    project = get_project(user, slug, role=Role.ADMIN)
+    membership = project.memberships.select_related("user", "project").filter(pk=pk).first()
+    if membership is None:
+        raise Http404("No such member")
+    return membership
+
+
 def get_assignment(user: User, slug: str, pk: int) -> Assignment:
     """A seat that is, or was, this user's own."""
     get_membership(user, slug)

@@ -6,6 +6,7 @@ urlpatterns = [
     path("new/", projects.create, name="project_create"),
     path("<slug:slug>/settings/", projects.edit, name="project_edit"),
     path("<slug:slug>/members/", projects.members, name="members"),
+    path("<slug:slug>/members/<int:pk>/remove/", projects.remove_member, name="member_remove"),
     path("<slug:slug>/prompts/", projects.prompt_list, name="prompts"),
     path("<slug:slug>/prompts/uploads/<int:pk>/", projects.upload, name="upload"),
     path("<slug:slug>/prompts/uploads/<int:pk>/take/", projects.take_upload, name="take_upload"),

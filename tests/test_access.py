@@ -28,6 +28,7 @@ PAGES = [
     ("project_edit", "post", 200, 403, 404),
     ("members", "get", 200, 403, 404),
     ("members", "post", 200, 403, 404),
+    ("member_remove", "post", 302, 403, 404),
     ("prompts", "get", 200, 403, 404),
     ("prompts", "post", 200, 403, 404),
     ("upload", "get", 200, 403, 404),
@@ -87,7 +88,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     arguments = {
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
-        "round_cancel": [1], "round_go_on": [1],
+        "round_cancel": [1], "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
     found = {"seat": str(seat.pk)}
     for name, *_ in PAGES:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 from django.utils.text import slugify
 
-from annotation.models import Membership, PolicyVersion, Project, Role
+from annotation.actions import NotPossible
+from annotation.models import Assignment, Membership, PolicyVersion, Project, Role, SeatStatus
 
 
 @transaction.atomic
@@ -29,6 +31,18 @@ def _free_slug(wanted: str) -> str:
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     return membership
+
+
+@transaction.atomic
+def remove_member(*, project: Project, user: User, by: User) -> None:
+    """What they judged stays. Their seat is free for others at once; the draft is kept in the old one."""
+    if user.pk == by.pk:
+        raise NotPossible("You would lock yourself out. Ask another admin to remove you.")
+    removed, _ = Membership.objects.filter(project=project, user_id=user.pk).delete()
+    if removed:
+        Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD).update(
+            expires_at=timezone.now()
+        )
 
 
 @transaction.atomic

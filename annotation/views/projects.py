@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import projects, prompts
+from annotation.actions import NotPossible, projects, prompts
 from annotation.forms import MemberForm, ProjectForm, UploadForm
 from annotation.http import UserRequest
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, UnreadableFile, parse_prompts
@@ -59,6 +59,19 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
             return redirect("members", slug)
     rows = project.memberships.select_related("user").order_by("role", "user__username")
     return render(request, "annotation/members.html", {"project": project, "form": form, "memberships": rows})
+
+
+@login_required
+@require_POST
+def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    membership = access.get_member(request.user, slug, pk)
+    try:
+        projects.remove_member(project=membership.project, user=membership.user, by=request.user)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{membership.user} is no member any more. What they judged stays.")
+    return redirect("members", slug)
 
 
 @login_required
