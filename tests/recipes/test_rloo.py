@@ -23,7 +23,7 @@ pytestmark = pytest.mark.recipes
 
 SETTINGS: Row = {
     "episodes": 128, "batch_size": 32, "minibatch_size": 16, "max_new_tokens": 8, "learning_rate": 1e-2,
-    "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.002, "temperature": 1.0,
+    "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.002, "kl_limit": 100.0, "temperature": 1.0,
 }  # fmt: skip
 METRICS = {
     "step", "objective/kl", "objective/kl_coef", "objective/score", "objective/reward_total", "objective/entropy",
