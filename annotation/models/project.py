@@ -52,13 +52,16 @@ class Project(models.Model):
     )
     early_stop = models.BooleanField(
         default=False,
-        help_text="Close the seats that are left at a task of more than two, once its rankings agree on the best answer.",
+        help_text="Close what is left of more than two seats, once the rankings agree on the best answer.",
     )
     conflict_seat = models.BooleanField(
         default=False, help_text="Open one more seat, two at most, where a ranking contradicts an earlier one."
     )
     closed_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then nobody gets a new task; held seats may be finished."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Nobody gets a new task; held seats may be finished.",
     )
     base_model = models.CharField(
         max_length=500,

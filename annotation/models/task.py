@@ -112,7 +112,7 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "-priority", "seat", "id"],
+                fields=["project", "-priority", "seat", "task"],
                 condition=Q(status=SeatStatus.EMPTY),
                 name="next_empty_seat",
             ),

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, judgments, seats
+from annotation.actions import NotPossible, judgments, queue, seats
 from annotation.forms import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
@@ -107,7 +107,7 @@ def _fragment(request: UserRequest) -> str:
 
 
 def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
-    return {"project": project, "assignment": None, "own": seats.own_progress(project, request.user)}
+    return {"project": project, "assignment": None, "own": queue.own_progress(project, request.user)}
 
 
 def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
@@ -127,5 +127,5 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
         "guidelines": markdown(seat.project.guidelines),
         "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),
         "is_open": seat.status in (SeatStatus.HELD, SeatStatus.LAPSED),
-        "own": seats.own_progress(seat.project, request.user),
+        "own": queue.own_progress(seat.project, request.user),
     }
