@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 from django.utils.text import slugify
 
+from annotation import live
+from annotation.actions import coverage
 from annotation.models import Membership, PolicyVersion, Project, Role
 
 
@@ -26,9 +29,31 @@ def _free_slug(wanted: str) -> str:
     return slug
 
 
+@transaction.atomic
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
+    coverage.welcome(project=project)
     return membership
+
+
+@transaction.atomic
+def save_settings(*, project: Project) -> None:
+    """Save what a form changed; ranking tasks that are open follow the number of seats."""
+    before = Project.objects.values_list("seats_per_task", flat=True).get(pk=project.pk)
+    project.save()
+    if project.seats_per_task != before:
+        coverage.follow_settings(project=project)
+
+
+def close(*, project: Project) -> None:
+    """Give out no new tasks. What people hold can still be handed in."""
+    Project.objects.filter(pk=project.pk, closed_at=None).update(closed_at=timezone.now())
+    live.announce(project.pk, "queue")
+
+
+def reopen(*, project: Project) -> None:
+    Project.objects.filter(pk=project.pk).update(closed_at=None)
+    live.announce(project.pk, "queue")
 
 
 @transaction.atomic

@@ -84,7 +84,7 @@ def next_free(project: Project, user: User, membership: Membership | None) -> in
     while found:
         level = Level(*found)
         about.update(priority=level.priority, seat=level.seat, after=passed.last_task(level))
-        first, last = _row(ENDS, about) or (None, None)
+        first, last = _row(ENDS, about)
         if first is not None:
             if seat := _from_random_start(about, first, last) or _from_the_start(about):
                 return seat

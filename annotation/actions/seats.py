@@ -4,6 +4,8 @@
                     │ ├─skip────▶ SKIPPED   and a new EMPTY seat with the same number
                     │ └─(lease over, claimed by somebody else)─▶ LAPSED ─submit─▶ LATE
 
+An undo leads back: DONE to HELD, LATE to LAPSED. A seat that coverage no longer wants is deleted while it is EMPTY.
+
 Every arrow is one conditional UPDATE whose row count says who won. The partial index `one_holder_per_seat` keeps the
 promise that a task with n seats has at most n holders, whatever this module does.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -98,6 +101,18 @@ def finish(*, assignment: Assignment) -> SeatStatus:
             assignment.status, assignment.finished_at, assignment.expires_at = after, now, None
             return after
     raise NotPossible("This task is finished; its answer is stored and can no longer change.")
+
+
+def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
+    """DONE to HELD, or LATE to LAPSED, where a judgment was taken back. Called inside that transaction."""
+    for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
+        expires_at = _lease_end(assignment.project) if after == SeatStatus.HELD else None
+        if Assignment.objects.filter(pk=assignment.pk, status=before).update(
+            status=after, finished_at=None, expires_at=expires_at, draft=draft, draft_saved_at=timezone.now()
+        ):
+            assignment.status, assignment.expires_at, assignment.draft = after, expires_at, draft
+            return
+    raise NotPossible("This was taken back already.")
 
 
 def _lease_end(project: Project) -> datetime:
