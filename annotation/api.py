@@ -36,9 +36,13 @@ from annotation.models import (
 
 def _fields(request: Request) -> Mapping[str, Any]:
     """The body as fields; a JSON list or number is refused in words."""
-    if not isinstance(request.data, Mapping):
+    try:
+        data = request.data
+    except RecursionError:
+        data = None
+    if not isinstance(data, Mapping):
         raise serializers.ValidationError({"detail": "The body should be a JSON object."})
-    fields: Mapping[str, Any] = cleaned(request.data)
+    fields: Mapping[str, Any] = cleaned(data)
     return fields
 
 

@@ -30,10 +30,20 @@ def cleaned(value: Any) -> Any:
     return value
 
 
+class JSONDecoder(json.JSONDecoder):
+    """For forms: brackets without end are no JSON, instead of an error of the server."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            return super().decode(text, *args)
+        except RecursionError:
+            raise json.JSONDecodeError("nested too deeply", text[:20], 0) from None
+
+
 def is_storable(value: Any) -> bool:
-    """Whether it can be written as JSON: not nested without end, no infinite number."""
+    """Whether it can be written as JSON: no infinite number, and none that is not one."""
     try:
         json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     return True

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 
-from annotation.characters import cleaned, is_storable
+from annotation.characters import JSONDecoder, cleaned, is_storable
 from annotation.models import Assignment, Completion, FlagReason, Project, Role, SnapshotType
 
 User = get_user_model()
@@ -50,7 +50,7 @@ class MemberForm(forms.Form):
 class DraftForm(forms.Form):
     """What the page saves while somebody works; the kind's own form judges it only on submit."""
 
-    draft = forms.JSONField()
+    draft = forms.JSONField(decoder=JSONDecoder)
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)
 
     def clean_draft(self) -> dict[str, Any]:
