@@ -54,12 +54,8 @@ def get_project(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Projec
 
 def get_assignment(user: User, slug: str, pk: int) -> Assignment:
     """A seat that is, or was, this user's own."""
-    get_membership(user, slug)
-    assignment = (
-        Assignment.objects.select_related("task__prompt", "project")
-        .filter(annotator=user, project__slug=slug, pk=pk)
-        .first()
-    )
+    mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user, pk=pk)
+    assignment = mine.select_related("task__prompt", "project").order_by().first()
     if assignment is None:
         raise Http404("No such assignment")
     return assignment

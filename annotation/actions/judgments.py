@@ -6,7 +6,6 @@ with the judgment as its draft.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +15,12 @@ from django.utils import timezone
 
 from annotation import live
 from annotation.actions import NotPossible, coverage, seats
+from annotation.actions.queue import UNDO_WITHIN
 from annotation.kinds import KINDS
 from annotation.models import Assignment, Candidate, Completion, Project, ReferenceAnswer
 from annotation.models.judgment import Judgment
 from annotation.models.task import JUDGED
 
-UNDO_WITHIN = timedelta(minutes=10)
 NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
 
@@ -31,16 +30,13 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
     `answer` is the kind's cleaned form data. Raises NotPossible where the seat was finished with another judgment.
     """
     kind = KINDS[assignment.task.kind]
-    if stored := _stored(assignment, client_uuid):
-        return stored
     try:
         with transaction.atomic():
-            seats.finish(assignment=assignment)
-            Assignment.objects.filter(pk=assignment.pk).update(active_ms=active_ms)
+            seats.finish(assignment=assignment, active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
             coverage.settle(task=assignment.task, project=assignment.project)
     except (IntegrityError, NotPossible) as problem:
-        # The same submit, sent twice at once: the other one won, and its judgment is the answer to both.
+        # The same submit, sent twice: its judgment is stored, and is the answer to both.
         if stored := _stored(assignment, client_uuid):
             return stored
         if kind.judgment._default_manager.filter(client_uuid=client_uuid).exists():

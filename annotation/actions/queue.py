@@ -15,6 +15,7 @@ The searches are written in SQL: composing them through the ORM took ten times a
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -23,12 +24,14 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from annotation.actions import NotPossible
 from annotation.models import Assignment, Membership, Project, SeatStatus
 from annotation.models.task import JUDGED
 
 WINDOW = 16  # seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
 REMEMBER = timedelta(minutes=10)  # not for ever: opening a task may commit after a later one was seen
+UNDO_WITHIN = timedelta(minutes=10)
 SEATS_COUNTED, OPEN_COUNTED = 100_000, 1_000  # a page counts no further
 
 EMPTY = "FROM annotation_assignment WHERE project_id = %(project)s AND status = 'empty'"
@@ -65,9 +68,27 @@ LAPSED = f"""
 """
 
 
-HELD = """
-    SELECT id FROM annotation_assignment
-    WHERE project_id = %(project)s AND annotator_id = %(user)s AND status = 'held' ORDER BY claimed_at LIMIT 1
+# Locked where that exists: two tabs of one person take turns, and the second finds the seat of the first.
+PERSON = """
+    SELECT member.id, member.passed_over,
+           (SELECT id FROM annotation_assignment
+            WHERE project_id = %(project)s AND annotator_id = %(user)s AND status = 'held'
+            ORDER BY claimed_at LIMIT 1)
+    FROM annotation_membership member WHERE member.project_id = %(project)s AND member.user_id = %(user)s
+"""
+CANDIDATES = """
+    SELECT shown.completion_id FROM annotation_candidate shown
+    JOIN annotation_assignment seat ON seat.task_id = shown.task_id WHERE seat.id = %s ORDER BY shown.id
+"""
+OWN_PROGRESS = """
+    SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM annotation_assignment
+                                  WHERE project_id = %(project)s AND annotator_id = %(user)s
+                                  AND status IN ('done', 'late') LIMIT %(most_done)s) own),
+           (SELECT COUNT(*) FROM (SELECT 1 FROM annotation_assignment
+                                  WHERE project_id = %(project)s AND status = 'empty' LIMIT %(most_open)s) free),
+           EXISTS (SELECT 1 FROM annotation_assignment
+                   WHERE project_id = %(project)s AND annotator_id = %(user)s
+                   AND status IN ('done', 'late') AND finished_at > %(since)s)
 """
 
 
@@ -76,9 +97,25 @@ class Level(NamedTuple):
     seat: int
 
 
-def next_free(project: Project, user: User, membership: Membership | None) -> int | None:
+class Person(NamedTuple):
+    """What a search has to know about somebody: the seat they hold, and what `PassedOver` kept about them."""
+
+    membership: int
+    passed_over: dict[str, Any]
+    held: int | None
+
+
+def ask(project: Project, user: User) -> Person:
+    row = _row(PERSON + _for_update(" FOR UPDATE OF member"), {"project": project.pk, "user": user.pk})
+    if row is None:
+        raise NotPossible(f"You are no member of {project} any more.")
+    membership, kept, held = row
+    return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, held)
+
+
+def next_free(project: Project, user: User, person: Person) -> int | None:
     """The id of an empty seat that this person may take, not taken yet; None if there is none."""
-    passed = PassedOver(membership)
+    passed = PassedOver(person)
     about: dict[str, Any] = {"project": project.pk, "user": user.pk}
     found = _row(FIRST_LEVEL, about)
     while found:
@@ -100,9 +137,10 @@ def next_lapsed(project: Project, user: User) -> int | None:
     return row[0] if row else None
 
 
-def held(project: Project, user: User) -> int | None:
-    row = _row(HELD, {"project": project.pk, "user": user.pk})
-    return row[0] if row else None
+def candidates_of(seat: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(CANDIDATES, [seat])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _row(statement: str, about: dict[str, Any]) -> Any:
@@ -112,8 +150,13 @@ def _row(statement: str, about: dict[str, Any]) -> Any:
 
 
 def _passing_over_locked() -> str:
-    """PostgreSQL: pass over seats that another transaction is taking. SQLite has one writer at a time anyway."""
-    return " FOR UPDATE OF free SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    """Pass over seats that another transaction is taking."""
+    return _for_update(" FOR UPDATE OF free SKIP LOCKED")
+
+
+def _for_update(clause: str) -> str:
+    """For PostgreSQL alone: SQLite has one writer at a time anyway."""
+    return clause if connection.features.has_select_for_update_skip_locked else ""
 
 
 def _from_random_start(about: dict[str, Any], first: int, last: int) -> int | None:
@@ -139,9 +182,8 @@ def look_again(project_id: int) -> None:
 class PassedOver:
     """The levels in which nothing was for this person, each up to a task. Kept on the membership."""
 
-    def __init__(self, membership: Membership | None) -> None:
-        self.membership = membership
-        kept = membership.passed_over if membership else {}
+    def __init__(self, person: Person) -> None:
+        self.membership, kept = person.membership, person.passed_over
         fresh = bool(kept) and datetime.fromisoformat(kept["until"]) > timezone.now()
         self.until = kept["until"] if fresh else (timezone.now() + REMEMBER).isoformat()
         self.levels: dict[str, int] = dict(kept["levels"]) if fresh else {}
@@ -151,9 +193,8 @@ class PassedOver:
 
     def remember(self, level: Level, last_task: int) -> None:
         self.levels[f"{level.priority}:{level.seat}"] = last_task
-        if self.membership:
-            kept = {"until": self.until, "levels": self.levels}
-            Membership.objects.filter(pk=self.membership.pk).update(passed_over=kept)
+        kept = {"until": self.until, "levels": self.levels}
+        Membership.objects.filter(pk=self.membership).update(passed_over=kept)
 
 
 def progress(project: Project) -> dict[str, int | bool]:
@@ -171,12 +212,9 @@ def progress(project: Project) -> dict[str, int | bool]:
 
 
 def own_progress(project: Project, user: User) -> dict[str, int | bool]:
-    """What one person has done here, and how many seats are free (for anybody), as far as they are counted."""
-    seats = Assignment.objects.filter(project=project)
-    done = seats.filter(annotator_id=user.pk, status__in=JUDGED)
-    empty = seats.filter(status=SeatStatus.EMPTY).order_by().values("pk")[:OPEN_COUNTED].count()
-    return {
-        "done": done.order_by().values("pk")[:SEATS_COUNTED].count(),
-        "empty": empty,
-        "more_empty": empty == OPEN_COUNTED,
-    }
+    """What one person has done here, how many seats are free (for anybody), as far as they are counted, and whether
+    they submitted something that is new enough to be taken back."""
+    since = connection.ops.adapt_datetimefield_value(timezone.now() - UNDO_WITHIN)
+    limits = {"most_done": SEATS_COUNTED, "most_open": OPEN_COUNTED, "since": since}
+    done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})
+    return {"done": done, "empty": empty, "more_empty": empty == OPEN_COUNTED, "can_undo": bool(can_undo)}

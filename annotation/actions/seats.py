@@ -21,7 +21,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation.actions import NotPossible, queue
-from annotation.models import Assignment, Candidate, Membership, Project, SeatStatus
+from annotation.models import Assignment, Project, SeatStatus
 
 CLAIM_TRIES = 20
 CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
@@ -33,12 +33,12 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
         try:
             with transaction.atomic():
                 # Two tabs of one person take turns: the second finds the seat of the first.
-                membership = Membership.objects.select_for_update().filter(project=project, user_id=by.pk).first()
-                if held := held_by(project, by):
-                    return renew(assignment=held)
+                person = queue.ask(project, by)
+                if person.held is not None:
+                    return renew(assignment=_with_task(person.held))
                 if project.closed_at:
                     raise NotPossible(CLOSED)
-                free = queue.next_free(project, by, membership)
+                free = queue.next_free(project, by, person)
                 if free is None:
                     lapsed = queue.next_lapsed(project, by)
                     if lapsed is None:
@@ -91,12 +91,12 @@ def skip(*, assignment: Assignment, reason: str) -> None:
     queue.look_again(assignment.project_id)
 
 
-def finish(*, assignment: Assignment) -> SeatStatus:
+def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
     """HELD to DONE, or LAPSED to LATE. Called inside the transaction that stores the judgment."""
     now = timezone.now()
     for before, after in ((SeatStatus.HELD, SeatStatus.DONE), (SeatStatus.LAPSED, SeatStatus.LATE)):
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
-            status=after, finished_at=now, expires_at=None
+            status=after, finished_at=now, expires_at=None, active_ms=active_ms
         ):
             assignment.status, assignment.finished_at, assignment.expires_at = after, now, None
             return after
@@ -121,8 +121,8 @@ def _lease_end(project: Project) -> datetime:
 
 def held_by(project: Project, user: User) -> Assignment | None:
     """What this person works on; of two such seats, one of which an undo brought back, the one that began first."""
-    held = queue.held(project, user)
-    return None if held is None else _with_task(held)
+    held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
+    return held.select_related("task__prompt", "project").order_by("claimed_at").first()
 
 
 def _with_task(seat: int) -> Assignment:
@@ -155,7 +155,6 @@ def _take(seat: int, user: User, project: Project) -> bool:
 
 def _shuffled_candidates(seat: int) -> list[int]:
     """A fresh order for every seat; it is stored, so that position bias can be measured afterwards."""
-    shown = Candidate.objects.filter(task__assignments=seat).order_by("id")
-    ids = list(shown.values_list("completion_id", flat=True))
+    ids = queue.candidates_of(seat)
     random.Random(f"seat {seat}").shuffle(ids)
     return ids

@@ -137,7 +137,6 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
         "project": project,
         "assignment": None,
         "own": queue.own_progress(project, request.user),
-        "can_undo": judgments.last_submitted(project=project, by=request.user) is not None,
     }
 
 
@@ -159,6 +158,5 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
         "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),
         "is_open": seat.status in (SeatStatus.HELD, SeatStatus.LAPSED),
         "own": queue.own_progress(seat.project, request.user),
-        "can_undo": judgments.last_submitted(project=seat.project, by=request.user) is not None,
         "flag_reasons": FlagReason.choices,
     }

@@ -198,7 +198,9 @@ def test_progress_counts_no_further_than_a_page_needs(project, annotator, open_r
     monkeypatch.setattr(queue, "SEATS_COUNTED", 2)
     monkeypatch.setattr(queue, "OPEN_COUNTED", 2)
     assert queue.progress(project) == {"done": 1, "held": 0, "empty": 2, "more_done": False, "more_empty": True}
-    assert queue.own_progress(project, annotator) == {"done": 1, "empty": 2, "more_empty": True}
+    assert queue.own_progress(project, annotator) == {
+        "done": 1, "empty": 2, "more_empty": True, "can_undo": True,
+    }  # fmt: skip
 
 
 def test_a_claim_asks_as_little_of_a_long_queue_as_of_a_short_one(project, annotator, open_ranking_task):
