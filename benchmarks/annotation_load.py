@@ -13,6 +13,7 @@ import json
 import threading
 import time
 from collections import Counter
+from http.client import HTTPException
 
 from annotators import Annotator, Refused, findings, prepared_server, summary
 
@@ -54,7 +55,8 @@ class Worker:
                 following = self.browser.submit(shown)
                 self.acknowledged.add(shown.client_uuid)
                 shown = following
-            except (Refused, OSError) as problem:
+            except (Refused, OSError, HTTPException) as problem:
+                self.browser.connection.close()
                 self.errors[str(problem)[:100]] += 1
                 shown = None
 

@@ -28,6 +28,7 @@ from urllib.parse import urlencode
 ROOT = Path(__file__).resolve().parent.parent
 SLUG = "bench"
 WORDS = "the model output ranks answer prompt a of and with human feedback reward policy token data label".split()  # noqa: SIM905
+IDLE_SECONDS = 3
 CANDIDATES, PROMPT_WORDS, ANSWER_WORDS = 4, 40, 120
 SEAT = re.compile(r"/tasks/(\d+)/")
 ANSWER = re.compile(r'data-id="(\d+)"')
@@ -185,6 +186,7 @@ class Annotator:
     def __init__(self, port: int, session: str, seed: int) -> None:
         self.random = random.Random(seed)
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.used_at = time.monotonic()
         token = secrets.token_hex(16)
         self.headers = {
             "Cookie": f"sessionid={session}; csrftoken={token}",
@@ -216,8 +218,11 @@ class Annotator:
         return self._post(f"/projects/{SLUG}/tasks/{shown.seat}/skip/", {"reason": "I do not want to read this"})
 
     def _post(self, path: str, fields: dict[str, object]) -> Shown | None:
+        if time.monotonic() - self.used_at > IDLE_SECONDS:
+            self.connection.close()  # the server has closed its end by now; a browser opens a new one, too
         self.connection.request("POST", path, urlencode(fields), self.headers)
         response = self.connection.getresponse()
+        self.used_at = time.monotonic()
         body = response.read()
         if response.status != 200:
             raise Refused(response.status, body)
