@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import DatabaseError
 
 from annotation import live
 from annotation.actions import presence
 from annotation.models import Membership
+
+logger = logging.getLogger(__name__)
 
 SIGN_EVERY_SECONDS = 20
 QUIET_SECONDS = 1.0  # a page that is told of every judgment would do nothing but fetch
@@ -60,11 +65,15 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     async def _say_later(self, topic: str, wait: float) -> None:
         await asyncio.sleep(wait)
-        await self.send_json({"topic": topic})
+        with contextlib.suppress(OSError):  # the page was closed meanwhile
+            await self.send_json({"topic": topic})
 
     async def _give_signs(self) -> None:
         while True:
-            await database_sync_to_async(presence.arrive)(membership_id=self.membership.pk)
+            try:
+                await database_sync_to_async(presence.arrive)(membership_id=self.membership.pk)
+            except DatabaseError:
+                logger.warning("Could not note who is at work", exc_info=True)
             await asyncio.sleep(SIGN_EVERY_SECONDS)
 
     def _start(self, work: Any) -> None:
