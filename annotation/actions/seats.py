@@ -35,7 +35,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                 # Two tabs of one person take turns: the second finds the seat of the first.
                 person = queue.ask(project, by)
                 if person.held is not None:
-                    return renew(assignment=_with_task(person.held))
+                    return renew(assignment=_with_task(person.held, project))
                 if project.closed_at:
                     raise NotPossible(CLOSED)
                 free = queue.next_free(project, by, person)
@@ -45,7 +45,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                         return None
                     free = _free_lapsed(lapsed)
                 if free is not None and _take(free, by, project):
-                    return _with_task(free)
+                    return _with_task(free, project)
         except IntegrityError:
             # Another tab of the same person claimed in the same moment: look again and find that seat.
             continue
@@ -125,8 +125,10 @@ def held_by(project: Project, user: User) -> Assignment | None:
     return held.select_related("task__prompt", "project").order_by("claimed_at").first()
 
 
-def _with_task(seat: int) -> Assignment:
-    return Assignment.objects.select_related("task__prompt", "project").get(pk=seat)
+def _with_task(pk: int, project: Project) -> Assignment:
+    seat = Assignment.objects.select_related("task__prompt").get(pk=pk)
+    seat.project = project  # known already: a wide row less to read
+    return seat
 
 
 def _free_lapsed(seat: int) -> int | None:

@@ -142,7 +142,7 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
 
 def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
     kind = KINDS[seat.task.kind]
-    texts = {completion.pk: completion.text for completion in seat.task.candidates.all()}
+    texts = dict(seat.task.candidates.order_by().values_list("pk", "text"))
     return {
         "project": seat.project,
         "assignment": seat,
