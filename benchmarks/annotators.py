@@ -143,7 +143,7 @@ def _add_tasks(project, tasks: int, seats: int) -> None:
             for _ in range(CANDIDATES)
         )
         opened = Task.objects.bulk_create(
-            Task(project=project, prompt=prompt, kind="ranking", seats=seats) for prompt in prompts
+            Task(project=project, prompt=prompt, kind="ranking", seats=seats, planned_seats=seats) for prompt in prompts
         )
         task_of = {task.prompt_id: task for task in opened}
         Candidate.objects.bulk_create(Candidate(task=task_of[one.prompt_id], completion=one) for one in completions)

@@ -95,8 +95,8 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
     prompt = f"1 + i % {PROMPTS}"
     false = "FALSE" if connection.vendor == "postgresql" else "0"
     insert = [
-        "INSERT INTO annotation_task (id, project_id, prompt_id, kind, seats, priority, origin, calibration,"
-        f" created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking', {seats}, {priority}, '', {false},"
+        "INSERT INTO annotation_task (id, project_id, prompt_id, kind, seats, planned_seats, priority, origin,"
+        f" calibration, created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking', {seats}, {seats}, {priority}, '', {false},"
         " CURRENT_TIMESTAMP FROM numbers",
         *(
             f"INSERT INTO annotation_candidate (task_id, completion_id) {numbers}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, Max, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from annotation import live
@@ -39,9 +39,8 @@ def follow_settings(*, project: Project) -> None:
     tasks = project.tasks.filter(Exists(unfinished), kind="ranking")
     for calibration in (False, True):
         wanted = planned_seats(project, calibration=calibration)
-        alike = tasks.filter(calibration=calibration)
-        _close_above(alike.filter(seats__gt=wanted), wanted)
-        _open_up_to(alike.filter(seats__lt=wanted), wanted)
+        alike = tasks.filter(calibration=calibration).exclude(planned_seats=wanted)
+        _plan(list(alike.values_list("pk", flat=True)), wanted)
     live.announce(project.pk, "queue")
 
 
@@ -49,7 +48,8 @@ def follow_settings(*, project: Project) -> None:
 def welcome(*, project: Project) -> None:
     """Somebody joined: tasks that everybody judges have a seat for them, too."""
     wanted = planned_seats(project, calibration=True)
-    _open_up_to(project.tasks.filter(calibration=True, seats__lt=wanted), wanted)
+    short = project.tasks.filter(calibration=True, planned_seats__lt=wanted)
+    _plan(list(short.values_list("pk", flat=True)), wanted)
 
 
 def settle(*, task: Task, project: Project) -> None:
@@ -59,17 +59,14 @@ def settle(*, task: Task, project: Project) -> None:
     """
     if task.kind != "ranking" or task.calibration or not (project.early_stop or project.conflict_seat):
         return
-    Task.objects.select_for_update().get(pk=task.pk)  # of two last judgments, the later one sees both
+    planned = Task.objects.select_for_update().get(pk=task.pk).planned_seats  # of two judgments the later sees both
     rankings = [ranking.tiers for ranking in Ranking.objects.filter(assignment__task=task).order_by("id")]
-    wanted = project.seats_per_task
-    if project.conflict_seat:
-        wanted += extra_seats(rankings)
-    alike = Task.objects.filter(pk=task.pk)
+    wanted = planned + (extra_seats(rankings) if project.conflict_seat else 0)
     if project.early_stop and wanted > 2 and is_decided(rankings):
-        _close_above(alike, 0)
+        _close_above([task.pk], 0)
     else:
-        _close_above(alike, wanted)
-        _open_up_to(alike, wanted)
+        _close_above([task.pk], wanted)
+        _open_up_to([task.pk], wanted)
 
 
 def is_decided(rankings: list[Tiers]) -> bool:
@@ -107,32 +104,34 @@ def _annotators(project: Project) -> int:
     return Membership.objects.filter(project=project, role=Role.ANNOTATOR).count()
 
 
-def _close_above(tasks: QuerySet[Task], wanted: int) -> None:
+def _plan(pks: list[int], wanted: int) -> None:
+    for start in range(0, len(pks), TASKS_AT_ONCE):
+        part = pks[start : start + TASKS_AT_ONCE]
+        Task.objects.filter(pk__in=part).update(planned_seats=wanted)
+        _close_above(part, wanted)
+        _open_up_to(part, wanted)
+
+
+def _close_above(tasks: list[int], wanted: int) -> None:
     """Delete the empty seats with a higher number."""
-    pks = list(tasks.values_list("pk", flat=True))
-    for start in range(0, len(pks), TASKS_AT_ONCE):
-        part = pks[start : start + TASKS_AT_ONCE]
-        Assignment.objects.filter(task__in=part, seat__gt=wanted, status=SeatStatus.EMPTY).delete()
-        left = Assignment.objects.filter(task=OuterRef("pk"), status__in=OCCUPIED).order_by().values("task")
-        highest = Subquery(left.annotate(most=Max("seat")).values("most"))
-        Task.objects.filter(pk__in=part).update(seats=Coalesce(highest, 1))
+    Assignment.objects.filter(task__in=tasks, seat__gt=wanted, status=SeatStatus.EMPTY).delete()
+    left = Assignment.objects.filter(task=OuterRef("pk"), status__in=OCCUPIED).order_by().values("task")
+    highest = Subquery(left.annotate(most=Max("seat")).values("most"))
+    Task.objects.filter(pk__in=tasks).update(seats=Coalesce(highest, 1))
 
 
-def _open_up_to(tasks: QuerySet[Task], wanted: int) -> None:
+def _open_up_to(tasks: list[int], wanted: int) -> None:
     """Fill in the numbers up to `wanted` that no seat has."""
-    pks = list(tasks.values_list("pk", flat=True))
-    for start in range(0, len(pks), TASKS_AT_ONCE):
-        part = pks[start : start + TASKS_AT_ONCE]
-        there = set(
-            Assignment.objects.filter(task__in=part, status__in=OCCUPIED).order_by().values_list("task_id", "seat")
-        )
-        opened = [
-            Assignment(task=task, seat=seat, project_id=task.project_id, priority=task.priority)
-            for task in Task.objects.filter(pk__in=part)
-            for seat in range(1, wanted + 1)
-            if (task.pk, seat) not in there
-        ]
-        if opened:
-            Assignment.objects.bulk_create(opened)
-            Task.objects.filter(pk__in=part).update(seats=wanted)
-            queue.look_again(opened[0].project_id)
+    there = set(
+        Assignment.objects.filter(task__in=tasks, status__in=OCCUPIED).order_by().values_list("task_id", "seat")
+    )
+    opened = [
+        Assignment(task=task, seat=seat, project_id=task.project_id, priority=task.priority)
+        for task in Task.objects.filter(pk__in=tasks)
+        for seat in range(1, wanted + 1)
+        if (task.pk, seat) not in there
+    ]
+    if opened:
+        Assignment.objects.bulk_create(opened)
+        Task.objects.filter(pk__in=tasks, seats__lt=wanted).update(seats=wanted)
+        queue.look_again(opened[0].project_id)

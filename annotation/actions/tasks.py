@@ -24,8 +24,8 @@ def open_task(
 ) -> Task:
     """A task with its frozen candidates and its empty seats."""
     task = Task.objects.create(
-        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, priority=priority, origin=origin,
-        calibration=calibration,
+        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, planned_seats=seats,
+        priority=priority, origin=origin, calibration=calibration,
     )  # fmt: skip
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(

@@ -19,6 +19,9 @@ class Task(models.Model):
     kind = models.CharField(max_length=20)
     candidates = models.ManyToManyField(Completion, through="Candidate", related_name="tasks")
     seats = models.PositiveSmallIntegerField(default=1)
+    planned_seats = models.PositiveSmallIntegerField(
+        default=1, help_text="What the settings asked for; `seats` also follows what people said."
+    )
     calibration = models.BooleanField(default=False, help_text="Every annotator judges it.")
     priority = models.IntegerField(default=0, help_text="Higher comes first.")
     origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
