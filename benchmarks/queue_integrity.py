@@ -68,6 +68,7 @@ class Person:
         from django.db import connection
 
         shown = None
+        self.over.wait(self.browser.random.uniform(0, self.think))  # people do not sit down in the same second
         while not self.over.is_set():
             try:
                 shown = self._one_task(shown or self.browser.claim())
