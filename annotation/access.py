@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404
 
+from annotation.actions.queue import OPEN_COUNTED
 from annotation.models import (
     Assignment,
     DatasetSnapshot,
+    Flag,
     Membership,
     Project,
     PromptUpload,
@@ -19,9 +21,17 @@ from annotation.models import (
 
 
 def projects_of(user: User) -> QuerySet[Project]:
+    """With their open seats, as far as a page counts them."""
+    empty = Assignment.objects.filter(project=OuterRef("pk"), status=SeatStatus.EMPTY).order_by()
     return Project.objects.filter(memberships__user=user).annotate(
-        open_seats=Count("assignments", filter=Q(assignments__status=SeatStatus.EMPTY), distinct=True)
+        open_seats=CountUpTo(empty.values("pk")[:OPEN_COUNTED], output_field=IntegerField())
     )
+
+
+class CountUpTo(Subquery):
+    """Counts the rows of a query that has a limit, and walks no further."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
 
 
 def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Membership:
@@ -53,15 +63,19 @@ def get_member(user: User, slug: str, pk: int) -> Membership:
 
 def get_assignment(user: User, slug: str, pk: int) -> Assignment:
     """A seat that is, or was, this user's own."""
-    get_membership(user, slug)
-    assignment = (
-        Assignment.objects.select_related("task__prompt", "project")
-        .filter(annotator=user, project__slug=slug, pk=pk)
-        .first()
-    )
+    mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user, pk=pk)
+    assignment = mine.select_related("task__prompt", "project").order_by().first()
     if assignment is None:
         raise Http404("No such assignment")
     return assignment
+
+
+def get_flag(user: User, slug: str, pk: int) -> Flag:
+    project = get_project(user, slug, role=Role.REVIEWER)
+    flag = project.flags.select_related("prompt", "completion").filter(pk=pk).first()
+    if flag is None:
+        raise Http404("No such flag")
+    return flag
 
 
 def get_snapshot(user: User, slug: str, number: int) -> DatasetSnapshot:

@@ -16,18 +16,34 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import judgments, projects, prompts, seats, snapshots
-from annotation.forms import DraftForm, SubmitForm
+from annotation.actions import flags, judgments, projects, prompts, seats, snapshots
+from annotation.characters import cleaned
+from annotation.forms import DraftForm, FlagForm, SubmitForm
 from annotation.imports import ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
-from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
+from annotation.models import (
+    Assignment,
+    DatasetSnapshot,
+    FlagReason,
+    Project,
+    Prompt,
+    Ranking,
+    Role,
+    SnapshotType,
+    Task,
+)  # fmt: skip
 
 
 def _fields(request: Request) -> Mapping[str, Any]:
     """The body as fields; a JSON list or number is refused in words."""
-    if not isinstance(request.data, Mapping):
+    try:
+        data = request.data
+    except RecursionError:
+        data = None
+    if not isinstance(data, Mapping):
         raise serializers.ValidationError({"detail": "The body should be a JSON object."})
-    return request.data
+    fields: Mapping[str, Any] = cleaned(data)
+    return fields
 
 
 def signed_in(request: Request) -> User:
@@ -43,9 +59,10 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = [
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
-            "lease_minutes", "base_model", "created_at",
+            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "closed_at",
+            "created_at",
         ]  # fmt: skip
-        read_only_fields = ["slug", "created_at"]
+        read_only_fields = ["slug", "closed_at", "created_at"]
 
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
@@ -107,6 +124,12 @@ class SubmitSerializer(serializers.Serializer[Any]):
     rationale = serializers.CharField(required=False, allow_blank=True)
     text = serializers.CharField(required=False)
     derived_from = serializers.IntegerField(required=False, allow_null=True)
+
+
+class FlagSerializer(serializers.Serializer[Any]):
+    answer = serializers.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
+    reason = serializers.ChoiceField(choices=FlagReason.choices)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
@@ -189,6 +212,13 @@ class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
             return Response(status=status.HTTP_204_NO_CONTENT)
         return Response(AssignmentSerializer(seat).data)
 
+    @extend_schema(request=None, responses={200: AssignmentSerializer})
+    @action(detail=False, methods=["post"])
+    def undo(self, request: Request, slug: str) -> Response:
+        """Take back the caller's last judgment, for some minutes: the seat comes back with it as its draft."""
+        project = access.get_project(signed_in(request), slug)
+        return Response(AssignmentSerializer(judgments.undo(project=project, by=signed_in(request))).data)
+
 
 class AssignmentViewSet(ViewSet):
     """Seats of the caller. A submit is idempotent by its client_uuid."""
@@ -226,6 +256,18 @@ class AssignmentViewSet(ViewSet):
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, slug: str, pk: str) -> Response:
         seats.skip(assignment=self._seat(request, slug, pk), reason=str(_fields(request).get("reason", "")))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=FlagSerializer, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def flag(self, request: Request, slug: str, pk: str) -> Response:
+        """Tell the reviewers that something is wrong with an answer of the task, or with its prompt."""
+        seat = self._seat(request, slug, pk)
+        form = FlagForm(seat, _fields(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        answer, reason, note = (form.cleaned_data[name] for name in ("answer", "reason", "note"))
+        flags.flag(assignment=seat, completion=answer, reason=reason, note=note, by=signed_in(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 
-from annotation.models import Project, Role, SnapshotType
+from annotation.characters import JSONDecoder, cleaned, is_storable
+from annotation.models import Assignment, Completion, FlagReason, Project, Role, SnapshotType
 
 User = get_user_model()
 
@@ -15,7 +16,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "base_model",
+            "calibration_share", "early_stop", "conflict_seat", "base_model",
         ]  # fmt: skip
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
 
@@ -49,7 +50,7 @@ class MemberForm(forms.Form):
 class DraftForm(forms.Form):
     """What the page saves while somebody works; the kind's own form judges it only on submit."""
 
-    draft = forms.JSONField()
+    draft = forms.JSONField(decoder=JSONDecoder)
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)
 
     def clean_draft(self) -> dict[str, Any]:
@@ -58,7 +59,33 @@ class DraftForm(forms.Form):
             raise forms.ValidationError("draft should be a JSON object.")
         if len(str(draft)) > 100_000:
             raise forms.ValidationError("draft is longer than 100,000 characters.")
-        return draft
+        if not is_storable(draft):
+            raise forms.ValidationError("draft has a number that JSON does not know.")
+        cleaned_draft: dict[str, Any] = cleaned(draft)
+        return cleaned_draft
+
+
+class FlagForm(forms.Form):
+    """Bound to one assignment: it knows its answers, and no answer means its prompt."""
+
+    answer = forms.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
+    reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Say what is wrong with it."})
+    note = forms.CharField(required=False, max_length=500)
+
+    def __init__(self, assignment: Assignment, data: Any = None) -> None:
+        super().__init__(data)
+        self.assignment = assignment
+
+    def clean_answer(self) -> Completion | None:
+        pk = self.cleaned_data["answer"]
+        if pk is None:
+            return None
+        if pk not in self.assignment.shown_order:
+            raise forms.ValidationError("answer should be an answer of this task.")
+        return self.assignment.task.candidates.get(pk=pk)
+
+    def clean_reason(self) -> FlagReason:
+        return FlagReason(self.cleaned_data["reason"])
 
 
 class SubmitForm(forms.Form):

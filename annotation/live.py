@@ -25,7 +25,7 @@ def sockets_run_here() -> None:
 
 
 def announce(project_id: int, topic: str) -> None:
-    """Say "look again" to every open page of a project. `topic` is "queue" or "round"."""
+    """Say "look again" to every open page of a project. `topic` is "queue", "people" or "round"."""
     layer = get_channel_layer()
     message = {"type": "look.again", "topic": topic}
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import nh3
 from django.utils.safestring import SafeString
@@ -20,6 +20,7 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
 
 
+@lru_cache(maxsize=512)  # guidelines come with every task, an answer to each of its judges
 def markdown(text: str) -> SafeString:
     html = _parser().render(text)
     clean = nh3.clean(

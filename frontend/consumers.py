@@ -1,39 +1,89 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import DatabaseError
 
 from annotation import live
+from annotation.actions import presence
 from annotation.models import Membership
+
+logger = logging.getLogger(__name__)
+
+SIGN_EVERY_SECONDS = 20
+QUIET_SECONDS = 1.0  # a page that is told of every judgment would do nothing but fetch
 
 
 class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
-    """Passes "look again" on to one open page. It takes no messages from it."""
+    """Passes "look again" on to one open page. It takes no messages from it.
+
+    The work page says so in its address (`?at=work`): while it is open, its member is at work.
+    """
 
     group: str | None = None
 
     async def connect(self) -> None:
-        project_id = await self._project_of_member()
-        if project_id is None:
+        self.membership = await self._membership()
+        if self.membership is None:
             await self.close()
             return
         live.sockets_run_here()
-        self.group = live.group_name(project_id)
+        self.group = live.group_name(self.membership.project_id)
+        self.told: dict[str, float] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
+        self.is_at_work = parse_qs(self.scope["query_string"]).get(b"at") == [b"work"]
+        if self.is_at_work:
+            self._start(self._give_signs())
 
     async def disconnect(self, _code: int) -> None:
-        if self.group is not None:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
+        if self.group is None:
+            return
+        for task in self.tasks:
+            task.cancel()
+        await self.channel_layer.group_discard(self.group, self.channel_name)
+        if self.is_at_work:
+            await database_sync_to_async(presence.leave)(membership_id=self.membership.pk)
 
     async def look_again(self, event: dict[str, Any]) -> None:
-        await self.send_json({"topic": event["topic"]})
+        """At once where nothing was said of this topic for a while, else a little later, once for all of it."""
+        topic, now = event["topic"], asyncio.get_running_loop().time()
+        wait = self.told.get(topic, 0.0) + QUIET_SECONDS - now
+        if wait <= 0:
+            self.told[topic] = now
+            await self.send_json({"topic": topic})
+        elif wait <= QUIET_SECONDS:
+            self.told[topic] = now + wait  # in the future: somebody has been asked to say it then
+            self._start(self._say_later(topic, wait))
+
+    async def _say_later(self, topic: str, wait: float) -> None:
+        await asyncio.sleep(wait)
+        with contextlib.suppress(OSError):  # the page was closed meanwhile
+            await self.send_json({"topic": topic})
+
+    async def _give_signs(self) -> None:
+        while True:
+            try:
+                await database_sync_to_async(presence.arrive)(membership_id=self.membership.pk)
+            except DatabaseError:
+                logger.warning("Could not note who is at work", exc_info=True)
+            await asyncio.sleep(SIGN_EVERY_SECONDS)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
-    def _project_of_member(self) -> int | None:
+    def _membership(self) -> Membership | None:
         user, slug = self.scope["user"], self.scope["url_route"]["kwargs"]["slug"]
         if not user.is_authenticated:
             return None
-        return Membership.objects.filter(user=user, project__slug=slug).values_list("project_id", flat=True).first()
+        return Membership.objects.filter(user=user, project__slug=slug).first()

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from annotation import access
-from annotation.actions import seats
+from annotation.actions import presence, queue
 from annotation.http import UserRequest
 from annotation.models import Role
 from annotation.rendering import markdown
@@ -32,8 +32,9 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "is_admin": membership.may_act_as(Role.ADMIN),
         "guidelines": markdown(project.guidelines),
-        "queue": seats.progress(project),
-        "own": seats.own_progress(project, request.user),
+        "queue": queue.progress(project),
+        "at_work": presence.at_work(project),
+        "own": queue.own_progress(project, request.user),
         "rounds": project.rounds.prefetch_related("runs")[:5],
         **project_context(project),
     }

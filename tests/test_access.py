@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import seats, snapshots
-from annotation.models import PromptUpload
+from annotation.actions import flags, seats, snapshots
+from annotation.models import FlagReason, PromptUpload
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,8 @@ PAGES = [
     ("project_create", "get", 200, 200, 200),
     ("project_edit", "get", 200, 403, 404),
     ("project_edit", "post", 200, 403, 404),
+    ("project_close", "post", 302, 403, 404),
+    ("project_reopen", "post", 302, 403, 404),
     ("members", "get", 200, 403, 404),
     ("members", "post", 200, 403, 404),
     ("member_remove", "post", 302, 403, 404),
@@ -39,6 +41,11 @@ PAGES = [
     ("save_draft", "post", 404, 400, 404),
     ("submit", "post", 404, 422, 404),
     ("skip", "post", 404, 302, 404),
+    ("undo", "post", 409, 409, 404),
+    ("flag", "post", 404, 302, 404),
+    ("flags", "get", 200, 403, 404),
+    ("flag_dismiss", "post", 302, 403, 404),
+    ("flag_withdraw", "post", 302, 403, 404),
     ("snapshots", "get", 200, 403, 404),
     ("snapshots", "post", 302, 403, 404),
     ("snapshot_download", "get", 200, 403, 404),
@@ -60,6 +67,8 @@ API = [
     ("projects/letters/assignments/{seat}/draft/", "post", 404, 400, 404),
     ("projects/letters/assignments/{seat}/submit/", "post", 404, 400, 404),
     ("projects/letters/assignments/{seat}/skip/", "post", 404, 204, 404),
+    ("projects/letters/assignments/{seat}/flag/", "post", 404, 400, 404),
+    ("projects/letters/tasks/undo/", "post", 409, 409, 404),
     ("projects/letters/rankings/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "post", 201, 403, 404),
@@ -84,11 +93,13 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     snapshots.take_snapshot(project=project, by=admin)
     round = TrainingRound.objects.create(project=project, number=1)
     TrainingRun.objects.create(round=round, position=0, method="sample")
+    flag = flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="Not a question.", by=annotator)
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     arguments = {
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
-        "round_cancel": [1], "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
+        "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
+        "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
     found = {"seat": str(seat.pk)}
     for name, *_ in PAGES:

@@ -1,17 +1,27 @@
-"""Storing what people said. A repeated submit, known by its client UUID, answers from what is stored."""
+"""Storing what people said. A repeated submit, known by its client UUID, answers from what is stored.
+
+A judgment is never edited. For some minutes its author may take it back: it is deleted, and the seat is theirs again
+with the judgment as its draft.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, seats
+from annotation.actions import NotPossible, coverage, seats
+from annotation.actions.queue import UNDO_WITHIN
 from annotation.kinds import KINDS
-from annotation.models import Assignment
+from annotation.models import Assignment, Candidate, Completion, Project, ReferenceAnswer
 from annotation.models.judgment import Judgment
+from annotation.models.task import JUDGED
+
+NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
 
 def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any], active_ms: int) -> Judgment:
@@ -20,20 +30,64 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
     `answer` is the kind's cleaned form data. Raises NotPossible where the seat was finished with another judgment.
     """
     kind = KINDS[assignment.task.kind]
-    if stored := _stored(assignment, client_uuid):
-        return stored
     try:
         with transaction.atomic():
-            seats.finish(assignment=assignment)
-            Assignment.objects.filter(pk=assignment.pk).update(active_ms=active_ms)
+            seats.finish(assignment=assignment, active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
-    except (IntegrityError, NotPossible):
-        # The same submit, sent twice at once: the other one won, and its judgment is the answer to both.
+            coverage.settle(task=assignment.task, project=assignment.project)
+    except (IntegrityError, NotPossible) as problem:
+        # The same submit, sent twice: its judgment is stored, and is the answer to both.
         if stored := _stored(assignment, client_uuid):
             return stored
+        if kind.judgment._default_manager.filter(client_uuid=client_uuid).exists():
+            raise NotPossible("client_uuid came with the answer to another task. Reload the page.") from problem
         raise
     live.announce(assignment.project_id, "queue")
     return judgment
+
+
+def last_submitted(*, project: Project, by: User) -> Assignment | None:
+    """The seat at which this person judged last, if that was a short while ago."""
+    judged = Assignment.objects.filter(project=project, annotator_id=by.pk, status__in=JUDGED)
+    recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
+    return recent.order_by("-finished_at").first()
+
+
+@transaction.atomic
+def undo(*, project: Project, by: User) -> Assignment:
+    """Take back what this person submitted last: their seat again, with the judgment as its draft.
+
+    A seat that they claimed meanwhile stays theirs with its own draft, and comes after this one.
+    """
+    seat = last_submitted(project=project, by=by)
+    if seat is None:
+        minutes = int(UNDO_WITHIN.total_seconds() // 60)
+        raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
+    judgment = KINDS[seat.task.kind].judgment._default_manager.filter(assignment=seat).first()
+    if judgment is None:
+        raise NotPossible("This was taken back already.")
+    if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
+        raise NotPossible(f"This judgment is in snapshot {snapshot.number} already and can no longer be taken back.")
+    written = judgment.completion if isinstance(judgment, ReferenceAnswer) else None
+    if written and Candidate.objects.filter(completion=written).exists():
+        raise NotPossible("Other people are asked about the answer that you wrote, so it can no longer be taken back.")
+    draft = _as_draft(judgment)
+    judgment.delete()
+    if written:
+        Completion.objects.filter(pk=written.pk).delete()
+    seats.give_back(assignment=seat, draft=draft)
+    coverage.settle(task=seat.task, project=project)
+    live.announce(project.pk, "queue")
+    return seat
+
+
+def _as_draft(judgment: Judgment) -> dict[str, Any]:
+    """What was said, by the names that the kind's form has for it."""
+    said = {field.attname: getattr(judgment, field.attname) for field in judgment._meta.concrete_fields}
+    draft = {name.removesuffix("_id"): value for name, value in said.items() if name not in NOT_IN_DRAFT}
+    if isinstance(judgment, ReferenceAnswer):
+        draft["text"] = judgment.completion.text
+    return draft
 
 
 def _stored(assignment: Assignment, client_uuid: UUID) -> Judgment | None:

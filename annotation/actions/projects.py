@@ -5,7 +5,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from annotation.actions import NotPossible
+from annotation import live
+from annotation.actions import NotPossible, coverage
 from annotation.models import Assignment, Membership, PolicyVersion, Project, Role, SeatStatus
 
 
@@ -28,8 +29,10 @@ def _free_slug(wanted: str) -> str:
     return slug
 
 
+@transaction.atomic
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
+    coverage.welcome(project=project)
     return membership
 
 
@@ -43,6 +46,26 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
         Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD).update(
             expires_at=timezone.now()
         )
+
+
+@transaction.atomic
+def save_settings(*, project: Project) -> None:
+    """Save what a form changed; ranking tasks that are open follow the number of seats."""
+    before = Project.objects.values_list("seats_per_task", flat=True).get(pk=project.pk)
+    project.save()
+    if project.seats_per_task != before:
+        coverage.follow_settings(project=project)
+
+
+def close(*, project: Project) -> None:
+    """Give out no new tasks. What people hold can still be handed in."""
+    Project.objects.filter(pk=project.pk, closed_at=None).update(closed_at=timezone.now())
+    live.announce(project.pk, "queue")
+
+
+def reopen(*, project: Project) -> None:
+    Project.objects.filter(pk=project.pk).update(closed_at=None)
+    live.announce(project.pk, "queue")
 
 
 @transaction.atomic

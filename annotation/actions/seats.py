@@ -4,6 +4,8 @@
                     │ ├─skip────▶ SKIPPED   and a new EMPTY seat with the same number
                     │ └─(lease over, claimed by somebody else)─▶ LAPSED ─submit─▶ LATE
 
+An undo leads back: DONE to HELD, LATE to LAPSED. A seat that coverage no longer wants is deleted while it is EMPTY.
+
 Every arrow is one conditional UPDATE whose row count says who won. The partial index `one_holder_per_seat` keeps the
 promise that a task with n seats has at most n holders, whatever this module does.
 """
@@ -12,17 +14,17 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible
-from annotation.models import Assignment, Candidate, Project, SeatStatus
+from annotation.actions import NotPossible, queue
+from annotation.models import Assignment, Project, SeatStatus
 
 CLAIM_TRIES = 20
-JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
+CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
 
 
 def claim_next(*, project: Project, by: User) -> Assignment | None:
@@ -30,13 +32,20 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
-                if held := held_by(project, by):
-                    return renew(assignment=held)
-                seat = _next_free(project, by)
-                if seat is None:
-                    return None
-                if claimed := _take(seat, by, project):
-                    return claimed
+                # Two tabs of one person take turns: the second finds the seat of the first.
+                person = queue.ask(project, by)
+                if person.held is not None:
+                    return renew(assignment=_with_task(person.held, project))
+                if project.closed_at:
+                    raise NotPossible(CLOSED)
+                free = queue.next_free(project, by, person)
+                if free is None:
+                    lapsed = queue.next_lapsed(project, by)
+                    if lapsed is None:
+                        return None
+                    free = _free_lapsed(lapsed)
+                if free is not None and _take(free, by, project):
+                    return _with_task(free, project)
         except IntegrityError:
             # Another tab of the same person claimed in the same moment: look again and find that seat.
             continue
@@ -79,18 +88,31 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         project_id=assignment.project_id,
         priority=assignment.priority,
     )
+    queue.look_again(assignment.project_id)
 
 
-def finish(*, assignment: Assignment) -> SeatStatus:
+def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
     """HELD to DONE, or LAPSED to LATE. Called inside the transaction that stores the judgment."""
     now = timezone.now()
     for before, after in ((SeatStatus.HELD, SeatStatus.DONE), (SeatStatus.LAPSED, SeatStatus.LATE)):
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
-            status=after, finished_at=now, expires_at=None
+            status=after, finished_at=now, expires_at=None, active_ms=active_ms
         ):
             assignment.status, assignment.finished_at, assignment.expires_at = after, now, None
             return after
     raise NotPossible("This task is finished; its answer is stored and can no longer change.")
+
+
+def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
+    """DONE to HELD, or LATE to LAPSED, where a judgment was taken back. Called inside that transaction."""
+    for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
+        expires_at = _lease_end(assignment.project) if after == SeatStatus.HELD else None
+        if Assignment.objects.filter(pk=assignment.pk, status=before).update(
+            status=after, finished_at=None, expires_at=expires_at, draft=draft, draft_saved_at=timezone.now()
+        ):
+            assignment.status, assignment.expires_at, assignment.draft = after, expires_at, draft
+            return
+    raise NotPossible("This was taken back already.")
 
 
 def _lease_end(project: Project) -> datetime:
@@ -98,68 +120,43 @@ def _lease_end(project: Project) -> datetime:
 
 
 def held_by(project: Project, user: User) -> Assignment | None:
+    """What this person works on; of two such seats, one of which an undo brought back, the one that began first."""
     held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
     return held.select_related("task__prompt", "project").order_by("claimed_at").first()
 
 
-def _next_free(project: Project, user: User) -> Assignment | None:
-    """The next empty seat by priority; failing that, one whose lease is over."""
-    mine = Assignment.objects.filter(task=OuterRef("task"), annotator_id=user.pk)
-    own_text = Candidate.objects.filter(task=OuterRef("task"), completion__author_id=user.pk)
-    seats = Assignment.objects.filter(~Exists(mine), ~Exists(own_text), project=project)
-    empty = seats.filter(status=SeatStatus.EMPTY).order_by("-priority", "seat", "id")
-    lapsed = seats.filter(status=SeatStatus.HELD, expires_at__lt=timezone.now()).order_by("expires_at")
-    return _locked(empty).first() or _locked(lapsed).first()
+def _with_task(pk: int, project: Project) -> Assignment:
+    seat = Assignment.objects.select_related("task__prompt").get(pk=pk)
+    seat.project = project  # known already: a wide row less to read
+    return seat
 
 
-def _locked(seats: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    """PostgreSQL: pass over seats that another transaction is taking. SQLite has one writer at a time anyway."""
-    if connection.features.has_select_for_update_skip_locked:
-        return seats.select_for_update(skip_locked=True, of=("self",))
-    return seats
-
-
-def _take(seat: Assignment, user: User, project: Project) -> Assignment | None:
+def _free_lapsed(seat: int) -> int | None:
+    """A new empty seat in the place of one whose lease is over; None if somebody else was faster."""
     now = timezone.now()
-    if seat.status == SeatStatus.HELD:
-        lapsed = Assignment.objects.filter(pk=seat.pk, status=SeatStatus.HELD, expires_at__lt=now)
-        if not lapsed.update(status=SeatStatus.LAPSED, expires_at=None):
-            return None
-        seat = Assignment.objects.create(
-            task_id=seat.task_id, seat=seat.seat, project_id=seat.project_id, priority=seat.priority
-        )
-    taken = Assignment.objects.filter(Q(pk=seat.pk), status=SeatStatus.EMPTY).update(
+    lapsed = Assignment.objects.filter(pk=seat, status=SeatStatus.HELD, expires_at__lt=now)
+    if not lapsed.update(status=SeatStatus.LAPSED, expires_at=None):
+        return None
+    old = Assignment.objects.get(pk=seat)
+    new = Assignment.objects.create(
+        task_id=old.task_id, seat=old.seat, project_id=old.project_id, priority=old.priority
+    )
+    return new.pk
+
+
+def _take(seat: int, user: User, project: Project) -> bool:
+    taken = Assignment.objects.filter(pk=seat, status=SeatStatus.EMPTY).update(
         status=SeatStatus.HELD,
         annotator_id=user.pk,
-        claimed_at=now,
+        claimed_at=timezone.now(),
         expires_at=_lease_end(project),
         shown_order=_shuffled_candidates(seat),
     )
-    if not taken:
-        return None
-    return Assignment.objects.select_related("task__prompt", "project").get(pk=seat.pk)
+    return bool(taken)
 
 
-def _shuffled_candidates(seat: Assignment) -> list[int]:
+def _shuffled_candidates(seat: int) -> list[int]:
     """A fresh order for every seat; it is stored, so that position bias can be measured afterwards."""
-    ids = list(Candidate.objects.filter(task_id=seat.task_id).order_by("id").values_list("completion_id", flat=True))
-    random.Random(f"seat {seat.pk}").shuffle(ids)
+    ids = queue.candidates_of(seat)
+    random.Random(f"seat {seat}").shuffle(ids)
     return ids
-
-
-def progress(project: Project) -> dict[str, int]:
-    """Seats of a project by where they stand."""
-    seats = Assignment.objects.filter(project=project)
-    return {
-        "done": seats.filter(status__in=JUDGED).count(),
-        "held": seats.filter(status=SeatStatus.HELD).count(),
-        "empty": seats.filter(status=SeatStatus.EMPTY).count(),
-    }
-
-
-def own_progress(project: Project, user: User) -> dict[str, int]:
-    """What one person has done here, and how many seats are free (for anybody)."""
-    return {
-        "done": Assignment.objects.filter(project=project, annotator_id=user.pk, status__in=JUDGED).count(),
-        "empty": Assignment.objects.filter(project=project, status=SeatStatus.EMPTY).count(),
-    }

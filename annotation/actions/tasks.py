@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.db import transaction
 
+from annotation.actions import coverage
 from annotation.models import Assignment, Candidate, Completion, PolicyVersion, Project, Prompt, Source, Task
 
 
@@ -19,11 +20,13 @@ def open_task(
     seats: int,
     priority: int = 0,
     origin: str = "",
+    calibration: bool = False,
 ) -> Task:
     """A task with its frozen candidates and its empty seats."""
     task = Task.objects.create(
-        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, priority=priority, origin=origin
-    )
+        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, planned_seats=seats,
+        priority=priority, origin=origin, calibration=calibration,
+    )  # fmt: skip
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(
         [
@@ -43,17 +46,18 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
     """
     project = policy.project
     already = set(Task.objects.filter(origin=origin).values_list("prompt_id", flat=True))
-    prompts = project.prompts.filter(completions__origin=origin).exclude(pk__in=already).distinct()
+    prompts = project.prompts.filter(completions__origin=origin, withdrawn_at=None).exclude(pk__in=already).distinct()
     tasks = []
     for prompt in prompts.prefetch_related("completions"):
         candidates = choose_candidates(prompt, project.candidates_per_task, origin=origin)
         if len(candidates) < 2:
             continue
+        calibration = coverage.is_calibration(prompt, project)
         # Newer policies come first: their answers teach the most about where the policy stands now.
         tasks.append(
             open_task(
-                prompt=prompt, kind="ranking", candidates=candidates, seats=project.seats_per_task,
-                priority=policy.number, origin=origin,
+                prompt=prompt, kind="ranking", candidates=candidates, priority=policy.number, origin=origin,
+                seats=coverage.planned_seats(project, calibration=calibration), calibration=calibration,
             )
         )  # fmt: skip
         if _asks_for_reference(prompt, project, policy):
@@ -67,9 +71,14 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
 
 
 def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Completion]:
-    """At most one reference answer, then the run's own answers; of two equal texts only the first."""
-    references = [c for c in prompt.completions.all() if c.source != Source.POLICY]
-    drawn = [c for c in prompt.completions.all() if c.origin == origin]
+    """At most one reference answer, then the run's own answers; of two equal texts only the first.
+
+    What a reviewer withdrew is left out, and so is an equal text, whoever wrote it.
+    """
+    withdrawn = {c.text.strip() for c in prompt.completions.all() if c.withdrawn_at}
+    there = [c for c in prompt.completions.all() if c.text.strip() not in withdrawn]
+    references = [c for c in there if c.source != Source.POLICY]
+    drawn = [c for c in there if c.origin == origin]
     chosen: dict[str, Completion] = {}
     for completion in [*references[-1:], *drawn]:
         text = completion.text.strip()

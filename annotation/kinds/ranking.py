@@ -7,16 +7,18 @@ from uuid import UUID
 
 from django import forms
 
+from annotation.characters import JSONDecoder
 from annotation.models import Assignment, Ranking
 from annotation.models.judgment import Judgment
 
 
 class RankingForm(forms.Form):
     tiers = forms.JSONField(
+        decoder=JSONDecoder,
         help_text="Lists of completion ids, best first. Ids in one list are tied.",
         error_messages={"required": "Rank the answers first: every answer needs a place."},
     )
-    unacceptable = forms.JSONField(required=False, help_text="Ids of the answers below the line.")
+    unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="Ids of the answers below the line.")
     rationale = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:

@@ -9,9 +9,11 @@ Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
+Flag        what somebody found wrong with a prompt or an answer
 DatasetSnapshot  an immutable file of judgments that training starts from
 """
 
+from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.judgment import Ranking, ReferenceAnswer
 from annotation.models.project import Membership, Project, Role
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType
@@ -23,6 +25,9 @@ __all__ = [
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "Flag",
+    "FlagReason",
+    "FlagStatus",
     "Membership",
     "PolicyVersion",
     "Project",

@@ -45,6 +45,24 @@ class Project(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(240)],
         help_text="Minutes for which a seat is held without a sign of life.",
     )
+    calibration_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of prompts, from 0 to 1, whose ranking tasks every annotator judges.",
+    )
+    early_stop = models.BooleanField(
+        default=False,
+        help_text="Close what is left of more than two seats, once the rankings agree on the best answer.",
+    )
+    conflict_seat = models.BooleanField(
+        default=False, help_text="Open one more seat, two at most, where a ranking contradicts an earlier one."
+    )
+    closed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Nobody gets a new task; held seats may be finished.",
+    )
     base_model = models.CharField(
         max_length=500,
         default="smollm2-135m-instruct",
@@ -64,6 +82,10 @@ class Project(models.Model):
             models.CheckConstraint(
                 condition=models.Q(reference_share__gte=0, reference_share__lte=1), name="share_from_0_to_1"
             ),
+            models.CheckConstraint(
+                condition=models.Q(calibration_share__gte=0, calibration_share__lte=1),
+                name="calibration_from_0_to_1",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -77,6 +99,12 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
+    at_work_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Last sign of an open work page."
+    )
+    passed_over = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="Where `annotation.actions.queue` need not look again."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member")]

@@ -19,6 +19,10 @@ class Task(models.Model):
     kind = models.CharField(max_length=20)
     candidates = models.ManyToManyField(Completion, through="Candidate", related_name="tasks")
     seats = models.PositiveSmallIntegerField(default=1)
+    planned_seats = models.PositiveSmallIntegerField(
+        default=1, help_text="What the settings asked for; `seats` also follows what people said."
+    )
+    calibration = models.BooleanField(default=False, help_text="Every annotator judges it.")
     priority = models.IntegerField(default=0, help_text="Higher comes first.")
     origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -57,6 +61,7 @@ class SeatStatus(models.TextChoices):
 
 
 OCCUPIED = [SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.DONE]
+JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
 
 
 class Assignment(models.Model):
@@ -110,12 +115,20 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "-priority", "seat", "id"],
+                fields=["project", "-priority", "seat", "task"],
                 condition=Q(status=SeatStatus.EMPTY),
                 name="next_empty_seat",
             ),
             models.Index(
                 fields=["project", "expires_at"], condition=Q(status=SeatStatus.HELD), name="next_lapsed_seat"
+            ),
+            models.Index(
+                fields=["project", "annotator"], condition=Q(status=SeatStatus.HELD), name="seat_that_somebody_holds"
+            ),
+            models.Index(
+                fields=["project", "annotator", "finished_at"],
+                condition=Q(status__in=JUDGED),
+                name="seats_that_are_judged",
             ),
         ]
 

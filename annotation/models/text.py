@@ -31,6 +31,9 @@ class Prompt(models.Model):
     external_id = models.CharField(max_length=200, blank=True)
     category = models.CharField(max_length=100, blank=True)
     split = models.CharField(max_length=5, choices=Split, editable=False)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no new task asks it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -127,6 +130,9 @@ class Completion(models.Model):
     finished = models.BooleanField(default=True, help_text="Ended by itself (EOS); otherwise cut at its length limit.")
     origin = models.CharField(max_length=50, blank=True, help_text="The run that drew it; makes settling repeatable.")
     index = models.PositiveIntegerField(default=0, help_text="Which of the run's answers to this prompt.")
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no new task shows it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -38,10 +38,28 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = ProjectForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, "Saved. Open tasks keep what they have; new ones follow the new settings.")
+        projects.save_settings(project=form.instance)
+        messages.success(request, "Saved. Open tasks follow the number of people; new ones follow every setting.")
         return redirect(project)
     return render(request, "annotation/project_form.html", {"form": form, "project": project})
+
+
+@login_required
+@require_POST
+def close(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    projects.close(project=project)
+    messages.success(request, f"{project} is closed: nobody gets a new task. What people hold can be handed in.")
+    return redirect("project_edit", slug)
+
+
+@login_required
+@require_POST
+def reopen(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    projects.reopen(project=project)
+    messages.success(request, f"{project} is open again.")
+    return redirect("project_edit", slug)
 
 
 @login_required

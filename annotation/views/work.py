@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -12,11 +13,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, judgments, seats
+from annotation.actions import NotPossible, judgments, queue, seats
+from annotation.characters import cleaned
 from annotation.forms import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, FlagReason, Project, SeatStatus
 from annotation.rendering import markdown
 
 PAGE = "annotation/work.html"
@@ -66,7 +68,8 @@ def save_draft(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
-    envelope, form = SubmitForm(request.POST), KINDS[seat.task.kind].form(seat, request.POST)
+    answer = cleaned(request.POST)
+    envelope, form = SubmitForm(answer), KINDS[seat.task.kind].form(seat, answer)
     if not (envelope.is_valid() & form.is_valid()):
         errors: dict[str, Any] = {**envelope.errors, **form.errors}
         return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=422)
@@ -83,16 +86,39 @@ def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def skip(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     seat = access.get_assignment(request.user, slug, pk)
     try:
-        seats.skip(assignment=seat, reason=request.POST.get("reason", ""))
+        seats.skip(assignment=seat, reason=cleaned(request.POST.get("reason", "")))
     except NotPossible as refusal:
         errors = {"": [str(refusal)]}
         return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
     return _next_task(request, seat.project)
 
 
+@login_required
+@require_POST
+def undo(request: UserRequest, slug: str) -> HttpResponse:
+    """Back to what was submitted last, as it was; or, where that cannot be, on with what is held, and why."""
+    project = access.get_project(request.user, slug)
+    try:
+        seat: Assignment | None = judgments.undo(project=project, by=request.user)
+    except NotPossible as refusal:
+        seat = seats.held_by(project, request.user)
+        context = _context(request, seat) if seat else _empty_context(request, project)
+        return render(request, _fragment(request), {**context, "errors": {"": [str(refusal)]}}, status=409)
+    return _show(request, project, seat)
+
+
 def _next_task(request: UserRequest, project: Project) -> HttpResponse:
-    """Claim, then show: as a fragment with the new address for htmx, as a redirect for everybody else."""
-    seat = seats.claim_next(project=project, by=request.user)
+    """Claim, then show."""
+    try:
+        return _show(request, project, seats.claim_next(project=project, by=request.user))
+    except NotPossible as refusal:
+        if not request.htmx and not project.closed_at:
+            messages.error(request, str(refusal))
+        return _show(request, project, None)
+
+
+def _show(request: UserRequest, project: Project, seat: Assignment | None) -> HttpResponse:
+    """As a fragment with the new address for htmx, as a redirect for everybody else."""
     url = seat.get_absolute_url() if seat else reverse("annotate", args=[project.slug])
     if not request.htmx:
         return redirect(url)
@@ -107,12 +133,16 @@ def _fragment(request: UserRequest) -> str:
 
 
 def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
-    return {"project": project, "assignment": None, "own": seats.own_progress(project, request.user)}
+    return {
+        "project": project,
+        "assignment": None,
+        "own": queue.own_progress(project, request.user),
+    }
 
 
 def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
     kind = KINDS[seat.task.kind]
-    texts = {completion.pk: completion.text for completion in seat.task.candidates.all()}
+    texts = dict(seat.task.candidates.order_by().values_list("pk", "text"))
     return {
         "project": seat.project,
         "assignment": seat,
@@ -127,5 +157,6 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
         "guidelines": markdown(seat.project.guidelines),
         "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),
         "is_open": seat.status in (SeatStatus.HELD, SeatStatus.LAPSED),
-        "own": seats.own_progress(seat.project, request.user),
+        "own": queue.own_progress(seat.project, request.user),
+        "flag_reasons": FlagReason.choices,
     }

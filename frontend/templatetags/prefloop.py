@@ -20,6 +20,7 @@ NAVIGATION = [
     ("project", "Overview", Role.ANNOTATOR),
     ("annotate", "Annotate", Role.ANNOTATOR),
     ("prompts", "Prompts", Role.ADMIN),
+    ("flags", "Flags", Role.REVIEWER),
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),

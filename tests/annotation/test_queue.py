@@ -1,4 +1,4 @@
-"""Seats: claimed once, given back, lapsed, late.."""
+"""Seats: claimed once, given back, lapsed, late; and which one is next."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation.actions import NotPossible, judgments, seats
+from annotation.actions import NotPossible, judgments, queue, seats
 from annotation.models import Assignment, Membership, Project, Ranking, Role, SeatStatus
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +132,89 @@ def test_a_draft_renews_the_lease_and_comes_back(project, annotator, open_rankin
     assert again.draft == {"tiers": [[1]]}
     assert again.active_ms == 1200
     assert again.expires_at > timezone.now() + timedelta(minutes=10)
+
+
+def test_the_least_judged_task_comes_first(project, open_ranking_task):
+    """Forty tasks of two seats: nobody is a task's second judge while another task has none."""
+    for _ in range(40):
+        open_ranking_task(["a", "b"], seats=2)
+    taken = []
+    for user in people(project, 8):
+        for _ in range(5):
+            seat = seats.claim_next(project=project, by=user)
+            taken.append(seat.task_id)
+            rank(seat)
+    assert len(set(taken)) == 40
+
+
+def test_people_do_not_all_reach_for_the_same_task(project, open_ranking_task):
+    for _ in range(60):
+        open_ranking_task(["a", "b"])
+    firsts = set()
+    for user in people(project, 6):
+        with transaction.atomic():
+            firsts.add(seats.claim_next(project=project, by=user).task_id)
+            transaction.set_rollback(True)
+    assert len(firsts) > 1
+
+
+def test_one_person_gets_every_task_once_and_then_nothing(project, annotator, open_ranking_task):
+    opened = {open_ranking_task(["a", "b"], seats=3).pk for _ in range(45)}
+    judged = []
+    while seat := seats.claim_next(project=project, by=annotator):
+        judged.append(seat.task_id)
+        rank(seat)
+    assert len(judged) == 45
+    assert set(judged) == opened
+
+
+def test_somebody_for_whom_a_level_had_nothing_finds_what_is_new_in_it(project, annotator, open_ranking_task):
+    first = open_ranking_task(seats=2, priority=5)
+    low = [open_ranking_task(priority=0) for _ in range(4)]
+    rank(seats.claim_next(project=project, by=annotator))
+    assert rank(seats.claim_next(project=project, by=annotator)).assignment.task in low
+    # A new task of the priority that was passed over.
+    second = open_ranking_task(seats=2, priority=5)
+    assert seats.claim_next(project=project, by=annotator).task == second
+    rank(seats.claim_next(project=project, by=annotator))
+    assert rank(seats.claim_next(project=project, by=annotator)).assignment.task in low
+    # An older task there gets an empty seat again: somebody skips one that this person has not seen.
+    third = open_ranking_task(priority=5)
+    other = people(project, 1)[0]
+    Assignment.objects.filter(task__in=[first, second], status=SeatStatus.EMPTY).delete()
+    held = seats.claim_next(project=project, by=other)
+    assert held.task == third
+    assert rank(seats.claim_next(project=project, by=annotator)).assignment.task in low
+    seats.skip(assignment=held, reason="unclear")
+    assert seats.claim_next(project=project, by=annotator).task == third
+
+
+def test_progress_counts_no_further_than_a_page_needs(project, annotator, open_ranking_task, monkeypatch):
+    for _ in range(4):
+        open_ranking_task(["a", "b"])
+    rank(seats.claim_next(project=project, by=annotator))
+    whole = queue.progress(project)
+    assert whole == {"done": 1, "held": 0, "empty": 3, "more_done": False, "more_empty": False}
+    monkeypatch.setattr(queue, "SEATS_COUNTED", 2)
+    monkeypatch.setattr(queue, "OPEN_COUNTED", 2)
+    assert queue.progress(project) == {"done": 1, "held": 0, "empty": 2, "more_done": False, "more_empty": True}
+    assert queue.own_progress(project, annotator) == {
+        "done": 1, "empty": 2, "more_empty": True, "can_undo": True,
+    }  # fmt: skip
+
+
+def test_a_claim_asks_as_little_of_a_long_queue_as_of_a_short_one(project, annotator, open_ranking_task):
+    """Sixty tasks that somebody has judged, two seats of each still open, ahead of the one that is left for them."""
+    ahead = [open_ranking_task(["a", "b"], seats=3, priority=1) for _ in range(60)]
+    for _ in range(3):
+        open_ranking_task(["a", "b"])
+    for _ in ahead:
+        rank(seats.claim_next(project=project, by=annotator))
+    rank(seats.claim_next(project=project, by=annotator))
+    with CaptureQueriesContext(connection) as asked:
+        assert seats.claim_next(project=project, by=annotator).priority == 0
+    assert len(asked) < 25
+    assert not any("LIMIT 16" in query["sql"] for query in asked)  # what was passed over is not looked at again
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,8 +14,11 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
+from django.test import Client
+from django.utils import timezone
 
 from annotation import live
+from annotation.actions import presence
 from annotation.models import Membership, Project, Role
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,13 +43,15 @@ def _people() -> tuple[Project, str, str]:
     return project, _cookie(member), _cookie(stranger)
 
 
-def _socket(cookie: str = "", slug: str = "letters", origin: str = "http://localhost") -> ApplicationCommunicator:
+def _socket(
+    cookie: str = "", slug: str = "letters", origin: str = "http://localhost", query: bytes = b""
+) -> ApplicationCommunicator:
     from frontend.asgi import application
 
     scope = {
         "type": "websocket",
         "path": f"/ws/projects/{slug}/",
-        "query_string": b"",
+        "query_string": query,
         "headers": [(b"origin", origin.encode()), (b"host", b"localhost"), (b"cookie", cookie.encode())],
         "subprotocols": [],
     }
@@ -79,3 +85,59 @@ def test_a_member_is_told_to_look_again_and_nobody_else_gets_in():
         await database_sync_to_async(connections.close_all)()  # of the thread that the sockets' queries ran in
 
     asyncio.run(scene())
+
+
+async def _topic(page: ApplicationCommunicator) -> str:
+    return json.loads((await page.receive_output(timeout=5))["text"])["topic"]
+
+
+async def _close(page: ApplicationCommunicator) -> None:
+    await page.send_input({"type": "websocket.disconnect", "code": 1000})
+    await page.wait(timeout=5)
+
+
+def test_who_has_the_work_page_open_is_seen_on_the_project_page():
+    @database_sync_to_async
+    def shown(cookie: str) -> str:
+        client = Client(headers={"cookie": cookie})
+        return client.get("/projects/letters/").content.decode()
+
+    async def scene() -> None:
+        _, member, _ = await _people()
+        overview, work = _socket(member), _socket(member, query=b"at=work")
+        assert await _is_accepted(overview)
+        assert "At work now" not in await shown(member)
+        assert await _is_accepted(work)
+        assert await _topic(overview) == "people"
+        assert "At work now: member" in await shown(member)
+        await _close(work)
+        assert await _topic(overview) == "people"
+        assert "At work now" not in await shown(member)
+        await _close(overview)
+        await database_sync_to_async(connections.close_all)()
+
+    asyncio.run(scene())
+
+
+def test_many_judgments_at_once_are_one_message_and_a_last_one():
+    async def scene() -> None:
+        project, member, _ = await _people()
+        page = _socket(member)
+        assert await _is_accepted(page)
+        for _ in range(20):
+            await _announce(project.pk, "queue")
+        assert [await _topic(page), await _topic(page)] == ["queue", "queue"]
+        assert await page.receive_nothing(timeout=1.5)
+        await _close(page)
+        await database_sync_to_async(connections.close_all)()
+
+    asyncio.run(scene())
+
+
+def test_a_work_page_that_gave_no_sign_for_a_minute_is_closed():
+    project = Project.objects.create(slug="letters", name="Letters")
+    now = timezone.now()
+    for name, seconds in (("here", 50), ("gone", 70)):
+        user = User.objects.create_user(name)
+        Membership.objects.create(project=project, user=user, at_work_at=now - timedelta(seconds=seconds))
+    assert [membership.user.username for membership in presence.at_work(project)] == ["here"]

@@ -4,7 +4,8 @@
 const LOOK_EVERY_MS = 30_000;
 const LONGEST_WAIT_MS = 60_000;
 
-const project = document.querySelector("script[data-project]").dataset.project;
+const { project, atWork } = document.querySelector("script[data-project]").dataset;
+const place = atWork === undefined ? "" : "?at=work";
 let socket = null;
 let wait = 1000;
 
@@ -15,7 +16,7 @@ function lookAgain(topic) {
 
 function listen() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/ws/projects/${project}/`);
+  socket = new WebSocket(`${scheme}://${location.host}/ws/projects/${project}/${place}`);
   socket.onopen = () => {
     // Whatever was said while nobody listened.
     if (wait > 1000) lookAgain();

@@ -125,7 +125,8 @@ function open() {
   work?.start();
 }
 
-const isOurs = (event) => work?.root.contains(event.detail.elt);
+// A flag goes beside the work and leaves it as it is.
+const isOurs = ({ detail }) => work?.root.contains(detail.elt) && !detail.elt.closest(".flag-form");
 
 document.addEventListener("htmx:configRequest", (event) => {
   if (isOurs(event)) event.detail.parameters.active_ms = work.activity.ms;
@@ -145,8 +146,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status < 400 && new URL(xhr.responseURL).pathname !== asked) {
     event.detail.shouldSwap = false;
     work.isSignedOut = true;
-  } else if (xhr.status < 400) {
-    work.draft.forget();
+  } else if (xhr.status < 400 && !requestConfig.elt.closest(".undo")) {
+    work.draft.forget(); // an undo leaves this task unfinished
   }
 });
 
@@ -159,6 +160,13 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (!xhr.status) work.notSent("offline");
   else if (isSignedOut) work.notSent("signed-out");
   else if (xhr.status >= 400) work.notSent("server");
+});
+
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  const form = detail.elt.closest(".flag-form");
+  if (form && ![200, 422].includes(detail.xhr.status)) {
+    form.querySelector("#flagged").textContent = "This could not be sent. Try again in a moment.";
+  }
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {

@@ -1,0 +1,137 @@
+"""How many people judge a task: by the settings, and by what they said so far.
+
+A seat that is not wanted any more is deleted while it is empty, and a task's number of seats follows. So a closed seat
+needs no status of its own, and "a task has its seats" stays true. Seats that somebody holds or has judged stay.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from annotation import live
+from annotation.actions import queue
+from annotation.models import Assignment, Membership, Project, Prompt, Ranking, Role, SeatStatus, Task
+from annotation.models.task import OCCUPIED
+from annotation.preferences import Tiers
+
+MOST_EXTRA_SEATS = 2
+TASKS_AT_ONCE = 1000
+
+
+def is_calibration(prompt: Prompt, project: Project) -> bool:
+    """By the prompt's own hash, and by other digits than those that choose its split."""
+    return int(prompt.digest[8:16], 16) < project.calibration_share * 16**8
+
+
+def planned_seats(project: Project, *, calibration: bool) -> int:
+    """Seats of a new ranking task."""
+    return max(project.seats_per_task, _annotators(project)) if calibration else project.seats_per_task
+
+
+@transaction.atomic
+def follow_settings(*, project: Project) -> None:
+    """Give ranking tasks that are still open as many seats as the settings say now."""
+    unfinished = Assignment.objects.filter(task=OuterRef("pk"), status__in=[SeatStatus.EMPTY, SeatStatus.HELD])
+    tasks = project.tasks.filter(Exists(unfinished), kind="ranking")
+    for calibration in (False, True):
+        wanted = planned_seats(project, calibration=calibration)
+        alike = tasks.filter(calibration=calibration).exclude(planned_seats=wanted)
+        _plan(list(alike.values_list("pk", flat=True)), wanted)
+    live.announce(project.pk, "queue")
+
+
+@transaction.atomic
+def welcome(*, project: Project) -> None:
+    """Somebody joined: tasks that everybody judges have a seat for them, too."""
+    wanted = planned_seats(project, calibration=True)
+    short = project.tasks.filter(calibration=True, planned_seats__lt=wanted)
+    _plan(list(short.values_list("pk", flat=True)), wanted)
+
+
+def settle(*, task: Task, project: Project) -> None:
+    """Close or open seats by what people said about a task. Called where a judgment was stored or taken back.
+
+    Decided by the rankings alone, so that taking one back takes its consequence back, too.
+    """
+    if task.kind != "ranking" or task.calibration or not (project.early_stop or project.conflict_seat):
+        return
+    planned = Task.objects.select_for_update().get(pk=task.pk).planned_seats  # of two judgments the later sees both
+    rankings = [ranking.tiers for ranking in Ranking.objects.filter(assignment__task=task).order_by("id")]
+    wanted = planned + (extra_seats(rankings) if project.conflict_seat else 0)
+    if project.early_stop and wanted > 2 and is_decided(rankings):
+        _close_above([task.pk], 0)
+    else:
+        _close_above([task.pk], wanted)
+        _open_up_to([task.pk], wanted)
+
+
+def is_decided(rankings: list[Tiers]) -> bool:
+    """At least two rankings, the same answers first in all of them, and no two that contradict each other."""
+    firsts = {frozenset(tiers[0]) for tiers in rankings}
+    return len(rankings) > 1 and len(firsts) == 1 and not any(contradict(a, b) for a, b in combinations(rankings, 2))
+
+
+def extra_seats(rankings: list[Tiers]) -> int:
+    """One for each ranking that contradicts an earlier one, but no more than two."""
+    contradicting = sum(
+        any(contradict(tiers, earlier) for earlier in rankings[:number]) for number, tiers in enumerate(rankings)
+    )
+    return min(contradicting, MOST_EXTRA_SEATS)
+
+
+def contradict(first: Tiers, second: Tiers) -> bool:
+    """Kendall's tau-b of the two is zero or less. Who ties everything contradicts nobody: tau-b is undefined there."""
+    if len(first) < 2 or len(second) < 2:
+        return False
+    places, others = _places(first), _places(second)
+    same, opposite = 0, 0
+    for a, b in combinations(sorted(places.keys() & others.keys()), 2):
+        product = (places[a] - places[b]) * (others[a] - others[b])
+        same += product > 0
+        opposite += product < 0
+    return same <= opposite
+
+
+def _places(tiers: Tiers) -> dict[int, int]:
+    return {pk: place for place, tier in enumerate(tiers) for pk in tier}
+
+
+def _annotators(project: Project) -> int:
+    return Membership.objects.filter(project=project, role=Role.ANNOTATOR).count()
+
+
+def _plan(pks: list[int], wanted: int) -> None:
+    for start in range(0, len(pks), TASKS_AT_ONCE):
+        part = pks[start : start + TASKS_AT_ONCE]
+        Task.objects.filter(pk__in=part).update(planned_seats=wanted)
+        _close_above(part, wanted)
+        _open_up_to(part, wanted)
+
+
+def _close_above(tasks: list[int], wanted: int) -> None:
+    """Delete the empty seats with a higher number."""
+    Assignment.objects.filter(task__in=tasks, seat__gt=wanted, status=SeatStatus.EMPTY).delete()
+    left = Assignment.objects.filter(task=OuterRef("pk"), status__in=OCCUPIED).order_by().values("task")
+    highest = Subquery(left.annotate(most=Max("seat")).values("most"))
+    Task.objects.filter(pk__in=tasks).update(seats=Coalesce(highest, 1))
+
+
+def _open_up_to(tasks: list[int], wanted: int) -> None:
+    """Fill in the numbers up to `wanted` that no seat has."""
+    there = set(
+        Assignment.objects.filter(task__in=tasks, status__in=OCCUPIED).order_by().values_list("task_id", "seat")
+    )
+    opened = [
+        Assignment(task=task, seat=seat, project_id=task.project_id, priority=task.priority)
+        for task in Task.objects.filter(pk__in=tasks)
+        for seat in range(1, wanted + 1)
+        if (task.pk, seat) not in there
+    ]
+    if opened:
+        Assignment.objects.bulk_create(opened)
+        Task.objects.filter(pk__in=tasks, seats__lt=wanted).update(seats=wanted)
+        queue.look_again(opened[0].project_id)

@@ -1,0 +1,49 @@
+"""Flags: somebody finds something wrong with a text, a reviewer dismisses it or withdraws the text.
+
+A withdrawn text is in no new task. Tasks that are open keep the candidates they have: those never change.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.actions import NotPossible
+from annotation.models import Assignment, Completion, Flag, FlagReason, FlagStatus, Prompt
+
+
+def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagReason, note: str, by: User) -> Flag:
+    """On one answer of this task, or on its prompt. Flagging again changes what one said before, if it is open yet."""
+    target = {"completion": completion} if completion else {"prompt": assignment.task.prompt}
+    raised, is_new = Flag.objects.get_or_create(
+        **target, raised_by_id=by.pk, defaults={"project": assignment.project, "reason": reason, "note": note}
+    )
+    if not is_new and not Flag.objects.filter(pk=raised.pk, status=FlagStatus.OPEN).update(reason=reason, note=note):
+        raise NotPossible("You flagged this before, and a reviewer has looked at it.")
+    raised.reason, raised.note = reason, note
+    return raised
+
+
+def dismiss(*, flag: Flag, by: User) -> None:
+    """The text is fine."""
+    _settle(flag, FlagStatus.DISMISSED, by)
+
+
+@transaction.atomic
+def withdraw(*, flag: Flag, by: User) -> None:
+    """Keep the text out of all tasks to come. Other open flags on it are settled with this one."""
+    _settle(flag, FlagStatus.WITHDRAWN, by)
+    now = timezone.now()
+    Completion.objects.filter(flags=flag, withdrawn_at=None).update(withdrawn_at=now)
+    Prompt.objects.filter(flags=flag, withdrawn_at=None).update(withdrawn_at=now)
+    others = Flag.objects.filter(completion=flag.completion, prompt=flag.prompt, status=FlagStatus.OPEN)
+    others.update(status=FlagStatus.WITHDRAWN, settled_by_id=by.pk, settled_at=now)
+
+
+def _settle(flag: Flag, status: FlagStatus, by: User) -> None:
+    settled = Flag.objects.filter(pk=flag.pk, status=FlagStatus.OPEN).update(
+        status=status, settled_by_id=by.pk, settled_at=timezone.now()
+    )
+    if not settled:
+        raise NotPossible("Somebody settled this flag already.")

@@ -1,0 +1,43 @@
+"""Who is at work: members whose work page has given a sign within the last minute.
+
+A time on the membership and nothing else, so it is the same for all processes and a page shows it by reload, too.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from annotation import live
+from annotation.models import Membership, Project
+
+HERE_FOR = timedelta(minutes=1)
+
+
+def arrive(*, membership_id: int) -> None:
+    """A sign of an open work page. Others are told where it is the first for a while."""
+    now = timezone.now()
+    membership = Membership.objects.filter(pk=membership_id)
+    was_away = Q(at_work_at=None) | Q(at_work_at__lt=now - HERE_FOR)
+    if membership.filter(was_away).update(at_work_at=now):
+        _tell(membership_id)
+    else:
+        membership.update(at_work_at=now)
+
+
+def leave(*, membership_id: int) -> None:
+    """A work page was closed. If the same person has another one open, its next sign puts them back."""
+    if Membership.objects.filter(pk=membership_id, at_work_at__isnull=False).update(at_work_at=None):
+        _tell(membership_id)
+
+
+def at_work(project: Project) -> QuerySet[Membership]:
+    here = project.memberships.filter(at_work_at__gt=timezone.now() - HERE_FOR)
+    return here.select_related("user").order_by("user__username")
+
+
+def _tell(membership_id: int) -> None:
+    for project_id in Membership.objects.filter(pk=membership_id).values_list("project_id", flat=True):
+        live.announce(project_id, "people")

@@ -1,0 +1,49 @@
+"""What people and programs send may hold characters that no text needs and that a database refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from django.http import QueryDict
+
+# NUL and the other control characters except tab and line breaks, and halves of surrogate pairs. What steers the
+# direction of text stays: people write from right to left.
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def cleaned(value: Any) -> Any:
+    """The same value, without those characters in any of its strings."""
+    match value:
+        case str():
+            return NO_TEXT.sub("", value)
+        case QueryDict():
+            fields = QueryDict(mutable=True)
+            for name, entries in value.lists():
+                fields.setlist(name, [cleaned(entry) for entry in entries])
+            return fields
+        case dict():
+            return {cleaned(name): cleaned(entry) for name, entry in value.items()}
+        case list():
+            return [cleaned(entry) for entry in value]
+    return value
+
+
+class JSONDecoder(json.JSONDecoder):
+    """For forms: brackets without end are no JSON, instead of an error of the server."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            return super().decode(text, *args)
+        except RecursionError:
+            raise json.JSONDecodeError("nested too deeply", text[:20], 0) from None
+
+
+def is_storable(value: Any) -> bool:
+    """Whether it can be written as JSON: no infinite number, and none that is not one."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True

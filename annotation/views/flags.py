@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation import access
+from annotation.actions import NotPossible, flags
+from annotation.characters import cleaned
+from annotation.forms import FlagForm
+from annotation.http import UserRequest
+from annotation.models import FlagStatus, Role
+
+
+@login_required
+@require_POST
+def flag(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """From the work page: a line that says what became of it, and the work goes on."""
+    seat = access.get_assignment(request.user, slug, pk)
+    form, problem = FlagForm(seat, cleaned(request.POST)), ""
+    if form.is_valid():
+        answer, reason, note = (form.cleaned_data[name] for name in ("answer", "reason", "note"))
+        try:
+            flags.flag(assignment=seat, completion=answer, reason=reason, note=note, by=request.user)
+        except NotPossible as refusal:
+            problem = str(refusal)
+    else:
+        problem = " ".join(str(error) for found in form.errors.values() for error in found)
+    if request.htmx:
+        return render(request, "annotation/flags.html#flagged", {"problem": problem}, status=422 if problem else 200)
+    (messages.error if problem else messages.success)(request, problem or "Flagged. A reviewer will look at it.")
+    return redirect(seat)
+
+
+@login_required
+@require_GET
+def flag_list(request: UserRequest, slug: str) -> HttpResponse:
+    """Open flags, the oldest first, each with the whole text."""
+    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    found = project.flags.filter(status=FlagStatus.OPEN).select_related("prompt", "completion__prompt", "raised_by")
+    page = Paginator(found, 20).get_page(request.GET.get("page"))
+    settled = project.flags.exclude(status=FlagStatus.OPEN).select_related("prompt", "completion", "settled_by")
+    context = {"project": project, "page": page, "settled": settled.order_by("-settled_at")[:20]}
+    return render(request, "annotation/flags.html", context)
+
+
+@login_required
+@require_POST
+def dismiss(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    found = access.get_flag(request.user, slug, pk)
+    try:
+        flags.dismiss(flag=found, by=request.user)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "Dismissed. The text stays where it is.")
+    return redirect("flags", slug)
+
+
+@login_required
+@require_POST
+def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    found = access.get_flag(request.user, slug, pk)
+    try:
+        flags.withdraw(flag=found, by=request.user)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "Withdrawn. No new task has the text; tasks that are open keep it.")
+    return redirect("flags", slug)
