@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from annotation import live
-from annotation.actions import NotPossible, seats
+from annotation.actions import NotPossible, practice, seats
 from annotation.kinds import KINDS
 from annotation.models import Assignment
 from annotation.models.judgment import Judgment
@@ -27,6 +27,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
             seats.finish(assignment=assignment)
             Assignment.objects.filter(pk=assignment.pk).update(active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
+            practice.settle(assignment=assignment)
     except (IntegrityError, NotPossible):
         # The same submit, sent twice at once: the other one won, and its judgment is the answer to both.
         if stored := _stored(assignment, client_uuid):

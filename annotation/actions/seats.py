@@ -18,8 +18,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotation.actions import NotPossible
-from annotation.models import Assignment, Candidate, Project, SeatStatus
+from annotation.actions import NotPossible, checks, practice
+from annotation.models import Assignment, Candidate, Project, Purpose, SeatStatus
 
 CLAIM_TRIES = 20
 JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
@@ -32,6 +32,9 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
             with transaction.atomic():
                 if held := held_by(project, by):
                     return renew(assignment=held)
+                practice.require(project, by)
+                if check := checks.claim_check(project, by):
+                    return check
                 seat = _next_free(project, by)
                 if seat is None:
                     return None
@@ -73,6 +76,8 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
             return  # a repeated click, or the seat is somebody else's already: either way it is given back
         raise NotPossible("This task is finished and cannot be skipped any more.")
+    if assignment.task.purpose != Purpose.WORK:
+        return  # a check is for one person: nobody else is asked
     Assignment.objects.create(
         task_id=assignment.task_id,
         seat=assignment.seat,
@@ -108,8 +113,8 @@ def _next_free(project: Project, user: User) -> Assignment | None:
     own_text = Candidate.objects.filter(task=OuterRef("task"), completion__author_id=user.pk)
     seats = Assignment.objects.filter(~Exists(mine), ~Exists(own_text), project=project)
     empty = seats.filter(status=SeatStatus.EMPTY).order_by("-priority", "seat", "id")
-    lapsed = seats.filter(status=SeatStatus.HELD, expires_at__lt=timezone.now()).order_by("expires_at")
-    return _locked(empty).first() or _locked(lapsed).first()
+    lapsed = seats.filter(status=SeatStatus.HELD, expires_at__lt=timezone.now(), task__purpose=Purpose.WORK)
+    return _locked(empty).first() or _locked(lapsed.order_by("expires_at")).first()
 
 
 def _locked(seats: QuerySet[Assignment]) -> QuerySet[Assignment]:

@@ -45,6 +45,27 @@ class Project(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(240)],
         help_text="Minutes for which a seat is held without a sign of life.",
     )
+    gold_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.5)],
+        help_text="Share of an annotator's tasks, from 0 to 0.5, whose right order is known already.",
+    )
+    repeat_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.5)],
+        help_text="Share of an annotator's tasks, from 0 to 0.5, that they ranked before, in another order.",
+    )
+    use_weights = models.BooleanField(
+        default=False, help_text="Snapshots give each ranking the weight of its annotator (see Quality)."
+    )
+    practice_first = models.BooleanField(
+        default=False, help_text="New annotators rank the practice tasks first, and see where they differ."
+    )
+    practice_pass = models.FloatField(
+        default=0.7,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of pairs, from 0 to 1, on which a practice round has to agree with the known orders.",
+    )
     base_model = models.CharField(
         max_length=500,
         default="smollm2-135m-instruct",
@@ -64,6 +85,13 @@ class Project(models.Model):
             models.CheckConstraint(
                 condition=models.Q(reference_share__gte=0, reference_share__lte=1), name="share_from_0_to_1"
             ),
+            models.CheckConstraint(
+                condition=models.Q(gold_share__gte=0, gold_share__lte=0.5, repeat_share__gte=0, repeat_share__lte=0.5),
+                name="checks_take_at_most_all",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(practice_pass__gte=0, practice_pass__lte=1), name="pass_mark_from_0_to_1"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -77,9 +105,14 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
+    weight = models.FloatField(default=1.0, help_text="How far their judgments can be relied on, from 0 to 1.")
+    practice_passed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member"),
+            models.CheckConstraint(condition=models.Q(weight__gte=0, weight__lte=1), name="weight_from_0_to_1"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role} of {self.project}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import quantiles
 
 from annotation.quality.figures import Figure, bootstrap, ratio
 from annotation.quality.records import Record, Text
@@ -139,22 +139,18 @@ def pace(records: Iterable[Record], texts: Mapping[int, Text]) -> Pace:
     if len(seconds) == 1:
         return Pace(1, seconds[0], seconds[0], seconds[0], hasty)
     lower, middle, upper = quantiles(seconds, n=4, method="inclusive")
-    return Pace(len(seconds), median(seconds), lower, upper, hasty)
+    return Pace(len(seconds), middle, lower, upper, hasty)
 
 
 def tie_share(records: Iterable[Record]) -> Figure:
     """Of all pairs of candidates, the share that was left tied."""
     kept = [record for record in records if record.choices]
     ties = [sum(choice == 0 for choice in record.choices.values()) for record in kept]
-    return _plain(sum(ties), sum(len(record.choices) for record in kept), "pairs")
+    return ratio([sum(ties)], [sum(len(record.choices) for record in kept)], of="pairs")
 
 
 def unacceptable_share(records: Iterable[Record]) -> Figure:
     """Of all answers judged, the share below the line."""
     kept = list(records)
     answers = sum(len(tier) for record in kept for tier in record.tiers)
-    return _plain(sum(len(record.unacceptable) for record in kept), answers, "answers")
-
-
-def _plain(part: int, whole: int, of: str) -> Figure:
-    return Figure(part / whole, n=whole) if whole else Figure(None, reason=f"no {of} yet")
+    return ratio([sum(len(record.unacceptable) for record in kept)], [answers], of="answers")

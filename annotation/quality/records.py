@@ -36,11 +36,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Text:
-    """How long an answer is, and the policy version that wrote it (None: a person)."""
+    """How long an answer is."""
 
     characters: int
     words: int
-    policy: int | None
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Records:
     checks: list[Record] = field(default_factory=list)
     texts: dict[int, Text] = field(default_factory=dict)
     gold: dict[int, Choices] = field(default_factory=dict)
-    policies: dict[int, int | None] = field(default_factory=dict)
+    policies: dict[int, int] = field(default_factory=dict)
 
     @cached_property
     def by_task(self) -> dict[int, list[Record]]:
@@ -67,8 +66,9 @@ class Records:
 
 
 def read_records(project: Project) -> Records:
+    found = Records(gold=_gold(project))
+    _read_texts(project, found)
     rows = Ranking.objects.filter(assignment__project=project).order_by("id")
-    found = Records(texts=_texts(project), policies=_policies(project), gold=_gold(project))
     for task, annotator, tiers, unacceptable, shown, active_ms, at, purpose, repeat_of in rows.values_list(
         "assignment__task_id", "assignment__annotator_id", "tiers", "unacceptable", "assignment__shown_order",
         "assignment__active_ms", "created_at", "assignment__task__purpose", "assignment__task__repeat_of_id",
@@ -78,30 +78,19 @@ def read_records(project: Project) -> Records:
     return found
 
 
-def _candidates(project: Project) -> list[tuple[int, int, int, int, int | None]]:
-    """Of tasks that somebody judged: task, completion, characters, spaces, number of the policy version."""
-    return list(
-        Candidate.objects.filter(task__project=project, task__kind="ranking", task__assignments__ranking__isnull=False)
-        .distinct()
-        .annotate(
-            characters=Length("completion__text"),
-            spaces=F("characters") - Length(Replace("completion__text", Value(" "), Value(""))),
-        )
-        .values_list("task_id", "completion_id", "characters", "spaces", "completion__policy__number")
+def _read_texts(project: Project, found: Records) -> None:
+    """Of tasks that somebody judged: how long the answers are, and the newest policy version among their authors."""
+    judged = Ranking.objects.filter(assignment__project=project).values("assignment__task_id")
+    rows = Candidate.objects.filter(task__in=judged).annotate(
+        characters=Length("completion__text"),
+        spaces=F("characters") - Length(Replace("completion__text", Value(" "), Value(""))),
     )
-
-
-def _texts(project: Project) -> dict[int, Text]:
-    return {pk: Text(length, spaces + 1, policy) for _, pk, length, spaces, policy in _candidates(project)}
-
-
-def _policies(project: Project) -> dict[int, int | None]:
-    """The newest policy version among a task's candidates, as in a snapshot."""
-    newest: dict[int, int | None] = {}
-    for task, _, _, _, policy in _candidates(project):
-        known = newest.get(task)
-        newest[task] = policy if known is None else max(known, policy if policy is not None else known)
-    return newest
+    for task, pk, characters, spaces, policy in rows.values_list(
+        "task_id", "completion_id", "characters", "spaces", "completion__policy__number"
+    ).iterator(chunk_size=5000):
+        found.texts[pk] = Text(characters, spaces + 1)
+        if policy is not None:
+            found.policies[task] = max(policy, found.policies.get(task, policy))
 
 
 def _gold(project: Project) -> dict[int, Choices]:

@@ -13,11 +13,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import NotPossible, judgments, seats
+from annotation.actions.practice import PractiseFirst
 from annotation.forms import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, Project, Purpose, SeatStatus
 from annotation.rendering import markdown
+from annotation.views.practice import to_practice
 
 PAGE = "annotation/work.html"
 
@@ -75,6 +77,8 @@ def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     except NotPossible as refusal:
         errors = {"": [str(refusal)]}
         return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
+    if seat.task.purpose == Purpose.PRACTICE:
+        return to_practice(request, seat.project)
     return _next_task(request, seat.project)
 
 
@@ -92,7 +96,10 @@ def skip(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 def _next_task(request: UserRequest, project: Project) -> HttpResponse:
     """Claim, then show: as a fragment with the new address for htmx, as a redirect for everybody else."""
-    seat = seats.claim_next(project=project, by=request.user)
+    try:
+        seat = seats.claim_next(project=project, by=request.user)
+    except PractiseFirst:
+        return to_practice(request, project)
     url = seat.get_absolute_url() if seat else reverse("annotate", args=[project.slug])
     if not request.htmx:
         return redirect(url)
