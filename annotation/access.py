@@ -105,9 +105,7 @@ def get_annotator(user: User, slug: str, pk: int) -> tuple[Project, User]:
 def get_own_comment(user: User, slug: str, pk: int) -> ReviewComment:
     """A comment on this user's own judgment."""
     project = get_project(user, slug)
-    comment = ReviewComment.objects.filter(
-        pk=pk, assignment__project=project, assignment__annotator_id=user.pk
-    ).first()
+    comment = ReviewComment.objects.filter(pk=pk, assignment__project=project, assignment__annotator_id=user.pk).first()
     if comment is None:
         raise Http404("No such comment")
     return comment

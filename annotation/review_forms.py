@@ -22,7 +22,7 @@ class AdjudicationForm(forms.Form):
         super().__init__(data)
         self.ids = [completion.pk for completion in candidates]
         standing = suggested if isinstance(suggested, Adjudication) else None
-        tiers = standing.tiers if standing else suggested or []
+        tiers: list[list[int]] = suggested.tiers if isinstance(suggested, Adjudication) else suggested or []
         place = {pk: number for number, tier in enumerate(tiers, start=1) for pk in tier}
         numbers = [(number, str(number)) for number in range(1, len(self.ids) + 1)]
         for number, pk in enumerate(self.ids, start=1):

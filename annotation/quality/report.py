@@ -11,7 +11,7 @@ from typing import Any
 from django.core.cache import cache
 from django.utils import timezone
 
-from annotation.models import Assignment, Exclusion, Membership, Project, SeatStatus
+from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
 from annotation.quality.records import Record, Records, read_records
@@ -27,7 +27,7 @@ SKIP_REASONS = 10
 
 def quality_report(project: Project, *, anew: bool = False) -> Report:
     """The figures now, or for a large project those of up to ten minutes ago; `computed_at` says which."""
-    key = f"quality report {project.pk}"
+    key = f"quality-report:{project.pk}"
     if not anew and (kept := cache.get(key)):
         return dict(kept)
     report = build_report(project)
@@ -58,6 +58,15 @@ def build_report(project: Project) -> Report:
         "contested": _contested(records),
         **_habits(project, records),
     }
+
+
+def own_agreement(project: Project, person: int) -> dict[str, Any]:
+    """How often one person agrees with the others, over the tasks that they have in common."""
+    own = Task.objects.filter(project=project, assignments__annotator_id=person, assignments__ranking__isnull=False)
+    votes = Ranking.objects.filter(assignment__task__in=own.values("pk"), assignment__task__purpose=Purpose.WORK)
+    rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers")
+    overlapping = Records(work=[Record(*row) for row in rows]).overlapping
+    return plain(reliability.tallied(reliability.with_others(overlapping).get(person, [])))
 
 
 def plain(figure: Figure) -> dict[str, Any]:

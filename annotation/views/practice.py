@@ -20,6 +20,7 @@ from annotation.actions import quality as quality_actions
 from annotation.http import UserRequest
 from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
 from annotation.quality.agreement import places
+from annotation.quality.report import own_agreement
 from annotation.rendering import markdown
 
 JUDGMENTS_A_PAGE = 50
@@ -109,7 +110,7 @@ def own_work(request: UserRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "own": seats.own_progress(project, request.user),
         "skipped": project.assignments.filter(annotator=request.user, status="skipped").count(),
-        "agreement": quality_actions.own_agreement(project, request.user),
+        "agreement": own_agreement(project, request.user.pk),
         "page": Paginator(done, JUDGMENTS_A_PAGE).get_page(request.GET.get("page")),
         "comments": comments.select_related("author", "assignment__task__prompt").order_by("read_at", "-id"),
         "rounds": PracticeRound.objects.filter(project=project, annotator=request.user).exclude(finished_at=None),

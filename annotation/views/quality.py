@@ -58,9 +58,7 @@ def weights(request: UserRequest, slug: str) -> HttpResponse:
 def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
     try:
-        actions.exclude(
-            project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user
-        )
+        actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
     except NotPossible as refusal:
         messages.error(request, str(refusal))
     else:
