@@ -70,9 +70,10 @@ def kendall_w(rankings: Sequence[Tiers]) -> Figure:
     if any({pk for tier in tiers for pk in tier} != candidates for tiers in rankings):
         return unknown("not all ranked the same answers", n=len(rankings))
     raters, items = len(rankings), len(candidates)
-    sums: Counter[int] = Counter()
+    sums = dict.fromkeys(candidates, 0.0)
     for tiers in rankings:
-        sums.update(_midranks(tiers))
+        for pk, rank in _midranks(tiers).items():
+            sums[pk] += rank
     mean = raters * (items + 1) / 2
     spread = sum((rank - mean) ** 2 for rank in sums.values())
     ties = sum(len(tier) ** 3 - len(tier) for tiers in rankings for tier in tiers)
@@ -86,11 +87,9 @@ def _midranks(tiers: Tiers) -> dict[int, float]:
     """Places from 1; tied candidates share the mean of the places that they take together."""
     ranks: dict[int, float] = {}
     for tier in tiers:
+        rank = len(ranks) + (len(tier) + 1) / 2
         for pk in tier:
-            ranks[pk] = 0.0
-        taken = len(ranks)
-        for pk in tier:
-            ranks[pk] = taken - (len(tier) - 1) / 2
+            ranks[pk] = rank
     return ranks
 
 
@@ -151,19 +150,19 @@ def fleiss_kappa(items: Iterable[Sequence[int]]) -> Figure:
 
     An item that one person judged says nothing about agreement and is left out.
     """
-    tallies = [Counter(item) for item in items if len(item) > 1]
-    if not tallies:
+    # Many items were judged alike to the letter, so each way of judging one is counted once.
+    ways = Counter(tuple(sorted(item)) for item in items if len(item) > 1)
+    if not ways:
         return unknown(NO_OVERLAP)
     totals: Counter[int] = Counter()
-    for tally in tallies:
-        totals.update(tally)
-    everything = totals.total()
     alike = 0.0
-    for tally in tallies:
-        raters = tally.total()
-        alike += (sum(count**2 for count in tally.values()) - raters) / (raters * (raters - 1))
-    observed = alike / len(tallies)
-    chance = sum((count / everything) ** 2 for count in totals.values())
+    for way, times in ways.items():
+        tally, raters = Counter(way), len(way)
+        alike += times * (sum(count**2 for count in tally.values()) - raters) / (raters * (raters - 1))
+        for choice, count in tally.items():
+            totals[choice] += times * count
+    observed = alike / ways.total()
+    chance = sum((count / totals.total()) ** 2 for count in totals.values())
     if len(totals) == 1:
-        return unknown(ONE_CHOICE, n=len(tallies))
-    return Figure((observed - chance) / (1 - chance), n=len(tallies))
+        return unknown(ONE_CHOICE, n=ways.total())
+    return Figure((observed - chance) / (1 - chance), n=ways.total())

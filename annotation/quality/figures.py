@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 FEW_CLUSTERS = 5  # an interval over fewer would only look like one
+MOST_CLUSTERS = 300  # more are thrown together at random first: as wide an interval in a hundredth of the time
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ def bootstrap(
     kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
     if len(kept) < FEW_CLUSTERS:
         return None
-    pairs: NDArray[np.float64] = np.array(kept, dtype=np.float64)
     draw = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for place in range(RESAMPLES):
-        part, whole = pairs[draw.integers(len(pairs), size=len(pairs))].sum(axis=0)
-        means[place] = part / whole
+    pairs: NDArray[np.float64] = np.array(kept, dtype=np.float64)
+    if len(pairs) > MOST_CLUSTERS:
+        draw.shuffle(pairs)
+        pairs = np.array([block.sum(axis=0) for block in np.array_split(pairs, MOST_CLUSTERS)])
+    sums = pairs[draw.integers(len(pairs), size=(RESAMPLES, len(pairs)))].sum(axis=1)
+    means = sums[:, 0] / sums[:, 1]
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -73,11 +73,16 @@ def tallied(tallies: Sequence[tuple[int, int]]) -> Figure:
 
 def weights(records: Records) -> dict[int, float]:
     """By person who has judged, from 0 to 1."""
-    compared: dict[int, list[int]] = {record.annotator: [0, 0] for record in [*records.work, *records.checks]}
-    for tallies in (with_others(records.overlapping), with_known(records.checks, records.gold)):
-        for person, found in tallies.items():
-            compared[person][0] += sum(same for same, _ in found)
-            compared[person][1] += sum(both for _, both in found)
+    people = {record.annotator for record in [*records.work, *records.checks]}
+    return weighed(people, with_others(records.overlapping), with_known(records.checks, records.gold))
+
+
+def weighed(people: Iterable[int], *tallies: Tallies) -> dict[int, float]:
+    compared: dict[int, list[int]] = {person: [0, 0] for person in people}
+    for found in tallies:
+        for person, tally in found.items():
+            compared[person][0] += sum(same for same, _ in tally)
+            compared[person][1] += sum(both for _, both in tally)
     everybody = sum(both for _, both in compared.values())
     usual = sum(same for same, _ in compared.values()) / everybody if everybody else 0
     if not usual:

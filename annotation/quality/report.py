@@ -41,6 +41,7 @@ def quality_report(project: Project, *, anew: bool = False) -> Report:
 def build_report(project: Project) -> Report:
     records = read_records(project)
     names = _names(project, records)
+    lengths = bias.length_bias(records.work, records.texts)
     return {
         "computed_at": timezone.now(),
         "rankings": len(records.work),
@@ -50,7 +51,8 @@ def build_report(project: Project) -> Report:
         "agreement": _agreement(records),
         "by_policy": _by_policy(records),
         "by_two": _by_two(records, names),
-        "annotators": _annotators(project, records, names),
+        "annotators": _annotators(project, records, names, lengths),
+        "longer_wins": plain(lengths.overall),
         "gold_by_week": [
             {"week": week, **plain(figure)}
             for week, figure in reliability.known_by_week(records.checks, records.gold).items()
@@ -147,15 +149,16 @@ def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _annotators(project: Project, records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
+def _annotators(
+    project: Project, records: Records, names: dict[int, str], lengths: bias.LengthBias
+) -> list[dict[str, Any]]:
     own: dict[int, list[Record]] = defaultdict(list)
     for record in records.work:
         own[record.annotator].append(record)
     others = reliability.with_others(records.overlapping)
     known = reliability.with_known(records.checks, records.gold)
     themselves = reliability.with_themselves(records)
-    longer = bias.length_bias(records.work, records.texts).by_annotator
-    now = reliability.weights(records)
+    now = reliability.weighed(names, others, known)
     used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
     excluded = {
         row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
@@ -172,7 +175,7 @@ def _annotators(project: Project, records: Records, names: dict[int, str]) -> li
             "seconds": (timed := bias.pace(own[person], records.texts)).median,
             "hasty": timed.hasty,
             "ties": plain(bias.tie_share(own[person])),
-            "longer": plain(longer.get(person, unknown("no judgments"))),
+            "longer": plain(lengths.by_annotator.get(person, unknown("no judgments"))),
             "weight": used.get(person, 1.0),
             "weight_now": now[person],
             "excluded": excluded.get(person),
@@ -209,7 +212,6 @@ def _habits(project: Project, records: Records) -> dict[str, Any]:
                 {"place": row.place, "chance": row.chance, **plain(row.share)} for row in positions.positions
             ],
         },
-        "longer_wins": plain(bias.length_bias(records.work, records.texts).overall),
         "seconds": {"median": pace.median, "lower": pace.lower, "upper": pace.upper, "timed": pace.timed},
         "hasty": pace.hasty,
         "ties": plain(bias.tie_share(records.work)),
