@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation import access
-from annotation.actions import NotPossible, checks, seats
+from annotation.actions import NotPossible, checks
 from annotation.actions import practice as actions
 from annotation.actions import quality as quality_actions
 from annotation.http import UserRequest
@@ -108,7 +108,6 @@ def own_work(request: UserRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "membership": membership,
-        "own": seats.own_progress(project, request.user),
         "skipped": project.assignments.filter(annotator=request.user, status="skipped").count(),
         "agreement": own_agreement(project, request.user.pk),
         "page": Paginator(done, JUDGMENTS_A_PAGE).get_page(request.GET.get("page")),

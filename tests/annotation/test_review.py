@@ -118,6 +118,7 @@ def test_a_comment_reaches_its_annotator_who_marks_it_read(rita, annotator, seco
     seat = hard.assignments.get(annotator=annotator)
     rita.post(f"/projects/letters/review/judgments/{seat.pk}/comment/", {"text": "Look at <b>tone</b> first."})
     bob, dora = as_user(annotator), as_user(second)
+    assert "1 new comment from a reviewer" in bob.get("/projects/letters/").content.decode()
     page = bob.get("/projects/letters/mine/").content.decode()
     assert "Look at &lt;b&gt;tone&lt;/b&gt; first." in page
     assert "rita" in page
@@ -126,6 +127,7 @@ def test_a_comment_reaches_its_annotator_who_marks_it_read(rita, annotator, seco
     assert dora.post(f"/projects/letters/mine/comments/{comment.pk}/read/").status_code == 404
     assert "not read yet" in rita.get(f"/projects/letters/review/{hard.pk}/").content.decode()
     bob.post(f"/projects/letters/mine/comments/{comment.pk}/read/")
+    assert "new comment" not in bob.get("/projects/letters/").content.decode()
     assert "Mark as read" not in bob.get("/projects/letters/mine/").content.decode()
     assert "not read yet" not in rita.get(f"/projects/letters/review/{hard.pk}/").content.decode()
 
