@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from annotation.actions import checks, quality, seats, snapshots
@@ -28,6 +29,20 @@ def known_task(project, admin, judge, open_ranking_task):
     return task
 
 
+def with_gold(project):
+    project.gold_share = 0.5
+    project.save()
+    return project
+
+
+def past_seat(project, task, user) -> None:
+    """One more seat that this person has had, so that their next lot is another one."""
+    other = Task.objects.create(project=project, prompt=task.prompt, kind="ranking")
+    Assignment.objects.create(
+        task=other, seat=1, project=project, annotator=user, status="skipped", finished_at=timezone.now()
+    )
+
+
 def figures(client):
     people = client.get("/api/v1/projects/letters/quality/").json()["annotators"]
     return {person["username"]: person for person in people}
@@ -36,8 +51,7 @@ def figures(client):
 def test_a_known_task_comes_unmarked_and_tells_how_far_somebody_agrees(
     project, known_task, annotator, admin, as_user, open_ranking_task
 ):
-    project.gold_share = 0.5
-    project.save()
+    with_gold(project)
     for number in range(12):
         open_ranking_task([f"A{number}", f"B{number}"])
     bob = as_user(annotator)
@@ -58,8 +72,7 @@ def test_a_known_task_comes_unmarked_and_tells_how_far_somebody_agrees(
 
 
 def test_nobody_meets_the_same_known_task_twice_nor_their_own_judgment(project, known_task, annotator, judge, admin):
-    project.gold_share = 0.5
-    project.save()
+    with_gold(project)
     met = []
     for user in (annotator, judge, admin):
         for _ in range(30):
@@ -67,17 +80,12 @@ def test_nobody_meets_the_same_known_task_twice_nor_their_own_judgment(project, 
             if seat is not None:
                 seats.skip(assignment=seat, reason="enough")
                 met.append((user, seat.task.repeat_of))
-            else:  # one more seat in the past, so that the next lot is another one
-                task = Task.objects.create(project=project, prompt=known_task.prompt, kind="ranking")
-                Assignment.objects.create(
-                    task=task, seat=1, project=project, annotator=user, status="skipped", finished_at=timezone.now()
-                )
+            else:
+                past_seat(project, known_task, user)
     assert met == [(annotator, known_task)]
 
 
 def test_a_known_task_is_no_vote_on_its_answers(project, known_task, annotator):
-    project.gold_share = 0.5
-    project.save()
     quality.withdraw(task=known_task, by=annotator)
     before = snapshots.take_snapshot(project=project, by=None, type=SnapshotType.RANKING)
     with transaction.atomic():
@@ -133,3 +141,36 @@ def test_the_database_knows_that_a_check_repeats_something(project, known_task):
     for fields in ({"purpose": Purpose.GOLD}, {"repeat_of": known_task}):
         with pytest.raises(IntegrityError), transaction.atomic():
             Task.objects.create(project=project, prompt=known_task.prompt, kind="ranking", **fields)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_tabs_of_one_person_open_one_known_task(project, known_task, annotator, admin, open_ranking_task, judge):
+    for number in range(5):
+        task = open_ranking_task([f"A{number}", f"B{number}"], priority=60)
+        rank(project, judge)
+        tiers = [[pk] for pk in task.candidates.order_by("text").values_list("pk", flat=True)]
+        quality.adjudicate(task=task, tiers=tiers, unacceptable=[], note="", by=admin)
+        quality.mark_gold(task=task, by=admin, note="")
+    while not (seat := seats.claim_next(project=with_gold(project), by=annotator)):
+        past_seat(project, known_task, annotator)
+    # The same lot again, drawn by eight tabs at once.
+    Task.objects.filter(pk=seat.task_id).delete()
+    start, found, failures = threading.Barrier(8), [], []
+
+    def claim() -> None:
+        try:
+            start.wait(10)
+            found.append(seats.claim_next(project=project, by=annotator))
+        except Exception as problem:
+            failures.append(problem)
+        finally:
+            connection.close()
+
+    tabs = [threading.Thread(target=claim) for _ in range(8)]
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join(60)
+    assert failures == []
+    assert len({seat.pk for seat in found}) == 1
+    assert Task.objects.filter(purpose=Purpose.GOLD).count() == 1
