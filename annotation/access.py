@@ -15,8 +15,11 @@ from annotation.models import (
     Membership,
     Project,
     PromptUpload,
+    Purpose,
+    ReviewComment,
     Role,
     SeatStatus,
+    Task,
 )
 
 
@@ -92,3 +95,40 @@ def get_upload(user: User, slug: str, pk: int) -> PromptUpload:
     if upload is None:
         raise Http404("No such upload")
     return upload
+
+
+def get_ranked_task(user: User, slug: str, pk: int) -> Task:
+    """A task that people have ranked, for a reviewer. Checks of a person are none."""
+    project = get_project(user, slug, role=Role.REVIEWER)
+    ranked = project.tasks.filter(pk=pk, purpose=Purpose.WORK, assignments__ranking__isnull=False)
+    task = ranked.select_related("prompt", "project").first()
+    if task is None:
+        raise Http404("No such task")
+    return task
+
+
+def get_judged_seat(user: User, slug: str, pk: int) -> Assignment:
+    """Anybody's ranking in this project, for a reviewer."""
+    project = get_project(user, slug, role=Role.REVIEWER)
+    seat = project.assignments.filter(pk=pk, ranking__isnull=False).select_related("task", "annotator").first()
+    if seat is None:
+        raise Http404("No such judgment")
+    return seat
+
+
+def get_annotator(user: User, slug: str, pk: int) -> tuple[Project, User]:
+    """Somebody who holds or held a seat in a project, for its admin. They need not be a member any more."""
+    project = get_project(user, slug, role=Role.ADMIN)
+    annotator = User.objects.filter(pk=pk, assignments__project=project).first()
+    if annotator is None:
+        raise Http404("No such annotator")
+    return project, annotator
+
+
+def get_own_comment(user: User, slug: str, pk: int) -> ReviewComment:
+    """A comment on this user's own judgment."""
+    project = get_project(user, slug)
+    comment = ReviewComment.objects.filter(pk=pk, assignment__project=project, assignment__annotator_id=user.pk).first()
+    if comment is None:
+        raise Http404("No such comment")
+    return comment

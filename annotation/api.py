@@ -7,12 +7,14 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import FileResponse, HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
@@ -32,6 +34,7 @@ from annotation.models import (
     SnapshotType,
     Task,
 )  # fmt: skip
+from annotation.quality.report import quality_report
 
 
 def _fields(request: Request) -> Mapping[str, Any]:
@@ -59,8 +62,8 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = [
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
-            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "closed_at",
-            "created_at",
+            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "gold_share",
+            "repeat_share", "use_weights", "practice_first", "practice_pass", "closed_at", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "closed_at", "created_at"]
 
@@ -138,12 +141,13 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
     annotator_id = serializers.IntegerField(source="assignment.annotator_id")
     shown_order = serializers.ListField(source="assignment.shown_order", child=serializers.IntegerField())
     active_ms = serializers.IntegerField(source="assignment.active_ms")
+    purpose = serializers.CharField(source="assignment.task.purpose", help_text="Only rankings of work are votes.")
 
     class Meta:
         model = Ranking
         fields = [
             "id", "task_id", "prompt_id", "annotator_id", "tiers", "unacceptable", "rationale", "shown_order",
-            "active_ms", "created_at",
+            "active_ms", "purpose", "created_at",
         ]  # fmt: skip
 
 
@@ -304,3 +308,12 @@ class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
         snapshot = access.get_snapshot(signed_in(request), slug, int(number))
         return FileResponse(snapshot.path.open("rb"), content_type="application/x-ndjson")
+
+
+class QualityView(APIView):
+    """Agreement, bias and reliability of a project's rankings, as on the quality page."""
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
+        return Response(quality_report(project))

@@ -18,12 +18,13 @@ from annotation.models import (
     Assignment,
     Completion,
     Project,
-    Ranking,
+    Purpose,
     ReferenceAnswer,
     SnapshotType,
     Task,
 )
 from annotation.preferences import Pair, merge
+from annotation.quality.votes import Vote, Votes
 
 Row = dict[str, Any]
 Counts = Counter[str]
@@ -38,12 +39,12 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
     `tiers` and `unacceptable` are places in `candidates`. `policy` is the newest version among their authors.
     """
     annotators = set()
-    for task, rankings in _ranked_tasks(project, cutoff, counts):
+    for task, rankings in _ranked_tasks(project, cutoff, counts, Votes(project, cutoff)):
         candidates = list(task.candidates.all())
         place = {completion.pk: number for number, completion in enumerate(candidates)}
         _count_pairs(task, rankings, counts)
         counts[f"{task.prompt.split} tasks"] += 1
-        annotators |= {ranking.assignment.annotator_id for ranking in rankings}
+        annotators |= {ranking.annotator for ranking in rankings}
         versions = [completion.policy.number for completion in candidates if completion.policy]
         yield {
             "prompt": task.prompt.messages,
@@ -52,8 +53,8 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
                 {
                     "tiers": [sorted(place[pk] for pk in tier) for tier in ranking.tiers],
                     "unacceptable": sorted(place[pk] for pk in ranking.unacceptable),
-                    "weight": 1.0,
-                    "annotator": f"annotator-{ranking.assignment.annotator_id}",
+                    "weight": ranking.weight,
+                    "annotator": ranking.annotator,
                 }
                 for ranking in rankings
             ],
@@ -69,7 +70,7 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
 
 def preference_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
     """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together."""
-    for task, rankings in _ranked_tasks(project, cutoff, counts):
+    for task, rankings in _ranked_tasks(project, cutoff, counts, Votes(project, cutoff)):
         pairs = _count_pairs(task, rankings, counts)
         texts = {completion.pk: completion for completion in task.candidates.all()}
         for pair in pairs:
@@ -82,11 +83,13 @@ def completion_rows(project: Project, cutoff: datetime, counts: Counts) -> Itera
     """What an answer should be like: reference answers, then the answers that every ranking of a task puts first."""
     taken = set()
     references = ReferenceAnswer.objects.filter(assignment__project=project, created_at__lte=cutoff)
+    votes = Votes(project, cutoff)
+    references = references.exclude(assignment__annotator__in=votes.excluded)
     for reference in references.select_related("completion__prompt").order_by("id").iterator():
         taken.add(reference.completion_id)
         counts["reference answers"] += 1
         yield _completion_row(reference.completion, "reference")
-    for task, rankings in _ranked_tasks(project, cutoff, counts):
+    for task, rankings in _ranked_tasks(project, cutoff, counts, votes):
         firsts = {tuple(sorted(ranking.tiers[0])) for ranking in rankings}
         first = firsts.pop()
         if firsts or len(first) > 1:
@@ -112,25 +115,29 @@ EXPORTS: dict[str, Callable[[Project, datetime, Counts], Iterator[Row]]] = {
 }
 
 
-def _ranked_tasks(project: Project, cutoff: datetime, counts: Counts) -> Iterator[tuple[Task, list[Ranking]]]:
-    """Tasks in order with their rankings until `cutoff`, read some hundred at a time."""
+def _ranked_tasks(
+    project: Project, cutoff: datetime, counts: Counts, votes: Votes
+) -> Iterator[tuple[Task, list[Vote]]]:
+    """Tasks in order with their votes until `cutoff`, read some hundred at a time. A check of a person is no vote."""
     seats = Assignment.objects.filter(ranking__created_at__lte=cutoff).select_related("ranking").order_by("ranking__id")
     completions = Completion.objects.select_related("policy").order_by("id")
     tasks = (
-        Task.objects.filter(project=project, kind="ranking")
+        Task.objects.filter(project=project, kind="ranking", purpose=Purpose.WORK)
         .select_related("prompt")
         .prefetch_related(Prefetch("candidates", completions), Prefetch("assignments", seats, to_attr="judged"))
         .order_by("id")
     )
     for task in tasks.iterator(chunk_size=TASKS_AT_ONCE):
-        rankings = [seat.ranking for seat in task.judged]
+        rankings = votes.of(task.pk, task.judged, counts)
         if rankings:
             yield task, rankings
+        elif task.judged:
+            counts["tasks whose rankings are all excluded"] += 1
         else:
             counts["tasks without a ranking"] += 1
 
 
-def _count_pairs(task: Task, rankings: list[Ranking], counts: Counts) -> list[Pair]:
+def _count_pairs(task: Task, rankings: list[Vote], counts: Counts) -> list[Pair]:
     pairs, ties = merge([ranking.tiers for ranking in rankings])
     counts["rankings"] += len(rankings)
     counts["ties"] += ties

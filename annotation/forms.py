@@ -16,8 +16,10 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "calibration_share", "early_stop", "conflict_seat", "base_model",
+            "calibration_share", "early_stop", "conflict_seat", "base_model", "gold_share", "repeat_share",
+            "use_weights", "practice_first", "practice_pass",
         ]  # fmt: skip
+        labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
 
 

@@ -23,5 +23,6 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", ApiDocs.as_view(url_name="schema"), name="api_docs"),
     path("", include((projects.urls, "api"))),
+    path("projects/<slug:slug>/quality/", annotation_api.QualityView.as_view()),
     path("projects/<slug:slug>/", include((inside.urls, "api_project"))),
 ]

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from annotation import access
 from annotation.actions import presence, queue
 from annotation.http import UserRequest
-from annotation.models import Role
+from annotation.models import ReviewComment, Role
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
 
@@ -35,6 +35,9 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "queue": queue.progress(project),
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),
+        "unread": ReviewComment.objects.filter(
+            assignment__project=project, assignment__annotator=request.user, read_at=None
+        ).count(),
         "rounds": project.rounds.prefetch_related("runs")[:5],
         **project_context(project),
     }

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from annotation.actions import flags, seats, snapshots
-from annotation.models import FlagReason, PromptUpload
+from annotation.models import FlagReason, PromptUpload, Ranking, ReviewComment
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,23 @@ PAGES = [
     ("snapshots", "get", 200, 403, 404),
     ("snapshots", "post", 302, 403, 404),
     ("snapshot_download", "get", 200, 403, 404),
+    ("quality", "get", 200, 403, 404),
+    ("quality", "post", 302, 403, 404),
+    ("quality_weights", "post", 302, 403, 404),
+    ("quality_exclude", "post", 302, 403, 404),
+    ("quality_lift", "post", 302, 403, 404),
+    ("review", "get", 200, 403, 404),
+    ("review_task", "get", 200, 403, 404),
+    ("review_task", "post", 422, 403, 404),
+    ("review_withdraw", "post", 302, 403, 404),
+    ("review_mark_known", "post", 302, 403, 404),
+    ("review_comment", "post", 302, 403, 404),
+    ("known", "get", 200, 403, 404),
+    ("known_practice", "post", 302, 403, 404),
+    ("practice", "get", 200, 200, 404),
+    ("practice", "post", 302, 302, 404),
+    ("own_work", "get", 200, 200, 404),
+    ("comment_read", "post", 404, 302, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
     ("round", "get", 200, 403, 404),
@@ -73,6 +90,7 @@ API = [
     ("projects/letters/snapshots/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "post", 201, 403, 404),
     ("projects/letters/snapshots/1/download/", "get", 200, 403, 404),
+    ("projects/letters/quality/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "post", 409, 403, 404),
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
@@ -95,7 +113,12 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     TrainingRun.objects.create(round=round, position=0, method="sample")
     flag = flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="Not a question.", by=annotator)
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
+    ranked = Ranking.objects.select_related("assignment").get().assignment
+    comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
     arguments = {
+        "quality_exclude": [ranked.annotator_id], "quality_lift": [ranked.annotator_id],
+        "review_task": [ranked.task_id], "review_withdraw": [ranked.task_id], "review_mark_known": [ranked.task_id],
+        "review_comment": [ranked.pk], "known_practice": [ranked.task_id], "comment_read": [comment.pk],
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from annotation import live
 from annotation.actions import queue
-from annotation.models import Assignment, Membership, Project, Prompt, Ranking, Role, SeatStatus, Task
+from annotation.models import Assignment, Membership, Project, Prompt, Purpose, Ranking, Role, SeatStatus, Task
 from annotation.models.task import OCCUPIED
 from annotation.preferences import Tiers
 
@@ -36,7 +36,7 @@ def planned_seats(project: Project, *, calibration: bool) -> int:
 def follow_settings(*, project: Project) -> None:
     """Give ranking tasks that are still open as many seats as the settings say now."""
     unfinished = Assignment.objects.filter(task=OuterRef("pk"), status__in=[SeatStatus.EMPTY, SeatStatus.HELD])
-    tasks = project.tasks.filter(Exists(unfinished), kind="ranking")
+    tasks = project.tasks.filter(Exists(unfinished), kind="ranking", purpose=Purpose.WORK)
     for calibration in (False, True):
         wanted = planned_seats(project, calibration=calibration)
         alike = tasks.filter(calibration=calibration).exclude(planned_seats=wanted)
@@ -57,7 +57,12 @@ def settle(*, task: Task, project: Project) -> None:
 
     Decided by the rankings alone, so that taking one back takes its consequence back, too.
     """
-    if task.kind != "ranking" or task.calibration or not (project.early_stop or project.conflict_seat):
+    if (
+        task.kind != "ranking"
+        or task.purpose != Purpose.WORK
+        or task.calibration
+        or not (project.early_stop or project.conflict_seat)
+    ):
         return
     planned = Task.objects.select_for_update().get(pk=task.pk).planned_seats  # of two judgments the later sees both
     rankings = [ranking.tiers for ranking in Ranking.objects.filter(assignment__task=task).order_by("id")]

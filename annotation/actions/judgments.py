@@ -14,10 +14,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, coverage, seats
+from annotation.actions import NotPossible, coverage, practice, seats
 from annotation.actions.queue import UNDO_WITHIN
 from annotation.kinds import KINDS
-from annotation.models import Assignment, Candidate, Completion, Project, ReferenceAnswer
+from annotation.models import Assignment, Candidate, Completion, Project, Purpose, ReferenceAnswer
 from annotation.models.judgment import Judgment
 from annotation.models.task import JUDGED
 
@@ -34,6 +34,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
         with transaction.atomic():
             seats.finish(assignment=assignment, active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
+            practice.settle(assignment=assignment)
             coverage.settle(task=assignment.task, project=assignment.project)
     except (IntegrityError, NotPossible) as problem:
         # The same submit, sent twice: its judgment is stored, and is the answer to both.
@@ -50,6 +51,7 @@ def last_submitted(*, project: Project, by: User) -> Assignment | None:
     """The seat at which this person judged last, if that was a short while ago."""
     judged = Assignment.objects.filter(project=project, annotator_id=by.pk, status__in=JUDGED)
     recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
+    recent = recent.exclude(task__purpose=Purpose.PRACTICE)  # there the known order was shown meanwhile
     return recent.order_by("-finished_at").first()
 
 

@@ -60,10 +60,11 @@ FROM_THE_START = f"""
     WHERE project_id = %(project)s AND status = 'empty' AND priority = %(priority)s AND seat = %(seat)s
     AND task_id > %(after)s AND {FOR_PERSON} ORDER BY task_id LIMIT 1
 """
-# There are no more held seats than people, so this walk is short.
+# There are no more held seats than people, so this walk is short. A check stays with the person it is for.
 LAPSED = f"""
     SELECT id FROM annotation_assignment free
     WHERE project_id = %(project)s AND status = 'held' AND expires_at < %(now)s AND {FOR_PERSON}
+    AND EXISTS (SELECT 1 FROM annotation_task work WHERE work.id = free.task_id AND work.purpose = 'work')
     ORDER BY expires_at LIMIT 1
 """
 

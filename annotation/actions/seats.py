@@ -18,10 +18,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import Exists
 from django.utils import timezone
 
-from annotation.actions import NotPossible, queue
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.actions import NotPossible, checks, practice, queue
+from annotation.models import Assignment, Project, Purpose, SeatStatus
 
 CLAIM_TRIES = 20
 CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
@@ -38,6 +39,9 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     return renew(assignment=_with_task(person.held, project))
                 if project.closed_at:
                     raise NotPossible(CLOSED)
+                practice.require(project, by)
+                if check := checks.claim_check(project, by):
+                    return check
                 free = queue.next_free(project, by, person)
                 if free is None:
                     lapsed = queue.next_lapsed(project, by)
@@ -82,6 +86,8 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
             return  # a repeated click, or the seat is somebody else's already: either way it is given back
         raise NotPossible("This task is finished and cannot be skipped any more.")
+    if assignment.task.purpose != Purpose.WORK:
+        return  # a check is for one person: nobody else is asked
     Assignment.objects.create(
         task_id=assignment.task_id,
         seat=assignment.seat,
@@ -145,7 +151,9 @@ def _free_lapsed(seat: int) -> int | None:
 
 
 def _take(seat: int, user: User, project: Project) -> bool:
-    taken = Assignment.objects.filter(pk=seat, status=SeatStatus.EMPTY).update(
+    # Asked again in this statement: what another tab took while this one waited for its turn, only a new one sees.
+    held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
+    taken = Assignment.objects.filter(~Exists(held), pk=seat, status=SeatStatus.EMPTY).update(
         status=SeatStatus.HELD,
         annotator_id=user.pk,
         claimed_at=timezone.now(),

@@ -11,30 +11,42 @@ Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
 Flag        what somebody found wrong with a prompt or an answer
 DatasetSnapshot  an immutable file of judgments that training starts from
+Adjudication  a reviewer's order of a task, taken instead of the votes
+GoldAnswer  the known order of a task, which other people's orders are held against
+Exclusion   somebody's judgments stay out of snapshots, for a reason
+ReviewComment  what a reviewer told an annotator about a judgment
+PracticeRound  one go of a new annotator at the practice tasks
 """
 
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.judgment import Ranking, ReferenceAnswer
 from annotation.models.project import Membership, Project, Role
+from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType
-from annotation.models.task import Assignment, Candidate, SeatStatus, Task
+from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
 
 __all__ = [
+    "Adjudication",
     "Assignment",
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "Exclusion",
     "Flag",
     "FlagReason",
     "FlagStatus",
+    "GoldAnswer",
     "Membership",
     "PolicyVersion",
+    "PracticeRound",
     "Project",
     "Prompt",
     "PromptUpload",
+    "Purpose",
     "Ranking",
     "ReferenceAnswer",
+    "ReviewComment",
     "Role",
     "SeatStatus",
     "SnapshotType",

@@ -63,6 +63,27 @@ class Project(models.Model):
         editable=False,
         help_text="Nobody gets a new task; held seats may be finished.",
     )
+    gold_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.5)],
+        help_text="Share of an annotator's tasks, from 0 to 0.5, whose right order is known already.",
+    )
+    repeat_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.5)],
+        help_text="Share of an annotator's tasks, from 0 to 0.5, that they ranked before, in another order.",
+    )
+    use_weights = models.BooleanField(
+        default=False, help_text="Snapshots give each ranking the weight of its annotator (see Quality)."
+    )
+    practice_first = models.BooleanField(
+        default=False, help_text="New annotators rank the practice tasks first, and see where they differ."
+    )
+    practice_pass = models.FloatField(
+        default=0.7,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of pairs, from 0 to 1, on which a practice round has to agree with the known orders.",
+    )
     base_model = models.CharField(
         max_length=500,
         default="smollm2-135m-instruct",
@@ -86,6 +107,13 @@ class Project(models.Model):
                 condition=models.Q(calibration_share__gte=0, calibration_share__lte=1),
                 name="calibration_from_0_to_1",
             ),
+            models.CheckConstraint(
+                condition=models.Q(gold_share__gte=0, gold_share__lte=0.5, repeat_share__gte=0, repeat_share__lte=0.5),
+                name="checks_take_at_most_all",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(practice_pass__gte=0, practice_pass__lte=1), name="pass_mark_from_0_to_1"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -105,9 +133,14 @@ class Membership(models.Model):
     passed_over = models.JSONField(
         default=dict, blank=True, editable=False, help_text="Where `annotation.actions.queue` need not look again."
     )
+    weight = models.FloatField(default=1.0, help_text="How far their judgments can be relied on, from 0 to 1.")
+    practice_passed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member"),
+            models.CheckConstraint(condition=models.Q(weight__gte=0, weight__lte=1), name="weight_from_0_to_1"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role} of {self.project}"

@@ -11,6 +11,15 @@ from annotation.models.project import Project
 from annotation.models.text import Completion, Prompt
 
 
+class Purpose(models.TextChoices):
+    """Why a task is there. Whatever is not work repeats a task to check a person, and is no vote on its answers."""
+
+    WORK = "work", "Work"
+    GOLD = "gold", "Known answer"
+    REPEAT = "repeat", "Repeat"
+    PRACTICE = "practice", "Practice"
+
+
 class Task(models.Model):
     """A prompt to judge. Its candidate set never changes once people see it."""
 
@@ -25,11 +34,18 @@ class Task(models.Model):
     calibration = models.BooleanField(default=False, help_text="Every annotator judges it.")
     priority = models.IntegerField(default=0, help_text="Higher comes first.")
     origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
+    purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.WORK)
+    repeat_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="repeats")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(purpose=Purpose.WORK, repeat_of=None)
+                | (~Q(purpose=Purpose.WORK) & Q(repeat_of__isnull=False)),
+                name="only_checks_repeat_a_task",
+            ),
             models.CheckConstraint(condition=Q(seats__gte=1), name="task_has_a_seat"),
             models.UniqueConstraint(
                 fields=["origin", "prompt", "kind"], condition=~Q(origin=""), name="task_opened_once_per_run"

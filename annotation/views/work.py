@@ -14,12 +14,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import NotPossible, judgments, queue, seats
+from annotation.actions.practice import PractiseFirst
 from annotation.characters import cleaned
 from annotation.forms import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
-from annotation.models import Assignment, FlagReason, Project, SeatStatus
+from annotation.models import Assignment, FlagReason, Project, Purpose, SeatStatus
 from annotation.rendering import markdown
+from annotation.views.practice import to_practice
 
 PAGE = "annotation/work.html"
 
@@ -78,6 +80,8 @@ def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     except NotPossible as refusal:
         errors = {"": [str(refusal)]}
         return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
+    if seat.task.purpose == Purpose.PRACTICE:
+        return to_practice(request, seat.project)
     return _next_task(request, seat.project)
 
 
@@ -111,6 +115,8 @@ def _next_task(request: UserRequest, project: Project) -> HttpResponse:
     """Claim, then show."""
     try:
         return _show(request, project, seats.claim_next(project=project, by=request.user))
+    except PractiseFirst:
+        return to_practice(request, project)
     except NotPossible as refusal:
         if not request.htmx and not project.closed_at:
             messages.error(request, str(refusal))

@@ -19,15 +19,21 @@ register = template.Library()
 NAVIGATION = [
     ("project", "Overview", Role.ANNOTATOR),
     ("annotate", "Annotate", Role.ANNOTATOR),
+    ("own_work", "My work", Role.ANNOTATOR),
     ("prompts", "Prompts", Role.ADMIN),
     ("flags", "Flags", Role.REVIEWER),
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
+    ("quality", "Quality", Role.REVIEWER),
+    ("review", "Review", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),
     ("project_edit", "Settings", Role.ADMIN),
 ]
 # Pages below an entry of the navigation.
-UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds"}
+UNDER = {
+    "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
+    "review_task": "review", "known": "review",
+}  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {

@@ -6,7 +6,7 @@ const HEIGHT = 150;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const charts = [];
 
-/** Subclasses say what is drawn (`series`, `more`) and what is read out (`read`). `data` is uPlot's: columns. */
+/** Subclasses say what is drawn (`series`, `more`: scales, hooks, labels of the x axis) and what is read out (`read`). `data` is uPlot's: columns. */
 export class Chart {
   constructor(where, { title, unit }) {
     this.title = title;
@@ -57,7 +57,7 @@ export class Chart {
       cursor: { y: false, drag: { x: false }, points: { size: 7 } },
       scales: { x: { time: false }, ...more.scales },
       axes: [
-        { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) => ticks.map(short) },
+        { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) => ticks.map(more.label ?? short) },
         { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
       ],
       series: [{}, ...this.series()],

@@ -1,0 +1,131 @@
+"""Practice: a new annotator ranks tasks whose order is known, sees where they differ, and goes on to the queue.
+
+A round is one go at all practice tasks; it is finished with the last of them. Whoever has passed once stays passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from annotation.actions import NotPossible, checks
+from annotation.models import (
+    Assignment,
+    Candidate,
+    GoldAnswer,
+    Membership,
+    PracticeRound,
+    Project,
+    Purpose,
+    Ranking,
+    Role,
+    SeatStatus,
+)
+from annotation.quality.agreement import agreed, choices
+
+
+class PractiseFirst(NotPossible):
+    """The queue opens after the practice round."""
+
+
+def tasks_for(project: Project, user: User) -> QuerySet[GoldAnswer]:
+    """The practice tasks, without those that have an answer of this person's own."""
+    own_text = Candidate.objects.filter(task=OuterRef("task"), completion__author_id=user.pk)
+    return GoldAnswer.objects.filter(~Exists(own_text), task__project=project, practice=True).order_by("id")
+
+
+def require(project: Project, user: User) -> None:
+    """Raises PractiseFirst where this person should practise before they work."""
+    if not project.practice_first:
+        return
+    new = project.memberships.filter(user_id=user.pk, role=Role.ANNOTATOR, practice_passed_at=None)
+    if new.exists() and tasks_for(project, user).exists():
+        raise PractiseFirst("This project has practice tasks for new annotators. The queue opens once you have passed.")
+
+
+def next_seat(*, project: Project, by: User) -> Assignment:
+    """The practice task to go on with; begins a round where none is going on."""
+    try:
+        with transaction.atomic():
+            Membership.objects.select_for_update().get(project=project, user_id=by.pk)  # two tabs take turns
+            held = Assignment.objects.filter(project=project, annotator_id=by.pk, status=SeatStatus.HELD)
+            if seat := held.first():
+                return seat
+            round, _ = PracticeRound.objects.get_or_create(project=project, annotator_id=by.pk, finished_at=None)
+            waiting = remaining(round).first()
+            if waiting is None:
+                raise NotPossible("There is nothing to practise on here.")
+            return checks.open_check(task=waiting.task, purpose=Purpose.PRACTICE, by=by)
+    except IntegrityError as conflict:
+        raise NotPossible("Another tab has just begun. Reload this page.") from conflict
+
+
+def answers(round: PracticeRound) -> QuerySet[Ranking]:
+    """What the person has handed in during this round, the newest last."""
+    given = Ranking.objects.filter(
+        assignment__project_id=round.project_id,
+        assignment__annotator_id=round.annotator_id,
+        assignment__task__purpose=Purpose.PRACTICE,
+        assignment__claimed_at__gte=round.started_at,
+    )
+    if round.finished_at:
+        given = given.filter(assignment__claimed_at__lte=round.finished_at)
+    return given.select_related("assignment__task").order_by("id")
+
+
+def remaining(round: PracticeRound) -> QuerySet[GoldAnswer]:
+    """Practice tasks that this round still lacks. A skipped one comes again."""
+    done = answers(round).values("assignment__task__repeat_of_id")
+    return tasks_for(round.project, round.annotator).exclude(task__in=done).select_related("task__project")
+
+
+def settle(*, assignment: Assignment) -> None:
+    """Finish the round with its last answer, and let the person through if they agree often enough.
+
+    Called inside the transaction that stores the judgment.
+    """
+    if assignment.task.purpose != Purpose.PRACTICE:
+        return
+    round = PracticeRound.objects.filter(
+        project_id=assignment.project_id, annotator_id=assignment.annotator_id, finished_at=None
+    ).first()
+    if round is None or remaining(round).exists():
+        return
+    results = [feedback(ranking) for ranking in answers(round)]
+    same, pairs = sum(row.agreed for row in results), sum(row.pairs for row in results)
+    passed = bool(pairs) and same >= round.project.practice_pass * pairs
+    now = timezone.now()
+    finished = PracticeRound.objects.filter(pk=round.pk, finished_at=None).update(
+        finished_at=now, agreed=same, pairs=pairs, passed=passed
+    )
+    if finished and passed:
+        Membership.objects.filter(
+            project_id=round.project_id, user_id=round.annotator_id, practice_passed_at=None
+        ).update(practice_passed_at=now)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """One practice answer beside the known order. `differs` are pairs (a, b): a is known to be at least as good."""
+
+    ranking: Ranking
+    gold: GoldAnswer | None
+    agreed: int = 0
+    pairs: int = 0
+    differs: tuple[tuple[int, int], ...] = ()
+
+
+def feedback(ranking: Ranking) -> Feedback:
+    gold = GoldAnswer.objects.filter(task=ranking.assignment.task.repeat_of_id).first()
+    if gold is None:  # taken off the list meanwhile: it counts for nothing
+        return Feedback(ranking, None)
+    mine, known = choices(ranking.tiers), choices(gold.tiers)
+    same, pairs = agreed(mine, known)
+    differs = tuple(
+        pair if known[pair] >= 0 else pair[::-1] for pair in known if pair in mine and mine[pair] != known[pair]
+    )
+    return Feedback(ranking, gold, same, pairs, differs)

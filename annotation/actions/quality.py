@@ -1,0 +1,118 @@
+"""What reviewers decide about judgments: adjudicate, mark as known, weigh, exclude, comment. All of it reversible."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from annotation.actions import NotPossible
+from annotation.models import (
+    Adjudication,
+    Assignment,
+    Exclusion,
+    GoldAnswer,
+    Membership,
+    Project,
+    Purpose,
+    Ranking,
+    ReviewComment,
+    Task,
+)
+from annotation.quality.records import read_records
+from annotation.quality.reliability import weights
+
+
+@transaction.atomic
+def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], note: str, by: User) -> Adjudication:
+    """From now on snapshots take this order instead of the votes. An earlier adjudication is withdrawn, and kept."""
+    if task.purpose != Purpose.WORK or not Ranking.objects.filter(assignment__task=task).exists():
+        raise NotPossible("Nobody has ranked this task yet, so there is nothing to decide.")
+    withdraw(task=task, by=by)
+    try:
+        with transaction.atomic():
+            return Adjudication.objects.create(
+                task=task, tiers=tiers, unacceptable=unacceptable, note=note, adjudicated_by_id=by.pk
+            )
+    except IntegrityError as conflict:
+        raise NotPossible("Somebody else has just decided this task. Look at their order first.") from conflict
+
+
+def withdraw(*, task: Task, by: User) -> bool:
+    """The votes count again. False if no adjudication stood."""
+    standing = Adjudication.objects.filter(task=task, withdrawn_at=None)
+    return bool(standing.update(withdrawn_at=timezone.now(), withdrawn_by_id=by.pk))
+
+
+@transaction.atomic
+def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> GoldAnswer:
+    """The adjudicated order becomes the known one. Marking again takes the order and the note as they are now."""
+    standing = Adjudication.objects.filter(task=task, withdrawn_at=None).first()
+    if standing is None:
+        raise NotPossible("Adjudicate the task first: its decided order becomes the known one.")
+    if len(standing.tiers) < 2:
+        raise NotPossible("An order that ties everything cannot tell who agrees with it.")
+    gold, _ = GoldAnswer.objects.update_or_create(
+        task=task,
+        defaults={"tiers": standing.tiers, "note": note, "practice": practice, "marked_by_id": by.pk},
+    )
+    return gold
+
+
+def unmark_gold(*, task: Task) -> None:
+    """Nobody is asked about it unmarked any more. What people answered stays, but is held against nothing."""
+    GoldAnswer.objects.filter(task=task).delete()
+
+
+def set_practice(*, task: Task, practice: bool) -> None:
+    if not GoldAnswer.objects.filter(task=task).update(practice=practice):
+        raise NotPossible("This task has no known order, so nobody can practise on it.")
+
+
+@transaction.atomic
+def update_weights(*, project: Project) -> int:
+    """Every annotator's weight from what people have judged until now; the number of weights that changed.
+
+    An explicit act, so that two snapshots of the same judgments only differ when somebody meant them to.
+    """
+    changed = 0
+    for person, weight in weights(read_records(project)).items():
+        membership = Membership.objects.filter(project=project, user_id=person).exclude(weight=weight)
+        changed += membership.update(weight=weight)
+    return changed
+
+
+def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Exclusion:
+    """Their judgments stay out of snapshots from now on."""
+    if not reason.strip():
+        raise NotPossible("Say why: the reason stands beside the exclusion.")
+    try:
+        with transaction.atomic():
+            return Exclusion.objects.create(
+                project=project, annotator_id=annotator.pk, reason=reason.strip()[:300], excluded_by_id=by.pk
+            )
+    except IntegrityError as conflict:
+        raise NotPossible(f"{annotator} is excluded already.") from conflict
+
+
+def lift_exclusion(*, project: Project, annotator: User, by: User) -> bool:
+    standing = Exclusion.objects.filter(project=project, annotator_id=annotator.pk, lifted_at=None)
+    return bool(standing.update(lifted_at=timezone.now(), lifted_by_id=by.pk))
+
+
+def exclusion_rate(project: Project) -> dict[str, int]:
+    """Rankings that snapshots leave out because of who made them, and all of them."""
+    excluded = Exclusion.objects.filter(project=project, annotator=OuterRef("assignment__annotator"), lifted_at=None)
+    votes = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    return {"excluded": votes.filter(Exists(excluded)).count(), "all": votes.count()}
+
+
+def comment(*, assignment: Assignment, author: User, text: str) -> ReviewComment:
+    if not text.strip():
+        raise NotPossible("Write the comment first.")
+    return ReviewComment.objects.create(assignment=assignment, author_id=author.pk, text=text.strip()[:5000])
+
+
+def mark_read(*, comment: ReviewComment) -> None:
+    ReviewComment.objects.filter(pk=comment.pk, read_at=None).update(read_at=timezone.now())

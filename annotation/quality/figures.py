@@ -1,0 +1,63 @@
+"""A figure that may be unknown, and intervals by resampling whole clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+FEW_CLUSTERS = 5  # an interval over fewer would only look like one
+MOST_CLUSTERS = 300  # more are thrown together at random first: as wide an interval in a hundredth of the time
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`value` is None where it is not defined, and `reason` says why. `n` counts what it stands on."""
+
+    value: float | None
+    n: int = 0
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ci95(self) -> list[float] | None:
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
+
+def unknown(reason: str, n: int = 0) -> Figure:
+    return Figure(None, n=n, reason=reason)
+
+
+def ratio(parts: Sequence[float], wholes: Sequence[float], *, of: str) -> Figure:
+    """Sum of parts over sum of wholes; each place is one cluster, and the interval resamples clusters.
+
+    Judgments of one task (or of one person) are alike, so drawing them singly would make the interval too narrow.
+    """
+    total = float(np.sum(wholes))
+    if not total:
+        return unknown(f"no {of} yet")
+    low, high = bootstrap(parts, wholes) or (None, None)
+    return Figure(float(np.sum(parts)) / total, n=round(total), low=low, high=high)
+
+
+def bootstrap(
+    parts: Sequence[float], wholes: Sequence[float], *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile interval of sum(parts) / sum(wholes); None where there are too few clusters to resample."""
+    kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
+    if len(kept) < FEW_CLUSTERS:
+        return None
+    draw = np.random.default_rng(seed)
+    pairs: NDArray[np.float64] = np.array(kept, dtype=np.float64)
+    if len(pairs) > MOST_CLUSTERS:
+        draw.shuffle(pairs)
+        pairs = np.array([block.sum(axis=0) for block in np.array_split(pairs, MOST_CLUSTERS)])
+    sums = pairs[draw.integers(len(pairs), size=(RESAMPLES, len(pairs)))].sum(axis=1)
+    means = sums[:, 0] / sums[:, 1]
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

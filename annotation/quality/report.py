@@ -1,0 +1,220 @@
+"""Everything that the quality page and the API show of a project, as plain JSON, kept for a while where it is large."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from django.core.cache import cache
+from django.utils import timezone
+
+from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
+from annotation.quality import agreement, bias, reliability
+from annotation.quality.figures import Figure, unknown
+from annotation.quality.records import Record, Records, read_records
+
+Report = dict[str, Any]
+KEEP_SECONDS = 600
+MANY_RANKINGS = 2000  # below it the figures take less than half a second, so they are made anew each time
+MOST_CONTESTED = 500
+MOST_TWOS = 20
+COMMON_ITEMS = 10
+SKIP_REASONS = 10
+
+
+def quality_report(project: Project, *, anew: bool = False) -> Report:
+    """The figures now, or for a large project those of up to ten minutes ago; `computed_at` says which."""
+    key = f"quality-report:{project.pk}"
+    if not anew and (kept := cache.get(key)):
+        return dict(kept)
+    report = build_report(project)
+    if report["rankings"] > MANY_RANKINGS:
+        cache.set(key, report, KEEP_SECONDS)
+    else:
+        cache.delete(key)
+    return report
+
+
+def build_report(project: Project) -> Report:
+    records = read_records(project)
+    names = _names(project, records)
+    lengths = bias.length_bias(records.work, records.texts)
+    return {
+        "computed_at": timezone.now(),
+        "rankings": len(records.work),
+        "checks": len(records.checks),
+        "tasks": len(records.by_task),
+        "overlapping_tasks": len(records.overlapping),
+        "agreement": _agreement(records),
+        "by_policy": _by_policy(records),
+        "by_two": _by_two(records, names),
+        "annotators": _annotators(project, records, names, lengths),
+        "longer_wins": plain(lengths.overall),
+        "gold_by_week": [
+            {"week": week, **plain(figure)}
+            for week, figure in reliability.known_by_week(records.checks, records.gold).items()
+        ],
+        "contested": _contested(records),
+        **_habits(project, records),
+    }
+
+
+def own_agreement(project: Project, person: int) -> dict[str, Any]:
+    """How often one person agrees with the others, over the tasks that they have in common."""
+    own = Task.objects.filter(project=project, assignments__annotator_id=person, assignments__ranking__isnull=False)
+    votes = Ranking.objects.filter(assignment__task__in=own.values("pk"), assignment__task__purpose=Purpose.WORK)
+    rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers")
+    overlapping = Records(work=[Record(*row) for row in rows]).overlapping
+    return plain(reliability.tallied(reliability.with_others(overlapping).get(person, [])))
+
+
+def plain(figure: Figure) -> dict[str, Any]:
+    return {"value": figure.value, "ci95": figure.ci95, "n": figure.n, "reason": figure.reason}
+
+
+def _names(project: Project, records: Records) -> dict[int, str]:
+    people = {record.annotator for record in [*records.work, *records.checks]}
+    rows = Assignment.objects.filter(project=project, annotator_id__in=people).order_by()
+    return dict(rows.values_list("annotator_id", "annotator__username").distinct())
+
+
+def _agreement(records: Records) -> dict[str, Any]:
+    tasks = records.overlapping
+    taus: list[float] = []
+    for found in tasks:
+        for first, second in combinations(found, 2):
+            tau = agreement.kendall_tau_b(first.choices, second.choices).value
+            if tau is not None:
+                taus.append(tau)
+    concordances = [agreement.kendall_w([record.tiers for record in found]).value for found in tasks]
+    return {
+        "pairwise": plain(agreement.pairwise_agreement([record.choices for record in found] for found in tasks)),
+        "tau_b": plain(_mean(taus)),
+        "w": plain(_mean(value for value in concordances if value is not None)),
+        "alpha": plain(agreement.krippendorff_alpha([record.tiers for record in found] for found in tasks)),
+        "fleiss": plain(agreement.fleiss_kappa(_items(tasks))),
+    }
+
+
+def _mean(values: Iterable[float]) -> Figure:
+    known = list(values)
+    return Figure(fmean(known), n=len(known)) if known else unknown(agreement.NO_OVERLAP)
+
+
+def _items(tasks: Iterable[list[Record]]) -> list[list[int]]:
+    """Each pair of candidates with what everybody chose on it."""
+    items: list[list[int]] = []
+    for found in tasks:
+        chosen: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for record in found:
+            for pair, choice in record.choices.items():
+                chosen[pair].append(choice)
+        items += chosen.values()
+    return items
+
+
+def _by_policy(records: Records) -> list[dict[str, Any]]:
+    groups: dict[int | None, list[list[Record]]] = defaultdict(list)
+    for found in records.overlapping:
+        groups[records.policies.get(found[0].task)].append(found)
+    return [
+        {
+            "policy": policy,
+            "tasks": len(groups[policy]),
+            "pairwise": plain(
+                agreement.pairwise_agreement([record.choices for record in found] for found in groups[policy])
+            ),
+        }
+        for policy in sorted(groups, key=lambda number: -1 if number is None else number)
+    ]
+
+
+def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
+    """Cohen's κ of the twos of people with the most in common."""
+    common: dict[tuple[int, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for found in records.overlapping:
+        for first, second in combinations(sorted(found, key=lambda record: record.annotator), 2):
+            mine, theirs = common[first.annotator, second.annotator]
+            for pair in first.choices.keys() & second.choices.keys():
+                mine.append(first.choices[pair])
+                theirs.append(second.choices[pair])
+    enough = [(two, chosen) for two, chosen in common.items() if len(chosen[0]) >= COMMON_ITEMS]
+    enough.sort(key=lambda row: (-len(row[1][0]), row[0]))
+    return [
+        {"people": [names[person] for person in two], **plain(agreement.cohen_kappa(*chosen))}
+        for two, chosen in enough[:MOST_TWOS]
+    ]
+
+
+def _annotators(
+    project: Project, records: Records, names: dict[int, str], lengths: bias.LengthBias
+) -> list[dict[str, Any]]:
+    own: dict[int, list[Record]] = defaultdict(list)
+    for record in records.work:
+        own[record.annotator].append(record)
+    others = reliability.with_others(records.overlapping)
+    known = reliability.with_known(records.checks, records.gold)
+    themselves = reliability.with_themselves(records)
+    now = reliability.weighed(names, others, known)
+    used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
+    excluded = {
+        row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
+        for row in Exclusion.objects.filter(project=project, lifted_at=None).select_related("excluded_by")
+    }
+    return [
+        {
+            "id": person,
+            "username": names[person],
+            "judgments": len(own[person]),
+            "agreement": plain(reliability.tallied(others.get(person, []))),
+            "self_consistency": plain(reliability.tallied(themselves.get(person, []))),
+            "gold": plain(reliability.tallied(known.get(person, []))),
+            "seconds": (timed := bias.pace(own[person], records.texts)).median,
+            "hasty": timed.hasty,
+            "ties": plain(bias.tie_share(own[person])),
+            "longer": plain(lengths.by_annotator.get(person, unknown("no judgments"))),
+            "weight": used.get(person, 1.0),
+            "weight_now": now[person],
+            "excluded": excluded.get(person),
+        }
+        for person in sorted(names, key=lambda person: names[person].lower())
+    ]
+
+
+def _contested(records: Records) -> list[dict[str, Any]]:
+    """Judged tasks, those that people agree on least first; tasks of one judgment last."""
+    rows = []
+    for task, found in records.by_task.items():
+        tallies = [agreement.agreed(first.choices, second.choices) for first, second in combinations(found, 2)]
+        both = sum(count for _, count in tallies)
+        share = sum(count for count, _ in tallies) / both if both else None
+        rows.append((2.0 if share is None else share, -len(found), task, share))
+    return [
+        {"task": task, "judgments": -count, "agreement": share}
+        for _, count, task, share in sorted(rows, key=lambda row: row[:3])[:MOST_CONTESTED]
+    ]
+
+
+def _habits(project: Project, records: Records) -> dict[str, Any]:
+    positions = bias.position_bias(records.work)
+    pace = bias.pace(records.work, records.texts)
+    skipped = Assignment.objects.filter(project=project, status=SeatStatus.SKIPPED)
+    reasons = Counter(reason.strip() or "no reason given" for reason in skipped.values_list("skip_reason", flat=True))
+    return {
+        "position": {
+            "verdict": positions.verdict,
+            "excess": plain(positions.excess),
+            "clustered_by": positions.clustered_by,
+            "positions": [
+                {"place": row.place, "chance": row.chance, **plain(row.share)} for row in positions.positions
+            ],
+        },
+        "seconds": {"median": pace.median, "lower": pace.lower, "upper": pace.upper, "timed": pace.timed},
+        "hasty": pace.hasty,
+        "ties": plain(bias.tie_share(records.work)),
+        "unacceptable": plain(bias.unacceptable_share(records.work)),
+        "skips": [{"reason": reason, "count": count} for reason, count in reasons.most_common(SKIP_REASONS)],
+    }

@@ -1,0 +1,125 @@
+"""An annotator's own pages: practice with feedback, and what they did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from annotation import access
+from annotation.actions import NotPossible, checks
+from annotation.actions import practice as actions
+from annotation.actions import quality as quality_actions
+from annotation.http import UserRequest
+from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
+from annotation.quality.agreement import places
+from annotation.quality.report import own_agreement
+from annotation.rendering import markdown
+
+JUDGMENTS_A_PAGE = 50
+
+
+def to_practice(request: UserRequest, project: Project) -> HttpResponse:
+    """To the practice page, from a form of the work page that htmx may have sent."""
+    url = reverse("practice", args=[project.slug])
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def practice(request: UserRequest, slug: str) -> HttpResponse:
+    """GET shows how the practice goes, with feedback on the last answer; POST goes on to the next task."""
+    membership = access.get_membership(request.user, slug)
+    project = membership.project
+    if request.method == "POST":
+        try:
+            return redirect(actions.next_seat(project=project, by=request.user))
+        except NotPossible as refusal:
+            messages.error(request, str(refusal))
+            return redirect("practice", slug)
+    rounds = list(PracticeRound.objects.filter(project=project, annotator=request.user).order_by("-id"))
+    current = rounds[0] if rounds else None
+    given = list(actions.answers(current)) if current else []
+    left = actions.remaining(current).count() if current and not current.finished_at else 0
+    context: dict[str, Any] = {
+        "project": project,
+        "membership": membership,
+        "tasks": actions.tasks_for(project, request.user).count(),
+        "rounds": rounds,
+        "current": current,
+        "done": len(given),
+        "left": left,
+        "feedback": _shown(actions.feedback(given[-1])) if given else None,
+        "results": [actions.feedback(ranking) for ranking in given] if current and current.finished_at else [],
+    }
+    return render(request, "annotation/practice.html", context)
+
+
+def _shown(found: actions.Feedback) -> dict[str, Any] | None:
+    """The known order with the texts, the place that the person gave each, and the pairs that differ."""
+    if found.gold is None:
+        return None
+    task = found.gold.task
+    texts = dict(task.candidates.values_list("pk", "text"))
+    mine, known = places(found.ranking.tiers), places(found.gold.tiers)
+    number = {pk: place for place, pk in enumerate(found.ranking.assignment.shown_order, start=1)}
+    return {
+        "agreed": found.agreed,
+        "pairs": found.pairs,
+        "prompt": task.prompt,
+        "note": markdown(found.gold.note),
+        "answers": [
+            {"number": number[pk], "html": markdown(texts[pk]), "known": known[pk] + 1, "mine": mine[pk] + 1}
+            for tier in found.gold.tiers
+            for pk in tier
+        ],
+        "differs": [
+            {
+                "better": number[better],
+                "worse": number[worse],
+                "known_tie": known[better] == known[worse],
+                "your_tie": mine[better] == mine[worse],
+            }
+            for better, worse in found.differs
+        ],
+    }
+
+
+@login_required
+@require_GET
+def own_work(request: UserRequest, slug: str) -> HttpResponse:
+    """What one person did: counts, agreement with the others, comments. Checks of them are not told apart."""
+    membership = access.get_membership(request.user, slug)
+    project = membership.project
+    done = (
+        Assignment.objects.filter(project=project, annotator=request.user, status__in=checks.JUDGED)
+        .exclude(task__purpose=Purpose.PRACTICE)
+        .select_related("task__prompt")
+        .order_by("-finished_at", "-id")
+    )
+    comments = ReviewComment.objects.filter(assignment__project=project, assignment__annotator=request.user)
+    context = {
+        "project": project,
+        "membership": membership,
+        "skipped": project.assignments.filter(annotator=request.user, status="skipped").count(),
+        "agreement": own_agreement(project, request.user.pk),
+        "page": Paginator(done, JUDGMENTS_A_PAGE).get_page(request.GET.get("page")),
+        "comments": comments.select_related("author", "assignment__task__prompt").order_by("read_at", "-id"),
+        "rounds": PracticeRound.objects.filter(project=project, annotator=request.user).exclude(finished_at=None),
+        "practice_tasks": actions.tasks_for(project, request.user).count(),
+    }
+    return render(request, "annotation/own_work.html", context)
+
+
+@login_required
+@require_POST
+def read_comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    quality_actions.mark_read(comment=access.get_own_comment(request.user, slug, pk))
+    return redirect("own_work", slug)

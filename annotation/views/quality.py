@@ -1,0 +1,77 @@
+"""How good the judgments are, for those who have to rely on them."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotation import access
+from annotation.actions import NotPossible
+from annotation.actions import quality as actions
+from annotation.http import UserRequest
+from annotation.models import Role
+from annotation.quality.report import quality_report
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def report(request: UserRequest, slug: str) -> HttpResponse:
+    """GET shows the figures; POST makes them anew where they are kept for a while."""
+    membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
+    project = membership.project
+    if request.method == "POST":
+        quality_report(project, anew=True)
+        return redirect("quality", slug)
+    figures = quality_report(project)
+    context = {
+        "project": project,
+        "membership": membership,
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "report": figures,
+        "exclusion": actions.exclusion_rate(project),
+        "past_exclusions": project.exclusions.exclude(lifted_at=None).select_related(
+            "annotator", "excluded_by", "lifted_by"
+        ),
+        "plots": {
+            "by_policy": [row for row in figures["by_policy"] if row["policy"] is not None],
+            "gold_by_week": figures["gold_by_week"],
+        },
+    }
+    return render(request, "annotation/quality.html", context)
+
+
+@login_required
+@require_POST
+def weights(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    changed = actions.update_weights(project=project)
+    quality_report(project, anew=True)
+    messages.success(request, f"{changed} weight{'' if changed == 1 else 's'} changed.")
+    return redirect("quality", slug)
+
+
+@login_required
+@require_POST
+def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    project, annotator = access.get_annotator(request.user, slug, pk)
+    try:
+        actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        quality_report(project, anew=True)
+        messages.success(request, f"Snapshots leave out what {annotator} judged, from now on.")
+    return redirect("quality", slug)
+
+
+@login_required
+@require_POST
+def lift(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    project, annotator = access.get_annotator(request.user, slug, pk)
+    if actions.lift_exclusion(project=project, annotator=annotator, by=request.user):
+        quality_report(project, anew=True)
+        messages.success(request, f"What {annotator} judged counts again.")
+    return redirect("quality", slug)

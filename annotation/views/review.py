@@ -1,0 +1,212 @@
+"""The reviewer's pages: contested tasks, what people said about each, a decision, a comment; and the known tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import access
+from annotation.actions import NotPossible
+from annotation.actions import quality as actions
+from annotation.http import UserRequest
+from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
+from annotation.quality.agreement import places
+from annotation.quality.report import quality_report
+from annotation.rendering import markdown
+from annotation.review_forms import AdjudicationForm, KnownForm
+
+TASKS_A_PAGE = 25
+
+
+@login_required
+@require_GET
+def task_list(request: UserRequest, slug: str) -> HttpResponse:
+    """Judged tasks, those that people agree on least first."""
+    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    contested = quality_report(project)["contested"]
+    standing = set(
+        Adjudication.objects.filter(task__project=project, withdrawn_at=None).values_list("task_id", flat=True)
+    )
+    decided = request.GET.get("show") == "decided"
+    page = Paginator([row for row in contested if (row["task"] in standing) == decided], TASKS_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    found = project.tasks.select_related("prompt", "gold").in_bulk([row["task"] for row in page])
+    rows = [{**row, "task": found[row["task"]]} for row in page if row["task"] in found]
+    context = {
+        "project": project,
+        "page": page,
+        "rows": rows,
+        "decided": decided,
+        "decided_count": len(standing),
+        "waiting_count": sum(row["task"] not in standing for row in contested),
+        "known_count": GoldAnswer.objects.filter(task__project=project).count(),
+    }
+    return render(request, "annotation/review.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """GET shows the judgments side by side; POST decides the order that snapshots take instead."""
+    ranked = access.get_ranked_task(request.user, slug, pk)
+    candidates = list(ranked.candidates.select_related("policy").order_by("id"))
+    votes = list(
+        Ranking.objects.filter(assignment__task=ranked)
+        .select_related("assignment__annotator")
+        .prefetch_related("assignment__comments__author")
+        .order_by("id")
+    )
+    standing = ranked.adjudications.filter(withdrawn_at=None).select_related("adjudicated_by").first()
+    form = AdjudicationForm(
+        candidates, request.POST if request.method == "POST" else None, suggested=standing or _merged(votes)
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.adjudicate(
+                task=ranked,
+                tiers=form.cleaned_data["tiers"],
+                unacceptable=form.cleaned_data["unacceptable"],
+                note=form.cleaned_data["note"],
+                by=request.user,
+            )
+        except NotPossible as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, "Decided: snapshots take this order instead of the votes.")
+        return redirect("review_task", slug, pk)
+    gold = GoldAnswer.objects.filter(task=ranked).first()
+    context: dict[str, Any] = {
+        "project": ranked.project,
+        "task": ranked,
+        "messages_shown": [
+            {"role": message["role"], "html": markdown(message["content"])} for message in ranked.prompt.messages
+        ],
+        "votes": votes,
+        "answers": _answers(candidates, votes, form),
+        "standing": standing,
+        "history": ranked.adjudications.exclude(withdrawn_at=None).select_related("adjudicated_by", "withdrawn_by"),
+        "form": form,
+        "gold": gold,
+        "known_form": KnownForm(initial={"note": gold.note, "practice": gold.practice} if gold else None),
+        "is_admin": access.get_membership(request.user, slug).may_act_as(Role.ADMIN),
+    }
+    return render(request, "annotation/review_task.html", context, status=422 if form.errors else 200)
+
+
+def _answers(candidates: list[Any], votes: list[Ranking], form: AdjudicationForm) -> list[dict[str, Any]]:
+    """Each answer with the place that everybody gave it."""
+    given = [(vote, places(vote.tiers)) for vote in votes]
+    return [
+        {
+            "number": number,
+            "completion": completion,
+            "html": markdown(completion.text),
+            "place_field": form[f"place_{completion.pk}"],
+            "below_field": form[f"below_{completion.pk}"],
+            "places": [
+                {
+                    "vote": vote,
+                    "place": place[completion.pk] + 1 if completion.pk in place else None,
+                    "below": completion.pk in vote.unacceptable,
+                    "shown": vote.assignment.shown_order.index(completion.pk) + 1
+                    if completion.pk in vote.assignment.shown_order
+                    else None,
+                }
+                for vote, place in given
+            ],
+        }
+        for number, completion in enumerate(candidates, start=1)
+    ]
+
+
+def _merged(votes: list[Ranking]) -> list[list[int]]:
+    """A start for the reviewer: answers by the mean of the places that they were given."""
+    total: dict[int, float] = {}
+    for vote in votes:
+        for pk, place in places(vote.tiers).items():
+            total[pk] = total.get(pk, 0) + place
+    return [[pk for pk in total if total[pk] == mean] for mean in sorted(set(total.values()))]
+
+
+@login_required
+@require_POST
+def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    ranked = access.get_ranked_task(request.user, slug, pk)
+    if actions.withdraw(task=ranked, by=request.user):
+        messages.success(request, "Withdrawn: the votes count again.")
+    return redirect("review_task", slug, pk)
+
+
+@login_required
+@require_POST
+def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """The decided order becomes known, or stops being it (remove=1)."""
+    ranked = access.get_ranked_task(request.user, slug, pk)
+    if request.POST.get("remove"):
+        actions.unmark_gold(task=ranked)
+        messages.success(request, "Nobody is held against this order any more.")
+        return redirect("review_task", slug, pk)
+    form = KnownForm(request.POST)
+    try:
+        if form.is_valid():
+            _mark(ranked, form.cleaned_data, request)
+            messages.success(request, "The order is known now: others are held against it.")
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    return redirect("review_task", slug, pk)
+
+
+def _mark(ranked: Task, said: dict[str, Any], request: UserRequest) -> None:
+    """What people practise on is an admin's choice; a reviewer leaves it as it is."""
+    practice = GoldAnswer.objects.filter(task=ranked, practice=True).exists()
+    if access.get_membership(request.user, ranked.project.slug).may_act_as(Role.ADMIN):
+        practice = said["practice"]
+    actions.mark_gold(task=ranked, by=request.user, note=said["note"], practice=practice)
+
+
+@login_required
+@require_POST
+def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    seat = access.get_judged_seat(request.user, slug, pk)
+    try:
+        actions.comment(assignment=seat, author=request.user, text=request.POST.get("text", ""))
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{seat.annotator} finds the comment under “My work”.")
+    return redirect("review_task", slug, seat.task.repeat_of_id or seat.task_id)
+
+
+@login_required
+@require_GET
+def known(request: UserRequest, slug: str) -> HttpResponse:
+    """All tasks whose order is known, and which of them new annotators practise on."""
+    membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
+    rows = GoldAnswer.objects.filter(task__project=membership.project).select_related("task__prompt", "marked_by")
+    context = {
+        "project": membership.project,
+        "membership": membership,
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "page": Paginator(rows, 50).get_page(request.GET.get("page")),
+        "practice_count": rows.filter(practice=True).count(),
+    }
+    return render(request, "annotation/review_known.html", context)
+
+
+@login_required
+@require_POST
+def set_practice(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    access.get_project(request.user, slug, role=Role.ADMIN)
+    ranked = access.get_ranked_task(request.user, slug, pk)
+    try:
+        actions.set_practice(task=ranked, practice=request.POST.get("practice") == "1")
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    return redirect("known", slug)
