@@ -5,19 +5,62 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 
-from annotation.models import Project, Role, SnapshotType
+from annotation.models import Project, RankingMode, RationaleRule, Role, SnapshotType
 
 User = get_user_model()
 
 
+class CriteriaField(forms.CharField):
+    """Names, one per line, as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    # What was added later may be missing from a request: it then keeps its default, or what it was.
+    ranking_form = forms.ChoiceField(
+        choices=RankingMode.choices, required=False, help_text="What a ranking task asks for."
+    )
+    criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
+    rationale = forms.ChoiceField(choices=RationaleRule.choices, required=False, label="Why this order?")
+
     class Meta:
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "base_model",
+            "base_model", "ranking_form", "top_k", "criteria", "criteria_required", "rationale", "write_first",
         ]  # fmt: skip
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.fields["top_k"].required = False
+
+    def clean_ranking_form(self) -> Any:
+        return self.cleaned_data["ranking_form"] or self.instance.ranking_form
+
+    def clean_rationale(self) -> Any:
+        return self.cleaned_data["rationale"] or self.instance.rationale
+
+    def clean_top_k(self) -> Any:
+        return self.cleaned_data["top_k"] or self.instance.top_k
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        shown = data.get("candidates_per_task")
+        if data.get("ranking_form") == RankingMode.GRADED and shown not in (None, 2):
+            self.add_error("candidates_per_task", "A graded comparison has two answers per task.")
+        if data.get("ranking_form") == RankingMode.TOP_K and shown and data.get("top_k", 0) >= shown:
+            self.add_error("top_k", f"Of {shown} answers at most {shown - 1} can be the top ones.")
+        if data.get("criteria_required") and not data.get("criteria"):
+            self.add_error("criteria_required", "Name the criteria first.")
+        return data
 
 
 class UploadForm(forms.Form):

@@ -36,6 +36,8 @@ PAGES = [
     ("annotate", "post", 302, 302, 404),
     ("assignment", "get", 404, 200, 404),
     ("save_draft", "post", 404, 400, 404),
+    ("preview", "post", 404, 200, 404),
+    ("first_version", "post", 404, 400, 404),
     ("submit", "post", 404, 422, 404),
     ("skip", "post", 404, 302, 404),
     ("snapshots", "get", 200, 403, 404),
@@ -86,7 +88,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     arguments = {
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
-        "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
+        "submit": [seat.pk], "preview": [seat.pk], "first_version": [seat.pk],
+        "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
         "round_cancel": [1], "round_go_on": [1],
     }  # fmt: skip
     found = {"seat": str(seat.pk)}

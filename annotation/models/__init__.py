@@ -9,11 +9,12 @@ Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
+FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 DatasetSnapshot  an immutable file of judgments that training starts from
 """
 
-from annotation.models.judgment import Ranking, ReferenceAnswer
-from annotation.models.project import Membership, Project, Role
+from annotation.models.judgment import FirstVersion, Ranking, ReferenceAnswer
+from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType
 from annotation.models.task import Assignment, Candidate, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
@@ -23,12 +24,15 @@ __all__ = [
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "FirstVersion",
     "Membership",
     "PolicyVersion",
     "Project",
     "Prompt",
     "PromptUpload",
     "Ranking",
+    "RankingMode",
+    "RationaleRule",
     "ReferenceAnswer",
     "Role",
     "SeatStatus",
