@@ -165,6 +165,7 @@ class Ranking {
       "line-away": () => this.apply(this.order.removeLine(), () => this.#sayLine()),
       undo: () => this.undo(),
     }[button.dataset.do];
+    if (!act) return;
     act();
     this.#keepFocus(button, id);
   }

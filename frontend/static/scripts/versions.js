@@ -28,7 +28,8 @@ export class Versions {
     const last = this.all.at(-1)?.text ?? "";
     const { before } = this;
     this.before = now;
-    if (!before.text.trim() || before.text === last || changedCharacters(last, now.text) < KEEP_FROM) return;
+    if (!before.text.trim() || before.text === last) return;
+    if (Math.max(changedCharacters(last, before.text), changedCharacters(before.text, now.text)) < KEEP_FROM) return;
     this.all = [...this.all.filter(({ text }) => text !== before.text), { ...before, at: Date.now() }].slice(-MOST);
     while (this.all.reduce((sum, { text }) => sum + text.length, 0) > MOST_CHARACTERS) this.all.shift();
     this.#show();
