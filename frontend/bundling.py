@@ -30,6 +30,8 @@ def _inlined(name: str, read: Callable[[str], str], parts: dict[str, str], above
     """The module without imports; what it imports is put into `parts` first."""
 
     def take(found: re.Match[str]) -> str:
+        if " as " in found["names"]:
+            raise CannotBundle(f"{name}: {found.group()}")
         path = normpath(join(dirname(name), found["path"]))
         if path in above:
             raise CannotBundle(f"{name} and {path} import each other.")

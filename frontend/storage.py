@@ -17,8 +17,10 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[m
             with storage.open(path) as file:
                 return str(file.read().decode())
 
-        for name in () if dry_run else paths:
-            if name.startswith("scripts/") and name.endswith(".js"):
-                with open(self.path(name), "w", encoding="utf-8") as file:
-                    file.write(bundle(name, source))
-        yield from super().post_process(paths, dry_run, **options)
+        scripts = [name for name in paths if name.startswith("scripts/") and name.endswith(".js") and not dry_run]
+        for name in scripts:
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                file.write(bundle(name, source))
+        # What is hashed is read from where `paths` says: here, no longer from the sources.
+        own = {name: (self, name) for name in scripts}
+        yield from super().post_process({**paths, **own}, dry_run, **options)
