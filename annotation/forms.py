@@ -25,7 +25,7 @@ class CriteriaField(forms.CharField):
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     # What was added later may be missing from a request: it then keeps its default, or what it was.
     ranking_form = forms.ChoiceField(
-        choices=RankingMode.choices, required=False, help_text="What a ranking task asks for."
+        choices=RankingMode.choices, required=False, help_text=Project._meta.get_field("ranking_form").help_text
     )
     criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
     rationale = forms.ChoiceField(choices=RationaleRule.choices, required=False, label="Why this order?")

@@ -79,7 +79,10 @@ class Project(models.Model):
         help_text="Minutes for which a seat is held without a sign of life.",
     )
     ranking_form = models.CharField(
-        max_length=6, choices=RankingMode, default=RankingMode.FULL, help_text="What a ranking task asks for."
+        max_length=6,
+        choices=RankingMode,
+        default=RankingMode.FULL,
+        help_text="What a ranking task asks for, open ones too.",
     )
     top_k = models.PositiveSmallIntegerField(
         "places for top k",

@@ -58,7 +58,7 @@ class Work {
 
   /** A long prompt scrolls inside its frame, in view; or stands there whole and scrolls away with the page. */
   #offerWholePrompt(prompt) {
-    const button = prompt.querySelector("#whole-prompt");
+    const button = this.root.querySelector("#whole-prompt");
     button.hidden = prompt.scrollHeight <= prompt.clientHeight + 4;
     button.onclick = () => {
       const isWhole = prompt.classList.toggle("is-whole");
