@@ -9,7 +9,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from annotation.models import Assignment, Project, Ranking, SeatStatus
+from annotation.actions import snapshots
+from annotation.models import Assignment, Project, Ranking, SeatStatus, SnapshotType
 
 pytestmark = pytest.mark.django_db
 
@@ -208,3 +209,34 @@ def test_the_database_keeps_graded_comparisons_to_two(project):
         Project.objects.filter(pk=project.pk).update(ranking_form="graded", candidates_per_task=3)
     with pytest.raises(ValidationError, match="two answers per task"):
         Project(slug="x", name="X", ranking_form="graded", candidates_per_task=3).full_clean()
+
+
+def rows_of(project, type: SnapshotType) -> list[dict]:
+    snapshot = snapshots.take_snapshot(project=project, by=None, type=type)
+    return [json.loads(line) for line in snapshot.path.read_text("utf-8").splitlines()]
+
+
+def test_a_snapshot_has_no_pair_among_what_stays_unranked(bob, seat_for, project):
+    seat = seat_for(ranking_form="best", criteria=["helpful"])
+    a, b, c, d = seat.shown_order
+    submit(bob, seat, tiers=[[b]], ratings={str(b): {"helpful": 5}})
+    texts = dict(seat.task.candidates.values_list("pk", "text"))
+    pairs = rows_of(project, SnapshotType.PREFERENCE)
+    assert {row["chosen"][0]["content"] for row in pairs} == {texts[b]}
+    assert sorted(row["rejected"][0]["content"] for row in pairs) == sorted([texts[a], texts[c], texts[d]])
+    (row,) = rows_of(project, SnapshotType.RANKING)
+    (said,) = row["rankings"]
+    best = sorted(seat.shown_order).index(b)
+    others = [place for place in range(4) if place != best]
+    assert (said["tiers"], said["unranked"]) == ([[best], others], others)
+    assert said["ratings"] == {str(best): {"helpful": 5}}
+
+
+@pytest.mark.parametrize(("strength", "margin"), [(1, 0.5), (2, 1.0)])
+def test_the_strength_of_a_comparison_is_the_margin_of_its_pair(bob, seat_for, project, strength, margin):
+    seat = seat_for(["Yes.", "No."], ranking_form="graded", candidates_per_task=2)
+    submit(bob, seat, tiers=[[pk] for pk in seat.shown_order], strength=strength)
+    (pair,) = rows_of(project, SnapshotType.PREFERENCE)
+    assert pair["margin"] == margin
+    (row,) = rows_of(project, SnapshotType.RANKING)
+    assert row["rankings"][0]["strength"] == strength
