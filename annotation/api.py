@@ -62,8 +62,9 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = [
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
-            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "gold_share",
-            "repeat_share", "use_weights", "practice_first", "practice_pass", "closed_at", "created_at",
+            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "ranking_form", "top_k",
+            "criteria", "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
+            "practice_first", "practice_pass", "closed_at", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "closed_at", "created_at"]
 
@@ -113,17 +114,21 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
 
     @extend_schema(responses=CandidateSerializer(many=True))
     def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:
+        if not KINDS[assignment.task.kind].shows_candidates(assignment):
+            return []
         texts = dict(assignment.task.candidates.values_list("pk", "text"))
         return [{"id": pk, "text": texts[pk]} for pk in assignment.shown_order]
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
-    """The client's UUID with the fields of the task's kind: tiers, unacceptable, rationale; or text, derived_from."""
+    """The client's UUID with the fields of the task's kind: tiers and what goes with them; or text, derived_from."""
 
     client_uuid = serializers.UUIDField()
     active_ms = serializers.IntegerField(required=False)
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()), required=False)
     unacceptable = serializers.ListField(child=serializers.IntegerField(), required=False)
+    strength = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2)
+    ratings = serializers.DictField(required=False, help_text="Completion id to criterion to 1 … 5.")
     rationale = serializers.CharField(required=False, allow_blank=True)
     text = serializers.CharField(required=False)
     derived_from = serializers.IntegerField(required=False, allow_null=True)
@@ -146,8 +151,8 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
     class Meta:
         model = Ranking
         fields = [
-            "id", "task_id", "prompt_id", "annotator_id", "tiers", "unacceptable", "rationale", "shown_order",
-            "active_ms", "purpose", "created_at",
+            "id", "task_id", "prompt_id", "annotator_id", "tiers", "unacceptable", "unranked", "strength", "ratings",
+            "rationale", "shown_order", "active_ms", "purpose", "created_at",
         ]  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
                     "unacceptable": sorted(place[pk] for pk in ranking.unacceptable),
                     "weight": ranking.weight,
                     "annotator": ranking.annotator,
+                    **_only_asked(ranking, place),
                 }
                 for ranking in rankings
             ],
@@ -68,6 +69,18 @@ def ranking_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator
         raise NotPossible(NOTHING_PREFERRED)
 
 
+def _only_asked(ranking: Vote, place: dict[int, int]) -> Row:
+    """What only some ways of asking give: answers without a place, the strength of a comparison, ratings."""
+    said: Row = {}
+    if ranking.unranked:
+        said["unranked"] = sorted(place[pk] for pk in ranking.unranked)
+    if ranking.strength is not None:
+        said["strength"] = ranking.strength
+    if ranking.ratings:
+        said["ratings"] = {str(place[int(pk)]): rated for pk, rated in ranking.ratings.items()}
+    return said
+
+
 def preference_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
     """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together."""
     for task, rankings in _ranked_tasks(project, cutoff, counts, Votes(project, cutoff)):
@@ -75,8 +88,25 @@ def preference_rows(project: Project, cutoff: datetime, counts: Counts) -> Itera
         texts = {completion.pk: completion for completion in task.candidates.all()}
         for pair in pairs:
             yield _pair_row(task, texts, pair)
+    yield from _edited_rows(project, cutoff, counts)
     if not counts["train pairs"] + counts["eval pairs"]:
         raise NotPossible(NOTHING_PREFERRED)
+
+
+def _edited_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
+    """Whoever made a reference answer out of a candidate preferred what came of it."""
+    edited = ReferenceAnswer.objects.filter(
+        assignment__project=project, created_at__lte=cutoff, derived_from__isnull=False
+    ).select_related("assignment__task__prompt", "completion", "derived_from")
+    for reference in edited.order_by("id").iterator():
+        original = reference.derived_from
+        assert original is not None
+        task = reference.assignment.task
+        counts["edited answers"] += 1
+        counts[f"{task.prompt.split} pairs"] += 1
+        pair = Pair(reference.completion_id, original.pk, votes_for=1, votes_against=0, margin=1.0)
+        texts = {reference.completion_id: reference.completion, original.pk: original}
+        yield {**_pair_row(task, texts, pair), "source": "edit"}
 
 
 def completion_rows(project: Project, cutoff: datetime, counts: Counts) -> Iterator[Row]:
@@ -138,7 +168,11 @@ def _ranked_tasks(
 
 
 def _count_pairs(task: Task, rankings: list[Vote], counts: Counts) -> list[Pair]:
-    pairs, ties = merge([ranking.tiers for ranking in rankings])
+    pairs, ties = merge(
+        [ranking.tiers for ranking in rankings],
+        unranked=[ranking.unranked for ranking in rankings],
+        strengths=[ranking.strength for ranking in rankings],
+    )
     counts["rankings"] += len(rankings)
     counts["ties"] += ties
     counts[f"{task.prompt.split} pairs"] += len(pairs)
@@ -158,6 +192,7 @@ def _pair_row(task: Task, texts: dict[int, Completion], pair: Pair) -> Row:
         "split": task.prompt.split,
         "chosen_finished": texts[pair.chosen].finished,
         "rejected_finished": texts[pair.rejected].finished,
+        "source": "ranking",
     }
 
 

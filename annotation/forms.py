@@ -6,21 +6,68 @@ from django import forms
 from django.contrib.auth import get_user_model
 
 from annotation.characters import JSONDecoder, cleaned, is_storable
-from annotation.models import Assignment, Completion, FlagReason, Project, Role, SnapshotType
+from annotation.models import (
+    Assignment,
+    Completion,
+    FlagReason,
+    Project,
+    RankingMode,
+    Role,
+    SnapshotType,
+)
 
 User = get_user_model()
 
 
+class CriteriaField(forms.CharField):
+    """Names, one per line, as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
+
     class Meta:
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "calibration_share", "early_stop", "conflict_seat", "base_model", "gold_share", "repeat_share",
-            "use_weights", "practice_first", "practice_pass",
+            "calibration_share", "early_stop", "conflict_seat", "base_model", "ranking_form", "top_k", "criteria",
+            "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
+            "practice_first", "practice_pass",
         ]  # fmt: skip
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        if self.is_bound:
+            self._complete()
+
+    def _complete(self) -> None:
+        """A request may send only what changes: what it leaves out keeps its value, but an unticked box says no."""
+        data = {name: self.data[name] for name in self.data}
+        for name, field in self.fields.items():
+            if name not in data and not isinstance(field, forms.BooleanField):
+                data[name] = field.prepare_value(self.get_initial_for_field(field, name))
+        self.data = data
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        shown = data.get("candidates_per_task")
+        if data.get("ranking_form") == RankingMode.GRADED and shown not in (None, 2):
+            self.add_error("candidates_per_task", "A graded comparison has two answers per task.")
+        if data.get("ranking_form") == RankingMode.TOP_K and shown and data.get("top_k", 0) >= shown:
+            self.add_error("top_k", f"Of {shown} answers at most {shown - 1} can be the top ones.")
+        if data.get("criteria_required") and not data.get("criteria"):
+            self.add_error("criteria_required", "Name the criteria first.")
+        return data
 
 
 class UploadForm(forms.Form):

@@ -115,7 +115,9 @@ class SimulatedAnnotator:
         return {"tiers": tiers, "unacceptable": unacceptable, "rationale": ""}
 
     def _reference(self, seat: dict[str, Any]) -> dict[str, Any]:
-        best = max(seat["candidates"], key=lambda candidate: self.judge.score(candidate["text"]))
+        best = max(seat["candidates"], key=lambda candidate: self.judge.score(candidate["text"]), default=None)
+        if best is None:  # a project in which one writes first, without seeing the others
+            return {"text": self.judge.improve(""), "derived_from": None}
         return {"text": self.judge.improve(best["text"]), "derived_from": best["id"]}
 
     def _get(self, path: str) -> requests.Response:

@@ -39,6 +39,8 @@ PAGES = [
     ("annotate", "post", 302, 302, 404),
     ("assignment", "get", 404, 200, 404),
     ("save_draft", "post", 404, 400, 404),
+    ("preview", "post", 404, 200, 404),
+    ("first_version", "post", 404, 400, 404),
     ("submit", "post", 404, 422, 404),
     ("skip", "post", 404, 302, 404),
     ("undo", "post", 409, 409, 404),
@@ -120,7 +122,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "review_task": [ranked.task_id], "review_withdraw": [ranked.task_id], "review_mark_known": [ranked.task_id],
         "review_comment": [ranked.pk], "known_practice": [ranked.task_id], "comment_read": [comment.pk],
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
-        "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
+        "submit": [seat.pk], "preview": [seat.pk], "first_version": [seat.pk],
+        "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
         "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip

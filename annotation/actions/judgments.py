@@ -17,7 +17,15 @@ from annotation import live
 from annotation.actions import NotPossible, coverage, practice, seats
 from annotation.actions.queue import UNDO_WITHIN
 from annotation.kinds import KINDS
-from annotation.models import Assignment, Candidate, Completion, Project, Purpose, ReferenceAnswer
+from annotation.models import (
+    Assignment,
+    Candidate,
+    Completion,
+    FirstVersion,
+    Project,
+    Purpose,
+    ReferenceAnswer,
+)
 from annotation.models.judgment import Judgment
 from annotation.models.task import JUDGED
 
@@ -45,6 +53,17 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
         raise
     live.announce(assignment.project_id, "queue")
     return judgment
+
+
+@transaction.atomic
+def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_ms: int) -> FirstVersion:
+    """The text as it was before its writer saw the candidates; a repeated call keeps the first one."""
+    text = str(draft.get("text") or "").strip()
+    if not text:
+        raise NotPossible("Write a first version of your own before you look at the other answers.")
+    seats.save_draft(assignment=assignment, draft=draft, active_ms=active_ms)
+    kept, _ = FirstVersion.objects.get_or_create(assignment=assignment, defaults={"text": text})
+    return kept
 
 
 def last_submitted(*, project: Project, by: User) -> Assignment | None:

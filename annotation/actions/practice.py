@@ -123,7 +123,7 @@ def feedback(ranking: Ranking) -> Feedback:
     gold = GoldAnswer.objects.filter(task=ranking.assignment.task.repeat_of_id).first()
     if gold is None:  # taken off the list meanwhile: it counts for nothing
         return Feedback(ranking, None)
-    mine, known = choices(ranking.tiers), choices(gold.tiers)
+    mine, known = choices(ranking.tiers, ranking.unranked), choices(gold.tiers)
     same, pairs = agreed(mine, known)
     differs = tuple(
         pair if known[pair] >= 0 else pair[::-1] for pair in known if pair in mine and mine[pair] != known[pair]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from annotation.actions import coverage
+from annotation.blinding import names_its_model
 from annotation.models import Assignment, Candidate, Completion, PolicyVersion, Project, Prompt, Source, Task
 
 
@@ -82,7 +83,7 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Compl
     chosen: dict[str, Completion] = {}
     for completion in [*references[-1:], *drawn]:
         text = completion.text.strip()
-        if text and text not in chosen and len(chosen) < wanted:
+        if text and text not in chosen and len(chosen) < wanted and not names_its_model(text, prompt.project):
             chosen[text] = completion
     return list(chosen.values())
 

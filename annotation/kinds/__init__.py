@@ -34,6 +34,12 @@ class TaskKind(Protocol):
 
     def form(self, assignment: Assignment, data: Any = None) -> forms.Form: ...
 
+    def shows_candidates(self, assignment: Assignment) -> bool:
+        """Whether this person may see the other answers yet."""
+
+    def page(self, assignment: Assignment) -> dict[str, Any]:
+        """What the kind's template needs beside the candidates; `asks` is the page's heading."""
+
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Judgment: ...
 
 

@@ -1,4 +1,8 @@
-"""Put the candidates in order: tiers, best first, ties allowed, and a line below which nothing is acceptable."""
+"""Put the candidates in order: tiers, best first, ties allowed, and a line below which nothing is acceptable.
+
+A project may ask for less than a whole order: the first k places, the one best answer, or of two answers by how much
+one is better. What got no place is the last tier, and `unranked` says that no order is known inside it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from uuid import UUID
 from django import forms
 
 from annotation.characters import JSONDecoder
-from annotation.models import Assignment, Ranking
+from annotation.models import Assignment, Project, Ranking, RankingMode, RationaleRule
 from annotation.models.judgment import Judgment
+
+RATINGS = range(1, 6)
 
 
 class RankingForm(forms.Form):
@@ -19,13 +25,27 @@ class RankingForm(forms.Form):
         error_messages={"required": "Rank the answers first: every answer needs a place."},
     )
     unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="Ids of the answers below the line.")
+    strength = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=2,
+        help_text="Of a graded comparison: 0 as good, 1 better, 2 much better.",
+    )
+    ratings = forms.JSONField(
+        required=False, decoder=JSONDecoder, help_text="Completion id to criterion to a number from 1 to 5."
+    )
     rationale = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
         super().__init__(data)
         self.candidates = set(assignment.shown_order)
+        self.project = assignment.project
+        self.mode = mode_for(self.project, len(self.candidates))
+        if self.mode != RankingMode.FULL:
+            self.fields["tiers"].error_messages["required"] = f"Nothing is chosen yet. {ASKS[self.mode]}"
 
     def clean_tiers(self) -> list[list[int]]:
+        """The given tiers; what needs no place comes after them as one more tier."""
         tiers = self.cleaned_data["tiers"]
         if not isinstance(tiers, list) or not all(_is_id_list(tier) and tier for tier in tiers):
             raise forms.ValidationError("tiers should be lists of completion ids, best first, none of them empty.")
@@ -34,10 +54,24 @@ class RankingForm(forms.Form):
             raise forms.ValidationError(f"tiers has answers that are not in this task: {strangers}.")
         if len(placed) != len(set(placed)):
             raise forms.ValidationError("tiers has an answer in two places.")
-        if missing := self.candidates - set(placed):
-            count = len(missing)
+        rest = sorted(self.candidates - set(placed))
+        self._check_count(tiers, placed, rest)
+        self.unranked = rest
+        return [list(tier) for tier in tiers] + ([rest] if rest else [])
+
+    def _check_count(self, tiers: list[list[int]], placed: list[int], rest: list[int]) -> None:
+        if self.mode == RankingMode.BEST and len(placed) != 1:
+            raise forms.ValidationError(f"Choose one answer as the best; {len(placed)} are chosen.")
+        if self.mode == RankingMode.TOP_K:
+            wanted = self.project.top_k
+            if len(placed) < wanted:
+                raise forms.ValidationError(f"The best {wanted} answers need a place; {len(placed)} have one.")
+            # Ties may make it more than k, but then the last of them would not all be needed.
+            if sum(map(len, tiers[:-1])) >= wanted:
+                raise forms.ValidationError(f"Only the best {wanted} answers get a place; {len(placed)} have one.")
+        if self.mode in (RankingMode.FULL, RankingMode.GRADED) and rest:
+            count = len(rest)
             raise forms.ValidationError(f"{count} answer{'s' if count > 1 else ''} still without a place.")
-        return [list(tier) for tier in tiers]
 
     def clean_unacceptable(self) -> list[int]:
         unacceptable = self.cleaned_data["unacceptable"] or []
@@ -45,32 +79,110 @@ class RankingForm(forms.Form):
             raise forms.ValidationError("unacceptable should be a list of completion ids of this task.")
         return sorted(set(unacceptable))
 
+    def clean_ratings(self) -> dict[str, dict[str, int]]:
+        given = self.cleaned_data["ratings"] or {}
+        if not isinstance(given, dict) or not all(isinstance(rated, dict) for rated in given.values()):
+            raise forms.ValidationError("ratings should give each completion id a number for each criterion.")
+        criteria = self.project.criteria
+        if strangers := sorted(set(given) - {str(pk) for pk in self.candidates}):
+            raise forms.ValidationError(f"ratings has answers that are not in this task: {', '.join(strangers)}.")
+        for rated in given.values():
+            if unknown := sorted(set(rated) - set(criteria)):
+                raise forms.ValidationError(f"{unknown[0]!r} is not a criterion of this project.")
+            if wrong := [name for name, value in rated.items() if type(value) is not int or value not in RATINGS]:
+                raise forms.ValidationError(f"{wrong[0]}: a rating is a whole number from 1 to 5.")
+        missing = len(self.candidates) * len(criteria) - sum(map(len, given.values()))
+        if self.project.criteria_required and missing:
+            raise forms.ValidationError(f"{missing} rating{'s are' if missing > 1 else ' is'} missing.")
+        return {pk: rated for pk, rated in given.items() if rated}
+
+    def clean_rationale(self) -> str:
+        rationale: str = self.cleaned_data["rationale"]
+        if self.project.rationale == RationaleRule.REQUIRED and not rationale.strip():
+            raise forms.ValidationError("Say in a few words why.")
+        return rationale
+
     def clean(self) -> dict[str, Any]:
-        """The unacceptable ones are the lowest tiers, whole: a line through the order, not a second order."""
         data = super().clean() or self.cleaned_data
-        tiers, below = data.get("tiers"), set(data.get("unacceptable") or [])
-        if tiers and below:
-            flags = [set(tier) <= below for tier in tiers]
-            cut = [bool(set(tier) & below) and not set(tier) <= below for tier in tiers]
-            if any(cut):
-                self.add_error("unacceptable", "Tied answers are either all acceptable or all unacceptable.")
-            elif flags != sorted(flags):
-                self.add_error("unacceptable", "An unacceptable answer cannot stand above an acceptable one.")
+        if data.get("tiers"):
+            data["unranked"] = self.unranked
+            self._check_line(data["tiers"], set(data.get("unacceptable") or []))
+            self._check_strength(data["tiers"], data.get("strength"))
         return data
+
+    def _check_line(self, tiers: list[list[int]], below: set[int]) -> None:
+        """The unacceptable ones are the lowest tiers, whole: a line through the order, not a second order."""
+        flags = [set(tier) <= below for tier in tiers]
+        if any(set(tier) & below and not set(tier) <= below for tier in tiers):
+            self.add_error("unacceptable", "Tied answers are either all acceptable or all unacceptable.")
+        elif flags != sorted(flags):
+            self.add_error("unacceptable", "An unacceptable answer cannot stand above an acceptable one.")
+
+    def _check_strength(self, tiers: list[list[int]], strength: int | None) -> None:
+        if "strength" in self.errors:
+            return
+        if self.mode != RankingMode.GRADED:
+            if strength is not None:
+                self.add_error("strength", "Only a graded comparison has a strength.")
+        elif strength is None:
+            self.add_error("strength", "Say by how much: 0 as good, 1 better, 2 much better.")
+        elif (strength == 0) != (len(tiers) == 1):
+            self.add_error("strength", "Strength 0 means that both are tied, and the other way round.")
 
 
 def _is_id_list(value: Any) -> bool:
     return isinstance(value, list) and all(type(pk) is int for pk in value)
 
 
+ASKS = {
+    RankingMode.FULL: "Put the answers in order, best first.",
+    RankingMode.TOP_K: "Put the best answers in order, best first.",
+    RankingMode.BEST: "Choose the best answer.",
+    RankingMode.GRADED: "Which answer is better, and by how much?",
+}
+GRADES = [
+    {"key": 1, "first": 0, "strength": 2, "sign": "A ≫ B", "words": "A is much better"},
+    {"key": 2, "first": 0, "strength": 1, "sign": "A > B", "words": "A is better"},
+    {"key": 3, "first": None, "strength": 0, "sign": "A = B", "words": "Equally good"},
+    {"key": 4, "first": 1, "strength": 1, "sign": "B > A", "words": "B is better"},
+    {"key": 5, "first": 1, "strength": 2, "sign": "B ≫ A", "words": "B is much better"},
+]
+
+
+def mode_for(project: Project, count: int) -> RankingMode:
+    """What the project asks for, as far as a task of `count` answers can have it; else the whole order."""
+    mode = RankingMode(project.ranking_form)
+    is_possible = {RankingMode.GRADED: count == 2, RankingMode.TOP_K: project.top_k < count}
+    return mode if is_possible.get(mode, True) else RankingMode.FULL
+
+
 class RankingKind:
     label: ClassVar[str] = "Ranking"
-    asks: ClassVar[str] = "Put the answers in order, best first."
+    asks: ClassVar[str] = ASKS[RankingMode.FULL]
     template: ClassVar[str] = "annotation/kinds/ranking.html"
     judgment: ClassVar[type[Judgment]] = Ranking
 
     def form(self, assignment: Assignment, data: Any = None) -> RankingForm:
         return RankingForm(assignment, data)
+
+    def shows_candidates(self, assignment: Assignment) -> bool:  # noqa: ARG002 - every kind is asked
+        return True
+
+    def page(self, assignment: Assignment) -> dict[str, Any]:
+        project, count = assignment.project, len(assignment.shown_order)
+        mode = mode_for(project, count)
+        places = {RankingMode.TOP_K: project.top_k, RankingMode.BEST: 1}.get(mode, count)
+        asks = ASKS[mode]
+        if mode == RankingMode.TOP_K:
+            asks = f"Put the best {places} in order, best first." if places > 1 else ASKS[RankingMode.BEST]
+        return {
+            "asks": asks,
+            "mode": mode,
+            "places": places,
+            "criteria": project.criteria,
+            "ratings": RATINGS,
+            "grades": GRADES,
+        }
 
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Ranking:
         return Ranking.objects.create(
@@ -78,5 +190,8 @@ class RankingKind:
             client_uuid=client_uuid,
             tiers=answer["tiers"],
             unacceptable=answer["unacceptable"],
+            unranked=answer.get("unranked", []),
+            strength=answer.get("strength"),
+            ratings=answer.get("ratings", {}),
             rationale=answer["rationale"],
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from statistics import median
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 
-from annotation.models import Assignment, Completion, ReferenceAnswer, Source
+from annotation.models import Assignment, Completion, FirstVersion, ReferenceAnswer, Source
 from annotation.models.judgment import Judgment
 
 MAX_CHARACTERS = 20_000
@@ -26,7 +27,8 @@ class ReferenceForm(forms.Form):
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
         super().__init__(data)
-        self.candidates = dict(assignment.task.candidates.values_list("pk", "text"))
+        is_open = shows_candidates(assignment)
+        self.candidates = dict(assignment.task.candidates.values_list("pk", "text")) if is_open else {}
 
     def clean_text(self) -> str:
         return unicodedata.normalize("NFC", self.cleaned_data["text"]).replace("\r\n", "\n").strip()
@@ -45,6 +47,11 @@ class ReferenceForm(forms.Form):
         return data
 
 
+def shows_candidates(assignment: Assignment) -> bool:
+    """Where the project wants it, only to those who have written a first version of their own."""
+    return not assignment.project.write_first or FirstVersion.objects.filter(assignment=assignment).exists()
+
+
 class ReferenceKind:
     label: ClassVar[str] = "Reference answer"
     asks: ClassVar[str] = "Write the answer you would have wanted."
@@ -53,6 +60,19 @@ class ReferenceKind:
 
     def form(self, assignment: Assignment, data: Any = None) -> ReferenceForm:
         return ReferenceForm(assignment, data)
+
+    def shows_candidates(self, assignment: Assignment) -> bool:
+        return shows_candidates(assignment)
+
+    def page(self, assignment: Assignment) -> dict[str, Any]:
+        texts = list(assignment.task.candidates.values_list("text", flat=True))
+        return {
+            "asks": self.asks,
+            "is_blind": not shows_candidates(assignment),
+            "max_characters": MAX_CHARACTERS,
+            "typical_words": round(median(len(text.split()) for text in texts)) if texts else 0,
+            "typical_characters": round(median(map(len, texts))) if texts else 0,
+        }
 
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ReferenceAnswer:
         completion = Completion.objects.create(

@@ -9,6 +9,7 @@ Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
+FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 Flag        what somebody found wrong with a prompt or an answer
 DatasetSnapshot  an immutable file of judgments that training starts from
 Adjudication  a reviewer's order of a task, taken instead of the votes
@@ -19,8 +20,8 @@ PracticeRound  one go of a new annotator at the practice tasks
 """
 
 from annotation.models.flag import Flag, FlagReason, FlagStatus
-from annotation.models.judgment import Ranking, ReferenceAnswer
-from annotation.models.project import Membership, Project, Role
+from annotation.models.judgment import FirstVersion, Ranking, ReferenceAnswer
+from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
@@ -33,6 +34,7 @@ __all__ = [
     "Completion",
     "DatasetSnapshot",
     "Exclusion",
+    "FirstVersion",
     "Flag",
     "FlagReason",
     "FlagStatus",
@@ -45,6 +47,8 @@ __all__ = [
     "PromptUpload",
     "Purpose",
     "Ranking",
+    "RankingMode",
+    "RationaleRule",
     "ReferenceAnswer",
     "ReviewComment",
     "Role",

@@ -25,10 +25,37 @@ class Ranking(Judgment):
 
     tiers = models.JSONField()
     unacceptable = models.JSONField(default=list, blank=True)
+    unranked = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Ids that were given no place: the last tier, about which no order is known.",
+    )
+    strength = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Of a graded comparison: 0 as good, 1 better, 2 much better."
+    )
+    ratings = models.JSONField(default=dict, blank=True, help_text="Completion id to criterion to 1 … 5.")
     rationale = models.TextField(blank=True)
+
+    class Meta(Judgment.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(strength=None) | models.Q(strength__lte=2), name="strength_from_0_to_2"
+            )
+        ]
 
     def __str__(self) -> str:
         return " > ".join(" = ".join(str(pk) for pk in tier) for tier in self.tiers)
+
+
+class FirstVersion(models.Model):
+    """What somebody wrote before they were shown the candidates; having it is what opens them."""
+
+    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="first_version")
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= 80 else f"{self.text[:79]}…"
 
 
 class ReferenceAnswer(Judgment):

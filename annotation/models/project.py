@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
@@ -15,6 +18,36 @@ class Role(models.TextChoices):
         """An admin may do what a reviewer may, a reviewer what an annotator may."""
         order = [Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN]
         return order.index(self) >= order.index(other)
+
+
+class RankingMode(models.TextChoices):
+    """How much of an order is asked for."""
+
+    FULL = "full", "Full ranking: every answer gets a place"
+    TOP_K = "top_k", "Top k: only the best ones get a place"
+    BEST = "best", "Best of all: one answer is chosen"
+    GRADED = "graded", "Graded comparison: two answers, and by how much one is better"
+
+
+class RationaleRule(models.TextChoices):
+    HIDDEN = "hidden", "Not asked"
+    OPTIONAL = "optional", "Optional"
+    REQUIRED = "required", "Required"
+
+
+MAX_CRITERIA = 6
+MAX_CRITERION_CHARACTERS = 30
+
+
+def check_criteria(names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValidationError("Criteria should be a list of names.")
+    if len(names) > MAX_CRITERIA:
+        raise ValidationError(f"At most {MAX_CRITERIA} criteria; these are {len(names)}.")
+    if len({name.casefold() for name in names}) < len(names):
+        raise ValidationError("Each criterion stands here once.")
+    if long := [name for name in names if len(name) > MAX_CRITERION_CHARACTERS]:
+        raise ValidationError(f"A criterion has at most {MAX_CRITERION_CHARACTERS} characters: {long[0]}")
 
 
 class Project(models.Model):
@@ -84,6 +117,31 @@ class Project(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text="Share of pairs, from 0 to 1, on which a practice round has to agree with the known orders.",
     )
+    ranking_form = models.CharField(
+        max_length=6,
+        choices=RankingMode,
+        default=RankingMode.FULL,
+        help_text="What a ranking task asks for, open ones too.",
+    )
+    top_k = models.PositiveSmallIntegerField(
+        "places for top k",
+        default=2,
+        validators=[MinValueValidator(1), MaxValueValidator(8)],
+        help_text="How many answers get a place; nothing is learnt about the order of the others.",
+    )
+    criteria = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_criteria],
+        help_text="Names, one per line, at most 6, such as helpful: each answer is also rated on them from 1 to 5.",
+    )
+    criteria_required = models.BooleanField("every rating is required", default=False)
+    rationale = models.CharField("why this order?", max_length=8, choices=RationaleRule, default=RationaleRule.OPTIONAL)
+    write_first = models.BooleanField(
+        "write before seeing answers",
+        default=False,
+        help_text="Whoever writes a reference answer sees the model's answers only after a first version of their own.",
+    )
     base_model = models.CharField(
         max_length=500,
         default="smollm2-135m-instruct",
@@ -113,6 +171,12 @@ class Project(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(practice_pass__gte=0, practice_pass__lte=1), name="pass_mark_from_0_to_1"
+            ),
+            models.CheckConstraint(condition=models.Q(top_k__gte=1, top_k__lte=8), name="top_k_from_1_to_8"),
+            models.CheckConstraint(
+                condition=~models.Q(ranking_form=RankingMode.GRADED) | models.Q(candidates_per_task=2),
+                name="graded_comparisons_have_two",
+                violation_error_message="A graded comparison has two answers per task: set that number to 2.",
             ),
         ]
 

@@ -30,12 +30,16 @@ def places(tiers: Tiers) -> dict[int, int]:
     return {pk: level for level, tier in enumerate(tiers) for pk in tier}
 
 
-def choices(tiers: Tiers) -> Choices:
-    """Of each pair (a, b), a < b: 1 if a is better, -1 if b is, 0 if they tie."""
+def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
+    """Of each pair (a, b), a < b: 1 if a is better, -1 if b is, 0 if they tie.
+
+    Nothing is said about two answers that both got no place (`unranked`).
+    """
     place = places(tiers)
-    return {
-        (a, b): (place[a] < place[b]) - (place[a] > place[b]) for a, b in combinations(sorted(place), 2)
-    }  # fmt: skip
+    found = {(a, b): (place[a] < place[b]) - (place[a] > place[b]) for a, b in combinations(sorted(place), 2)}
+    for pair in combinations(sorted(unranked), 2):
+        del found[pair]
+    return found
 
 
 def agreed(first: Choices, second: Choices) -> tuple[int, int]:

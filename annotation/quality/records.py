@@ -24,6 +24,7 @@ class Record:
     tiers: Tiers
     shown: Sequence[int] = ()
     unacceptable: Sequence[int] = ()
+    unranked: Sequence[int] = ()
     active_ms: int = 0
     at: datetime | None = None
     purpose: str = Purpose.WORK
@@ -31,7 +32,7 @@ class Record:
 
     @cached_property
     def choices(self) -> Choices:
-        return choices(self.tiers)
+        return choices(self.tiers, self.unranked)
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def read_records(project: Project) -> Records:
     found = Records(gold=_gold(project))
     _read_texts(project, found)
     rows = Ranking.objects.filter(assignment__project=project).order_by("id")
-    for task, annotator, tiers, unacceptable, shown, active_ms, at, purpose, repeat_of in rows.values_list(
-        "assignment__task_id", "assignment__annotator_id", "tiers", "unacceptable", "assignment__shown_order",
-        "assignment__active_ms", "created_at", "assignment__task__purpose", "assignment__task__repeat_of_id",
+    for task, annotator, tiers, unacceptable, unranked, shown, active_ms, at, purpose, repeat_of in rows.values_list(
+        "assignment__task_id", "assignment__annotator_id", "tiers", "unacceptable", "unranked",
+        "assignment__shown_order", "assignment__active_ms", "created_at", "assignment__task__purpose",
+        "assignment__task__repeat_of_id",
     ).iterator(chunk_size=5000):  # fmt: skip
-        record = Record(annotator, task, tiers, shown, unacceptable, active_ms, at, purpose, repeat_of)
+        record = Record(annotator, task, tiers, shown, unacceptable, unranked, active_ms, at, purpose, repeat_of)
         (found.work if purpose == Purpose.WORK else found.checks).append(record)
     return found
 

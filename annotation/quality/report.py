@@ -66,8 +66,9 @@ def own_agreement(project: Project, person: int) -> dict[str, Any]:
     """How often one person agrees with the others, over the tasks that they have in common."""
     own = Task.objects.filter(project=project, assignments__annotator_id=person, assignments__ranking__isnull=False)
     votes = Ranking.objects.filter(assignment__task__in=own.values("pk"), assignment__task__purpose=Purpose.WORK)
-    rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers")
-    overlapping = Records(work=[Record(*row) for row in rows]).overlapping
+    rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers", "unranked")
+    work = [Record(annotator, task, tiers, unranked=unranked) for annotator, task, tiers, unranked in rows]
+    overlapping = Records(work=work).overlapping
     return plain(reliability.tallied(reliability.with_others(overlapping).get(person, [])))
 
 

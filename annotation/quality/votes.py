@@ -4,7 +4,7 @@ reviewer has decided, that one order instead."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,6 +20,9 @@ class Vote:
     annotator: str
     unacceptable: Sequence[int] = field(default_factory=list)
     weight: float = 1.0
+    unranked: Sequence[int] = field(default_factory=list)
+    strength: int | None = None
+    ratings: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Votes:
@@ -48,6 +51,9 @@ class Votes:
                 f"annotator-{seat.annotator_id}",
                 seat.ranking.unacceptable,
                 self.weights.get(seat.annotator_id or 0, 1.0),
+                seat.ranking.unranked,
+                seat.ranking.strength,
+                seat.ranking.ratings,
             )
             for seat in kept
         ]

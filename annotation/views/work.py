@@ -19,6 +19,7 @@ from annotation.characters import cleaned
 from annotation.forms import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
+from annotation.kinds.reference import MAX_CHARACTERS
 from annotation.models import Assignment, FlagReason, Project, Purpose, SeatStatus
 from annotation.rendering import markdown
 from annotation.views.practice import to_practice
@@ -111,6 +112,30 @@ def undo(request: UserRequest, slug: str) -> HttpResponse:
     return _show(request, project, seat)
 
 
+@login_required
+@require_POST
+def preview(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """What the written text will look like."""
+    access.get_assignment(request.user, slug, pk)
+    return HttpResponse(markdown(request.POST.get("text", "")[:MAX_CHARACTERS]))
+
+
+@login_required
+@require_POST
+def first_version(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Keep what was written without knowing the answers, then show them."""
+    seat = access.get_assignment(request.user, slug, pk)
+    form = DraftForm(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"errors": form.errors}, status=400)
+    try:
+        judgments.keep_first_version(assignment=seat, **form.cleaned_data)
+    except NotPossible as refusal:
+        errors = {"": [str(refusal)]}
+        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
+    return render(request, _fragment(request), _context(request, seat)) if request.htmx else redirect(seat)
+
+
 def _next_task(request: UserRequest, project: Project) -> HttpResponse:
     """Claim, then show."""
     try:
@@ -149,7 +174,9 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
 def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
     kind = KINDS[seat.task.kind]
     texts = dict(seat.task.candidates.order_by().values_list("pk", "text"))
+    shown = seat.shown_order if kind.shows_candidates(seat) else []
     return {
+        **kind.page(seat),
         "project": seat.project,
         "assignment": seat,
         "kind": kind,
@@ -157,8 +184,8 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
             {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.prompt.messages
         ],
         "candidates": [
-            {"id": pk, "number": number, "html": markdown(texts[pk]), "text": texts[pk]}
-            for number, pk in enumerate(seat.shown_order, start=1)
+            {"id": pk, "number": number, "letter": chr(64 + number), "html": markdown(texts[pk]), "text": texts[pk]}
+            for number, pk in enumerate(shown, start=1)
         ],
         "guidelines": markdown(seat.project.guidelines),
         "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),

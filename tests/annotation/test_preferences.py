@@ -47,3 +47,28 @@ def test_a_candidate_that_one_ranking_lacks_is_judged_by_the_other():
 
 def test_everything_tied_is_nothing_to_learn():
     assert merge([[[1, 2, 3]]]) == ([], 3)
+
+
+def test_nothing_is_known_about_two_that_got_no_place():
+    pairs, ties = merge([[[1], [2], [3, 4]]], unranked=[[3, 4]])
+    third = 1 / 3
+    assert pairs == [
+        Pair(1, 2, 1, 0, round(third, 6)), Pair(1, 3, 1, 0, round(2 * third, 6)), Pair(1, 4, 1, 0, round(2 * third, 6)),
+        Pair(2, 3, 1, 0, round(third, 6)), Pair(2, 4, 1, 0, round(third, 6)),
+    ]  # fmt: skip
+    assert ties == 0
+
+
+def test_who_chose_only_the_best_leaves_the_rest_to_others():
+    """The second person ordered 2 above 3; the first, who only chose 1, did not say that they are equal."""
+    pairs, ties = merge([[[1], [2, 3]], [[2], [3], [1]]], unranked=[[2, 3], []])
+    assert [(pair.chosen, pair.rejected, pair.votes_for, pair.votes_against) for pair in pairs] == [(2, 3, 1, 0)]
+    assert ties == 2
+
+
+def test_the_strength_of_a_comparison_is_its_margin():
+    assert merge([[[1], [2]]], strengths=[1])[0] == [Pair(1, 2, 1, 0, 0.5)]
+    assert merge([[[1], [2]]], strengths=[2])[0] == [Pair(1, 2, 1, 0, 1.0)]
+    assert merge([[[1, 2]]], strengths=[0]) == ([], 1)
+    # Much better, better, and once better the other way round: (1 + 1/2 - 1/2) / 3.
+    assert merge([[[1], [2]], [[1], [2]], [[2], [1]]], strengths=[2, 1, 1])[0] == [Pair(1, 2, 2, 1, 0.333333)]

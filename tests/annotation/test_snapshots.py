@@ -28,6 +28,7 @@ def test_a_ranking_becomes_rows_that_trl_takes(project, ranked_task, make_prompt
         "split": "eval",
         "chosen_finished": True,
         "rejected_finished": True,
+        "source": "ranking",
     }
     assert snapshot.rows == len(rows) == 4  # three pairs of the three answers before, one of these two
     assert snapshot.counts["rankings"] == 2

@@ -2,75 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from django.contrib.sessions.models import Session
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import expect
 
 from annotation.models import Assignment, Ranking, ReferenceAnswer, SeatStatus
+from tests.browser.steps import PHONE, drag, get_task, next_task, press, ready, submit
 from tests.conftest import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture
 def two_tasks(open_ranking_task):
     return open_ranking_task(priority=2), open_ranking_task(["One.", "Two.", "Three."], priority=1)
-
-
-def get_task(visitor) -> Assignment:
-    """From the project's page into the next task, ready to be worked on."""
-    visitor.goto("/projects/letters/")
-    visitor.page.get_by_role("button", name="Annotate").click()
-    ready(visitor.page)
-    return Assignment.objects.get(status=SeatStatus.HELD)
-
-
-def ready(page: Page) -> None:
-    page.wait_for_selector("#task[data-ready]")
-
-
-def next_task(page: Page, after: Assignment) -> None:
-    """The task that comes after a submit is there."""
-    expect(page).not_to_have_url(re.compile(f"/tasks/{after.pk}/$"))
-
-
-def press(page: Page, keys: str) -> None:
-    for key in keys.split():
-        page.keyboard.press(key)
-
-
-def drag(page: Page, number: int, target: str) -> None:
-    """An answer by its handle onto the first place that `target` finds: held, as by a hand, until the place opens."""
-    answer = f'.answer[data-number="{number}"]'
-    handle = page.locator(f"{answer} .grip")
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    page.mouse.move(box["x"] + 12, box["y"] + 12)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 24, box["y"] + 24, steps=5)
-    expect(page.locator(".ranking")).to_have_class(re.compile("is-dragging"))
-    place = page.locator(target).first
-    # The card itself, not the ghost under the pointer, moves into the place that would take it.
-    taken = page.locator(target).first.locator(f"{answer}:not(.sortable-fallback)")
-    for step in range(100):
-        if taken.count():
-            break
-        box = place.bounding_box()  # places move while the cards fold
-        tremor = step % 3 - 1  # no hand is still, and the very middle of a card is neither above nor below
-        page.mouse.move(box["x"] + box["width"] / 2 + tremor, box["y"] + box["height"] / 2 + tremor, steps=4)
-        page.wait_for_timeout(50)
-    expect(taken).to_have_count(1)
-    page.mouse.up()
-    expect(page.locator(".ranking")).not_to_have_class(re.compile("is-dragging"))
-
-
-def submit(page: Page, seat: Assignment) -> None:
-    page.get_by_role("button", name="Submit").click()
-    next_task(page, seat)
 
 
 # --- ranking -------------------------------------------------------------------------------------------------------
@@ -312,146 +256,6 @@ def test_writing_a_reference_answer_from_nothing(visit, annotator, open_ranking_
     visitor.page.get_by_label("Your answer").fill("1 = 2, said nobody.")
     submit(visitor.page, seat)
     assert ReferenceAnswer.objects.get().derived_from is None
-
-
-# --- nothing is lost -----------------------------------------------------------------------------------------------
-
-
-def saved(page: Page) -> None:
-    expect(page.locator("#save-state")).to_have_text("Saved")
-
-
-def test_a_draft_survives_a_reload(visit, annotator, open_ranking_task):
-    open_ranking_task()
-    visitor = visit(annotator)
-    page = visitor.page
-    seat = get_task(visitor)
-    press(page, "2 x 3")
-    page.locator("#rationale").fill("Two is kind.")
-    saved(page)
-    page.evaluate("localStorage.clear()")  # as on another device
-    page.reload()
-    ready(page)
-    a, b, c, d = seat.shown_order
-    expect(page.locator("#tiers")).to_have_value(f"[[{b}],[{c}]]")
-    expect(page.locator("#rationale")).to_have_value("Two is kind.")
-    expect(page.locator("#placed > :not(.gap)")).to_have_count(3)
-    press(page, "1")
-    submit(page, seat)
-    ranking = Ranking.objects.get()
-    assert ranking.tiers == [[b], [c], [a], [d]]
-    assert ranking.unacceptable == sorted([a, c, d])
-
-
-def test_work_done_offline_is_kept_and_sent_when_the_server_is_back(visit, annotator, open_ranking_task):
-    open_ranking_task(["A", "B"], kind="reference")
-    visitor = visit(annotator)
-    visitor.expected += ["net::ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:afterRequest"]
-    page = visitor.page
-    seat = get_task(visitor)
-    visitor.context.set_offline(True)
-    page.get_by_label("Your answer").fill("Written on a train.")
-    expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
-    page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
-    expect(page.get_by_label("Your answer")).to_have_value("Written on a train.")
-    visitor.context.set_offline(False)
-    expect(page.get_by_text("Connected again")).to_be_visible(timeout=20_000)
-    saved(page)
-    seat.refresh_from_db()
-    assert seat.draft["text"] == "Written on a train."
-    submit(page, seat)
-    assert ReferenceAnswer.objects.get().completion.text == "Written on a train."
-
-
-def test_what_never_reached_the_server_is_there_after_a_reload(visit, annotator, open_ranking_task):
-    open_ranking_task(["A", "B"], kind="reference")
-    visitor = visit(annotator)
-    visitor.expected += ["net::ERR_FAILED"]
-    page = visitor.page
-    seat = get_task(visitor)
-    page.get_by_label("Your answer").fill("First.")
-    saved(page)
-
-    def refuse(route: Route) -> None:
-        route.abort()
-
-    page.route("**/draft/", refuse)
-    page.get_by_label("Your answer").fill("Second.")
-    expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
-    page.unroute("**/draft/", refuse)
-    page.reload()
-    ready(page)
-    expect(page.get_by_label("Your answer")).to_have_value("Second.")
-    saved(page)
-    seat.refresh_from_db()
-    assert seat.draft["text"] == "Second."
-
-
-def test_an_expired_login_takes_nothing_away(visit, annotator, open_ranking_task):
-    open_ranking_task()
-    visitor = visit(annotator)
-    visitor.expected += ["403 (Forbidden)", "Response Status Error Code 403"]
-    page = visitor.page
-    seat = get_task(visitor)
-    a, b, c, d = seat.shown_order
-    press(page, "4 3 2")
-    saved(page)
-    page.locator("#rationale").fill("Worth keeping.")
-    Session.objects.all().delete()
-    page.get_by_role("button", name="Submit").click()
-    alert = page.get_by_role("alert").filter(has_text="You are signed out")
-    expect(alert).to_be_visible()
-    expect(page.locator("#tiers")).to_have_value(f"[[{d}],[{c}],[{b}],[{a}]]")
-
-    with visitor.context.expect_page() as opened:
-        alert.get_by_role("link").click()
-    tab = opened.value
-    tab.get_by_label("Username").fill("bob")
-    tab.get_by_label("Password").fill(PASSWORD)
-    tab.keyboard.press("Enter")
-    tab.wait_for_selector("#task[data-ready]")
-    tab.close()
-
-    expect(page.get_by_text("Connected again")).to_be_visible(timeout=20_000)
-    expect(page.locator("#rationale")).to_have_value("Worth keeping.")
-    submit(page, seat)
-    ranking = Ranking.objects.get()
-    assert ranking.tiers == [[d], [c], [b], [a]]
-    assert ranking.rationale == "Worth keeping."
-
-
-def test_a_refused_submit_says_why_and_keeps_everything(visit, annotator, open_ranking_task):
-    open_ranking_task()
-    visitor = visit(annotator)
-    visitor.expected += ["422 (Unprocessable", "Response Status Error Code 422"]
-    page = visitor.page
-    seat = get_task(visitor)
-    press(page, "1 2 3")
-    page.locator("#rationale").fill("Because.")
-    page.evaluate("document.querySelector('#tiers').value = '[[0]]'")
-    page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("alert").filter(has_text="not in this task")).to_be_visible()
-    expect(page.locator("#rationale")).to_have_value("Because.")
-    expect(page.locator("#placed .answer")).to_have_count(4)
-    submit(page, seat)
-    assert Ranking.objects.get().rationale == "Because."
-
-
-def test_a_task_finished_in_another_tab_is_not_answered_twice(visit, annotator, open_ranking_task):
-    open_ranking_task()
-    visitor = visit(annotator)
-    visitor.expected += ["409 (Conflict)"]
-    page = visitor.page
-    seat = get_task(visitor)
-    tab = visitor.context.new_page()
-    tab.goto(page.url)
-    ready(tab)
-    press(tab, "1 2 3")
-    submit(tab, seat)
-    press(page, "4 3 2")
-    expect(page.get_by_role("alert").filter(has_text="finished in another tab")).to_be_visible()
-    assert Ranking.objects.get().tiers == [[pk] for pk in seat.shown_order]
 
 
 # --- around the work -----------------------------------------------------------------------------------------------

@@ -85,3 +85,9 @@ def test_large_scores_do_not_overflow():
 def test_heads_are_kept_apart():
     scores = torch.tensor([[LN3, 0.0], [0.0, LN3]])
     assert plackett_luce(scores, [[0], [1]]).tolist() == pytest.approx([math.log(4 / 3), math.log(4)])
+
+
+def test_nothing_is_drawn_from_what_got_no_place():
+    """Three equal scores: the best is drawn with probability a third, and the two without a place not at all."""
+    loss = plackett_luce(torch.zeros(3), [[0], [1, 2]], is_partial=True)
+    assert loss.item() == pytest.approx(math.log(3))

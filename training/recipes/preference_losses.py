@@ -26,18 +26,19 @@ def bradley_terry(difference: Tensor, share: Tensor, margin: Tensor | None = Non
     )
 
 
-def plackett_luce(scores: Tensor, tiers: Sequence[Sequence[int]]) -> Tensor:
+def plackett_luce(scores: Tensor, tiers: Sequence[Sequence[int]], *, is_partial: bool = False) -> Tensor:
     """Negative log-likelihood of a ranking with ties, per candidate that is chosen before the last.
 
     Candidates are drawn one after the other, each with probability softmax over those that are left; for a tie of m
     Efron's approximation (1977) takes the average over the orders in which the m may have been drawn: the l-th of them
     is drawn from what is left with l/m of the tie gone. A first tier of one gives Ziegler's best-of-N cross-entropy as
-    the first term. Shapes: (candidates, …), tiers best first as indices → (…).
+    the first term. `is_partial`: the last tier got no place, so nothing is drawn from it.
+    Shapes: (candidates, …), tiers best first as indices → (…).
     """
     ranked = [list(tier) for tier in tiers if tier]
     left = [index for tier in ranked for index in tier]
     total, terms = torch.zeros_like(scores[0]), 0
-    for tier in ranked:
+    for tier in ranked[:-1] if is_partial else ranked:
         remaining, tied = scores[left].logsumexp(0), scores[tier].logsumexp(0)
         for place in range(len(tier)):
             if len(left) == 1:

@@ -26,12 +26,16 @@ READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 
 
 class Vote(NamedTuple):
-    """One person's order over candidates, by index; equal tier, equal rank. Candidates may be missing."""
+    """One person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
+
+    `unranked` got no place: the last tier, of which nobody said that its answers are equally good.
+    """
 
     tiers: list[list[int]]
     weight: float = 1.0
     annotator: str = ""
-    margin: float | None = None  # of an imported pair, where its source gives one
+    margin: float | None = None  # of a pair, where its source or the strength of the comparison gives one
+    unranked: tuple[int, ...] = ()
 
 
 class Pair(NamedTuple):
@@ -74,6 +78,8 @@ class Ranking:
         for vote in self.votes:
             places = {index: level for level, tier in enumerate(vote.tiers) for index in tier}
             if first not in places or second not in places or vote.weight <= 0:
+                continue
+            if first in vote.unranked and second in vote.unranked:
                 continue
             distance = places[second] - places[first]
             share += vote.weight * (0.5 if distance == 0 else float(distance > 0))
@@ -123,6 +129,8 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
             [kept for tier in ranking["tiers"] if (kept := [index_of[place] for place in tier if place in index_of])],
             float(ranking.get("weight", 1.0)),
             str(ranking.get("annotator", "")),
+            ranking["strength"] / 2 if "strength" in ranking else None,
+            tuple(index_of[place] for place in ranking.get("unranked", ()) if place in index_of),
         )
         for ranking in row["rankings"]
     ]

@@ -261,7 +261,9 @@ def plackett_luce_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -
     """Mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
     votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
     total = sum(vote.weight for vote in votes)
-    return torch.stack([vote.weight / total * plackett_luce(scores, vote.tiers) for vote in votes]).sum(0)
+    return torch.stack(
+        [vote.weight / total * plackett_luce(scores, vote.tiers, is_partial=bool(vote.unranked)) for vote in votes]
+    ).sum(0)
 
 
 def learning_curve(

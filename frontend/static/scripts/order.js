@@ -4,9 +4,15 @@ export const LINE = "line";
 const UNDO_STEPS = 200;
 
 export class Order {
-  /** `ids`: every answer, in the order shown. `items`: tiers (lists of ids), best first, and at most one LINE. */
-  constructor(ids) {
+  /**
+   * `ids`: every answer, in the order shown. `items`: tiers (lists of ids), best first, and at most one LINE.
+   * `places`: how many answers need one. Where that is not all of them the others stay unranked, below everything
+   * placed; `isChoice` allows a single one and no tie.
+   */
+  constructor(ids, { places = ids.length, isChoice = false } = {}) {
     this.ids = ids;
+    this.places = places;
+    this.isChoice = isChoice;
     this.items = [];
     this.past = [];
   }
@@ -21,14 +27,23 @@ export class Order {
   }
 
   get isComplete() {
-    return this.unplaced.length === 0;
+    return this.missing === 0;
+  }
+
+  /** How many answers still need a place. */
+  get missing() {
+    return Math.max(0, this.places - this.tiers.flat().length);
+  }
+
+  get isPartial() {
+    return this.places < this.ids.length;
   }
 
   /** Ids below the line, in the order shown. */
   get unacceptable() {
     const line = this.items.indexOf(LINE);
     if (line < 0) return [];
-    const below = new Set(this.items.slice(line + 1).flat());
+    const below = new Set([...this.items.slice(line + 1).flat(), ...(this.isPartial ? this.unplaced : [])]);
     return this.ids.filter((id) => below.has(id));
   }
 
@@ -100,7 +115,7 @@ export class Order {
   toggleLine() {
     const line = this.items.indexOf(LINE);
     const rest = this.items.filter((item) => item !== LINE);
-    if (!this.isComplete) return this.#become(line < 0 ? [...rest, LINE] : rest);
+    if (this.unplaced.length) return this.#become(line < 0 ? [...rest, LINE] : rest);
     const above = line < 0 ? rest.length - 1 : line - 1;
     return this.#become(above < 0 ? rest : [...rest.slice(0, above), LINE, ...rest.slice(above)]);
   }
@@ -147,12 +162,30 @@ export class Order {
 
   #become(items, { fillLast = false } = {}) {
     const before = this.items;
-    this.items = items.filter((item) => item === LINE || item.length);
+    this.items = this.#withinPlaces(items.filter((item) => item === LINE || item.length), before);
     const left = this.unplaced;
-    if (fillLast && left.length === 1) this.items.push([left[0]]);
+    if (fillLast && !this.isPartial && left.length === 1) this.items.push([left[0]]);
     if (JSON.stringify(before) === JSON.stringify(this.items)) return false;
     this.past = [...this.past, before].slice(-UNDO_STEPS);
     return true;
+  }
+
+  /** Of a choice the newest; of the first k places those that are needed, so that what comes before pushes out the last. */
+  #withinPlaces(items, before) {
+    const isTier = (item) => item !== LINE;
+    if (this.isChoice) {
+      const old = new Set(before.filter(isTier).flat());
+      const ids = items.filter(isTier).flat();
+      const chosen = ids.length ? [[ids.find((id) => !old.has(id)) ?? ids[0]]] : [];
+      if (!items.includes(LINE)) return chosen;
+      return items[0] === LINE ? [LINE, ...chosen] : [...chosen, LINE];
+    }
+    const kept = [...items];
+    for (;;) {
+      const last = kept.findLastIndex(isTier);
+      if (last < 0 || kept.slice(0, last).filter(isTier).flat().length < this.places) return kept;
+      kept.splice(last, 1);
+    }
   }
 }
 

@@ -42,6 +42,7 @@ export function makeDraggable(ranking) {
 
   function refresh() {
     stop();
+    if (ranking.reading.isColumns) return; // there they stay in place
     const places = [ranking.waiting, ...ranking.placed.querySelectorAll(".gap, .tier-answers")];
     // Only tiers and gaps have an order; the shown order of what waits stays.
     lists = places.map((place) => new Sortable(place, { ...options, sort: false }));

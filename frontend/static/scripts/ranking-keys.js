@@ -1,29 +1,15 @@
-// Ranking by keyboard alone. Keys never act while somebody types, and can be turned off (WCAG 2.1.4).
+// Ranking by keyboard alone.
 
+import { listen } from "./keys.js";
 import { announce } from "./shared.js";
 
-const SWITCH = "prefloop.keys-off";
-
 export function listenToKeys(ranking) {
-  const help = document.getElementById("keys-help");
-  const onOff = help.querySelector("#keys-on");
   let tieNext = false;
-
-  onOff.checked = !localStorage.getItem(SWITCH);
-  onOff.onchange = () => (onOff.checked ? localStorage.removeItem(SWITCH) : localStorage.setItem(SWITCH, "1"));
-
-  function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (event.target.closest?.("textarea, input, select, [contenteditable]") || document.querySelector("dialog[open]")) return;
-    if (moveFocused(event)) return event.preventDefault();
-    if (!onOff.checked) return;
-    if (act(event)) event.preventDefault();
-  }
 
   function moveFocused({ key, shiftKey, target }) {
     if (key !== "ArrowUp" && key !== "ArrowDown") return false;
-    const id = Number(target.closest?.(".placed .answer")?.dataset.id);
-    if (!id) return false;
+    const id = Number(target.closest?.(".answer")?.dataset.id);
+    if (!ranking.order.placeOf(id)) return false;
     const step = key === "ArrowUp" ? -1 : 1;
     const did = shiftKey ? step < 0 && ranking.tie(id) : ranking.move(id, step);
     if (!did) announce(ranking.describe(id));
@@ -38,25 +24,16 @@ export function listenToKeys(ranking) {
       expectTie(false);
       return true;
     }
-    switch (event.key) {
-      case "=":
-        expectTie(!tieNext);
-        return true;
-      case "x":
-        ranking.toggleLine();
-        return true;
-      case "u":
-        ranking.undo();
-        return true;
-      case "?":
-        help.showModal();
-        return true;
-      case "Escape":
-        expectTie(false);
-        return false;
-      default:
-        return false;
-    }
+    const does = {
+      "=": () => expectTie(!tieNext),
+      x: () => ranking.toggleLine(),
+      u: () => ranking.undo(),
+      c: () => ranking.reading.toggleColumns(),
+      d: () => ranking.reading.toggleDim(),
+    }[event.key];
+    if (event.key === "Escape") expectTie(false);
+    does?.();
+    return Boolean(does);
   }
 
   function byNumber(number, isTie) {
@@ -66,20 +43,20 @@ export function listenToKeys(ranking) {
     if (ranking.place(id)) return true;
     // Whoever types all the numbers need not be told that the last one was placed already.
     if (id === ranking.followed) return announce(ranking.describe(id));
+    if (!ranking.order.placeOf(id)) return announce("Every place is given. Take an answer out of the order first.");
     // It has a place: now the arrow keys move it.
     ranking.cards.get(id).focus();
     return announce(`${ranking.describe(id)} Arrow keys move it.`);
   }
 
   function expectTie(isExpected) {
-    if (isExpected && !tieNext) announce("Tie: now the number of the answer.");
-    tieNext = isExpected;
-    document.getElementById("tie-hint").hidden = !isExpected;
+    const canTie = isExpected && !ranking.order.isChoice;
+    if (canTie && !tieNext) announce("Tie: now the number of the answer.");
+    tieNext = canTie;
+    document.getElementById("tie-hint").hidden = !canTie;
   }
 
-  document.addEventListener("keydown", onKey);
-  document.getElementById("show-keys").onclick = () => help.showModal();
-  return { stop: () => document.removeEventListener("keydown", onKey) };
+  return listen({ move: moveFocused, act });
 }
 
 /** With Shift the key gives "!" or "§" instead of its digit; which one depends on the keyboard. */

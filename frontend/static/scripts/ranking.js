@@ -3,24 +3,32 @@
 import { LINE, Order } from "./order.js";
 import { makeDraggable } from "./ranking-drag.js";
 import { listenToKeys } from "./ranking-keys.js";
+import { Ratings } from "./ratings.js";
+import { Reading } from "./reading.js";
 import { announce } from "./shared.js";
 
-export function mount(section, { changed }) {
-  return new Ranking(section, changed);
+export function mount(section, hooks) {
+  return new Ranking(section, hooks);
 }
 
 class Ranking {
-  constructor(section, changed) {
-    this.section = section;
-    this.changed = changed;
+  constructor(section, { changed, undoSubmit }) {
+    Object.assign(this, { section, changed, undoSubmit });
     this.cards = new Map();
     for (const card of section.querySelectorAll(".answer")) this.cards.set(Number(card.dataset.id), card);
-    this.order = new Order([...this.cards.keys()]);
+    const { mode, places } = section.dataset;
+    this.order = new Order([...this.cards.keys()], { places: Number(places), isChoice: mode === "best" });
     this.waiting = section.querySelector("#waiting");
     this.placed = section.querySelector("#placed");
     this.rationale = section.querySelector("#rationale");
     this.fields = { tiers: section.querySelector("#tiers"), unacceptable: section.querySelector("#unacceptable") };
-    this.rationale.addEventListener("input", changed);
+    this.rationale?.addEventListener("input", changed);
+    this.ratings = new Ratings(section, { changed });
+    this.reading = new Reading(section, {
+      cards: this.cards,
+      model: () => this.order.tiers[0]?.[0] ?? this.order.ids[0],
+      onLayout: () => this.render(),
+    });
     section.addEventListener("click", (event) => this.#click(event));
     this.drag = makeDraggable(this);
     this.keys = listenToKeys(this);
@@ -29,24 +37,38 @@ class Ranking {
   // --- what the page asks of every kind ---
 
   get draft() {
-    return { ...this.order.draft, rationale: this.rationale.value };
+    return { ...this.order.draft, rationale: this.rationale?.value ?? "", ratings: this.ratings.all };
   }
 
   restore(draft) {
     this.order.restore(draft);
     this.wasComplete = this.order.isComplete;
-    if (typeof draft.rationale === "string") this.rationale.value = draft.rationale;
+    if (this.rationale && typeof draft.rationale === "string") this.rationale.value = draft.rationale;
+    this.ratings.restore(draft.ratings);
     this.render();
     return this.order.tiers.length > 0 || Boolean(draft.rationale);
   }
 
   get problem() {
-    const left = this.order.unplaced.length;
-    if (left === this.cards.size) return "Give every answer a place";
-    return left ? `${left} ${left === 1 ? "answer has" : "answers have"} no place yet` : "";
+    return this.#missingPlaces || this.#missingWords;
+  }
+
+  get #missingPlaces() {
+    const { missing, isChoice, isPartial, places } = this.order;
+    if (!missing) return "";
+    if (isChoice) return "Choose the best answer";
+    if (isPartial) return missing === places ? `Give the best ${places} a place` : `${missing} more to place`;
+    if (missing === this.cards.size) return "Give every answer a place";
+    return `${missing} ${missing === 1 ? "answer has" : "answers have"} no place yet`;
+  }
+
+  get #missingWords() {
+    if (this.ratings.missing) return `Ratings still missing: ${this.ratings.missing}`;
+    return this.rationale?.required && !this.rationale.value.trim() ? "Say in a few words why" : "";
   }
 
   stop() {
+    this.reading.stop();
     this.drag.stop();
     this.keys.stop();
   }
@@ -60,7 +82,7 @@ class Ranking {
     this.isLast = this.order.isComplete && !this.wasComplete;
     this.wasComplete = this.order.isComplete;
     this.render();
-    announce(text() + (this.isLast ? " Every answer has a place." : ""));
+    announce(text() + (this.isLast && !this.order.isPartial ? " Every answer has a place." : ""));
     this.changed();
     return true;
   }
@@ -91,7 +113,8 @@ class Ranking {
   }
 
   undo() {
-    if (!this.apply(this.order.undo(), () => "Undone.")) announce("Nothing to undo.");
+    // With nothing to undo here, the last submit may be what is meant.
+    if (!this.apply(this.order.undo(), () => "Undone.")) this.undoSubmit() || announce("Nothing to undo.");
   }
 
   // --- words ---
@@ -142,6 +165,7 @@ class Ranking {
       "line-away": () => this.apply(this.order.removeLine(), () => this.#sayLine()),
       undo: () => this.undo(),
     }[button.dataset.do];
+    if (!act) return;
     act();
     this.#keepFocus(button, id);
   }
@@ -167,7 +191,8 @@ class Ranking {
     });
     rows.push(this.#gap(order.items.length));
     const old = [...this.placed.children];
-    for (const id of order.unplaced) this.waiting.append(this.cards.get(id));
+    // As columns the answers stay where they are, and the order is a row of their numbers.
+    for (const id of this.reading.isColumns ? order.ids : order.unplaced) this.waiting.append(this.cards.get(id));
     this.placed.append(...rows);
     for (const row of old) row.remove();
     this.cards.forEach((card, id) => this.#dress(card, id, below.has(id)));
@@ -175,6 +200,7 @@ class Ranking {
     this.fields.tiers.value = order.tiers.length ? JSON.stringify(order.tiers) : "";
     this.fields.unacceptable.value = JSON.stringify(order.unacceptable);
     this.drag.refresh();
+    this.reading.refresh();
     if (this.section.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
   }
 
@@ -190,13 +216,21 @@ class Ranking {
 
   #tier(ids, position, place, isBelow) {
     const row = this.#part("tier-part");
-    row.querySelector(".place").textContent = ordinal(place);
+    row.querySelector(".place").textContent = this.order.isChoice ? "Best" : ordinal(place);
     row.querySelector(".tied").hidden = ids.length < 2;
     row.classList.toggle("below", isBelow);
     const list = row.querySelector(".tier-answers");
     list.dataset.position = position;
-    list.append(...ids.map((id) => this.cards.get(id)));
+    list.append(...ids.map((id) => (this.reading.isColumns ? this.#chip(id) : this.cards.get(id))));
     return row;
+  }
+
+  #chip(id) {
+    const chip = this.#part("chip-part");
+    chip.textContent = this.cards.get(id).dataset.number;
+    chip.setAttribute("aria-label", `Go to answer ${chip.textContent}`);
+    chip.onclick = () => this.cards.get(id).focus();
+    return chip;
   }
 
   #dress(card, id, isBelow) {
@@ -205,12 +239,16 @@ class Ranking {
     card.setAttribute("aria-label", this.describe(id).replace(/\.$/, ""));
     card.querySelector(".when-waiting").hidden = Boolean(place);
     card.querySelector(".when-placed").hidden = !place;
-    const next = ordinal(this.order.tiers.length + 1);
-    card.querySelector("[data-do=place]").textContent = `Place ${next}`;
-    const lowest = this.order.tiers.length;
+    const { isChoice, isPartial, isComplete } = this.order;
+    card.querySelector(".place-mark").textContent = place ? (isChoice ? "Best" : ordinal(place)) : "";
+    const next = card.querySelector("[data-do=place]");
+    next.textContent = isChoice ? "Choose" : `Place ${ordinal(this.order.tiers.length + 1)}`;
+    next.hidden = isPartial && isComplete && !isChoice;
+    const lowest = isChoice ? 0 : this.order.tiers.length;
     const tie = card.querySelector(".when-waiting [data-do=tie]");
     tie.hidden = !lowest;
     tie.textContent = `Tie for ${ordinal(lowest)}`;
+    for (const button of card.querySelectorAll(".when-placed :is(.up, .down, .tie)")) button.hidden = isChoice;
     const at = this.order.items.findIndex((item) => item !== LINE && item.includes(id));
     const isAlone = place && this.order.items[at].length === 1;
     card.querySelector("[data-do=up]").disabled = isAlone && at === 0;
@@ -221,8 +259,9 @@ class Ranking {
   #showState() {
     const { order, section } = this;
     section.classList.toggle("is-started", order.items.length > 0);
-    section.classList.toggle("is-complete", order.isComplete);
-    section.querySelector("#waiting-count").textContent = order.unplaced.length ? `${order.unplaced.length} to place` : "";
+    section.classList.toggle("is-complete", !order.unplaced.length);
+    section.querySelector("#waiting-count").textContent = order.missing ? `${order.missing} to place` : "";
+    section.querySelector("#waiting-title").textContent = order.isComplete && order.unplaced.length ? "Not ranked" : "Answers";
     section.querySelector("#all-placed").hidden = !order.isComplete;
     section.querySelector("#how-to").hidden = order.items.length > 0;
     section.querySelector("#draw-line").hidden = !order.items.length || order.items.includes(LINE);

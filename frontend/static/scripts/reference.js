@@ -1,33 +1,44 @@
 // Writing a reference answer: from nothing, or from one of the candidates.
 
-import { announce } from "./shared.js";
+/* global htmx */
 
-export function mount(section, { changed }) {
-  return new Reference(section, changed);
+import { Preview } from "./preview.js";
+import { announce } from "./shared.js";
+import { Versions } from "./versions.js";
+
+export function mount(section, hooks) {
+  return new Reference(section, hooks);
 }
 
 class Reference {
-  constructor(section, changed) {
-    this.section = section;
-    this.changed = changed;
+  constructor(section, { changed, activeMs }) {
+    Object.assign(this, { section, changed, activeMs });
     this.text = section.querySelector("#text");
     this.origin = section.querySelector("#derived_from");
     this.count = section.querySelector("#text-count");
     this.source = section.querySelector("#text-source");
     this.most = Number(this.text.maxLength);
+    this.preview = new Preview(section, { read: () => this.text.value });
+    this.versions = new Versions(section, {
+      onRestore: ({ text, derived_from }) => {
+        this.#set(text, derived_from ?? "");
+        announce("The earlier version is back; what stood here is kept among the versions.");
+      },
+    });
     this.text.addEventListener("input", () => this.#edited());
     section.addEventListener("click", (event) => this.#click(event));
     this.#show();
   }
 
   get draft() {
-    return { text: this.text.value, derived_from: Number(this.origin.value) || null, before: this.before ?? null };
+    return { text: this.text.value, derived_from: Number(this.origin.value) || null, before: this.before ?? null, versions: this.versions.all };
   }
 
-  restore({ text, derived_from, before }) {
+  restore({ text, derived_from, before, versions }) {
     if (typeof text === "string") this.text.value = text;
     if (derived_from) this.origin.value = derived_from;
     this.before = before ?? null;
+    this.versions.restore(versions, this.#now);
     this.#show();
     return Boolean(text);
   }
@@ -44,7 +55,16 @@ class Reference {
     return card && { number: card.dataset.number, text: JSON.parse(card.querySelector("script").textContent) };
   }
 
+  get #now() {
+    return { text: this.text.value, derived_from: Number(this.origin.value) || null };
+  }
+
+  stop() {
+    this.preview.stop();
+  }
+
   #edited() {
+    this.versions.changed(this.#now);
     this.#show();
     this.changed();
   }
@@ -54,6 +74,14 @@ class Reference {
     if (button?.dataset.do === "start-from") this.#startFrom(button.closest(".answer"));
     if (button?.dataset.do === "back") this.#back();
     if (button?.dataset.do === "from-nothing") this.#replace("", "");
+    if (button?.dataset.do === "reveal") this.#reveal(button);
+  }
+
+  /** The server keeps this text as the first version, and sends the page again with the answers on it. */
+  #reveal(button) {
+    const draft = JSON.stringify({ ...this.draft, edited_at: Date.now() });
+    const values = { draft, active_ms: this.activeMs() };
+    htmx.ajax("POST", this.section.dataset.firstVersionUrl, { source: button, target: "#task", swap: "outerHTML", values });
   }
 
   #startFrom(card) {
@@ -86,7 +114,11 @@ class Reference {
   #show() {
     const words = this.text.value.trim().split(/\s+/).filter(Boolean).length;
     const left = this.most - this.text.value.length;
-    this.count.textContent = `${words} ${words === 1 ? "word" : "words"}${left < 1000 ? `, ${left} characters left` : ""}`;
+    const { length } = this.text.value.trim();
+    this.count.textContent = `${words} ${words === 1 ? "word" : "words"}, ${length} characters${left < 1000 ? `, ${left} left` : ""}`;
+    const reveal = this.section.querySelector("[data-do=reveal]");
+    if (reveal) reveal.disabled = !length;
+    this.preview.refresh();
     this.source.textContent = this.#candidate ? `Started from answer ${this.#candidate.number}` : "";
     this.section.querySelector("[data-do=back]").hidden = !this.before;
     this.section.querySelector("[data-do=from-nothing]").hidden = !this.#candidate;

@@ -1,5 +1,7 @@
 // One task on the page: its kind's own module, draft, lease, time at work, and handing it in.
 
+/* global htmx */
+
 import { Activity } from "./activity.js";
 import { Draft, STATES } from "./draft.js";
 import { Lease } from "./lease.js";
@@ -30,6 +32,7 @@ class Work {
     });
     this.lease.renew(root.dataset.expiresAt, root.dataset.now);
     this.timer = setInterval(() => this.#signOfLife(), 5000);
+    this.clock = setInterval(() => this.#showSaved(), 1000);
     this.onKey = (event) => this.#key(event);
     document.addEventListener("keydown", this.onKey);
   }
@@ -38,14 +41,37 @@ class Work {
     const section = this.root.querySelector("[data-module]");
     const { mount } = await import(section.dataset.module);
     if (this.isStopped) return;
-    this.kind = mount(section, { changed: () => this.#changed() });
+    this.kind = mount(section, {
+      changed: () => this.#changed(),
+      undoSubmit: () => this.#undoSubmit(),
+      activeMs: () => this.activity.ms,
+    });
     const draft = this.draft.newest(JSON.parse(document.getElementById("draft").textContent));
     if (this.kind.restore(draft)) announce(RESTORED);
     this.#showProblem();
     // Of a long conversation the last message is the one to answer.
     const prompt = this.root.querySelector("#prompt");
-    prompt.scrollTop = prompt.lastElementChild.offsetTop - prompt.firstElementChild.offsetTop;
+    this.#offerWholePrompt(prompt);
+    prompt.scrollTop = [...prompt.querySelectorAll(".message")].at(-1).offsetTop - prompt.firstElementChild.offsetTop;
     this.root.dataset.ready = "";
+  }
+
+  /** A long prompt scrolls inside its frame, in view; or stands there whole and scrolls away with the page. */
+  #offerWholePrompt(prompt) {
+    const button = this.root.querySelector("#whole-prompt");
+    button.hidden = prompt.scrollHeight <= prompt.clientHeight + 4;
+    button.onclick = () => {
+      const isWhole = prompt.classList.toggle("is-whole");
+      button.setAttribute("aria-expanded", isWhole);
+      button.textContent = isWhole ? "Keep the prompt in view" : "Show the whole prompt";
+    };
+  }
+
+  /** Back to the task that was handed in last, where the page knows the way; says whether it does. */
+  #undoSubmit() {
+    const { undoUrl } = this.root.dataset;
+    if (undoUrl) htmx.ajax("POST", undoUrl, { target: "#task", swap: "outerHTML", source: this.root });
+    return Boolean(undoUrl);
   }
 
   #changed() {
@@ -61,11 +87,18 @@ class Work {
   }
 
   #showState(state) {
+    this.saved = state === "saved" ? performance.now() : null;
     this.saveState.textContent = STATES[state];
     this.saveState.dataset.state = state;
     if (state === "signedOut") this.explain("signed-out");
     else if (state === "finished") this.explain("finished-elsewhere");
     else if (state === "saved" && ["signed-out", "offline"].includes(this.explained)) this.explain("back");
+  }
+
+  #showSaved() {
+    if (!this.saved) return;
+    const seconds = Math.round((performance.now() - this.saved) / 1000);
+    this.saveState.textContent = seconds < 60 ? `Saved ${seconds} s ago` : `Saved ${Math.floor(seconds / 60)} min ago`;
   }
 
   /** Show one of the notes that the page holds ready; null hides them. */
@@ -112,6 +145,7 @@ class Work {
     this.activity.stop();
     this.kind?.stop?.();
     clearInterval(this.timer);
+    clearInterval(this.clock);
     document.removeEventListener("keydown", this.onKey);
   }
 }

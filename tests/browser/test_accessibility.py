@@ -1,0 +1,101 @@
+"""axe-core finds nothing serious on any page that an annotator sees, in light and in dark."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from annotation.models import Project
+from tests.browser.steps import PHONE, get_task, press, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+TEXTS = [
+    "```\n" + "code " * 60 + "\n```\n\n> quoted",
+    "| a | b |\n|---|---|\n| 1 | 2 |",
+    "A [link](https://example.org).",
+    "ارز",
+]
+
+
+def problems(page) -> list[str]:
+    """Serious and critical violations, in a line each."""
+    page.wait_for_timeout(200)  # colours that fade would be measured half-way
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.fixture(params=["light", "dark", "phone"])
+def eyes(request) -> dict:
+    return {"color_scheme": "dark"} if request.param == "dark" else PHONE if request.param == "phone" else {}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"criteria": ["helpful", "harmless"]},
+        {"ranking_form": "top_k", "rationale": "required"},
+        {"ranking_form": "best"},
+        {"ranking_form": "graded", "candidates_per_task": 2},
+    ],
+    ids=["full", "top_k", "best", "graded"],
+)
+def test_ranking(visit, annotator, project, open_ranking_task, asked, eyes):
+    Project.objects.filter(pk=project.pk).update(**asked)
+    open_ranking_task(TEXTS[: asked.get("candidates_per_task", 4)])
+    visitor = visit(annotator, **eyes)
+    get_task(visitor)
+    assert problems(visitor.page) == []
+    press(visitor.page, "2 x 1")
+    assert problems(visitor.page) == []
+    press(visitor.page, "c")
+    assert problems(visitor.page) == []
+    press(visitor.page, "?")
+    assert problems(visitor.page) == []
+
+
+def test_writing(visit, annotator, project, open_ranking_task, eyes):
+    Project.objects.filter(pk=project.pk).update(write_first=True)
+    open_ranking_task(TEXTS, kind="reference")
+    visitor = visit(annotator, **eyes)
+    page = visitor.page
+    seat = get_task(visitor)
+    assert problems(page) == []
+    page.get_by_label("Your answer").fill("First of all. " * 10)
+    page.get_by_role("button", name="Keep this as my first version").click()
+    page.wait_for_selector("#task[data-ready] .sources .answer")
+    page.get_by_text("Preview", exact=True).click()
+    page.get_by_label("Your answer").fill("Something else.")
+    page.get_by_text("Earlier versions").click()
+    page.get_by_text("Guidelines").first.click()
+    assert problems(page) == []
+    page.locator(".guidelines").get_by_role("button", name="Close").click()
+    submit(page, seat)
+    assert problems(page) == []  # nothing left to do
+
+
+def test_around_the_work(visit, annotator, project, open_ranking_task, eyes):
+    open_ranking_task()
+    visitor = visit(annotator, **eyes)
+    for path in (
+        "/accounts/login/",
+        "/",
+        "/projects/letters/",
+        "/projects/letters/annotate/",
+        "/accounts/password_change/",
+    ):
+        visitor.goto(path)
+        assert problems(visitor.page) == [], path
+    visitor.expected += ["404"]
+    visitor.goto("/projects/nowhere/")
+    assert problems(visitor.page) == []
+    seat = get_task(visitor)
+    press(visitor.page, "1 2 3")
+    submit(visitor.page, seat)
+    visitor.goto(seat.get_absolute_url())  # a task that is stored
+    assert problems(visitor.page) == []
