@@ -43,7 +43,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = [
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
-            "lease_minutes", "base_model", "created_at",
+            "lease_minutes", "base_model", "licence", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "created_at"]
 

@@ -15,7 +15,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "base_model",
+            "base_model", "licence",
         ]  # fmt: skip
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
 

@@ -9,12 +9,15 @@ Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
+ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
+Withdrawal  from when on somebody's judgments no longer count
 """
 
+from annotation.models.imported import ImportedLabel, ImportedPreference
 from annotation.models.judgment import Ranking, ReferenceAnswer
 from annotation.models.project import Membership, Project, Role
-from annotation.models.snapshot import DatasetSnapshot, SnapshotType
+from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
 
@@ -23,6 +26,8 @@ __all__ = [
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "ImportedLabel",
+    "ImportedPreference",
     "Membership",
     "PolicyVersion",
     "Project",
@@ -36,4 +41,5 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Withdrawal",
 ]

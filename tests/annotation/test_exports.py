@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from annotation.actions import NotPossible, judgments, seats, snapshots
-from annotation.models import Completion, Membership, PolicyVersion, Role, SnapshotType, Source, Split
+from annotation.models import Completion, ImportedLabel, Membership, PolicyVersion, Role, SnapshotType, Source, Split
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +121,7 @@ def test_completions_are_references_and_what_all_put_first(project, open_ranking
     ]
     assert counts == {
         "reference answers": 1,
+        "rankings": 7,
         "best-ranked answers": 1,
         "tasks without one best answer": 2,
         "best answers that are unacceptable": 1,
@@ -139,6 +140,7 @@ def test_many_tasks_take_no_more_queries_than_few(
 ):
     for _ in range(12):
         ranked_task(["Best.", "Worst."], prompt=make_prompt())
+    ImportedLabel.objects.create(project=project, text="Hm.", label="mood", digest="0", split=Split.TRAIN)
     with django_assert_max_num_queries(12):
         snapshots.take_snapshot(project=project, by=None, type=type)
 
