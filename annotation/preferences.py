@@ -25,7 +25,7 @@ class Vote:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Pair:
     """`margin` is the mean distance in tiers, chosen above rejected, over all rankings, in units of
     the longest possible distance (candidates - 1): from 0 to 1, and alike in rankings of different length.
@@ -47,7 +47,7 @@ class Pair:
     rejected_unacceptable: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Even:
     """Two candidates that nobody can be said to prefer: as much weight each way, or only ties."""
 
@@ -65,6 +65,8 @@ def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
     counted = [
         (vote, {pk: level for level, tier in enumerate(vote.tiers) for pk in tier}) for vote in votes if vote.weight > 0
     ]
+    if len(counted) == 1:
+        return _of_one_ranking(*counted[0])
     candidates = sorted({pk for _, places in counted for pk in places})
     pairs: list[Pair] = []
     evens: list[Even] = []
@@ -76,6 +78,22 @@ def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
             case Even() as even:
                 evens.append(even)
     return _mark_cycles(pairs), evens
+
+
+def _of_one_ranking(vote: Vote, places: dict[int, int]) -> tuple[list[Pair], list[Even]]:
+    """What `_compare` would find, in a fifth of the time: most tasks have been ranked once."""
+    pairs, evens, most = [], [], max(len(places) - 1, 1)
+    for first, second in combinations(sorted(places), 2):
+        distance = places[second] - places[first]
+        if distance == 0:
+            evens.append(Even(first, second, (0, 0), 1))
+            continue
+        if distance < 0:
+            first, second = second, first
+        margin = round(abs(distance) / most, 6)
+        below = first in vote.unacceptable, second in vote.unacceptable
+        pairs.append(Pair(first, second, 1, 0, 0, margin, 1.0, round(vote.weight, 6), False, *map(int, below)))
+    return pairs, evens
 
 
 def _compare(first: int, second: int, both: list[tuple[Vote, dict[int, int]]]) -> Pair | Even | None:
@@ -110,12 +128,10 @@ def _compare(first: int, second: int, both: list[tuple[Vote, dict[int, int]]]) -
 
 def _mark_cycles(pairs: list[Pair]) -> list[Pair]:
     """A pair is in a cycle where majorities also lead from the rejected answer back to the chosen one."""
-    if len(pairs) < 3:
-        return pairs
     below: dict[int, set[int]] = {}
     for pair in pairs:
         below.setdefault(pair.chosen, set()).add(pair.rejected)
-    return [replace(pair, in_cycle=pair.chosen in _reachable(pair.rejected, below)) for pair in pairs]
+    return [replace(pair, in_cycle=True) if pair.chosen in _reachable(pair.rejected, below) else pair for pair in pairs]
 
 
 def _reachable(start: int, below: dict[int, set[int]]) -> set[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation.exports import EXPORTS, Filter, Row, Taking
+from annotation.exports.card import CardTally
+from annotation.exports.writers import json_line
 from annotation.models import DatasetSnapshot, Project, SnapshotType, Withdrawal
 
 
@@ -28,9 +29,10 @@ def take_snapshot(
 
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
-    taking = Taking(project, timezone.now(), wanted or Filter())
+    tally = CardTally()
+    taking = Taking(project, timezone.now(), wanted or Filter(), tally=tally)
     digest, rows = _write(EXPORTS[type](taking))
-    card = taking.tally.as_json(project)
+    card = tally.as_json(project)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
         newest = project.snapshots.order_by("-number").values_list("number", flat=True).first() or 0
@@ -56,7 +58,7 @@ def _write(rows: Iterator[Row]) -> tuple[str, int]:
     try:
         with temporary.open("wb") as file:
             for row in rows:
-                line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+                line = json_line(row)
                 digest.update(line)
                 file.write(line)
                 count += 1

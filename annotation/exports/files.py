@@ -38,9 +38,7 @@ class Wish:
             raise NotThatWay(f"There is no file type {self.file!r}. Types: {', '.join(WRITERS)}.")
         if self.file == "csv" and not self.format.flat:
             flat = ", ".join(name for name, each in FORMATS.items() if each.flat)
-            raise NotThatWay(
-                f"{self.format.label} has lists in its rows, which CSV has no place for. Flat are: {flat}."
-            )
+            raise NotThatWay(f"{self.format.label} has lists in its rows, which CSV has no place for. Flat: {flat}.")
         if self.split not in ("", "train", "eval"):
             raise NotThatWay('The split is "train", "eval" or empty for both.')
 

@@ -43,13 +43,14 @@ class Taking:
     cutoff: datetime
     wanted: Filter = field(default_factory=Filter)
     counts: Counts = field(default_factory=Counter)
-    tally: CardTally = field(default_factory=CardTally)
+    tally: CardTally | None = None  # for the data card; a plain export has none
 
     def tasks(self) -> Iterator[tuple[JudgedTask, list[Pair], list[Even]]]:
         """Judged tasks with their merged pairs, all of them counted."""
         for task in judged_tasks(self.project, self.cutoff, self.wanted, self.counts):
             pairs, evens = merge([judgment.vote for judgment in task.judgments])
-            self.tally.see(task, pairs, evens)
+            if self.tally:
+                self.tally.see(task, pairs, evens)
             yield task, pairs, evens
 
     def agreed(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> list[Pair]:
@@ -208,7 +209,7 @@ def _references(taking: Taking) -> Iterator[Completion]:
         if reason := taking.wanted.refusal(author, reference.created_at):
             taking.counts[f"reference answers {reason}"] += 1
             continue
-        if author is not None:
+        if author is not None and taking.tally:
             taking.tally.see_writer(author)
         yield reference.completion
 

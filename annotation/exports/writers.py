@@ -26,8 +26,11 @@ class NoParquet(RuntimeError):
     """pyarrow is not installed."""
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode
+
+
 def json_line(row: Row) -> bytes:
-    return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    return _ENCODE(row).encode() + b"\n"
 
 
 def write_jsonl(rows: Rows, file: BinaryIO) -> int:
