@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.http import FileResponse, HttpResponseBase
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
@@ -17,7 +18,11 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
 from annotation.actions import judgments, projects, prompts, seats, snapshots
-from annotation.forms import DraftForm, SubmitForm
+from annotation.downloads import snapshot_response
+from annotation.exports import Filter
+from annotation.exports.formats import FORMATS
+from annotation.exports.writers import WRITERS, NoParquet
+from annotation.forms import DownloadForm, DraftForm, SubmitForm, WithdrawForm
 from annotation.imports import ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
 from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
@@ -127,13 +132,40 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
 class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
     class Meta:
         model = DatasetSnapshot
-        fields = ["number", "type", "sha256", "rows", "counts", "cutoff", "created_at"]
+        fields = ["number", "type", "sha256", "rows", "counts", "filter", "cutoff", "withdrawn_at", "created_at"]
+
+
+class FilterSerializer(serializers.Serializer[Any]):
+    """Which judgments: whatever is left out leaves nothing out."""
+
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=["ranking", "reference", "imported"]), required=False
+    )
+    policies = serializers.ListField(child=serializers.IntegerField(min_value=0), required=False)
+    annotators = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
 
 
 class TakeSnapshotSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(
         choices=SnapshotType.choices, default=SnapshotType.PREFERENCE, help_text="What a row is."
     )
+    filter = FilterSerializer(required=False)
+
+
+class DownloadSerializer(serializers.Serializer[Any]):
+    """Nothing given: the file as it is stored."""
+
+    rows = serializers.ChoiceField(choices=list(FORMATS), required=False, help_text="Format of the rows.")
+    file = serializers.ChoiceField(choices=list(WRITERS), required=False, help_text="CSV only for flat rows.")
+    split = serializers.ChoiceField(choices=["train", "eval"], required=False)
+    gzip = serializers.BooleanField(required=False)
+
+
+class WithdrawalSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField()
 
 
 class ProjectViewSet(
@@ -253,12 +285,41 @@ class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
         wanted = TakeSnapshotSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         snapshot = snapshots.take_snapshot(
-            project=project, by=signed_in(request), type=SnapshotType(wanted.validated_data["type"])
+            project=project,
+            by=signed_in(request),
+            type=SnapshotType(wanted.validated_data["type"]),
+            wanted=Filter(**wanted.validated_data.get("filter", {})),
         )
         return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(responses={(200, "application/x-ndjson"): bytes})
+    @extend_schema(parameters=[DownloadSerializer], responses={(200, "application/octet-stream"): bytes})
     @action(detail=True)
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
+        """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""
         snapshot = access.get_snapshot(signed_in(request), slug, int(number))
-        return FileResponse(snapshot.path.open("rb"), content_type="application/x-ndjson")
+        form = DownloadForm(snapshot, request.query_params)
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        try:
+            return snapshot_response(request, snapshot, form.cleaned_data["wish"])
+        except NoParquet as missing:
+            return Response({"errors": {"file": [str(missing)]}}, status=status.HTTP_400_BAD_REQUEST)
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @action(detail=True)
+    def card(self, request: Request, slug: str, number: str) -> Response:
+        """The data card: who, how many, agreement, length, position, licence, version of the guidelines."""
+        return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
+
+    @extend_schema(request=WithdrawalSerializer, responses={200: SnapshotSerializer(many=True)})
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def withdraw(self, request: Request, slug: str) -> Response:
+        """Somebody's judgments until now count no more. Answers with the snapshots that hold some, now marked."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        form = WithdrawForm(_fields(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        person = form.cleaned_data["username"]
+        touched = snapshots.withdraw(project=project, person=person, by=signed_in(request))
+        marked = project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched])
+        return Response(SnapshotSerializer(marked, many=True).data)

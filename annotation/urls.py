@@ -15,5 +15,9 @@ urlpatterns = [
     path("<slug:slug>/tasks/<int:pk>/submit/", work.submit, name="submit"),
     path("<slug:slug>/tasks/<int:pk>/skip/", work.skip, name="skip"),
     path("<slug:slug>/snapshots/", snapshots.snapshot_list, name="snapshots"),
+    path("<slug:slug>/snapshots/withdraw/", snapshots.withdraw, name="withdraw"),
+    path("<slug:slug>/snapshots/<int:number>/", snapshots.snapshot, name="snapshot"),
+    path("<slug:slug>/snapshots/<int:number>/card/", snapshots.card, name="snapshot_card"),
+    path("<slug:slug>/snapshots/<int:number>/changes/<int:earlier>/", snapshots.changes, name="snapshot_changes"),
     path("<slug:slug>/snapshots/<int:number>/download/", snapshots.download, name="snapshot_download"),
 ]

@@ -48,9 +48,7 @@ def _fill_some(project: Any, policy: Any, people: list[Any], numbers: range, can
     now = datetime.now(UTC)
     prompts = []
     for number in numbers:
-        messages = [
-            {"role": "user", "content": f"Question {number}: what do you say to a friend who is late again?"}
-        ]
+        messages = [{"role": "user", "content": f"Question {number}: what do you say to a friend who is late again?"}]
         digest = Prompt.digest_of(messages)
         prompts.append(Prompt(project=project, messages=messages, digest=digest, split=Split.of(digest)))
     Prompt.objects.bulk_create(prompts)

@@ -41,6 +41,10 @@ PAGES = [
     ("snapshots", "get", 200, 403, 404),
     ("snapshots", "post", 302, 403, 404),
     ("snapshot_download", "get", 200, 403, 404),
+    ("snapshot", "get", 200, 403, 404),
+    ("snapshot_card", "get", 200, 403, 404),
+    ("snapshot_changes", "get", 200, 403, 404),
+    ("withdraw", "post", 200, 403, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
     ("round", "get", 200, 403, 404),
@@ -63,6 +67,8 @@ API = [
     ("projects/letters/snapshots/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "post", 201, 403, 404),
     ("projects/letters/snapshots/1/download/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/1/card/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
     ("projects/letters/rounds/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "post", 409, 403, 404),
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
@@ -86,7 +92,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     arguments = {
         "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
-        "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "round": [1], "round_metrics": [1],
+        "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
+        "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1],
         "round_cancel": [1], "round_go_on": [1],
     }  # fmt: skip
     found = {"seat": str(seat.pk)}

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -87,3 +88,20 @@ def _holds(snapshot: DatasetSnapshot, person: User) -> bool:
     if snapshot.card:
         return f"annotator-{person.pk}" in snapshot.card["people"]
     return snapshot.project.assignments.filter(annotator_id=person.pk, finished_at__lte=snapshot.cutoff).exists()
+
+
+def data_card(snapshot: DatasetSnapshot) -> dict[str, Any]:
+    """Everything that a snapshot says about itself, for a machine."""
+    return {
+        "project": snapshot.project.slug,
+        "number": snapshot.number,
+        "type": snapshot.type,
+        "sha256": snapshot.sha256,
+        "rows": snapshot.rows,
+        "unit": snapshot.unit,
+        "counts": snapshot.counts,
+        "filter": snapshot.filter,
+        "cutoff": snapshot.cutoff.isoformat(),
+        "withdrawn_at": snapshot.withdrawn_at.isoformat() if snapshot.withdrawn_at else None,
+        **snapshot.card,
+    }

@@ -26,7 +26,8 @@ NAVIGATION = [
     ("project_edit", "Settings", Role.ADMIN),
 ]
 # Pages below an entry of the navigation.
-UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds"}
+UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
+         "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots"}  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
