@@ -26,6 +26,9 @@ from annotation.models import (
 from annotation.preferences import Vote
 
 TASKS_AT_ONCE = 500
+# Columns of a ranking, in the order of Judgment's fields.
+SAID = ("tiers", "unacceptable", "weight", "assignment__annotator_id", "created_at")
+CIRCUMSTANCES = ("assignment__shown_order", "assignment__active_ms", "rationale", "assignment__claimed_at")
 PEOPLE, IMPORTED = "people", "imported"
 
 
@@ -144,23 +147,30 @@ def _withdrawn(annotator: str) -> QuerySet[Withdrawal]:
     )
 
 
-def judged_tasks(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
-    """Tasks in order with their rankings until `cutoff`; after them, what was imported."""
+def judged_tasks(
+    project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str], *, circumstances: bool = True
+) -> Iterator[JudgedTask]:
+    """Tasks in order with their rankings until `cutoff`; after them, what was imported.
+
+    `circumstances`: with rationales, the order that was shown and times, which take a fifth of the reading.
+    """
     if wanted.wants("ranking"):
-        yield from _ranked(project, cutoff, wanted, counts)
+        yield from _ranked(project, cutoff, wanted, counts, SAID + CIRCUMSTANCES if circumstances else SAID)
     # Whoever asks for certain people or versions asks for nothing that a file brought.
     if wanted.wants("imported") and not wanted.annotators and not wanted.policies:
         yield from _imported(project, cutoff, wanted, counts)
 
 
-def _ranked(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
+def _ranked(
+    project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str], columns_said: tuple[str, ...]
+) -> Iterator[JudgedTask]:
     tasks = Task.objects.filter(project=project, kind="ranking").order_by("pk")
     columns = ("pk", "prompt_id", "prompt__messages", "prompt__split")
     last = 0
     while batch := list(tasks.filter(pk__gt=last).values_list(*columns)[:TASKS_AT_ONCE]):
         first, last = batch[0][0], batch[-1][0]
         answers = _answers(project, first, last)
-        judgments = _judgments(project, cutoff, first, last, counts)
+        judgments = _judgments(project, cutoff, first, last, counts, columns_said)
         for pk, prompt_id, messages, split in batch:
             task = JudgedTask(pk, prompt_id, messages, split, answers[pk], judgments[pk])
             if not task.judgments:
@@ -203,18 +213,14 @@ def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, Ans
 
 
 def _judgments(
-    project: Project, cutoff: datetime, first: int, last: int, counts: Counter[str]
+    project: Project, cutoff: datetime, first: int, last: int, counts: Counter[str], columns: tuple[str, ...]
 ) -> dict[int, list[Judgment]]:
     tasks = {"assignment__task__gte": first, "assignment__task__lte": last, "created_at__lte": cutoff}
     everyone = Ranking.objects.filter(assignment__project=project, **tasks)
     counting: QuerySet[Any] = rankings_that_count(project).filter(**tasks).order_by("pk")
-    columns = (
-        "tiers", "unacceptable", "weight", "assignment__annotator_id", "created_at", "assignment__shown_order",
-        "assignment__active_ms", "rationale", "assignment__claimed_at", "assignment__task_id",
-    )  # fmt: skip
     found: dict[int, list[Judgment]] = defaultdict(list)
     taken = 0
-    for *said, task_id in counting.values_list(*columns):
+    for *said, task_id in counting.values_list(*columns, "assignment__task_id"):
         found[task_id].append(Judgment(*said))
         taken += 1
     counts["rankings that do not count"] += everyone.count() - taken

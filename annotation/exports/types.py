@@ -45,9 +45,11 @@ class Taking:
     counts: Counts = field(default_factory=Counter)
     tally: CardTally | None = None  # for the data card; a plain export has none
 
-    def tasks(self) -> Iterator[tuple[JudgedTask, list[Pair], list[Even]]]:
+    def tasks(self, *, circumstances: bool = False) -> Iterator[tuple[JudgedTask, list[Pair], list[Even]]]:
         """Judged tasks with their merged pairs, all of them counted."""
-        for task in judged_tasks(self.project, self.cutoff, self.wanted, self.counts):
+        circumstances = circumstances or self.tally is not None
+        source = judged_tasks(self.project, self.cutoff, self.wanted, self.counts, circumstances=circumstances)
+        for task in source:
             pairs, evens = merge([judgment.vote for judgment in task.judgments])
             if self.tally:
                 self.tally.see(task, pairs, evens)
@@ -164,7 +166,7 @@ def classification_rows(taking: Taking) -> Iterator[Row]:
 
 def judgment_rows(taking: Taking) -> Iterator[Row]:
     """Every ranking as it was made: by which number, when, for how long, and in which order the answers were shown."""
-    for task, *_ in taking.tasks():
+    for task, *_ in taking.tasks(circumstances=True):
         texts = {str(pk): answer.text for pk, answer in task.answers.items()}
         for judgment in task.judgments:
             yield {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO
+
+import orjson
 
 from annotation.exports.types import Row
 
@@ -26,11 +27,8 @@ class NoParquet(RuntimeError):
     """pyarrow is not installed."""
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode
-
-
 def json_line(row: Row) -> bytes:
-    return _ENCODE(row).encode() + b"\n"
+    return orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def write_jsonl(rows: Rows, file: BinaryIO) -> int:
