@@ -23,7 +23,7 @@ from annotation.exports import Filter
 from annotation.exports.formats import FORMATS
 from annotation.exports.writers import WRITERS, NoParquet
 from annotation.forms import DownloadForm, DraftForm, SubmitForm, WithdrawForm
-from annotation.imports import ParsedPrompts, parse_prompts
+from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
 from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
 
@@ -60,7 +60,19 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
 
 class PromptFileSerializer(serializers.Serializer[Any]):
-    file = serializers.FileField(help_text="JSONL, CSV or plain text, as on the import page.")
+    file = serializers.FileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
+    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
+    mapping = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Which column a field comes from, as mapping.text=question.",
+    )
+    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
+
+    def validate_file(self, file: Any) -> Any:
+        if file.size > MAX_FILE_BYTES:
+            raise serializers.ValidationError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        return file
 
 
 class RefusedRowSerializer(serializers.Serializer[Any]):
@@ -70,6 +82,9 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
 
 class ImportReportSerializer(serializers.Serializer[Any]):
     taken = serializers.IntegerField()
+    answers = serializers.IntegerField()
+    pairs = serializers.IntegerField()
+    tasks = serializers.IntegerField()
     duplicates = RefusedRowSerializer(many=True)
     refused = RefusedRowSerializer(many=True)
 
@@ -191,14 +206,21 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
         return project.prompts.all()
 
-    @extend_schema(request={"multipart/form-data": PromptFileSerializer}, responses={201: ImportReportSerializer})
+    @extend_schema(
+        request={"multipart/form-data": PromptFileSerializer},
+        responses={200: ImportReportSerializer, 201: ImportReportSerializer},
+    )
     def create(self, request: Request, slug: str) -> Response:
         """Import a file of prompts: new ones are taken, the report names every other row and why."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         upload = PromptFileSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
-        file = upload.validated_data["file"]
-        parsed: ParsedPrompts = parse_prompts(file.read(), file.name)
+        wanted = upload.validated_data
+        parsed: ParsedPrompts = parse_prompts(
+            wanted["file"].read(), wanted["file"].name, wanted.get("mapping"), labels=wanted["labels"]
+        )
+        if wanted["dry_run"]:
+            return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
         report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))
         return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
 

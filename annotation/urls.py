@@ -1,14 +1,15 @@
 from django.urls import path
 
-from annotation.views import projects, snapshots, work
+from annotation.views import projects, snapshots, uploads, work
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
     path("<slug:slug>/settings/", projects.edit, name="project_edit"),
     path("<slug:slug>/members/", projects.members, name="members"),
-    path("<slug:slug>/prompts/", projects.prompt_list, name="prompts"),
-    path("<slug:slug>/prompts/uploads/<int:pk>/", projects.upload, name="upload"),
-    path("<slug:slug>/prompts/uploads/<int:pk>/take/", projects.take_upload, name="take_upload"),
+    path("<slug:slug>/prompts/", uploads.prompt_list, name="prompts"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/", uploads.upload, name="upload"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/take/", uploads.take_upload, name="take_upload"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/refused.csv", uploads.refused_rows, name="upload_refused"),
     path("<slug:slug>/annotate/", work.annotate, name="annotate"),
     path("<slug:slug>/tasks/<int:pk>/", work.assignment, name="assignment"),
     path("<slug:slug>/tasks/<int:pk>/draft/", work.save_draft, name="save_draft"),

@@ -31,7 +31,9 @@ PAGES = [
     ("prompts", "get", 200, 403, 404),
     ("prompts", "post", 200, 403, 404),
     ("upload", "get", 200, 403, 404),
-    ("take_upload", "post", 200, 403, 404),
+    ("take_upload", "post", 302, 403, 404),
+    ("upload", "post", 302, 403, 404),
+    ("upload_refused", "get", 200, 403, 404),
     ("annotate", "get", 200, 302, 404),
     ("annotate", "post", 302, 302, 404),
     ("assignment", "get", 404, 200, 404),
@@ -91,7 +93,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     TrainingRun.objects.create(round=round, position=0, method="sample")
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     arguments = {
-        "upload": [upload.pk], "take_upload": [upload.pk], "assignment": [seat.pk], "save_draft": [seat.pk],
+        "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
+        "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
         "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1],
         "round_cancel": [1], "round_go_on": [1],

@@ -68,7 +68,8 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
 
 def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Completion]:
     """At most one reference answer, then the run's own answers; of two equal texts only the first."""
-    references = [c for c in prompt.completions.all() if c.source != Source.POLICY]
+    # Answers that were imported to be ranked, or in a pair, have an origin; a reference answer has none.
+    references = [c for c in prompt.completions.all() if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in prompt.completions.all() if c.origin == origin]
     chosen: dict[str, Completion] = {}
     for completion in [*references[-1:], *drawn]:

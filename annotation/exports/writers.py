@@ -47,7 +47,7 @@ def write_csv(rows: Rows, file: BinaryIO) -> int:
         if writer is None:
             writer = csv.DictWriter(text, list(row))
             writer.writeheader()
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: safe_cell(value) for name, value in row.items()})
         count += 1
     text.detach()  # flushes, and leaves the file open for its owner
     return count
@@ -81,7 +81,8 @@ def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
         yield packed  # type: ignore[misc]
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs."""
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return value
