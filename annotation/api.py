@@ -65,7 +65,7 @@ class PromptFileSerializer(serializers.Serializer[Any]):
     mapping = serializers.DictField(
         child=serializers.CharField(),
         required=False,
-        help_text="Which column a field comes from, as mapping.text=question.",
+        help_text="Columns by field: mapping.text=question.",
     )
     dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
 

@@ -73,7 +73,7 @@ def columns_of(data: bytes, filename: str) -> list[str]:
         data, filename = unpacked(data), filename[:-3]
     if filename.lower().endswith((".csv", ".tsv")):
         text = decode(data)
-        return [name for name in _header(text, _find_delimiter(text, ",", ({"text"},))) if name]
+        return [name for name in max((_header(text, each) for each in DELIMITERS), key=len) if name]
     names: dict[str, None] = {}
     for place, row in enumerate(read_rows(data, filename)):
         if isinstance(row, RawRow):
