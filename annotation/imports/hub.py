@@ -32,7 +32,6 @@ def downloaded(repo: str, *, endpoint: str | None = None, token: str | None = No
     """The data files of a data set of the hub, in a folder that goes afterwards."""
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         raise UnreadableFile("A data set of the hub needs huggingface_hub: pip install 'prefloop[hub]'.") from None
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +44,6 @@ def downloaded(repo: str, *, endpoint: str | None = None, token: str | None = No
                 endpoint=endpoint,
                 token=token or False,
             )
-        except (HfHubHTTPError, OSError, ValueError) as problem:
+        except Exception as problem:  # which errors its HTTP library raises differs between versions
             raise UnreadableFile(f"The data set {repo} could not be fetched: {problem}") from problem
         yield Path(folder)
