@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from annotation.preferences import Vote
 
 Z95 = 1.959964
+LEAST_GROUPS = 10
 Matrix = list[list[float]]
 
 
@@ -79,10 +80,10 @@ def fit(records: Records, prior: float = 0.5) -> dict[str, Strength]:
 
 
 def jackknifed(groups: Sequence[Records], prior: float = 0.5) -> dict[str, Strength]:
-    """Strengths from all groups, with intervals from leaving out each in turn."""
+    """Strengths from all groups, with intervals from leaving out each in turn, if there are enough of them."""
     groups = [group for group in groups if group]
     whole = fit(_sum(groups), prior)
-    if len(groups) < 2:
+    if len(groups) < LEAST_GROUPS:  # a few groups that agree by chance would look certain
         return whole
     left_out = [fit(_sum([*groups[:place], *groups[place + 1 :]]), prior) for place in range(len(groups))]
     found = {}

@@ -11,6 +11,8 @@ from typing import Any
 
 from annotation.exports.types import Row, conversation_text
 from annotation.models import SnapshotType
+from annotation.preferences import Vote
+from annotation.strengths import Records, count, fit
 
 Messages = list[dict[str, str]]
 
@@ -59,6 +61,23 @@ def kto(row: Row) -> Iterator[Row]:
         if weight:
             completion = [{"role": "assistant", "content": candidate["text"]}]
             yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": weight > 0}
+
+
+def scores(row: Row) -> Iterator[Row]:
+    """Every answer with its Bradley–Terry strength among those beside it; `annotation.strengths` says how."""
+    records: Records = {}
+    names = {place: str(place) for place in range(len(row["candidates"]))}
+    for ranking in row["rankings"]:
+        count(records, Vote(ranking["tiers"], weight=ranking["weight"]), names)
+    for name, strength in fit(records).items():
+        yield _origin(row) | {
+            "prompt": _prompt_text(row["prompt"]),
+            "completion": row["candidates"][int(name)]["text"],
+            "score": strength.value,
+            "score_low": strength.low,
+            "score_high": strength.high,
+            "rankings": len(row["rankings"]),
+        }
 
 
 def messages(row: Row) -> Iterator[Row]:
@@ -117,6 +136,7 @@ FORMATS: dict[str, Format] = {
     "openai-preference": Format("OpenAI preference fine-tuning", SnapshotType.PREFERENCE, openai_preference),
     "sharegpt-preference": Format("LLaMA-Factory sharegpt ranking", SnapshotType.PREFERENCE, sharegpt_preference),
     "ranking": Format("Rankings with all answers", SnapshotType.RANKING, as_it_is),
+    "scores": Format("Answers with their strengths", SnapshotType.RANKING, scores, flat=True),
     "kto": Format("TRL unpaired preference (KTO)", SnapshotType.RANKING, kto),
     "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
     "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),

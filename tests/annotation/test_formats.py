@@ -103,6 +103,18 @@ def test_kto_goes_by_the_line_and_else_by_first_and_last(download):
     ]  # fmt: skip
 
 
+def test_scores_put_the_answers_of_a_task_on_one_scale(download):
+    rows = lines(download("scores"))
+    said = {row["completion"]: row for row in rows}
+    assert said["Hello!"]["score"] > said["Hi."]["score"] > said["=1+1"]["score"]
+    assert said["Hello!"]["rankings"] == 2
+    # One win, with half a win and half a loss against the average: 1 - σ(2t) = σ(t) - 1/2, that is, with x for e^t,
+    # x³ - x² - x - 3 = 0. Its root is 2.1304, so t is 0.7563.
+    assert said["Good bye."]["score"] == pytest.approx(0.7563, abs=0.0002)
+    assert said["Off."]["score"] == -said["Good bye."]["score"]
+    assert all(row["score_low"] < row["score"] < row["score_high"] for row in rows)
+
+
 def test_anthropic_and_openai(download):
     assert lines(download("hh"))[0] == {
         "chosen": "\n\nHuman: Say hello.\n\nAssistant: Hello!",
@@ -195,6 +207,17 @@ def test_datasets_and_pandas_read_every_file(download, tmp_path: Path, rows, fil
     assert len(read()) == len(plain)
     if file == "parquet" and rows in ("hh", "preference-text", "messages"):
         assert loaded.to_list() == plain
+
+
+@pytest.mark.parametrize("file", ["jsonl", "csv", "parquet"])
+def test_a_split_without_rows_is_a_file_without_rows(download, tmp_path: Path, file):
+    import pandas
+
+    content = download("classification", file=file, split="eval")
+    if file == "parquet":
+        assert len(pandas.read_parquet(io.BytesIO(content))) == 0
+    else:
+        assert content == b""
 
 
 def test_csv_has_no_formulas(download):
