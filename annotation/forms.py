@@ -99,8 +99,12 @@ class TakeSnapshotForm(forms.Form):
         help_text="Share of the votes on a pair, from 0 to 1.",
         widget=forms.NumberInput(attrs={"step": "0.05"}),
     )
-    since = forms.DateTimeField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
-    until = forms.DateTimeField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
+    since = forms.DateTimeField(
+        label="Since (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+    )
+    until = forms.DateTimeField(
+        label="Until (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+    )
 
     def clean_type(self) -> SnapshotType:
         return SnapshotType(self.cleaned_data["type"] or SnapshotType.PREFERENCE)
