@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.http import FileResponse, HttpResponseBase
+from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
@@ -20,8 +20,12 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 from annotation import access
 from annotation.actions import flags, judgments, projects, prompts, seats, snapshots
 from annotation.characters import cleaned
-from annotation.forms import DraftForm, FlagForm, SubmitForm
-from annotation.imports import ParsedPrompts, parse_prompts
+from annotation.downloads import snapshot_response
+from annotation.exports import Filter
+from annotation.exports.formats import FORMATS
+from annotation.exports.writers import WRITERS, NoParquet
+from annotation.forms import DownloadForm, DraftForm, FlagForm, SubmitForm, WithdrawForm
+from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
 from annotation.models import (
     Assignment,
@@ -62,9 +66,9 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = [
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
-            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "ranking_form", "top_k",
-            "criteria", "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
-            "practice_first", "practice_pass", "closed_at", "created_at",
+            "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "licence",
+            "ranking_form", "top_k", "criteria", "criteria_required", "rationale", "write_first", "gold_share",
+            "repeat_share", "use_weights", "practice_first", "practice_pass", "closed_at", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "closed_at", "created_at"]
 
@@ -76,7 +80,19 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
 
 class PromptFileSerializer(serializers.Serializer[Any]):
-    file = serializers.FileField(help_text="JSONL, CSV or plain text, as on the import page.")
+    file = serializers.FileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
+    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
+    mapping = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Columns by field: mapping.text=question.",
+    )
+    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
+
+    def validate_file(self, file: Any) -> Any:
+        if file.size > MAX_FILE_BYTES:
+            raise serializers.ValidationError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        return file
 
 
 class RefusedRowSerializer(serializers.Serializer[Any]):
@@ -86,6 +102,9 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
 
 class ImportReportSerializer(serializers.Serializer[Any]):
     taken = serializers.IntegerField()
+    answers = serializers.IntegerField()
+    pairs = serializers.IntegerField()
+    tasks = serializers.IntegerField()
     duplicates = RefusedRowSerializer(many=True)
     refused = RefusedRowSerializer(many=True)
 
@@ -159,13 +178,40 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
 class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
     class Meta:
         model = DatasetSnapshot
-        fields = ["number", "type", "sha256", "rows", "counts", "cutoff", "created_at"]
+        fields = ["number", "type", "sha256", "rows", "counts", "filter", "cutoff", "withdrawn_at", "created_at"]
+
+
+class FilterSerializer(serializers.Serializer[Any]):
+    """Which judgments: whatever is left out leaves nothing out."""
+
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=["ranking", "reference", "imported"]), required=False
+    )
+    policies = serializers.ListField(child=serializers.IntegerField(min_value=0), required=False)
+    annotators = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
 
 
 class TakeSnapshotSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(
         choices=SnapshotType.choices, default=SnapshotType.PREFERENCE, help_text="What a row is."
     )
+    filter = FilterSerializer(required=False)
+
+
+class DownloadSerializer(serializers.Serializer[Any]):
+    """Nothing given: the file as it is stored."""
+
+    rows = serializers.ChoiceField(choices=list(FORMATS), required=False, help_text="Format of the rows.")
+    file = serializers.ChoiceField(choices=list(WRITERS), required=False, help_text="CSV only for flat rows.")
+    split = serializers.ChoiceField(choices=["train", "eval"], required=False)
+    gzip = serializers.BooleanField(required=False)
+
+
+class WithdrawalSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField()
 
 
 class ProjectViewSet(
@@ -191,14 +237,21 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
         return project.prompts.all()
 
-    @extend_schema(request={"multipart/form-data": PromptFileSerializer}, responses={201: ImportReportSerializer})
+    @extend_schema(
+        request={"multipart/form-data": PromptFileSerializer},
+        responses={200: ImportReportSerializer, 201: ImportReportSerializer},
+    )
     def create(self, request: Request, slug: str) -> Response:
         """Import a file of prompts: new ones are taken, the report names every other row and why."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         upload = PromptFileSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
-        file = upload.validated_data["file"]
-        parsed: ParsedPrompts = parse_prompts(file.read(), file.name)
+        wanted = upload.validated_data
+        parsed: ParsedPrompts = parse_prompts(
+            wanted["file"].read(), wanted["file"].name, wanted.get("mapping"), labels=wanted["labels"]
+        )
+        if wanted["dry_run"]:
+            return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
         report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))
         return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
 
@@ -304,15 +357,44 @@ class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
         wanted = TakeSnapshotSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         snapshot = snapshots.take_snapshot(
-            project=project, by=signed_in(request), type=SnapshotType(wanted.validated_data["type"])
+            project=project,
+            by=signed_in(request),
+            type=SnapshotType(wanted.validated_data["type"]),
+            wanted=Filter(**wanted.validated_data.get("filter", {})),
         )
         return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(responses={(200, "application/x-ndjson"): bytes})
+    @extend_schema(parameters=[DownloadSerializer], responses={(200, "application/octet-stream"): bytes})
     @action(detail=True)
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
+        """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""
         snapshot = access.get_snapshot(signed_in(request), slug, int(number))
-        return FileResponse(snapshot.path.open("rb"), content_type="application/x-ndjson")
+        form = DownloadForm(snapshot, request.query_params)
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        try:
+            return snapshot_response(request, snapshot, form.cleaned_data["wish"])
+        except NoParquet as missing:
+            return Response({"errors": {"file": [str(missing)]}}, status=status.HTTP_400_BAD_REQUEST)
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @action(detail=True)
+    def card(self, request: Request, slug: str, number: str) -> Response:
+        """The data card: who, how many, agreement, length, position, licence, version of the guidelines."""
+        return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
+
+    @extend_schema(request=WithdrawalSerializer, responses={200: SnapshotSerializer(many=True)})
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def withdraw(self, request: Request, slug: str) -> Response:
+        """Somebody's judgments until now count no more. Answers with the snapshots that hold some, now marked."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        form = WithdrawForm(_fields(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        person = form.cleaned_data["username"]
+        touched = snapshots.withdraw(project=project, person=person, by=signed_in(request))
+        marked = project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched])
+        return Response(SnapshotSerializer(marked, many=True).data)
 
 
 class QualityView(APIView):

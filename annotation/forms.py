@@ -6,9 +6,14 @@ from django import forms
 from django.contrib.auth import get_user_model
 
 from annotation.characters import JSONDecoder, cleaned, is_storable
+from annotation.exports import Filter
+from annotation.exports.files import NotThatWay, Wish
+from annotation.exports.formats import STORED, formats_of
+from annotation.imports import MAX_FILE_BYTES
 from annotation.models import (
     Assignment,
     Completion,
+    DatasetSnapshot,
     FlagReason,
     Project,
     RankingMode,
@@ -38,8 +43,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Project
         fields = [
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
-            "calibration_share", "early_stop", "conflict_seat", "base_model", "ranking_form", "top_k", "criteria",
-            "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
+            "calibration_share", "early_stop", "conflict_seat", "base_model", "licence", "ranking_form", "top_k",
+            "criteria", "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
             "practice_first", "practice_pass",
         ]  # fmt: skip
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
@@ -72,16 +77,136 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        help_text="JSONL, CSV or plain text (one prompt per line), UTF-8, at most 50 MB.",
+        help_text="JSONL, JSON, CSV, Parquet or plain text (one prompt per line), UTF-8 or gzip of it, at most 50 MB.",
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
+    labels = forms.BooleanField(
+        label="It holds labelled texts, no prompts",
+        required=False,
+        help_text="Each row has a text and a label: for a classifier, not for ranking.",
+    )
+
+    def clean_file(self) -> Any:
+        """Before anything is read: a large file must not fill the memory."""
+        file = self.cleaned_data["file"]
+        if file.size > MAX_FILE_BYTES:
+            raise forms.ValidationError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        return file
+
+
+class MappingForm(forms.Form):
+    """Which column of a file each field comes from; empty leaves it to the names in the file."""
+
+    FIELDS = {
+        "text": "Prompt or text",
+        "id": "Id",
+        "category": "Category",
+        "reference": "Reference answer",
+        "completion": "Answer",
+        "chosen": "Preferred answer",
+        "rejected": "Other answer",
+        "margin": "Margin, from 0 to 1",
+        "label": "Label",
+    }
+
+    def __init__(self, columns: list[str], data: Any = None, initial: Any = None) -> None:
+        super().__init__(data, initial=initial)
+        choices = [("", "by its name"), *((column, column[:60]) for column in columns)]
+        for name, label in self.FIELDS.items():
+            self.fields[name] = forms.ChoiceField(label=label, choices=choices, required=False)
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        return {name: column for name, column in self.cleaned_data.items() if column}
+
+
+class NumbersField(forms.CharField):
+    """Whole numbers with commas or spaces between them."""
+
+    def to_python(self, value: Any) -> list[int]:  # type: ignore[override]
+        words = str(value or "").replace(",", " ").split()
+        if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+            raise forms.ValidationError("Write whole numbers with commas between them, such as 1, 2.")
+        return [int(word) for word in words]
 
 
 class TakeSnapshotForm(forms.Form):
+    """The type of the rows, and which judgments: whatever is left empty leaves nothing out."""
+
     type = forms.ChoiceField(choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE)
+    kinds = forms.MultipleChoiceField(
+        label="Made from",
+        choices=[("ranking", "Rankings"), ("reference", "Reference answers"), ("imported", "Imported data")],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    policies = NumbersField(label="Policy versions", required=False, help_text="Numbers such as 0, 2.")
+    annotators = NumbersField(label="Annotators", required=False, help_text="By number, as on the data card.")
+    min_agreement = forms.FloatField(
+        label="Least agreement",
+        required=False,
+        min_value=0,
+        max_value=1,
+        help_text="Share of the votes on a pair, from 0 to 1.",
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+    )
+    since = forms.DateTimeField(
+        label="Since (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+    )
+    until = forms.DateTimeField(
+        label="Until (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+    )
 
     def clean_type(self) -> SnapshotType:
         return SnapshotType(self.cleaned_data["type"] or SnapshotType.PREFERENCE)
+
+    @property
+    def wanted(self) -> Filter:
+        given = {name: value for name, value in self.cleaned_data.items() if name != "type" and value}
+        return Filter(**given)
+
+
+class DownloadForm(forms.Form):
+    """Which file of a snapshot; nothing chosen is the file as it is stored."""
+
+    rows = forms.ChoiceField(label="Format", required=False)
+    file = forms.ChoiceField(
+        label="File", choices=[("jsonl", "JSONL"), ("csv", "CSV"), ("parquet", "Parquet")], required=False
+    )
+    split = forms.ChoiceField(
+        choices=[("", "Train and eval"), ("train", "Train only"), ("eval", "Eval only")], required=False
+    )
+    gzip = forms.BooleanField(label="Compressed (gzip)", required=False)
+
+    def __init__(self, snapshot: DatasetSnapshot, data: Any = None) -> None:
+        super().__init__(data)
+        choices = [(name, each.label) for name, each in formats_of(snapshot.type).items()]
+        self.fields["rows"].choices = choices  # type: ignore[attr-defined]
+        self.stored = STORED[SnapshotType(snapshot.type)]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if self.errors:
+            return data
+        try:
+            rows, file = data["rows"] or self.stored, data["file"] or "jsonl"
+            data["wish"] = Wish(rows, file, gzip=data["gzip"], split=data["split"])
+        except NotThatWay as why:
+            self.add_error("file", str(why))
+        return data
+
+
+class WithdrawForm(forms.Form):
+    """Somebody who judged here; the page shows their number."""
+
+    username = forms.CharField(max_length=150)
+
+    def clean_username(self) -> Any:
+        username = self.cleaned_data["username"]
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            raise forms.ValidationError(f"There is no user called {username!r}.")
+        return user
 
 
 class MemberForm(forms.Form):

@@ -1,13 +1,16 @@
-"""Rankings of one candidate set, merged into preference pairs.
+"""Rankings of one candidate set, merged into preference pairs that keep what is known.
 
-A pair keeps how many rankings put the one above the other and how many the reverse. Where the votes are even nobody
-preferred anything, and no pair is made: disagreement must not turn into an order.
+A pair keeps how many put the one above the other, how many the reverse and how many tied them. Where the votes are even
+nobody preferred anything, and no pair is made: disagreement must not turn into an order. Where majorities run in a
+circle (a over b, b over c, c over a) the pairs stay, marked, with the share of votes as a soft label: each of them is
+what most people said, but no order of all three is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 Tiers = Sequence[Sequence[int]]
@@ -15,51 +18,149 @@ MAX_STRENGTH = 2
 
 
 @dataclass(frozen=True)
+class Vote:
+    """One person's ranking: tiers best first, what is below the line, and how much the person counts.
+
+    `unranked` are the candidates that got no place: the ranking puts all others above them and says nothing about two
+    of them. `strength` is that of a graded comparison: 1 better, 2 much better.
+    """
+
+    tiers: Tiers
+    unacceptable: Sequence[int] = ()
+    weight: float = 1.0
+    unranked: Collection[int] = ()
+    strength: int | None = None
+
+    def says_nothing_of(self, first: int, second: int) -> bool:
+        return first in self.unranked and second in self.unranked
+
+    def longest(self, candidates: int) -> float:
+        """The distance in tiers that is a margin of 1. "Better" is half of what "much better" is."""
+        if self.strength is None:
+            return max(candidates - 1, 1)
+        return MAX_STRENGTH / max(self.strength, 1)
+
+
+@dataclass(slots=True)
 class Pair:
     """`margin` is the mean distance in tiers, chosen above rejected, over all rankings, in units of
-    the longest possible distance (candidates - 1): from 0 to 1, and alike in rankings of different length."""
+    the longest possible distance (candidates - 1): from 0 to 1, and alike in rankings of different length.
+
+    `share` is the soft label: the part of the votes, by weight, that put chosen first; a tie counts half for each.
+    `weight` is the mean weight of the votes. The last two count the votes below whose line each answer stands.
+    """
 
     chosen: int
     rejected: int
     votes_for: int
     votes_against: int
+    ties: int
     margin: float
+    share: float
+    weight: float = 1.0
+    in_cycle: bool = False
+    chosen_unacceptable: int = 0
+    rejected_unacceptable: int = 0
 
 
-def merge(
-    rankings: Sequence[Tiers],
-    *,
-    unranked: Sequence[Collection[int]] | None = None,
-    strengths: Sequence[int | None] | None = None,
-) -> tuple[list[Pair], int]:
-    """Pairs over the candidates of one task, and the number of pairs on which the votes are even (ties).
+@dataclass(slots=True)
+class Even:
+    """Two candidates that nobody can be said to prefer: as much weight each way, or only ties."""
 
-    A ranking that lacks a candidate says nothing about it. `unranked` are, per ranking, the candidates that got no
-    place: it puts all others above them and says nothing about two of them. `strengths` are those of graded
-    comparisons: a distance of half the longest for "better", of all of it for "much better".
+    first: int
+    second: int
+    votes_each_way: tuple[int, int]
+    ties: int
+
+
+def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
+    """Pairs over the candidates of one task, and the pairs on which the votes are even.
+
+    A ranking that lacks a candidate says nothing about it, and one of weight 0 nothing at all.
     """
-    silent = unranked or [()] * len(rankings)
-    grades = strengths or [None] * len(rankings)
-    places = [{pk: level for level, tier in enumerate(tiers) for pk in tier} for tiers in rankings]
-    candidates = sorted({pk for place in places for pk in place})
-    pairs, ties = [], 0
+    counted = [
+        (vote, {pk: level for level, tier in enumerate(vote.tiers) for pk in tier}) for vote in votes if vote.weight > 0
+    ]
+    if len(counted) == 1:
+        return _of_one_ranking(*counted[0])
+    candidates = sorted({pk for _, places in counted for pk in places})
+    pairs: list[Pair] = []
+    evens: list[Even] = []
     for first, second in combinations(candidates, 2):
-        # Positive: first is better, by that many tiers.
-        distances = [
-            (place[second] - place[first], max(len(place) - 1, 1) if grade is None else MAX_STRENGTH / max(grade, 1))
-            for place, silence, grade in zip(places, silent, grades, strict=True)
-            if first in place and second in place and not (first in silence and second in silence)
+        both = [
+            (vote, places)
+            for vote, places in counted
+            if first in places and second in places and not vote.says_nothing_of(first, second)
         ]
-        if not distances:
+        match _compare(first, second, both):
+            case Pair() as pair:
+                pairs.append(pair)
+            case Even() as even:
+                evens.append(even)
+    return _mark_cycles(pairs), evens
+
+
+def _of_one_ranking(vote: Vote, places: dict[int, int]) -> tuple[list[Pair], list[Even]]:
+    """What `_compare` would find, in a fifth of the time: most tasks have been ranked once."""
+    pairs, evens, most = [], [], vote.longest(len(places))
+    for first, second in combinations(sorted(places), 2):
+        if vote.unranked and vote.says_nothing_of(first, second):
             continue
-        ahead = sum(distance > 0 for distance, _ in distances)
-        behind = sum(distance < 0 for distance, _ in distances)
-        if ahead == behind:
-            ties += 1
+        distance = places[second] - places[first]
+        if distance == 0:
+            evens.append(Even(first, second, (0, 0), 1))
             continue
-        margin = sum(distance / most for distance, most in distances) / len(distances)
-        if ahead > behind:
-            pairs.append(Pair(first, second, ahead, behind, round(max(margin, 0.0), 6)))
-        else:
-            pairs.append(Pair(second, first, behind, ahead, round(max(-margin, 0.0), 6)))
-    return pairs, ties
+        if distance < 0:
+            first, second = second, first
+        margin = round(abs(distance) / most, 6)
+        below = first in vote.unacceptable, second in vote.unacceptable
+        pairs.append(Pair(first, second, 1, 0, 0, margin, 1.0, round(vote.weight, 6), False, *map(int, below)))
+    return pairs, evens
+
+
+def _compare(first: int, second: int, both: list[tuple[Vote, dict[int, int]]]) -> Pair | Even | None:
+    if not both:
+        return None
+    # Positive: first is better, by that many tiers.
+    distances = [(places[second] - places[first], vote.longest(len(places)), vote) for vote, places in both]
+    total = math.fsum(vote.weight for vote, _ in both)
+    ahead = math.fsum(vote.weight for distance, _, vote in distances if distance > 0)
+    behind = math.fsum(vote.weight for distance, _, vote in distances if distance < 0)
+    ups, downs = sum(distance > 0 for distance, *_ in distances), sum(distance < 0 for distance, *_ in distances)
+    ties = len(both) - ups - downs
+    if math.isclose(ahead, behind, rel_tol=1e-9):
+        return Even(first, second, (ups, downs), ties)
+    margin = math.fsum(vote.weight * distance / most for distance, most, vote in distances) / total
+    if ahead < behind:
+        first, second, ups, downs, ahead, margin = second, first, downs, ups, behind, -margin
+        behind = math.fsum(vote.weight for distance, _, vote in distances if distance > 0)
+    return Pair(
+        chosen=first,
+        rejected=second,
+        votes_for=ups,
+        votes_against=downs,
+        ties=ties,
+        margin=round(max(margin, 0.0), 6),
+        share=round((ahead + (total - ahead - behind) / 2) / total, 6),
+        weight=round(total / len(both), 6),
+        chosen_unacceptable=sum(first in vote.unacceptable for vote, _ in both),
+        rejected_unacceptable=sum(second in vote.unacceptable for vote, _ in both),
+    )
+
+
+def _mark_cycles(pairs: list[Pair]) -> list[Pair]:
+    """A pair is in a cycle where majorities also lead from the rejected answer back to the chosen one."""
+    below: dict[int, set[int]] = {}
+    for pair in pairs:
+        below.setdefault(pair.chosen, set()).add(pair.rejected)
+    return [replace(pair, in_cycle=True) if pair.chosen in _reachable(pair.rejected, below) else pair for pair in pairs]
+
+
+def _reachable(start: int, below: dict[int, set[int]]) -> set[int]:
+    found: set[int] = set()
+    waiting = [start]
+    while waiting:
+        for candidate in below.get(waiting.pop(), set()) - found:
+            found.add(candidate)
+            waiting.append(candidate)
+    return found

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotation.views import flags, practice, projects, quality, review, snapshots, work
+from annotation.views import flags, practice, projects, quality, review, snapshots, uploads, work
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
@@ -9,9 +9,10 @@ urlpatterns = [
     path("<slug:slug>/reopen/", projects.reopen, name="project_reopen"),
     path("<slug:slug>/members/", projects.members, name="members"),
     path("<slug:slug>/members/<int:pk>/remove/", projects.remove_member, name="member_remove"),
-    path("<slug:slug>/prompts/", projects.prompt_list, name="prompts"),
-    path("<slug:slug>/prompts/uploads/<int:pk>/", projects.upload, name="upload"),
-    path("<slug:slug>/prompts/uploads/<int:pk>/take/", projects.take_upload, name="take_upload"),
+    path("<slug:slug>/prompts/", uploads.prompt_list, name="prompts"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/", uploads.upload, name="upload"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/take/", uploads.take_upload, name="take_upload"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/refused.csv", uploads.refused_rows, name="upload_refused"),
     path("<slug:slug>/annotate/", work.annotate, name="annotate"),
     path("<slug:slug>/tasks/<int:pk>/", work.assignment, name="assignment"),
     path("<slug:slug>/tasks/<int:pk>/draft/", work.save_draft, name="save_draft"),
@@ -25,6 +26,10 @@ urlpatterns = [
     path("<slug:slug>/flags/<int:pk>/dismiss/", flags.dismiss, name="flag_dismiss"),
     path("<slug:slug>/flags/<int:pk>/withdraw/", flags.withdraw, name="flag_withdraw"),
     path("<slug:slug>/snapshots/", snapshots.snapshot_list, name="snapshots"),
+    path("<slug:slug>/snapshots/withdraw/", snapshots.withdraw, name="withdraw"),
+    path("<slug:slug>/snapshots/<int:number>/", snapshots.snapshot, name="snapshot"),
+    path("<slug:slug>/snapshots/<int:number>/card/", snapshots.card, name="snapshot_card"),
+    path("<slug:slug>/snapshots/<int:number>/changes/<int:earlier>/", snapshots.changes, name="snapshot_changes"),
     path("<slug:slug>/snapshots/<int:number>/download/", snapshots.download, name="snapshot_download"),
     path("<slug:slug>/quality/", quality.report, name="quality"),
     path("<slug:slug>/quality/weights/", quality.weights, name="quality_weights"),

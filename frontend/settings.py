@@ -3,6 +3,7 @@
 PREFLOOP_HOME   folder of the database, snapshots, run directories and prepared models (default: var/)
 DATABASE_URL    e.g. postgres://user:password@host/name (default: SQLite in PREFLOOP_HOME)
 REDIS_URL       channel layer for several processes (default: in-process)
+HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS)
 """
 
@@ -168,6 +169,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 60 * 1024 * 1024
 SNAPSHOT_DIR = HOME / "snapshots"
 RUN_DIR = HOME / "runs"
 MODEL_DIR = HOME / "models"
+HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co
 TRAINING_POLL_SECONDS = 1.0
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60
 TRAINING_MAX_ATTEMPTS = 3

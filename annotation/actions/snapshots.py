@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.exports import EXPORTS, Row
-from annotation.models import DatasetSnapshot, Project, SnapshotType
+from annotation.exports import EXPORTS, Filter, Row, Taking
+from annotation.exports.card import CardTally
+from annotation.exports.writers import json_line
+from annotation.models import DatasetSnapshot, Project, SnapshotType, Withdrawal
 
 
 def take_snapshot(
-    *, project: Project, by: User | None, type: SnapshotType = SnapshotType.PREFERENCE
+    *,
+    project: Project,
+    by: User | None,
+    type: SnapshotType = SnapshotType.PREFERENCE,
+    wanted: Filter | None = None,
 ) -> DatasetSnapshot:
-    """All judgments until now as rows of a type that `annotation.exports` has.
+    """The judgments until now that are asked for, as rows of a type that `annotation.exports` has.
 
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
-    cutoff = timezone.now()
-    counts: Counter[str] = Counter()
-    digest, rows = _write(EXPORTS[type](project, cutoff, counts))
+    tally = CardTally()
+    taking = Taking(project, timezone.now(), wanted or Filter(), tally=tally)
+    digest, rows = _write(EXPORTS[type](taking))
+    card = tally.as_json(project)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
         newest = project.snapshots.order_by("-number").values_list("number", flat=True).first() or 0
@@ -37,8 +43,10 @@ def take_snapshot(
             type=type,
             sha256=digest,
             rows=rows,
-            counts={name: count for name, count in counts.items() if count},
-            cutoff=cutoff,
+            counts={name: count for name, count in taking.counts.items() if count},
+            filter=taking.wanted.as_json(),
+            card=card,
+            cutoff=taking.cutoff,
             taken_by_id=by.pk if by else None,
         )
 
@@ -51,7 +59,7 @@ def _write(rows: Iterator[Row]) -> tuple[str, int]:
     try:
         with temporary.open("wb") as file:
             for row in rows:
-                line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+                line = json_line(row)
                 digest.update(line)
                 file.write(line)
                 count += 1
@@ -60,3 +68,40 @@ def _write(rows: Iterator[Row]) -> tuple[str, int]:
     finally:
         temporary.unlink(missing_ok=True)
     return name, count
+
+
+@transaction.atomic
+def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapshot]:
+    """Somebody's judgments until now count no more. Gives the snapshots that hold some, which are marked.
+
+    Files stay as they are: what was trained on must remain what it was.
+    """
+    Project.objects.select_for_update().get(pk=project.pk)
+    withdrawal = Withdrawal.objects.create(project=project, person_id=person.pk, created_by_id=by.pk)
+    touched = [snapshot for snapshot in project.snapshots.all() if _holds(snapshot, person)]
+    project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched]).update(withdrawn_at=withdrawal.created_at)
+    return touched
+
+
+def _holds(snapshot: DatasetSnapshot, person: User) -> bool:
+    """By its card; a snapshot from before there were cards may hold whatever was said until its cut-off."""
+    if snapshot.card:
+        return f"annotator-{person.pk}" in snapshot.card["people"]
+    return snapshot.project.assignments.filter(annotator_id=person.pk, finished_at__lte=snapshot.cutoff).exists()
+
+
+def data_card(snapshot: DatasetSnapshot) -> dict[str, Any]:
+    """Everything that a snapshot says about itself, for a machine."""
+    return {
+        "project": snapshot.project.slug,
+        "number": snapshot.number,
+        "type": snapshot.type,
+        "sha256": snapshot.sha256,
+        "rows": snapshot.rows,
+        "unit": snapshot.unit,
+        "counts": snapshot.counts,
+        "filter": snapshot.filter,
+        "cutoff": snapshot.cutoff.isoformat(),
+        "withdrawn_at": snapshot.withdrawn_at.isoformat() if snapshot.withdrawn_at else None,
+        **snapshot.card,
+    }

@@ -78,7 +78,8 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Compl
     """
     withdrawn = {c.text.strip() for c in prompt.completions.all() if c.withdrawn_at}
     there = [c for c in prompt.completions.all() if c.text.strip() not in withdrawn]
-    references = [c for c in there if c.source != Source.POLICY]
+    # Answers that were imported to be ranked, or in a pair, have an origin; a reference answer has none.
+    references = [c for c in there if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in there if c.origin == origin]
     chosen: dict[str, Completion] = {}
     for completion in [*references[-1:], *drawn]:

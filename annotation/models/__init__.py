@@ -11,19 +11,22 @@ Ranking     tiers of candidates, best first; equal tier = tie
 ReferenceAnswer  the answer the annotator would have wanted
 FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 Flag        what somebody found wrong with a prompt or an answer
-DatasetSnapshot  an immutable file of judgments that training starts from
 Adjudication  a reviewer's order of a task, taken instead of the votes
 GoldAnswer  the known order of a task, which other people's orders are held against
 Exclusion   somebody's judgments stay out of snapshots, for a reason
 ReviewComment  what a reviewer told an annotator about a judgment
 PracticeRound  one go of a new annotator at the practice tasks
+ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
+DatasetSnapshot  an immutable file of judgments that training starts from
+Withdrawal  from when on somebody's judgments no longer count
 """
 
 from annotation.models.flag import Flag, FlagReason, FlagStatus
+from annotation.models.imported import ImportedLabel, ImportedPreference
 from annotation.models.judgment import FirstVersion, Ranking, ReferenceAnswer
 from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
-from annotation.models.snapshot import DatasetSnapshot, SnapshotType
+from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
 
@@ -39,6 +42,8 @@ __all__ = [
     "FlagReason",
     "FlagStatus",
     "GoldAnswer",
+    "ImportedLabel",
+    "ImportedPreference",
     "Membership",
     "PolicyVersion",
     "PracticeRound",
@@ -57,4 +62,5 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Withdrawal",
 ]

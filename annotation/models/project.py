@@ -147,6 +147,11 @@ class Project(models.Model):
         default="smollm2-135m-instruct",
         help_text="Hugging Face id or local path of the model that version 0 of the policy is.",
     )
+    licence = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Under which the data may be used, such as CC BY 4.0; stands on every data card.",
+    )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -4,16 +4,20 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 
 from annotation.models.project import Project
 
 
 class SnapshotType(models.TextChoices):
-    """TRL's names for dataset types."""
+    """What a row of a file is. TRL's names for dataset types, where it has one."""
 
     PREFERENCE = "preference", "Preference"
     RANKING = "ranking", "Ranking"  # ours: TRL has no type that keeps ties and several people
     PROMPT_COMPLETION = "prompt-completion", "Prompt and completion"
+    PROMPTS = "prompts", "Prompts"
+    CLASSIFICATION = "classification", "Classification"
+    JUDGMENTS = "judgments", "Raw judgments"
 
     @property
     def unit(self) -> str:
@@ -25,6 +29,9 @@ UNITS = {
     SnapshotType.PREFERENCE: "pairs",
     SnapshotType.RANKING: "ranked tasks",
     SnapshotType.PROMPT_COMPLETION: "answers",
+    SnapshotType.PROMPTS: "prompts",
+    SnapshotType.CLASSIFICATION: "labelled texts",
+    SnapshotType.JUDGMENTS: "judgments",
 }
 
 
@@ -37,7 +44,12 @@ class DatasetSnapshot(models.Model):
     sha256 = models.CharField(max_length=64)
     rows = models.PositiveIntegerField()
     counts = models.JSONField(default=dict, help_text="What was taken and what was left out, by reason.")
+    filter = models.JSONField(default=dict, blank=True, help_text="Which judgments were asked for; empty: all of them.")
+    card = models.JSONField(default=dict, blank=True, help_text="Who made it, and how it looks: the data card.")
     cutoff = models.DateTimeField(help_text="Judgments up to here are in it.")
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="When somebody whose judgments are in it had their data withdrawn, last."
+    )
     taken_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -48,6 +60,9 @@ class DatasetSnapshot(models.Model):
     def __str__(self) -> str:
         return f"{self.type} snapshot {self.number}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("snapshot", args=[self.project.slug, self.number])
+
     @property
     def unit(self) -> str:
         return SnapshotType(self.type).unit
@@ -55,3 +70,18 @@ class DatasetSnapshot(models.Model):
     @property
     def path(self) -> Path:
         return Path(settings.SNAPSHOT_DIR) / f"{self.sha256}.jsonl"
+
+
+class Withdrawal(models.Model):
+    """Somebody's judgments until now no longer count. They are not edited; what is taken from here on lacks them."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="withdrawals")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="withdrawals")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"annotator-{self.person_id} in {self.project} on {self.created_at:%Y-%m-%d}"

@@ -67,12 +67,15 @@ class Prompt(models.Model):
 
 
 class PromptUpload(models.Model):
-    """A file between its preview and its import; the content goes once it has been taken."""
+    """A file from its preview on; once it has been taken the content goes and the report stays."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     filename = models.CharField(max_length=255)
     content = models.BinaryField()
+    labels = models.BooleanField(default=False, help_text="The file holds texts with a label and no prompts.")
+    mapping = models.JSONField(default=dict, blank=True, help_text="Which column each field comes from.")
+    report = models.JSONField(null=True, blank=True, help_text="What became of its rows, once it was taken.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Pages about a project: what it is, who is in it, which prompts it has."""
+"""Pages about a project: what it is, and who is in it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, projects, prompts
-from annotation.forms import MemberForm, ProjectForm, UploadForm
+from annotation.actions import NotPossible, projects
+from annotation.forms import MemberForm, ProjectForm
 from annotation.http import UserRequest
-from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, UnreadableFile, parse_prompts
-from annotation.models import Project, PromptUpload, Role
-
-PREVIEW_ROWS = 10
+from annotation.models import Project, Role
 
 
 @login_required
@@ -90,61 +86,6 @@ def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     else:
         messages.success(request, f"{membership.user} is no member any more. What they judged stays.")
     return redirect("members", slug)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
-    """The prompts so far; POST takes a file and goes on to its preview."""
-    project = access.get_project(request.user, slug, role=Role.ADMIN)
-    form = UploadForm(request.POST or None, request.FILES or None)
-    if request.method == "POST" and form.is_valid():
-        file = form.cleaned_data["file"]
-        if file.size > MAX_FILE_BYTES:
-            form.add_error("file", f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
-        else:
-            content = file.read()
-            try:
-                parse_prompts(content, file.name)
-            except UnreadableFile as refusal:
-                form.add_error("file", str(refusal))
-            else:
-                upload = PromptUpload.objects.create(
-                    project=project, uploaded_by_id=request.user.pk, filename=file.name[-255:], content=content
-                )
-                return redirect("upload", slug, upload.pk)
-    page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
-    return render(request, "annotation/prompts.html", {"project": project, "form": form, "page": page})
-
-
-@login_required
-@require_GET
-def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """What an import of this file would take, leave and refuse."""
-    pending = access.get_upload(request.user, slug, pk)
-    parsed = _parse(pending)
-    fresh, report = prompts.sort_rows(pending.project, parsed)
-    context = {
-        "project": pending.project,
-        "upload": pending,
-        "report": report,
-        "preview": [row for row, _ in fresh[:PREVIEW_ROWS]],
-    }
-    return render(request, "annotation/upload.html", context)
-
-
-@login_required
-@require_POST
-def take_upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    pending = access.get_upload(request.user, slug, pk)
-    report = prompts.import_prompts(project=pending.project, parsed=_parse(pending), by=request.user)
-    context: dict[str, Any] = {"project": pending.project, "upload": pending, "report": report, "taken": True}
-    pending.delete()
-    return render(request, "annotation/upload.html", context)
-
-
-def _parse(pending: PromptUpload) -> ParsedPrompts:
-    return parse_prompts(bytes(pending.content), pending.filename)
 
 
 def project_context(project: Project) -> dict[str, Any]:

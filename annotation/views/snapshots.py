@@ -2,42 +2,114 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import NotPossible, snapshots
-from annotation.forms import TakeSnapshotForm
+from annotation.downloads import snapshot_response
+from annotation.exports.diff import diff
+from annotation.exports.writers import NoParquet
+from annotation.forms import DownloadForm, TakeSnapshotForm, WithdrawForm
 from annotation.http import UserRequest
-from annotation.models import Role
+from annotation.models import DatasetSnapshot, Project, Role
+
+GROUPS_SHOWN = 200
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
-    """GET lists; POST takes a new one, of the type that is asked for."""
-    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    """GET lists; POST takes a new one, of the type and the judgments that are asked for."""
+    membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
+    project = membership.project
     form = TakeSnapshotForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
-            snapshot = snapshots.take_snapshot(project=project, by=request.user, type=form.cleaned_data["type"])
+            taken = snapshots.take_snapshot(
+                project=project, by=request.user, type=form.cleaned_data["type"], wanted=form.wanted
+            )
         except NotPossible as refusal:
             messages.error(request, str(refusal))
         else:
-            messages.success(request, f"Took snapshot {snapshot.number}: {snapshot.rows} {snapshot.unit}.")
+            messages.success(request, f"Took snapshot {taken.number}: {taken.rows} {taken.unit}.")
         return redirect("snapshots", slug)
+    return _list_page(request, project, form, WithdrawForm() if membership.may_act_as(Role.ADMIN) else None)
+
+
+def _list_page(
+    request: HttpRequest, project: Project, form: TakeSnapshotForm, withdraw_form: WithdrawForm | None
+) -> HttpResponse:
     rows = project.snapshots.select_related("taken_by")
-    return render(request, "annotation/snapshots.html", {"project": project, "snapshots": rows, "form": form})
+    context = {"project": project, "snapshots": rows, "form": form, "withdraw_form": withdraw_form}
+    return render(request, "annotation/snapshots.html", context)
+
+
+@login_required
+@require_POST
+def withdraw(request: UserRequest, slug: str) -> HttpResponse:
+    """Somebody's judgments until now count no more; the snapshots that hold some are marked."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    form = WithdrawForm(request.POST)
+    if not form.is_valid():
+        return _list_page(request, project, TakeSnapshotForm(), form)
+    person = form.cleaned_data["username"]
+    touched = snapshots.withdraw(project=project, person=person, by=request.user)
+    marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot holds any."
+    messages.success(request, f"The judgments of {person} count no more. {marked}")
+    return redirect("snapshots", slug)
 
 
 @login_required
 @require_GET
-def download(request: UserRequest, slug: str, number: int) -> FileResponse:
-    snapshot = access.get_snapshot(request.user, slug, number)
-    return FileResponse(
-        snapshot.path.open("rb"),
-        as_attachment=True,
-        filename=f"{slug}-{snapshot.type}-{snapshot.number}.jsonl",
-        content_type="application/x-ndjson",
-    )
+def snapshot(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    """The data card, the ways to download it, and the snapshots to compare it with."""
+    found = access.get_snapshot(request.user, slug, number)
+    return _snapshot_page(request, found, DownloadForm(found))
+
+
+def _snapshot_page(
+    request: HttpRequest, found: DatasetSnapshot, form: DownloadForm, *, status: int = 200
+) -> HttpResponse:
+    earlier = found.project.snapshots.filter(type=found.type, number__lt=found.number)
+    context = {"project": found.project, "snapshot": found, "form": form, "earlier": earlier}
+    return render(request, "annotation/snapshot.html", context, status=status)
+
+
+@login_required
+@require_GET
+def card(request: UserRequest, slug: str, number: int) -> JsonResponse:
+    return JsonResponse(snapshots.data_card(access.get_snapshot(request.user, slug, number)))
+
+
+@login_required
+@require_GET
+def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
+    """Rows added, removed and changed since an earlier snapshot, by group."""
+    later, before = (access.get_snapshot(request.user, slug, each) for each in (number, earlier))
+    if later.type != before.type:
+        messages.error(request, "Only snapshots of the same type can be compared.")
+        return redirect(later)
+    found = diff(before, later)
+    context = {
+        "project": later.project,
+        "diff": found,
+        "shown": found.groups[:GROUPS_SHOWN],
+        "total": len(found.groups),
+    }
+    return render(request, "annotation/snapshot_changes.html", context)
+
+
+@login_required
+@require_GET
+def download(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
+    found = access.get_snapshot(request.user, slug, number)
+    form = DownloadForm(found, request.GET)
+    if not form.is_valid():
+        return _snapshot_page(request, found, form, status=422)
+    try:
+        return snapshot_response(request, found, form.cleaned_data["wish"])
+    except NoParquet as missing:
+        form.add_error("file", str(missing))
+        return _snapshot_page(request, found, form, status=422)

@@ -32,7 +32,8 @@ NAVIGATION = [
 # Pages below an entry of the navigation.
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
-    "review_task": "review", "known": "review",
+    "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
+    "withdraw": "snapshots",
 }  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.

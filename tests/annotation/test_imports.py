@@ -12,7 +12,7 @@ from annotation import imports
 from annotation.imports import ParsedPrompts, PromptRow, RefusedRow, UnreadableFile, parse_prompts
 
 SAMPLES = Path(annotation.__file__).parent / "sample_prompts.jsonl"
-LIMIT = imports.MAX_TEXT_LENGTH
+LIMIT = imports.rows.MAX_TEXT_LENGTH
 
 
 def parse(text: str, filename: str = "prompts.jsonl") -> ParsedPrompts:
@@ -414,7 +414,8 @@ NOT_TEXT = (
     ("filename", "data", "problem"),
     [
         ("a.xlsx", b"x", f'Files that end in ".xlsx" cannot be read. {KNOWN}'),
-        ("a.jsonl.gz", b"x", f'Files that end in ".gz" cannot be read. {KNOWN}'),
+        ("a.jsonl.gz", b"x", "The file ends in .gz but is not whole gzip. Pack it again."),
+        ("a.parquet", b"x", "The file cannot be read as Parquet. Save it again, or as JSONL."),
         ("prompts", b"x", f"The file has no extension. {KNOWN}"),
         ("jsonl", b"x", f"The file has no extension. {KNOWN}"),
         ("a.jsonl", b"", EMPTY),
@@ -489,12 +490,12 @@ def test_the_largest_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert imports.MAX_FILE_BYTES == 50 * 2**20
     with pytest.raises(UnreadableFile, match=r"^The file is larger than 50 MB\. Split it into smaller files\.$"):
         parse_prompts(bytes(imports.MAX_FILE_BYTES + 1), "a.txt")
-    monkeypatch.setattr(imports, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(imports.reading, "MAX_FILE_BYTES", 3)
     assert texts(parse("One", "a.txt")) == [(1, "One")]
 
 
 def test_the_longest_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "MAX_ROWS", 2)
+    monkeypatch.setattr(imports.reading, "MAX_ROWS", 2)
     assert texts(parse("One\n\nTwo\n\n", "a.txt")) == [(1, "One"), (3, "Two")]
     with pytest.raises(UnreadableFile, match=r"^The file has more than 2 rows\. Split it into smaller files\.$"):
         parse('1\n{"text": "One"}\n2\n')

@@ -39,14 +39,18 @@ def test_the_page_shows_a_preview_and_takes_nothing_yet(project, admin, as_user)
 def test_taking_the_upload_imports_what_the_preview_promised(project, admin, as_user):
     client = as_user(admin)
     address = upload(client).headers["Location"]
-    response = client.post(f"{address}take/")
+    response = client.post(f"{address}take/", follow=True)
     report = response.context["report"]
     assert report.taken == Prompt.objects.count() == 2
     assert [row.line for row in report.duplicates] == [3]
     assert [row.line for row in report.refused] == [4, 5]
     assert "id 'a'" in report.refused[1].reason
     assert Completion.objects.get(source="imported").text == "Goodbye!"
-    assert PromptUpload.objects.count() == 0
+    upload_row = PromptUpload.objects.get()
+    assert bytes(upload_row.content) == b""
+    again = client.post(f"{address}take/", follow=True)
+    assert again.context["report"] == report
+    assert Prompt.objects.count() == 2
 
 
 def test_importing_the_same_file_again_takes_nothing(project, capsys, tmp_path: Path):
@@ -55,7 +59,10 @@ def test_importing_the_same_file_again_takes_nothing(project, capsys, tmp_path: 
     out = io.StringIO()
     call_command("import_prompts", path, project="letters", stdout=out, stderr=io.StringIO())
     call_command("import_prompts", path, project="letters", stdout=out, stderr=io.StringIO())
-    assert out.getvalue().splitlines() == ["2 taken, 1 duplicate, 2 refused", "0 taken, 3 duplicate, 2 refused"]
+    assert out.getvalue().splitlines() == [
+        "2 taken, 1 duplicate, 2 refused, 1 answers",
+        "0 taken, 3 duplicate, 2 refused",
+    ]
 
 
 def test_the_command_names_file_and_line(project, tmp_path: Path):

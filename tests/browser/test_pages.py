@@ -60,7 +60,7 @@ def test_every_page_fits_and_is_quiet(
         "/", "/projects/new/", "/accounts/password_change/", inside, *(
             inside + name for name in (
                 "annotate/", "settings/", "members/", "prompts/", f"prompts/uploads/{upload.pk}/", "snapshots/",
-                "rounds/", "rounds/1/",
+                "snapshots/1/", "snapshots/1/changes/1/", "rounds/", "rounds/1/",
             )
         ),
     ):  # fmt: skip

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from annotation.actions import NotPossible
 from annotation.actions.snapshots import take_snapshot
+from annotation.management.commands.export import add_filter_arguments, filter_of
 from annotation.management.commands.import_prompts import find_project
 from annotation.models import SnapshotType
 
@@ -22,11 +23,15 @@ class Command(BaseCommand):
             default=SnapshotType.PREFERENCE,
             help="of the rows (default: %(default)s)",
         )
+        add_filter_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             snapshot = take_snapshot(
-                project=find_project(options["project"]), by=None, type=SnapshotType(options["type"])
+                project=find_project(options["project"]),
+                by=None,
+                type=SnapshotType(options["type"]),
+                wanted=filter_of(options),
             )
         except NotPossible as why:
             raise CommandError(str(why)) from why

@@ -1,0 +1,66 @@
+"""Files over HTTP that can be resumed: one range of bytes at a time, as browsers, curl and wget ask for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http.request import HttpRequest
+from django.utils.http import content_disposition_header
+
+from annotation.exports.files import Wish, rendered
+from annotation.models import DatasetSnapshot
+
+CHUNK = 256 * 1024
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+
+
+def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, wish: Wish) -> HttpResponseBase:
+    path = rendered(snapshot, wish)
+    name = wish.name(f"{snapshot.project.slug}-{wish.rows}-{snapshot.number}")
+    return file_response(request, path, name, wish.media_type, tag=path.name)
+
+
+def file_response(request: HttpRequest, path: Path, name: str, media_type: str, *, tag: str) -> HttpResponseBase:
+    """The file or the part of it that is asked for. `tag` changes with its content, so no two halves are mixed up."""
+    etag, size = f'"{tag}"', path.stat().st_size
+    part = _part(request.headers.get("Range", ""), size)
+    if request.headers.get("If-Range", etag) != etag:
+        part = None
+    response: HttpResponseBase
+    if part is None:
+        response = FileResponse(path.open("rb"), content_type=media_type)
+    elif part.start >= part.stop:
+        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    else:
+        response = StreamingHttpResponse(_read(path, part), status=206, content_type=media_type)
+        response.headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        response.headers["Content-Length"] = str(len(part))
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["ETag"] = etag
+    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
+    return response
+
+
+def _part(header: str, size: int) -> range | None:
+    """Which bytes; empty where there are none such; None where the whole file is asked for, or several ranges are."""
+    match = _RANGE.match(header.strip())
+    if not match or not any(match.groups()):
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(size - int(last), 0), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(int(last) + 1, size) if last else size)
+
+
+def _read(path: Path, part: range) -> Iterator[bytes]:
+    left = len(part)
+    with path.open("rb") as file:
+        file.seek(part.start)
+        while left and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk

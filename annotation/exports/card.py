@@ -1,0 +1,94 @@
+"""The data card: who judged, how much they agree, and what the choice may have been swayed by."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annotation.exports.judged import Answer, JudgedTask, Judgment, guideline_version
+from annotation.models import Project
+from annotation.preferences import Even, Pair
+from annotation.strengths import Records, jackknifed
+from annotation.strengths import count as count_comparisons
+
+GROUPS = 20  # tasks are dealt to as many groups, which are left out in turn for the intervals of the strengths
+
+
+@dataclass
+class CardTally:
+    """Sums over a stream of tasks, so a card costs no second reading and no memory."""
+
+    people: Counter[str] = field(default_factory=Counter)
+    alike: int = 0
+    unlike: int = 0
+    pairs: int = 0
+    longer: int = 0
+    characters: Counter[str] = field(default_factory=Counter)
+    best_at: Counter[int] = field(default_factory=Counter)
+    expected_at: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    milliseconds: int = 0
+    timed: int = 0
+    comparisons: list[Records] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
+
+    def see(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> None:
+        for judgment in task.judgments:
+            self._see_person(task, judgment)
+        for votes_for, votes_against in [
+            *((pair.votes_for, pair.votes_against) for pair in pairs),
+            *(even.votes_each_way for even in evens),
+        ]:
+            self.alike += votes_for * (votes_for - 1) // 2 + votes_against * (votes_against - 1) // 2
+            self.unlike += votes_for * votes_against
+        for pair in pairs:
+            self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
+
+    def _see_person(self, task: JudgedTask, judgment: Judgment) -> None:
+        self.people[judgment.who] += 1
+        authors = {pk: answer.author for pk, answer in task.answers.items()}
+        if len(set(authors.values())) > 1:
+            count_comparisons(self.comparisons[task.pk % GROUPS], judgment.vote, authors)
+        if judgment.active_ms:
+            self.milliseconds += judgment.active_ms
+            self.timed += 1
+        if len(judgment.tiers[0]) == 1 and judgment.tiers[0][0] in judgment.shown_order:
+            self.best_at[judgment.shown_order.index(judgment.tiers[0][0])] += 1
+            for place in range(len(judgment.shown_order)):
+                self.expected_at[place] += 1 / len(judgment.shown_order)
+
+    def _see_lengths(self, chosen: Answer, rejected: Answer) -> None:
+        self.pairs += 1
+        self.characters["chosen"] += len(chosen.text)
+        self.characters["rejected"] += len(rejected.text)
+        if len(chosen.text) != len(rejected.text):
+            self.characters["unequal"] += 1
+            self.longer += len(chosen.text) > len(rejected.text)
+
+    def see_writer(self, annotator: int) -> None:
+        self.people[f"annotator-{annotator}"] += 1
+
+    def as_json(self, project: Project) -> dict[str, Any]:
+        """Figures by name; None where nothing was there to measure."""
+        judged = self.alike + self.unlike
+        return {
+            "licence": project.licence,
+            "guideline_version": guideline_version(project),
+            "people": dict(sorted(self.people.items())),
+            "agreement": {"share": _share(self.alike, judged), "compared": judged},
+            "length": {
+                "chosen_longer": _share(self.longer, self.characters["unequal"]),
+                "compared": self.characters["unequal"],
+                "mean_chosen": _share(self.characters["chosen"], self.pairs, 1),
+                "mean_rejected": _share(self.characters["rejected"], self.pairs, 1),
+            },
+            "position": [
+                {"place": place + 1, "best": self.best_at[place], "expected": round(expected, 2)}
+                for place, expected in sorted(self.expected_at.items())
+            ],
+            "mean_seconds": _share(self.milliseconds / 1000, self.timed, 1),
+            "strengths": {name: asdict(strength) for name, strength in jackknifed(self.comparisons).items()},
+        }
+
+
+def _share(part: float, whole: float, digits: int = 4) -> float | None:
+    return round(part / whole, digits) if whole else None

@@ -1,0 +1,212 @@
+"""A snapshot in the words of the library that takes it: one function each, from one row to rows, and a row in FORMATS.
+
+Every format is made from the rows of one snapshot type, so it is as reproducible as the snapshot is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.exports.types import Row, conversation_text
+from annotation.models import SnapshotType
+from annotation.preferences import Vote
+from annotation.strengths import Records, count, fit
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """`flat`: every cell is text, a number or true/false, so the rows fit into a table of CSV."""
+
+    label: str
+    made_from: SnapshotType
+    rows: Callable[[Row], Iterator[Row]]
+    flat: bool = False
+
+
+def as_it_is(row: Row) -> Iterator[Row]:
+    yield row
+
+
+def preference_text(row: Row) -> Iterator[Row]:
+    """TRL's standard form: prompt, chosen and rejected are text."""
+    yield _origin(row) | {
+        "prompt": _prompt_text(row["prompt"]),
+        "chosen": _answer(row["chosen"]),
+        "rejected": _answer(row["rejected"]),
+        "margin": row["margin"],
+    }
+
+
+def preference_implicit(row: Row) -> Iterator[Row]:
+    """TRL's form without a prompt of its own: both conversations begin alike."""
+    yield _origin(row) | {
+        "chosen": row["prompt"] + row["chosen"],
+        "rejected": row["prompt"] + row["rejected"],
+        "margin": row["margin"],
+    }
+
+
+def kto(row: Row) -> Iterator[Row]:
+    """An answer with true or false. What somebody drew a line of acceptance for goes by the line; else the first tier
+    is good and the last is not. The middle says nothing, and where good and bad weigh the same, nothing is said."""
+    balance = [0.0] * len(row["candidates"])
+    for ranking in row["rankings"]:
+        for place, good in _good_and_bad(ranking):
+            balance[place] += ranking["weight"] if good else -ranking["weight"]
+    for candidate, weight in zip(row["candidates"], balance, strict=True):
+        if weight:
+            completion = [{"role": "assistant", "content": candidate["text"]}]
+            yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": weight > 0}
+
+
+def scores(row: Row) -> Iterator[Row]:
+    """Every answer with its Bradley–Terry strength among those beside it; `annotation.strengths` says how."""
+    records: Records = {}
+    names = {place: str(place) for place in range(len(row["candidates"]))}
+    for ranking in row["rankings"]:
+        vote = Vote(ranking["tiers"], weight=ranking["weight"], unranked=ranking.get("unranked", ()))
+        count(records, vote, names)
+    for name, strength in fit(records).items():
+        yield _origin(row) | {
+            "prompt": _prompt_text(row["prompt"]),
+            "completion": row["candidates"][int(name)]["text"],
+            "score": strength.value,
+            "score_low": strength.low,
+            "score_high": strength.high,
+            "rankings": len(row["rankings"]),
+        }
+
+
+def messages(row: Row) -> Iterator[Row]:
+    """A conversation to imitate, as TRL, axolotl and OpenAI take it."""
+    yield {"messages": row["prompt"] + row["completion"]}
+
+
+def anthropic_hh(row: Row) -> Iterator[Row]:
+    """Whole transcripts, as in Anthropic's hh-rlhf. A system message has no place there: it opens the first turn."""
+    yield {name: _transcript(row["prompt"] + row[name]) for name in ("chosen", "rejected")}
+
+
+def openai_preference(row: Row) -> Iterator[Row]:
+    """OpenAI's preference fine-tuning."""
+    yield {
+        "input": {"messages": row["prompt"], "tools": [], "parallel_tool_calls": True},
+        "preferred_output": row["chosen"],
+        "non_preferred_output": row["rejected"],
+    }
+
+
+def alpaca(row: Row) -> Iterator[Row]:
+    """LLaMA-Factory's alpaca; earlier turns are its `history`."""
+    system, turns = _without_system(row["prompt"])
+    yield {
+        "instruction": turns[-1]["content"],
+        "input": "",
+        "output": _answer(row["completion"]),
+        "system": system,
+        "history": _exchanges(turns[:-1]),
+    }
+
+
+def sharegpt(row: Row) -> Iterator[Row]:
+    """LLaMA-Factory's sharegpt."""
+    system, turns = _without_system(row["prompt"])
+    yield {"conversations": _sharegpt_turns(turns + row["completion"]), "system": system}
+
+
+def sharegpt_preference(row: Row) -> Iterator[Row]:
+    """LLaMA-Factory's sharegpt with a better and a worse answer (`ranking: true` in its dataset_info.json)."""
+    system, turns = _without_system(row["prompt"])
+    yield {
+        "conversations": _sharegpt_turns(turns),
+        "chosen": _sharegpt_turns(row["chosen"])[0],
+        "rejected": _sharegpt_turns(row["rejected"])[0],
+        "system": system,
+    }
+
+
+FORMATS: dict[str, Format] = {
+    "preference": Format("TRL preference: messages", SnapshotType.PREFERENCE, as_it_is),
+    "preference-text": Format("TRL preference: text", SnapshotType.PREFERENCE, preference_text, flat=True),
+    "preference-implicit": Format("TRL preference: implicit prompt", SnapshotType.PREFERENCE, preference_implicit),
+    "hh": Format("Anthropic HH", SnapshotType.PREFERENCE, anthropic_hh, flat=True),
+    "openai-preference": Format("OpenAI preference fine-tuning", SnapshotType.PREFERENCE, openai_preference),
+    "sharegpt-preference": Format("LLaMA-Factory sharegpt ranking", SnapshotType.PREFERENCE, sharegpt_preference),
+    "ranking": Format("Rankings with all answers", SnapshotType.RANKING, as_it_is),
+    "scores": Format("Answers with their strengths", SnapshotType.RANKING, scores, flat=True),
+    "kto": Format("TRL unpaired preference (KTO)", SnapshotType.RANKING, kto),
+    "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
+    "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),
+    "alpaca": Format("LLaMA-Factory alpaca", SnapshotType.PROMPT_COMPLETION, alpaca),
+    "sharegpt": Format("LLaMA-Factory sharegpt", SnapshotType.PROMPT_COMPLETION, sharegpt),
+    "prompt-only": Format("TRL prompt only", SnapshotType.PROMPTS, as_it_is),
+    "classification": Format("Text and label", SnapshotType.CLASSIFICATION, as_it_is, flat=True),
+    "judgments": Format("Raw judgments", SnapshotType.JUDGMENTS, as_it_is),
+}
+# The format in which a snapshot is stored: no row is changed.
+STORED = {format.made_from: name for name, format in FORMATS.items() if format.rows is as_it_is}
+
+
+def formats_of(type: str) -> dict[str, Format]:
+    return {name: format for name, format in FORMATS.items() if format.made_from == type}
+
+
+def _origin(row: Row) -> Row:
+    return {name: row[name] for name in ("prompt_id", "group_id", "split")}
+
+
+def _answer(message: Messages) -> str:
+    return message[0]["content"]
+
+
+def _prompt_text(prompt: Messages) -> str:
+    """A single question as it is; a conversation with its roles."""
+    return prompt[0]["content"] if len(prompt) == 1 else conversation_text(prompt)
+
+
+def _good_and_bad(ranking: dict[str, Any]) -> Iterator[tuple[int, bool]]:
+    tiers, below = ranking["tiers"], set(ranking["unacceptable"])
+    if below:
+        yield from ((place, place not in below) for tier in tiers for place in tier)
+    elif len(tiers) > 1:
+        yield from ((place, True) for place in tiers[0])
+        yield from ((place, False) for place in tiers[-1])
+
+
+def _transcript(conversation: Messages) -> str:
+    system, turns = _without_system(conversation)
+    speakers = {"user": "Human", "assistant": "Assistant"}
+    texts = [f"\n\n{speakers[turn['role']]}: {turn['content']}" for turn in turns]
+    if system:
+        texts[0] = texts[0].replace(turns[0]["content"], f"{system}\n\n{turns[0]['content']}", 1)
+    return "".join(texts)
+
+
+def _without_system(conversation: Messages) -> tuple[str, Messages]:
+    if conversation[0]["role"] == "system":
+        return conversation[0]["content"], conversation[1:]
+    return "", conversation
+
+
+def _exchanges(turns: Messages) -> list[list[str]]:
+    """Question and answer by twos; several messages of one side in a row are one."""
+    merged: list[dict[str, str]] = []
+    for turn in turns:
+        if merged and merged[-1]["role"] == turn["role"]:
+            merged[-1] = {"role": turn["role"], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
+        else:
+            merged.append(turn)
+    if merged and merged[0]["role"] == "assistant":
+        merged.insert(0, {"role": "user", "content": ""})
+    if len(merged) % 2:
+        merged.append({"role": "assistant", "content": ""})
+    return [[one["content"], other["content"]] for one, other in zip(merged[::2], merged[1::2], strict=True)]
+
+
+def _sharegpt_turns(turns: Messages) -> Messages:
+    speakers = {"user": "human", "assistant": "gpt"}
+    return [{"from": speakers[turn["role"]], "value": turn["content"]} for turn in turns]

@@ -1,0 +1,331 @@
+"""The types of a snapshot: one function each, from a project's judgments to rows of JSON.
+
+A function counts what it takes and what it leaves out, by reason, and raises NotPossible where nothing is left.
+Rows come in the order of the tasks, so the same judgments give the same file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.db.models import QuerySet
+
+from annotation.actions import NotPossible
+from annotation.exports.card import CardTally
+from annotation.exports.judged import (
+    IMPORTED,
+    Answer,
+    Filter,
+    JudgedTask,
+    Judgment,
+    judged_tasks,
+    references_that_count,
+)
+from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType
+from annotation.preferences import Even, Pair, merge
+from annotation.quality.votes import Decisions
+
+Row = dict[str, Any]
+Counts = Counter[str]
+NOTHING_PREFERRED = "No ranking prefers one answer to another yet, so there is nothing to train on."
+NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
+NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
+NO_PROMPTS = "The project has no prompts yet. Import some first."
+NO_JUDGMENTS = "Nobody has ranked anything yet."
+AND_THE_FILTER = " Or the filter leaves nothing over."
+
+
+@dataclass
+class Taking:
+    """What one file is made of, and what is found on the way."""
+
+    project: Project
+    cutoff: datetime
+    wanted: Filter = field(default_factory=Filter)
+    counts: Counts = field(default_factory=Counter)
+    tally: CardTally | None = None  # for the data card; a plain export has none
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        return Decisions(self.project, self.cutoff)
+
+    def tasks(self, *, as_made: bool = False) -> Iterator[tuple[JudgedTask, list[Pair], list[Even]]]:
+        """Judged tasks with their merged pairs, all of them counted."""
+        source = judged_tasks(
+            self.project,
+            self.cutoff,
+            self.wanted,
+            self.counts,
+            self.decisions,
+            circumstances=as_made or self.tally is not None,
+            as_made=as_made,
+        )
+        for task in source:
+            pairs, evens = merge([judgment.vote for judgment in task.judgments])
+            if self.tally:
+                self.tally.see(task, pairs, evens)
+            yield task, pairs, evens
+
+    def agreed(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> list[Pair]:
+        """The pairs that enough of the votes are for."""
+        kept = [pair for pair in pairs if pair.share >= self.wanted.min_agreement]
+        self.counts["ties"] += len(evens)
+        self.counts["pairs below the least agreement"] += len(pairs) - len(kept)
+        self.counts[f"{task.split} pairs"] += len(kept)
+        return kept
+
+    def refuse_nothing(self, found: object, why: str) -> None:
+        if not found:
+            raise NotPossible(why + (AND_THE_FILTER if self.wanted.as_json() else ""))
+
+
+def ranking_rows(taking: Taking) -> Iterator[Row]:
+    """One row per judged task: its candidates, and everything that people said, ties and contradictions too.
+
+    `tiers` and `unacceptable` are places in `candidates`. `policy` is the newest version among their authors.
+    """
+    annotators, counts = set(), taking.counts
+    for task, pairs, evens in taking.tasks():
+        kept = taking.agreed(task, pairs, evens)
+        if taking.wanted.min_agreement and not kept:
+            counts["tasks without enough agreement"] += 1
+            continue
+        counts[f"{task.split} tasks"] += 1
+        annotators |= {judgment.who for judgment in task.judgments}
+        place = {pk: number for number, pk in enumerate(task.answers)}
+        yield {
+            "prompt": task.messages,
+            "candidates": [{"text": answer.text, "finished": answer.finished} for answer in task.answers.values()],
+            "rankings": [
+                {
+                    "tiers": [sorted(place[pk] for pk in tier) for tier in judgment.tiers],
+                    "unacceptable": sorted(place[pk] for pk in judgment.unacceptable),
+                    "weight": judgment.weight,
+                    "annotator": judgment.who,
+                    **_only_asked(judgment, place),
+                }
+                for judgment in task.judgments
+            ],
+            "prompt_id": task.prompt_id,
+            "group_id": task.pk,
+            "split": task.split,
+            "policy": task.policy,
+        }
+    counts["annotators"] = len(annotators - {IMPORTED})
+    taking.refuse_nothing(counts["train pairs"] + counts["eval pairs"], NOTHING_PREFERRED)
+
+
+def _only_asked(judgment: Judgment, place: dict[int, int]) -> Row:
+    """What only some ways of asking give: answers without a place, the strength of a comparison, ratings."""
+    said: Row = {}
+    if judgment.unranked:
+        said["unranked"] = sorted(place[pk] for pk in judgment.unranked)
+    if judgment.strength is not None:
+        said["strength"] = judgment.strength
+    if judgment.ratings:
+        said["ratings"] = {str(place[int(pk)]): rated for pk, rated in judgment.ratings.items()}
+    return said
+
+
+def preference_rows(taking: Taking) -> Iterator[Row]:
+    """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together.
+
+    Whoever made a reference answer out of a candidate preferred what came of it: these pairs come last.
+    """
+    for task, pairs, evens in taking.tasks():
+        for pair in taking.agreed(task, pairs, evens):
+            yield _pair_row(task, pair)
+    if taking.wanted.wants("reference"):
+        for reference in _references(taking, references_that_count(taking.project).exclude(derived_from=None)):
+            taking.counts["edited answers"] += 1
+            taking.counts[f"{reference.completion.prompt.split} pairs"] += 1
+            yield _edited_row(reference)
+    taking.refuse_nothing(taking.counts["train pairs"] + taking.counts["eval pairs"], NOTHING_PREFERRED)
+
+
+def completion_rows(taking: Taking) -> Iterator[Row]:
+    """What an answer should be like: reference answers, then the answers that every ranking of a task puts first."""
+    taken: set[int] = set()
+    if taking.wanted.wants("reference"):
+        for reference in _references(taking, references_that_count(taking.project)):
+            completion, prompt = reference.completion, reference.completion.prompt
+            taken.add(completion.pk)
+            taking.counts["reference answers"] += 1
+            answer = Answer(completion.pk, completion.text, completion.finished, None)
+            yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, "reference")
+    for task, *_ in taking.tasks():
+        if best := _best_answer(task, taken, taking.counts):
+            taken.add(best.pk)
+            taking.counts["best-ranked answers"] += 1
+            yield _completion_row(best, task.messages, task.prompt_id, task.split, "best_ranked")
+    taking.refuse_nothing(taken, NO_GOOD_ANSWER)
+
+
+def prompt_rows(taking: Taking) -> Iterator[Row]:
+    """Every prompt; nothing that was said about it."""
+    prompts = taking.project.prompts.filter(created_at__lte=taking.cutoff).order_by("pk")
+    for pk, messages, split, category in prompts.values_list("pk", "messages", "split", "category").iterator(2000):
+        taking.counts[f"{split} prompts"] += 1
+        yield {"prompt": messages, "prompt_id": pk, "category": category, "split": split}
+    taking.refuse_nothing(taking.counts.total(), NO_PROMPTS)
+
+
+def classification_rows(taking: Taking) -> Iterator[Row]:
+    """Answers that somebody drew the line of what is acceptable under or over; then labelled texts out of files.
+
+    The text of an answer is its conversation. Where as many find an answer acceptable as do not, it has no class.
+    """
+    for task, *_ in taking.tasks():
+        lines = [judgment for judgment in task.judgments if judgment.unacceptable]
+        for pk, answer in task.answers.items():
+            below = sum(judgment.weight for judgment in lines if pk in judgment.unacceptable)
+            above = sum(judgment.weight for judgment in lines) - below
+            if below == above:
+                taking.counts["answers without a class"] += 1
+                continue
+            label = "unacceptable" if below > above else "acceptable"
+            taking.counts[label] += 1
+            conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
+            yield _labelled(conversation_text(conversation), label, task.split, "people")
+    labelled = ImportedLabel.objects.filter(project=taking.project, created_at__lte=taking.cutoff).order_by("pk")
+    if taking.wanted.wants("imported"):
+        for text, label, split in labelled.values_list("text", "label", "split").iterator(2000):
+            taking.counts["imported texts"] += 1
+            yield _labelled(text, label, split, IMPORTED)
+    found = sum(taking.counts[name] for name in ("unacceptable", "acceptable", "imported texts"))
+    taking.refuse_nothing(found, NOTHING_LABELLED)
+
+
+def judgment_rows(taking: Taking) -> Iterator[Row]:
+    """Every ranking as it was made: by which number, when, for how long, and in which order the answers were shown."""
+    for task, *_ in taking.tasks(as_made=True):
+        texts = {str(pk): answer.text for pk, answer in task.answers.items()}
+        for judgment in task.judgments:
+            yield {
+                "task_id": task.pk,
+                "prompt_id": task.prompt_id,
+                "annotator": judgment.who,
+                "source": task.source,
+                "prompt": task.messages,
+                "candidates": [{"id": int(pk), "text": text} for pk, text in texts.items()],
+                "tiers": judgment.tiers,
+                "unacceptable": judgment.unacceptable,
+                "unranked": judgment.unranked,
+                "strength": judgment.strength,
+                "ratings": [
+                    {"id": int(pk), "criterion": criterion, "rating": rating}
+                    for pk, rated in judgment.ratings.items()
+                    for criterion, rating in rated.items()
+                ],
+                "shown_order": judgment.shown_order,
+                "rationale": judgment.rationale,
+                "active_ms": judgment.active_ms,
+                "claimed_at": judgment.claimed_at.isoformat() if judgment.claimed_at else None,
+                "submitted_at": judgment.at.isoformat(),
+                "weight": judgment.weight,
+                "split": task.split,
+            }
+    taking.refuse_nothing(taking.counts["rankings"] + taking.counts["imported pairs"], NO_JUDGMENTS)
+
+
+EXPORTS: dict[str, Callable[[Taking], Iterator[Row]]] = {
+    SnapshotType.PREFERENCE: preference_rows,
+    SnapshotType.RANKING: ranking_rows,
+    SnapshotType.PROMPT_COMPLETION: completion_rows,
+    SnapshotType.PROMPTS: prompt_rows,
+    SnapshotType.CLASSIFICATION: classification_rows,
+    SnapshotType.JUDGMENTS: judgment_rows,
+}
+
+
+def conversation_text(messages: list[dict[str, str]]) -> str:
+    """A conversation as one text, for formats without messages."""
+    return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
+
+
+def _references(taking: Taking, counting: QuerySet[ReferenceAnswer]) -> Iterator[ReferenceAnswer]:
+    references = counting.filter(created_at__lte=taking.cutoff).order_by("id")
+    references = references.exclude(assignment__annotator__in=taking.decisions.excluded)
+    with_texts = references.select_related("completion__prompt", "derived_from", "assignment")
+    for reference in with_texts.iterator(500):
+        author = reference.assignment.annotator_id
+        if reason := taking.wanted.refusal(author, reference.created_at):
+            taking.counts[f"reference answers {reason}"] += 1
+            continue
+        if author is not None and taking.tally:
+            taking.tally.see_writer(author)
+        yield reference
+
+
+def _best_answer(task: JudgedTask, taken: set[int], counts: Counts) -> Answer | None:
+    """The one answer that every ranking puts first and nobody finds unacceptable."""
+    firsts = {tuple(sorted(judgment.tiers[0])) for judgment in task.judgments}
+    first = firsts.pop()
+    if firsts or len(first) > 1:
+        counts["tasks without one best answer"] += 1
+    elif any(first[0] in judgment.unacceptable for judgment in task.judgments):
+        counts["best answers that are unacceptable"] += 1
+    elif first[0] in taken:
+        counts["best answers that are in it already"] += 1
+    else:
+        return task.answers[first[0]]
+    return None
+
+
+def _pair_row(task: JudgedTask, pair: Pair) -> Row:
+    chosen, rejected = task.answers[pair.chosen], task.answers[pair.rejected]
+    # An imported pair brings its own margin; between two answers it would be always 1.
+    given = task.judgments[0].margin if task.source == IMPORTED else None
+    return {
+        "prompt": task.messages,
+        "chosen": _message(chosen),
+        "rejected": _message(rejected),
+        "margin": pair.margin if given is None else given,
+        "votes_for": pair.votes_for,
+        "votes_against": pair.votes_against,
+        "ties": pair.ties,
+        "share": pair.share,
+        "weight": pair.weight,
+        "in_cycle": pair.in_cycle,
+        "chosen_unacceptable": pair.chosen_unacceptable,
+        "rejected_unacceptable": pair.rejected_unacceptable,
+        "prompt_id": task.prompt_id,
+        "group_id": task.pk,
+        "split": task.split,
+        "source": task.source,
+        "chosen_finished": chosen.finished,
+        "rejected_finished": rejected.finished,
+    }
+
+
+def _edited_row(reference: ReferenceAnswer) -> Row:
+    after, before = reference.completion, reference.derived_from
+    assert before is not None
+    answers = {each.pk: Answer(each.pk, each.text, each.finished, None) for each in (after, before)}
+    seat, prompt = reference.assignment, after.prompt
+    task = JudgedTask(seat.task_id, prompt.pk, prompt.messages, prompt.split, answers, [], source="edit")
+    return _pair_row(task, Pair(after.pk, before.pk, votes_for=1, votes_against=0, ties=0, margin=1.0, share=1.0))
+
+
+def _completion_row(answer: Answer, messages: list[dict[str, str]], prompt_id: int, split: str, source: str) -> Row:
+    return {
+        "prompt": messages,
+        "completion": _message(answer),
+        "prompt_id": prompt_id,
+        "split": split,
+        "source": source,
+        "finished": answer.finished,
+    }
+
+
+def _labelled(text: str, label: str, split: str, source: str) -> Row:
+    return {"text": text, "label": label, "split": split, "source": source}
+
+
+def _message(answer: Answer) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": answer.text}]

@@ -1,0 +1,102 @@
+"""Rows as JSONL, CSV or Parquet, plain or gzipped; memory stays flat. The same rows give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, BinaryIO
+
+import orjson
+
+from annotation.exports.types import Row
+
+ROWS_AT_ONCE = 2000
+MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+# What a spreadsheet takes for the start of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+# Rows that can be asked for again: Parquet needs to see them all before it writes the first.
+Rows = Callable[[], Iterator[Row]]
+
+
+class NoParquet(RuntimeError):
+    """pyarrow is not installed."""
+
+
+def json_line(row: Row) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def write_jsonl(rows: Rows, file: BinaryIO) -> int:
+    count = 0
+    for row in rows():
+        file.write(json_line(row))
+        count += 1
+    return count
+
+
+def write_csv(rows: Rows, file: BinaryIO) -> int:
+    """UTF-8 with a header. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer, count = None, 0
+    for row in rows():
+        if writer is None:
+            writer = csv.DictWriter(text, list(row))
+            writer.writeheader()
+        writer.writerow({name: safe_cell(value) for name, value in row.items()})
+        count += 1
+    text.detach()  # flushes, and leaves the file open for its owner
+    return count
+
+
+def write_parquet(rows: Rows, file: BinaryIO) -> int:
+    """In two passes: what is null or empty in the first rows may have a type in later ones."""
+    pa, parquet = _pyarrow()
+    schema = pa.schema([])
+    for batch in _batches(rows()):
+        schema = pa.unify_schemas([schema, pa.Table.from_pylist(batch).schema], promote_options="permissive")
+    count = 0
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in _batches(rows()):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            count += len(batch)
+    return count
+
+
+WRITERS: dict[str, Callable[[Rows, BinaryIO], int]] = {
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "parquet": write_parquet,
+}
+
+
+@contextmanager
+def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Without a time in its head, so that the same rows give the same bytes."""
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
+        yield packed  # type: ignore[misc]
+
+
+def safe_cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs."""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        yield batch
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise NoParquet("Parquet needs pyarrow: pip install 'prefloop[parquet]'.") from None
+    return pyarrow, parquet

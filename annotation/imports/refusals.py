@@ -1,0 +1,35 @@
+"""How an import says no: to a row, or to a whole file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+    dict: "an object",
+    list: "a list",
+    str: "text",
+}
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that was not taken; `reason` names the field and says what to do."""
+
+    line: int
+    reason: str
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read; the message tells its owner what to do."""
+
+
+class UnknownColumns(UnreadableFile):
+    """The file can be read, but nobody can tell which of its columns is which without being told."""
+
+
+class Refusal(ValueError):
+    """Why one row is refused, before its line is known."""

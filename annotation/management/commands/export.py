@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import gc
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from annotation.actions import NotPossible
+from annotation.exports import EXPORTS, Filter, Row, Taking
+from annotation.exports.files import NotThatWay, Wish, stored_rows
+from annotation.exports.formats import FORMATS
+from annotation.exports.writers import WRITERS, NoParquet
+from annotation.management.commands.import_prompts import find_project
+from annotation.models import Project
+
+
+def add_filter_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--kinds", nargs="+", default=[], choices=["ranking", "reference", "imported"])
+    parser.add_argument("--policies", nargs="+", type=int, default=[], metavar="N", help="numbers of policy versions")
+    parser.add_argument("--annotators", nargs="+", type=int, default=[], metavar="N", help="numbers of people")
+    parser.add_argument("--min-agreement", type=float, default=0.0, metavar="SHARE", help="of the votes on a pair")
+    parser.add_argument("--since", type=moment, metavar="DATE", help="only judgments from then on, ISO 8601")
+    parser.add_argument("--until", type=moment, metavar="DATE", help="only judgments until then, ISO 8601")
+
+
+def moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if timezone.is_aware(at) else timezone.make_aware(at)
+
+
+def filter_of(options: dict[str, Any]) -> Filter:
+    names = ("kinds", "policies", "annotators", "min_agreement", "since", "until")
+    return Filter(**{name: options[name] for name in names})
+
+
+class Command(BaseCommand):
+    help = "Write what people said as a file that a trainer takes. Streams: memory stays flat at any size."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("project", help="slug of the project")
+        parser.add_argument("--format", dest="rows", choices=list(FORMATS), default="preference")
+        parser.add_argument("--output", required=True, help="path of the file, or - for standard output")
+        parser.add_argument("--file", choices=list(WRITERS), default="jsonl", help="(default: %(default)s)")
+        parser.add_argument("--gzip", action="store_true")
+        parser.add_argument("--split", choices=["train", "eval"], default="", help="(default: both)")
+        parser.add_argument("--snapshot", type=int, metavar="N", help="what this snapshot holds, not what is there now")
+        add_filter_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = find_project(options["project"])
+        gc.freeze()  # the collector need not walk through all of Django again and again while rows come and go
+        try:
+            wish = Wish(options["rows"], options["file"], options["gzip"], options["split"])
+            with _opened(options["output"]) as file:
+                count = wish.write(_source(project, wish, options), file)
+        except (NotPossible, NotThatWay, NoParquet) as why:
+            raise CommandError(str(why)) from why
+        if options["output"] != "-":
+            self.stdout.write(f"{options['output']}: {count} rows")
+
+
+def _source(project: Project, wish: Wish, options: dict[str, Any]) -> Any:
+    """Rows that can be asked for again, of a snapshot or as things stand."""
+    if options["snapshot"] is not None:
+        snapshot = project.snapshots.filter(number=options["snapshot"]).first()
+        if snapshot is None:
+            raise NotPossible(f"{project} has no snapshot {options['snapshot']}.")
+        if snapshot.type != wish.format.made_from:
+            raise NotThatWay(f"{wish.format.label} is made from a snapshot of type {wish.format.made_from}.")
+        return lambda: stored_rows(snapshot)
+    cutoff = timezone.now()
+
+    def rows() -> Iterator[Row]:
+        return EXPORTS[wish.format.made_from](Taking(project, cutoff, filter_of(options)))
+
+    return rows
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """The file, or nothing: what breaks off half-way leaves none behind."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output)
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as problem:
+        raise CommandError(f"{path}: {problem}") from problem
+    finally:
+        temporary.unlink(missing_ok=True)
