@@ -66,11 +66,11 @@ def get_member(user: User, slug: str, pk: int) -> Membership:
 
 def get_assignment(user: User, slug: str, pk: int) -> Assignment:
     """A seat that is, or was, this user's own."""
-    mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user, pk=pk)
-    assignment = mine.select_related("task__prompt", "project").order_by().first()
-    if assignment is None:
-        raise Http404("No such assignment")
-    return assignment
+    mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
+    try:
+        return mine.select_related("task__prompt", "project").get(pk=pk)
+    except Assignment.DoesNotExist:
+        raise Http404("No such assignment") from None
 
 
 def get_flag(user: User, slug: str, pk: int) -> Flag:

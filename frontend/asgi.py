@@ -4,6 +4,7 @@ A synchronous Django view under ASGI pays a thread hand-over and a new database 
 application in a fixed set of threads keeps its connections and takes about half the CPU per page.
 """
 
+import gc
 import os
 
 from a2wsgi import WSGIMiddleware
@@ -18,6 +19,11 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from frontend.consumers import ProjectConsumer  # noqa: E402
+
+# What is loaded by now stays: looking through it again and again took a tenth of the time of every page.
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)
 
 PAGE_THREADS = int(os.environ.get("PREFLOOP_THREADS", "4"))
 

@@ -77,9 +77,22 @@ PERSON = """
             ORDER BY claimed_at LIMIT 1)
     FROM annotation_membership member WHERE member.project_id = %(project)s AND member.user_id = %(user)s
 """
+# Whether they hold a seat is asked again here: what another tab took while this one waited for its turn, only a new
+# statement sees.
+TAKE = """
+    UPDATE annotation_assignment
+    SET status = 'held', annotator_id = %(user)s, claimed_at = %(now)s, expires_at = %(until)s, shown_order = %(order)s
+    WHERE id = %(seat)s AND status = 'empty' AND NOT EXISTS (
+        SELECT 1 FROM annotation_assignment mine
+        WHERE mine.project_id = %(project)s AND mine.annotator_id = %(user)s AND mine.status = 'held')
+"""
 CANDIDATES = """
     SELECT shown.completion_id FROM annotation_candidate shown
     JOIN annotation_assignment seat ON seat.task_id = shown.task_id WHERE seat.id = %s ORDER BY shown.id
+"""
+TEXTS = """
+    SELECT answer.id, answer.text FROM annotation_candidate shown
+    JOIN annotation_completion answer ON answer.id = shown.completion_id WHERE shown.task_id = %s
 """
 OWN_PROGRESS = """
     SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM annotation_assignment
@@ -138,10 +151,26 @@ def next_lapsed(project: Project, user: User) -> int | None:
     return row[0] if row else None
 
 
+def take(seat: int, project: Project, user: User, *, until: datetime, order: list[int]) -> bool:
+    """EMPTY to HELD; False if somebody else was faster, or another tab of this person has a seat by now."""
+    moment = connection.ops.adapt_datetimefield_value
+    about = {"seat": seat, "project": project.pk, "user": user.pk, "order": json.dumps(order)}
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE, {**about, "now": moment(timezone.now()), "until": moment(until)})
+        return bool(cursor.rowcount)
+
+
 def candidates_of(seat: int) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(CANDIDATES, [seat])
         return [row[0] for row in cursor.fetchall()]
+
+
+def texts_of(task: int) -> dict[int, str]:
+    """The candidates of a task by their ids."""
+    with connection.cursor() as cursor:
+        cursor.execute(TEXTS, [task])
+        return dict(cursor.fetchall())
 
 
 def _row(statement: str, about: dict[str, Any]) -> Any:

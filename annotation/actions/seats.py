@@ -18,7 +18,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Exists
 from django.utils import timezone
 
 from annotation.actions import NotPossible, checks, practice, queue
@@ -48,7 +47,9 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     if lapsed is None:
                         return None
                     free = _free_lapsed(lapsed)
-                if free is not None and _take(free, by, project):
+                if free is not None and queue.take(
+                    free, project, by, until=_lease_end(project), order=_shuffled_candidates(free)
+                ):
                     return _with_task(free, project)
         except IntegrityError:
             # Another tab of the same person claimed in the same moment: look again and find that seat.
@@ -148,19 +149,6 @@ def _free_lapsed(seat: int) -> int | None:
         task_id=old.task_id, seat=old.seat, project_id=old.project_id, priority=old.priority
     )
     return new.pk
-
-
-def _take(seat: int, user: User, project: Project) -> bool:
-    # Asked again in this statement: what another tab took while this one waited for its turn, only a new one sees.
-    held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
-    taken = Assignment.objects.filter(~Exists(held), pk=seat, status=SeatStatus.EMPTY).update(
-        status=SeatStatus.HELD,
-        annotator_id=user.pk,
-        claimed_at=timezone.now(),
-        expires_at=_lease_end(project),
-        shown_order=_shuffled_candidates(seat),
-    )
-    return bool(taken)
 
 
 def _shuffled_candidates(seat: int) -> list[int]:

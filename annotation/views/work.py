@@ -173,7 +173,7 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
 
 def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
     kind = KINDS[seat.task.kind]
-    texts = dict(seat.task.candidates.order_by().values_list("pk", "text"))
+    texts = queue.texts_of(seat.task_id)
     shown = seat.shown_order if kind.shows_candidates(seat) else []
     return {
         **kind.page(seat),
@@ -184,7 +184,14 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
             {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.prompt.messages
         ],
         "candidates": [
-            {"id": pk, "number": number, "letter": chr(64 + number), "html": markdown(texts[pk]), "text": texts[pk]}
+            # Numbers as text: the template would look at each for its thousands, a fifth of its time.
+            {
+                "id": str(pk),
+                "number": str(number),
+                "letter": chr(64 + number),
+                "html": markdown(texts[pk]),
+                "text": texts[pk],
+            }
             for number, pk in enumerate(shown, start=1)
         ],
         "guidelines": markdown(seat.project.guidelines),
