@@ -154,9 +154,10 @@ def next_lapsed(project: Project, user: User) -> int | None:
 def take(seat: int, project: Project, user: User, *, until: datetime, order: list[int]) -> bool:
     """EMPTY to HELD; False if somebody else was faster, or another tab of this person has a seat by now."""
     moment = connection.ops.adapt_datetimefield_value
-    about = {"seat": seat, "project": project.pk, "user": user.pk, "order": json.dumps(order)}
+    about: dict[str, Any] = {"seat": seat, "project": project.pk, "user": user.pk, "order": json.dumps(order)}
+    about.update(now=moment(timezone.now()), until=moment(until))
     with connection.cursor() as cursor:
-        cursor.execute(TAKE, {**about, "now": moment(timezone.now()), "until": moment(until)})
+        cursor.execute(TAKE, about)
         return bool(cursor.rowcount)
 
 
