@@ -26,6 +26,7 @@ from annotation.forms import DownloadForm, DraftForm, SubmitForm, WithdrawForm
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
 from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
+from annotation.pagination import NewestFirst
 
 
 def _fields(request: Request) -> Mapping[str, Any]:
@@ -289,11 +290,12 @@ class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task").order_by("id")
+        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
 
 
 class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
     serializer_class = SnapshotSerializer
+    pagination_class = NewestFirst
     queryset = DatasetSnapshot.objects.none()
     lookup_field = "number"
     lookup_value_regex = r"\d+"

@@ -69,3 +69,56 @@ def test_a_project_made_over_the_api_has_its_maker_as_admin(stranger, as_user):
 def test_the_openapi_description_is_whole(tmp_path):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
     assert "/api/v1/projects/{slug}/tasks/claim/" in (tmp_path / "schema.yml").read_text()
+
+
+@pytest.fixture
+def many_prompts(project, make_prompt):
+    return [make_prompt(f"Question {number}") for number in range(5)]
+
+
+def texts(page: dict) -> list[str]:
+    return [row["messages"][0]["content"] for row in page["results"]]
+
+
+def test_a_list_comes_in_pages_that_rows_added_meanwhile_do_not_shift(many_prompts, admin, as_user, make_prompt):
+    client = as_user(admin)
+    first = client.get("/api/v1/projects/letters/prompts/?page_size=2").json()
+    assert texts(first) == ["Question 0", "Question 1"]
+    many_prompts[0].delete()
+    make_prompt("Added meanwhile")
+    second = client.get(first["next"]).json()
+    assert texts(second) == ["Question 2", "Question 3"]
+    third = client.get(second["next"]).json()
+    assert texts(third) == ["Question 4", "Added meanwhile"]
+    assert third["next"] is None
+    assert texts(client.get(third["previous"]).json()) == ["Question 2", "Question 3"]
+
+
+def test_the_newest_snapshot_comes_first(project, ranked_task, admin, as_user):
+    client = as_user(admin)
+    for _ in range(3):
+        client.post("/api/v1/projects/letters/snapshots/", {}, content_type="application/json")
+    page = client.get("/api/v1/projects/letters/snapshots/?page_size=2").json()
+    assert [row["number"] for row in page["results"]] == [3, 2]
+    assert [row["number"] for row in client.get(page["next"]).json()["results"]] == [1]
+
+
+@pytest.mark.parametrize("size", ["0", "1001", "-1", "many", "9" * 30, "0000000010000", "²"])
+def test_a_page_size_that_cannot_be_had_is_refused(project, admin, as_user, size):
+    refused = as_user(admin).get("/api/v1/projects/letters/prompts/", {"page_size": size})
+    assert refused.status_code == 400
+    assert "from 1 to 1000" in str(refused.json()["page_size"])
+
+
+def test_the_description_has_the_cursor_and_the_size_of_a_page(client):
+    document = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    lists = [
+        operation["get"]
+        for operation in document["paths"].values()
+        if "get" in operation and operation["get"]["operationId"].endswith("_list")
+    ]
+    assert len(lists) >= 6
+    for operation in lists:
+        found = {each["name"]: each["schema"] for each in operation["parameters"]}
+        assert "cursor" in found, operation["operationId"]
+        assert found["page_size"]["maximum"] == 1000

@@ -14,6 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 from annotation import access as annotation_access
 from annotation.api import signed_in
 from annotation.models import Role
+from annotation.pagination import NewestFirst
 from training import access, curves
 from training.actions import rounds
 from training.methods import METHODS
@@ -60,6 +61,7 @@ class StartRoundSerializer(serializers.Serializer[Any]):
 
 class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     serializer_class = RoundSerializer
+    pagination_class = NewestFirst
     queryset = TrainingRound.objects.none()
     lookup_field = "number"
     lookup_value_regex = r"\d+"
