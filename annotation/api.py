@@ -25,7 +25,7 @@ from annotation.exports.writers import WRITERS, NoParquet
 from annotation.forms import DownloadForm, DraftForm, SubmitForm, WithdrawForm
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
-from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, SnapshotType, Task
+from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, Scope, SnapshotType, Task
 from annotation.pagination import NewestFirst
 
 
@@ -187,6 +187,7 @@ class WithdrawalSerializer(serializers.Serializer[Any]):
 class ProjectViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, GenericViewSet[Project]
 ):
+    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "create": Scope.MANAGE}
     serializer_class = ProjectSerializer
     queryset = Project.objects.none()
     lookup_field = "slug"
@@ -200,6 +201,7 @@ class ProjectViewSet(
 
 
 class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
+    scopes = {"list": Scope.READ, "create": Scope.DATA}
     serializer_class = PromptSerializer
     queryset = Prompt.objects.none()
 
@@ -227,6 +229,7 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
 
 
 class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
+    scopes = {"list": Scope.READ, "claim": Scope.ANNOTATE}
     serializer_class = TaskSerializer
     queryset = Task.objects.none()
 
@@ -248,6 +251,7 @@ class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
 class AssignmentViewSet(ViewSet):
     """Seats of the caller. A submit is idempotent by its client_uuid."""
 
+    scopes = dict.fromkeys(["retrieve", "draft", "submit", "skip"], Scope.ANNOTATE)
     serializer_class = AssignmentSerializer
     queryset = Assignment.objects.none()
     lookup_value_regex = r"\d+"
@@ -285,6 +289,7 @@ class AssignmentViewSet(ViewSet):
 
 
 class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
+    scopes = {"list": Scope.READ}
     serializer_class = RankingSerializer
     queryset = Ranking.objects.none()
 
@@ -294,6 +299,7 @@ class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
 
 
 class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
+    scopes = {"list": Scope.READ, "card": Scope.READ} | dict.fromkeys(["create", "download", "withdraw"], Scope.DATA)
     serializer_class = SnapshotSerializer
     pagination_class = NewestFirst
     queryset = DatasetSnapshot.objects.none()

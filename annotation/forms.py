@@ -9,7 +9,7 @@ from annotation.exports import Filter
 from annotation.exports.files import NotThatWay, Wish
 from annotation.exports.formats import STORED, formats_of
 from annotation.imports import MAX_FILE_BYTES
-from annotation.models import DatasetSnapshot, Project, Role, SnapshotType
+from annotation.models import DatasetSnapshot, Project, Role, Scope, SnapshotType, Token
 
 User = get_user_model()
 
@@ -193,3 +193,29 @@ class SubmitForm(forms.Form):
 
     def clean_active_ms(self) -> int:
         return self.cleaned_data["active_ms"] or 0
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=Scope.choices,
+        initial=[Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="At most: in each project it can do no more than you can.",
+        error_messages={"required": "Choose at least one: a token that may do nothing is of no use."},
+    )
+    days = forms.IntegerField(
+        label="Days until it is over",
+        required=False,
+        min_value=1,
+        max_value=3650,
+        initial=90,
+        help_text="Empty: it is valid until you revoke it.",
+    )
+
+    class Meta:
+        model = Token
+        fields = ["name"]
+
+    def clean_scopes(self) -> list[Scope]:
+        return [Scope(name) for name in self.cleaned_data["scopes"]]

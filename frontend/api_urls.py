@@ -1,13 +1,12 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework.authtoken.views import obtain_auth_token
-from rest_framework.routers import DefaultRouter, SimpleRouter
+from rest_framework.routers import SimpleRouter
 
 from annotation import api as annotation_api
 from frontend.api_docs import ApiDocs
 from training import api as training_api
 
-projects = DefaultRouter()
+projects = SimpleRouter()
 projects.register("projects", annotation_api.ProjectViewSet)
 
 inside = SimpleRouter()
@@ -19,7 +18,6 @@ inside.register("snapshots", annotation_api.SnapshotViewSet)
 inside.register("rounds", training_api.RoundViewSet)
 
 urlpatterns = [
-    path("token/", obtain_auth_token, name="api_token"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", ApiDocs.as_view(url_name="schema"), name="api_docs"),
     path("", include((projects.urls, "api"))),

@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from annotation.actions import seats, snapshots
-from annotation.models import PromptUpload
+from annotation.actions.tokens import make_token
+from annotation.models import PromptUpload, Scope
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.django_db
 # name, method, and the status for admin, annotator, stranger. 302 is a redirect to where the work goes on.
 PAGES = [
     ("home", "get", 200, 200, 200),
+    ("tokens", "get", 200, 200, 200),
+    ("tokens", "post", 200, 200, 200),
+    ("token_revoke", "post", 302, 404, 404),
     ("project", "get", 200, 200, 404),
     ("project_create", "get", 200, 200, 200),
     ("project_edit", "get", 200, 403, 404),
@@ -79,7 +83,8 @@ API = [
     ("projects/letters/rounds/1/go-on/", "post", 409, 403, 404),
 ]
 OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
-               "password_reset_complete", "api_token", "schema", "api_docs"}  # fmt: skip
+               "password_reset_complete", "schema", "api_docs"}  # fmt: skip
+OF_NO_PROJECT = {"home", "project_create", "tokens", "token_revoke"}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
 
@@ -92,8 +97,9 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     round = TrainingRound.objects.create(project=project, number=1)
     TrainingRun.objects.create(round=round, position=0, method="sample")
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
+    token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     arguments = {
-        "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
+        "token_revoke": [token.pk], "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
         "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
         "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1],
@@ -101,7 +107,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     }  # fmt: skip
     found = {"seat": str(seat.pk)}
     for name, *_ in PAGES:
-        first = [] if name in ("home", "project_create") else [project.slug]
+        first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])
     return found
 

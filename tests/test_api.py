@@ -8,8 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from annotation.models import Ranking
-from tests.conftest import PASSWORD
+from annotation.actions.tokens import make_token
+from annotation.models import Ranking, Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -18,8 +18,8 @@ SEATS = "/api/v1/projects/letters/assignments"
 
 def test_a_program_signs_in_with_a_token_claims_and_submits(project, annotator, open_ranking_task):
     open_ranking_task()
-    answer = Client().post("/api/v1/token/", {"username": annotator.username, "password": PASSWORD})
-    program = Client(headers={"Authorization": f"Token {answer.json()['token']}"})
+    _, token = make_token(user=annotator, name="a program", scopes=[Scope.ANNOTATE])
+    program = Client(headers={"Authorization": f"Bearer {token}"})
     seat = program.post("/api/v1/projects/letters/tasks/claim/").json()
     assert {"id", "kind", "messages", "candidates", "expires_at"} <= set(seat)
     order = [candidate["id"] for candidate in seat["candidates"]]

@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
 from annotation.api import signed_in
-from annotation.models import Role
+from annotation.models import Role, Scope
 from annotation.pagination import NewestFirst
 from training import access, curves
 from training.actions import rounds
@@ -60,6 +60,9 @@ class StartRoundSerializer(serializers.Serializer[Any]):
 
 
 class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
+    scopes = dict.fromkeys(["list", "retrieve", "metrics"], Scope.READ) | dict.fromkeys(
+        ["create", "cancel", "go_on"], Scope.TRAIN
+    )
     serializer_class = RoundSerializer
     pagination_class = NewestFirst
     queryset = TrainingRound.objects.none()

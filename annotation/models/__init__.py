@@ -12,6 +12,7 @@ ReferenceAnswer  the answer the annotator would have wanted
 ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
+Token       a key to the API that somebody made for a program; a Scope is what it is for
 """
 
 from annotation.models.imported import ImportedLabel, ImportedPreference
@@ -20,6 +21,7 @@ from annotation.models.project import Membership, Project, Role
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
+from annotation.models.token import Scope, Token
 
 __all__ = [
     "Assignment",
@@ -36,10 +38,12 @@ __all__ = [
     "Ranking",
     "ReferenceAnswer",
     "Role",
+    "Scope",
     "SeatStatus",
     "SnapshotType",
     "Source",
     "Split",
     "Task",
+    "Token",
     "Withdrawal",
 ]
