@@ -1,4 +1,4 @@
-"""/api/v1/: projects, prompts, tasks, judgments, snapshots. By the same actions as the pages."""
+"""/api/v1/: projects, prompts, tasks, judgments. By the same actions as the pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.http import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
@@ -17,19 +15,24 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import judgments, projects, prompts, seats, snapshots
-from annotation.downloads import snapshot_response
-from annotation.exports import Filter
-from annotation.exports.formats import FORMATS
-from annotation.exports.writers import WRITERS, NoParquet
-from annotation.forms import DownloadForm, DraftForm, SubmitForm, WithdrawForm
+from annotation.actions import judgments, projects, prompts, seats
+from annotation.forms import DraftForm, SubmitForm
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
 from annotation.kinds import KINDS
-from annotation.models import Assignment, DatasetSnapshot, Project, Prompt, Ranking, Role, Scope, SnapshotType, Task
-from annotation.pagination import NewestFirst
+from annotation.models import (
+    Assignment,
+    PolicyVersion,
+    Project,
+    Prompt,
+    Ranking,
+    ReferenceAnswer,
+    Role,
+    Scope,
+    Task,
+)
 
 
-def _fields(request: Request) -> Mapping[str, Any]:
+def fields_of(request: Request) -> Mapping[str, Any]:
     """The body as fields; a JSON list or number is refused in words."""
     if not isinstance(request.data, Mapping):
         raise serializers.ValidationError({"detail": "The body should be a JSON object."})
@@ -52,6 +55,25 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
             "lease_minutes", "base_model", "licence", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "created_at"]
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """Seats by where they stand."""
+
+    done = serializers.IntegerField()
+    held = serializers.IntegerField()
+    empty = serializers.IntegerField()
+    own_done = serializers.IntegerField(help_text="Judged by the caller.")
+
+
+class PolicySerializer(serializers.ModelSerializer[PolicyVersion]):
+    made_from = serializers.IntegerField(
+        source="parent.number", default=None, allow_null=True, help_text="The version it was trained from."
+    )
+
+    class Meta:
+        model = PolicyVersion
+        fields = ["number", "made_from", "created_at"]
 
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
@@ -130,6 +152,20 @@ class SubmitSerializer(serializers.Serializer[Any]):
     derived_from = serializers.IntegerField(required=False, allow_null=True)
 
 
+class StoredSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+
+class DraftSerializer(serializers.Serializer[Any]):
+    draft = serializers.DictField(help_text="Whatever the client wants back when the work goes on.")
+    active_ms = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
+
+
+class SkipSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(required=False, allow_blank=True)
+
+
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
     task_id = serializers.IntegerField(source="assignment.task_id")
     prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
@@ -145,49 +181,25 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
         ]  # fmt: skip
 
 
-class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
+class ReferenceSerializer(serializers.ModelSerializer[ReferenceAnswer]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    text = serializers.CharField(source="completion.text")
+    derived_from = serializers.IntegerField(source="derived_from_id", allow_null=True)
+
     class Meta:
-        model = DatasetSnapshot
-        fields = ["number", "type", "sha256", "rows", "counts", "filter", "cutoff", "withdrawn_at", "created_at"]
-
-
-class FilterSerializer(serializers.Serializer[Any]):
-    """Which judgments: whatever is left out leaves nothing out."""
-
-    kinds = serializers.ListField(
-        child=serializers.ChoiceField(choices=["ranking", "reference", "imported"]), required=False
-    )
-    policies = serializers.ListField(child=serializers.IntegerField(min_value=0), required=False)
-    annotators = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
-    min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
-
-
-class TakeSnapshotSerializer(serializers.Serializer[Any]):
-    type = serializers.ChoiceField(
-        choices=SnapshotType.choices, default=SnapshotType.PREFERENCE, help_text="What a row is."
-    )
-    filter = FilterSerializer(required=False)
-
-
-class DownloadSerializer(serializers.Serializer[Any]):
-    """Nothing given: the file as it is stored."""
-
-    rows = serializers.ChoiceField(choices=list(FORMATS), required=False, help_text="Format of the rows.")
-    file = serializers.ChoiceField(choices=list(WRITERS), required=False, help_text="CSV only for flat rows.")
-    split = serializers.ChoiceField(choices=["train", "eval"], required=False)
-    gzip = serializers.BooleanField(required=False)
-
-
-class WithdrawalSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField()
+        model = ReferenceAnswer
+        fields = ["id", "task_id", "prompt_id", "annotator_id", "completion_id", "text", "derived_from", "created_at"]
 
 
 class ProjectViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, GenericViewSet[Project]
 ):
-    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "create": Scope.MANAGE}
+    scopes = {
+        **dict.fromkeys(["list", "retrieve", "progress"], Scope.READ),
+        **dict.fromkeys(["create", "partial_update"], Scope.MANAGE),
+    }
     serializer_class = ProjectSerializer
     queryset = Project.objects.none()
     lookup_field = "slug"
@@ -198,6 +210,32 @@ class ProjectViewSet(
     def perform_create(self, serializer: Any) -> None:
         project = Project(**serializer.validated_data)
         serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
+
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Settings: new tasks follow them, open ones keep what they have."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        wanted = ProjectSerializer(project, data=request.data, partial=True)
+        wanted.is_valid(raise_exception=True)
+        wanted.save()
+        return Response(wanted.data)
+
+    @extend_schema(responses=ProgressSerializer)
+    @action(detail=True)
+    def progress(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug)
+        own = seats.own_progress(project, signed_in(request))
+        return Response({**seats.progress(project), "own_done": own["done"]})
+
+
+class PolicyViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
+    """The models so far; only their numbers, as where they lie is the server's business."""
+
+    scopes = {"list": Scope.READ}
+    serializer_class = PolicySerializer
+    queryset = PolicyVersion.objects.none()
+
+    def get_queryset(self) -> Any:
+        return access.get_project(signed_in(self.request), self.kwargs["slug"]).policies.select_related("parent")
 
 
 class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
@@ -262,29 +300,29 @@ class AssignmentViewSet(ViewSet):
     def retrieve(self, request: Request, slug: str, pk: str) -> Response:
         return Response(AssignmentSerializer(self._seat(request, slug, pk)).data)
 
-    @extend_schema(request=SubmitSerializer, responses={200: OpenApiResponse(description="Stored")})
+    @extend_schema(request=SubmitSerializer, responses=StoredSerializer)
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, slug: str, pk: str) -> Response:
         seat = self._seat(request, slug, pk)
-        envelope, form = SubmitForm(_fields(request)), KINDS[seat.task.kind].form(seat, _fields(request))
+        envelope, form = SubmitForm(fields_of(request)), KINDS[seat.task.kind].form(seat, fields_of(request))
         if not (envelope.is_valid() & form.is_valid()):
             return Response({"errors": {**envelope.errors, **form.errors}}, status=status.HTTP_400_BAD_REQUEST)
         judgment = judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
         return Response({"id": judgment.pk, "created_at": judgment.created_at})
 
-    @extend_schema(request=None, responses=AssignmentSerializer)
+    @extend_schema(request=DraftSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"])
     def draft(self, request: Request, slug: str, pk: str) -> Response:
         seat = self._seat(request, slug, pk)
-        form = DraftForm(_fields(request))
+        form = DraftForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         return Response(AssignmentSerializer(seats.save_draft(assignment=seat, **form.cleaned_data)).data)
 
-    @extend_schema(request=None, responses={204: None})
+    @extend_schema(request=SkipSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, slug: str, pk: str) -> Response:
-        seats.skip(assignment=self._seat(request, slug, pk), reason=str(_fields(request).get("reason", "")))
+        seats.skip(assignment=self._seat(request, slug, pk), reason=str(fields_of(request).get("reason", "")))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -298,58 +336,12 @@ class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
         return Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
 
 
-class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
-    scopes = {"list": Scope.READ, "card": Scope.READ} | dict.fromkeys(["create", "download", "withdraw"], Scope.DATA)
-    serializer_class = SnapshotSerializer
-    pagination_class = NewestFirst
-    queryset = DatasetSnapshot.objects.none()
-    lookup_field = "number"
-    lookup_value_regex = r"\d+"
+class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):
+    scopes = {"list": Scope.READ}
+    serializer_class = ReferenceSerializer
+    queryset = ReferenceAnswer.objects.none()
 
     def get_queryset(self) -> Any:
-        return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER).snapshots.all()
-
-    @extend_schema(request=TakeSnapshotSerializer, responses={201: SnapshotSerializer})
-    def create(self, request: Request, slug: str) -> Response:
-        project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        wanted = TakeSnapshotSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        snapshot = snapshots.take_snapshot(
-            project=project,
-            by=signed_in(request),
-            type=SnapshotType(wanted.validated_data["type"]),
-            wanted=Filter(**wanted.validated_data.get("filter", {})),
-        )
-        return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
-
-    @extend_schema(parameters=[DownloadSerializer], responses={(200, "application/octet-stream"): bytes})
-    @action(detail=True)
-    def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
-        """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""
-        snapshot = access.get_snapshot(signed_in(request), slug, int(number))
-        form = DownloadForm(snapshot, request.query_params)
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        try:
-            return snapshot_response(request, snapshot, form.cleaned_data["wish"])
-        except NoParquet as missing:
-            return Response({"errors": {"file": [str(missing)]}}, status=status.HTTP_400_BAD_REQUEST)
-
-    @extend_schema(responses={200: OpenApiTypes.OBJECT})
-    @action(detail=True)
-    def card(self, request: Request, slug: str, number: str) -> Response:
-        """The data card: who, how many, agreement, length, position, licence, version of the guidelines."""
-        return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
-
-    @extend_schema(request=WithdrawalSerializer, responses={200: SnapshotSerializer(many=True)})
-    @action(detail=False, methods=["post"], pagination_class=None)
-    def withdraw(self, request: Request, slug: str) -> Response:
-        """Somebody's judgments until now count no more. Answers with the snapshots that hold some, now marked."""
-        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
-        form = WithdrawForm(_fields(request))
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        person = form.cleaned_data["username"]
-        touched = snapshots.withdraw(project=project, person=person, by=signed_in(request))
-        marked = project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched])
-        return Response(SnapshotSerializer(marked, many=True).data)
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        answers = ReferenceAnswer.objects.filter(assignment__project=project)
+        return answers.select_related("assignment__task", "completion")

@@ -3,6 +3,8 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from annotation import api as annotation_api
+from annotation.api_members import MemberViewSet
+from annotation.api_snapshots import SnapshotViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
 
@@ -10,11 +12,14 @@ projects = SimpleRouter()
 projects.register("projects", annotation_api.ProjectViewSet)
 
 inside = SimpleRouter()
+inside.register("members", MemberViewSet)
+inside.register("policies", annotation_api.PolicyViewSet)
 inside.register("prompts", annotation_api.PromptViewSet)
 inside.register("tasks", annotation_api.TaskViewSet)
 inside.register("assignments", annotation_api.AssignmentViewSet, basename="assignment")
 inside.register("rankings", annotation_api.RankingViewSet)
-inside.register("snapshots", annotation_api.SnapshotViewSet)
+inside.register("references", annotation_api.ReferenceViewSet)
+inside.register("snapshots", SnapshotViewSet)
 inside.register("rounds", training_api.RoundViewSet)
 
 urlpatterns = [

@@ -122,3 +122,65 @@ def test_the_description_has_the_cursor_and_the_size_of_a_page(client):
         found = {each["name"]: each["schema"] for each in operation["parameters"]}
         assert "cursor" in found, operation["operationId"]
         assert found["page_size"]["maximum"] == 1000
+
+
+def test_an_admin_changes_settings_and_members_over_the_api(project, admin, annotator, stranger, as_user):
+    client = as_user(admin)
+    changed = client.patch("/api/v1/projects/letters/", {"seats_per_task": 3}, content_type="application/json")
+    assert changed.json()["seats_per_task"] == 3
+    assert changed.json()["name"] == "Letters"
+    refused = client.patch("/api/v1/projects/letters/", {"seats_per_task": 0}, content_type="application/json")
+    assert "seats_per_task" in refused.json()
+    members = "/api/v1/projects/letters/members/"
+    added = client.post(members, {"username": "charlie", "role": "reviewer"}, content_type="application/json")
+    assert added.json() == {"username": "charlie", "annotator_id": stranger.pk, "role": "reviewer"}
+    assert as_user(stranger).get("/api/v1/projects/letters/prompts/").status_code == 200
+    roles = {row["username"]: row["role"] for row in client.get(members).json()["results"]}
+    assert roles == {"alice": "admin", "bob": "annotator", "charlie": "reviewer"}
+    locked = client.post(members, {"username": "alice", "role": "reviewer"}, content_type="application/json")
+    assert locked.status_code == 409
+    assert "lock yourself out" in locked.json()["detail"]
+    unknown = client.post(members, {"username": "dora", "role": "reviewer"}, content_type="application/json")
+    assert "no user called" in str(unknown.json()["errors"]["username"])
+
+
+def test_progress_counts_seats_of_all_and_of_the_caller(
+    project, annotator, as_user, open_ranking_task, ranked_task, policy
+):
+    open_ranking_task(["One.", "Two."], seats=2)
+    client = as_user(annotator)
+    client.post("/api/v1/projects/letters/tasks/claim/")
+    progress = client.get("/api/v1/projects/letters/progress/").json()
+    assert progress == {"done": 1, "held": 1, "empty": 1, "own_done": 0}
+    assert [row["number"] for row in client.get("/api/v1/projects/letters/policies/").json()["results"]] == [0]
+
+
+def test_reference_answers_are_listed_for_reviewers(project, admin, annotator, as_user, make_prompt, open_ranking_task):
+    open_ranking_task([], kind="reference")
+    client = as_user(annotator)
+    seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
+    body = {"client_uuid": str(uuid.uuid4()), "text": "What I would have liked to read."}
+    client.post(f"{SEATS}/{seat['id']}/submit/", body, content_type="application/json")
+    rows = as_user(admin).get("/api/v1/projects/letters/references/").json()["results"]
+    assert [(row["text"], row["annotator_id"], row["derived_from"]) for row in rows] == [
+        ("What I would have liked to read.", annotator.pk, None)
+    ]
+
+
+def test_what_changed_between_two_snapshots(project, ranked_task, admin, as_user):
+    client = as_user(admin)
+    snapshots = "/api/v1/projects/letters/snapshots/"
+    client.post(snapshots, {}, content_type="application/json")
+    newer = ranked_task(["Yes.", "No."])
+    client.post(snapshots, {}, content_type="application/json")
+    client.post(snapshots, {"type": "judgments"}, content_type="application/json")
+    changes = client.get(f"{snapshots}2/changes/1/").json()
+    assert changes == {
+        "earlier": 1,
+        "later": 2,
+        "totals": {"added": 1, "removed": 0, "changed": 0},
+        "groups": [{"group": str(newer.pk), "added": 1, "removed": 0, "changed": 0}],
+    }
+    assert client.get(f"{snapshots}3/changes/1/").status_code == 409
+    assert client.get(f"{snapshots}2/changes/9/").status_code == 404
+    assert client.get(f"{snapshots}2/").json()["rows"] == 4

@@ -4,6 +4,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.text import slugify
 
+from annotation.actions import NotPossible
 from annotation.models import Membership, PolicyVersion, Project, Role
 
 
@@ -27,6 +28,8 @@ def _free_slug(wanted: str) -> str:
 
 
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
+    if user.pk == by.pk and role != Role.ADMIN:
+        raise NotPossible("You would lock yourself out. Ask another admin to change your role.")
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     return membership
 
