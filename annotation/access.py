@@ -10,11 +10,13 @@ from django.http import Http404
 from annotation.models import (
     Assignment,
     DatasetSnapshot,
+    Delivery,
     Membership,
     Project,
     PromptUpload,
     Role,
     SeatStatus,
+    Webhook,
 )
 
 
@@ -69,3 +71,18 @@ def get_upload(user: User, slug: str, pk: int) -> PromptUpload:
     if upload is None:
         raise Http404("No such upload")
     return upload
+
+
+def get_webhook(user: User, slug: str, pk: int) -> Webhook:
+    project = get_project(user, slug, role=Role.ADMIN)
+    webhook = Webhook.objects.select_related("project").filter(project=project, pk=pk).first()
+    if webhook is None:
+        raise Http404("No such webhook")
+    return webhook
+
+
+def get_delivery(user: User, slug: str, webhook: int, pk: int) -> Delivery:
+    delivery = get_webhook(user, slug, webhook).deliveries.filter(pk=pk).first()
+    if delivery is None:
+        raise Http404("No such delivery")
+    return delivery

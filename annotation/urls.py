@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotation.views import projects, snapshots, uploads, work
+from annotation.views import projects, snapshots, uploads, webhooks, work
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
@@ -21,4 +21,9 @@ urlpatterns = [
     path("<slug:slug>/snapshots/<int:number>/card/", snapshots.card, name="snapshot_card"),
     path("<slug:slug>/snapshots/<int:number>/changes/<int:earlier>/", snapshots.changes, name="snapshot_changes"),
     path("<slug:slug>/snapshots/<int:number>/download/", snapshots.download, name="snapshot_download"),
+    path("<slug:slug>/webhooks/", webhooks.webhook_list, name="webhooks"),
+    path("<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
+    path("<slug:slug>/webhooks/<int:pk>/test/", webhooks.test, name="webhook_test"),
+    path("<slug:slug>/webhooks/<int:pk>/remove/", webhooks.remove, name="webhook_remove"),
+    path("<slug:slug>/webhooks/<int:pk>/<int:delivery>/again/", webhooks.send_again, name="send_again"),
 ]

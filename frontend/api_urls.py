@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 from annotation import api as annotation_api
 from annotation.api_members import MemberViewSet
 from annotation.api_snapshots import SnapshotViewSet
+from annotation.api_webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
 
@@ -21,6 +22,8 @@ inside.register("rankings", annotation_api.RankingViewSet)
 inside.register("references", annotation_api.ReferenceViewSet)
 inside.register("snapshots", SnapshotViewSet)
 inside.register("rounds", training_api.RoundViewSet)
+inside.register("webhooks", WebhookViewSet)
+inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -4,6 +4,7 @@ PREFLOOP_HOME   folder of the database, snapshots, run directories and prepared 
 DATABASE_URL    e.g. postgres://user:password@host/name (default: SQLite in PREFLOOP_HOME)
 REDIS_URL       channel layer for several processes (default: in-process)
 HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
+PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS)
 """
 
@@ -170,6 +171,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 60 * 1024 * 1024
 SNAPSHOT_DIR = HOME / "snapshots"
 RUN_DIR = HOME / "runs"
 MODEL_DIR = HOME / "models"
+WEBHOOK_ATTEMPTS = 8  # over about three hours
+WEBHOOK_FIRST_WAIT_SECONDS = 10
+WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co
 TRAINING_POLL_SECONDS = 1.0
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60

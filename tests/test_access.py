@@ -13,9 +13,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import seats, snapshots
+from annotation.actions import seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
-from annotation.models import PromptUpload, Scope
+from annotation.models import Event, PromptUpload, Scope
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +51,12 @@ PAGES = [
     ("snapshot_card", "get", 200, 403, 404),
     ("snapshot_changes", "get", 200, 403, 404),
     ("withdraw", "post", 200, 403, 404),
+    ("webhooks", "get", 200, 403, 404),
+    ("webhooks", "post", 200, 403, 404),
+    ("webhook", "get", 200, 403, 404),
+    ("webhook_test", "post", 302, 403, 404),
+    ("send_again", "post", 302, 403, 404),
+    ("webhook_remove", "post", 302, 403, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
     ("round", "get", 200, 403, 404),
@@ -83,6 +89,12 @@ API = [
     ("projects/letters/snapshots/1/card/", "get", 200, 403, 404),
     ("projects/letters/snapshots/1/changes/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
+    ("projects/letters/webhooks/", "get", 200, 403, 404),
+    ("projects/letters/webhooks/", "post", 400, 403, 404),
+    ("projects/letters/webhooks/{hook}/test/", "post", 202, 403, 404),
+    ("projects/letters/webhooks/{hook}/deliveries/", "get", 200, 403, 404),
+    ("projects/letters/webhooks/{hook}/deliveries/{delivery}/again/", "post", 202, 403, 404),
+    ("projects/letters/webhooks/{hook}/", "delete", 204, 403, 404),
     ("projects/letters/rounds/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "post", 409, 403, 404),
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
@@ -106,14 +118,18 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     TrainingRun.objects.create(round=round, position=0, method="sample")
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
+    hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
+    delivery = webhooks.send_test(webhook=hook, by=admin)
     arguments = {
-        "token_revoke": [token.pk], "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
+        "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
+        "send_again": [hook.pk, delivery.pk], "upload": [upload.pk], "take_upload": [upload.pk],
+        "upload_refused": [upload.pk],
         "assignment": [seat.pk], "save_draft": [seat.pk],
         "submit": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
         "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1],
         "round_cancel": [1], "round_go_on": [1],
     }  # fmt: skip
-    found = {"seat": str(seat.pk)}
+    found = {"seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])
@@ -138,7 +154,7 @@ def test_pages(name, method, admins, annotators, strangers, addresses, admin, an
 
 @pytest.mark.parametrize(("path", "method", "admins", "annotators", "strangers"), API)
 def test_endpoints(path, method, admins, annotators, strangers, addresses, admin, annotator, stranger, as_user):
-    address = "/api/v1/" + path.format(seat=addresses["seat"])
+    address = "/api/v1/" + path.format_map(addresses)
     assert status_for(as_user(stranger), method, address) == strangers
     assert status_for(Client(), method, address) == 401
     assert status_for(as_user(annotator), method, address) == annotators

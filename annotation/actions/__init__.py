@@ -1,6 +1,6 @@
 """Writes that touch more than one row, or more than one table. Page, API and command call the same function.
 
-Each module is a noun: projects, prompts, tasks, seats, judgments, snapshots.
+Each module is a noun: projects, prompts, tasks, seats, judgments, snapshots, tokens, webhooks.
 """
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from annotation import live
-from annotation.actions import NotPossible, seats
+from annotation.actions import NotPossible, seats, webhooks
 from annotation.kinds import KINDS
-from annotation.models import Assignment
+from annotation.models import Assignment, Event
 from annotation.models.judgment import Judgment
 
 
@@ -27,6 +27,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
             seats.finish(assignment=assignment)
             Assignment.objects.filter(pk=assignment.pk).update(active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
+            _tell(judgment)
     except (IntegrityError, NotPossible):
         # The same submit, sent twice at once: the other one won, and its judgment is the answer to both.
         if stored := _stored(assignment, client_uuid):
@@ -34,6 +35,13 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
         raise
     live.announce(assignment.project_id, "queue")
     return judgment
+
+
+def _tell(judgment: Judgment) -> None:
+    seat = judgment.assignment
+    data = {"judgment_id": judgment.pk, "kind": seat.task.kind, "task_id": seat.task_id,
+            "prompt_id": seat.task.prompt_id, "annotator_id": seat.annotator_id}  # fmt: skip
+    webhooks.record_event(project=seat.project, event=Event.JUDGMENT, data=data)
 
 
 def _stored(assignment: Assignment, client_uuid: UUID) -> Judgment | None:

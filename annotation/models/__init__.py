@@ -13,6 +13,7 @@ ImportedPreference, ImportedLabel  what a file says that other people said elsew
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
 Token       a key to the API that somebody made for a program; a Scope is what it is for
+Webhook, Delivery  an address that is told of a project's events, and one event on its way there
 """
 
 from annotation.models.imported import ImportedLabel, ImportedPreference
@@ -22,12 +23,16 @@ from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
 from annotation.models.token import Scope, Token
+from annotation.models.webhook import Delivery, DeliveryStatus, Event, Webhook
 
 __all__ = [
     "Assignment",
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "Delivery",
+    "DeliveryStatus",
+    "Event",
     "ImportedLabel",
     "ImportedPreference",
     "Membership",
@@ -45,5 +50,6 @@ __all__ = [
     "Split",
     "Task",
     "Token",
+    "Webhook",
     "Withdrawal",
 ]

@@ -27,7 +27,8 @@ NAVIGATION = [
 ]
 # Pages below an entry of the navigation.
 UNDER = {"assignment": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
-         "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots"}  # fmt: skip
+         "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
+         "webhooks": "project_edit", "webhook": "project_edit"}  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
