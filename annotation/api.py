@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
@@ -82,8 +83,13 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
         fields = ["id", "messages", "external_id", "category", "split", "created_at"]
 
 
+@extend_schema_field(OpenApiTypes.BINARY)
+class UploadedFileField(serializers.FileField):
+    """Described as what is sent; by itself it is described as the address that an answer would have."""
+
+
 class PromptFileSerializer(serializers.Serializer[Any]):
-    file = serializers.FileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
+    file = UploadedFileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
     labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
     mapping = serializers.DictField(
         child=serializers.CharField(),

@@ -21,6 +21,8 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
     username = serializers.CharField(source="user.username")
     annotator_id = serializers.IntegerField(source="user_id", read_only=True, help_text="As judgments name them.")
 
+    role = serializers.ChoiceField(choices=Role.choices)
+
     class Meta:
         model = Membership
         fields = ["username", "annotator_id", "role"]

@@ -20,7 +20,7 @@ from annotation.downloads import snapshot_response
 from annotation.exports import Filter
 from annotation.exports.diff import diff
 from annotation.exports.formats import FORMATS
-from annotation.exports.writers import WRITERS, NoParquet
+from annotation.exports.writers import MEDIA_TYPES, WRITERS, NoParquet
 from annotation.forms import DownloadForm, WithdrawForm
 from annotation.models import DatasetSnapshot, Role, Scope, SnapshotType
 from annotation.pagination import NewestFirst
@@ -77,6 +77,14 @@ class ChangesSerializer(serializers.Serializer[Any]):
     groups = GroupChangesSerializer(many=True)
 
 
+# By status and content type.
+FILES: dict[tuple[int, str], Any] = {
+    (status, media_type): OpenApiTypes.BINARY
+    for status in (200, 206)
+    for media_type in (*MEDIA_TYPES.values(), "application/gzip")
+}
+
+
 class WithdrawalSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
 
@@ -108,7 +116,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         )
         return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(parameters=[DownloadSerializer], responses={(200, "application/octet-stream"): bytes})
+    @extend_schema(parameters=[DownloadSerializer], responses=FILES)
     @action(detail=True)
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
         """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""

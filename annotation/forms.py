@@ -177,11 +177,13 @@ class MemberForm(forms.Form):
 class DraftForm(forms.Form):
     """What the page saves while somebody works; the kind's own form judges it only on submit."""
 
-    draft = forms.JSONField()
+    draft = forms.JSONField(required=False)
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)
 
     def clean_draft(self) -> dict[str, Any]:
         draft = self.cleaned_data["draft"]
+        if draft is None and self.data.get("draft") in ({}, "{}"):
+            return {}  # forms take it for nothing given, but an empty draft is what starting over leaves
         if not isinstance(draft, dict):
             raise forms.ValidationError("draft should be a JSON object.")
         if len(str(draft)) > 100_000:

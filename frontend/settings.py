@@ -159,6 +159,10 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Prefloop",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "frontend.api_schema.with_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "training.models.RunStatus",
         "SeatStatus": "annotation.models.SeatStatus",

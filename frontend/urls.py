@@ -4,6 +4,8 @@ from django.urls import include, path
 from annotation.views import tokens
 from frontend import views
 
+handler404 = "frontend.views.not_found"
+
 urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),

@@ -22,11 +22,18 @@ from training.models import TrainingRound, TrainingRun
 
 
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
-    policy = serializers.IntegerField(source="policy.number", default=None, help_text="The version that the run made.")
-    snapshot = serializers.IntegerField(source="snapshot.number", default=None, help_text="What the run trains on.")
+    policy = serializers.IntegerField(
+        source="policy.number", default=None, allow_null=True, help_text="The version that the run made."
+    )
+    snapshot = serializers.IntegerField(
+        source="snapshot.number", default=None, allow_null=True, help_text="What the run trains on."
+    )
 
     let_through_by = serializers.CharField(
-        source="let_through_by.username", default=None, help_text="Who opened the gate that the run did not pass."
+        source="let_through_by.username",
+        default=None,
+        allow_null=True,
+        help_text="Who opened the gate that the run did not pass.",
     )
 
     class Meta:

@@ -141,7 +141,7 @@ def test_many_tasks_take_no_more_queries_than_few(
     for _ in range(12):
         ranked_task(["Best.", "Worst."], prompt=make_prompt())
     ImportedLabel.objects.create(project=project, text="Hm.", label="mood", digest="0", split=Split.TRAIN)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         snapshots.take_snapshot(project=project, by=None, type=type)
 
 
