@@ -83,7 +83,9 @@ def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_answer_is_one_that_is_described(label, mode, midlife, admin, annotator):
     operation = OPERATIONS[label]
-    tokens = [make_token(user=user, name="contract", scopes=list(Scope))[1] for user in (admin, annotator)]
+    # What breaks the description is refused for what it is only where the role would do.
+    people = [admin, annotator] if mode == GenerationMode.POSITIVE else [admin]
+    tokens = [make_token(user=user, name="contract", scopes=list(Scope))[1] for user in people]
     known = way_there(label, midlife)
     strategy = operation.as_strategy(
         generation_mode=mode, path_parameters=known if mode == GenerationMode.POSITIVE else None
