@@ -11,6 +11,7 @@ from annotation.actions.queue import OPEN_COUNTED
 from annotation.models import (
     Assignment,
     DatasetSnapshot,
+    Delivery,
     Flag,
     Membership,
     Project,
@@ -20,6 +21,7 @@ from annotation.models import (
     Role,
     SeatStatus,
     Task,
+    Webhook,
 )
 
 
@@ -132,3 +134,18 @@ def get_own_comment(user: User, slug: str, pk: int) -> ReviewComment:
     if comment is None:
         raise Http404("No such comment")
     return comment
+
+
+def get_webhook(user: User, slug: str, pk: int) -> Webhook:
+    project = get_project(user, slug, role=Role.ADMIN)
+    webhook = Webhook.objects.select_related("project").filter(project=project, pk=pk).first()
+    if webhook is None:
+        raise Http404("No such webhook")
+    return webhook
+
+
+def get_delivery(user: User, slug: str, webhook: int, pk: int) -> Delivery:
+    delivery = get_webhook(user, slug, webhook).deliveries.filter(pk=pk).first()
+    if delivery is None:
+        raise Http404("No such delivery")
+    return delivery

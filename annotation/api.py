@@ -1,47 +1,39 @@
-"""/api/v1/: projects, prompts, tasks, judgments, snapshots. By the same actions as the pages."""
+"""/api/v1/: projects, prompts, tasks, judgments. By the same actions as the pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.http import HttpResponseBase
+from django.core.exceptions import ValidationError
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import flags, judgments, projects, prompts, seats, snapshots
+from annotation.actions import projects, prompts, queue
 from annotation.characters import cleaned
-from annotation.downloads import snapshot_response
-from annotation.exports import Filter
-from annotation.exports.formats import FORMATS
-from annotation.exports.writers import WRITERS, NoParquet
-from annotation.forms import DownloadForm, DraftForm, FlagForm, SubmitForm, WithdrawForm
 from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
-from annotation.kinds import KINDS
 from annotation.models import (
-    Assignment,
-    DatasetSnapshot,
-    FlagReason,
+    PolicyVersion,
     Project,
     Prompt,
     Ranking,
+    ReferenceAnswer,
     Role,
-    SnapshotType,
-    Task,
-)  # fmt: skip
+    Scope,
+)
 from annotation.quality.report import quality_report
 
 
-def _fields(request: Request) -> Mapping[str, Any]:
+def fields_of(request: Request) -> Mapping[str, Any]:
     """The body as fields; a JSON list or number is refused in words."""
     try:
         data = request.data
@@ -72,6 +64,39 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         ]  # fmt: skip
         read_only_fields = ["slug", "closed_at", "created_at"]
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Settings that do not go together are refused as on the page."""
+        project = copy(self.instance) if self.instance else Project()
+        for name, value in attrs.items():
+            setattr(project, name, value)
+        try:
+            project.clean()
+            project.validate_constraints()
+        except ValidationError as refusal:
+            raise serializers.ValidationError(serializers.as_serializer_error(refusal)) from None
+        return attrs
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """Seats by where they stand."""
+
+    done = serializers.IntegerField()
+    held = serializers.IntegerField()
+    empty = serializers.IntegerField()
+    more_done = serializers.BooleanField(help_text="There are more than were counted.")
+    more_empty = serializers.BooleanField(help_text="There are more than were counted.")
+    own_done = serializers.IntegerField(help_text="Judged by the caller.")
+
+
+class PolicySerializer(serializers.ModelSerializer[PolicyVersion]):
+    made_from = serializers.IntegerField(
+        source="parent.number", default=None, allow_null=True, help_text="The version it was trained from."
+    )
+
+    class Meta:
+        model = PolicyVersion
+        fields = ["number", "made_from", "created_at"]
+
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
     class Meta:
@@ -79,8 +104,13 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
         fields = ["id", "messages", "external_id", "category", "split", "created_at"]
 
 
+@extend_schema_field(OpenApiTypes.BINARY)
+class UploadedFileField(serializers.FileField):
+    """Described as what is sent; by itself it is described as the address that an answer would have."""
+
+
 class PromptFileSerializer(serializers.Serializer[Any]):
-    file = serializers.FileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
+    file = UploadedFileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
     labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
     mapping = serializers.DictField(
         child=serializers.CharField(),
@@ -109,56 +139,6 @@ class ImportReportSerializer(serializers.Serializer[Any]):
     refused = RefusedRowSerializer(many=True)
 
 
-class TaskSerializer(serializers.ModelSerializer[Task]):
-    class Meta:
-        model = Task
-        fields = ["id", "kind", "prompt_id", "seats", "priority", "created_at"]
-
-
-class CandidateSerializer(serializers.Serializer[Any]):
-    """Blind: nothing here tells who wrote the text."""
-
-    id = serializers.IntegerField()
-    text = serializers.CharField()
-
-
-class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
-    kind = serializers.CharField(source="task.kind")
-    messages = serializers.JSONField(source="task.prompt.messages")
-    candidates = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Assignment
-        fields = ["id", "task_id", "kind", "status", "messages", "candidates", "draft", "expires_at"]
-
-    @extend_schema(responses=CandidateSerializer(many=True))
-    def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:
-        if not KINDS[assignment.task.kind].shows_candidates(assignment):
-            return []
-        texts = dict(assignment.task.candidates.values_list("pk", "text"))
-        return [{"id": pk, "text": texts[pk]} for pk in assignment.shown_order]
-
-
-class SubmitSerializer(serializers.Serializer[Any]):
-    """The client's UUID with the fields of the task's kind: tiers and what goes with them; or text, derived_from."""
-
-    client_uuid = serializers.UUIDField()
-    active_ms = serializers.IntegerField(required=False)
-    tiers = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()), required=False)
-    unacceptable = serializers.ListField(child=serializers.IntegerField(), required=False)
-    strength = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2)
-    ratings = serializers.DictField(required=False, help_text="Completion id to criterion to 1 … 5.")
-    rationale = serializers.CharField(required=False, allow_blank=True)
-    text = serializers.CharField(required=False)
-    derived_from = serializers.IntegerField(required=False, allow_null=True)
-
-
-class FlagSerializer(serializers.Serializer[Any]):
-    answer = serializers.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
-    reason = serializers.ChoiceField(choices=FlagReason.choices)
-    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
-
-
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
     task_id = serializers.IntegerField(source="assignment.task_id")
     prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
@@ -175,48 +155,25 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
         ]  # fmt: skip
 
 
-class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
+class ReferenceSerializer(serializers.ModelSerializer[ReferenceAnswer]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    text = serializers.CharField(source="completion.text")
+    derived_from = serializers.IntegerField(source="derived_from_id", allow_null=True)
+
     class Meta:
-        model = DatasetSnapshot
-        fields = ["number", "type", "sha256", "rows", "counts", "filter", "cutoff", "withdrawn_at", "created_at"]
-
-
-class FilterSerializer(serializers.Serializer[Any]):
-    """Which judgments: whatever is left out leaves nothing out."""
-
-    kinds = serializers.ListField(
-        child=serializers.ChoiceField(choices=["ranking", "reference", "imported"]), required=False
-    )
-    policies = serializers.ListField(child=serializers.IntegerField(min_value=0), required=False)
-    annotators = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
-    min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
-
-
-class TakeSnapshotSerializer(serializers.Serializer[Any]):
-    type = serializers.ChoiceField(
-        choices=SnapshotType.choices, default=SnapshotType.PREFERENCE, help_text="What a row is."
-    )
-    filter = FilterSerializer(required=False)
-
-
-class DownloadSerializer(serializers.Serializer[Any]):
-    """Nothing given: the file as it is stored."""
-
-    rows = serializers.ChoiceField(choices=list(FORMATS), required=False, help_text="Format of the rows.")
-    file = serializers.ChoiceField(choices=list(WRITERS), required=False, help_text="CSV only for flat rows.")
-    split = serializers.ChoiceField(choices=["train", "eval"], required=False)
-    gzip = serializers.BooleanField(required=False)
-
-
-class WithdrawalSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField()
+        model = ReferenceAnswer
+        fields = ["id", "task_id", "prompt_id", "annotator_id", "completion_id", "text", "derived_from", "created_at"]
 
 
 class ProjectViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, GenericViewSet[Project]
 ):
+    scopes = {
+        **dict.fromkeys(["list", "retrieve", "progress"], Scope.READ),
+        **dict.fromkeys(["create", "partial_update"], Scope.MANAGE),
+    }
     serializer_class = ProjectSerializer
     queryset = Project.objects.none()
     lookup_field = "slug"
@@ -228,8 +185,37 @@ class ProjectViewSet(
         project = Project(**serializer.validated_data)
         serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
 
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Settings: new tasks follow them, open ones keep what they have."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        wanted = ProjectSerializer(project, data=request.data, partial=True)
+        wanted.is_valid(raise_exception=True)
+        for name, value in wanted.validated_data.items():
+            setattr(project, name, value)
+        projects.save_settings(project=project)
+        return Response(ProjectSerializer(project).data)
+
+    @extend_schema(responses=ProgressSerializer)
+    @action(detail=True)
+    def progress(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug)
+        own = queue.own_progress(project, signed_in(request))
+        return Response({**queue.progress(project), "own_done": own["done"]})
+
+
+class PolicyViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
+    """The models so far; only their numbers, as where they lie is the server's business."""
+
+    scopes = {"list": Scope.READ}
+    serializer_class = PolicySerializer
+    queryset = PolicyVersion.objects.none()
+
+    def get_queryset(self) -> Any:
+        return access.get_project(signed_in(self.request), self.kwargs["slug"]).policies.select_related("parent")
+
 
 class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
+    scopes = {"list": Scope.READ, "create": Scope.DATA}
     serializer_class = PromptSerializer
     queryset = Prompt.objects.none()
 
@@ -256,151 +242,33 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
 
 
-class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
-    serializer_class = TaskSerializer
-    queryset = Task.objects.none()
-
-    def get_queryset(self) -> Any:
-        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.tasks.all()
-
-    @extend_schema(request=None, responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task")})
-    @action(detail=False, methods=["post"])
-    def claim(self, request: Request, slug: str) -> Response:
-        """The next seat for the caller, or 204 where there is nothing to do."""
-        project = access.get_project(signed_in(request), slug)
-        seat = seats.claim_next(project=project, by=signed_in(request))
-        if seat is None:
-            return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(AssignmentSerializer(seat).data)
-
-    @extend_schema(request=None, responses={200: AssignmentSerializer})
-    @action(detail=False, methods=["post"])
-    def undo(self, request: Request, slug: str) -> Response:
-        """Take back the caller's last judgment, for some minutes: the seat comes back with it as its draft."""
-        project = access.get_project(signed_in(request), slug)
-        return Response(AssignmentSerializer(judgments.undo(project=project, by=signed_in(request))).data)
-
-
-class AssignmentViewSet(ViewSet):
-    """Seats of the caller. A submit is idempotent by its client_uuid."""
-
-    serializer_class = AssignmentSerializer
-    queryset = Assignment.objects.none()
-    lookup_value_regex = r"\d+"
-
-    def _seat(self, request: Request, slug: str, pk: str) -> Assignment:
-        return access.get_assignment(signed_in(request), slug, int(pk))
-
-    def retrieve(self, request: Request, slug: str, pk: str) -> Response:
-        return Response(AssignmentSerializer(self._seat(request, slug, pk)).data)
-
-    @extend_schema(request=SubmitSerializer, responses={200: OpenApiResponse(description="Stored")})
-    @action(detail=True, methods=["post"])
-    def submit(self, request: Request, slug: str, pk: str) -> Response:
-        seat = self._seat(request, slug, pk)
-        envelope, form = SubmitForm(_fields(request)), KINDS[seat.task.kind].form(seat, _fields(request))
-        if not (envelope.is_valid() & form.is_valid()):
-            return Response({"errors": {**envelope.errors, **form.errors}}, status=status.HTTP_400_BAD_REQUEST)
-        judgment = judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
-        return Response({"id": judgment.pk, "created_at": judgment.created_at})
-
-    @extend_schema(request=None, responses=AssignmentSerializer)
-    @action(detail=True, methods=["post"])
-    def draft(self, request: Request, slug: str, pk: str) -> Response:
-        seat = self._seat(request, slug, pk)
-        form = DraftForm(_fields(request))
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        return Response(AssignmentSerializer(seats.save_draft(assignment=seat, **form.cleaned_data)).data)
-
-    @extend_schema(request=None, responses={204: None})
-    @action(detail=True, methods=["post"])
-    def skip(self, request: Request, slug: str, pk: str) -> Response:
-        seats.skip(assignment=self._seat(request, slug, pk), reason=str(_fields(request).get("reason", "")))
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @extend_schema(request=FlagSerializer, responses={204: None})
-    @action(detail=True, methods=["post"])
-    def flag(self, request: Request, slug: str, pk: str) -> Response:
-        """Tell the reviewers that something is wrong with an answer of the task, or with its prompt."""
-        seat = self._seat(request, slug, pk)
-        form = FlagForm(seat, _fields(request))
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        answer, reason, note = (form.cleaned_data[name] for name in ("answer", "reason", "note"))
-        flags.flag(assignment=seat, completion=answer, reason=reason, note=note, by=signed_in(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-
 class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
+    scopes = {"list": Scope.READ}
     serializer_class = RankingSerializer
     queryset = Ranking.objects.none()
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task").order_by("id")
+        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
 
 
-class SnapshotViewSet(mixins.ListModelMixin, GenericViewSet[DatasetSnapshot]):
-    serializer_class = SnapshotSerializer
-    queryset = DatasetSnapshot.objects.none()
-    lookup_field = "number"
-    lookup_value_regex = r"\d+"
+class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):
+    scopes = {"list": Scope.READ}
+    serializer_class = ReferenceSerializer
+    queryset = ReferenceAnswer.objects.none()
 
     def get_queryset(self) -> Any:
-        return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER).snapshots.all()
-
-    @extend_schema(request=TakeSnapshotSerializer, responses={201: SnapshotSerializer})
-    def create(self, request: Request, slug: str) -> Response:
-        project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        wanted = TakeSnapshotSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        snapshot = snapshots.take_snapshot(
-            project=project,
-            by=signed_in(request),
-            type=SnapshotType(wanted.validated_data["type"]),
-            wanted=Filter(**wanted.validated_data.get("filter", {})),
-        )
-        return Response(SnapshotSerializer(snapshot).data, status=status.HTTP_201_CREATED)
-
-    @extend_schema(parameters=[DownloadSerializer], responses={(200, "application/octet-stream"): bytes})
-    @action(detail=True)
-    def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
-        """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""
-        snapshot = access.get_snapshot(signed_in(request), slug, int(number))
-        form = DownloadForm(snapshot, request.query_params)
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        try:
-            return snapshot_response(request, snapshot, form.cleaned_data["wish"])
-        except NoParquet as missing:
-            return Response({"errors": {"file": [str(missing)]}}, status=status.HTTP_400_BAD_REQUEST)
-
-    @extend_schema(responses={200: OpenApiTypes.OBJECT})
-    @action(detail=True)
-    def card(self, request: Request, slug: str, number: str) -> Response:
-        """The data card: who, how many, agreement, length, position, licence, version of the guidelines."""
-        return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
-
-    @extend_schema(request=WithdrawalSerializer, responses={200: SnapshotSerializer(many=True)})
-    @action(detail=False, methods=["post"], pagination_class=None)
-    def withdraw(self, request: Request, slug: str) -> Response:
-        """Somebody's judgments until now count no more. Answers with the snapshots that hold some, now marked."""
-        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
-        form = WithdrawForm(_fields(request))
-        if not form.is_valid():
-            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        person = form.cleaned_data["username"]
-        touched = snapshots.withdraw(project=project, person=person, by=signed_in(request))
-        marked = project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched])
-        return Response(SnapshotSerializer(marked, many=True).data)
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        answers = ReferenceAnswer.objects.filter(assignment__project=project)
+        return answers.select_related("assignment__task", "completion")
 
 
-class QualityView(APIView):
+class QualityViewSet(ViewSet):
     """Agreement, bias and reliability of a project's rankings, as on the quality page."""
 
+    scopes = {"list": Scope.READ}
+
     @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, slug: str) -> Response:
+    def list(self, request: Request, slug: str) -> Response:
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
         return Response(quality_report(project))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -14,12 +17,15 @@ from annotation.models import (
     Assignment,
     Completion,
     DatasetSnapshot,
+    Event,
     FlagReason,
     Project,
-    RankingMode,
     Role,
+    Scope,
     SnapshotType,
+    Token,
 )
+from annotation.outgoing import SECRET_MARK
 
 User = get_user_model()
 
@@ -62,17 +68,6 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             if name not in data and not isinstance(field, forms.BooleanField):
                 data[name] = field.prepare_value(self.get_initial_for_field(field, name))
         self.data = data
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        shown = data.get("candidates_per_task")
-        if data.get("ranking_form") == RankingMode.GRADED and shown not in (None, 2):
-            self.add_error("candidates_per_task", "A graded comparison has two answers per task.")
-        if data.get("ranking_form") == RankingMode.TOP_K and shown and data.get("top_k", 0) >= shown:
-            self.add_error("top_k", f"Of {shown} answers at most {shown - 1} can be the top ones.")
-        if data.get("criteria_required") and not data.get("criteria"):
-            self.add_error("criteria_required", "Name the criteria first.")
-        return data
 
 
 class UploadForm(forms.Form):
@@ -224,11 +219,13 @@ class MemberForm(forms.Form):
 class DraftForm(forms.Form):
     """What the page saves while somebody works; the kind's own form judges it only on submit."""
 
-    draft = forms.JSONField(decoder=JSONDecoder)
+    draft = forms.JSONField(required=False, decoder=JSONDecoder)
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)
 
     def clean_draft(self) -> dict[str, Any]:
         draft = self.cleaned_data["draft"]
+        if draft is None and self.data.get("draft") in ({}, "{}"):
+            return {}  # forms take it for nothing given, but an empty draft is what starting over leaves
         if not isinstance(draft, dict):
             raise forms.ValidationError("draft should be a JSON object.")
         if len(str(draft)) > 100_000:
@@ -270,3 +267,75 @@ class SubmitForm(forms.Form):
 
     def clean_active_ms(self) -> int:
         return self.cleaned_data["active_ms"] or 0
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=Scope.choices,
+        initial=[Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="At most: in each project it can do no more than you can.",
+        error_messages={"required": "Choose at least one: a token that may do nothing is of no use."},
+    )
+    days = forms.IntegerField(
+        label="Days until it is over",
+        required=False,
+        min_value=1,
+        max_value=3650,
+        initial=90,
+        help_text="Empty: it is valid until you revoke it.",
+    )
+
+    class Meta:
+        model = Token
+        fields = ["name"]
+
+    def clean_scopes(self) -> list[Scope]:
+        return [Scope(name) for name in self.cleaned_data["scopes"]]
+
+
+class WebhookForm(forms.Form):
+    url = forms.URLField(
+        label="Address",
+        max_length=500,
+        assume_scheme="https",
+        help_text="Takes a POST with JSON. Not inside our own network.",
+    )
+    events = forms.MultipleChoiceField(
+        label="Tell it when",
+        choices=[(event.value, event.label) for event in Event if event != Event.TEST],
+        initial=[Event.JUDGMENT, Event.SNAPSHOT, Event.ROUND],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one event."},
+    )
+    secret = forms.CharField(
+        label="Signing secret",
+        required=False,
+        max_length=100,
+        help_text=f"{SECRET_MARK} and base64 of 24 to 64 bytes. Empty: one is made.",
+    )
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise forms.ValidationError("The address should begin with https:// or http://.")
+        if parts.username is not None:
+            raise forms.ValidationError("No user name in the address: the signature tells who it is from.")
+        return url
+
+    def clean_events(self) -> list[Event]:
+        return [Event(name) for name in self.cleaned_data["events"]]
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        if not secret:
+            return ""
+        try:
+            key = base64.b64decode(secret.removeprefix(SECRET_MARK), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.startswith(SECRET_MARK) or not 24 <= len(key) <= 64:
+            raise forms.ValidationError(f"Write {SECRET_MARK} and base64 of 24 to 64 bytes, or nothing.")
+        return secret

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotation.views import flags, practice, projects, quality, review, snapshots, uploads, work
+from annotation.views import flags, practice, projects, quality, review, snapshots, uploads, webhooks, work
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
@@ -45,4 +45,9 @@ urlpatterns = [
     path("<slug:slug>/practice/", practice.practice, name="practice"),
     path("<slug:slug>/mine/", practice.own_work, name="own_work"),
     path("<slug:slug>/mine/comments/<int:pk>/read/", practice.read_comment, name="comment_read"),
+    path("<slug:slug>/webhooks/", webhooks.webhook_list, name="webhooks"),
+    path("<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
+    path("<slug:slug>/webhooks/<int:pk>/test/", webhooks.test, name="webhook_test"),
+    path("<slug:slug>/webhooks/<int:pk>/remove/", webhooks.remove, name="webhook_remove"),
+    path("<slug:slug>/webhooks/<int:pk>/<int:delivery>/again/", webhooks.send_again, name="send_again"),
 ]

@@ -1,28 +1,35 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework.authtoken.views import obtain_auth_token
-from rest_framework.routers import DefaultRouter, SimpleRouter
+from rest_framework.routers import SimpleRouter
 
 from annotation import api as annotation_api
+from annotation.api_members import MemberViewSet
+from annotation.api_queue import AssignmentViewSet, TaskViewSet
+from annotation.api_snapshots import SnapshotViewSet
+from annotation.api_webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
 
-projects = DefaultRouter()
+projects = SimpleRouter()
 projects.register("projects", annotation_api.ProjectViewSet)
 
 inside = SimpleRouter()
+inside.register("members", MemberViewSet)
+inside.register("policies", annotation_api.PolicyViewSet)
 inside.register("prompts", annotation_api.PromptViewSet)
-inside.register("tasks", annotation_api.TaskViewSet)
-inside.register("assignments", annotation_api.AssignmentViewSet, basename="assignment")
+inside.register("tasks", TaskViewSet)
+inside.register("assignments", AssignmentViewSet, basename="assignment")
 inside.register("rankings", annotation_api.RankingViewSet)
-inside.register("snapshots", annotation_api.SnapshotViewSet)
+inside.register("references", annotation_api.ReferenceViewSet)
+inside.register("snapshots", SnapshotViewSet)
+inside.register("quality", annotation_api.QualityViewSet, basename="quality")
 inside.register("rounds", training_api.RoundViewSet)
+inside.register("webhooks", WebhookViewSet)
+inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
 
 urlpatterns = [
-    path("token/", obtain_auth_token, name="api_token"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", ApiDocs.as_view(url_name="schema"), name="api_docs"),
     path("", include((projects.urls, "api"))),
-    path("projects/<slug:slug>/quality/", annotation_api.QualityView.as_view()),
     path("projects/<slug:slug>/", include((inside.urls, "api_project"))),
 ]

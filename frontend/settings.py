@@ -4,6 +4,7 @@ PREFLOOP_HOME   folder of the database, snapshots, run directories and prepared 
 DATABASE_URL    e.g. postgres://user:password@host/name (default: SQLite in PREFLOOP_HOME)
 REDIS_URL       channel layer for several processes (default: in-process)
 HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
+PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS)
 """
 
@@ -55,7 +56,6 @@ INSTALLED_APPS = [
     "channels",
     "template_partials",
     "rest_framework",
-    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
@@ -143,20 +143,26 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _flag("PREFLOOP_HTTPS")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "annotation.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "annotation.authentication.HasScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
-    "PAGE_SIZE": 100,
+    "DEFAULT_SCHEMA_CLASS": "frontend.api_schema.Described",
+    "DEFAULT_PAGINATION_CLASS": "annotation.pagination.OldestFirst",
     "EXCEPTION_HANDLER": "frontend.api.explain",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Prefloop",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "frontend.api_schema.with_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "training.models.RunStatus",
         "SeatStatus": "annotation.models.SeatStatus",
@@ -169,6 +175,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 60 * 1024 * 1024
 SNAPSHOT_DIR = HOME / "snapshots"
 RUN_DIR = HOME / "runs"
 MODEL_DIR = HOME / "models"
+WEBHOOK_ATTEMPTS = 8  # over about three hours
+WEBHOOK_FIRST_WAIT_SECONDS = 10
+WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co
 TRAINING_POLL_SECONDS = 1.0
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60

@@ -1,12 +1,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from annotation.views import tokens
 from frontend import views
+
+handler404 = "frontend.views.not_found"
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),
     path("accounts/", include("django.contrib.auth.urls")),
+    path("accounts/tokens/", tokens.token_list, name="tokens"),
+    path("accounts/tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("frontend.api_urls")),
     path("projects/", include("annotation.urls")),

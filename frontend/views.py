@@ -7,6 +7,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
+from django.views.defaults import page_not_found
 
 from annotation import access
 from annotation.actions import presence, queue
@@ -42,6 +43,13 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         **project_context(project),
     }
     return render(request, "project.html#queue" if request.htmx else "project.html", context)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A program that mistyped an address of the API is not helped by a page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": "There is no such address."}, status=404)
+    return page_not_found(request, exception)
 
 
 @require_GET

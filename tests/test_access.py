@@ -13,8 +13,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import flags, seats, snapshots
-from annotation.models import FlagReason, PromptUpload, Ranking, ReviewComment
+from annotation.actions import flags, seats, snapshots, webhooks
+from annotation.actions.tokens import make_token
+from annotation.models import Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.django_db
 # name, method, and the status for admin, annotator, stranger. 302 is a redirect to where the work goes on.
 PAGES = [
     ("home", "get", 200, 200, 200),
+    ("tokens", "get", 200, 200, 200),
+    ("tokens", "post", 200, 200, 200),
+    ("token_revoke", "post", 302, 404, 404),
     ("project", "get", 200, 200, 404),
     ("project_create", "get", 200, 200, 200),
     ("project_edit", "get", 200, 403, 404),
@@ -74,6 +78,12 @@ PAGES = [
     ("snapshot_card", "get", 200, 403, 404),
     ("snapshot_changes", "get", 200, 403, 404),
     ("withdraw", "post", 200, 403, 404),
+    ("webhooks", "get", 200, 403, 404),
+    ("webhooks", "post", 200, 403, 404),
+    ("webhook", "get", 200, 403, 404),
+    ("webhook_test", "post", 302, 403, 404),
+    ("send_again", "post", 302, 403, 404),
+    ("webhook_remove", "post", 302, 403, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
     ("round", "get", 200, 403, 404),
@@ -84,23 +94,38 @@ PAGES = [
 API = [
     ("projects/", "get", 200, 200, 200),
     ("projects/letters/", "get", 200, 200, 404),
+    ("projects/letters/", "patch", 200, 403, 404),
+    ("projects/letters/progress/", "get", 200, 200, 404),
+    ("projects/letters/members/", "get", 200, 403, 404),
+    ("projects/letters/members/", "post", 400, 403, 404),
+    ("projects/letters/policies/", "get", 200, 200, 404),
     ("projects/letters/prompts/", "get", 200, 403, 404),
     ("projects/letters/prompts/", "post", 400, 403, 404),
     ("projects/letters/tasks/", "get", 200, 403, 404),
     ("projects/letters/tasks/claim/", "post", 204, 200, 404),
     ("projects/letters/assignments/{seat}/", "get", 404, 200, 404),
     ("projects/letters/assignments/{seat}/draft/", "post", 404, 400, 404),
+    ("projects/letters/assignments/{seat}/first-version/", "post", 404, 400, 404),
     ("projects/letters/assignments/{seat}/submit/", "post", 404, 400, 404),
     ("projects/letters/assignments/{seat}/skip/", "post", 404, 204, 404),
     ("projects/letters/assignments/{seat}/flag/", "post", 404, 400, 404),
     ("projects/letters/tasks/undo/", "post", 409, 409, 404),
     ("projects/letters/rankings/", "get", 200, 403, 404),
+    ("projects/letters/references/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "post", 201, 403, 404),
     ("projects/letters/snapshots/1/download/", "get", 200, 403, 404),
     ("projects/letters/quality/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/1/card/", "get", 200, 403, 404),
+    ("projects/letters/snapshots/1/changes/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
+    ("projects/letters/webhooks/", "get", 200, 403, 404),
+    ("projects/letters/webhooks/", "post", 400, 403, 404),
+    ("projects/letters/webhooks/{hook}/test/", "post", 202, 403, 404),
+    ("projects/letters/webhooks/{hook}/deliveries/", "get", 200, 403, 404),
+    ("projects/letters/webhooks/{hook}/deliveries/{delivery}/again/", "post", 202, 403, 404),
+    ("projects/letters/webhooks/{hook}/", "delete", 204, 403, 404),
     ("projects/letters/rounds/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "post", 409, 403, 404),
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
@@ -109,7 +134,8 @@ API = [
     ("projects/letters/rounds/1/go-on/", "post", 409, 403, 404),
 ]
 OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
-               "password_reset_complete", "api_token", "schema", "api_docs"}  # fmt: skip
+               "password_reset_complete", "schema", "api_docs"}  # fmt: skip
+OF_NO_PROJECT = {"home", "project_create", "tokens", "token_revoke"}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
 
@@ -125,7 +151,12 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     ranked = Ranking.objects.select_related("assignment").get().assignment
     comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
+    token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
+    hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
+    delivery = webhooks.send_test(webhook=hook, by=admin)
     arguments = {
+        "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
+        "send_again": [hook.pk, delivery.pk],
         "quality_exclude": [ranked.annotator_id], "quality_lift": [ranked.annotator_id],
         "review_task": [ranked.task_id], "review_withdraw": [ranked.task_id], "review_mark_known": [ranked.task_id],
         "review_comment": [ranked.pk], "known_practice": [ranked.task_id], "comment_read": [comment.pk],
@@ -136,9 +167,9 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
         "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
-    found = {"seat": str(seat.pk)}
+    found = {"seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
     for name, *_ in PAGES:
-        first = [] if name in ("home", "project_create") else [project.slug]
+        first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])
     return found
 
@@ -161,7 +192,7 @@ def test_pages(name, method, admins, annotators, strangers, addresses, admin, an
 
 @pytest.mark.parametrize(("path", "method", "admins", "annotators", "strangers"), API)
 def test_endpoints(path, method, admins, annotators, strangers, addresses, admin, annotator, stranger, as_user):
-    address = "/api/v1/" + path.format(seat=addresses["seat"])
+    address = "/api/v1/" + path.format_map(addresses)
     assert status_for(as_user(stranger), method, address) == strangers
     assert status_for(Client(), method, address) == 401
     assert status_for(as_user(annotator), method, address) == annotators

@@ -8,8 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from annotation.models import Ranking
-from tests.conftest import PASSWORD
+from annotation.actions.tokens import make_token
+from annotation.models import Ranking, Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -18,8 +18,8 @@ SEATS = "/api/v1/projects/letters/assignments"
 
 def test_a_program_signs_in_with_a_token_claims_and_submits(project, annotator, open_ranking_task):
     open_ranking_task()
-    answer = Client().post("/api/v1/token/", {"username": annotator.username, "password": PASSWORD})
-    program = Client(headers={"Authorization": f"Token {answer.json()['token']}"})
+    _, token = make_token(user=annotator, name="a program", scopes=[Scope.ANNOTATE])
+    program = Client(headers={"Authorization": f"Bearer {token}"})
     seat = program.post("/api/v1/projects/letters/tasks/claim/").json()
     assert {"id", "kind", "messages", "candidates", "expires_at"} <= set(seat)
     order = [candidate["id"] for candidate in seat["candidates"]]
@@ -69,3 +69,120 @@ def test_a_project_made_over_the_api_has_its_maker_as_admin(stranger, as_user):
 def test_the_openapi_description_is_whole(tmp_path):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
     assert "/api/v1/projects/{slug}/tasks/claim/" in (tmp_path / "schema.yml").read_text()
+
+
+@pytest.fixture
+def many_prompts(project, make_prompt):
+    return [make_prompt(f"Question {number}") for number in range(5)]
+
+
+def texts(page: dict) -> list[str]:
+    return [row["messages"][0]["content"] for row in page["results"]]
+
+
+def test_a_list_comes_in_pages_that_rows_added_meanwhile_do_not_shift(many_prompts, admin, as_user, make_prompt):
+    client = as_user(admin)
+    first = client.get("/api/v1/projects/letters/prompts/?page_size=2").json()
+    assert texts(first) == ["Question 0", "Question 1"]
+    many_prompts[0].delete()
+    make_prompt("Added meanwhile")
+    second = client.get(first["next"]).json()
+    assert texts(second) == ["Question 2", "Question 3"]
+    third = client.get(second["next"]).json()
+    assert texts(third) == ["Question 4", "Added meanwhile"]
+    assert third["next"] is None
+    assert texts(client.get(third["previous"]).json()) == ["Question 2", "Question 3"]
+
+
+def test_the_newest_snapshot_comes_first(project, ranked_task, admin, as_user):
+    client = as_user(admin)
+    for _ in range(3):
+        client.post("/api/v1/projects/letters/snapshots/", {}, content_type="application/json")
+    page = client.get("/api/v1/projects/letters/snapshots/?page_size=2").json()
+    assert [row["number"] for row in page["results"]] == [3, 2]
+    assert [row["number"] for row in client.get(page["next"]).json()["results"]] == [1]
+
+
+@pytest.mark.parametrize("size", ["0", "1001", "-1", "many", "9" * 30, "0000000010000", "²"])
+def test_a_page_size_that_cannot_be_had_is_refused(project, admin, as_user, size):
+    refused = as_user(admin).get("/api/v1/projects/letters/prompts/", {"page_size": size})
+    assert refused.status_code == 400
+    assert "from 1 to 1000" in str(refused.json()["page_size"])
+
+
+def test_the_description_has_the_cursor_and_the_size_of_a_page(client):
+    document = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    lists = [
+        operation["get"]
+        for operation in document["paths"].values()
+        if "get" in operation and operation["get"]["operationId"].endswith("_list")
+    ]
+    assert len(lists) >= 6
+    for operation in lists:
+        found = {each["name"]: each["schema"] for each in operation["parameters"]}
+        assert "cursor" in found, operation["operationId"]
+        assert found["page_size"]["maximum"] == 1000
+
+
+def test_an_admin_changes_settings_and_members_over_the_api(project, admin, annotator, stranger, as_user):
+    client = as_user(admin)
+    changed = client.patch("/api/v1/projects/letters/", {"seats_per_task": 3}, content_type="application/json")
+    assert changed.json()["seats_per_task"] == 3
+    assert changed.json()["name"] == "Letters"
+    refused = client.patch("/api/v1/projects/letters/", {"seats_per_task": 0}, content_type="application/json")
+    assert "seats_per_task" in refused.json()
+    members = "/api/v1/projects/letters/members/"
+    added = client.post(members, {"username": "charlie", "role": "reviewer"}, content_type="application/json")
+    assert added.json() == {"username": "charlie", "annotator_id": stranger.pk, "role": "reviewer"}
+    assert as_user(stranger).get("/api/v1/projects/letters/prompts/").status_code == 200
+    roles = {row["username"]: row["role"] for row in client.get(members).json()["results"]}
+    assert roles == {"alice": "admin", "bob": "annotator", "charlie": "reviewer"}
+    locked = client.post(members, {"username": "alice", "role": "reviewer"}, content_type="application/json")
+    assert locked.status_code == 409
+    assert "lock yourself out" in locked.json()["detail"]
+    unknown = client.post(members, {"username": "dora", "role": "reviewer"}, content_type="application/json")
+    assert "no user called" in str(unknown.json()["errors"]["username"])
+
+
+def test_progress_counts_seats_of_all_and_of_the_caller(
+    project, annotator, as_user, open_ranking_task, ranked_task, policy
+):
+    open_ranking_task(["One.", "Two."], seats=2)
+    client = as_user(annotator)
+    client.post("/api/v1/projects/letters/tasks/claim/")
+    progress = client.get("/api/v1/projects/letters/progress/").json()
+    assert progress == {
+        "done": 1, "held": 1, "empty": 1, "more_done": False, "more_empty": False, "own_done": 0,
+    }  # fmt: skip
+    assert [row["number"] for row in client.get("/api/v1/projects/letters/policies/").json()["results"]] == [0]
+
+
+def test_reference_answers_are_listed_for_reviewers(project, admin, annotator, as_user, make_prompt, open_ranking_task):
+    open_ranking_task([], kind="reference")
+    client = as_user(annotator)
+    seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
+    body = {"client_uuid": str(uuid.uuid4()), "text": "What I would have liked to read."}
+    client.post(f"{SEATS}/{seat['id']}/submit/", body, content_type="application/json")
+    rows = as_user(admin).get("/api/v1/projects/letters/references/").json()["results"]
+    assert [(row["text"], row["annotator_id"], row["derived_from"]) for row in rows] == [
+        ("What I would have liked to read.", annotator.pk, None)
+    ]
+
+
+def test_what_changed_between_two_snapshots(project, ranked_task, admin, as_user):
+    client = as_user(admin)
+    snapshots = "/api/v1/projects/letters/snapshots/"
+    client.post(snapshots, {}, content_type="application/json")
+    newer = ranked_task(["Yes.", "No."])
+    client.post(snapshots, {}, content_type="application/json")
+    client.post(snapshots, {"type": "judgments"}, content_type="application/json")
+    changes = client.get(f"{snapshots}2/changes/1/").json()
+    assert changes == {
+        "earlier": 1,
+        "later": 2,
+        "totals": {"added": 1, "removed": 0, "changed": 0},
+        "groups": [{"group": str(newer.pk), "added": 1, "removed": 0, "changed": 0}],
+    }
+    assert client.get(f"{snapshots}3/changes/1/").status_code == 409
+    assert client.get(f"{snapshots}2/changes/9/").status_code == 404
+    assert client.get(f"{snapshots}2/").json()["rows"] == 4

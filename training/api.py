@@ -13,7 +13,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
 from annotation.api import signed_in
-from annotation.models import Role
+from annotation.models import Role, Scope
+from annotation.pagination import NewestFirst
 from training import access, curves
 from training.actions import rounds
 from training.methods import METHODS
@@ -21,11 +22,18 @@ from training.models import TrainingRound, TrainingRun
 
 
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
-    policy = serializers.IntegerField(source="policy.number", default=None, help_text="The version that the run made.")
-    snapshot = serializers.IntegerField(source="snapshot.number", default=None, help_text="What the run trains on.")
+    policy = serializers.IntegerField(
+        source="policy.number", default=None, allow_null=True, help_text="The version that the run made."
+    )
+    snapshot = serializers.IntegerField(
+        source="snapshot.number", default=None, allow_null=True, help_text="What the run trains on."
+    )
 
     let_through_by = serializers.CharField(
-        source="let_through_by.username", default=None, help_text="Who opened the gate that the run did not pass."
+        source="let_through_by.username",
+        default=None,
+        allow_null=True,
+        help_text="Who opened the gate that the run did not pass.",
     )
 
     class Meta:
@@ -59,7 +67,11 @@ class StartRoundSerializer(serializers.Serializer[Any]):
 
 
 class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
+    scopes = dict.fromkeys(["list", "retrieve", "metrics"], Scope.READ) | dict.fromkeys(
+        ["create", "cancel", "go_on"], Scope.TRAIN
+    )
     serializer_class = RoundSerializer
+    pagination_class = NewestFirst
     queryset = TrainingRound.objects.none()
     lookup_field = "number"
     lookup_value_regex = r"\d+"

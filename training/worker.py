@@ -10,13 +10,14 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from annotation import live
+from annotation.actions import webhooks
 from annotation.models import Prompt, SnapshotType
 from training.actions import runs
 from training.executors import Executor, Process
@@ -35,9 +36,22 @@ class Worker:
         self.stopping = threading.Event()
 
     def run_forever(self) -> None:
+        # Beside the runs, which take hours: a webhook is told within seconds.
+        courier = threading.Thread(target=self._deliver_forever, name="webhooks", daemon=True)
+        courier.start()
+        self._repeat(self.work_once)
+        courier.join()
+
+    def _deliver_forever(self) -> None:
+        try:
+            self._repeat(webhooks.deliver_next)
+        finally:
+            connections.close_all()
+
+    def _repeat(self, work: Callable[[], bool]) -> None:
         while not self.stopping.is_set():
             try:
-                busy = self.work_once()
+                busy = work()
             except Exception:
                 # The database may be away for a moment; a worker that gives up then is a stuck queue.
                 logger.exception("The worker stumbled and goes on")
@@ -49,6 +63,8 @@ class Worker:
     def run_until_idle(self) -> None:
         """For commands and tests: go on while there is something to do."""
         while not self.stopping.is_set() and self.work_once():
+            pass
+        while not self.stopping.is_set() and webhooks.deliver_next():
             pass
 
     def stop(self) -> None:

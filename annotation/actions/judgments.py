@@ -14,13 +14,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, coverage, practice, seats
+from annotation.actions import NotPossible, coverage, practice, seats, webhooks
 from annotation.actions.queue import UNDO_WITHIN
 from annotation.kinds import KINDS
 from annotation.models import (
     Assignment,
     Candidate,
     Completion,
+    Event,
     FirstVersion,
     Project,
     Purpose,
@@ -44,6 +45,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
             practice.settle(assignment=assignment)
             coverage.settle(task=assignment.task, project=assignment.project)
+            _tell(assignment, judgment)
     except (IntegrityError, NotPossible) as problem:
         # The same submit, sent twice: its judgment is stored, and is the answer to both.
         if stored := _stored(assignment, client_uuid):
@@ -53,6 +55,12 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
         raise
     live.announce(assignment.project_id, "queue")
     return judgment
+
+
+def _tell(seat: Assignment, judgment: Judgment) -> None:
+    data = {"judgment_id": judgment.pk, "kind": seat.task.kind, "task_id": seat.task_id,
+            "prompt_id": seat.task.prompt_id, "annotator_id": seat.annotator_id}  # fmt: skip
+    webhooks.record_event(project=seat.project, event=Event.JUDGMENT, data=data)
 
 
 @transaction.atomic

@@ -31,6 +31,9 @@ def _free_slug(wanted: str) -> str:
 
 @transaction.atomic
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
+    own = project.memberships.filter(user_id=by.pk, role=Role.ADMIN)
+    if user.pk == by.pk and role != Role.ADMIN and own.exists():
+        raise NotPossible("You would lock yourself out. Ask another admin to change your role.")
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     coverage.welcome(project=project)
     return membership

@@ -13,10 +13,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from annotation.actions import webhooks
 from annotation.exports import EXPORTS, Filter, Row, Taking
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line
-from annotation.models import DatasetSnapshot, Project, SnapshotType, Withdrawal
+from annotation.models import DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
 
 
 def take_snapshot(
@@ -37,7 +38,7 @@ def take_snapshot(
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
         newest = project.snapshots.order_by("-number").values_list("number", flat=True).first() or 0
-        return DatasetSnapshot.objects.create(
+        snapshot = DatasetSnapshot.objects.create(
             project=project,
             number=newest + 1,
             type=type,
@@ -49,6 +50,9 @@ def take_snapshot(
             cutoff=taking.cutoff,
             taken_by_id=by.pk if by else None,
         )
+        data = {name: getattr(snapshot, name) for name in ("number", "type", "rows", "sha256")}
+        webhooks.record_event(project=project, event=Event.SNAPSHOT, data=data)
+    return snapshot
 
 
 def _write(rows: Iterator[Row]) -> tuple[str, int]:

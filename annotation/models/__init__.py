@@ -19,6 +19,8 @@ PracticeRound  one go of a new annotator at the practice tasks
 ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
+Token       a key to the API that somebody made for a program; a Scope is what it is for
+Webhook, Delivery  an address that is told of a project's events, and one event on its way there
 """
 
 from annotation.models.flag import Flag, FlagReason, FlagStatus
@@ -29,6 +31,8 @@ from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, Pract
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
+from annotation.models.token import Scope, Token
+from annotation.models.webhook import Delivery, DeliveryStatus, Event, Webhook
 
 __all__ = [
     "Adjudication",
@@ -36,6 +40,9 @@ __all__ = [
     "Candidate",
     "Completion",
     "DatasetSnapshot",
+    "Delivery",
+    "DeliveryStatus",
+    "Event",
     "Exclusion",
     "FirstVersion",
     "Flag",
@@ -57,10 +64,13 @@ __all__ = [
     "ReferenceAnswer",
     "ReviewComment",
     "Role",
+    "Scope",
     "SeatStatus",
     "SnapshotType",
     "Source",
     "Split",
     "Task",
+    "Token",
+    "Webhook",
     "Withdrawal",
 ]

@@ -191,6 +191,19 @@ class Project(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("project", args=[self.slug])
 
+    def clean(self) -> None:
+        """Settings that do not go together."""
+        shown = self.candidates_per_task
+        refused = {}
+        if self.ranking_form == RankingMode.GRADED and shown != 2:
+            refused["candidates_per_task"] = "A graded comparison has two answers per task."
+        if self.ranking_form == RankingMode.TOP_K and shown and self.top_k and self.top_k >= shown:
+            refused["top_k"] = f"Of {shown} answers at most {shown - 1} can be the top ones."
+        if self.criteria_required and not self.criteria:
+            refused["criteria_required"] = "Name the criteria first."
+        if refused:
+            raise ValidationError(refused)
+
 
 class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")

@@ -33,7 +33,7 @@ NAVIGATION = [
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
-    "withdraw": "snapshots",
+    "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
 }  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.

@@ -124,6 +124,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
         if not cancelled:
             raise NotPossible("The round is over already.")
         TrainingRun.objects.filter(round=round, status__in=ACTIVE).update(status=RunStatus.CANCELLED, finished_at=now)
+        runs.tell_finished(round)
     live.announce(round.project_id, "round")
 
 

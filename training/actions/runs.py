@@ -17,8 +17,8 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import projects, tasks
-from annotation.models import Completion, PolicyVersion, Project, Prompt, Source
+from annotation.actions import projects, tasks, webhooks
+from annotation.models import Completion, Event, PolicyVersion, Project, Prompt, Source
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.rundir import Row
@@ -115,9 +115,11 @@ def fail_run(*, run: TrainingRun, error: str) -> None:
     TrainingRun.objects.filter(round=run.round_id, status=RunStatus.QUEUED).update(
         status=RunStatus.CANCELLED, finished_at=now
     )
-    TrainingRound.objects.filter(pk=run.round_id, status__in=before(RunStatus.FAILED)).update(
+    failed = TrainingRound.objects.filter(pk=run.round_id, status__in=before(RunStatus.FAILED)).update(
         status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed."
     )
+    if failed:
+        tell_finished(run.round)
 
 
 def reclaim_lost_runs() -> int:
@@ -173,9 +175,17 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             _take_completions(run)
     running = TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.RUNNING)
     if not run.round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
-        running.update(status=RunStatus.SUCCEEDED, finished_at=now)
+        if running.update(status=RunStatus.SUCCEEDED, finished_at=now):
+            tell_finished(run.round)
     elif why := run.closed_gate:
         running.update(status=RunStatus.STOPPED, reason=f"{run.label}: {why}"[:500])
+
+
+def tell_finished(round: TrainingRound) -> None:
+    """Called inside the transaction that ends it."""
+    round.refresh_from_db(fields=["status", "reason"])
+    data = {"number": round.number, "status": round.status, "reason": round.reason}
+    webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
 
 
 def _take_completions(run: TrainingRun) -> None:

@@ -1,0 +1,47 @@
+"""Making tokens and finding them again. The value leaves this module once, on the way to whoever asked for it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from annotation.models import Scope, Token
+
+MARK = "pf_"  # so that a scanner for leaked secrets, and a person, know it when they see one
+SHOWN = len(MARK) + 6
+USED_EVERY = timedelta(minutes=1)  # a write for every request would cost more than knowing the second is worth
+
+
+def make_token(*, user: User, name: str, scopes: Iterable[Scope], days: int | None = None) -> tuple[Token, str]:
+    """A new token, and its value, which is not kept."""
+    value = MARK + secrets.token_urlsafe(32)
+    token = Token.objects.create(
+        user_id=user.pk,
+        name=name,
+        prefix=value[:SHOWN],
+        digest=_digest(value),
+        scopes=" ".join(scope.value for scope in Scope if scope in set(scopes)),
+        expires_at=timezone.now() + timedelta(days=days) if days is not None else None,
+    )
+    return token, value
+
+
+def find_token(value: str) -> Token | None:
+    """The token of an account that may sign in, and its use noted; None where it was revoked or is over."""
+    now = timezone.now()
+    token = Token.objects.select_related("user").filter(digest=_digest(value), user__is_active=True).first()
+    if token is None or token.is_over(now):
+        return None
+    if token.last_used_at is None or token.last_used_at < now - USED_EVERY:
+        Token.objects.filter(pk=token.pk).update(last_used_at=now)
+    return token
+
+
+def _digest(value: str) -> str:
+    """Unsalted and fast is enough for 256 random bits: there is nothing to guess."""
+    return hashlib.sha256(value.encode()).hexdigest()

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Scope(models.TextChoices):
+    """What a token may do, at most: its owner's role in a project decides the rest."""
+
+    READ = "read", "Read projects, prompts, judgments, snapshots and rounds"
+    ANNOTATE = "annotate", "Claim tasks and hand them in"
+    DATA = "data", "Import, take snapshots, download"
+    TRAIN = "train", "Start and cancel rounds"
+    MANAGE = "manage", "Change projects, members and webhooks"
+
+
+class Token(models.Model):
+    """A key to the API that somebody made for a program. Only its hash is kept: nobody can read it here again."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=80, help_text="What uses it, such as the name of a script.")
+    prefix = models.CharField(max_length=12, help_text="Its first characters, to tell it from others.")
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of it.")
+    scopes = models.CharField(max_length=80, help_text="What it may do, with spaces between.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=~Q(scopes=""), name="token_may_do_something")]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.name})"
+
+    def allows(self, scope: Scope) -> bool:
+        return scope.value in self.scopes.split()
+
+    def is_over(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now

@@ -1,0 +1,138 @@
+"""Requests to addresses that people entered: signed, bounded in time and size, never into our own network.
+
+Signed as https://www.standardwebhooks.com wants it: HMAC-SHA256 over "id.timestamp.body", so any of its libraries can
+check it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+
+SILENCE_SECONDS = 10.0  # without a byte
+WHOLE_SECONDS = 20.0  # for everything: an answer that drips must not hold up the next delivery
+KEPT_BYTES = 2000
+SECRET_MARK = "whsec_"
+# Ranges that look public and stand for another address, which may be a private one.
+_DISGUISES = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96")]
+
+
+class NotAllowed(ValueError):
+    """The address leads into a private network, or is none; the message says which."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status` is None where there was no answer; `hopeless` where asking again would not help."""
+
+    status: int | None
+    text: str
+    hopeless: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
+    key = base64.b64decode(secret.removeprefix(SECRET_MARK))
+    digest = hmac.digest(key, f"{message_id}.{timestamp}.{body}".encode(), hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def signed_headers(secret: str, message_id: str, timestamp: int, body: str) -> dict[str, str]:
+    return {
+        "content-type": "application/json",
+        "user-agent": "Prefloop",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(secret, message_id, timestamp, body),
+    }
+
+
+def post(url: str, headers: dict[str, str], body: str) -> Answer:
+    """Redirects are not followed: where they lead nobody has checked."""
+    try:
+        connection = _Connection(urlsplit(url))
+    except NotAllowed as why:
+        return Answer(None, str(why), hopeless=True)
+    except (OSError, ValueError) as problem:
+        return Answer(None, f"The name was not found: {problem}")
+    limit = threading.Timer(WHOLE_SECONDS, connection.give_up)
+    limit.daemon = True
+    limit.start()
+    try:
+        connection.request("POST", connection.target, body.encode(), headers)
+        response = connection.getresponse()
+        return Answer(response.status, _beginning(response))
+    except (OSError, http.client.HTTPException) as problem:
+        late = f"No answer within {WHOLE_SECONDS:g} seconds." if connection.gave_up else ""
+        return Answer(None, late or f"No answer: {problem or type(problem).__name__}")
+    finally:
+        limit.cancel()
+        connection.close()
+
+
+def _beginning(response: http.client.HTTPResponse) -> str:
+    """The status counts, whatever becomes of the rest."""
+    try:
+        text = response.read(KEPT_BYTES).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        text = ""
+    return text.replace("\0", "")  # PostgreSQL stores none
+
+
+class _Connection(http.client.HTTPConnection):
+    """Connects to the address that was checked, whatever its name may stand for a moment later."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self.is_secure = url.scheme == "https"
+        port = url.port or (443 if self.is_secure else 80)
+        self.default_port = 443 if self.is_secure else 80
+        self.address = checked_address(url.hostname or "", port)
+        super().__init__(url.hostname or "", port, timeout=SILENCE_SECONDS)
+        self.target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        self.line: socket.socket | None = None
+        self.gave_up = False
+
+    def connect(self) -> None:
+        self.line = self.sock = socket.create_connection((self.address, self.port), self.timeout)
+        if self.is_secure:
+            self.line = self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+
+    def give_up(self) -> None:
+        self.gave_up = True
+        if self.line is not None:
+            with contextlib.suppress(OSError):
+                self.line.shutdown(socket.SHUT_RDWR)
+
+
+def checked_address(host: str, port: int) -> str:
+    """One of the addresses that the name stands for. All of them have to be public, unless a setting says otherwise."""
+    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    if not settings.WEBHOOK_PRIVATE_ADDRESSES:
+        for address in found:
+            if not is_public(address):
+                raise NotAllowed(f"{host} is {address}, which is not a public address.")
+    return found[0]
+
+
+def is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif any(ip in net for net in _DISGUISES):
+            return False
+    return ip.is_global and not ip.is_multicast

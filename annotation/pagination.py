@@ -1,0 +1,41 @@
+"""Pages of the API's lists, by cursor: rows that come in meanwhile neither shift a page nor show up twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+
+MOST = 1000
+
+
+class OldestFirst(CursorPagination):
+    """The way through a whole list: what is added while somebody reads stands on the last page."""
+
+    ordering = "pk"
+    page_size = 100
+    page_size_query_param = "page_size"
+    page_size_query_description = f"Rows on a page, from 1 to {MOST}."
+    max_page_size = MOST
+
+    def get_page_size(self, request: Request) -> int:
+        """A size that cannot be had is refused in words, not replaced by another one."""
+        asked = request.query_params.get("page_size", str(self.page_size))
+        if not (asked.isascii() and asked.isdigit() and len(asked) < 10 and 1 <= int(asked) <= MOST):
+            raise ValidationError({"page_size": f"Should be a whole number from 1 to {MOST}."})
+        return int(asked)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        parameters = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] |= {"minimum": 1, "maximum": MOST, "default": self.page_size}
+        return parameters
+
+
+class NewestFirst(OldestFirst):
+    """For lists that are looked at from their end: snapshots, rounds, deliveries."""
+
+    ordering = "-pk"

@@ -1,0 +1,39 @@
+"""The tokens of an account: made, shown once, revoked."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotation.actions import tokens
+from annotation.forms import TokenForm
+from annotation.http import UserRequest
+from annotation.models import Token
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def token_list(request: UserRequest) -> HttpResponse:
+    """POST makes one, and its answer is the only page that ever shows the value."""
+    made, value = None, ""
+    form = TokenForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        made, value = tokens.make_token(user=request.user, **form.cleaned_data)
+        form = TokenForm()
+    context = {"form": form, "made": made, "value": value, "now": timezone.now()}
+    return render(request, "annotation/tokens.html", context | {"tokens": Token.objects.filter(user=request.user)})
+
+
+@login_required
+@require_POST
+def revoke(request: UserRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(Token, user=request.user, pk=pk)
+    token.delete()
+    messages.success(request, f"{token} is revoked. Whatever uses it is refused from now on.")
+    return redirect("tokens")
