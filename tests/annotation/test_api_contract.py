@@ -37,6 +37,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_a
 MORE_IS_ASKED = {
     "POST /api/v1/projects/": "a name is more than spaces",
     "PATCH /api/v1/projects/{slug}/": "a name is more than spaces",
+    "POST /api/v1/projects/{slug}/assignments/{id}/draft/": "no text has a NUL in it",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
     "POST /api/v1/projects/{slug}/members/": "there is such an account",
     "POST /api/v1/projects/{slug}/prompts/": "the file can be read",
