@@ -68,7 +68,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
     """Give the seat back. The same person will not be asked about this task again."""
     skipped = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(
         status=SeatStatus.SKIPPED,
-        skip_reason=reason.replace("\0", "")[:300],
+        skip_reason=reason.replace("\0", "")[:300],  # PostgreSQL stores no NUL
         finished_at=timezone.now(),
         expires_at=None,
     )
