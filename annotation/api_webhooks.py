@@ -32,7 +32,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
 
     @extend_schema(responses=serializers.ListField(child=serializers.ChoiceField(choices=EVENTS)))
     def get_events(self, webhook: Webhook) -> list[str]:
-        return webhook.events.split()
+        return webhook.event_names
 
 
 class NewWebhookSerializer(WebhookSerializer):

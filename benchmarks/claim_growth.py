@@ -96,8 +96,8 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
     false = "FALSE" if connection.vendor == "postgresql" else "0"
     insert = [
         "INSERT INTO annotation_task (id, project_id, prompt_id, kind, seats, planned_seats, priority, origin,"
-        f" calibration, purpose, created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking', {seats}, {seats}, {priority},"
-        f" '', {false}, 'work', CURRENT_TIMESTAMP FROM numbers",
+        f" calibration, purpose, created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking', {seats}, {seats},"
+        f" {priority}, '', {false}, 'work', CURRENT_TIMESTAMP FROM numbers",
         *(
             f"INSERT INTO annotation_candidate (task_id, completion_id) {numbers}"
             f" SELECT i, 2 * ({prompt}) - {which} FROM numbers"

@@ -150,6 +150,11 @@ REST_FRAMEWORK = {
         "rest_framework.permissions.IsAuthenticated",
         "annotation.authentication.HasScope",
     ],
+    "DEFAULT_PARSER_CLASSES": [
+        "annotation.parsers.StorableJSON",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "frontend.api_schema.Described",
     "DEFAULT_PAGINATION_CLASS": "annotation.pagination.OldestFirst",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from annotation.actions.tokens import make_token
-from annotation.models import Ranking, Scope
+from annotation.models import Assignment, Ranking, Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -186,3 +187,55 @@ def test_what_changed_between_two_snapshots(project, ranked_task, admin, as_user
     assert client.get(f"{snapshots}3/changes/1/").status_code == 409
     assert client.get(f"{snapshots}2/changes/9/").status_code == 404
     assert client.get(f"{snapshots}2/").json()["rows"] == 4
+
+
+@pytest.mark.parametrize("way", ["draft", "submit", "skip"])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (r'"a \u0000 b"', "NUL"),
+        (r'"half of an emoji: \ud83d"', "half a character"),
+        (r'{"\u0000": 1}', "NUL"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_json_that_cannot_be_stored_is_refused_in_words(
+    project, annotator, as_user, open_ranking_task, way, text, word
+):
+    open_ranking_task()
+    client = as_user(annotator)
+    seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
+    body = f'{{"draft": {{"a": {text}}}, "active_ms": 1, "reason": {text}, "rationale": {text}}}'
+    refused = client.post(f"{SEATS}/{seat['id']}/{way}/", body, content_type="application/json")
+    assert refused.status_code == 400
+    assert word in refused.json()["detail"]
+
+
+def test_a_whole_emoji_and_an_empty_draft_are_stored(project, annotator, as_user, open_ranking_task):
+    open_ranking_task()
+    client = as_user(annotator)
+    seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
+    for draft in (r'{"rationale": "\ud83d\ude00 and \\u0000"}', "{}"):
+        body = f'{{"draft": {draft}, "active_ms": 1}}'
+        saved = client.post(f"{SEATS}/{seat['id']}/draft/", body, content_type="application/json")
+        assert saved.status_code == 200
+        assert saved.json()["draft"] == json.loads(draft)
+
+
+def test_the_pages_refuse_and_clean_what_cannot_be_stored_too(project, annotator, as_user, open_ranking_task):
+    open_ranking_task()
+    client = as_user(annotator)
+    client.post("/projects/letters/annotate/")
+    seat = Assignment.objects.get(annotator=annotator)
+    refused = client.post(f"{seat.get_absolute_url()}draft/", {"draft": r'{"a": "\u0000"}', "active_ms": 1})
+    assert refused.status_code == 400
+    assert client.post(f"{seat.get_absolute_url()}skip/", {"reason": "un\0clear"}).status_code == 302
+    seat.refresh_from_db()
+    assert seat.skip_reason == "unclear"
+
+
+def test_an_address_that_the_api_does_not_have_is_refused_as_json(client):
+    answer = client.get("/api/v1/nowhere/")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such address."})
+    assert b"<html" in client.get("/nowhere/").content
+    assert client.get("/api/v1/projects").headers["Location"] == "/api/v1/projects/"

@@ -40,8 +40,12 @@ class Webhook(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("webhook", args=[self.project.slug, self.pk])
 
+    @property
+    def event_names(self) -> list[str]:
+        return self.events.split()
+
     def wants(self, event: Event) -> bool:
-        return event == Event.TEST or event.value in self.events.split()
+        return event == Event.TEST or event.value in self.event_names
 
 
 class DeliveryStatus(models.TextChoices):

@@ -443,3 +443,16 @@ def test_the_database_refuses_what_no_delivery_can_be(hook, receiver, alice):
     with pytest.raises(IntegrityError), transaction.atomic():
         Webhook.objects.update(events="")
     assert Event.TEST not in hook.events.split()
+
+
+def test_the_page_looks_again_by_itself_while_something_waits(hook, receiver, alice):
+    address = f"/projects/letters/webhooks/{hook.pk}/"
+    alice.post(f"{address}test/")
+    waiting = alice.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in waiting
+    assert "every 3s" in waiting
+    deliver()
+    assert "every 3s" not in alice.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert SECRET in alice.get(address).content.decode()
+    alice.post(f"{address}remove/")
+    assert not Webhook.objects.exists()

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from annotation.actions import snapshots
-from annotation.models import PromptUpload
+from annotation.actions import snapshots, webhooks
+from annotation.models import Event, PromptUpload
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -53,14 +53,18 @@ def test_every_page_fits_and_is_quiet(
     upload = PromptUpload.objects.create(
         project=project, uploaded_by=admin, filename="new.jsonl", content=b'{"text": "Hello?"}\n{"text": ""}\nbroken\n'
     )
+    url = f"https://hooks.example.org/{'long' * 20}"
+    hook = webhooks.add_webhook(project=project, url=url, events=[Event.ROUND, Event.SNAPSHOT], by=admin)
+    webhooks.send_test(webhook=hook, by=admin)
     width, height = SIZES[size]
     visitor = visit(admin, viewport={"width": width, "height": height}, color_scheme=scheme)
     inside = "/projects/letters/"
     for path in (
-        "/", "/projects/new/", "/accounts/password_change/", inside, *(
+        "/", "/projects/new/", "/accounts/password_change/", "/accounts/tokens/", inside, *(
             inside + name for name in (
                 "annotate/", "settings/", "members/", "prompts/", f"prompts/uploads/{upload.pk}/", "snapshots/",
                 "snapshots/1/", "snapshots/1/changes/1/", "rounds/", "rounds/1/",
+                "webhooks/", f"webhooks/{hook.pk}/",
             )
         ),
     ):  # fmt: skip
