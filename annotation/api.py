@@ -35,13 +35,9 @@ from annotation.quality.report import quality_report
 
 def fields_of(request: Request) -> Mapping[str, Any]:
     """The body as fields; a JSON list or number is refused in words."""
-    try:
-        data = request.data
-    except RecursionError:
-        data = None
-    if not isinstance(data, Mapping):
+    if not isinstance(request.data, Mapping):
         raise serializers.ValidationError({"detail": "The body should be a JSON object."})
-    fields: Mapping[str, Any] = cleaned(data)
+    fields: Mapping[str, Any] = cleaned(request.data)  # JSON is clean already, a form is not
     return fields
 
 

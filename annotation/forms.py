@@ -26,7 +26,6 @@ from annotation.models import (
     Token,
 )
 from annotation.outgoing import SECRET_MARK
-from annotation.parsers import is_storable
 
 User = get_user_model()
 
@@ -229,8 +228,6 @@ class DraftForm(forms.Form):
             return {}  # forms take it for nothing given, but an empty draft is what starting over leaves
         if not isinstance(draft, dict):
             raise forms.ValidationError("draft should be a JSON object.")
-        if not is_storable(draft):
-            raise forms.ValidationError("draft has a NUL or half a character in a text.")
         if len(str(draft)) > 100_000:
             raise forms.ValidationError("draft is longer than 100,000 characters.")
         if not is_storable(draft):

@@ -151,7 +151,7 @@ REST_FRAMEWORK = {
         "annotation.authentication.HasScope",
     ],
     "DEFAULT_PARSER_CLASSES": [
-        "annotation.parsers.StorableJSON",
+        "annotation.parsers.CleanedJSON",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],

@@ -81,10 +81,7 @@ def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: i
 def skip(*, assignment: Assignment, reason: str) -> None:
     """Give the seat back. The same person will not be asked about this task again."""
     skipped = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(
-        status=SeatStatus.SKIPPED,
-        skip_reason=reason.replace("\0", "")[:300],  # PostgreSQL stores no NUL
-        finished_at=timezone.now(),
-        expires_at=None,
+        status=SeatStatus.SKIPPED, skip_reason=reason[:300], finished_at=timezone.now(), expires_at=None
     )
     if not skipped:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
