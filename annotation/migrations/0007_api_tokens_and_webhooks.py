@@ -15,6 +15,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # The tokens of rest_framework, which kept their values in the clear. Left behind, the table would forbid
+        # deleting an account that had one.
+        migrations.RunSQL("DROP TABLE IF EXISTS authtoken_token", migrations.RunSQL.noop),
         migrations.CreateModel(
             name='Webhook',
             fields=[
