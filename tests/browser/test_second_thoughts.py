@@ -1,0 +1,57 @@
+"""Taking the last judgment back, and telling reviewers that a text is wrong, without leaving the work."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from annotation.models import Assignment, Flag, Ranking, SeatStatus
+from tests.browser.steps import get_task, next_task, press, ready, saved, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize("by", ["key", "button"])
+def test_the_last_judgment_comes_back_as_it_was_and_is_handed_in_again(visit, annotator, open_ranking_task, by):
+    open_ranking_task(priority=1)
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    first = get_task(visitor)
+    a, b, c, d = first.shown_order
+    press(page, "1 2 3")  # the fourth takes its place by itself
+    press(page, "Control+Enter")
+    next_task(page, first)
+    ready(page)
+    assert Ranking.objects.get().tiers == [[a], [b], [c], [d]]
+    if by == "key":
+        press(page, "u")  # nothing is placed yet, so this is about the task before
+    else:
+        page.get_by_role("button", name="Undo last").click()
+    expect(page).to_have_url(f"{visitor.base}{first.get_absolute_url()}")
+    ready(page)
+    assert Ranking.objects.count() == 0
+    expect(page.locator("#placed .answer").first).to_have_attribute("data-number", "1")
+    expect(page.locator("#placed .answer")).to_have_count(4)
+    page.get_by_role("button", name="Move answer 2 up").click()
+    saved(page)
+    submit(page, first)
+    assert Ranking.objects.get().tiers == [[b], [a], [c], [d]]
+    assert Assignment.objects.filter(status=SeatStatus.HELD).count() == 1
+
+
+def test_flagging_an_answer_leaves_the_work_where_it_is(visit, annotator, open_ranking_task):
+    open_ranking_task()
+    visitor = visit(annotator)
+    page = visitor.page
+    seat = get_task(visitor)
+    press(page, "2")
+    page.get_by_text("Flag", exact=True).click()
+    page.get_by_label("Something is wrong with").select_option(label="answer 3")
+    page.get_by_label("It is").select_option("broken")
+    page.get_by_label("Note").fill("It ends in the middle of a word.")
+    page.get_by_role("button", name="Flag it").click()
+    expect(page.locator("#flagged")).not_to_be_empty()
+    flag = Flag.objects.get()
+    assert (flag.completion_id, flag.reason, flag.raised_by) == (seat.shown_order[2], "broken", annotator)
+    expect(page.locator("#placed .answer")).to_have_count(1)
