@@ -52,6 +52,7 @@ class Records:
     texts: dict[int, Text] = field(default_factory=dict)
     gold: dict[int, Choices] = field(default_factory=dict)
     policies: dict[int, int] = field(default_factory=dict)
+    calibration: set[int] = field(default_factory=set)  # tasks that everybody judges
 
     @cached_property
     def by_task(self) -> dict[int, list[Record]]:
@@ -67,7 +68,8 @@ class Records:
 
 
 def read_records(project: Project) -> Records:
-    found = Records(gold=_gold(project))
+    everybodys = project.tasks.filter(calibration=True).values_list("pk", flat=True)
+    found = Records(gold=_gold(project), calibration=set(everybodys))
     _read_texts(project, found)
     rows = Ranking.objects.filter(assignment__project=project).order_by("id")
     for task, annotator, tiers, unacceptable, unranked, shown, active_ms, at, purpose, repeat_of in rows.values_list(

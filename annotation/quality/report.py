@@ -49,6 +49,7 @@ def build_report(project: Project) -> Report:
         "tasks": len(records.by_task),
         "overlapping_tasks": len(records.overlapping),
         "agreement": _agreement(records),
+        "calibration": _calibration(records),
         "by_policy": _by_policy(records),
         "by_two": _by_two(records, names),
         "annotators": _annotators(project, records, names, lengths),
@@ -97,6 +98,15 @@ def _agreement(records: Records) -> dict[str, Any]:
         "w": plain(_mean(value for value in concordances if value is not None)),
         "alpha": plain(agreement.krippendorff_alpha([record.tiers for record in found] for found in tasks)),
         "fleiss": plain(agreement.fleiss_kappa(_items(tasks))),
+    }
+
+
+def _calibration(records: Records) -> dict[str, Any]:
+    """The same people on the same tasks: what differs here are the people, not their work."""
+    tasks = [found for found in records.overlapping if found[0].task in records.calibration]
+    return {
+        "tasks": len(tasks),
+        "pairwise": plain(agreement.pairwise_agreement([record.choices for record in found] for found in tasks)),
     }
 
 

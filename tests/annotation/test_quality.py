@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from annotation.actions import judgments, quality, seats, snapshots
-from annotation.models import Exclusion, Membership, Role, SnapshotType
+from annotation.models import Exclusion, Membership, Role, SnapshotType, Task
 from annotation.quality import reliability, report
 from annotation.quality.records import Record, Records
 
@@ -69,6 +69,19 @@ def test_the_api_gives_the_same_figures(judged, admin, as_user):
     # On twelve pairs each. Everybody chose one thing on all of them, so a κ would be chance against chance.
     assert {tuple(row["people"]) for row in figures["by_two"]} == {("ann", "ben"), ("ann", "cora"), ("ben", "cora")}
     assert [row["agreement"] for row in figures["contested"]] == [pytest.approx(1 / 3)] * 4
+
+
+def test_tasks_that_everybody_judges_have_an_agreement_of_their_own(
+    project, people, judged, open_ranking_task, as_user, admin
+):
+    task = open_ranking_task(["A", "B", "C"], seats=3)
+    Task.objects.filter(pk=task.pk).update(calibration=True)
+    for user in people:
+        rank(project, user)
+    figures = as_user(admin).get("/api/v1/projects/letters/quality/").json()
+    assert figures["calibration"]["tasks"] == 1
+    assert (figures["calibration"]["pairwise"]["value"], figures["calibration"]["pairwise"]["n"]) == (1, 9)
+    assert "On the 1 calibration task that everybody judges" in as_user(admin).get(PAGE).content.decode()
 
 
 def test_a_project_without_rankings_says_what_is_needed(admin, as_user):
