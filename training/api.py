@@ -17,6 +17,7 @@ from annotation.models import Role, Scope
 from annotation.pagination import NewestFirst
 from training import access, curves
 from training.actions import rounds
+from training.forecasts import forecast
 from training.methods import METHODS
 from training.models import TrainingRound, TrainingRun
 
@@ -66,9 +67,36 @@ class StartRoundSerializer(serializers.Serializer[Any]):
     )
 
 
+class ChangeSerializer(serializers.Serializer[Any]):
+    setting = serializers.CharField()
+    before = serializers.JSONField()
+    now = serializers.JSONField()
+
+
+class StageSerializer(serializers.Serializer[Any]):
+    method = serializers.CharField()
+    rows = serializers.IntegerField()
+    unit = serializers.CharField()
+    counts = serializers.DictField(child=serializers.IntegerField())
+    problem = serializers.CharField(allow_blank=True, help_text="Why there is nothing to train on.")
+    seconds = serializers.FloatField(allow_null=True, help_text="Null where no earlier run tells.")
+    memory_mb = serializers.FloatField(allow_null=True)
+    compared = serializers.IntegerField(help_text="Earlier runs that time and memory come from.")
+    from_defaults = ChangeSerializer(many=True)
+    from_round = serializers.IntegerField(allow_null=True, help_text="The last round that ran this method.")
+    since = ChangeSerializer(many=True)
+
+
+class ForecastSerializer(serializers.Serializer[Any]):
+    refusal = serializers.CharField(allow_blank=True, help_text="Why the round would not start.")
+    seconds = serializers.FloatField(allow_null=True)
+    memory_mb = serializers.FloatField(allow_null=True)
+    stages = StageSerializer(many=True)
+
+
 class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     scopes = dict.fromkeys(["list", "retrieve", "metrics"], Scope.READ) | dict.fromkeys(
-        ["create", "cancel", "go_on"], Scope.TRAIN
+        ["create", "dry_run", "cancel", "go_on"], Scope.TRAIN
     )
     serializer_class = RoundSerializer
     pagination_class = NewestFirst
@@ -87,6 +115,15 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
         wanted.is_valid(raise_exception=True)
         started = rounds.start_round(project=project, by=signed_in(request), **wanted.validated_data)
         return Response(RoundSerializer(started).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=StartRoundSerializer, responses=ForecastSerializer)
+    @action(detail=False, methods=["post"], url_path="dry-run", pagination_class=None)
+    def dry_run(self, request: Request, slug: str) -> Response:
+        """What a round would train on, how it differs from the last one, and its time and memory; nothing starts."""
+        project = annotation_access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        wanted = StartRoundSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        return Response(ForecastSerializer(forecast(project=project, **wanted.validated_data)).data)
 
     def retrieve(self, request: Request, slug: str, number: str) -> Response:
         return Response(RoundSerializer(access.get_round(signed_in(request), slug, int(number))).data)

@@ -10,6 +10,8 @@ from django.forms import BoundField
 from annotation.models import Project
 from training.actions import rounds
 from training.methods import METHODS, MethodConfig
+from training.models import TrainingRound
+from training.presets import PRESETS, with_preset
 
 PLANS = {
     "reward,ppo,sample": "The whole circle: reward model, PPO, new answers to rank",
@@ -21,13 +23,27 @@ PLANS = {
 }
 
 
+STANDARD = "standard"
+
+
 class StartRoundForm(forms.Form):
-    """A plan, and every setting of its methods, made from their dataclasses. Named `<method>.<setting>`."""
+    """A plan, a preset, and every setting of the methods, made from their dataclasses and named `<method>.<setting>`.
+
+    What is left empty comes from the preset, and where that says nothing from the dataclass. `like` is an earlier
+    round: its plan and what differs from the defaults in it are filled in already.
+    """
 
     plan = forms.ChoiceField(choices=list(PLANS.items()), widget=forms.RadioSelect, label="What to run")
+    preset = forms.ChoiceField(
+        choices=[(name, preset.label) for name, preset in PRESETS.items()],
+        widget=forms.RadioSelect,
+        required=False,
+        label="How thoroughly",
+    )
 
-    def __init__(self, project: Project, data: Any = None) -> None:
-        super().__init__(data, initial={"plan": ",".join(rounds.next_methods(project))})
+    def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
+        initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
+        super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
         for method, spec in METHODS.items():
             for setting in fields(spec.config):
                 self.fields[f"{method}.{setting.name}"] = _field_for(spec.config, setting)
@@ -36,8 +52,8 @@ class StartRoundForm(forms.Form):
         return str(self.cleaned_data["plan"]).split(",")
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """What was filled in for the methods of the plan; what was left empty keeps its default."""
-        return {
+        """The preset's, and over them what was filled in for the methods of the plan."""
+        filled = {
             method: {
                 setting.name: value
                 for setting in fields(METHODS[method].config)
@@ -45,6 +61,7 @@ class StartRoundForm(forms.Form):
             }
             for method in self.methods()
         }
+        return with_preset(self.cleaned_data["preset"] or STANDARD, self.methods(), filled)
 
     def add_errors(self, errors: dict[str, str]) -> None:
         """Put what the dataclasses refuse beside the fields that they refuse."""
@@ -57,10 +74,22 @@ class StartRoundForm(forms.Form):
             yield method, spec.label, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
 
 
+def _as_initial(like: TrainingRound) -> dict[str, Any]:
+    """A round that none of the plans describes gives its settings only."""
+    runs = list(like.runs.all())
+    plan = ",".join(run.method for run in runs)
+    found: dict[str, Any] = {"plan": plan} if plan in PLANS else {}
+    for run in runs:
+        for setting in fields(METHODS[run.method].config):
+            value = run.config.get(setting.name, setting.default)
+            if value != setting.default:
+                found[f"{run.method}.{setting.name}"] = str(value).lower() if isinstance(value, bool) else value
+    return found
+
+
 def _field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
     common = {
         "required": False,
-        "initial": setting.default,
         "label": setting.name.replace("_", " ").capitalize(),
         "help_text": setting.metadata["help"],
     }
@@ -68,17 +97,18 @@ def _field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
     if words := config.choices.get(setting.name):
         return forms.ChoiceField(
             choices=[("", f"Default ({setting.default})"), *((word, word) for word in words)],
-            **{**common, "initial": ""},
+            **common,
         )
     if isinstance(setting.default, bool):
         return forms.TypedChoiceField(
             choices=[("", "Default"), ("true", "Yes"), ("false", "No")],
             coerce=lambda value: value == "true",
             empty_value=None,
-            **{**common, "initial": ""},
+            **common,
         )
+    shown = {"placeholder": setting.default}
     if isinstance(setting.default, int):
-        return forms.IntegerField(**common, **bounds)
+        return forms.IntegerField(**common, **bounds, widget=forms.NumberInput(attrs=shown))
     if isinstance(setting.default, float):
-        return forms.FloatField(**common, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))
-    return forms.CharField(**common)
+        return forms.FloatField(**common, **bounds, widget=forms.NumberInput(attrs={**shown, "step": "any"}))
+    return forms.CharField(**common, widget=forms.TextInput(attrs=shown))

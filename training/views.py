@@ -18,9 +18,11 @@ from annotation.http import UserRequest
 from annotation.models import Project, Prompt, Role
 from training import access, curves
 from training.actions import rounds
+from training.forecasts import forecast
 from training.forms import StartRoundForm
 from training.methods import InvalidConfig
-from training.models import RunStatus, TrainingRun
+from training.models import RunStatus, TrainingRound, TrainingRun
+from training.presets import PRESETS
 
 SAMPLES_SHOWN = 20
 SLICES = {
@@ -38,28 +40,36 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
-    form = StartRoundForm(project, request.POST or None)
+    form = StartRoundForm(project, request.POST or None, like=_like(request, project))
+    foreseen = None
     if request.method == "POST" and form.is_valid():
+        plan: dict[str, Any] = {"project": project, "methods": form.methods(), "settings": form.settings()}
         try:
-            started = rounds.start_round(
-                project=project, methods=form.methods(), settings=form.settings(), by=request.user
-            )  # fmt: skip
+            if "dry_run" not in request.POST:
+                return redirect(rounds.start_round(**plan, by=request.user))
+            foreseen = forecast(**plan)
         except InvalidConfig as invalid:
             form.add_errors(invalid.errors)
         except NotPossible as why:
             form.add_error(None, str(why))
-        else:
-            return redirect(started)
     reason = rounds.refusal(project, rounds.next_methods(project))
     context = {
         "project": project,
         "is_admin": membership.may_act_as(Role.ADMIN),
         "rounds": project.rounds.prefetch_related("runs"),
         "form": form,
+        "forecast": foreseen,
+        "presets": {name: preset.settings for name, preset in PRESETS.items()},
         "can_start": not reason,
         "cannot_start_reason": reason,
     }
     return render(request, "training/round_list.html", context)
+
+
+def _like(request: UserRequest, project: Project) -> TrainingRound | None:
+    """The round that ?like= names, whose settings the form begins with."""
+    number = request.GET.get("like", "")
+    return project.rounds.filter(number=number).first() if number.isascii() and number.isdigit() else None
 
 
 @login_required

@@ -43,6 +43,7 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/members/": "there is such an account",
     "POST /api/v1/projects/{slug}/prompts/": "the file can be read",
     "POST /api/v1/projects/{slug}/rounds/": "settings are those of the methods",
+    "POST /api/v1/projects/{slug}/rounds/dry-run/": "settings are those of the methods",
     "GET /api/v1/projects/{slug}/snapshots/{number}/download/": "CSV has no place for lists",
     "POST /api/v1/projects/{slug}/snapshots/withdraw/": "there is such an account",
     "POST /api/v1/projects/{slug}/webhooks/": "a secret is base64 of 24 to 64 bytes",

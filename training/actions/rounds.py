@@ -36,7 +36,7 @@ def start_round(
     `settings` maps a method to the fields that differ from its defaults. Judgments are frozen here, so what people
     submit while the round runs belongs to the next one.
     """
-    configs = _configs(methods, settings or {})
+    configs = configs_of(methods, settings or {})
     why_not = refusal(project, methods)
     if why_not:
         raise NotPossible(why_not)
@@ -143,7 +143,8 @@ def go_on(*, round: TrainingRound, by: User) -> None:
     live.announce(round.project_id, "round")
 
 
-def _configs(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every setting of every method, in their order. Raises InvalidConfig with each field that makes no sense."""
     errors = {}
     configs = []
     for name in {*methods, *settings} - set(METHODS):

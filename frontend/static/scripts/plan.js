@@ -1,4 +1,4 @@
-// Starting a round: only the settings of the methods that the plan has are shown.
+// Starting a round: only the settings of the methods that the plan has are shown, each with what the preset gives it.
 
 const form = document.querySelector("form.start");
 
@@ -7,7 +7,22 @@ function showGroups() {
   for (const group of form.querySelectorAll(".group")) group.hidden = !plan.includes(group.dataset.method);
 }
 
+function showPreset(presets) {
+  const settings = presets[form.querySelector("input[name=preset]:checked")?.value] ?? {};
+  for (const field of form.querySelectorAll("input[placeholder]")) {
+    field.dataset.default ??= field.placeholder;
+    const [method, setting] = field.name.split(".");
+    field.placeholder = settings[method]?.[setting] ?? field.dataset.default;
+  }
+}
+
 if (form) {
-  form.addEventListener("change", showGroups);
-  showGroups();
+  const presets = JSON.parse(document.querySelector("#presets").textContent);
+  const show = () => {
+    showGroups();
+    showPreset(presets);
+  };
+  form.addEventListener("change", show);
+  show();
+  document.querySelector("#forecast")?.focus();
 }

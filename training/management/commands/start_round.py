@@ -9,7 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from annotation.actions import NotPossible
 from annotation.management.commands.import_prompts import find_project
 from training.actions import rounds
+from training.forecasts import Forecast, forecast
 from training.methods import METHODS, InvalidConfig
+from training.presets import PRESETS, with_preset
 
 
 class Command(BaseCommand):
@@ -20,6 +22,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--methods", nargs="+", choices=list(METHODS), help="in order; default: what makes sense now"
         )
+        parser.add_argument("--preset", choices=list(PRESETS), default="standard", help="settings for a whole round")
+        parser.add_argument("--dry-run", action="store_true", help="only say what it would train on, and how long")
         parser.add_argument(
             "--set",
             nargs="+",
@@ -31,16 +35,27 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])
+        methods = list(options["methods"] or rounds.next_methods(project))
+        filled = parse_settings(options["set"])
+        settings = {**filled, **with_preset(options["preset"], methods, filled)}
         try:
-            started = rounds.start_round(
-                project=project,
-                methods=options["methods"] or rounds.next_methods(project),
-                settings=parse_settings(options["set"]),
-                by=None,
-            )
+            if options["dry_run"]:
+                self.stdout.write(_in_words(forecast(project=project, methods=methods, settings=settings)))
+                return
+            started = rounds.start_round(project=project, methods=methods, settings=settings, by=None)
         except (NotPossible, InvalidConfig) as why:
             raise CommandError(str(why)) from why
         self.stdout.write(f"Queued {started}: {', '.join(run.method for run in started.runs.all())}")
+
+
+def _in_words(found: Forecast) -> str:
+    lines = [f"It would not start: {found.refusal}"] if found.refusal else []
+    for stage in found.stages:
+        time = "time not known yet" if stage.seconds is None else f"about {stage.seconds:.0f} s"
+        memory = "" if stage.memory_mb is None else f", {stage.memory_mb:,.0f} MB"
+        lines.append(f"{stage.label}: {stage.problem or f'{stage.rows:,} {stage.unit}'}; {time}{memory}")
+        lines += [f"  {each.setting}: {each.before} -> {each.now}" for each in stage.from_defaults]
+    return "\n".join(lines)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
