@@ -89,6 +89,9 @@ PAGES = [
     ("round", "get", 200, 403, 404),
     ("round_metrics", "get", 200, 403, 404),
     ("round_cancel", "post", 302, 403, 404),
+    ("round_pause", "post", 302, 403, 404),
+    ("round_resume", "post", 302, 403, 404),
+    ("round_retry", "post", 302, 403, 404),
     ("round_go_on", "post", 302, 403, 404),
 ]
 API = [
@@ -132,6 +135,10 @@ API = [
     ("projects/letters/rounds/1/metrics/", "get", 200, 403, 404),
     ("projects/letters/rounds/1/cancel/", "post", 200, 403, 404),
     ("projects/letters/rounds/1/go-on/", "post", 409, 403, 404),
+    ("projects/letters/rounds/1/pause/", "post", 200, 403, 404),
+    ("projects/letters/rounds/1/resume/", "post", 409, 403, 404),
+    ("projects/letters/rounds/1/retry/", "post", 409, 403, 404),
+    ("projects/letters/rounds/dry-run/", "post", 200, 403, 404),
 ]
 OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
                "password_reset_complete", "schema", "api_docs"}  # fmt: skip
@@ -165,7 +172,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "first_version": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
         "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
-        "round_go_on": [1], "member_remove": [annotator.memberships.get().pk],
+        "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
+        "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
     found = {"seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
     for name, *_ in PAGES:

@@ -96,7 +96,7 @@ class ForecastSerializer(serializers.Serializer[Any]):
 
 class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     scopes = dict.fromkeys(["list", "retrieve", "metrics"], Scope.READ) | dict.fromkeys(
-        ["create", "dry_run", "cancel", "go_on"], Scope.TRAIN
+        ["create", "dry_run", "cancel", "go_on", "pause", "resume", "retry"], Scope.TRAIN
     )
     serializer_class = RoundSerializer
     pagination_class = NewestFirst
@@ -142,6 +142,33 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
         """Let a round that stopped at a gate run the rest."""
         round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
         rounds.go_on(round=round, by=signed_in(request))
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
+    @extend_schema(request=None, responses=RoundSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, slug: str, number: str) -> Response:
+        """The stage that runs ends within seconds and keeps its last state."""
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        rounds.pause_round(round=round, by=signed_in(request))
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
+    @extend_schema(request=None, responses=RoundSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, slug: str, number: str) -> Response:
+        """A paused round goes on."""
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        rounds.resume_round(round=round)
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
+    @extend_schema(request=None, responses=RoundSerializer)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, slug: str, number: str) -> Response:
+        """A failed round is tried again, from the stage that failed."""
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        rounds.retry_round(round=round)
         round.refresh_from_db()
         return Response(RoundSerializer(round).data)
 

@@ -26,17 +26,23 @@ class RunStatus(models.TextChoices):
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
     STOPPED = "stopped", "Stopped at a gate"  # rounds only: a person decides whether it goes on
+    PAUSED = "paused", "Paused"  # rounds only: by a person, until a person resumes it
 
 
 ACTIVE = [RunStatus.QUEUED, RunStatus.RUNNING]
+WAITING = [RunStatus.STOPPED, RunStatus.PAUSED]
 FINAL = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
-# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it. STOPPED to RUNNING is an admin's word.
+# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it. STOPPED, PAUSED and FAILED to RUNNING
+# are an admin's word; the runs of a round that is tried again go back to QUEUED.
 MOVES: dict[RunStatus, list[RunStatus]] = {
-    RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+    RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.PAUSED],
     RunStatus.RUNNING: [
         RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.STOPPED,
+        RunStatus.PAUSED,
     ],
     RunStatus.STOPPED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+    RunStatus.PAUSED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAILED],
+    RunStatus.FAILED: [RunStatus.RUNNING, RunStatus.QUEUED],
 }  # fmt: skip
 
 
@@ -68,7 +74,7 @@ class TrainingRound(models.Model):
             models.UniqueConstraint(
                 fields=["project"], condition=Q(status__in=ACTIVE), name="one_active_round_per_project"
             ),
-            _finished_iff_final("round_final_means_finished_at", [*ACTIVE, RunStatus.STOPPED]),
+            _finished_iff_final("round_final_means_finished_at", [*ACTIVE, *WAITING]),
         ]
 
     def __str__(self) -> str:
@@ -85,6 +91,10 @@ class TrainingRound(models.Model):
     def is_stopped(self) -> bool:
         return self.status == RunStatus.STOPPED
 
+    @property
+    def is_over(self) -> bool:
+        return self.status in FINAL
+
 
 class TrainingRun(models.Model):
     round = models.ForeignKey(TrainingRound, on_delete=models.CASCADE, related_name="runs")
@@ -97,6 +107,7 @@ class TrainingRun(models.Model):
     )  # fmt: skip
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
+    forgiven = models.PositiveSmallIntegerField(default=0, help_text="Attempts before somebody had it tried again.")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
@@ -155,6 +166,10 @@ class TrainingRun(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in ACTIVE
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        return self.attempt - self.forgiven < settings.TRAINING_MAX_ATTEMPTS
 
 
 class Metric(models.Model):

@@ -7,5 +7,8 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
     path("<slug:slug>/rounds/<int:number>/go-on/", views.go_on, name="round_go_on"),
+    path("<slug:slug>/rounds/<int:number>/pause/", views.pause, name="round_pause"),
+    path("<slug:slug>/rounds/<int:number>/resume/", views.resume, name="round_resume"),
+    path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -102,25 +103,44 @@ def metrics(request: UserRequest, slug: str, number: int) -> JsonResponse:
 @require_POST
 def cancel(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    try:
-        rounds.cancel_round(round=round, by=request.user)
-    except NotPossible as why:
-        messages.error(request, str(why))
-    else:
-        messages.success(request, f"Round {number} is cancelled.")
-    return redirect(round)
+    return _done(request, round, lambda: rounds.cancel_round(round=round, by=request.user), "is cancelled")
 
 
 @login_required
 @require_POST
 def go_on(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    return _done(request, round, lambda: rounds.go_on(round=round, by=request.user), "goes on past its gate")
+
+
+@login_required
+@require_POST
+def pause(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    return _done(request, round, lambda: rounds.pause_round(round=round, by=request.user), "is paused")
+
+
+@login_required
+@require_POST
+def resume(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    return _done(request, round, lambda: rounds.resume_round(round=round), "goes on where it stopped")
+
+
+@login_required
+@require_POST
+def retry(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    return _done(request, round, lambda: rounds.retry_round(round=round), "is tried again from where it failed")
+
+
+def _done(request: UserRequest, round: TrainingRound, move: Callable[[], None], outcome: str) -> HttpResponse:
     try:
-        rounds.go_on(round=round, by=request.user)
+        move()
     except NotPossible as why:
         messages.error(request, str(why))
     else:
-        messages.success(request, f"Round {number} goes on past its gate.")
+        messages.success(request, f"Round {round.number} {outcome}.")
     return redirect(round)
 
 

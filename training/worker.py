@@ -97,11 +97,15 @@ class Worker:
         process = self.executor.start(run.spec.recipe, directory)
         try:
             exit_code = self._follow(run, process)
+        except runs.Paused as paused:
+            exit_code = None
+            logger.info("%s", paused)
         finally:
             process.stop()
         if exit_code is None:
             runs.put_back(run=run)
-            logger.info("%s goes back into the queue: the worker is stopping", run)
+            logger.info("%s goes back into the queue", run)
+            live.announce(run.round.project_id, "round")
             return
         runs.settle_run(run=run, exit_code=exit_code)
         run.refresh_from_db(fields=["status"])

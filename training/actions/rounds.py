@@ -1,4 +1,4 @@
-"""Starting a round, letting it go on past a gate, cancelling it."""
+"""Starting a round, pausing and resuming it, letting it go on past a gate, trying it again, cancelling it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from annotation import live
@@ -125,6 +126,46 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
             raise NotPossible("The round is over already.")
         TrainingRun.objects.filter(round=round, status__in=ACTIVE).update(status=RunStatus.CANCELLED, finished_at=now)
         runs.tell_finished(round)
+    live.announce(round.project_id, "round")
+
+
+def pause_round(*, round: TrainingRound, by: User) -> None:
+    """The worker notices within seconds; resumed, the run that it was in goes on from its last state."""
+    if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
+        status=RunStatus.PAUSED, reason=f"Paused by {by}."
+    ):
+        raise NotPossible("The round is not running, so it cannot be paused.")
+    live.announce(round.project_id, "round")
+
+
+def resume_round(*, round: TrainingRound) -> None:
+    try:
+        with transaction.atomic():
+            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.PAUSED).update(
+                status=RunStatus.RUNNING, reason=""
+            ):
+                raise NotPossible("The round is not paused.")
+            last = round.runs.filter(status=RunStatus.SUCCEEDED).order_by("-position").first()
+            if last is not None:  # it may have ended between the pause and its process
+                runs.settle_round(round=round, last=last)
+    except IntegrityError as clash:
+        raise NotPossible(OTHER_IS_ACTIVE) from clash
+    live.announce(round.project_id, "round")
+
+
+def retry_round(*, round: TrainingRound) -> None:
+    """A failed round again, from the stage that failed, which goes on from its last state where it has saved one."""
+    try:
+        with transaction.atomic():
+            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.FAILED).update(
+                status=RunStatus.RUNNING, reason="", finished_at=None
+            ):
+                raise NotPossible("Only a round that failed can be tried again. Start one like it instead.")
+            round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
+                status=RunStatus.QUEUED, error="", finished_at=None, heartbeat_at=None, forgiven=F("attempt")
+            )
+    except IntegrityError as clash:
+        raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")
 
 

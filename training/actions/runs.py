@@ -28,6 +28,10 @@ class InvalidTransition(Exception):
     """The run is no longer ours, or no longer running: somebody else moved it, and that move wins."""
 
 
+class Paused(Exception):
+    """Somebody paused the round: the process ends, and its run waits with its last state."""
+
+
 def claim_run() -> TrainingRun | None:
     """The first queued run whose predecessors have all succeeded, now RUNNING and ours."""
     unfinished_before = TrainingRun.objects.filter(round=OuterRef("round"), position__lt=OuterRef("position")).exclude(
@@ -61,6 +65,8 @@ def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:
         }
     if not _ours(run).update(**values):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
+    if TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.PAUSED).exists():
+        raise Paused(f"{run.round} was paused")
 
 
 def save_metrics(*, run: TrainingRun, rows: Iterable[Row]) -> int:
@@ -87,7 +93,7 @@ def settle_run(*, run: TrainingRun, exit_code: int) -> None:
     result = run.directory.result()
     if exit_code == 0 and result is not None:
         _succeed(run, result)
-    elif exit_code < 0 and run.attempt < settings.TRAINING_MAX_ATTEMPTS:
+    elif exit_code < 0 and run.may_be_tried_again:
         # Killed from outside, out of memory for one: the next attempt resumes from the last state.
         release_run(run=run)
     else:
@@ -103,7 +109,7 @@ def release_run(*, run: TrainingRun) -> None:
 
 
 def put_back(*, run: TrainingRun) -> None:
-    """Back into the queue because this worker is being stopped: no fault of the run, so no attempt is counted."""
+    """Back into the queue because the worker or the round was stopped: no fault of the run, so no attempt counts."""
     _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1)
 
 
@@ -129,7 +135,7 @@ def reclaim_lost_runs() -> int:
     reclaimed = 0
     for run in lost.select_related("round__project"):
         try:
-            if run.attempt < settings.TRAINING_MAX_ATTEMPTS:
+            if run.may_be_tried_again:
                 release_run(run=run)
             else:
                 tries = f"Its worker went away {run.attempt} times."
@@ -173,12 +179,17 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
-    running = TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.RUNNING)
-    if not run.round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
-        if running.update(status=RunStatus.SUCCEEDED, finished_at=now):
-            tell_finished(run.round)
-    elif why := run.closed_gate:
-        running.update(status=RunStatus.STOPPED, reason=f"{run.label}: {why}"[:500])
+    settle_round(round=run.round, last=run)
+
+
+def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
+    """After `last` has succeeded: the round is over, waits at a gate, or goes on. Called inside a transaction."""
+    running = TrainingRound.objects.filter(pk=round.pk, status=RunStatus.RUNNING)
+    if not round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
+        if running.update(status=RunStatus.SUCCEEDED, finished_at=timezone.now()):
+            tell_finished(round)
+    elif why := last.closed_gate:
+        running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500])
 
 
 def tell_finished(round: TrainingRound) -> None:
