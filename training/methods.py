@@ -327,8 +327,8 @@ class PromptTuningConfig(MethodConfig):
 
     tuning: str = _setting(
         "cloze",
-        "zero_shot: the model as it is; cloze: learn to fill the blank; soft_prompt: learn only vectors before the text; "
-        "head: no template, a new classification head",
+        "zero_shot: the model as it is; cloze: learn to fill the blank; soft_prompt: learn only vectors before the "
+        "text; head: no template, a new classification head",
     )
     train: str = _setting("lora", "For cloze and head: lora, an adapter; full, all weights")
     shots: int = _setting(16, "Labelled rows per label to learn from, and as many to choose by; 0: all", least=0)
@@ -339,8 +339,8 @@ class PromptTuningConfig(MethodConfig):
     virtual_tokens: int = _setting(20, "Vectors that a soft prompt consists of", least=1, most=1000)
     calibration: str = _setting(
         "none",
-        "What is taken off the labels' log-probabilities: none; contextual, those of empty texts; prior, their mean over "
-        "the rows to be judged",
+        "What is taken off the labels' log-probabilities: none; contextual, those of empty texts; prior, their mean "
+        "over the rows to be judged",
     )
     max_length: int = _setting(
         256, "Tokens; of longer rows the text is cut, never the template", least=8, most=1_000_000
@@ -371,5 +371,8 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
     "dpo": Method("DPO", DPOConfig, recipe="dpo", data="preference", makes="policy"),
     "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),
+    "prompt_tuning": Method(
+        "Prompt tuning", PromptTuningConfig, recipe="prompt_tuning", data="classification", makes="classifier"
+    ),
     "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }
