@@ -322,6 +322,39 @@ class SFTConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class PromptTuningConfig(MethodConfig):
+    """A classifier made of a language model, a template and a verbalizer; or, for contrast, of a new head."""
+
+    tuning: str = _setting(
+        "cloze",
+        "zero_shot: the model as it is; cloze: learn to fill the blank; soft_prompt: learn only vectors before the "
+        "text; head: no template, a new classification head",
+    )
+    train: str = _setting("lora", "For cloze and head: lora, an adapter; full, all weights")
+    shots: int = _setting(16, "Labelled rows per label to learn from, and as many to choose by; 0: all", least=0)
+    epochs: int = _setting(8, "Passes over the labelled rows", least=1, most=1000)
+    batch_size: int = _setting(8, "Rows per optimiser step", least=1, most=65536)
+    learning_rate: float = _setting(0.0, "Peak rate of AdamW; linear decay to 0; 0: the method's own", least=0, most=10)
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    virtual_tokens: int = _setting(20, "Vectors that a soft prompt consists of", least=1, most=1000)
+    calibration: str = _setting(
+        "none",
+        "What is taken off the labels' log-probabilities: none; contextual, those of empty texts; prior, their mean "
+        "over the rows to be judged",
+    )
+    max_length: int = _setting(
+        256, "Tokens; of longer rows the text is cut, never the template", least=8, most=1_000_000
+    )
+    seed: int = _setting(0, "Seed of the random generator, and of the choice of labelled rows", least=0)
+
+    choices: ClassVar = {
+        "tuning": ("zero_shot", "cloze", "soft_prompt", "head"),
+        "train": ("lora", "full"),
+        "calibration": ("none", "contextual", "prior"),
+    }
+
+
+@dataclass(frozen=True)
 class Method:
     """A row of METHODS: what the method is called, takes and makes."""
 
@@ -338,5 +371,8 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
     "dpo": Method("DPO", DPOConfig, recipe="dpo", data="preference", makes="policy"),
     "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),
+    "prompt_tuning": Method(
+        "Prompt tuning", PromptTuningConfig, recipe="prompt_tuning", data="classification", makes="classifier"
+    ),
     "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }

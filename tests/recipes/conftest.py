@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tests.tiny_model import tiny_checkpoint
-from training.methods import DPOConfig, PPOConfig, RewardConfig, RLOOConfig, SampleConfig, SFTConfig
+from training.methods import DPOConfig, PPOConfig, PromptTuningConfig, RewardConfig, RLOOConfig, SampleConfig, SFTConfig
 from training.recipes.common import execute
 from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
 CONFIGS = {
     "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
-    "sft": SFTConfig,
+    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig,
 }  # fmt: skip
 Prepare = Callable[..., RunDir]
 
@@ -56,7 +56,9 @@ def finish(run: RunDir) -> Row:
 
     method = run.config()["method"]
     module = importlib.import_module(f"training.recipes.{method}")
-    recipe = {"sample": "sample_policy", "reward": "train_reward_model"}.get(method, "train_policy")
+    recipe = {
+        "sample": "sample_policy", "reward": "train_reward_model", "prompt_tuning": "train_classifier",
+    }.get(method, "train_policy")  # fmt: skip
     execute(getattr(module, recipe), CONFIGS[method], run)
     result = run.result()
     assert result is not None
