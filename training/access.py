@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 
 from annotation import access
 from annotation.models import Role
-from training.models import TrainingRound
+from training.models import Metric, TrainingRound, TrainingRun
 
 
 def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
@@ -16,3 +17,13 @@ def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER)
     if round is None:
         raise Http404("No such round")
     return round
+
+
+def rounds_with_curves(round: TrainingRound) -> QuerySet[TrainingRound]:
+    """Other rounds of the project that its curves can be laid beside: they ran one of its methods. Newest first."""
+    alike = TrainingRun.objects.filter(
+        Exists(Metric.objects.filter(run=OuterRef("pk"))),
+        round=OuterRef("pk"),
+        method__in=round.runs.values("method"),
+    )
+    return round.project.rounds.filter(Exists(alike)).exclude(pk=round.pk).order_by("-number")

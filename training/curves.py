@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from django.db.models import Avg, Count, F, Max, Min, QuerySet
 
 from training.methods import METHODS
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
@@ -10,14 +13,27 @@ from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 Curve = dict[str, list[float]]
 
 
-def of_round(round: TrainingRound) -> list[dict[str, Any]]:
-    """Each run with its curves, by metric name: steps and values of equal length; and with its findings."""
+POINTS = 600  # of one curve; more than a chart has pixels
+
+
+def of_round(round: TrainingRound, *, first: int | None = None, last: int | None = None) -> list[dict[str, Any]]:
+    """Each run with its curves, by metric name, and with its findings. `first` and `last` are the steps between which.
+
+    A curve has steps and values of equal length. One of more than POINTS is thinned by the database: its values are
+    means over steps that lie together, with the least and the greatest among them as `low` and `high`.
+    """
+    metrics = Metric.objects.filter(run__round=round)
+    if first is not None:
+        metrics = metrics.filter(step__gte=first)
+    if last is not None:
+        metrics = metrics.filter(step__lte=last)
     curves: dict[int, dict[str, Curve]] = {}
-    rows = Metric.objects.filter(run__round=round).order_by("step").values_list("run_id", "name", "step", "value")
-    for run_id, name, step, value in rows:
-        curve = curves.setdefault(run_id, {}).setdefault(name, {"steps": [], "values": []})
-        curve["steps"].append(step)
-        curve["values"].append(value)
+    sizes = metrics.values("run_id", "name").annotate(n=Count("pk"), first=Min("step"), last=Max("step"))
+    for size in sizes.order_by("run_id", "name"):
+        points = metrics.filter(run=size["run_id"], name=size["name"])
+        width = -(-(size["last"] - size["first"] + 1) // POINTS) if size["n"] > POINTS else 1
+        curve = _whole(points) if width == 1 else _thinned(points, size["first"], width)
+        curves.setdefault(size["run_id"], {})[size["name"]] = curve
     return [
         {
             "id": run.pk,
@@ -28,6 +44,28 @@ def of_round(round: TrainingRound) -> list[dict[str, Any]]:
         }
         for run in round.runs.select_related("round")
     ]
+
+
+def _whole(points: QuerySet[Metric]) -> Curve:
+    rows = list(points.order_by("step").values_list("step", "value"))
+    return {"steps": [step for step, _ in rows], "values": [value for _, value in rows]}
+
+
+def _thinned(points: QuerySet[Metric], first: int, width: int) -> Curve:
+    together = points.annotate(together=(F("step") - first) / width).values("together")
+    rows = together.annotate(step=Max("step"), mean=Avg("value"), low=Min("value"), high=Max("value"))
+    columns = zip(*rows.order_by("together").values_list("step", "mean", "low", "high"), strict=True)
+    return dict(zip(("steps", "values", "low", "high"), map(list, columns), strict=True))
+
+
+def as_csv(round: TrainingRound) -> Iterator[str]:
+    """Every point as it was logged, a line each."""
+    yield "run,method,name,step,value\r\n"
+    rows = Metric.objects.filter(run__round=round).order_by("run__position", "name", "step")
+    for position, method, name, step, value in rows.values_list(
+        "run__position", "run__method", "name", "step", "value"
+    ).iterator(chunk_size=2000):
+        yield f"{position},{method},{name},{step},{value!r}\r\n"
 
 
 def findings(run: TrainingRun) -> dict[str, Any]:

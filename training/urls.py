@@ -11,4 +11,5 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/resume/", views.resume, name="round_resume"),
     path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
+    path("<slug:slug>/rounds/<int:number>/metrics.csv", views.metrics_csv, name="round_metrics_csv"),
 ]

@@ -8,9 +8,10 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -26,6 +27,7 @@ from training.models import RunStatus, TrainingRound, TrainingRun
 from training.presets import PRESETS
 
 SAMPLES_SHOWN = 20
+EARLIER_SHOWN = 20
 SLICES = {
     "margin": "By how clearly people preferred one answer",
     "length_gap": "By how far the lengths are apart, in tokens",
@@ -69,8 +71,8 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
 
 def _like(request: UserRequest, project: Project) -> TrainingRound | None:
     """The round that ?like= names, whose settings the form begins with."""
-    number = request.GET.get("like", "")
-    return project.rounds.filter(number=number).first() if number.isascii() and number.isdigit() else None
+    number = _whole_number(request.GET.get("like", ""))
+    return None if number is None else project.rounds.filter(number=number).first()
 
 
 @login_required
@@ -88,6 +90,7 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "samples": _samples(runs),
         "slices": _slices(round.project, runs),
         "metrics_url": reverse("round_metrics", args=[slug, number]),
+        "earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN],
     }
     page = "training/round_detail.html"
     return render(request, f"{page}#progress" if request.htmx else page, context)
@@ -96,7 +99,23 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
 @login_required
 @require_GET
 def metrics(request: UserRequest, slug: str, number: int) -> JsonResponse:
-    return JsonResponse({"runs": curves.of_round(access.get_round(request.user, slug, number))})
+    """?first= and ?last= narrow the steps down, which shows more of them where there are many."""
+    round = access.get_round(request.user, slug, number)
+    first, last = (_whole_number(request.GET.get(name, "")) for name in ("first", "last"))
+    return JsonResponse({"runs": curves.of_round(round, first=first, last=last)})
+
+
+@login_required
+@require_GET
+def metrics_csv(request: UserRequest, slug: str, number: int) -> StreamingHttpResponse:
+    round = access.get_round(request.user, slug, number)
+    name = f"{slug}-round-{number}-metrics.csv"
+    headers = {"Content-Disposition": content_disposition_header(as_attachment=True, filename=name) or ""}
+    return StreamingHttpResponse(curves.as_csv(round), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 @login_required

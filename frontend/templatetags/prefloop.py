@@ -10,6 +10,7 @@ from django import template
 from django.forms import BoundField
 from django.template import Context
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.models import Membership, Project, Role
 from training.models import TrainingRun
@@ -163,6 +164,15 @@ def run_time(run: TrainingRun) -> str:
     if not (run.started_at and run.finished_at):
         return ""
     return duration((run.finished_at - run.started_at).total_seconds())
+
+
+@register.filter
+def time_left(run: TrainingRun) -> str:
+    """How long a run goes on at the pace so far; empty before that says anything, and after it was taken up again."""
+    done, total = run.progress_done, run.progress_total
+    if not (run.started_at and done >= total / 50 and 0 < done < total and run.attempt == 1):
+        return ""
+    return duration((timezone.now() - run.started_at).total_seconds() * (total - done) / done)
 
 
 @register.filter

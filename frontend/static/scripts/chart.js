@@ -6,7 +6,7 @@ const HEIGHT = 150;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const charts = [];
 
-/** Subclasses say what is drawn (`series`, `more`: scales, hooks, labels of the x axis) and what is read out (`read`). `data` is uPlot's: columns. */
+/** Subclasses say what is drawn (`series`, `more`: scales, hooks, labels of the x axis) and what is read out (`read`). `data` is uPlot's: columns. One that can be zoomed has `selected(from, to)`. */
 export class Chart {
   constructor(where, { title, unit }) {
     this.title = title;
@@ -14,7 +14,9 @@ export class Chart {
     const caption = element("figcaption");
     caption.append(element("strong", { textContent: title }), element("span", { className: "soft small", textContent: unit }));
     this.readout = element("span", { className: "readout num" });
-    caption.append(this.readout);
+    const save = element("button", { type: "button", className: "save-picture small", textContent: "PNG", title: `Save “${title}” as a picture` });
+    save.addEventListener("click", () => this.savePicture());
+    caption.append(this.readout, save);
     this.canvas = element("div", { className: "plot" });
     this.canvas.setAttribute("role", "img");
     this.figure.append(caption, this.canvas);
@@ -41,6 +43,27 @@ export class Chart {
     this.plot = new uPlot(this.#options(), this.data, this.canvas);
   }
 
+  /** What is on the screen, with its title, as a file. */
+  savePicture() {
+    if (!this.plot) return;
+    const scale = devicePixelRatio;
+    const { width, height } = this.plot.ctx.canvas;
+    const head = 28 * scale;
+    const picture = element("canvas", { width, height: height + head });
+    const ink = picture.getContext("2d");
+    ink.fillStyle = colour("--card");
+    ink.fillRect(0, 0, width, height + head);
+    ink.fillStyle = colour("--ink");
+    ink.font = `600 ${14 * scale}px ${colour("--sans")}`;
+    ink.fillText(`${this.title}  ${this.readout.innerText.replace(/\s+/g, " ")}`, 8 * scale, 19 * scale);
+    ink.drawImage(this.plot.ctx.canvas, 0, head);
+    picture.toBlob((blob) => {
+      const address = URL.createObjectURL(blob);
+      element("a", { href: address, download: `${document.title} ${this.title}.png`.replace(/[^\w.]+/g, "-").toLowerCase() }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 1000);
+    });
+  }
+
   #options() {
     const axis = {
       stroke: colour("--ink-soft"),
@@ -54,15 +77,27 @@ export class Chart {
       width: this.canvas.clientWidth,
       height: this.height,
       legend: { show: false },
-      cursor: { y: false, drag: { x: false }, points: { size: 7 } },
+      cursor: { y: false, drag: { x: Boolean(this.selected), setScale: false }, points: { size: 7 } },
+      bands: more.bands,
       scales: { x: { time: false }, ...more.scales },
       axes: [
         { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) => ticks.map(more.label ?? short) },
         { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
       ],
       series: [{}, ...this.series()],
-      hooks: { ...more.hooks, setCursor: [(plot) => this.read(plot.cursor.idx)] },
+      hooks: {
+        ...more.hooks,
+        setCursor: [(plot) => this.read(plot.cursor.idx)],
+        setSelect: this.selected ? [(plot) => this.#select(plot)] : [],
+      },
     };
+  }
+
+  #select(plot) {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    this.selected(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
   }
 
   #resize() {

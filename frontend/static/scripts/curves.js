@@ -22,17 +22,27 @@ const CHARTS = [
 const CHARTED = new Set(CHARTS.flatMap(({ names }) => Object.keys(names)));
 
 const place = document.getElementById("curves");
+const compare = document.getElementById("compare");
 const charts = new Map();
+const zooms = new Map(); // run → [first, last] step on the screen
+let other = null; // the round that is laid beside: its runs, and what it is called
+
+async function fetched(address) {
+  const response = await fetch(address).catch(() => null);
+  return response?.ok ? (await response.json()).runs : [];
+}
 
 async function look() {
-  const response = await fetch(place.dataset.url).catch(() => null);
-  if (!response?.ok) return;
-  const { runs } = await response.json();
-  for (const run of runs) {
-    // A single point is no curve; its figure stands among the run's results.
-    run.metrics = Object.fromEntries(Object.entries(run.metrics).filter(([, { steps }]) => steps.length > 1));
-    if (Object.keys(run.metrics).length || Object.keys(run.findings).length) showRun(run);
+  for (const run of await fetched(place.dataset.url)) {
+    if (zooms.has(run.id)) continue; // what is looked at closely stays as it is
+    show(run);
   }
+}
+
+function show(run) {
+  // A single point is no curve; its figure stands among the run's results.
+  run.metrics = Object.fromEntries(Object.entries(run.metrics).filter(([, { steps }]) => steps.length > 1));
+  if (Object.keys(run.metrics).length || Object.keys(run.findings).length) showRun(run);
 }
 
 function showRun(run) {
@@ -40,12 +50,16 @@ function showRun(run) {
   if (!section) {
     section = element("section", { className: "run-curves" });
     section.dataset.run = run.id;
-    section.append(element("h2", { textContent: run.label }), element("div", { className: "findings" }), element("div", { className: "charts" }));
+    const back = element("button", { type: "button", className: "button small", textContent: "All steps", hidden: true });
+    back.addEventListener("click", () => zoom(run.id, null));
+    const head = element("div", { className: "card-head" }, element("h2", { textContent: run.label }), back);
+    section.append(head, element("div", { className: "findings" }), element("div", { className: "charts" }));
     const more = element("details", { className: "more" });
     more.append(element("summary", { textContent: "More curves" }), element("div", { className: "charts" }));
     section.append(more);
     place.append(section);
   }
+  section.querySelector(".card-head button").hidden = !zooms.has(run.id);
   showFindings(section.querySelector(".findings"), run);
   const [main, more] = section.querySelectorAll(".charts");
   const others = Object.keys(run.metrics).filter((name) => !CHARTED.has(name)).sort();
@@ -57,37 +71,74 @@ function showRun(run) {
 function showChart(where, run, { title, unit, names }) {
   const present = Object.keys(names).filter((name) => run.metrics[name]);
   if (!present.length) return;
-  const data = joined(present.map((name) => run.metrics[name]));
+  const lines = present.map((name) => ({ ...run.metrics[name], label: names[name] }));
+  const beside = other?.runs.find((its) => its.method === run.method)?.metrics ?? {};
+  for (const name of present) {
+    if (beside[name]?.steps.length > 1) lines.push({ ...beside[name], label: `${names[name]} ${other.name}`.trim(), dashed: true });
+  }
   const key = `${run.id} ${title}`;
   let chart = charts.get(key);
-  if (!chart) charts.set(key, (chart = new Curves(where, { title, unit, labels: present.map((name) => names[name]) })));
-  chart.show(data);
+  if (!chart) {
+    charts.set(key, (chart = new Curves(where, { title, unit })));
+    chart.selected = (first, last) => zoom(run.id, [Math.ceil(first), Math.floor(last)]);
+    chart.canvas.addEventListener("dblclick", () => zoom(run.id, null));
+  }
+  chart.showLines(lines);
+}
+
+/** A part of a run's steps: fetched anew, because there the server thins the curves less. */
+async function zoom(run, part) {
+  if (part && part[1] <= part[0]) return;
+  if (part) zooms.set(run, part);
+  else zooms.delete(run);
+  const narrowed = part ? `?first=${Math.max(part[0], 0)}&last=${part[1]}` : "";
+  const runs = await fetched(place.dataset.url + narrowed);
+  runs.filter(({ id }) => id === run).forEach(show);
 }
 
 class Curves extends Chart {
-  constructor(where, { labels, ...caption }) {
-    super(where, caption);
-    this.labels = labels;
+  /** A line has steps, values and a label; one that was thinned also the least and the greatest around each value. */
+  showLines(lines) {
+    const shape = lines.map(({ label, low }) => `${label}|${Boolean(low)}`).join();
+    this.lines = lines;
+    const columns = lines.flatMap((line) => [line, ...(line.low ? [{ ...line, values: line.low }, { ...line, values: line.high }] : [])]);
+    this.data = joined(columns);
+    if (this.plot && shape !== this.shape) this.draw();
+    this.shape = shape;
+    this.show(this.data);
   }
 
   series() {
-    return this.labels.map((_, index) => ({
-      stroke: colour(`--series-${index + 1}`),
-      width: 2,
-      spanGaps: true,
-      points: { show: this.data[0].length < 4 || undefined, size: 5 },
-    }));
+    return this.lines.flatMap(({ low, dashed }, line) => {
+      const common = { spanGaps: true, points: { show: this.data[0].length < 4 || undefined, size: 5 } };
+      const stroke = colour(`--series-${1 + (line % 3)}`);
+      const edge = { stroke: "transparent", spanGaps: true, points: { show: false } };
+      return [{ ...common, stroke, width: 2, dash: dashed ? [5, 4] : undefined }, ...(low ? [edge, edge] : [])];
+    });
+  }
+
+  more() {
+    const bands = [];
+    let column = 1;
+    this.lines.forEach(({ low }, line) => {
+      if (low) bands.push({ series: [column + 2, column + 1], fill: `color-mix(in srgb, ${colour(`--series-${1 + (line % 3)}`)} 20%, transparent)` });
+      column += low ? 3 : 1;
+    });
+    return { bands };
   }
 
   /** The values under the cursor; without one, the last. */
   read(index) {
-    const [steps, ...lines] = this.data;
+    const steps = this.data[0];
+    let column = 1;
     this.readout.replaceChildren(
-      ...lines.map((values, line) => {
-        const known = values.map((value, at) => (value === null || (index !== null && at > index) ? -1 : at));
-        const at = Math.max(...known);
-        const text = at < 0 ? "" : `${this.labels[line] ? `${this.labels[line]} ` : ""}${short(values[at])}`;
-        return element("span", { className: `series-${line + 1}`, textContent: text });
+      ...this.lines.map(({ label, low }, line) => {
+        const values = this.data[column];
+        column += low ? 3 : 1;
+        let at = index ?? steps.length - 1;
+        while (at >= 0 && values[at] === null) at -= 1;
+        const text = at < 0 ? "" : `${label ? `${label} ` : ""}${short(values[at])}`;
+        return element("span", { className: `series-${1 + (line % 3)}`, textContent: text });
       }),
     );
     if (index !== null) return;
@@ -106,6 +157,13 @@ function joined(curves) {
     }),
   ];
 }
+
+compare?.addEventListener("change", async () => {
+  const chosen = compare.selectedOptions[0];
+  other = chosen.value ? { name: chosen.textContent.trim().toLowerCase(), runs: await fetched(chosen.value) } : null;
+  zooms.clear();
+  look();
+});
 
 // The part above fetches itself again while the round goes on; the curves go along.
 document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "progress" && look());
