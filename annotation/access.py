@@ -9,6 +9,7 @@ from django.http import Http404
 
 from annotation.actions.queue import OPEN_COUNTED
 from annotation.models import (
+    Alarm,
     Assignment,
     DatasetSnapshot,
     Delivery,
@@ -55,6 +56,14 @@ def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Mem
 
 def get_project(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Project:
     return get_membership(user, slug, role=role).project
+
+
+def get_alarm(user: User, slug: str, pk: int) -> Alarm:
+    project = get_project(user, slug, role=Role.ADMIN)
+    alarm = project.alarms.select_related("project").filter(pk=pk).first()
+    if alarm is None:
+        raise Http404("No such alarm")
+    return alarm
 
 
 def get_member(user: User, slug: str, pk: int) -> Membership:

@@ -236,6 +236,16 @@ class DraftForm(forms.Form):
         return cleaned_draft
 
 
+class AlarmForm(forms.Form):
+    note = forms.CharField(
+        max_length=500,
+        error_messages={
+            "required": "Say what you saw, so that whoever looks knows what to look for.",
+            "max_length": "Please use at most 500 characters.",
+        },
+    )
+
+
 class FlagForm(forms.Form):
     """Bound to one assignment: it knows its answers, and no answer means its prompt."""
 

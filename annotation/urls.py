@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotation.views import flags, practice, projects, quality, review, snapshots, uploads, webhooks, work
+from annotation.views import alarms, flags, practice, projects, quality, review, snapshots, uploads, webhooks, work
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("<slug:slug>/tasks/<int:pk>/skip/", work.skip, name="skip"),
     path("<slug:slug>/undo/", work.undo, name="undo"),
     path("<slug:slug>/tasks/<int:pk>/flag/", flags.flag, name="flag"),
+    path("<slug:slug>/alarm/", alarms.raise_alarm, name="alarm"),
+    path("<slug:slug>/alarm/<int:pk>/settle/", alarms.settle, name="alarm_settle"),
     path("<slug:slug>/flags/", flags.flag_list, name="flags"),
     path("<slug:slug>/flags/<int:pk>/dismiss/", flags.dismiss, name="flag_dismiss"),
     path("<slug:slug>/flags/<int:pk>/withdraw/", flags.withdraw, name="flag_withdraw"),

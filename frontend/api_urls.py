@@ -3,6 +3,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from annotation import api as annotation_api
+from annotation.api_alarms import AlarmViewSet
 from annotation.api_members import MemberViewSet
 from annotation.api_queue import AssignmentViewSet, TaskViewSet
 from annotation.api_snapshots import SnapshotViewSet
@@ -14,6 +15,7 @@ projects = SimpleRouter()
 projects.register("projects", annotation_api.ProjectViewSet)
 
 inside = SimpleRouter()
+inside.register("alarms", AlarmViewSet)
 inside.register("members", MemberViewSet)
 inside.register("policies", annotation_api.PolicyViewSet)
 inside.register("prompts", annotation_api.PromptViewSet)

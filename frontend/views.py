@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from django.views.defaults import page_not_found
 
 from annotation import access
-from annotation.actions import presence, queue
+from annotation.actions import alarms, presence, queue
 from annotation.http import UserRequest
 from annotation.models import ReviewComment, Role
 from annotation.rendering import markdown
@@ -33,6 +33,7 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "is_admin": membership.may_act_as(Role.ADMIN),
         "guidelines": markdown(project.guidelines),
+        "alarm": alarms.open_alarm(project),
         "queue": queue.progress(project),
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),

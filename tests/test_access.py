@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import flags, seats, snapshots, webhooks
+from annotation.actions import alarms, flags, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.models import TrainingRound, TrainingRun
@@ -88,6 +88,8 @@ PAGES = [
     ("rounds", "post", 200, 403, 404),
     ("round", "get", 200, 403, 404),
     ("round_metrics", "get", 200, 403, 404),
+    ("alarm", "post", 302, 302, 404),
+    ("alarm_settle", "post", 302, 403, 404),
     ("round_metrics_csv", "get", 200, 403, 404),
     ("round_cancel", "post", 302, 403, 404),
     ("round_pause", "post", 302, 403, 404),
@@ -100,6 +102,9 @@ API = [
     ("projects/letters/", "get", 200, 200, 404),
     ("projects/letters/", "patch", 200, 403, 404),
     ("projects/letters/progress/", "get", 200, 200, 404),
+    ("projects/letters/alarms/", "get", 200, 403, 404),
+    ("projects/letters/alarms/", "post", 400, 400, 404),
+    ("projects/letters/alarms/{raised}/settle/", "post", 204, 403, 404),
     ("projects/letters/members/", "get", 200, 403, 404),
     ("projects/letters/members/", "post", 400, 403, 404),
     ("projects/letters/policies/", "get", 200, 200, 404),
@@ -158,6 +163,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     flag = flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="Not a question.", by=annotator)
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     ranked = Ranking.objects.select_related("assignment").get().assignment
+    alarm = alarms.raise_alarm(project=project, note="Nothing but emoji.", by=annotator)
     comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
@@ -171,12 +177,13 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
         "assignment": [seat.pk], "save_draft": [seat.pk], "submit": [seat.pk], "preview": [seat.pk],
         "first_version": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
-        "snapshot_changes": [1, 1], "round": [1], "round_metrics": [1], "round_metrics_csv": [1],
+        "snapshot_changes": [1, 1], "alarm_settle": [alarm.pk], "round": [1], "round_metrics": [1],
+        "round_metrics_csv": [1],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
         "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
         "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
-    found = {"seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
+    found = {"raised": str(alarm.pk), "seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])

@@ -19,7 +19,7 @@ from django.db import close_old_connections, connections
 from annotation import live
 from annotation.actions import webhooks
 from annotation.models import Prompt, SnapshotType
-from training.actions import runs
+from training.actions import rounds, runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
 from training.models import RunStatus, TrainingRun
@@ -73,6 +73,7 @@ class Worker:
     def work_once(self) -> bool:
         """Take one run, if there is one, and see it to its end."""
         runs.reclaim_lost_runs()
+        rounds.pause_alarmed()
         run = runs.claim_run()
         if run is None:
             return False
@@ -121,6 +122,7 @@ class Worker:
             news = runs.save_metrics(run=run, rows=rows)
             current = run.directory.progress()
             if news or current != progress or time.monotonic() - last_beat > 5:
+                rounds.pause_alarmed()
                 runs.heartbeat(run=run, progress=current)
                 if news or current != progress:
                     live.announce(run.round.project_id, "round")

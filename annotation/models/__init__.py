@@ -16,6 +16,7 @@ GoldAnswer  the known order of a task, which other people's orders are held agai
 Exclusion   somebody's judgments stay out of snapshots, for a reason
 ReviewComment  what a reviewer told an annotator about a judgment
 PracticeRound  one go of a new annotator at the practice tasks
+Alarm       somebody found that the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
@@ -23,6 +24,7 @@ Token       a key to the API that somebody made for a program; a Scope is what i
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
 """
 
+from annotation.models.alarm import Alarm
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedLabel, ImportedPreference
 from annotation.models.judgment import FirstVersion, Ranking, ReferenceAnswer
@@ -36,6 +38,7 @@ from annotation.models.webhook import Delivery, DeliveryStatus, Event, Webhook
 
 __all__ = [
     "Adjudication",
+    "Alarm",
     "Assignment",
     "Candidate",
     "Completion",

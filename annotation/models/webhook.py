@@ -17,6 +17,7 @@ class Event(models.TextChoices):
     JUDGMENT = "judgment.submitted", "A judgment was submitted"
     SNAPSHOT = "snapshot.taken", "A snapshot was taken"
     ROUND = "round.finished", "A round finished, failed or was cancelled"
+    ALARM = "alarm.raised", "Somebody raised the alarm about the policy"
     TEST = "webhook.test", "A test"  # somebody pressed the button: nobody subscribes to it
 
 

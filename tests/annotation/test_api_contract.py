@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from annotation.actions import seats, snapshots, webhooks
+from annotation.actions import alarms, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Event, Scope
 from training.models import Metric, TrainingRound, TrainingRun
@@ -38,6 +38,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_a
 MORE_IS_ASKED = {
     "POST /api/v1/projects/": "a name is more than spaces",
     "PATCH /api/v1/projects/{slug}/": "a name is more than spaces",
+    "POST /api/v1/projects/{slug}/alarms/": "a note is more than spaces",
     "POST /api/v1/projects/{slug}/assignments/{id}/flag/": "it is an answer of the task",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
     "POST /api/v1/projects/{slug}/members/": "there is such an account",
@@ -71,7 +72,8 @@ def midlife(project, admin, annotator, policy, open_ranking_task, ranked_task, m
     Metric.objects.create(run=run, step=1, name="sample/tokens_per_second", value=12.5)
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
-    return {"assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk}
+    alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
+    return {"alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk}
 
 
 def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:

@@ -140,3 +140,29 @@ def test_trying_again_gives_all_attempts_again(project, policy, make_prompt, mak
     make_worker(sample=killed).run_until_idle()
     run.refresh_from_db()
     assert (run.status, run.attempt) == (RunStatus.FAILED, 2 * settings.TRAINING_MAX_ATTEMPTS)
+
+
+def test_the_alarm_pauses_what_samples_until_it_is_settled(
+    project, policy, make_prompt, at_work, admin, annotator, as_user
+):
+    make_prompt()
+    round = start_round(project=project, methods=["sample"], by=None)
+    wait_for((round.runs.get().directory.path / "starts").exists)
+    as_user(annotator).post("/projects/letters/alarm/", {"note": "Only hearts."})
+    wait_for(lambda: states(round) == ["paused", "queued"])
+    page = as_user(admin).get(PAGE).content.decode()
+    assert "raised the alarm: Only hearts." in page
+    page = as_user(admin).post(f"{PAGE}resume/", follow=True).content.decode()
+    assert "Settle it on the project&#x27;s page first" in page
+    as_user(admin).post(f"/projects/letters/alarm/{project.alarms.get().pk}/settle/")
+    (round.runs.get().directory.path / "may-end").touch()
+    as_user(admin).post(f"{PAGE}resume/")
+    wait_for(lambda: states(round) == ["succeeded", "succeeded"])
+
+
+def test_no_round_that_samples_starts_during_an_alarm(project, policy, make_prompt, admin, annotator, as_user):
+    make_prompt()
+    as_user(annotator).post("/projects/letters/alarm/", {"note": "Only hearts."})
+    page = as_user(admin).post("/projects/letters/rounds/", {"plan": "sample"}).content.decode()
+    assert "Somebody raised the alarm about the policy" in page
+    assert not project.rounds.exists()

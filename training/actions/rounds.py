@@ -7,13 +7,13 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, snapshots
+from annotation.actions import NotPossible, alarms, snapshots
 from annotation.exports import NO_GOOD_ANSWER
-from annotation.models import Project, Ranking, ReferenceAnswer, SnapshotType
+from annotation.models import Alarm, Project, Ranking, ReferenceAnswer, SnapshotType
 from training.actions import runs
 from training.methods import METHODS, InvalidConfig, Method
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
@@ -22,6 +22,7 @@ FULL_ROUND = ("reward", "ppo", "sample")
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
+ALARMED = "Somebody raised the alarm about the policy. Settle it on the project's page first."
 ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
 
 
@@ -71,6 +72,8 @@ def refusal(project: Project, methods: Sequence[str]) -> str:
         return "Choose at least one method."
     if project.rounds.filter(status__in=ACTIVE).exists():
         return ALREADY_ACTIVE
+    if any(METHODS[method].makes == "completions" for method in methods) and alarms.open_alarm(project):
+        return ALARMED
     if not project.policies.exists():
         return (
             f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
@@ -138,7 +141,23 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
     live.announce(round.project_id, "round")
 
 
+def pause_alarmed() -> None:
+    """Rounds that would still sample, in projects where somebody raised the alarm. The worker calls this."""
+    samples = [name for name, method in METHODS.items() if method.makes == "completions"]
+    to_sample = TrainingRun.objects.filter(round=OuterRef("pk"), method__in=samples, status__in=ACTIVE)
+    alarms_open = Alarm.objects.filter(settled_at=None)
+    found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)
+    for round in found.select_related("project"):
+        alarm = alarms.open_alarm(round.project)
+        reason = f"{alarm.raised_by} raised the alarm: {alarm.note}" if alarm else ""
+        paused = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE)
+        if alarm and paused.update(status=RunStatus.PAUSED, reason=reason[:500]):
+            live.announce(round.project_id, "round")
+
+
 def resume_round(*, round: TrainingRound) -> None:
+    if alarms.open_alarm(round.project):
+        raise NotPossible(ALARMED)
     try:
         with transaction.atomic():
             if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.PAUSED).update(
