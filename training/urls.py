@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training import views
+from training.views import rounds as views
 
 urlpatterns = [
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),

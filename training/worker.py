@@ -135,14 +135,18 @@ def config_for(run: TrainingRun) -> dict[str, Any]:
     return {"method": run.method, "settings": run.config, "inputs": inputs_for(run)}
 
 
-def inputs_for(run: TrainingRun) -> dict[str, str]:
-    """The folders a run starts from, by what it makes."""
+def inputs_for(run: TrainingRun) -> dict[str, Any]:
+    """What a run starts from: folders of models, by what it makes; and for a classifier what it is asked with."""
     project = run.round.project
-    inputs = {"policy": runs.newest_policy(project.pk).checkpoint}
+    inputs: dict[str, Any] = {"policy": runs.newest_policy(project.pk).checkpoint}
     scored_by = runs.reward_models(project)
     own = [made for made in scored_by if made.round_id == run.round_id]
     newest = next((str(made.directory.checkpoint_path) for made in own + scored_by), None)
     match run.spec.makes:
+        case "classifier":
+            inputs["policy"] = project.policies.get(number=0).checkpoint
+            inputs["templates"] = [template["body"] for template in run.inputs["templates"]]
+            inputs["verbalizer"] = run.inputs["verbalizer"]["words"]
         case "reward_model":
             inputs["base_model"] = project.policies.get(number=0).checkpoint
             if newest:
@@ -158,7 +162,9 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
         if run.snapshot is None:
             raise ValueError("The run has no snapshot of judgments.")
         with run.snapshot.path.open(encoding="utf-8") as file:
-            yield from (json.loads(line) for line in file)
+            for row in map(json.loads, file):
+                if run.spec.makes != "classifier" or row["label"] in run.inputs["verbalizer"]["words"]:
+                    yield row
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
     wanted = run.config.get("prompts", 0)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import NotPossible, alarms, snapshots
 from annotation.exports import NO_GOOD_ANSWER
-from annotation.models import Alarm, Project, Ranking, ReferenceAnswer, SnapshotType
+from annotation.models import Alarm, DatasetSnapshot, Project, Ranking, ReferenceAnswer, SnapshotType
 from training.actions import runs
 from training.methods import METHODS, InvalidConfig, Method
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
@@ -48,6 +48,26 @@ def start_round(
         for type in dict.fromkeys(types)
         if type in SnapshotType.values
     }
+    return queue_round(
+        project=project,
+        by=by,
+        planned=[
+            (method, config, taken.get(SnapshotType(type)) if type in SnapshotType.values else None, {})
+            for method, type, config in zip(methods, types, configs, strict=True)
+        ],
+    )
+
+
+def queue_round(
+    *,
+    project: Project,
+    by: User | None,
+    planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
+) -> TrainingRound:
+    """A round of these runs, each a method, its settings, its data and its further inputs.
+
+    Whether it may start is for the callers to say; only a second active round is refused here.
+    """
     try:
         with transaction.atomic():
             newest = project.rounds.order_by("-number").values_list("number", flat=True).first() or 0
@@ -56,8 +76,10 @@ def start_round(
             )
             TrainingRun.objects.bulk_create(
                 [
-                    TrainingRun(round=round, position=position, method=method, config=config, snapshot=taken.get(type))
-                    for position, (method, type, config) in enumerate(zip(methods, types, configs, strict=True))
+                    TrainingRun(
+                        round=round, position=position, method=method, config=config, snapshot=snapshot, inputs=inputs
+                    )
+                    for position, (method, config, snapshot, inputs) in enumerate(planned)
                 ]
             )
     except IntegrityError as clash:
@@ -79,7 +101,8 @@ def refusal(project: Project, methods: Sequence[str]) -> str:
             f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
             "which registers its base model as version 0."
         )
-    if not project.prompts.exists():
+    from_prompts = any(METHODS[method].data != SnapshotType.CLASSIFICATION for method in methods)
+    if from_prompts and not project.prompts.exists():
         return "The project has no prompts yet. Import some first."
     for position, method in enumerate(methods):
         if why_not := _nothing_to_train_on(project, METHODS[method]):

@@ -1,9 +1,4 @@
-"""Judgments becoming policies.
-
-TrainingRound  one turn of the circle: an ordered list of runs
-TrainingRun    one step of it: a method, its settings, the snapshot it trains on, a run directory, a status
-Metric         one number of one run at one step
-"""
+"""Rounds, their runs, and what these log."""
 
 from __future__ import annotations
 
@@ -101,6 +96,7 @@ class TrainingRun(models.Model):
     position = models.PositiveSmallIntegerField(help_text="Runs of a round go one after the other.")
     method = models.CharField(max_length=30)
     config = models.JSONField(default=dict)
+    inputs = models.JSONField(default=dict, blank=True, help_text="What it is given beside models and data.")
     snapshot = models.ForeignKey(
         DatasetSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="runs",
         help_text="The judgments it trains on, where its method takes any.",

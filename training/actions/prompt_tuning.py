@@ -1,0 +1,125 @@
+"""Templates, verbalizers, and rounds that make classifiers of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from annotation.actions import NotPossible, snapshots
+from annotation.models import DatasetSnapshot, Project, SnapshotType
+from training.actions import rounds
+from training.cloze import Template, Verbalizer
+from training.methods import PromptTuningConfig
+from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
+
+METHOD = "prompt_tuning"
+WITHOUT_TEMPLATE = ("head",)
+LearnsFrom = Mapping[str, Counter[str]]
+
+
+@transaction.atomic
+def save_template(
+    *, project: Project, name: str, body: str, by: User, language: str = "", notes: str = ""
+) -> TemplateVersion:
+    """The next version of this name; the one before where nothing differs. Raises InvalidTemplate."""
+    Template.parse(body)
+    _number_one_at_a_time(project)
+    last = project.templates.filter(name=name).order_by("-version").first()
+    if last and (last.body, last.language, last.notes) == (body, language, notes):
+        return last
+    return TemplateVersion.objects.create(
+        project=project, name=name, version=last.version + 1 if last else 1, body=body, language=language,
+        notes=notes, created_by_id=by.pk,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def save_verbalizer(*, project: Project, name: str, words: Mapping[str, Sequence[str]], by: User) -> VerbalizerVersion:
+    """The next version of this name; the one before where nothing differs. Raises InvalidVerbalizer."""
+    tidy = {label: list(own) for label, own in Verbalizer(words).words.items()}
+    _number_one_at_a_time(project)
+    last = project.verbalizers.filter(name=name).order_by("-version").first()
+    if last and last.words == tidy:
+        return last
+    return VerbalizerVersion.objects.create(
+        project=project, name=name, version=last.version + 1 if last else 1, words=tidy, created_by_id=by.pk
+    )
+
+
+def _number_one_at_a_time(project: Project) -> None:
+    Project.objects.select_for_update().get(pk=project.pk)
+
+
+def start_prompt_tuning(
+    *,
+    project: Project,
+    by: User | None,
+    verbalizer: VerbalizerVersion,
+    templates: Sequence[TemplateVersion],
+    settings: Sequence[Mapping[str, Any]],
+    snapshot: DatasetSnapshot | None = None,
+) -> TrainingRound:
+    """A round with one run for each of `settings`, all on the same labelled texts: of `snapshot`, or of a new one.
+
+    Raises InvalidConfig, and NotPossible where labelled texts are missing.
+    """
+    configs = [PromptTuningConfig(**each).as_json() for each in settings]
+    if why_not := rounds.refusal(project, [METHOD] * len(configs)):
+        raise NotPossible(why_not)
+    if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):
+        raise NotPossible("Choose a template at least: only fine-tuning with a new head does without.")
+    snapshot = snapshot or snapshots.take_snapshot(project=project, by=by, type=SnapshotType.CLASSIFICATION)
+    check_rows(snapshot, verbalizer.verbalizer, max(_needed(config) for config in configs), templates)
+    inputs = {
+        "templates": [template.as_input() for template in templates],
+        "verbalizer": verbalizer.as_input(),
+    }
+    return rounds.queue_round(
+        project=project, by=by, planned=[(METHOD, config, snapshot, inputs) for config in configs]
+    )  # fmt: skip
+
+
+def _needed(config: Mapping[str, Any]) -> int:
+    """Labelled rows per label that are learned from or chosen by."""
+    return 0 if config["tuning"] == "zero_shot" else max(2, 2 * config["shots"])
+
+
+def labelled(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
+    with snapshot.path.open(encoding="utf-8") as file:
+        yield from (json.loads(line) for line in file)
+
+
+def counts_by_label(snapshot: DatasetSnapshot) -> dict[str, Counter[str]]:
+    """Rows to learn from ("train") and to test on ("eval"), by label."""
+    found: dict[str, Counter[str]] = {"train": Counter(), "eval": Counter()}
+    for row in labelled(snapshot):
+        found[row["split"]][row["label"]] += 1
+    return found
+
+
+def check_rows(
+    snapshot: DatasetSnapshot, verbalizer: Verbalizer, needed: int, templates: Sequence[TemplateVersion]
+) -> None:
+    """Raises NotPossible where a label has too few rows, none can be tested on, or a template asks for other texts."""
+    counts = counts_by_label(snapshot)
+    known = set(counts["train"]) | set(counts["eval"])
+    if strangers := [label for label in verbalizer.labels if label not in known]:
+        raise NotPossible(
+            f"No text has the label {strangers[0]!r}. The labels of the data are {', '.join(sorted(known))}."
+        )
+    if not sum(counts["eval"][label] for label in verbalizer.labels):
+        raise NotPossible("None of the labelled texts is kept for evaluation: about a fifth is. Label or import more.")
+    for label in verbalizer.labels:
+        if counts["train"][label] < needed:
+            raise NotPossible(
+                f"Label {label!r} has {counts['train'][label]} texts to learn from; {needed} are needed, half of them "
+                "to choose by. Label or import more, or ask for fewer shots."
+            )
+    for template in templates:
+        if set(template.template.text_slots) != {"text"}:
+            raise NotPossible(f"{template} asks for {{text_a}}; the labelled texts of this project have one text each.")

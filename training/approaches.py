@@ -1,0 +1,56 @@
+"""The ways of making a classifier that are worth comparing, by name: prompt tuning in its forms, and their contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Approach:
+    label: str
+    about: str
+    settings: Mapping[str, Any]
+
+    @property
+    def learns(self) -> bool:
+        return bool(self.settings["tuning"] != "zero_shot")
+
+
+APPROACHES: dict[str, Approach] = {
+    "zero_shot": Approach(
+        "Zero-shot", "the model as it is, asked with every template", {"tuning": "zero_shot", "calibration": "none"}
+    ),
+    "zero_shot_calibrated": Approach(
+        "Zero-shot, calibrated",
+        "what it answers on average is taken off first",
+        {"tuning": "zero_shot", "calibration": "prior"},
+    ),
+    "cloze_lora": Approach("Cloze, LoRA", "an adapter learns to fill the blank", {"tuning": "cloze", "train": "lora"}),
+    "cloze_full": Approach("Cloze, all weights", "the whole model learns it", {"tuning": "cloze", "train": "full"}),
+    "soft_prompt": Approach("Soft prompt", "only vectors before the text learn", {"tuning": "soft_prompt"}),
+    "head_lora": Approach(
+        "New head, LoRA", "ordinary fine-tuning, without a template", {"tuning": "head", "train": "lora"}
+    ),
+    "head_full": Approach(
+        "New head, all weights", "ordinary fine-tuning, without a template", {"tuning": "head", "train": "full"}
+    ),
+}
+
+
+def settings_of(names: Iterable[str], *, shots: int, seeds: int, **more: Any) -> list[dict[str, Any]]:
+    """One setting per approach and seed. Where nothing learns nothing is drawn, and one run stands for all seeds."""
+    return [
+        {**more, **APPROACHES[name].settings, "shots": shots, "seed": seed}
+        for name in names
+        for seed in range(seeds if APPROACHES[name].learns else 1)
+    ]
+
+
+def approach_of(config: Mapping[str, Any]) -> str:
+    """Which of them a run's settings are; empty for settings that are none of them."""
+    for name, approach in APPROACHES.items():
+        if all(config.get(key) == value for key, value in approach.settings.items()):
+            return name
+    return ""
