@@ -8,7 +8,7 @@ from django.http import Http404
 
 from annotation import access
 from annotation.models import Role
-from training.models import Metric, TrainingRound, TrainingRun
+from training.models import Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
 
 
 def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
@@ -27,3 +27,19 @@ def rounds_with_curves(round: TrainingRound) -> QuerySet[TrainingRound]:
         method__in=round.runs.values("method"),
     )
     return round.project.rounds.filter(Exists(alike)).exclude(pk=round.pk).order_by("-number")
+
+
+def get_template(user: User, slug: str, pk: int) -> TemplateVersion:
+    project = access.get_project(user, slug, role=Role.REVIEWER)
+    version = project.templates.select_related("created_by").filter(pk=pk).first()
+    if version is None:
+        raise Http404("No such template")
+    return version
+
+
+def get_verbalizer(user: User, slug: str, pk: int) -> VerbalizerVersion:
+    project = access.get_project(user, slug, role=Role.REVIEWER)
+    version = project.verbalizers.select_related("created_by").filter(pk=pk).first()
+    if version is None:
+        raise Http404("No such verbalizer")
+    return version

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from training.views import prompt_tuning
 from training.views import rounds as views
 
 urlpatterns = [
@@ -12,4 +13,10 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
     path("<slug:slug>/rounds/<int:number>/metrics.csv", views.metrics_csv, name="round_metrics_csv"),
+    path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),
+    path("<slug:slug>/prompt-tuning/rendered/", prompt_tuning.render_template, name="template_rendered"),
+    path("<slug:slug>/prompt-tuning/templates/new/", prompt_tuning.template, name="template_new"),
+    path("<slug:slug>/prompt-tuning/templates/<int:pk>/", prompt_tuning.template, name="template"),
+    path("<slug:slug>/prompt-tuning/verbalizers/new/", prompt_tuning.verbalizer, name="verbalizer_new"),
+    path("<slug:slug>/prompt-tuning/verbalizers/<int:pk>/", prompt_tuning.verbalizer, name="verbalizer"),
 ]

@@ -25,6 +25,7 @@ NAVIGATION = [
     ("flags", "Flags", Role.REVIEWER),
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
+    ("prompt_tuning", "Prompt tuning", Role.REVIEWER),
     ("quality", "Quality", Role.REVIEWER),
     ("review", "Review", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),
@@ -34,7 +35,8 @@ NAVIGATION = [
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
-    "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
+    "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
+    "verbalizer_new": "prompt_tuning", "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
 }  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
