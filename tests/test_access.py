@@ -16,6 +16,7 @@ from django.urls import get_resolver, reverse
 from annotation.actions import alarms, flags, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
+from training.actions import prompt_tuning
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +92,17 @@ PAGES = [
     ("alarm", "post", 302, 302, 404),
     ("alarm_settle", "post", 302, 403, 404),
     ("round_metrics_csv", "get", 200, 403, 404),
+    ("prompt_tuning", "get", 200, 403, 404),
+    ("prompt_tuning", "post", 200, 403, 404),
+    ("template_rendered", "post", 200, 403, 404),
+    ("template_new", "get", 200, 403, 404),
+    ("template", "get", 200, 403, 404),
+    ("template", "post", 200, 403, 404),
+    ("verbalizer_new", "get", 200, 403, 404),
+    ("verbalizer", "get", 200, 403, 404),
+    ("methods", "get", 200, 403, 404),
+    ("methods_csv", "get", 404, 403, 404),
+    ("methods_figure", "get", 404, 403, 404),
     ("round_cancel", "post", 302, 403, 404),
     ("round_pause", "post", 302, 403, 404),
     ("round_resume", "post", 302, 403, 404),
@@ -164,6 +176,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
     ranked = Ranking.objects.select_related("assignment").get().assignment
     alarm = alarms.raise_alarm(project=project, note="Nothing but emoji.", by=annotator)
+    template = prompt_tuning.save_template(project=project, name="was", body="{text} It was {mask}", by=admin)
+    words = prompt_tuning.save_verbalizer(project=project, name="w", words={"a": ["good"], "b": ["bad"]}, by=admin)
     comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
@@ -178,7 +192,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "assignment": [seat.pk], "save_draft": [seat.pk], "submit": [seat.pk], "preview": [seat.pk],
         "first_version": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
         "snapshot_changes": [1, 1], "alarm_settle": [alarm.pk], "round": [1], "round_metrics": [1],
-        "round_metrics_csv": [1],
+        "round_metrics_csv": [1], "methods_csv": [1], "methods_figure": [1], "template": [template.pk],
+        "verbalizer": [words.pk],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
         "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
         "member_remove": [annotator.memberships.get().pk],

@@ -9,7 +9,7 @@ from django.forms import BoundField
 
 from annotation.models import Project
 from training.actions import rounds
-from training.methods import METHODS, MethodConfig
+from training.methods import METHODS, Method, MethodConfig
 from training.models import TrainingRound
 from training.presets import PRESETS, with_preset
 
@@ -24,6 +24,12 @@ PLANS = {
 
 
 STANDARD = "standard"
+
+
+def _planned() -> Iterator[tuple[str, Method]]:
+    """Methods that some plan has; the others are started on pages of their own."""
+    used = {method for plan in PLANS for method in plan.split(",")}
+    return ((method, spec) for method, spec in METHODS.items() if method in used)
 
 
 class StartRoundForm(forms.Form):
@@ -44,7 +50,7 @@ class StartRoundForm(forms.Form):
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
         initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
         super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
-        for method, spec in METHODS.items():
+        for method, spec in _planned():
             for setting in fields(spec.config):
                 self.fields[f"{method}.{setting.name}"] = _field_for(spec.config, setting)
 
@@ -70,7 +76,7 @@ class StartRoundForm(forms.Form):
 
     def groups(self) -> Iterator[tuple[str, str, list[BoundField]]]:
         """Method, its label, its fields: for the page."""
-        for method, spec in METHODS.items():
+        for method, spec in _planned():
             yield method, spec.label, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
 
 

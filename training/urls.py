@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import prompt_tuning
+from training.views import methods, prompt_tuning
 from training.views import rounds as views
 
 urlpatterns = [
@@ -19,4 +19,7 @@ urlpatterns = [
     path("<slug:slug>/prompt-tuning/templates/<int:pk>/", prompt_tuning.template, name="template"),
     path("<slug:slug>/prompt-tuning/verbalizers/new/", prompt_tuning.verbalizer, name="verbalizer_new"),
     path("<slug:slug>/prompt-tuning/verbalizers/<int:pk>/", prompt_tuning.verbalizer, name="verbalizer"),
+    path("<slug:slug>/methods/", methods.methods, name="methods"),
+    path("<slug:slug>/methods/<int:number>.csv", methods.methods_csv, name="methods_csv"),
+    path("<slug:slug>/methods/<int:number>.svg", methods.methods_figure, name="methods_figure"),
 ]

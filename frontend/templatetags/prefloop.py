@@ -26,6 +26,7 @@ NAVIGATION = [
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
     ("prompt_tuning", "Prompt tuning", Role.REVIEWER),
+    ("methods", "Methods", Role.REVIEWER),
     ("quality", "Quality", Role.REVIEWER),
     ("review", "Review", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),
@@ -175,6 +176,11 @@ def time_left(run: TrainingRun) -> str:
     if not (run.started_at and done >= total / 50 and 0 < done < total and run.attempt == 1):
         return ""
     return duration((timezone.now() - run.started_at).total_seconds() * (total - done) / done)
+
+
+@register.filter
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}"
 
 
 @register.filter

@@ -69,7 +69,7 @@ def start_prompt_tuning(
     Raises InvalidConfig, and NotPossible where labelled texts are missing.
     """
     configs = [PromptTuningConfig(**each).as_json() for each in settings]
-    if why_not := rounds.refusal(project, [METHOD] * len(configs)):
+    if why_not := rounds.refusal(project, [METHOD] * len(configs), with_inputs=True):
         raise NotPossible(why_not)
     if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):
         raise NotPossible("Choose a template at least: only fine-tuning with a new head does without.")

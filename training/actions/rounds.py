@@ -88,8 +88,10 @@ def queue_round(
     return round
 
 
-def refusal(project: Project, methods: Sequence[str]) -> str:
-    """Why a round of these methods cannot start now; empty if it can."""
+def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = False) -> str:
+    """Why a round of these methods cannot start now; empty if it can. `with_inputs`: what else they need is at hand."""
+    if not with_inputs and any(METHODS[method].makes == "classifier" for method in methods):
+        return "Prompt tuning needs templates and a verbalizer: start it on its own page, or with compare_methods."
     if not methods:
         return "Choose at least one method."
     if project.rounds.filter(status__in=ACTIVE).exists():

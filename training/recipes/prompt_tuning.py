@@ -261,6 +261,7 @@ def accuracy(scores: Tensor, rows: Sequence[Row], labels: Sequence[str]) -> Row:
         "ci95": [round(float(means[int(DRAWS * 0.025)]), 4), round(float(means[int(DRAWS * 0.975) - 1]), 4)],
         "macro_f1": round(macro_f1([row["label"] for row in rows], given), 4),
         "said": {label: given.count(label) for label in labels},
+        "wanted": {label: sum(row["label"] == label for row in rows) for label in labels},
     }
 
 

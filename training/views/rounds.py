@@ -20,6 +20,8 @@ from annotation.http import UserRequest
 from annotation.models import Project, Prompt, Role
 from training import access, curves
 from training.actions import rounds
+from training.approaches import APPROACHES, approach_of
+from training.comparison import rows_of
 from training.forecasts import forecast
 from training.forms import StartRoundForm
 from training.methods import InvalidConfig
@@ -89,6 +91,8 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "log_tail": _log_tail(runs),
         "samples": _samples(runs),
         "slices": _slices(round.project, runs),
+        "classifiers": rows_of([run for run in runs if run.status == RunStatus.SUCCEEDED]),
+        "asked": _asked(runs),
         "metrics_url": reverse("round_metrics", args=[slug, number]),
         "earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN],
     }
@@ -183,6 +187,25 @@ def _samples(runs: list[TrainingRun]) -> list[dict[str, Any]]:
     chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
     prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
     return [{**row, "prompt": prompts.get(row["prompt_id"], "(deleted)")} for row in chosen]
+
+
+def _asked(runs: list[TrainingRun]) -> list[dict[str, Any]]:
+    """Of each classifier: how often it said each label and how often that was right; the template, or all of them."""
+    found = []
+    for run in runs:
+        result = run.result
+        if run.spec.makes != "classifier" or not result.get("wanted"):
+            continue
+        most = max([*result["said"].values(), *result["wanted"].values()])
+        bars = [
+            {"label": label, "wanted": count, "said": result["said"].get(label, 0), "most": most}
+            for label, count in result["wanted"].items()
+        ]
+        name = approach_of(run.config)
+        label = APPROACHES[name].label if name else run.config["tuning"]
+        seed = run.config["seed"] if run.config["tuning"] != "zero_shot" else None
+        found.append({"label": label, "seed": seed, "bars": bars, "result": result})
+    return found
 
 
 def _slices(project: Project, runs: list[TrainingRun]) -> list[dict[str, Any]]:
