@@ -22,7 +22,7 @@ def test_the_interval_of_one_seed_is_that_of_the_tested_texts():
 
 
 def test_the_interval_of_several_seeds_takes_in_both_kinds_of_luck():
-    # .7, .8, .9: s = .1, t(2) = 4.303: t²s²/k = 18.516 · .01 / 3 = .06172; 1.96² · .16 / 100 = .006147; √.067867 = .2605
+    # s = .1, t(2) = 4.303: t²s²/k = 18.516 · .01 / 3 = .06172; 1.96² · .16 / 100 = .006147; √.067867 = .2605
     assert interval([0.7, 0.8, 0.9], 100) == pytest.approx((0.5395, 1.0), abs=1e-4)
 
 
