@@ -44,15 +44,14 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     @extend_schema(responses=CandidateSerializer(many=True))
     def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:
         if not KINDS[assignment.task.kind].shows_candidates(assignment):
-            return []
-        if not KINDS[assignment.task.kind].shows_candidates(assignment):
             return []  # first a version of their own
         texts = dict(assignment.task.candidates.values_list("pk", "text"))
         return [{"id": pk, "text": texts[pk]} for pk in assignment.shown_order]
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
-    """The client's UUID with the fields of the task's kind: tiers and what goes with them; or text, derived_from."""
+    """The client's UUID with the fields of the task's kind: tiers and what goes with them; text, derived_from; or
+    label and comment."""
 
     client_uuid = serializers.UUIDField()
     active_ms = serializers.IntegerField(required=False)
@@ -62,6 +61,10 @@ class SubmitSerializer(serializers.Serializer[Any]):
     ratings = serializers.DictField(required=False, help_text="Completion id to criterion to 1 … 5.")
     rationale = serializers.CharField(required=False, allow_blank=True)
     text = serializers.CharField(required=False)
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, help_text="One of the project's labels."
+    )
+    comment = serializers.CharField(required=False, allow_blank=True)
     derived_from = serializers.IntegerField(required=False, allow_null=True)
 
 

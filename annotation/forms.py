@@ -44,6 +44,7 @@ class CriteriaField(forms.CharField):
 
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
+    labels = CriteriaField(required=False, help_text=Project._meta.get_field("labels").help_text)
 
     class Meta:
         model = Project
@@ -51,7 +52,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
             "calibration_share", "early_stop", "conflict_seat", "base_model", "licence", "ranking_form", "top_k",
             "criteria", "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
-            "practice_first", "practice_pass",
+            "practice_first", "practice_pass", "labels",
         ]  # fmt: skip
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
@@ -131,7 +132,12 @@ class TakeSnapshotForm(forms.Form):
     type = forms.ChoiceField(choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE)
     kinds = forms.MultipleChoiceField(
         label="Made from",
-        choices=[("ranking", "Rankings"), ("reference", "Reference answers"), ("imported", "Imported data")],
+        choices=[
+            ("ranking", "Rankings"),
+            ("reference", "Reference answers"),
+            ("label", "Labels"),
+            ("imported", "Imported data"),
+        ],
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from annotation import live
-from annotation.actions import NotPossible, coverage
+from annotation.actions import NotPossible, coverage, labels
 from annotation.models import Assignment, Membership, PolicyVersion, Project, Role, SeatStatus
 
 
@@ -58,6 +58,7 @@ def save_settings(*, project: Project) -> None:
     project.save()
     if project.seats_per_task != before:
         coverage.follow_settings(project=project)
+    labels.follow_settings(project=project)
 
 
 def close(*, project: Project) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from annotation.actions import labels
 from annotation.actions.tasks import open_task
 from annotation.exports.writers import safe_cell
 from annotation.imports import LabelRow, ParsedPrompts, PromptRow, RefusedRow
@@ -102,6 +103,8 @@ def import_prompts(*, project: Project, parsed: ParsedPrompts, by: User | None) 
         fresh, report = sort_rows(project, parsed)
         prompts = _store_prompts(project, fresh)
         report.tasks = _store_additions(project, fresh, prompts)
+        for part in _in_parts([prompt.pk for prompt in prompts.values()]):
+            labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
     return report
 
 

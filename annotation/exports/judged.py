@@ -17,6 +17,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from annotation.models import (
     Candidate,
     ImportedPreference,
+    Label,
     Project,
     Purpose,
     Ranking,
@@ -146,6 +147,12 @@ def references_that_count(project: Project) -> QuerySet[ReferenceAnswer]:
     return ReferenceAnswer.objects.filter(assignment__project=project).exclude(
         Exists(_withdrawn("assignment__annotator"))
     )
+
+
+def labels_that_count(project: Project) -> QuerySet[Label]:
+    """Without what was withdrawn."""
+    work = Label.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    return work.exclude(Exists(_withdrawn("assignment__annotator")))
 
 
 def _withdrawn(annotator: str) -> QuerySet[Withdrawal]:

@@ -6,11 +6,13 @@ Rows come in the order of the tasks, so the same judgments give the same file.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.db.models import QuerySet
@@ -24,6 +26,7 @@ from annotation.exports.judged import (
     JudgedTask,
     Judgment,
     judged_tasks,
+    labels_that_count,
     references_that_count,
 )
 from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType
@@ -176,7 +179,7 @@ def prompt_rows(taking: Taking) -> Iterator[Row]:
 
 
 def classification_rows(taking: Taking) -> Iterator[Row]:
-    """Answers that somebody drew the line of what is acceptable under or over; then labelled texts out of files.
+    """Answers that somebody drew the line of what is acceptable under or over; labelled texts; those out of files.
 
     The text of an answer is its conversation. Where as many find an answer acceptable as do not, it has no class.
     """
@@ -192,13 +195,49 @@ def classification_rows(taking: Taking) -> Iterator[Row]:
             taking.counts[label] += 1
             conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
             yield _labelled(conversation_text(conversation), label, task.split, "people")
+    yield from _labels_of_people(taking)
     labelled = ImportedLabel.objects.filter(project=taking.project, created_at__lte=taking.cutoff).order_by("pk")
     if taking.wanted.wants("imported"):
         for text, label, split in labelled.values_list("text", "label", "split").iterator(2000):
             taking.counts["imported texts"] += 1
             yield _labelled(text, label, split, IMPORTED)
-    found = sum(taking.counts[name] for name in ("unacceptable", "acceptable", "imported texts"))
+    found = sum(taking.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
     taking.refuse_nothing(found, NOTHING_LABELLED)
+
+
+def _labels_of_people(taking: Taking) -> Iterator[Row]:
+    """Texts with the label that most of the votes are for; where two labels have the most, the text has none."""
+    if not taking.wanted.wants("label"):
+        return
+    given = labels_that_count(taking.project).filter(created_at__lte=taking.cutoff)
+    given = given.exclude(assignment__annotator__in=taking.decisions.excluded)
+    by_task = given.order_by("assignment__task_id", "pk").values_list(
+        "assignment__task_id", "label", "assignment__annotator_id", "created_at", "assignment__task__prompt__messages",
+        "assignment__task__prompt__split",
+    )  # fmt: skip
+    for _, group in groupby(by_task.iterator(2000), key=itemgetter(0)):
+        votes: dict[str, float] = defaultdict(float)
+        rows = list(group)
+        *_, messages, split = rows[0]
+        for _, label, annotator, at, *_ in rows:
+            if reason := taking.wanted.refusal(annotator, at):
+                taking.counts[f"labels {reason}"] += 1
+                continue
+            votes[label] += taking.decisions.weight(annotator)
+            if taking.tally:
+                taking.tally.see_writer(annotator)
+        if not votes:
+            continue
+        (label, most), *others = sorted(votes.items(), key=lambda vote: -vote[1])
+        share = most / sum(votes.values())
+        if others and others[0][1] == most:
+            taking.counts["texts whose labels are tied"] += 1
+        elif share < taking.wanted.min_agreement:
+            taking.counts["texts below the least agreement"] += 1
+        else:
+            taking.counts["labelled texts"] += 1
+            text = messages[0]["content"] if len(messages) == 1 else conversation_text(messages)
+            yield {**_labelled(text, label, split, "annotators"), "share": round(share, 4)}
 
 
 def judgment_rows(taking: Taking) -> Iterator[Row]:

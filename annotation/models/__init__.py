@@ -8,6 +8,7 @@ Completion  one answer to a prompt: by a policy version, by a person (a referenc
 Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
+Label       the class that somebody put a text in
 ReferenceAnswer  the answer the annotator would have wanted
 FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 Flag        what somebody found wrong with a prompt or an answer
@@ -27,7 +28,7 @@ Webhook, Delivery  an address that is told of a project's events, and one event 
 from annotation.models.alarm import Alarm
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedLabel, ImportedPreference
-from annotation.models.judgment import FirstVersion, Ranking, ReferenceAnswer
+from annotation.models.judgment import FirstVersion, Label, Ranking, ReferenceAnswer
 from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
@@ -54,6 +55,7 @@ __all__ = [
     "GoldAnswer",
     "ImportedLabel",
     "ImportedPreference",
+    "Label",
     "Membership",
     "PolicyVersion",
     "PracticeRound",

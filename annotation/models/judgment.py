@@ -58,6 +58,16 @@ class FirstVersion(models.Model):
         return self.text if len(self.text) <= 80 else f"{self.text[:79]}…"
 
 
+class Label(Judgment):
+    """One of the project's labels, for the text of a prompt."""
+
+    label = models.CharField(max_length=100)
+    comment = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
 class ReferenceAnswer(Judgment):
     """The text is a Completion, so that it can be a blind candidate in other people's tasks."""
 

@@ -50,6 +50,21 @@ def check_criteria(names: Any) -> None:
         raise ValidationError(f"A criterion has at most {MAX_CRITERION_CHARACTERS} characters: {long[0]}")
 
 
+FEWEST_LABELS, MOST_LABELS = 2, 9  # a key of the keyboard for each
+MAX_LABEL_CHARACTERS = 100
+
+
+def check_labels(names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValidationError("Labels should be a list of names.")
+    if names and not FEWEST_LABELS <= len(names) <= MOST_LABELS:
+        raise ValidationError(f"From {FEWEST_LABELS} to {MOST_LABELS} labels, a key for each; these are {len(names)}.")
+    if len(set(names)) < len(names):
+        raise ValidationError("Each label stands here once.")
+    if long := [name for name in names if len(name) > MAX_LABEL_CHARACTERS]:
+        raise ValidationError(f"A label has at most {MAX_LABEL_CHARACTERS} characters: {long[0][:40]}…")
+
+
 class Project(models.Model):
     """One campaign: what is judged, by how many people, under which guidelines."""
 
@@ -137,6 +152,12 @@ class Project(models.Model):
     )
     criteria_required = models.BooleanField("every rating is required", default=False)
     rationale = models.CharField("why this order?", max_length=8, choices=RationaleRule, default=RationaleRule.OPTIONAL)
+    labels = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_labels],
+        help_text="Names, one per line, 2 to 9: every prompt's text also waits to be given one. Empty: none is asked.",
+    )
     write_first = models.BooleanField(
         "write before seeing answers",
         default=False,
@@ -201,8 +222,14 @@ class Project(models.Model):
             refused["top_k"] = f"Of {shown} answers at most {shown - 1} can be the top ones."
         if self.criteria_required and not self.criteria:
             refused["criteria_required"] = "Name the criteria first."
+        if self.pk and (lost := sorted(self._labels_in_use() - set(self.labels or []))):
+            refused["labels"] = f"People have given the label {lost[0]!r} already, so it has to stay."
         if refused:
             raise ValidationError(refused)
+
+    def _labels_in_use(self) -> set[str]:
+        given = self.assignments.filter(label__isnull=False)
+        return set(given.values_list("label__label", flat=True).distinct())
 
 
 class Membership(models.Model):

@@ -199,7 +199,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
   const form = detail.elt.closest(".flag-form");
   if (form && ![200, 422].includes(detail.xhr.status)) {
-    form.querySelector("#flagged").textContent = "This could not be sent. Try again in a moment.";
+    form.querySelector("[role=status]").textContent = "This could not be sent. Try again in a moment.";
   }
 });
 

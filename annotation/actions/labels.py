@@ -1,0 +1,88 @@
+"""Label tasks: one for each text, opened where a project has labels; and which of them come first."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from annotation.actions import queue
+from annotation.models import Assignment, Project, Prompt, Purpose, SeatStatus, Task
+
+KIND = "label"
+AT_ONCE = 1000
+PLACES = 100  # steps of priority between the surest text and the least sure one
+
+
+def open_label_tasks(*, project: Project, prompts: QuerySet[Prompt] | None = None) -> int:
+    """A task for each of these prompts, or of all the project's, that has none; gives how many."""
+    if not project.labels:
+        return 0
+    has_one = Task.objects.filter(prompt=OuterRef("pk"), kind=KIND, purpose=Purpose.WORK)
+    wanted = (project.prompts.all() if prompts is None else prompts).filter(~Exists(has_one), withdrawn_at=None)
+    missing = list(wanted.order_by("pk").values_list("pk", flat=True))
+    for at in range(0, len(missing), AT_ONCE):
+        _open(project, missing[at : at + AT_ONCE])
+    return len(missing)
+
+
+@transaction.atomic
+def follow_settings(*, project: Project) -> None:
+    """Where a project has labels now its texts wait for one; where it has none any more, none that nobody has begun."""
+    if project.labels:
+        open_label_tasks(project=project)
+        return
+    begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
+    project.tasks.filter(~Exists(begun), kind=KIND, purpose=Purpose.WORK).delete()
+
+
+@transaction.atomic
+def _open(project: Project, prompts: list[int]) -> None:
+    seats = project.seats_per_task
+    opened = Task.objects.bulk_create(
+        [
+            # An origin, so that the database itself allows no second one.
+            Task(project=project, prompt_id=pk, kind=KIND, seats=seats, planned_seats=seats, origin=KIND)
+            for pk in prompts
+        ]
+    )
+    Assignment.objects.bulk_create(
+        [
+            Assignment(task=task, seat=seat, project=project, priority=task.priority)
+            for task in opened
+            for seat in range(1, seats + 1)
+        ],
+        batch_size=AT_ONCE,
+    )
+
+
+@transaction.atomic
+def prioritise(
+    *, project: Project, margins: Mapping[int, float], control_share: float = 0.2, seed: int = 0
+) -> list[int]:
+    """Let the texts of which a model is least sure come first; gives the tasks that were drawn as control.
+
+    `margins` are by prompt: how much likelier its first label is than its second, from 0 to 1. A random share keeps
+    the priority that it would have by chance, so that the labels that come in can still be compared with all texts.
+    Only tasks that nobody has begun are moved.
+    """
+    begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
+    tasks = project.tasks.filter(~Exists(begun), kind=KIND, prompt__in=list(margins)).order_by("pk")
+    drawn, control = random.Random(f"control {project.pk} {seed}"), []
+    places: dict[int, list[int]] = {}
+    for pk, prompt in tasks.values_list("pk", "prompt_id"):
+        if drawn.random() < control_share:
+            control.append(pk)
+            place = drawn.randint(0, PLACES)
+        else:
+            place = round(PLACES * (1 - margins[prompt]))
+        places.setdefault(place, []).append(pk)
+    for place, moved in places.items():
+        for at in range(0, len(moved), AT_ONCE):
+            part = moved[at : at + AT_ONCE]
+            Task.objects.filter(pk__in=part).update(priority=place)
+            Assignment.objects.filter(task__in=part, status=SeatStatus.EMPTY).update(priority=place)
+    queue.look_again(project.pk)
+    return control

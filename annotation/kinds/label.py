@@ -1,0 +1,47 @@
+"""Give a text one of the project's labels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+
+from annotation.models import Assignment, Label
+from annotation.models.judgment import Judgment
+
+
+class LabelForm(forms.Form):
+    label = forms.CharField(error_messages={"required": "Choose a label first."})
+    comment = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def __init__(self, assignment: Assignment, data: Any = None) -> None:
+        super().__init__(data)
+        self.labels: list[str] = assignment.project.labels
+
+    def clean_label(self) -> str:
+        label = str(self.cleaned_data["label"])
+        if label not in self.labels:
+            raise forms.ValidationError(f"{label!r} is none of this project's labels: {', '.join(self.labels)}.")
+        return label
+
+
+class LabelKind:
+    label: ClassVar[str] = "Label"
+    asks: ClassVar[str] = "Which label fits the text?"
+    template: ClassVar[str] = "annotation/kinds/label.html"
+    judgment: ClassVar[type[Judgment]] = Label
+
+    def form(self, assignment: Assignment, data: Any = None) -> LabelForm:
+        return LabelForm(assignment, data)
+
+    def shows_candidates(self, assignment: Assignment) -> bool:  # noqa: ARG002 - every kind is asked
+        return True
+
+    def page(self, assignment: Assignment) -> dict[str, Any]:
+        return {"asks": self.asks, "labels": assignment.project.labels}
+
+    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Label:
+        return Label.objects.create(
+            assignment=assignment, client_uuid=client_uuid, label=answer["label"], comment=answer["comment"]
+        )
