@@ -27,9 +27,14 @@ APPROACHES: dict[str, Approach] = {
         "what it answers on average is taken off first",
         {"tuning": "zero_shot", "calibration": "prior"},
     ),
+    "in_context": Approach(
+        "In context", "labelled texts stand before the one that is asked about", {"tuning": "in_context"}
+    ),
     "cloze_lora": Approach("Cloze, LoRA", "an adapter learns to fill the blank", {"tuning": "cloze", "train": "lora"}),
     "cloze_full": Approach("Cloze, all weights", "the whole model learns it", {"tuning": "cloze", "train": "full"}),
     "soft_prompt": Approach("Soft prompt", "only vectors before the text learn", {"tuning": "soft_prompt"}),
+    "p_tuning": Approach("P-tuning", "such vectors, made by a small network that learns", {"tuning": "p_tuning"}),
+    "prefix": Approach("Prefix", "vectors before the keys and values of every layer learn", {"tuning": "prefix"}),
     "head_lora": Approach(
         "New head, LoRA", "ordinary fine-tuning, without a template", {"tuning": "head", "train": "lora"}
     ),

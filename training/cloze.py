@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 TEXT_SLOTS = ("text", "text_a", "text_b")
@@ -86,6 +86,10 @@ class Template:
         pieces += [Piece(literal)] if literal else []
         _check_slots([piece.content for piece in pieces if piece.slot])
         return cls(body, tuple(pieces))
+
+    def after(self, text: str) -> Template:
+        """The same with `text` before it, braces and all; that is never cut."""
+        return replace(self, pieces=(Piece(text), *self.pieces)) if text else self
 
     @property
     def text_slots(self) -> tuple[str, ...]:

@@ -327,11 +327,16 @@ class PromptTuningConfig(MethodConfig):
 
     tuning: str = _setting(
         "cloze",
-        "zero_shot: the model as it is; cloze: learn to fill the blank; soft_prompt: learn only vectors before the "
-        "text; head: no template, a new classification head",
+        "zero_shot: the model as it is; in_context: labelled rows stand before the text; cloze: learn to fill the "
+        "blank; soft_prompt: learn only vectors before the text; p_tuning: the same, made by a small network; prefix: "
+        "vectors before the keys and values of every layer; head: no template, a new classification head",
     )
     train: str = _setting("lora", "For cloze and head: lora, an adapter; full, all weights")
-    shots: int = _setting(16, "Labelled rows per label to learn from, and as many to choose by; 0: all", least=0)
+    shots: int = _setting(
+        16, "Labelled rows per label to learn from, or to show, and as many to choose by; 0: all", least=0
+    )
+        16, "Labelled rows per label to learn from (in_context: to show), and as many to choose by; 0: all", least=0
+    )
     epochs: int = _setting(8, "Passes over the labelled rows", least=1, most=1000)
     batch_size: int = _setting(8, "Rows per optimiser step", least=1, most=65536)
     learning_rate: float = _setting(0.0, "Peak rate of AdamW; linear decay to 0; 0: the method's own", least=0, most=10)
@@ -348,7 +353,7 @@ class PromptTuningConfig(MethodConfig):
     seed: int = _setting(0, "Seed of the random generator, and of the choice of labelled rows", least=0)
 
     choices: ClassVar = {
-        "tuning": ("zero_shot", "cloze", "soft_prompt", "head"),
+        "tuning": ("zero_shot", "in_context", "cloze", "soft_prompt", "p_tuning", "prefix", "head"),
         "train": ("lora", "full"),
         "calibration": ("none", "contextual", "prior"),
     }

@@ -100,7 +100,7 @@ def figures(run: TrainingRun) -> list[dict[str, str]]:
     """A run's result as lines of label and value, some with a note."""
     given = {name: run.result.get(name) for name in FIGURES}
     if rows := run.result.get("rows"):
-        given["refused"] = rows["refused"]
+        given["refused"] = rows.get("refused", {})
     if (given["baselines"] or {}).get("length", {}).get("accuracy") is not None:
         given["length_baseline"] = None  # the same figure, without its interval
     else:

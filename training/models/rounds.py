@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
+from training.approaches import APPROACHES, approach_of
 from training.methods import METHODS, Method
 from training.rundir import RunDir
 
@@ -140,6 +141,15 @@ class TrainingRun(models.Model):
     @property
     def label(self) -> str:
         return self.spec.label
+
+    @property
+    def title(self) -> str:
+        """Its label; of several classifiers in a round the way each was made, too."""
+        if self.spec.makes != "classifier":
+            return self.label
+        name = approach_of(self.config)
+        seed = f", seed {self.config['seed']}" if name and APPROACHES[name].learns else ""
+        return f"{APPROACHES[name].label}{seed}" if name else self.label
 
     @property
     def closed_gate(self) -> str:

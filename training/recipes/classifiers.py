@@ -26,6 +26,9 @@ from training.recipes.label_scores import Blank, LabelScorer, scorer_for
 
 DESCRIPTION = "classifier.json"
 ADAPTER, WEIGHTS = "adapter", "model"  # folders of a checkpoint
+ASKED = ("zero_shot", "in_context")  # nothing in the model learns
+VECTORS = ("soft_prompt", "p_tuning", "prefix")
+EXAMPLES_LENGTH = 1024  # tokens, where labelled rows stand before each text
 
 
 class HeadScorer:
@@ -66,6 +69,7 @@ class Classifier:
     ) -> None:
         self.model, self.tokenizer, self.verbalizer, self.max_length = model, tokenizer, verbalizer, max_length
         self.template = template
+        self.examples = ""  # solved ones that stand before every text
         self.scorer: LabelScorer
         if template is None:
             model.config.pad_token_id = tokenizer.pad_token_id  # by which the head finds a text's last token
@@ -75,7 +79,24 @@ class Classifier:
 
     def use(self, template: Template) -> None:
         self.template = template
-        self.scorer = scorer_for(self.model, self.tokenizer, template, self.verbalizer, self.max_length)
+        asked = template.after(self.examples)
+        self.scorer = scorer_for(self.model, self.tokenizer, asked, self.verbalizer, self.max_length)
+
+    def show(self, rows: Sequence[Mapping[str, str]]) -> int:
+        """Put as many of these labelled rows before every text as leave a quarter of the room free; gives how many."""
+        assert self.template is not None
+        shown: list[str] = []
+        room = self.max_length * 3 // 4
+        for row in rows:
+            cloze = self.template.render(row, self.verbalizer.options)
+            solved = cloze.show(self.verbalizer.words[row["label"]][0])
+            room -= len(self.tokenizer(f"{solved}\n\n", add_special_tokens=False).input_ids)
+            if room < 0:
+                break
+            shown.append(f"{solved}\n\n")
+        self.examples = "".join(shown)
+        self.use(self.template)
+        return len(shown)
 
     def save(self, folder: Path, base: str) -> None:
         """classifier.json, and beside it what was learned: PEFT's adapter or soft prompt, or all weights."""
@@ -84,6 +105,7 @@ class Classifier:
             "template": self.template.body if self.template else None,
             "verbalizer": {label: list(words) for label, words in self.verbalizer.words.items()},
             "max_length": self.max_length,
+            "examples": self.examples,
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, ensure_ascii=False, indent=2), "utf-8")
         model: Any = self.model
@@ -105,7 +127,11 @@ class Classifier:
 
             model = PeftModel.from_pretrained(model, str(folder / ADAPTER))
         tokenizer = load_tokenizer(description["base"])
-        return cls(model.to(device).eval(), tokenizer, template, verbalizer, description["max_length"])
+        classifier = cls(model.to(device).eval(), tokenizer, template, verbalizer, description["max_length"])
+        if template and (examples := description.get("examples")):
+            classifier.examples = examples
+            classifier.use(template)
+        return classifier
 
 
 def load_classifier(
@@ -115,13 +141,14 @@ def load_classifier(
     has_head = config.tuning == "head"
     model = load_model(path, len(verbalizer.labels) if has_head else None, config)
     tokenizer = load_tokenizer(path)
-    if config.tuning == "soft_prompt":
-        model = with_soft_prompt(model, path, config, verbalizer)
-    elif config.tuning != "zero_shot" and config.train == "lora":
+    if config.tuning in VECTORS:
+        model = with_vectors(model, path, config, verbalizer)
+    elif config.tuning not in ASKED and config.train == "lora":
         model = with_adapter(model, config, "SEQ_CLS" if has_head else None)
-    elif config.tuning != "zero_shot":
+    elif config.tuning not in ASKED:
         model.requires_grad_(True)
-    longest = min(config.max_length, getattr(model.config, "max_position_embeddings", config.max_length))
+    wanted = max(config.max_length, EXAMPLES_LENGTH) if config.tuning == "in_context" else config.max_length
+    longest = min(wanted, getattr(model.config, "max_position_embeddings", wanted))
     template = None if has_head else templates[0]
     # Evaluation mode while learning, too: few-shot runs have a seed's luck to fight already, without dropout's.
     return Classifier(model.to(device).eval(), tokenizer, template, verbalizer, longest)
@@ -157,15 +184,30 @@ def with_adapter(model: Any, config: PromptTuningConfig, task: str | None) -> An
     return get_peft_model(model, lora, autocast_adapter_dtype=False)
 
 
-def with_soft_prompt(model: Any, path: str, config: PromptTuningConfig, verbalizer: Verbalizer) -> Any:
-    """Vectors that begin as words: random ones lie where no word does, and stay there (Lester et al. 2104.08691)."""
+def with_vectors(model: Any, path: str, config: PromptTuningConfig, verbalizer: Verbalizer) -> Any:
+    """A soft prompt begins as words: random vectors lie where no word does, and stay there (Lester et al. 2104.08691).
+
+    P-tuning makes such vectors with a small network (Liu et al. 2103.10385); a prefix are keys and values of its own in
+    every layer (Li & Liang 2101.00190), here learned as they are.
+    """
+    from peft import PrefixTuningConfig, PromptEncoderConfig, PromptTuningInit, get_peft_model
     from peft import PromptTuningConfig as SoftPrompt
-    from peft import PromptTuningInit, get_peft_model
 
     # PEFT has no masked-LM task: the one for features puts the vectors in front and leaves the output alone.
     masked = "MaskedLM" in "".join(model.config.architectures or [])
+    task = "FEATURE_EXTRACTION" if masked else "CAUSAL_LM"
+    if config.tuning == "p_tuning":
+        encoder = PromptEncoderConfig(
+            task_type=task, num_virtual_tokens=config.virtual_tokens, encoder_hidden_size=model.config.hidden_size
+        )
+        return get_peft_model(model, encoder, autocast_adapter_dtype=False)
+    if config.tuning == "prefix":
+        if masked:
+            raise RecipeError("A prefix needs a causal model; for this one take a soft prompt or P-tuning")
+        prefix = PrefixTuningConfig(task_type=task, num_virtual_tokens=config.virtual_tokens)
+        return get_peft_model(model, prefix, autocast_adapter_dtype=False)
     soft = SoftPrompt(
-        task_type="FEATURE_EXTRACTION" if masked else "CAUSAL_LM",
+        task_type=task,
         num_virtual_tokens=config.virtual_tokens,
         prompt_tuning_init=PromptTuningInit.TEXT,
         prompt_tuning_init_text=f"Classify the text as {' or '.join(verbalizer.options)}. ",

@@ -12,6 +12,7 @@ import json
 import resource
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from training.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer
 from training.methods import PromptTuningConfig
-from training.recipes.classifiers import Classifier, load_classifier, weights_that_learn
+from training.recipes.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn
 from training.recipes.common import (
     RecipeError,
     Stopwatch,
@@ -39,7 +40,10 @@ from training.recipes.shots import Shots, macro_f1, sample_shots
 from training.rundir import Row, RunDir
 
 # AdamW's rates that work: a soft prompt hardly moves at rates that suit an adapter (peft #710).
-LEARNING_RATES = {"soft_prompt": 3e-2, "cloze lora": 5e-4, "cloze full": 2e-5, "head lora": 5e-4, "head full": 2e-5}
+LEARNING_RATES = {
+    "soft_prompt": 3e-2, "p_tuning": 1e-3, "prefix": 1e-2,
+    "cloze lora": 5e-4, "cloze full": 2e-5, "head lora": 5e-4, "head full": 2e-5,
+}  # fmt: skip
 TOGETHER = 32  # rows scored at once
 DRAWS = 2000
 STATE_WEIGHTS, STATE_BEST, STATE_REST = "weights.safetensors", "best.safetensors", "rest.pt"
@@ -64,7 +68,7 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
     # 2. Every template as it is; the one to learn with is the best on the few-shot rows.
     tried: list[Row] = []
     with watch.measure("templates"):
-        if len(templates) > 1 and config.tuning in ("cloze", "soft_prompt"):
+        if len(templates) > 1 and config.tuning not in ("zero_shot", "head"):
             tried = [figures_of(classifier, template, shots.dev, config)[0] for template in templates]
             chosen = max(range(len(templates)), key=lambda place: tried[place][config.calibration])
             classifier.use(templates[chosen])
@@ -72,7 +76,8 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
 
     # 3. Training.
     began = resource.getrusage(resource.RUSAGE_SELF)
-    if config.tuning != "zero_shot":
+    examples = classifier.show(alternating(shots)) if config.tuning == "in_context" else 0
+    if config.tuning not in ASKED:
         with watch.measure("train"):
             learn(run, config, classifier, shots)
     cpu = cpu_seconds(began)
@@ -91,6 +96,7 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
         "template": classifier.template.body if classifier.template else None,
         "templates": tried,
         "labels": shots.labels,
+        **({"examples": examples} if examples else {}),
         "shots": len(shots.train) + len(shots.dev) if config.tuning != "zero_shot" else 0,
         "n": len(shots.test),
         "majority": round(max(Counter(row["label"] for row in shots.test).values()) / len(shots.test), 4),
@@ -104,6 +110,12 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
     }
 
 
+def alternating(shots: Shots) -> list[Row]:
+    """The rows to show, one of each label in turn: a run of one label makes the model go on with it."""
+    by_label = [[row for row in shots.train if row["label"] == label] for label in shots.labels]
+    return [row for turn in zip_longest(*by_label) for row in turn if row is not None]
+
+
 # --- learning --------------------------------------------------------------------------------------------------
 
 
@@ -115,7 +127,7 @@ def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots
     steps = -(-len(blanks) // config.batch_size)
     rate = (
         config.learning_rate
-        or LEARNING_RATES[config.tuning if config.tuning == "soft_prompt" else f"{config.tuning} {config.train}"]
+        or LEARNING_RATES[config.tuning if config.tuning in VECTORS else f"{config.tuning} {config.train}"]
     )
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not learned:

@@ -79,7 +79,7 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: Boolean(this.selected), setScale: false }, points: { size: 7 } },
       bands: more.bands,
-      scales: { x: { time: false }, ...more.scales },
+      scales: { x: { time: false }, y: { range: steady }, ...more.scales },
       axes: [
         { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) => ticks.map(more.label ?? short) },
         { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
@@ -106,6 +106,13 @@ export class Chart {
     if (!this.plot) this.draw();
     else if (this.plot.width !== width) this.plot.setSize({ width, height: this.height });
   }
+}
+
+/** A line that is level but for rounding gets an axis of its own size; finer steps than numbers have would never end. */
+function steady(plot, least, most) {
+  const size = Math.max(Math.abs(least), Math.abs(most));
+  if (most - least > size * 1e-6) return uPlot.rangeNum(least, most, 0.1, true);
+  return size ? [least - size / 10, most + size / 10] : [-1, 1];
 }
 
 export function colour(name) {
