@@ -335,8 +335,6 @@ class PromptTuningConfig(MethodConfig):
     shots: int = _setting(
         16, "Labelled rows per label to learn from, or to show, and as many to choose by; 0: all", least=0
     )
-        16, "Labelled rows per label to learn from (in_context: to show), and as many to choose by; 0: all", least=0
-    )
     epochs: int = _setting(8, "Passes over the labelled rows", least=1, most=1000)
     batch_size: int = _setting(8, "Rows per optimiser step", least=1, most=65536)
     learning_rate: float = _setting(0.0, "Peak rate of AdamW; linear decay to 0; 0: the method's own", least=0, most=10)

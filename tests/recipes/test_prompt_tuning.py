@@ -22,7 +22,10 @@ INPUTS: Row = {
     "templates": ["{text} It is a {mask}", "{text} Is it good or bad? {mask}"],
     "verbalizer": {"fine": ["good"], "poor": ["bad"]},
 }
-RATES = {"cloze lora": 2e-2, "cloze full": 5e-3, "soft_prompt lora": 0.3, "head lora": 2e-2, "head full": 5e-3}
+RATES = {
+    "cloze lora": 2e-2, "cloze full": 5e-3, "soft_prompt lora": 0.3, "p_tuning lora": 1e-2, "prefix lora": 0.1,
+    "head lora": 2e-2, "head full": 5e-3,
+}  # fmt: skip
 
 
 def reviews(train: int = 20, held_out: int = 16) -> list[Row]:
@@ -35,7 +38,7 @@ def reviews(train: int = 20, held_out: int = 16) -> list[Row]:
         dice.shuffle(words)
         rows.append(
             {
-                "text": " ".join([*words, "calm" if label == "fine" else "rainy"]),
+                "text": " ".join([*words[: 2 + number % 3], "calm" if label == "fine" else "rainy"]),
                 "label": label,
                 "split": "train" if number < train else "eval",
             }
@@ -67,11 +70,14 @@ def test_it_learns_and_comes_back_as_saved(prepare_tuning, way: str):
     assert metrics[0]["prompt_tuning/lr"] == pytest.approx(RATES[way])
     assert result["trainable_parameters"] == {"soft_prompt": 4 * 32}.get(tuning, result["trainable_parameters"])
     assert result["trainable_parameters"] > 0
-    assert result["artefact_bytes"] >= 4 * result["trainable_parameters"]
+    if tuning != "p_tuning":  # of which only the vectors are kept, not the network that made them
+        assert result["artefact_bytes"] >= 4 * result["trainable_parameters"]
 
     again = Classifier.load(run.checkpoint_path, torch.device("cpu"))
     held_out = [row for row in reviews(40) if row["split"] == "eval"]
     scores = all_scores(again.scorer, [again.scorer.read(row) for row in held_out], 8)
+    alone = all_scores(again.scorer, [again.scorer.read(row) for row in held_out], 1)
+    assert torch.allclose(alone, scores, atol=1e-4)  # padding beside longer rows changes nothing
     right = [again.scorer.labels[place] == row["label"] for place, row in zip(scores.argmax(-1), held_out, strict=True)]
     assert sum(right) / len(right) == pytest.approx(result["accuracy"], abs=1e-4)
 
@@ -84,6 +90,17 @@ def test_zero_shot_shows_every_template_and_their_spread(prepare_tuning):
     assert result["spread"]["most"] == max(own)
     assert all({"none", "contextual", "prior", "said", "cut"} <= set(row) for row in result["tested"])
     assert (result["shots"], result["trainable_parameters"]) == (0, 0)
+
+
+def test_in_context_shows_solved_rows_of_each_label_in_turn_and_trains_nothing(prepare_tuning):
+    run: RunDir = prepare_tuning("shown", tuning="in_context", shots=2, max_length=128)
+    result = finish(run)
+    assert result["trainable_parameters"] == 0
+    examples = Classifier.load(run.checkpoint_path, torch.device("cpu")).examples
+    assert result["examples"] == examples.count("\n\n") > 0
+    solved = examples.strip().split("\n\n")
+    assert [line.rsplit(" ", 1)[1] for line in solved] == ["good", "bad", "good", "bad"][: len(solved)]
+    assert all(("calm" in line) == line.endswith("good") for line in solved)
 
 
 def test_the_template_is_chosen_without_the_rows_that_are_tested_on(prepare_tuning):

@@ -126,16 +126,30 @@ class CausalScorer(_Scorer):
 
     def _forward(self, rows: list[list[int]], keep: int) -> Tensor:
         """Log-probabilities of what comes after each of the last `keep` tokens. Shape: (n, keep, vocabulary)."""
+        if getattr(self.model, "active_peft_config", None) and self.model.active_peft_config.is_prompt_learning:
+            return self._forward_behind_vectors(rows, keep)
         longest = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=self.device)
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self.device)
-        # Padding on the left, and positions that do not count it: a soft prompt's own positions are put before both.
-        more: dict[str, Any] = {}
-        if not hasattr(self.model, "active_peft_config") or not self.model.active_peft_config.is_prompt_learning:
-            more["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=keep, **more).logits
+        # Padding on the left, and positions that do not count it.
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep).logits
         return logits[:, -keep:].float().log_softmax(-1)
+
+    def _forward_behind_vectors(self, rows: list[list[int]], keep: int) -> Tensor:
+        """The same with padding on the right: PEFT counts positions itself, and padding between its vectors and a text
+        would move them apart, by as much as the longest row of the batch is longer."""
+        config: Any = self.model.active_peft_config
+        longest, pad = max(map(len, rows)), self.tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)
+        before = 0 if config.peft_type == "PREFIX_TUNING" else config.num_virtual_tokens
+        ends = torch.tensor([len(row) for row in rows], device=self.device)[:, None] + before
+        wanted, places = (ends - keep + torch.arange(keep, device=self.device)).unique(return_inverse=True)
+        logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=wanted).logits
+        chosen = logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1]))
+        return chosen.float().log_softmax(-1)
 
     def _next_token(self, rows: list[list[int]]) -> Tensor:
         return self._forward(rows, 1)[:, 0]
