@@ -38,7 +38,7 @@ def reviews(train: int = 20, held_out: int = 16) -> list[Row]:
         dice.shuffle(words)
         rows.append(
             {
-                "text": " ".join([*words[: 2 + number % 3], "calm" if label == "fine" else "rainy"]),
+                "text": " ".join([*words, "calm" if label == "fine" else "rainy"]),
                 "label": label,
                 "split": "train" if number < train else "eval",
             }
@@ -76,8 +76,9 @@ def test_it_learns_and_comes_back_as_saved(prepare_tuning, way: str):
     again = Classifier.load(run.checkpoint_path, torch.device("cpu"))
     held_out = [row for row in reviews(40) if row["split"] == "eval"]
     scores = all_scores(again.scorer, [again.scorer.read(row) for row in held_out], 8)
-    alone = all_scores(again.scorer, [again.scorer.read(row) for row in held_out], 1)
-    assert torch.allclose(alone, scores, atol=1e-4)  # padding beside longer rows changes nothing
+    uneven = [again.scorer.read({"text": row["text"][number:]}) for number, row in enumerate(held_out)]
+    alone, together = (all_scores(again.scorer, uneven, size) for size in (1, 16))
+    assert torch.allclose(alone, together, atol=1e-4)  # padding beside longer rows changes nothing
     right = [again.scorer.labels[place] == row["label"] for place, row in zip(scores.argmax(-1), held_out, strict=True)]
     assert sum(right) / len(right) == pytest.approx(result["accuracy"], abs=1e-4)
 
