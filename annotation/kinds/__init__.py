@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django import forms
 
+from annotation.kinds.proposal import ProposalKind
 from annotation.kinds.ranking import RankingKind
 from annotation.kinds.reference import ReferenceKind
 from annotation.models import Assignment
@@ -46,4 +47,5 @@ class TaskKind(Protocol):
 KINDS: dict[str, TaskKind] = {
     "ranking": RankingKind(),
     "reference": ReferenceKind(),
+    "proposal": ProposalKind(),
 }
