@@ -12,7 +12,7 @@ from annotation.models import Assignment, Proposal, ProposalReview, RejectReason
 from annotation.models.judgment import Judgment
 
 MAX_CHARACTERS = 20_000
-TEXTS = ("instruction", "input", "output")
+TEXTS = {"instruction": 3, "input": 3, "output": 6}  # and the lines of their text boxes
 
 
 class ProposalForm(forms.Form):
@@ -82,9 +82,9 @@ class ProposalKind:
                     "name": name,
                     "label": name.capitalize(),
                     "text": getattr(proposal, name),
-                    "rows": 3 if name != "output" else 6,
+                    "rows": rows,
                 }
-                for name in TEXTS
+                for name, rows in TEXTS.items()
             ],
             "reject_reasons": [
                 {"key": str(key), "value": value, "label": label}

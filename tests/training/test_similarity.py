@@ -87,13 +87,13 @@ GOOD = Proposed("Name the capital of France.", "", "Paris")
         (Proposed("Describe the image in a sentence", "", "A cat."), "beyond_text"),
         (Proposed("描述这张图片的内容。", "", "一只猫"), "beyond_text"),
         (Proposed("Write one more task of this kind", "", "Sing"), "repeats_prompt"),
-        (Proposed("Name a large animal", "", "Whale", examples=frozenset({("Name a large animal", "")})), "repeats_prompt"),
+        (Proposed("Name a bird", "", "Wren", examples=frozenset({("Name a bird", "")})), "repeats_prompt"),
         (Proposed("Tell me about the sea", "", "The sea is", finished=False), "unfinished"),
         (Proposed("Tell me about the sea", "", "  "), "no_output"),
         (Proposed("Correct the sentence", "He go home.", "he go home"), "output_is_input"),
         (Proposed("Say hello to everyone", "", "Say hello to everyone."), "output_is_instruction"),
         (Proposed("Tell me a story", "", "and then he ran " * 5), "loops"),
-        (Proposed("Write a sentence 用中文写一句话", "", "好"), "mixed_scripts"),
+        (Proposed("Write a short sentence 用中文写一句话", "", "好"), "mixed_scripts"),
     ],
 )  # fmt: skip
 def test_what_is_refused_and_why(task, code):
