@@ -1,1 +1,0 @@
-"""Instruction data: tasks that a model learns to follow, and the ones that it proposes itself."""
