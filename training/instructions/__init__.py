@@ -1,0 +1,7 @@
+"""Instruction data: tasks as instructions in plain words. No torch, and no Django but in data.py.
+
+seeds      tasks with one example each, written for this project
+tasks      small tasks made by rule: as many examples as wanted, each right by construction
+recast     labelled examples as instruction rows, by several templates per task; what is kept unseen
+data       what a project's run trains on
+"""
