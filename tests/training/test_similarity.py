@@ -8,7 +8,8 @@ import pytest
 
 from training.instructions.form import Unparsed, draw, parse, request, written
 from training.instructions.heuristics import REASONS, Proposed, refused_by
-from training.instructions.similarity import Pool, rouge_l, tokens
+from training.instructions.seeds import seed_tasks
+from training.instructions.similarity import NEAR_DUPLICATE, Pool, rouge_l, tokens
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,14 @@ def test_rouge_l_by_hand(first, second, f1):
 def test_words_are_folded_and_punctuation_is_no_word():
     assert tokens("Sort, these WORDS: straße!") == ("sort", "these", "words", "strasse")
     assert tokens("猫が好き") == ("猫", "が", "好", "き")
+
+
+def test_no_seed_task_would_be_refused_or_be_a_near_duplicate():
+    pool = Pool()
+    for task in seed_tasks():
+        assert refused_by(Proposed(task.instruction, task.input, task.output)) == ""
+        assert [similar for similar in pool.most_similar(task.instruction, 1) if similar.score >= NEAR_DUPLICATE] == []
+        pool.add(task.id, task.instruction)
 
 
 def longest_common(first, second):
@@ -90,8 +99,8 @@ GOOD = Proposed("Name the capital of France.", "", "Paris")
         (Proposed("Name a bird", "", "Wren", examples=frozenset({("Name a bird", "")})), "repeats_prompt"),
         (Proposed("Tell me about the sea", "", "The sea is", finished=False), "unfinished"),
         (Proposed("Tell me about the sea", "", "  "), "no_output"),
-        (Proposed("Correct the sentence", "He go home.", "he go home"), "output_is_input"),
-        (Proposed("Say hello to everyone", "", "Say hello to everyone."), "output_is_instruction"),
+        (Proposed("Correct the sentence", "He go home.", "he go  home."), "output_is_input"),
+        (Proposed("Say hello to everyone", "", "say hello to everyone"), "output_is_instruction"),
         (Proposed("Tell me a story", "", "and then he ran " * 5), "loops"),
         (Proposed("Write a short sentence 用中文写一句话", "", "好"), "mixed_scripts"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 Task = dict[str, Any]  # instruction, input, output; and an id where it is an example
@@ -13,7 +14,8 @@ Messages = list[dict[str, str]]
 OPENING = (
     "We collect tasks for a language assistant. A task has an instruction, an input if the instruction needs one, and "
     "the right output. Give me one task at a time, in exactly this form:\n"
-    "Instruction: what to do\nInput: the text to do it with, or (none)\nOutput: the right answer\n\nThe first task, please."
+    "Instruction: what to do\nInput: the text to do it with, or (none)\nOutput: the right answer\n\n"
+    "The first task, please."
 )
 AGAIN = "One more task in the same form, about something else."
 NO_INPUT = {"", "none", "n/a", "na", "no input", "noinput", "-"}
@@ -66,7 +68,7 @@ def parse(text: str) -> Task:
     before = _without_headings(text[: found[0].start()] if found else text)
     if before and "instruction" not in names:
         parts["instruction"] = before  # it began with the instruction itself
-    for match, following in zip(found, [*found[1:], None], strict=True):
+    for match, following in zip_longest(found, found[1:]):
         name = match[1].lower()
         if name in parts:
             break  # the next task begins

@@ -16,7 +16,7 @@ from training.instructions.similarity import UNSPACED, tokens
 FEWEST, MOST = 3, 150  # words of an instruction; characters where a script sets no spaces
 LONGEST_OUTPUT = 1000
 LOOP, TURNS = 4, 4  # so many words, so many times over
-MINORITY = 0.35  # of another script, outside quotation marks
+MINORITY = 0.3  # of another script, outside quotation marks
 
 BEYOND_TEXT = re.compile(
     r"\b(?:images?|pictures?|photos?|videos?|audio|graphs?|charts?|plots?|diagrams?|maps?|files?|attachments?|links?|"
@@ -68,11 +68,14 @@ def _mixes_scripts(task: Proposed) -> bool:
 
 
 def _same(first: str, second: str) -> bool:
-    return bool(tokens(second)) and tokens(first) == tokens(second)
+    """But for case and spaces; putting in commas may be the whole task."""
+    return bool(second.strip()) and first.casefold().split() == second.casefold().split()
 
 
 CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {
-    "too_short": (f"the instruction has fewer than {FEWEST} words", lambda task: len(tokens(task.instruction)) < FEWEST),
+    "too_short": (
+        f"the instruction has fewer than {FEWEST} words", lambda task: len(tokens(task.instruction)) < FEWEST,
+    ),
     "too_long": (
         f"the instruction has more than {MOST} words, or the output more than {LONGEST_OUTPUT}",
         lambda task: len(tokens(task.instruction)) > MOST or len(tokens(task.output)) > LONGEST_OUTPUT,
