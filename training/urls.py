@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training import views
+from training import proposal_views, views
 
 urlpatterns = [
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
@@ -11,4 +11,6 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/resume/", views.resume, name="round_resume"),
     path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
+    path("<slug:slug>/proposals/", proposal_views.proposal_list, name="proposals"),
+    path("<slug:slug>/proposals/<int:pk>/", proposal_views.proposal, name="proposal"),
 ]

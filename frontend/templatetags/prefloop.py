@@ -24,6 +24,7 @@ NAVIGATION = [
     ("flags", "Flags", Role.REVIEWER),
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
+    ("proposals", "Instructions", Role.REVIEWER),
     ("quality", "Quality", Role.REVIEWER),
     ("review", "Review", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),
@@ -32,6 +33,7 @@ NAVIGATION = [
 # Pages below an entry of the navigation.
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
+    "proposal": "proposals",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
     "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
 }  # fmt: skip
@@ -57,6 +59,8 @@ FIGURES: dict[str, str] = {
     "completions": "Completions",
     "finished_share": "Ended by themselves",
     "mean_tokens": "Mean length, tokens",
+    "proposed": "Proposed",
+    "parsed": "Read as a task",
     "refused": "Left out",
     "peak_rss_mb": "Most memory",
 }

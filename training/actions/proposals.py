@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -96,6 +97,16 @@ def store(
     ]
     reviews.open_reviews(project=project, proposals=worth_a_look)
     return batch
+
+
+def take_file(*, project: Project, filename: str, content: bytes, tasks: list[Written], refused: int, by: User) -> bool:
+    """The tasks of a file; False where this very file was taken before."""
+    origin = f"{filename[-80:]} {hashlib.sha256(content).hexdigest()[:12]}"
+    if project.proposal_batches.filter(origin=origin).exists():
+        return False
+    unparsed = Counter({"refused_row": refused} if refused else {})
+    store(project=project, origin=origin, proposed=len(tasks) + refused, unparsed=unparsed, tasks=tasks, by=by)
+    return True
 
 
 def _judge(batch: ProposalBatch, tasks: Iterable[Written], threshold: float) -> tuple[list[Proposal], int]:

@@ -27,6 +27,7 @@ UNPARSED = {
     "empty": "nothing was written",
     "no_instruction": "there is no instruction",
     "no_output": "there is no output",
+    "refused_row": "a row of a file that could not be used",
 }
 
 
