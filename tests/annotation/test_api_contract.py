@@ -61,7 +61,9 @@ def _one_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def midlife(project, admin, annotator, policy, open_ranking_task, ranked_task, make_prompt) -> dict[str, Any]:
+def midlife(
+    project, admin, annotator, policy, open_ranking_task, ranked_task, make_prompt, accept_proposal
+) -> dict[str, Any]:
     """Something of everything, and the values that lead there."""
     open_ranking_task()
     seat = seats.claim_next(project=project, by=annotator)
@@ -71,7 +73,7 @@ def midlife(project, admin, annotator, policy, open_ranking_task, ranked_task, m
     Metric.objects.create(run=run, step=1, name="sample/tokens_per_second", value=12.5)
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
-    return {"assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk}
+    return {"assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk, "proposals": accept_proposal().pk}
 
 
 def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:
