@@ -79,7 +79,7 @@ def get_assignment(user: User, slug: str, pk: int) -> Assignment:
     """A seat that is, or was, this user's own."""
     mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
     try:
-        return mine.select_related("task__prompt", "project").get(pk=pk)
+        return mine.select_related("task__prompt", "task__proposal", "project").get(pk=pk)
     except Assignment.DoesNotExist:
         raise Http404("No such assignment") from None
 

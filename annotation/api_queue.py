@@ -16,13 +16,16 @@ from annotation.actions import flags, judgments, seats
 from annotation.api import fields_of, signed_in
 from annotation.forms import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
-from annotation.models import Assignment, FlagReason, Role, Scope, Task
+from annotation.models import Assignment, FlagReason, Proposal, RejectReason, Role, Scope, Task, Verdict
 
 
 class TaskSerializer(serializers.ModelSerializer[Task]):
+    prompt_id = serializers.IntegerField(allow_null=True)
+    proposal_id = serializers.IntegerField(allow_null=True)
+
     class Meta:
         model = Task
-        fields = ["id", "kind", "prompt_id", "seats", "priority", "created_at"]
+        fields = ["id", "kind", "prompt_id", "proposal_id", "seats", "priority", "created_at"]
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
@@ -32,14 +35,23 @@ class CandidateSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
+class TextsSerializer(serializers.ModelSerializer[Proposal]):
+    class Meta:
+        model = Proposal
+        fields = ["instruction", "input", "output", "similar", "near_duplicate"]
+
+
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     kind = serializers.CharField(source="task.kind")
-    messages = serializers.JSONField(source="task.prompt.messages")
+    messages = serializers.JSONField(source="task.messages")
+    proposal = TextsSerializer(
+        source="task.proposal", allow_null=True, help_text="Of the kind proposal: what to review."
+    )
     candidates = serializers.SerializerMethodField()
 
     class Meta:
         model = Assignment
-        fields = ["id", "task_id", "kind", "status", "messages", "candidates", "draft", "expires_at"]
+        fields = ["id", "task_id", "kind", "status", "messages", "candidates", "proposal", "draft", "expires_at"]
 
     @extend_schema(responses=CandidateSerializer(many=True))
     def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:
@@ -50,8 +62,8 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
-    """The client's UUID with the fields of the task's kind: tiers and what goes with them; text, derived_from; or
-    label and comment."""
+    """The client's UUID with the fields of the task's kind: tiers and what goes with them; text and derived_from; label
+    and comment; or a verdict with a reason or with changed texts."""
 
     client_uuid = serializers.UUIDField()
     active_ms = serializers.IntegerField(required=False)
@@ -66,6 +78,11 @@ class SubmitSerializer(serializers.Serializer[Any]):
     )
     comment = serializers.CharField(required=False, allow_blank=True)
     derived_from = serializers.IntegerField(required=False, allow_null=True)
+    verdict = serializers.ChoiceField(choices=Verdict.choices, required=False)
+    reason = serializers.ChoiceField(choices=RejectReason.choices, required=False, allow_blank=True)
+    instruction = serializers.CharField(required=False, allow_blank=True)
+    input = serializers.CharField(required=False, allow_blank=True)
+    output = serializers.CharField(required=False, allow_blank=True)
 
 
 class FlagSerializer(serializers.Serializer[Any]):

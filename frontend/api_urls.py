@@ -10,6 +10,7 @@ from annotation.api_snapshots import SnapshotViewSet
 from annotation.api_webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
+from training.api_proposals import PoolViewSet, ProposalViewSet
 
 projects = SimpleRouter()
 projects.register("projects", annotation_api.ProjectViewSet)
@@ -26,6 +27,8 @@ inside.register("references", annotation_api.ReferenceViewSet)
 inside.register("snapshots", SnapshotViewSet)
 inside.register("quality", annotation_api.QualityViewSet, basename="quality")
 inside.register("rounds", training_api.RoundViewSet)
+inside.register("proposals", ProposalViewSet)
+inside.register("pool", PoolViewSet, basename="pool")
 inside.register("webhooks", WebhookViewSet)
 inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
 

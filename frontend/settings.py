@@ -171,6 +171,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "training.models.RunStatus",
         "SeatStatus": "annotation.models.SeatStatus",
+        "FlagReason": "annotation.models.FlagReason",
+        "RejectReason": "annotation.models.RejectReason",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

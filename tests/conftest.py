@@ -12,9 +12,23 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
-from annotation.actions import judgments, seats, tasks
-from annotation.models import Completion, Membership, PolicyVersion, Project, Prompt, Role, Source, Split, Task
+from annotation.actions import judgments, proposals, seats, tasks
+from annotation.models import (
+    Completion,
+    Membership,
+    PolicyVersion,
+    Project,
+    Prompt,
+    Proposal,
+    ProposalBatch,
+    Role,
+    SeatStatus,
+    Source,
+    Split,
+    Task,
+)
 
 PASSWORD = "correct horse battery staple"
 
@@ -126,4 +140,27 @@ def ranked_task(
         return task
 
     make()
+    return make
+
+
+@pytest.fixture
+def accept_proposal(project: Project) -> Callable[[], Proposal]:
+    """A proposed task that somebody has accepted."""
+    numbers = itertools.count(1)
+
+    def make() -> Proposal:
+        number = next(numbers)
+        texts = {"instruction": f"Add one to {number}.", "input": "", "output": str(number + 1)}
+        batch, _ = ProposalBatch.objects.get_or_create(project=project, origin="run-1", defaults={"model": "small"})
+        proposal = Proposal.objects.create(
+            project=project, batch=batch, index=number, digest=Proposal.digest_of(**texts), **texts
+        )
+        (task,) = proposals.open_reviews(project=project, proposals=[proposal])
+        person = User.objects.create_user(f"reviewer-{User.objects.count()}")
+        held = {"status": SeatStatus.HELD, "annotator": person, "expires_at": timezone.now()}
+        task.assignments.update(**held)
+        answer = {"verdict": "accept", "reason": "", "instruction": "", "input": "", "output": ""}
+        judgments.submit(assignment=task.assignments.get(), client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+        return proposal
+
     return make

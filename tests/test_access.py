@@ -6,6 +6,7 @@ The rows are the whole URL map: a new address without a row here fails `test_eve
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +18,7 @@ from annotation.actions import alarms, flags, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.actions import prompt_tuning
+from training.actions.proposals import Written, store
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +89,9 @@ PAGES = [
     ("webhook_remove", "post", 302, 403, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
+    ("proposals", "get", 200, 403, 404),
+    ("proposals", "post", 200, 403, 404),
+    ("proposal", "get", 200, 403, 404),
     ("round", "get", 200, 403, 404),
     ("round_metrics", "get", 200, 403, 404),
     ("alarm", "post", 302, 302, 404),
@@ -147,6 +152,9 @@ API = [
     ("projects/letters/webhooks/{hook}/deliveries/", "get", 200, 403, 404),
     ("projects/letters/webhooks/{hook}/deliveries/{delivery}/again/", "post", 202, 403, 404),
     ("projects/letters/webhooks/{hook}/", "delete", 204, 403, 404),
+    ("projects/letters/proposals/", "get", 200, 403, 404),
+    ("projects/letters/proposals/{proposed}/", "get", 200, 403, 404),
+    ("projects/letters/pool/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "get", 200, 403, 404),
     ("projects/letters/rounds/", "post", 409, 403, 404),
     ("projects/letters/rounds/1/", "get", 200, 403, 404),
@@ -182,7 +190,11 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
+    task = Written("Describe the image.", "", "A wren")  # refused: no task of its own
+    batch = store(project=project, origin="run-1", proposed=1, unparsed=Counter(), tasks=[task])
+    proposed = batch.proposals.get()
     arguments = {
+        "proposal": [proposed.pk],
         "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
         "send_again": [hook.pk, delivery.pk],
         "quality_exclude": [ranked.annotator_id], "quality_lift": [ranked.annotator_id],
@@ -198,7 +210,10 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
         "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
-    found = {"raised": str(alarm.pk), "seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk)}
+    found = {
+        "raised": str(alarm.pk), "seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk),
+        "proposed": str(proposed.pk),
+    }  # fmt: skip
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])

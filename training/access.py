@@ -1,4 +1,4 @@
-"""From a URL to a round, through annotation.access."""
+"""From a URL to a round or a proposal, through annotation.access."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 
 from annotation import access
-from annotation.models import Role
+from annotation.models import Proposal, Role
 from training.models import Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
 
 
@@ -43,3 +43,11 @@ def get_verbalizer(user: User, slug: str, pk: int) -> VerbalizerVersion:
     if version is None:
         raise Http404("No such verbalizer")
     return version
+
+
+def get_proposal(user: User, slug: str, pk: int) -> Proposal:
+    project = access.get_project(user, slug, role=Role.REVIEWER)
+    proposal = project.proposals.select_related("project", "batch__policy", "task").filter(pk=pk).first()
+    if proposal is None:
+        raise Http404("No such proposal")
+    return proposal

@@ -18,6 +18,7 @@ from annotation.actions import NotPossible
 from annotation.exports import EXPORTS, Taking
 from annotation.models import Project, SnapshotType
 from training.actions.rounds import configs_of, refusal
+from training.instructions.pool import EXAMPLES, examples
 from training.methods import METHODS
 from training.models import RunStatus, TrainingRun
 
@@ -86,6 +87,10 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
 
 def _data(project: Project, type: str) -> Stage:
     """Counts of a data type as things stand. A snapshot would have the same rows."""
+    if type == EXAMPLES:
+        found = Counter(row["id"].partition(":")[0] for row in examples(project))
+        counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
+        return Stage("", "", rows=found.total(), unit="examples", counts=counts)
     if type not in SnapshotType.values:
         splits = Counter(project.prompts.values_list("split", flat=True))
         counts = {f"{split} prompts": count for split, count in sorted(splits.items())}
@@ -123,6 +128,8 @@ def _work(method: str, config: Mapping[str, Any], rows: int) -> float:
         case "sample":
             prompts = min(config["prompts"], rows) if config["prompts"] else rows
             return float(prompts * config["completions_per_prompt"] * config["max_new_tokens"])
+        case "self_instruct":
+            return float(config["proposals"] * config["max_new_tokens"])
         case "ppo":
             return float(config["episodes"] * config["max_new_tokens"] * (1 + config["ppo_epochs"]))
         case "rloo":

@@ -20,6 +20,7 @@ PLANS = {
     "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
     "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
     "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
+    "self_instruct": "Propose instructions: the model writes tasks like the examples, for people to review",
 }
 
 

@@ -71,10 +71,14 @@ class SampleConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.server and not _is_address(self.server):
-            raise InvalidConfig({"server": f"should be an address such as http://localhost:8000/v1, not {self.server}"})
-        if "@" in self.server:
-            raise InvalidConfig({"server": "should hold no password: settings are shown on pages"})
+        _check_server(self.server)
+
+
+def _check_server(server: str) -> None:
+    if server and not _is_address(server):
+        raise InvalidConfig({"server": f"should be an address such as http://localhost:8000/v1, not {server}"})
+    if "@" in server:
+        raise InvalidConfig({"server": "should hold no password: settings are shown on pages"})
 
 
 def _is_address(text: str) -> bool:
@@ -83,6 +87,32 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return address.scheme in ("http", "https") and bool(address.hostname)
+
+
+@dataclass(frozen=True)
+class SelfInstructConfig(MethodConfig):
+    """Tasks in the manner of a few examples, as in Self-Instruct. Nothing learns from one before people accepted it."""
+
+    proposals: int = _setting(64, "Tasks to ask for", least=1, most=100_000)
+    seed_examples: int = _setting(6, "Seed tasks that each request shows", least=0, most=64)
+    pool_examples: int = _setting(2, "Accepted proposals shown with them; seeds fill up", least=0, most=64)
+    max_new_tokens: int = _setting(160, "Length at which a proposal is cut, and refused", least=8, most=4096)
+    temperature: float = _setting(0.8, "Sampling temperature", least=0.01, most=5)
+    batch_size: int = _setting(16, "Proposals generated together", least=1, most=4096)
+    max_prompt_tokens: int = _setting(2048, "Longer requests are left out and counted", least=1, most=1_000_000)
+    similarity: float = _setting(
+        0.7, "ROUGE-L from which on an instruction is a near-duplicate of another one", least=0.01, most=1
+    )
+    near_duplicates: str = _setting("hold", "hold: nobody reviews them; review: they are reviewed, with a mark")
+    server: str = _setting("", "Ask this OpenAI-compatible server instead of the policy; its key, as in sampling")
+    server_model: str = _setting("", "The server's name for the model; may stay empty where it has only one")
+    seed: int = _setting(0, "Seed of the random generator, and of the choice of examples", least=0)
+
+    choices: ClassVar = {"near_duplicates": ("hold", "review")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_server(self.server)
 
 
 @dataclass(frozen=True)
@@ -365,7 +395,7 @@ class Method:
     config: type[MethodConfig]
     recipe: str  # module under training.recipes
     data: str  # dataset type of data.jsonl, in TRL's words
-    makes: str  # "policy", "reward_model" or "completions"
+    makes: str  # "policy", "reward_model", "completions" or "proposals"
 
 
 METHODS: dict[str, Method] = {
@@ -376,6 +406,9 @@ METHODS: dict[str, Method] = {
     "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),
     "prompt_tuning": Method(
         "Prompt tuning", PromptTuningConfig, recipe="prompt_tuning", data="classification", makes="classifier"
+    ),
+    "self_instruct": Method(
+        "Self-instruct", SelfInstructConfig, recipe="self_instruct", data="examples", makes="proposals"
     ),
     "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }

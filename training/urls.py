@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import methods, prompt_tuning
+from training.views import methods, prompt_tuning, proposals
 from training.views import rounds as views
 
 urlpatterns = [
@@ -22,4 +22,6 @@ urlpatterns = [
     path("<slug:slug>/methods/", methods.methods, name="methods"),
     path("<slug:slug>/methods/<int:number>.csv", methods.methods_csv, name="methods_csv"),
     path("<slug:slug>/methods/<int:number>.svg", methods.methods_figure, name="methods_figure"),
+    path("<slug:slug>/proposals/", proposals.proposal_list, name="proposals"),
+    path("<slug:slug>/proposals/<int:pk>/", proposals.proposal, name="proposal"),
 ]

@@ -22,6 +22,7 @@ from annotation.models import Prompt, SnapshotType
 from training.actions import rounds, runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
+from training.instructions.pool import EXAMPLES, examples
 from training.models import RunStatus, TrainingRun
 from training.rundir import Row
 
@@ -165,6 +166,9 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
             for row in map(json.loads, file):
                 if run.spec.makes != "classifier" or row["label"] in run.inputs["verbalizer"]["words"]:
                     yield row
+        return
+    if run.spec.data == EXAMPLES:
+        yield from examples(run.round.project)
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
     wanted = run.config.get("prompts", 0)

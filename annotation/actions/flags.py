@@ -15,6 +15,8 @@ from annotation.models import Assignment, Completion, Flag, FlagReason, FlagStat
 
 def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagReason, note: str, by: User) -> Flag:
     """On one answer of this task, or on its prompt. Flagging again changes what one said before, if it is open yet."""
+    if assignment.task.kind == "proposal":
+        raise NotPossible("A proposed task is not flagged: reject it, with the reason.")
     target = {"completion": completion} if completion else {"prompt": assignment.task.prompt}
     raised, is_new = Flag.objects.get_or_create(
         **target, raised_by_id=by.pk, defaults={"project": assignment.project, "reason": reason, "note": note}

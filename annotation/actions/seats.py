@@ -129,11 +129,11 @@ def _lease_end(project: Project) -> datetime:
 def held_by(project: Project, user: User) -> Assignment | None:
     """What this person works on; of two such seats, one of which an undo brought back, the one that began first."""
     held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
-    return held.select_related("task__prompt", "project").order_by("claimed_at").first()
+    return held.select_related("task__prompt", "task__proposal", "project").order_by("claimed_at").first()
 
 
 def _with_task(pk: int, project: Project) -> Assignment:
-    seat = Assignment.objects.select_related("task__prompt").get(pk=pk)
+    seat = Assignment.objects.select_related("task__prompt", "task__proposal").get(pk=pk)
     seat.project = project  # known already: a wide row less to read
     return seat
 

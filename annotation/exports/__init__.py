@@ -1,6 +1,7 @@
 """From judgments to files.
 
 judged    which judgments count, read in batches
+pool      proposed tasks that people accepted
 types     the types of a snapshot: one function each and a row in EXPORTS
 card      what a snapshot says about itself
 formats   a snapshot in the words of a library: one function each and a row in FORMATS

@@ -56,10 +56,13 @@ def diff(earlier: DatasetSnapshot, later: DatasetSnapshot) -> Diff:
     return found
 
 
+GROUPED_BY = ("group_id", "task_id", "prompt_id", "proposal_id")
+
+
 def _digests(snapshot: DatasetSnapshot) -> Digests:
     found: Digests = defaultdict(dict)
     for row in stored_rows(snapshot):
-        group = next((f"{row[name]}" for name in ("group_id", "task_id", "prompt_id") if name in row), "")
+        group = next((f"{row[name]}" for name in GROUPED_BY if name in row), "")
         found[group][_hash(_about(row))] = _hash(row)
     return found
 

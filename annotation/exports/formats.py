@@ -129,6 +129,21 @@ def sharegpt_preference(row: Row) -> Iterator[Row]:
     }
 
 
+def instruction_alpaca(row: Row) -> Iterator[Row]:
+    """Alpaca's three fields and nothing else."""
+    yield {name: row[name] for name in ("instruction", "input", "output")}
+
+
+def instruction_prompt_completion(row: Row) -> Iterator[Row]:
+    """TRL's prompt and completion; the input is a paragraph below the instruction."""
+    asked = "\n\n".join(filter(None, [row["instruction"], row["input"]]))
+    yield {
+        "prompt": [{"role": "user", "content": asked}],
+        "completion": [{"role": "assistant", "content": row["output"]}],
+        "split": row["split"],
+    }
+
+
 FORMATS: dict[str, Format] = {
     "preference": Format("TRL preference: messages", SnapshotType.PREFERENCE, as_it_is),
     "preference-text": Format("TRL preference: text", SnapshotType.PREFERENCE, preference_text, flat=True),
@@ -145,6 +160,9 @@ FORMATS: dict[str, Format] = {
     "sharegpt": Format("LLaMA-Factory sharegpt", SnapshotType.PROMPT_COMPLETION, sharegpt),
     "prompt-only": Format("TRL prompt only", SnapshotType.PROMPTS, as_it_is),
     "classification": Format("Text and label", SnapshotType.CLASSIFICATION, as_it_is, flat=True),
+    "instruction": Format("Instructions and where they come from", SnapshotType.INSTRUCTION, as_it_is, flat=True),
+    "instruction-alpaca": Format("Alpaca", SnapshotType.INSTRUCTION, instruction_alpaca, flat=True),
+    "instruction-trl": Format("TRL prompt and completion", SnapshotType.INSTRUCTION, instruction_prompt_completion),
     "judgments": Format("Raw judgments", SnapshotType.JUDGMENTS, as_it_is),
 }
 # The format in which a snapshot is stored: no row is changed.

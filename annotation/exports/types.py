@@ -29,7 +29,8 @@ from annotation.exports.judged import (
     labels_that_count,
     references_that_count,
 )
-from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType
+from annotation.exports.pool import pool
+from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType, Split
 from annotation.preferences import Even, Pair, merge
 from annotation.quality.votes import Decisions
 
@@ -40,6 +41,7 @@ NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer bes
 NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
 NO_PROMPTS = "The project has no prompts yet. Import some first."
 NO_JUDGMENTS = "Nobody has ranked anything yet."
+NOTHING_ACCEPTED = "Nobody has accepted a proposed task yet, so there are no instructions."
 AND_THE_FILTER = " Or the filter leaves nothing over."
 
 
@@ -272,6 +274,30 @@ def judgment_rows(taking: Taking) -> Iterator[Row]:
     taking.refuse_nothing(taking.counts["rankings"] + taking.counts["imported pairs"], NO_JUDGMENTS)
 
 
+def instruction_rows(taking: Taking) -> Iterator[Row]:
+    """Proposed tasks that people accepted, with their changes, in Alpaca's words. Its digest decides a task's split."""
+    for item in pool(taking.project, taking.cutoff):
+        author = item.review.assignment.annotator_id
+        if reason := taking.wanted.refusal(author, item.review.created_at):
+            taking.counts[f"reviews {reason}"] += 1
+            continue
+        if author is not None and taking.tally:
+            taking.tally.see_writer(author)
+        split = Split.of(item.proposal.digest)
+        taking.counts["accepted with changes" if item.edited else "accepted as proposed"] += 1
+        taking.counts[f"{split} tasks"] += 1
+        yield {
+            "instruction": item.instruction,
+            "input": item.input,
+            "output": item.output,
+            "author": item.proposal.batch.author,
+            "edited": item.edited,
+            "proposal_id": item.proposal.pk,
+            "split": split,
+        }
+    taking.refuse_nothing(taking.counts["train tasks"] + taking.counts["eval tasks"], NOTHING_ACCEPTED)
+
+
 EXPORTS: dict[str, Callable[[Taking], Iterator[Row]]] = {
     SnapshotType.PREFERENCE: preference_rows,
     SnapshotType.RANKING: ranking_rows,
@@ -279,6 +305,7 @@ EXPORTS: dict[str, Callable[[Taking], Iterator[Row]]] = {
     SnapshotType.PROMPTS: prompt_rows,
     SnapshotType.CLASSIFICATION: classification_rows,
     SnapshotType.JUDGMENTS: judgment_rows,
+    SnapshotType.INSTRUCTION: instruction_rows,
 }
 
 

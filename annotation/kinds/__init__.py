@@ -12,6 +12,7 @@ from uuid import UUID
 from django import forms
 
 from annotation.kinds.label import LabelKind
+from annotation.kinds.proposal import ProposalKind
 from annotation.kinds.ranking import RankingKind
 from annotation.kinds.reference import ReferenceKind
 from annotation.models import Assignment
@@ -48,4 +49,5 @@ KINDS: dict[str, TaskKind] = {
     "ranking": RankingKind(),
     "reference": ReferenceKind(),
     "label": LabelKind(),
+    "proposal": ProposalKind(),
 }

@@ -75,8 +75,10 @@ class ReferenceKind:
         }
 
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ReferenceAnswer:
+        prompt = assignment.task.prompt
+        assert prompt is not None  # the database's own rule for this kind
         completion = Completion.objects.create(
-            prompt=assignment.task.prompt,
+            prompt=prompt,
             source=Source.PERSON,
             author_id=assignment.annotator_id,
             text=answer["text"],

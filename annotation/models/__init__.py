@@ -11,6 +11,8 @@ Ranking     tiers of candidates, best first; equal tier = tie
 Label       the class that somebody put a text in
 ReferenceAnswer  the answer the annotator would have wanted
 FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
+ProposalBatch, Proposal  tasks that a model proposed for instruction tuning, and where each came from
+ProposalReview  what somebody made of one: accepted, changed or rejected
 Flag        what somebody found wrong with a prompt or an answer
 Adjudication  a reviewer's order of a task, taken instead of the votes
 GoldAnswer  the known order of a task, which other people's orders are held against
@@ -28,8 +30,17 @@ Webhook, Delivery  an address that is told of a project's events, and one event 
 from annotation.models.alarm import Alarm
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedLabel, ImportedPreference
-from annotation.models.judgment import FirstVersion, Label, Ranking, ReferenceAnswer
+from annotation.models.judgment import (
+    FirstVersion,
+    Label,
+    ProposalReview,
+    Ranking,
+    ReferenceAnswer,
+    RejectReason,
+    Verdict,
+)
 from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
+from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
@@ -62,11 +73,15 @@ __all__ = [
     "Project",
     "Prompt",
     "PromptUpload",
+    "Proposal",
+    "ProposalBatch",
+    "ProposalReview",
     "Purpose",
     "Ranking",
     "RankingMode",
     "RationaleRule",
     "ReferenceAnswer",
+    "RejectReason",
     "ReviewComment",
     "Role",
     "Scope",
@@ -76,6 +91,7 @@ __all__ = [
     "Split",
     "Task",
     "Token",
+    "Verdict",
     "Webhook",
     "Withdrawal",
 ]

@@ -78,3 +78,45 @@ class ReferenceAnswer(Judgment):
 
     def __str__(self) -> str:
         return str(self.completion)
+
+
+class Verdict(models.TextChoices):
+    ACCEPT = "accept", "Accepted"
+    EDIT = "edit", "Accepted with changes"
+    REJECT = "reject", "Rejected"
+
+
+class RejectReason(models.TextChoices):
+    WRONG = "wrong", "The output is wrong"
+    UNCLEAR = "unclear", "Unclear what to do"
+    HARMFUL = "harmful", "Harmful or private"
+    TRIVIAL = "trivial", "Too trivial"
+    DUPLICATE = "duplicate", "Same as another"
+    OTHER = "other", "Something else"
+
+
+class ProposalReview(Judgment):
+    """What somebody made of a proposal. The three texts are there where they changed it, and only then."""
+
+    verdict = models.CharField(max_length=6, choices=Verdict)
+    reason = models.CharField(max_length=9, choices=RejectReason, blank=True)
+    instruction = models.TextField(blank=True)
+    input = models.TextField(blank=True)
+    output = models.TextField(blank=True)
+
+    class Meta(Judgment.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=(models.Q(verdict=Verdict.REJECT) & ~models.Q(reason=""))
+                | (~models.Q(verdict=Verdict.REJECT) & models.Q(reason="")),
+                name="only_a_rejection_has_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=(models.Q(verdict=Verdict.EDIT) & ~models.Q(instruction="") & ~models.Q(output=""))
+                | (~models.Q(verdict=Verdict.EDIT) & models.Q(instruction="", input="", output="")),
+                name="only_an_edit_has_texts",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_reason_display() if self.reason else self.get_verdict_display()

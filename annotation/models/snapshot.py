@@ -18,6 +18,7 @@ class SnapshotType(models.TextChoices):
     PROMPTS = "prompts", "Prompts"
     CLASSIFICATION = "classification", "Classification"
     JUDGMENTS = "judgments", "Raw judgments"
+    INSTRUCTION = "instruction", "Instructions"
 
     @property
     def unit(self) -> str:
@@ -32,6 +33,7 @@ UNITS = {
     SnapshotType.PROMPTS: "prompts",
     SnapshotType.CLASSIFICATION: "labelled texts",
     SnapshotType.JUDGMENTS: "judgments",
+    SnapshotType.INSTRUCTION: "reviewed tasks",
 }
 
 

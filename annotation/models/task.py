@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from annotation.models.project import Project
+from annotation.models.proposal import Proposal
 from annotation.models.text import Completion, Prompt
 
 
@@ -21,10 +22,11 @@ class Purpose(models.TextChoices):
 
 
 class Task(models.Model):
-    """A prompt to judge. Its candidate set never changes once people see it."""
+    """A prompt to judge, or a proposal to review. Its candidate set never changes once people see it."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
-    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, null=True, blank=True, related_name="tasks")
+    proposal = models.OneToOneField(Proposal, on_delete=models.CASCADE, null=True, blank=True, related_name="task")
     kind = models.CharField(max_length=20)
     candidates = models.ManyToManyField(Completion, through="Candidate", related_name="tasks")
     seats = models.PositiveSmallIntegerField(default=1)
@@ -47,6 +49,11 @@ class Task(models.Model):
                 name="only_checks_repeat_a_task",
             ),
             models.CheckConstraint(condition=Q(seats__gte=1), name="task_has_a_seat"),
+            models.CheckConstraint(
+                condition=Q(kind="proposal", prompt=None, proposal__isnull=False)
+                | (~Q(kind="proposal") & Q(prompt__isnull=False, proposal=None)),
+                name="task_has_a_prompt_or_a_proposal",
+            ),
             models.UniqueConstraint(
                 fields=["origin", "prompt", "kind"], condition=~Q(origin=""), name="task_opened_once_per_run"
             ),
@@ -54,6 +61,15 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation that is judged; of a proposal none."""
+        return list(self.prompt.messages) if self.prompt else []
+
+    @property
+    def title(self) -> str:
+        return str(self.prompt or self.proposal)
 
 
 class Candidate(models.Model):

@@ -101,7 +101,7 @@ def own_work(request: UserRequest, slug: str) -> HttpResponse:
     done = (
         Assignment.objects.filter(project=project, annotator=request.user, status__in=checks.JUDGED)
         .exclude(task__purpose=Purpose.PRACTICE)
-        .select_related("task__prompt")
+        .select_related("task__prompt", "task__proposal")
         .order_by("-finished_at", "-id")
     )
     comments = ReviewComment.objects.filter(assignment__project=project, assignment__annotator=request.user)

@@ -86,7 +86,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         "project": ranked.project,
         "task": ranked,
         "messages_shown": [
-            {"role": message["role"], "html": markdown(message["content"])} for message in ranked.prompt.messages
+            {"role": message["role"], "html": markdown(message["content"])} for message in ranked.messages
         ],
         "votes": votes,
         "answers": _answers(candidates, votes, form),

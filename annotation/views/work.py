@@ -181,7 +181,7 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
         "assignment": seat,
         "kind": kind,
         "messages_shown": [
-            {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.prompt.messages
+            {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.messages
         ],
         "candidates": [
             # Numbers as text: the template would look at each for its thousands, a fifth of its time.

@@ -27,6 +27,7 @@ NAVIGATION = [
     ("rounds", "Rounds", Role.REVIEWER),
     ("prompt_tuning", "Prompt tuning", Role.REVIEWER),
     ("methods", "Methods", Role.REVIEWER),
+    ("proposals", "Instructions", Role.REVIEWER),
     ("quality", "Quality", Role.REVIEWER),
     ("review", "Review", Role.REVIEWER),
     ("members", "Members", Role.ADMIN),
@@ -35,6 +36,7 @@ NAVIGATION = [
 # Pages below an entry of the navigation.
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
+    "proposal": "proposals",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
     "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning", "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
@@ -61,6 +63,8 @@ FIGURES: dict[str, str] = {
     "completions": "Completions",
     "finished_share": "Ended by themselves",
     "mean_tokens": "Mean length, tokens",
+    "proposed": "Proposed",
+    "parsed": "Read as a task",
     "refused": "Left out",
     "peak_rss_mb": "Most memory",
 }

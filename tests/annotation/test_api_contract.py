@@ -62,7 +62,9 @@ def _one_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def midlife(project, admin, annotator, policy, open_ranking_task, ranked_task, make_prompt) -> dict[str, Any]:
+def midlife(
+    project, admin, annotator, policy, open_ranking_task, ranked_task, make_prompt, accept_proposal
+) -> dict[str, Any]:
     """Something of everything, and the values that lead there."""
     open_ranking_task()
     seat = seats.claim_next(project=project, by=annotator)
@@ -73,7 +75,10 @@ def midlife(project, admin, annotator, policy, open_ranking_task, ranked_task, m
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
-    return {"alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk}
+    return {
+        "alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk,
+        "proposals": accept_proposal().pk,
+    }  # fmt: skip
 
 
 def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:

@@ -137,13 +137,17 @@ def test_nothing_to_imitate_is_said(project, policy):
 
 
 @pytest.mark.parametrize("type", SnapshotType)
-def test_many_tasks_take_no_more_queries_than_few(project, ranked_task, make_prompt, django_assert_num_queries, type):
+def test_many_tasks_take_no_more_queries_than_few(
+    project, ranked_task, make_prompt, accept_proposal, django_assert_num_queries, type
+):
+    accept_proposal()
     ranked_task(["Best.", "Worst."], prompt=make_prompt())
     ImportedLabel.objects.create(project=project, text="Hm.", label="mood", digest="0", split=Split.TRAIN)
     with CaptureQueriesContext(connection) as few:
         snapshots.take_snapshot(project=project, by=None, type=type)
     for _ in range(12):
         ranked_task(["Best.", "Worst."], prompt=make_prompt())
+        accept_proposal()
     with django_assert_num_queries(len(few)):
         snapshots.take_snapshot(project=project, by=None, type=type)
 

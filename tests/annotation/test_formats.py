@@ -47,7 +47,7 @@ def say(project, as_user):
 
 
 @pytest.fixture
-def judged(open_ranking_task, make_prompt, say):
+def judged(open_ranking_task, make_prompt, say, accept_proposal):
     """Two people agree on the first of three answers; one draws a line. Somebody writes a reference answer."""
     prompt = make_prompt("Say hello.", split=Split.TRAIN)
     open_ranking_task(["Hello!", "Hi.", "=1+1"], prompt=prompt, seats=2, priority=2)
@@ -57,6 +57,7 @@ def judged(open_ranking_task, make_prompt, say):
     say([["Good bye."], ["Off."]])
     open_ranking_task(["Hm."], prompt=prompt, kind="reference")
     say("Good morning!")
+    accept_proposal()
 
 
 @pytest.fixture

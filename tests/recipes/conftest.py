@@ -11,14 +11,23 @@ import pytest
 import torch
 
 from tests.tiny_model import tiny_checkpoint
-from training.methods import DPOConfig, PPOConfig, PromptTuningConfig, RewardConfig, RLOOConfig, SampleConfig, SFTConfig
+from training.methods import (
+    DPOConfig,
+    PPOConfig,
+    PromptTuningConfig,
+    RewardConfig,
+    RLOOConfig,
+    SampleConfig,
+    SelfInstructConfig,
+    SFTConfig,
+)
 from training.recipes.common import execute
 from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
 CONFIGS = {
     "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
-    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig,
+    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig, "self_instruct": SelfInstructConfig,
 }  # fmt: skip
 Prepare = Callable[..., RunDir]
 
@@ -58,6 +67,7 @@ def finish(run: RunDir) -> Row:
     module = importlib.import_module(f"training.recipes.{method}")
     recipe = {
         "sample": "sample_policy", "reward": "train_reward_model", "prompt_tuning": "train_classifier",
+        "self_instruct": "propose_tasks",
     }.get(method, "train_policy")  # fmt: skip
     execute(getattr(module, recipe), CONFIGS[method], run)
     result = run.result()

@@ -15,6 +15,7 @@ from annotation.actions import NotPossible, alarms, snapshots
 from annotation.exports import NO_GOOD_ANSWER
 from annotation.models import Alarm, DatasetSnapshot, Project, Ranking, ReferenceAnswer, SnapshotType
 from training.actions import runs
+from training.instructions.pool import EXAMPLES
 from training.methods import METHODS, InvalidConfig, Method
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
 
@@ -103,8 +104,8 @@ def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = Fal
             f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
             "which registers its base model as version 0."
         )
-    from_prompts = any(METHODS[method].data != SnapshotType.CLASSIFICATION for method in methods)
-    if from_prompts and not project.prompts.exists():
+    without_prompts = (SnapshotType.CLASSIFICATION, EXAMPLES)
+    if not project.prompts.exists() and any(METHODS[method].data not in without_prompts for method in methods):
         return "The project has no prompts yet. Import some first."
     for position, method in enumerate(methods):
         if why_not := _nothing_to_train_on(project, METHODS[method]):

@@ -19,6 +19,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import projects, tasks, webhooks
 from annotation.models import Completion, Event, PolicyVersion, Project, Prompt, Source
+from training.actions import proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.rundir import Row
@@ -179,6 +180,8 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
+        case "proposals":
+            proposals.take_run(run)
     settle_round(round=run.round, last=run)
 
 

@@ -43,6 +43,7 @@ class Work {
     if (this.isStopped) return;
     this.kind = mount(section, {
       changed: () => this.#changed(),
+      submit: () => this.#submit(),
       undoSubmit: () => this.#undoSubmit(),
       activeMs: () => this.activity.ms,
     });
@@ -51,8 +52,10 @@ class Work {
     this.#showProblem();
     // Of a long conversation the last message is the one to answer.
     const prompt = this.root.querySelector("#prompt");
-    this.#offerWholePrompt(prompt);
-    prompt.scrollTop = [...prompt.querySelectorAll(".message")].at(-1).offsetTop - prompt.firstElementChild.offsetTop;
+    if (prompt) {
+      this.#offerWholePrompt(prompt);
+      prompt.scrollTop = [...prompt.querySelectorAll(".message")].at(-1).offsetTop - prompt.firstElementChild.offsetTop;
+    }
     this.root.dataset.ready = "";
   }
 
@@ -115,7 +118,10 @@ class Work {
   #key(event) {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
     event.preventDefault();
-    if (!this.kind) return;
+    if (this.kind) this.#submit();
+  }
+
+  #submit() {
     if (this.kind.problem) announce(this.kind.problem);
     else if (!this.button.disabled) this.form.requestSubmit(this.button);
   }

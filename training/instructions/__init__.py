@@ -1,0 +1,10 @@
+"""Instruction data: tasks as instructions in plain words. No torch, and no Django but in data.py.
+
+seeds      tasks with one example each, written for this project
+tasks      small tasks made by rule: as many examples as wanted, each right by construction
+recast     labelled examples as instruction rows, by several templates per task; what is kept unseen
+form       a task as a model is shown it, and back
+heuristics what a proposed task is refused for before anybody sees it
+similarity ROUGE-L against a pool, which finds near-duplicates
+data       what a project's run trains on
+"""

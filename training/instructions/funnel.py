@@ -1,0 +1,72 @@
+"""From what a model proposed to what people accepted: how many are left at each step, and what the others went for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from annotation.exports.pool import ACCEPTED, reviewed
+from annotation.models import Project, RejectReason, Verdict
+from training.instructions.form import UNPARSED
+from training.instructions.heuristics import REASONS
+
+
+@dataclass(frozen=True)
+class Step:
+    """`lost` says in plain words, by reason, what came no further than the step before."""
+
+    name: str
+    count: int
+    lost: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+def funnel(project: Project) -> list[Step]:
+    """Empty where nothing was ever proposed."""
+    batches = list(project.proposal_batches.values_list("proposed", "unparsed", "duplicates"))
+    proposed = sum(number for number, _, _ in batches)
+    unparsed: Counter[str] = Counter()
+    for _, reasons, _ in batches:
+        unparsed.update(reasons)
+    there_already = sum(number for _, _, number in batches)
+    if not proposed:
+        return []
+    found = Counter(
+        reviewed(project)
+        .order_by()
+        .values_list("refused_by", "near_duplicate", "verdict", "reason", "task_id")
+    )  # fmt: skip
+    stored = Counter(dict.fromkeys(REASONS, 0))
+    near = waiting = asked = 0
+    rejected: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    for (refused, is_near, verdict, reason, task), count in found.items():
+        if refused:
+            stored[refused] += count
+        elif task is None:
+            near += count * is_near
+        else:
+            asked += count
+            waiting += count * (verdict is None)
+            verdicts[verdict or ""] += count
+            if verdict == Verdict.REJECT:
+                rejected[reason] += count
+    read = proposed - unparsed.total()
+    fresh = read - there_already
+    passed = fresh - stored.total()
+    accepted = sum(verdicts[verdict] for verdict in ACCEPTED)
+    changed = verdicts[Verdict.EDIT]
+    return [
+        Step("Proposed", proposed),
+        Step("Read as a task", read, _in_words(unparsed, UNPARSED)),
+        Step("New", fresh, _in_words(Counter({"again": there_already}), {"again": "word for word there already"})),
+        Step("Passed the rules", passed, _in_words(stored, REASONS)),
+        Step("Sent to people", asked, _in_words(Counter({"near": near}), {"near": "nearly the same as another one"})),
+        Step("Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})),
+        Step("Accepted", accepted, _in_words(rejected, dict(RejectReason.choices)), f"{changed} of them with changes"),
+    ]
+
+
+def _in_words(counts: Counter[str], words: dict[str, str]) -> dict[str, int]:
+    """The most frequent first."""
+    return {words.get(code, code): count for code, count in counts.most_common() if count}

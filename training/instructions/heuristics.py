@@ -1,0 +1,107 @@
+"""What a proposed task is refused for before anybody sees it: a code for each reason, and the reason in plain words.
+
+After Self-Instruct's filter (Wang et al. 2023), with what small models add: loops, copies of the examples, answers that
+stop at the length limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from training.instructions.similarity import UNSPACED, tokens
+
+FEWEST, MOST = 3, 150  # words of an instruction; characters where a script sets no spaces
+LONGEST_OUTPUT = 1000
+LOOP, TURNS = 4, 4  # so many words, so many times over
+MINORITY = 0.3  # of another script, outside quotation marks
+
+BEYOND_TEXT = re.compile(
+    r"\b(?:images?|pictures?|photos?|videos?|audio|graphs?|charts?|plots?|diagrams?|maps?|files?|attachments?|links?|"
+    r"urls?|websites?|draw|playlists?|bild(?:er)?|datei(?:en)?|grafik(?:en)?)\b|图片|图像|照片|视频|音频|文件|图表|链接|网址",
+    re.IGNORECASE,
+)
+QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|«[^»]*»|„[^“”]*[“”]|(?<!\w)'[^'\n]*'(?!\w)")
+OUR_WORDS = re.compile(
+    r"in (?:exactly )?(?:this|the same) form|one more task|tasks for a language assistant", re.IGNORECASE
+)
+NOT_LATIN = re.compile(f"[{UNSPACED}\u0400-\u04ff\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\uac00-\ud7af]")
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A task as it was written. `examples` are the instructions and inputs of those it was shown."""
+
+    instruction: str
+    input: str = ""
+    output: str = ""
+    finished: bool = True
+    examples: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+
+def _is_odd_start(task: Proposed) -> bool:
+    start = task.instruction.lstrip("\"'“‘«„「『¿¡")[:1]
+    return not start.isalpha()
+
+
+def _repeats_prompt(task: Proposed) -> bool:
+    return bool(OUR_WORDS.search(task.instruction)) or (task.instruction, task.input) in task.examples
+
+
+def _loops(task: Proposed) -> bool:
+    return any(_has_loop(text) for text in (task.instruction, task.output))
+
+
+def _has_loop(text: str) -> bool:
+    words = tokens(text)
+    runs = Counter(words[at : at + LOOP] for at in range(len(words) - LOOP + 1))
+    return bool(runs) and max(runs.values()) >= TURNS
+
+
+def _mixes_scripts(task: Proposed) -> bool:
+    """What is quoted may be of any language: that is what translating is about."""
+    words = [word for word in tokens(QUOTED.sub(" ", task.instruction)) if word[0].isalpha()]
+    other = sum(bool(NOT_LATIN.search(word)) for word in words)
+    return bool(words) and MINORITY <= other / len(words) <= 1 - MINORITY
+
+
+def _same(first: str, second: str) -> bool:
+    """But for case and spaces; putting in commas may be the whole task."""
+    return bool(second.strip()) and first.casefold().split() == second.casefold().split()
+
+
+CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {
+    "too_short": (
+        f"the instruction has fewer than {FEWEST} words", lambda task: len(tokens(task.instruction)) < FEWEST,
+    ),
+    "too_long": (
+        f"the instruction has more than {MOST} words, or the output more than {LONGEST_OUTPUT}",
+        lambda task: len(tokens(task.instruction)) > MOST or len(tokens(task.output)) > LONGEST_OUTPUT,
+    ),
+    "odd_start": ("the instruction does not begin with a letter", _is_odd_start),
+    "beyond_text": (
+        "it asks about an image, a file, a graph or a link, which a language model does not get",
+        lambda task: bool(BEYOND_TEXT.search(task.instruction)),
+    ),
+    "repeats_prompt": ("it repeats one of its examples, or what the model was asked", _repeats_prompt),
+    "unfinished": ("it was cut at the length limit", lambda task: not task.finished),
+    "no_output": ("the output is empty", lambda task: not task.output.strip()),
+    "output_is_input": ("the output is the input again", lambda task: _same(task.output, task.input)),
+    "output_is_instruction": (
+        "the output is the instruction again", lambda task: _same(task.output, task.instruction),
+    ),
+    "loops": ("the same words come over and over", _loops),
+    "mixed_scripts": ("the instruction mixes two scripts", _mixes_scripts),
+}  # fmt: skip
+REASONS = {code: words for code, (words, _) in CHECKS.items()}
+
+
+def refused_by(task: Proposed) -> str:
+    """The code of the first reason against it; empty where there is none."""
+    return next((code for code, (_, applies) in CHECKS.items() if applies(task)), "")
+
+
+def shown(examples: Iterable[dict[str, str]]) -> frozenset[tuple[str, str]]:
+    return frozenset((example["instruction"], example["input"]) for example in examples)

@@ -1,0 +1,38 @@
+"""A file of tasks, one JSON object per line, as Alpaca's: instruction, input, output."""
+
+from __future__ import annotations
+
+from annotation.imports import RefusedRow, UnreadableFile
+from annotation.imports.reading import read_rows
+from training.actions.proposals import Written
+
+LONGEST = 20_000
+TEXTS = ("instruction", "input", "output")
+
+
+def tasks_in(content: bytes, filename: str) -> tuple[list[Written], list[RefusedRow]]:
+    """What can be taken, and every other row with its line and what to do. Raises UnreadableFile."""
+    if not filename.lower().endswith((".jsonl", ".json", ".jsonl.gz", ".json.gz")):
+        raise UnreadableFile("The file should be JSONL: on each line an object with instruction, input and output.")
+    taken, refused = [], []
+    for row in read_rows(content, filename):
+        if isinstance(row, RefusedRow):
+            refused.append(row)
+        elif problem := _problem(row.fields):
+            refused.append(RefusedRow(row.line, problem))
+        else:
+            instruction, given, output = (str(row.fields.get(name) or "") for name in TEXTS)
+            taken.append(Written(instruction, given, output))
+    return taken, refused
+
+
+def _problem(fields: dict[str, object]) -> str:
+    for name in TEXTS:
+        value = fields.get(name)
+        if value is not None and not isinstance(value, str):
+            return f"{name} should be text."
+        if name != "input" and not (value or "").strip():
+            return f"{name} is missing. A task needs an instruction and an output."
+        if len(value or "") > LONGEST:
+            return f"{name} is longer than {LONGEST:,} characters."
+    return ""

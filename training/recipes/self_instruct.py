@@ -1,0 +1,102 @@
+"""Proposes tasks after a few examples: `python -m training.recipes.self_instruct RUN_DIR`.
+
+data.jsonl holds the examples. Each request draws its own by a seed of its own; samples.jsonl has, per request, the very
+messages, what the model wrote, and the task that it was read as, or why it was none. Whether a task is any good is
+judged later, where the project's other tasks are known, and by people.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from training.instructions.form import Unparsed, draw, parse, request
+from training.methods import SampleConfig, SelfInstructConfig
+from training.recipes.common import RecipeError, Stopwatch, derived_seed, logger, peak_rss_mb, run_recipe
+from training.recipes.sample import LocalPolicy, finished_batches
+from training.recipes.served import ServedModel, ServerProblem
+from training.rundir import Row, RunDir
+
+
+def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
+    watch = Stopwatch()
+    examples = list(run.rows())
+    if not examples and config.seed_examples + config.pool_examples:
+        raise RecipeError("There are no examples to show: neither seed tasks nor accepted proposals")
+    try:
+        # 1. The requests, each with examples of its own.
+        shown, rows = {}, []
+        for number in range(config.proposals):
+            dice = random.Random(derived_seed(config.seed, "examples", number))
+            shown[number] = draw(examples, seeds=config.seed_examples, pool=config.pool_examples, random=dice)
+            rows.append({"prompt_id": number, "messages": request(shown[number])})
+        asked = {row["prompt_id"]: row["messages"] for row in rows}
+        sampling = as_sampling(config)
+        source: Any = ServedModel(sampling, run, rows) if config.server else LocalPolicy(sampling, inputs, rows)
+
+        # 2. Batches, from the first one that an earlier attempt did not finish.
+        requests = source.prompts
+        batches = [requests[at : at + config.batch_size] for at in range(0, len(requests), config.batch_size)]
+        finished = finished_batches(run, batches, 1, source.refused)
+        run.rewind(finished)
+        for number, batch in enumerate(batches[finished:], start=finished + 1):
+            counts: Counter[str] = Counter()
+            with watch.measure("sample"):
+                for answer in source.answer(batch, number):
+                    row = as_proposal(answer, asked[answer["prompt_id"]], shown[answer["prompt_id"]])
+                    counts["read" if row["unparsed"] == "" else "unread"] += 1
+                    run.log_sample(row)
+            if counts:
+                run.log_metrics(number, **{"self_instruct/parsed": counts["read"] / counts.total()})
+            run.report_progress(min(number * config.batch_size, len(requests)), len(requests), "proposals")
+            logger.info("batch %d of %d: %.1f s", number, len(batches), watch.latest["sample"])
+    except ServerProblem as problem:
+        raise RecipeError(str(problem)) from None
+
+    # 3. The figures, from the file itself: a resumed run counts all of it.
+    samples = list(run.samples())
+    if not samples:
+        raise RecipeError(f"None of the {len(rows)} requests could be made: {source.refused[:1]}")
+    unparsed = Counter(row["unparsed"] for row in samples if row["unparsed"])
+    return {
+        "proposed": len(samples),
+        "parsed": len(samples) - unparsed.total(),
+        "unparsed": dict(unparsed),
+        "model": getattr(source, "model", "") if config.server else "",
+        "refused": source.refused,
+        "seconds": watch.total(),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def as_sampling(config: SelfInstructConfig) -> SampleConfig:
+    """One answer to each request."""
+    return SampleConfig(
+        completions_per_prompt=1,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        batch_size=config.batch_size,
+        max_prompt_tokens=config.max_prompt_tokens,
+        server=config.server,
+        server_model=config.server_model,
+        seed=config.seed,
+    )
+
+
+def as_proposal(answer: Row, messages: list[dict[str, str]], shown: list[Row]) -> Row:
+    try:
+        task, problem = parse(answer["text"]), ""
+    except Unparsed as why:
+        task, problem = {"instruction": "", "input": "", "output": ""}, str(why)
+    return {
+        **answer,
+        **task,
+        "unparsed": problem,
+        "prompt": messages,
+        "examples": [example["id"] for example in shown],
+    }
+
+
+if __name__ == "__main__":
+    run_recipe(propose_tasks, SelfInstructConfig)

@@ -1,0 +1,177 @@
+"""The pages of proposed tasks: the funnel, the list with an import beside it, and where each one came from."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from annotation import access as annotation_access
+from annotation.exports.pool import ACCEPTED, reviewed
+from annotation.http import UserRequest
+from annotation.imports import MAX_FILE_BYTES, RefusedRow, UnreadableFile
+from annotation.models import Project, Proposal, ProposalReview, RejectReason, Role, Verdict
+from training import access
+from training.actions import proposals
+from training.instructions.funnel import funnel
+from training.instructions.heuristics import REASONS
+from training.instructions.reading import tasks_in
+from training.instructions.seeds import seed_tasks
+from training.instructions.similarity import UNSPACED
+
+ON_A_PAGE = 50
+REFUSED_SHOWN = 20
+SHOW = {
+    "": ("All", Q()),
+    "waiting": ("Waiting for review", Q(task__isnull=False, verdict=None)),
+    "accepted": ("Accepted", Q(verdict__in=ACCEPTED)),
+    "edited": ("Accepted with changes", Q(verdict=Verdict.EDIT)),
+    "rejected": ("Rejected", Q(verdict=Verdict.REJECT)),
+    "near": ("Near-duplicates", Q(near_duplicate=True)),
+    "refused": ("Refused by a rule", ~Q(refused_by="")),
+}
+PIECE = re.compile(f"\\s+|[{UNSPACED}]|[^\\W{UNSPACED}]+|.", re.DOTALL)
+
+
+class ProposalFileForm(forms.Form):
+    file = forms.FileField(
+        help_text="JSONL, at most 50 MB: on each line an object with instruction, input and output, as Alpaca's.",
+        error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
+    )
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > MAX_FILE_BYTES:
+            raise forms.ValidationError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        return file
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def proposal_list(request: UserRequest, slug: str) -> HttpResponse:
+    """The funnel and the proposals behind it; POST, by an admin, takes a file of tasks."""
+    role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
+    membership = annotation_access.get_membership(request.user, slug, role=role)
+    project = membership.project
+    form, refused = ProposalFileForm(request.POST or None, request.FILES or None), None
+    if request.method == "POST" and form.is_valid():
+        refused = _take(request, project, form)
+        if refused == [] and form.is_valid():
+            return redirect("proposals", slug)
+    show = request.GET.get("show", "")
+    show = show if show in SHOW else ""
+    rows = reviewed(project).filter(SHOW[show][1]).select_related("batch__policy").order_by("-pk")
+    page = Paginator(rows, ON_A_PAGE).get_page(request.GET.get("page"))
+    steps = funnel(project)
+    context = {
+        "project": project,
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "steps": steps,
+        "most": steps[0].count if steps else 0,
+        "rows": [(row, _standing(row)) for row in page],
+        "page": page,
+        "show": show,
+        "shows": [(name, label) for name, (label, _) in SHOW.items()],
+        "form": form,
+        "refused": (refused or [])[:REFUSED_SHOWN],
+        "refused_count": len(refused or []),
+    }
+    return render(request, "training/proposals.html", context)
+
+
+def _take(request: UserRequest, project: Project, form: ProposalFileForm) -> list[RefusedRow]:
+    """What of the file was refused; what is wrong with the whole file stands in the form."""
+    file = form.cleaned_data["file"]
+    content = file.read()
+    try:
+        tasks, refused = tasks_in(content, file.name)
+    except UnreadableFile as why:
+        form.add_error("file", str(why))
+        return []
+    if proposals.take_file(
+        project=project, filename=file.name, content=content, tasks=tasks, refused=len(refused), by=request.user
+    ):
+        left = f" {len(refused)} could not be used." if refused else ""
+        messages.success(request, f"{len(tasks)} task{'s' * (len(tasks) != 1)} read.{left}")
+    else:
+        messages.error(request, "This very file was taken before, so nothing is changed.")
+    return refused
+
+
+@login_required
+@require_GET
+def proposal(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Everything that one proposal was made from, and what became of it."""
+    found = access.get_proposal(request.user, slug, pk)
+    row = reviewed(found.project).select_related("batch__policy").get(pk=pk)
+    reviews = ProposalReview.objects.filter(assignment__task__proposal=found).select_related("assignment")
+    seeds = {f"seed:{task.id}": task.instruction for task in seed_tasks()}
+    own = {f"proposal:{other.pk}": other for other in found.project.proposals.filter(pk__in=_own_ids(found))}
+    context = {
+        "project": found.project,
+        "proposal": found,
+        "batch": found.batch,
+        "standing": _standing(row),
+        "refused_for": REASONS.get(found.refused_by, ""),
+        "texts": [(name.capitalize(), getattr(found, name)) for name in ("instruction", "input", "output")],
+        "reviews": [_as_shown(review, found) for review in reviews],
+        "examples": [(id, seeds.get(id, ""), own.get(id)) for id in found.examples],
+        "similar": [(item, own.get(item["id"])) for item in found.similar],
+    }
+    return render(request, "training/proposal.html", context)
+
+
+def _own_ids(found: Proposal) -> list[int]:
+    ids = [*found.examples, *(item["id"] for item in found.similar)]
+    numbers = (id.removeprefix("proposal:") for id in ids if id.startswith("proposal:"))
+    return [int(number) for number in numbers if number.isdigit()]
+
+
+def _standing(row: Any) -> dict[str, str]:
+    """Where a proposal of `reviewed` stands: a word and its colour, and what more there is to say."""
+    if row.refused_by:
+        return {"label": "Refused by a rule", "style": "failed", "more": REASONS.get(row.refused_by, row.refused_by)}
+    if row.verdict == Verdict.REJECT:
+        return {"label": "Rejected", "style": "failed", "more": RejectReason(row.reason).label}
+    if row.verdict:
+        more = "with changes" if row.verdict == Verdict.EDIT else ""
+        return {"label": "Accepted", "style": "succeeded", "more": more}
+    if row.task_id is None:
+        return {"label": "Near-duplicate", "style": "stopped", "more": f"ROUGE-L {row.similarity:.2f}"}
+    return {"label": "Waiting for review", "style": "queued", "more": "near-duplicate" if row.near_duplicate else ""}
+
+
+def _as_shown(review: ProposalReview, found: Proposal) -> dict[str, Any]:
+    changed = review.verdict == Verdict.EDIT
+    names = ("instruction", "input", "output") if changed else ()
+    return {
+        "who": f"annotator-{review.assignment.annotator_id}",
+        "review": review,
+        "seconds": review.assignment.active_ms / 1000,
+        "changes": [
+            (name.capitalize(), differences(getattr(found, name), getattr(review, name)))
+            for name in names
+            if getattr(found, name) != getattr(review, name)
+        ],
+    }
+
+
+def differences(before: str, after: str) -> list[tuple[str, str]]:
+    """Word by word (character by character where a script sets no spaces): kept, removed and added pieces in order."""
+    old, new = PIECE.findall(before), PIECE.findall(after)
+    found: list[tuple[str, str]] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            found.append(("kept", "".join(old[a:b])))
+            continue
+        found += [(name, text) for name, text in (("removed", "".join(old[a:b])), ("added", "".join(new[c:d]))) if text]
+    return found
