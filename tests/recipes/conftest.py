@@ -11,14 +11,23 @@ import pytest
 import torch
 
 from tests.tiny_model import tiny_checkpoint
-from training.methods import DPOConfig, PPOConfig, PromptTuningConfig, RewardConfig, RLOOConfig, SampleConfig, SFTConfig
+from training.methods import (
+    DPOConfig,
+    InstructionTuningConfig,
+    PPOConfig,
+    PromptTuningConfig,
+    RewardConfig,
+    RLOOConfig,
+    SampleConfig,
+    SFTConfig,
+)
 from training.recipes.common import execute
 from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
 CONFIGS = {
     "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
-    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig,
+    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig, "instruction_tuning": InstructionTuningConfig,
 }  # fmt: skip
 Prepare = Callable[..., RunDir]
 
