@@ -20,6 +20,8 @@ PLANS = {
     "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
     "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
     "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
+    "sft,reward,ppo,sample": "SFT first, then the whole circle: PPO starts from the policy that SFT made",
+    "instruction_tuning,sample": "Instruction tuning: many small tasks in plain words; then new answers to rank",
 }
 
 

@@ -25,6 +25,7 @@ PRESETS: dict[str, Preset] = {
             "rloo": {"episodes": 128, "eval_completions": 1},
             "dpo": {"epochs": 1, "eval_completions": 1},
             "sft": {"epochs": 1, "eval_completions": 1},
+            "instruction_tuning": {"per_task": 12, "test_per_task": 6, "epochs": 1, "shown": 16},
         },
     ),
     "standard": Preset("Standard: the defaults", {}),
@@ -36,6 +37,7 @@ PRESETS: dict[str, Preset] = {
             "rloo": {"episodes": 1920, "eval_completions": 8},
             "dpo": {"epochs": 3, "eval_completions": 8},
             "sft": {"epochs": 4, "eval_completions": 8},
+            "instruction_tuning": {"per_task": 96, "test_per_task": 48, "epochs": 3, "shown": 64},
         },
     ),
 }

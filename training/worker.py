@@ -22,6 +22,8 @@ from annotation.models import Prompt, SnapshotType
 from training.actions import runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
+from training.instructions import data as instructions
+from training.methods import InstructionTuningConfig
 from training.models import RunStatus, TrainingRun
 from training.rundir import Row
 
@@ -157,6 +159,9 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
             raise ValueError("The run has no snapshot of judgments.")
         with run.snapshot.path.open(encoding="utf-8") as file:
             yield from (json.loads(line) for line in file)
+        return
+    if run.spec.config is InstructionTuningConfig:
+        yield from instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
     wanted = run.config.get("prompts", 0)
