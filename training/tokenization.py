@@ -6,14 +6,15 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+from tokenizers import Tokenizer
 
 from annotation.models import PolicyVersion, Project
 
 
 @dataclass(frozen=True)
 class ModelTokenizer:
-    inner: Any
+    inner: Tokenizer
     masked: bool  # whether its model fills blanks, or goes on with a text
 
     def encode(self, text: str) -> list[int]:
@@ -39,11 +40,7 @@ def tokenizer_of(project: Project) -> ModelTokenizer | None:
 
 
 @lru_cache(maxsize=4)
-def _read(folder: str, changed_at: float) -> ModelTokenizer | None:
-    try:
-        from tokenizers import Tokenizer  # comes with the training packages, which a machine for pages may lack
-    except ImportError:
-        return None
+def _read(folder: str, changed_at: float) -> ModelTokenizer:
     config = Path(folder) / "config.json"
     architectures = json.loads(config.read_text("utf-8")).get("architectures") or [] if config.exists() else []
     return ModelTokenizer(
