@@ -10,6 +10,7 @@ from annotation.api_snapshots import SnapshotViewSet
 from annotation.api_webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
+from training.api_prompt_tuning import MethodsViewSet, TemplateViewSet, VerbalizerViewSet
 from training.api_proposals import PoolViewSet, ProposalViewSet
 
 projects = SimpleRouter()
@@ -26,6 +27,9 @@ inside.register("rankings", annotation_api.RankingViewSet)
 inside.register("references", annotation_api.ReferenceViewSet)
 inside.register("snapshots", SnapshotViewSet)
 inside.register("quality", annotation_api.QualityViewSet, basename="quality")
+inside.register("templates", TemplateViewSet)
+inside.register("verbalizers", VerbalizerViewSet)
+inside.register("methods", MethodsViewSet, basename="method")
 inside.register("rounds", training_api.RoundViewSet)
 inside.register("proposals", ProposalViewSet)
 inside.register("pool", PoolViewSet, basename="pool")

@@ -201,3 +201,27 @@ def test_a_plain_round_does_not_take_prompt_tuning(as_user, admin, project, poli
     )
     assert response.status_code == 409
     assert "start it on its own page" in response.json()["detail"]
+
+
+def test_all_of_it_by_the_api(as_user, admin, project, policy, labelled, make_worker):
+    client, base = as_user(admin), "/api/v1/projects/letters/"
+
+    def post(path, **body):
+        response = client.post(base + path, body, content_type="application/json")
+        assert response.status_code == 201, response.content
+        return response.json()
+
+    template = post("templates/", name="was", body="{text} It was {mask}")
+    words = post("verbalizers/", name="plain", words={"good": ["good"], "bad": ["bad"]})
+    assert (template["version"], words["version"], words["findings"]) == (1, 1, [])
+    started = post(
+        "methods/", approaches=["zero_shot"], templates=[template["id"]], verbalizer=words["id"], shots=1, seeds=1,
+        epochs=1,
+    )  # fmt: skip
+    assert started["number"] == 1
+    make_worker(prompt_tuning=CLASSIFIES).run_until_idle()
+    [table] = client.get(base + "methods/").json()
+    assert table["majority"] == 0.5
+    assert (table["rows"][0]["approach"], table["rows"][0]["mean"]) == ("zero_shot", 0.75)
+    refused = client.post(base + "templates/", {"name": "x", "body": "no slot"}, content_type="application/json")
+    assert "A template has {mask} once" in refused.json()["errors"]["body"][0]
