@@ -90,6 +90,9 @@ class SimulatedAnnotator:
         if self.random.random() < self.habits.skip_share:
             self.tally.skipped += 1
             return self._post(f"{path}/skip/", {"reason": "not sure what is asked"})
+        if seat["kind"] == "proposal":  # whether a task is good and its output right, no judge here can tell
+            self.tally.skipped += 1
+            return self._post(f"{path}/skip/", {"reason": "a person should review this"})
         answer = self._ranking(seat) if seat["kind"] == "ranking" else self._reference(seat)
         self._post(f"{path}/draft/", {"draft": _json(answer), "active_ms": active_ms})
         fields = {name: value if isinstance(value, str) else _json(value) for name, value in answer.items()}

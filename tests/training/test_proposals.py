@@ -159,7 +159,7 @@ def test_the_funnel_counts_every_step(project, reviewed_batch):
         ("Passed the rules", 4, {REASONS["beyond_text"]: 1}),
         ("Sent to people", 3, {"nearly the same as another one": 1}),
         ("Reviewed", 3, {}),
-        ("Accepted", 2, {"Harmful or private": 1}),
+        ("Accepted", 2, {"harmful or private": 1}),
     ]
     assert funnel(project)[-1].note == "1 of them with changes"
 
