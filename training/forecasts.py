@@ -18,8 +18,9 @@ from annotation.actions import NotPossible
 from annotation.exports import EXPORTS, Taking
 from annotation.models import Project, SnapshotType
 from training.actions.rounds import configs_of, refusal
+from training.instructions import data as instructions
 from training.instructions.pool import EXAMPLES, examples
-from training.methods import METHODS
+from training.methods import METHODS, InstructionTuningConfig
 from training.models import RunStatus, TrainingRun
 
 RUNS_COMPARED = 5
@@ -75,7 +76,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
     for method, config in zip(methods, configs, strict=True):
         spec = METHODS[method]
         stage = Stage(method, spec.label)
-        seen = data.setdefault(spec.data, _data(project, spec.data))
+        seen = data.setdefault(spec.data, _data(project, spec.data, config))
         stage.rows, stage.unit, stage.counts, stage.problem = seen.rows, seen.unit, seen.counts, seen.problem
         _compare(stage, project, config)
         stage.from_defaults = _changes(spec.config().as_json(), config)
@@ -85,12 +86,14 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
     return Forecast(refusal(project, methods), stages)
 
 
-def _data(project: Project, type: str) -> Stage:
+def _data(project: Project, type: str, config: Mapping[str, Any]) -> Stage:
     """Counts of a data type as things stand. A snapshot would have the same rows."""
     if type == EXAMPLES:
         found = Counter(row["id"].partition(":")[0] for row in examples(project))
         counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
         return Stage("", "", rows=found.total(), unit="examples", counts=counts)
+    if type == METHODS["instruction_tuning"].data:
+        return _instructions(project, InstructionTuningConfig(**config))
     if type not in SnapshotType.values:
         splits = Counter(project.prompts.values_list("split", flat=True))
         counts = {f"{split} prompts": count for split, count in sorted(splits.items())}
@@ -101,6 +104,15 @@ def _data(project: Project, type: str) -> Stage:
     except NotPossible as why:
         return Stage("", "", unit="rows", problem=str(why))
     return Stage("", "", rows=rows, unit="rows", counts={name: count for name, count in taking.counts.items() if count})
+
+
+def _instructions(project: Project, config: InstructionTuningConfig) -> Stage:
+    try:
+        rows = list(instructions.rows_for(project, config))
+    except NotPossible as why:
+        return Stage("", "", unit="instructions", problem=str(why))
+    splits = Counter(row["split"].replace("_", " ") for row in rows)
+    return Stage("", "", rows=len(rows), unit="instructions", counts=dict(splits))
 
 
 def _compare(stage: Stage, project: Project, config: Mapping[str, Any]) -> None:
@@ -134,6 +146,8 @@ def _work(method: str, config: Mapping[str, Any], rows: int) -> float:
             return float(config["episodes"] * config["max_new_tokens"] * (1 + config["ppo_epochs"]))
         case "rloo":
             return float(config["episodes"] * config["max_new_tokens"] * (1 + config["passes"]))
+        case "instruction_tuning":  # learned once an epoch, measured twice
+            return float(config["per_task"] * config["epochs"] + 2 * config["test_per_task"])
         case "reward" if config["pooling"] == "depths":
             return float(rows)
     return float(rows * config.get("epochs", 1))

@@ -21,6 +21,8 @@ PLANS = {
     "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
     "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
     "self_instruct": "Propose instructions: the model writes tasks like the examples, for people to review",
+    "sft,reward,ppo,sample": "SFT first, then the whole circle: PPO starts from the policy that SFT made",
+    "instruction_tuning,sample": "Instruction tuning: many small tasks in plain words; then new answers to rank",
 }
 
 

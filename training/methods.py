@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from training.instructions.recast import CLUSTERS
+
 
 def _setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
     return field(default=default, metadata={"help": help, "least": least, "most": most})
@@ -352,6 +354,49 @@ class SFTConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class InstructionTuningConfig(MethodConfig):
+    """Supervised fine-tuning on many tasks worded as instructions, measured on wordings and tasks it has never seen."""
+
+    per_task: int = _setting(48, "Examples of each rule-made task to learn from; 0: none of these tasks", least=0)
+    test_per_task: int = _setting(24, "Further examples of each rule-made task, to measure with", least=1, most=10_000)
+    held_out: str = _setting(
+        "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
+    )
+    seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which people wrote")
+    pool: bool = _setting(True, "Also learn from the proposed tasks that people accepted")
+    labelled: bool = _setting(False, "Also learn from the project's labelled texts, with the labels as options")
+    train: str = _setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
+    epochs: int = _setting(2, "Passes over the instructions", least=1, most=100)
+    batch_size: int = _setting(16, "Instructions per optimiser step", least=1, most=65536)
+    learning_rate: float = _setting(
+        0.0, "Peak rate of AdamW; linear decay to 0; 0: 5e-4 for an adapter, 2e-5 for all weights", least=0, most=1
+    )
+    lora_rank: int = _setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = _setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = _setting(
+        512, "Tokens of instruction and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = _setting(24, "Length at which answers are cut", least=1, most=4096)
+    temperature: float = _setting(0.9, "Temperature of the answers that are shown", least=0.01, most=5)
+    shown: int = _setting(32, "Unseen instructions whose answers are shown, before and after", least=1, most=10_000)
+    eval_completions: int = _setting(1, "Answers to each of them", least=1, most=64)
+    save_every: int = _setting(20, "Steps between resumable states", least=1)
+    seed: int = _setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
+
+    choices: ClassVar = {"train": ("lora", "full")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := [name for name in self.clusters_held_out if name not in CLUSTERS]:
+            named = f"{', '.join(unknown)}; there are {', '.join(CLUSTERS)}"
+            raise InvalidConfig({"held_out": f"names clusters that do not exist: {named}"})
+
+    @property
+    def clusters_held_out(self) -> list[str]:
+        return [name.strip() for name in self.held_out.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
 class PromptTuningConfig(MethodConfig):
     """A classifier made of a language model, a template and a verbalizer; or, for contrast, of a new head."""
 
@@ -406,6 +451,9 @@ METHODS: dict[str, Method] = {
     ),
     "self_instruct": Method(
         "Self-instruct", SelfInstructConfig, recipe="self_instruct", data="examples", makes="proposals"
+    ),
+    "instruction_tuning": Method(
+        "Instruction tuning", InstructionTuningConfig, recipe="instruction_tuning", data="instructions", makes="policy"
     ),
     "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }

@@ -26,6 +26,7 @@ PRESETS: dict[str, Preset] = {
             "dpo": {"epochs": 1, "eval_completions": 1},
             "sft": {"epochs": 1, "eval_completions": 1},
             "self_instruct": {"proposals": 16},
+            "instruction_tuning": {"per_task": 12, "test_per_task": 6, "epochs": 1, "shown": 16},
         },
     ),
     "standard": Preset("Standard: the defaults", {}),
@@ -38,6 +39,7 @@ PRESETS: dict[str, Preset] = {
             "dpo": {"epochs": 3, "eval_completions": 8},
             "sft": {"epochs": 4, "eval_completions": 8},
             "self_instruct": {"proposals": 256},
+            "instruction_tuning": {"per_task": 96, "test_per_task": 48, "epochs": 3, "shown": 64},
         },
     ),
 }

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from training import proposal_views, views
+from training import proposal_views, tokens, views
 
 urlpatterns = [
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
+    path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
+    path("<slug:slug>/rounds/<int:number>/tokens/", tokens.round_tokens, name="round_tokens"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
     path("<slug:slug>/rounds/<int:number>/go-on/", views.go_on, name="round_go_on"),
     path("<slug:slug>/rounds/<int:number>/pause/", views.pause, name="round_pause"),

@@ -21,6 +21,7 @@ from training import access, curves
 from training.actions import rounds
 from training.forecasts import forecast
 from training.forms import StartRoundForm
+from training.instructions.report import NAMES
 from training.methods import InvalidConfig
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.presets import PRESETS
@@ -87,6 +88,7 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "log_tail": _log_tail(runs),
         "samples": _samples(runs),
         "slices": _slices(round.project, runs),
+        "tuned": _tuned(runs),
         "metrics_url": reverse("round_metrics", args=[slug, number]),
     }
     page = "training/round_detail.html"
@@ -163,7 +165,19 @@ def _samples(runs: list[TrainingRun]) -> list[dict[str, Any]]:
     chosen = [rows[place * len(rows) // SAMPLES_SHOWN] for place in range(SAMPLES_SHOWN)] if rows else []
     chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
     prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
-    return [{**row, "prompt": prompts.get(row["prompt_id"], "(deleted)")} for row in chosen]
+    return [{"prompt": prompts.get(row["prompt_id"], "(deleted)"), **row} for row in chosen]
+
+
+def _tuned(runs: list[TrainingRun]) -> list[dict[str, Any]]:
+    """What became of unseen wordings and tasks: a title with its figures as a whole and by cluster."""
+    results = [run.result for run in runs if run.method == "instruction_tuning" and run.result]
+    if not results:
+        return []
+    return [
+        {"title": title, "rows": [{"cluster": "All of them", **found}, *found["clusters"]]}
+        for split, title in NAMES.items()
+        if (found := results[-1][split])["n"]
+    ]
 
 
 def _slices(project: Project, runs: list[TrainingRun]) -> list[dict[str, Any]]:

@@ -22,7 +22,9 @@ from annotation.models import Prompt, SnapshotType
 from training.actions import runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
+from training.instructions import data as instructions
 from training.instructions.pool import EXAMPLES, examples
+from training.methods import InstructionTuningConfig
 from training.models import RunStatus, TrainingRun
 from training.rundir import Row
 
@@ -161,6 +163,9 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
         return
     if run.spec.data == EXAMPLES:
         yield from examples(run.round.project)
+        return
+    if run.spec.config is InstructionTuningConfig:
+        yield from instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
     wanted = run.config.get("prompts", 0)

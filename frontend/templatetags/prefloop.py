@@ -36,6 +36,7 @@ UNDER = {
     "proposal": "proposals",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
     "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
+    "instruction_tokens": "rounds", "round_tokens": "rounds",
 }  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
@@ -53,6 +54,8 @@ FIGURES: dict[str, str] = {
     "judge_after": "Held-out judge after",
     "kl": "KL to the reference policy, nats per completion",
     "kl_round_start": "KL to where the round began, nats per completion",
+    "instructions": "Instructions learned from",
+    "tasks": "Tasks they are of",
     "episodes": "Episodes",
     "stopped": "Stopped early",
     "selected": "Kept",

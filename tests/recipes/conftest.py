@@ -13,6 +13,7 @@ import torch
 from tests.tiny_model import tiny_checkpoint
 from training.methods import (
     DPOConfig,
+    InstructionTuningConfig,
     PPOConfig,
     PromptTuningConfig,
     RewardConfig,
@@ -28,6 +29,7 @@ from training.rundir import Row, RunDir
 CONFIGS = {
     "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
     "sft": SFTConfig, "prompt_tuning": PromptTuningConfig, "self_instruct": SelfInstructConfig,
+    "instruction_tuning": InstructionTuningConfig,
 }  # fmt: skip
 Prepare = Callable[..., RunDir]
 

@@ -69,7 +69,15 @@ def make_worker(settings: LazySettings) -> Callable[..., Worker]:
     def make(**scripts: str) -> Worker:
         return Worker(
             ScriptExecutor(
-                {"sample": SAMPLE, "reward": REWARD, "ppo": PPO, "dpo": IMITATES, "sft": IMITATES, **scripts}
+                {
+                    "sample": SAMPLE,
+                    "reward": REWARD,
+                    "ppo": PPO,
+                    "dpo": IMITATES,
+                    "sft": IMITATES,
+                    "instruction_tuning": IMITATES,
+                    **scripts,
+                }
             )
         )
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import NotPossible, snapshots
 from annotation.exports import NO_GOOD_ANSWER
-from annotation.models import Project, Ranking, ReferenceAnswer, SnapshotType
+from annotation.models import ImportedPreference, Project, Ranking, ReferenceAnswer, SnapshotType
 from training.actions import runs
 from training.instructions.pool import EXAMPLES
 from training.methods import METHODS, InvalidConfig, Method
@@ -98,7 +98,10 @@ def _needs_reward_model(method: Method) -> bool:
 
 def _nothing_to_train_on(project: Project, method: Method) -> str:
     """Why there is no data for a method; empty where there is some, or where prompts are enough."""
-    ranked = Ranking.objects.filter(assignment__project=project).exists()
+    ranked = (
+        Ranking.objects.filter(assignment__project=project).exists()
+        or ImportedPreference.objects.filter(prompt__project=project).exists()
+    )
     match method.data:
         case SnapshotType.PREFERENCE | SnapshotType.RANKING if not ranked:
             return (

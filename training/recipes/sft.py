@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from training.methods import SFTConfig
+from transformers import Trainer
+
+from training.methods import InstructionTuningConfig, SFTConfig
 from training.recipes.common import RecipeError, run_recipe
 from training.recipes.prompts import Prompt, Refused, prompt_tokens, response_tokens
 from training.recipes.roles import SharedModel
-from training.recipes.trl_training import Course, conclude, count_rows, held_out_prompts, learn, load_roles, settings
+from training.recipes.trl_training import (
+    Course,
+    Roles,
+    conclude,
+    count_rows,
+    held_out_prompts,
+    learn,
+    load_roles,
+    settings,
+)
 from training.rundir import Row, RunDir
 
 IGNORED = -100  # label of a token that is read but not learned
@@ -24,11 +35,23 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
     course = Course(run, config, roles, held_out_prompts(prompts), unit="steps")
 
     # 2. Training.
+    trainer = imitation(run, config, roles, examples)
+    after = learn(trainer, course, describe)
+
+    # 3. Save.
+    return conclude(course, after, answers=len(examples), rows=count_rows(len(rows), refused))
+
+
+def imitation(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles: Roles, examples: list[Row]) -> Trainer:
+    """TRL's trainer for examples of token ids with labels.
+
+    They are not packed: without a kernel that keeps the rows of a pack apart, each would read those before it.
+    """
     from datasets import Dataset
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
 
-    trainer = SFTTrainer(
+    return SFTTrainer(
         model=roles.student,
         peft_config=roles.adapter,
         processing_class=roles.shared.tokenizer,
@@ -42,19 +65,17 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
             max_length=None,
         ),
     )
-    after = learn(trainer, course, describe)
 
-    # 3. Save.
-    return conclude(course, after, answers=len(examples), rows=count_rows(len(rows), refused))
+
+def example(prompt: list[int], answer: list[int]) -> Row:
+    """Only the answer and its EOS are learned: the loss leaves out the prompt."""
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
 
 
 def read_answers(
     rows: list[Row], shared: SharedModel, config: SFTConfig
 ) -> tuple[dict[int, Prompt], list[Row], Counter[str]]:
-    """Usable prompts by id, the train split's answers as token ids with labels, and the reasons of refusals.
-
-    Only the answer and its EOS are learned: the loss leaves out the prompt.
-    """
+    """Usable prompts by id, the train split's answers as token ids with labels, and the reasons of refusals."""
     prompts: dict[int, Prompt] = {}
     examples: list[Row] = []
     refused: Counter[str] = Counter()
@@ -68,7 +89,7 @@ def read_answers(
             continue
         prompts[row["prompt_id"]] = Prompt(row["prompt_id"], prompt, row["split"])
         if row["split"] == "train":
-            examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+            examples.append(example(prompt, answer))
     return prompts, examples, refused
 
 

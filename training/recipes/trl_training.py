@@ -1,9 +1,10 @@
-"""What DPO, RLOO and SFT share: TRL's trainers on our roles, with our run directory around them.
+"""What DPO, RLOO, SFT and instruction tuning share: TRL's trainers on our roles, with our run directory around them.
 
 TRL trains the *student*: modules of its own around the very weights of the shared base, with one fresh LoRA adapter. A
 later round loads its adapter into that fresh one. TRL must not know that it began elsewhere: given a model with a
 trained adapter, it takes that adapter for the reference, and the KL starts at 0 again in every round (trl #3194). So
-the student with its adapter off is the reference ρ in every round, and this is asserted before the first step.
+the student with its adapter off is the reference ρ in every round, and this is asserted before the first step. Where
+all weights learn, the student is a model of its own, and the shared base stays the reference.
 
 The tokens are ours, too (prompts.py), not those of TRL's data preparation: it drops long rows without a word, and what
 a chat template puts behind an answer is not what a policy is sampled and scored with.
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from training.methods import DPOConfig, RLOOConfig, SFTConfig
+from training.methods import DPOConfig, InstructionTuningConfig, RLOOConfig, SFTConfig
 from training.recipes import checkpoints
 from training.recipes.common import (
     RecipeError,
@@ -51,13 +52,14 @@ POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
 TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
+LEARNING_RATES = {"lora": 5e-4, "full": 2e-5}  # of instruction tuning, where none is set
 AGREEMENT = 1e-3
 EVALUATED_TOGETHER = 64
 
 # TRL switches it on unless told not to, in the word that transformers is giving up.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated.*")
 
-Config = DPOConfig | RLOOConfig | SFTConfig
+Config = DPOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
 Describe = Callable[[Row], dict[str, float]]
 WhyStop = Callable[[Row], str | None]
 Weights = dict[str, Tensor]
@@ -69,15 +71,19 @@ class Roles:
 
     shared: SharedModel
     student: PreTrainedModel
-    adapter: PeftConfig  # of the student, still to be made by TRL
+    adapter: PeftConfig | None  # of the student, still to be made by TRL; None where all its weights learn
     start: dict[str, Tensor]  # the adapter's weights as the round begins
     fresh: bool  # the round begins at the reference itself
     reward_model: RewardModel | None
+    actor: SharedModel  # where the policy is: the shared model, or the student itself
+    role: str | None = POLICY
 
 
 def load_roles(run: RunDir, config: Config, inputs: Row) -> Roles:
     start = checkpoints.resolve(required_path(inputs, "policy"))
     shared = SharedModel(start.base, pick_device())
+    if getattr(config, "train", "lora") == "full":
+        return _whole_model(shared, start, inputs)
     # Before the shared model gets adapters: PEFT and TRL both put their own things into a model's modules.
     student = twin(shared.model)
     if start.adapter is None:
@@ -89,11 +95,24 @@ def load_roles(run: RunDir, config: Config, inputs: Row) -> Roles:
     shared.save_adapter(POLICY, folder)
     adapter = PeftConfig.from_pretrained(str(folder))
     adapter.inference_mode = False
-    scorer = inputs.get("reward_model")
     return Roles(
         shared, student, adapter, shared.adapter_weights(POLICY), start.adapter is None,
-        RewardModel.load(shared, Path(scorer)) if scorer else None,
+        _reward_model(shared, inputs), shared,
     )  # fmt: skip
+
+
+def _whole_model(shared: SharedModel, start: checkpoints.PolicyPath, inputs: Row) -> Roles:
+    if start.adapter is not None:
+        shared.load_adapter(ROUND_START, start.adapter)
+    actor = SharedModel(start.base, shared.device, merged=start.adapter)
+    actor.learn_whole()
+    fresh = start.adapter is None
+    return Roles(shared, actor.model, None, {}, fresh, _reward_model(shared, inputs), actor, role=None)
+
+
+def _reward_model(shared: SharedModel, inputs: Row) -> RewardModel | None:
+    scorer = inputs.get("reward_model")
+    return RewardModel.load(shared, Path(scorer)) if scorer else None
 
 
 def twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -108,7 +127,7 @@ def settings(run: RunDir, config: Config, roles: Roles) -> dict[str, Any]:
         "use_cpu": roles.shared.device.type == "cpu",
         "bf16": False,
         "gradient_checkpointing": False,
-        "learning_rate": config.learning_rate,
+        "learning_rate": config.learning_rate or LEARNING_RATES.get(getattr(config, "train", ""), 0.0),
         "lr_scheduler_type": "linear",
         "seed": config.seed,
         "save_strategy": "steps",
@@ -137,8 +156,10 @@ class Course(TrainerCallback):
     unit: str
     steps_per_row: int = 1
     why_stop: WhyStop | None = None  # a reason ends the training, see left_the_ground
+    measure: Callable[[], list[Row]] | None = None  # what a method asks of its policy besides, before and after
     describe: Describe | None = None
     before: list[Row] = field(default_factory=list)
+    measured: list[Row] = field(default_factory=list)  # before
     watch: Stopwatch = field(default_factory=Stopwatch)
     rows: int = 0  # so far
     stopped: str | None = None
@@ -149,12 +170,14 @@ class Course(TrainerCallback):
         if folder is None:
             self.run.rewind(0)
             self.before = self.evaluate()
+            self.measured = self.measure_policy()
             check_start(self.before, self.roles)
-            self.earlier = [self.roles.start]
+            self.earlier = [self.roles.start]  # empty where all weights learn: no such method stops by itself
             self.save(None)
             return
         state = json.loads((folder / PROGRESS).read_text("utf-8"))
-        self.before, self.rows, self.watch = state["before"], state["rows"], Stopwatch(state["seconds"])
+        self.before, self.measured = state["before"], state.get("measured", [])
+        self.rows, self.watch = state["rows"], Stopwatch(state["seconds"])
         self.stopped = state["stopped"]
         self.earlier = unpack(load_file(folder / EARLIER))
         self.run.rewind(self.rows)
@@ -164,8 +187,8 @@ class Course(TrainerCallback):
         config, roles = self.config, self.roles
         with self.watch.measure("evaluate"):
             return evaluate(
-                roles.shared,
-                POLICY,
+                roles.actor,
+                roles.role,
                 roles.reward_model,
                 self.prompts,
                 completions=config.eval_completions,
@@ -173,11 +196,19 @@ class Course(TrainerCallback):
                 temperature=config.temperature,
                 seed=config.seed,
                 batch_size=EVALUATED_TOGETHER,
+                reference=roles.shared,
                 round_start=None if roles.fresh else (roles.shared, ROUND_START),
             )
 
+    def measure_policy(self) -> list[Row]:
+        with self.watch.measure("measure"):
+            return self.measure() if self.measure else []
+
     def save(self, checkpoint: Path | None) -> None:
-        progress = {"before": self.before, "rows": self.rows, "seconds": self.watch.spent, "stopped": self.stopped}
+        progress = {
+            "before": self.before, "measured": self.measured, "rows": self.rows, "seconds": self.watch.spent,
+            "stopped": self.stopped,
+        }  # fmt: skip
 
         def write(folder: Path) -> None:
             (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
@@ -225,7 +256,8 @@ class Course(TrainerCallback):
 def learn(trainer: Trainer, course: Course, describe: Describe) -> list[Row]:
     """Train from the last state on. The shared model then has the trained adapter, and its evaluated answers return."""
     roles = course.roles
-    set_peft_model_state_dict(trainer.model, roles.start, adapter_name=STUDENT)
+    if roles.adapter is not None:
+        set_peft_model_state_dict(trainer.model, roles.start, adapter_name=STUDENT)
     check_student(trainer, roles, course.prompts[0])
     course.describe = describe
     trainer.add_callback(course)
@@ -235,6 +267,10 @@ def learn(trainer: Trainer, course: Course, describe: Describe) -> list[Row]:
     if not course.stopped:
         trainer.train(resume_from_checkpoint=str(reached) if reached is not None and reached.exists() else None)
 
+    if roles.adapter is None:
+        trainer.model.eval()
+        check_whole(trainer, roles, course.prompts[0])
+        return course.evaluate()
     weights = course.earlier[0] if course.stopped else student_weights(trainer.model)
     set_peft_model_state_dict(trainer.model, weights, adapter_name=STUDENT)
     if not course.stopped and all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
@@ -261,15 +297,16 @@ def unpack(packed: Weights) -> list[Weights]:
     return [several[place] for place in sorted(several)]
 
 
-def conclude(course: Course, after: list[Row], **more: Any) -> Row:
-    """Write checkpoint and samples; returns the result."""
+def conclude(course: Course, after: list[Row], texts: dict[int, str] | None = None, **more: Any) -> Row:
+    """Write checkpoint and samples; returns the result. `texts` are prompts that no project has, by their id."""
     run, step = course.run, course.kept
-    replace_folder(run.checkpoint_path, lambda folder: course.roles.shared.save_adapter(POLICY, folder))
+    replace_folder(run.checkpoint_path, lambda folder: save_policy(course.roles, folder))
     run.samples_path.unlink(missing_ok=True)
     for old, new in zip(course.before, after, strict=True):
         run.log_sample({
             "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
             "score_before": old["score"], "score_after": new["score"],
+            **({"prompt": texts[new["prompt_id"]]} if texts else {}),
         })  # fmt: skip
     shutil.rmtree(run.path / SCRATCH, ignore_errors=True)
     return {
@@ -286,6 +323,15 @@ def conclude(course: Course, after: list[Row], **more: Any) -> Row:
         "seconds_by_stage": course.watch.rounded(),
         "peak_rss_mb": peak_rss_mb(),
     }
+
+
+def save_policy(roles: Roles, folder: Path) -> None:
+    """An adapter over the shared base, or a whole model, which is then its own base."""
+    if roles.adapter is not None:
+        roles.shared.save_adapter(POLICY, folder)
+        return
+    roles.actor.model.save_pretrained(folder)
+    roles.actor.tokenizer.save_pretrained(folder)
 
 
 def figures(step: int, rows: list[Row]) -> Row:
@@ -321,6 +367,8 @@ def check_start(before: list[Row], roles: Roles) -> None:
 @torch.no_grad()
 def check_student(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
     """What TRL trains is our policy, with the adapter off it is ρ, and the adapter is all that learns."""
+    if roles.adapter is None:
+        return
     model = trainer.model
     learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not learning or len(learning) != len(roles.start):
@@ -340,6 +388,16 @@ def check_student(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
         ours = role_logprobs(roles.shared, answers, answers.response_mask, role, 1.0)
         if float((theirs - ours[:, 0]).abs().max()) > AGREEMENT:
             raise AssertionError(f"TRL's {'policy' if role else 'reference'} is not ours")
+
+
+@torch.no_grad()
+def check_whole(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
+    """What TRL trained is the policy that is evaluated and saved, and the reference beside it has stayed."""
+    if trainer.model is not roles.actor.model:
+        raise AssertionError("TRL trains another model than the policy")
+    ids = torch.tensor([prompt.tokens], device=roles.shared.device)
+    if torch.equal(next_token_logprobs(trainer.model, ids), next_token_logprobs(roles.shared.model, ids)):
+        raise AssertionError("the policy has not changed: nothing was trained")
 
 
 def next_token_logprobs(model: nn.Module, ids: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""How many held-out rows are answered rightly before and after tuning, with intervals, by cluster; and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import sqrt
+from random import Random
+from typing import Any
+
+from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
+
+Row = dict[str, Any]
+Z = 1.959964  # of a 95 % interval
+DRAWS = 2000
+NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Unseen tasks"}
+
+
+def same_answer(given: str, wanted: str) -> bool:
+    """Exact match, but for case, outer space and a full stop at the end."""
+    return _plain(given) == _plain(wanted)
+
+
+def compare(rows: Iterable[Row]) -> Row:
+    """Figures of each held-out split: rows are {split, cluster, task, before, after}, the last two right or wrong."""
+    found = list(rows)
+    return {split: _figures([row for row in found if row["split"] == split]) for split in NAMES}
+
+
+def wilson(right: int, n: int) -> list[float] | None:
+    """The 95 % interval of a share (Wilson 1927); it stays within 0 and 1 and has a width where all are right."""
+    if not n:
+        return None
+    share, room = right / n, Z * Z / n
+    middle = share + room / 2
+    half = Z * sqrt(share * (1 - share) / n + room / (4 * n))
+    ends = ((middle - half) / (1 + room), (middle + half) / (1 + room))
+    return [round(min(1.0, max(0.0, end)), 4) for end in ends]
+
+
+def in_words(split: str, figures: Row) -> str:
+    """One sentence for the page of a round."""
+    if not figures["n"]:
+        return ""
+    low, high = figures["difference_ci95"]
+    change = f"{figures['before']:.0%} right before, {figures['after']:.0%} after"
+    interval = f"{100 * low:+.0f} to {100 * high:+.0f} points, 95 % interval, {figures['n']} rows"
+    if low > 0:
+        outcome = "got better"
+    elif high < 0:
+        outcome = "got worse"
+        if split == UNSEEN_TASKS:
+            outcome += ", as FLAN saw with models of 8 billion parameters and fewer"
+    else:
+        outcome = "got neither clearly better nor clearly worse"
+    return f"{NAMES[split]} {outcome}: {change} ({interval})."
+
+
+def _figures(rows: Sequence[Row]) -> Row:
+    clusters = list(dict.fromkeys(row["cluster"] for row in rows))
+    return {
+        **_of(rows),
+        "clusters": [
+            {"cluster": cluster, **_of([row for row in rows if row["cluster"] == cluster])} for cluster in clusters
+        ],
+    }
+
+
+def _of(rows: Sequence[Row]) -> Row:
+    n, before, after = len(rows), sum(row["before"] for row in rows), sum(row["after"] for row in rows)
+    changes = [row["after"] - row["before"] for row in rows]
+    return {
+        "n": n,
+        "before": round(before / n, 4) if n else None,
+        "before_ci95": wilson(before, n),
+        "after": round(after / n, 4) if n else None,
+        "after_ci95": wilson(after, n),
+        "difference": round(sum(changes) / n, 4) if n else None,
+        "difference_ci95": _bootstrap(changes),
+    }
+
+
+def _bootstrap(changes: Sequence[int]) -> list[float] | None:
+    """Each row is answered twice, so the rows are drawn anew and not the answers."""
+    if not changes:
+        return None
+    dice = Random(0)
+    means = sorted(sum(dice.choices(changes, k=len(changes))) / len(changes) for _ in range(DRAWS))
+    return [round(means[int(DRAWS * 0.025)], 4), round(means[int(DRAWS * 0.975) - 1], 4)]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".。 ")

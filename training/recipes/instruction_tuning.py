@@ -1,0 +1,171 @@
+"""Supervised fine-tuning on tasks worded as instructions: `python -m training.recipes.instruction_tuning RUN_DIR`.
+
+data.jsonl has the rows of training/instructions/recast.py. What the policy makes of wordings and tasks that it has not
+seen is measured before and after: among a row's options the most probable one counts, or else an exact match.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
+from training.instructions.report import compare, in_words, same_answer
+from training.methods import InstructionTuningConfig
+from training.recipes.common import RecipeError, generator, logger, run_recipe
+from training.recipes.generation import sample
+from training.recipes.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.sft import describe, example, imitation
+from training.recipes.trl_training import Course, Roles, conclude, count_rows, learn, load_roles
+from training.rundir import Row, RunDir
+
+GREEDY = 0.01  # so cold that the most probable token is drawn
+TOGETHER = 16  # rows that are measured at once
+
+
+@dataclass(frozen=True)
+class Question:
+    """A held-out row as token ids. `options` are the answers among which the most probable one is the policy's."""
+
+    row: Row
+    prompt: list[int]
+    options: list[list[int]]
+
+
+def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> Row:
+    # 1. Roles and rows.
+    roles = load_roles(run, config, inputs)
+    rows = list(run.rows())
+    examples, questions, refused = read_rows(rows, roles.shared, config)
+    if not examples:
+        raise RecipeError(f"There is no instruction to learn from ({len(rows)} rows; refused: {dict(refused)})")
+    if not questions:
+        raise RecipeError("There is no unseen instruction to measure with: hold out a cluster or use rule-made tasks")
+    shown = spread(questions, config.shown)
+    prompts = [Prompt(place, question.prompt, "eval") for place, question in enumerate(shown)]
+    course = Course(
+        run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config)
+    )  # fmt: skip
+
+    # 2. Training.
+    trainer = imitation(run, config, roles, examples)
+    after = learn(trainer, course, describe)
+    measured = course.measure_policy()
+
+    # 3. Figures, save.
+    outcome = compare(
+        {**question.row, "before": old["right"], "after": new["right"]}
+        for question, old, new in zip(questions, course.measured, measured, strict=True)
+    )
+    words = [said for split, figures in outcome.items() if (said := in_words(split, figures))]
+    for said in words:
+        logger.info("%s", said)
+    return conclude(
+        course, after, {place: prompt_text(question.row) for place, question in enumerate(shown)},
+        **outcome, in_words=words, instructions=len(examples), tasks=len({row["task"] for row in rows}),
+        rows=count_rows(len(rows), refused),
+    )  # fmt: skip
+
+
+def read_rows(
+    rows: list[Row], shared: SharedModel, config: InstructionTuningConfig
+) -> tuple[list[Row], list[Question], Counter[str]]:
+    """The train split as token ids with labels, the held-out rows, and the reasons of refusals."""
+    examples: list[Row] = []
+    questions: list[Question] = []
+    refused: Counter[str] = Counter()
+    most = min(config.max_length, shared.longest - config.max_new_tokens)
+    for row in rows:
+        messages = [{"role": "user", "content": prompt_text(row)}]
+        try:
+            prompt = prompt_tokens(shared.tokenizer, messages, most)
+            texts = [row["output"]] if row["split"] == TRAIN else row["options"]
+            answers = [response_tokens(shared.tokenizer, text, most - len(prompt)) for text in texts]
+        except Refused as problem:
+            refused[str(problem)] += 1
+            continue
+        if row["split"] == TRAIN:
+            examples.append(example(prompt, answers[0]))
+        else:
+            questions.append(Question(row, prompt, answers))
+    return examples, questions, refused
+
+
+def spread(questions: list[Question], count: int) -> list[Question]:
+    """Some of both splits, evenly over their rows, unseen tasks first."""
+    chosen = []
+    for split in (UNSEEN_TASKS, UNSEEN_TEMPLATES):
+        own = [question for question in questions if question.row["split"] == split]
+        share = min(len(own), -(-count // 2))
+        chosen += [own[place * len(own) // share] for place in range(share)]
+    return chosen[:count]
+
+
+# --- measuring -------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionTuningConfig) -> list[Row]:
+    """What the policy answers to each question, and whether that is right, in their order."""
+    given: dict[int, str] = {}
+    for batch in batches(questions):
+        asked = [questions[place] for place in batch]
+        if asked[0].options:
+            texts = [
+                question.row["options"][best]
+                for question, best in zip(asked, most_probable(roles.actor, roles.role, asked), strict=True)
+            ]
+        else:
+            rollout = sample(
+                roles.actor, roles.role, [question.prompt for question in asked], count=1,
+                max_new_tokens=config.max_new_tokens, temperature=GREEDY,
+                generator=generator(config.seed, "measure", batch[0]),
+            )  # fmt: skip
+            texts = [answer for (answer,) in rollout.texts(roles.actor)]
+        given |= dict(zip(batch, texts, strict=True))
+    return [
+        {"given": given[place], "right": same_answer(given[place], question.row["output"])}
+        for place, question in enumerate(questions)
+    ]
+
+
+def batches(questions: Sequence[Question]) -> list[list[int]]:
+    """Places of questions with the same number of options, of similar length."""
+    order = sorted(
+        range(len(questions)), key=lambda place: (len(questions[place].options), -len(questions[place].prompt))
+    )
+    found: list[list[int]] = []
+    for place in order:
+        count = len(questions[place].options)
+        if not found or len(found[-1]) == TOGETHER or len(questions[found[-1][0]].options) != count:
+            found.append([])
+        found[-1].append(place)
+    return found
+
+
+def most_probable(model: SharedModel, role: str | None, asked: Sequence[Question]) -> list[int]:
+    """For each question the option with the greatest log-probability, its EOS included."""
+    ids, mask = (tensor.to(model.device) for tensor in pad_left([question.prompt for question in asked], model.pad))
+    options, drawn = pad_right([question.options for question in asked], model.pad)
+    answers = Answers(ids, mask, options.to(model.device), drawn.to(model.device))
+    logprobs = role_logprobs(model, answers, answers.response_mask, role, 1.0)
+    best: list[int] = logprobs.sum(-1).argmax(-1).tolist()
+    return best
+
+
+def pad_right(groups: list[list[list[int]]], pad: int) -> tuple[Tensor, Tensor]:
+    """(g, k, r) ids and a mask that is True on real tokens."""
+    longest = max(len(tokens) for group in groups for tokens in group)
+    ids: Any = [[tokens + [pad] * (longest - len(tokens)) for tokens in group] for group in groups]
+    mask: Any = [[[place < len(tokens) for place in range(longest)] for tokens in group] for group in groups]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+if __name__ == "__main__":
+    run_recipe(train_policy, InstructionTuningConfig)

@@ -1,0 +1,92 @@
+"""The page of exact tokens: what a run reads, and of that what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from annotation import access as annotation_access
+from annotation.http import UserRequest
+from annotation.models import Project, Role
+from training import access
+from training.chat_tokens import NoTokens, PolicyTokenizer, Token
+from training.instructions import data as instructions
+from training.instructions.recast import TRAIN, prompt_text
+from training.methods import InstructionTuningConfig
+from training.models import TrainingRound
+from training.rundir import Row
+
+SHOWN = 5
+LEARNS_FROM_TEXTS = ("instruction_tuning", "sft")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row of the data as its run reads it."""
+
+    origin: str
+    tokens: list[Token]
+    too_long: bool
+
+    @property
+    def learned(self) -> int:
+        return sum(token.learned for token in self.tokens)
+
+
+@login_required
+@require_GET
+def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
+    """Of a run of instruction tuning that could start now, with the default settings."""
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    config = InstructionTuningConfig()
+    checkpoint = project.policies.order_by("-number").values_list("checkpoint", flat=True).first()
+    rows = instructions.rows_for(project, config)
+    return _page(request, project, None, checkpoint, rows, config.max_length)
+
+
+@login_required
+@require_GET
+def round_tokens(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    """Of a round's last run that learns from texts, out of the files that it was given."""
+    round = access.get_round(request.user, slug, number)
+    run = round.runs.filter(method__in=LEARNS_FROM_TEXTS).order_by("-position").first()
+    if run is None or not run.directory.is_prepared():
+        return _page(request, round.project, round, None, [], 0)
+    inputs = run.directory.config()["inputs"]
+    return _page(request, round.project, round, inputs["policy"], run.directory.rows(), run.config["max_length"])
+
+
+def _page(
+    request: UserRequest, project: Project, round: TrainingRound | None, checkpoint: str | None, rows: Iterable[Row],
+    max_length: int,
+) -> HttpResponse:  # fmt: skip
+    at = request.GET.get("at", "")
+    first = int(at) if at.isascii() and at.isdigit() and len(at) < 9 else 0
+    context: dict[str, Any] = {"project": project, "round": round, "first": first, "next": first + SHOWN}
+    if checkpoint is None:
+        context["problem"] = "There is nothing to show yet: no policy, or no run that learns from texts and has begun."
+        return render(request, "training/tokens.html", context)
+    try:
+        tokenizer = PolicyTokenizer(checkpoint)
+        learned_from = (row for row in rows if row["split"] == TRAIN)
+        context["rows"] = [_shown(tokenizer, row, max_length) for row in islice(learned_from, first, first + SHOWN)]
+    except NoTokens as why:
+        context["problem"] = str(why)
+    return render(request, "training/tokens.html", context)
+
+
+def _shown(tokenizer: PolicyTokenizer, row: Row, max_length: int) -> Shown:
+    if "instruction" in row:
+        messages, answer = [{"role": "user", "content": prompt_text(row)}], row["output"]
+        origin = f"{row['task']}, {row['wording']}, from {row['source']}"
+    else:
+        messages, answer, origin = row["prompt"], row["completion"][0]["content"], row["source"].replace("_", " ")
+    tokens = tokenizer.example(messages, answer)
+    return Shown(origin, tokens, len(tokens) > max_length)
