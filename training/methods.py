@@ -363,7 +363,7 @@ class InstructionTuningConfig(MethodConfig):
         "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
     )
     seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which people wrote")
-    reviewed: bool = _setting(True, "Also learn from proposed tasks that people have accepted or changed")
+    pool: bool = _setting(True, "Also learn from the proposed tasks that people accepted")
     labelled: bool = _setting(False, "Also learn from the project's labelled texts, with the labels as options")
     train: str = _setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
     epochs: int = _setting(2, "Passes over the instructions", least=1, most=100)

@@ -154,7 +154,9 @@ def preference_rows(taking: Taking) -> Iterator[Row]:
 
 
 def completion_rows(taking: Taking) -> Iterator[Row]:
-    """What an answer should be like: reference answers, then the answers that every ranking of a task puts first."""
+    """What an answer should be like: reference answers, then the answers that every ranking of a task puts first, and
+    with them the better ones of imported pairs.
+    """
     taken: set[int] = set()
     if taking.wanted.wants("reference"):
         for reference in _references(taking, references_that_count(taking.project)):
@@ -166,8 +168,10 @@ def completion_rows(taking: Taking) -> Iterator[Row]:
     for task, *_ in taking.tasks():
         if best := _best_answer(task, taken, taking.counts):
             taken.add(best.pk)
-            taking.counts["best-ranked answers"] += 1
-            yield _completion_row(best, task.messages, task.prompt_id, task.split, "best_ranked")
+            imported = task.source == IMPORTED
+            taking.counts["better answers of imported pairs" if imported else "best-ranked answers"] += 1
+            source = IMPORTED if imported else "best_ranked"
+            yield _completion_row(best, task.messages, task.prompt_id, task.split, source)
     taking.refuse_nothing(taken, NO_GOOD_ANSWER)
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
-from annotation.models import Membership, Project, Role
+from annotation.actions import proposals
+from annotation.models import Membership, Project, Proposal, ProposalBatch, Role
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +23,21 @@ def judge(project: Project) -> User:
     user = User.objects.create_user("judge")
     Membership.objects.create(project=project, user=user, role=Role.ANNOTATOR)
     return user
+
+
+@pytest.fixture
+def propose(project: Project) -> Callable[..., Proposal]:
+    """A proposed task, waiting in the queue."""
+
+    def make(
+        instruction: str = "Name a colour of the sky.", input: str = "", output: str = "Blue.", **values: Any
+    ) -> Proposal:
+        batch, _ = ProposalBatch.objects.get_or_create(project=project, origin="run-1", defaults={"model": "small"})
+        proposal = Proposal.objects.create(
+            project=project, batch=batch, index=Proposal.objects.count(), instruction=instruction, input=input,
+            output=output, digest=Proposal.digest_of(instruction, input, output), **values,
+        )  # fmt: skip
+        proposals.open_reviews(project=project, proposals=[proposal])
+        return proposal
+
+    return make

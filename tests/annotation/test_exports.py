@@ -13,7 +13,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from annotation.actions import NotPossible, judgments, seats, snapshots
-from annotation.models import Completion, ImportedLabel, Membership, PolicyVersion, Role, SnapshotType, Source, Split
+from annotation.models import (
+    Completion,
+    ImportedLabel,
+    ImportedPreference,
+    Membership,
+    PolicyVersion,
+    Role,
+    SnapshotType,
+    Source,
+    Split,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +139,20 @@ def test_completions_are_references_and_what_all_put_first(project, open_ranking
         "best answers that are unacceptable": 1,
         "best answers that are in it already": 1,
     }
+
+
+def test_the_better_answers_of_imported_pairs_are_imitated_as_imported(project, policy, make_prompt):
+    prompt = make_prompt("Say hello.", split=Split.TRAIN)
+    good, bad, worse = (
+        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text)
+        for text in ("Hello!", "What?", "Go away.")
+    )
+    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=bad)
+    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=worse)
+    rows, counts = rows_of(project, SnapshotType.PROMPT_COMPLETION)
+    assert [(row["completion"][0]["content"], row["source"]) for row in rows] == [("Hello!", "imported")]
+    assert counts["better answers of imported pairs"] == 1
+    assert counts["best answers that are in it already"] == 1
 
 
 def test_nothing_to_imitate_is_said(project, policy):

@@ -9,25 +9,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from annotation.actions import proposals
-from annotation.models import Assignment, Proposal, ProposalBatch, ProposalReview, SeatStatus, Task
+from annotation.models import Assignment, Proposal, ProposalReview, SeatStatus, Task
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def propose(project):
-    """A proposed task, waiting in the queue."""
-
-    def make(instruction="Name a colour of the sky.", input="", output="Blue.", **values) -> Proposal:
-        batch, _ = ProposalBatch.objects.get_or_create(project=project, origin="run-1", defaults={"model": "small"})
-        proposal = Proposal.objects.create(
-            project=project, batch=batch, index=Proposal.objects.count(), instruction=instruction, input=input,
-            output=output, digest=Proposal.digest_of(instruction, input, output), **values,
-        )  # fmt: skip
-        proposals.open_reviews(project=project, proposals=[proposal])
-        return proposal
-
-    return make
 
 
 @pytest.fixture

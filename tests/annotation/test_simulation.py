@@ -72,3 +72,14 @@ def test_a_judge_likes_its_own_reference_answers_no_less(name):
     judge = JUDGES[name]()
     for answer in ("This is fine. It goes on and on and on and", "A sad and terrible story.", "Nice."):
         assert judge.score(judge.improve(answer)) >= judge.score(answer)
+
+
+def test_they_leave_proposed_tasks_to_people(project, annotator, propose, open_ranking_task, live_server):
+    propose()
+    open_ranking_task()
+    tally = simulate(
+        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=LengthJudge(),
+        habits=Habits(skip_share=0),
+    )  # fmt: skip
+    assert (tally.skipped, tally.rankings) == (1, 1)
+    assert Assignment.objects.filter(task__kind="proposal", status=SeatStatus.EMPTY).count() == 1

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from tests.recipes.test_ppo import ROOT, adapter_digest, wait_until
+from tests.recipes.test_ppo import ROOT, adapter_digest, train_reward, wait_until
 from training.methods import SFTConfig
 from training.recipes import sft, trl_training
 from training.recipes.common import RecipeError
@@ -191,3 +191,19 @@ def test_the_student_has_modules_of_its_own_around_the_same_weights(shared: Shar
     pairs = list(zip(student.parameters(), shared.model.parameters(), strict=True))
     assert all(ours is theirs for ours, theirs in pairs)
     assert not set(map(id, student.modules())) & set(map(id, shared.model.modules()))
+
+
+def test_ppo_starts_from_what_sft_has_made(prepare_sft, prepare: Prepare, checkpoint: Path, tmp_path: Path):
+    first: RunDir = prepare_sft("first", epochs=30)
+    imitated = finish(first)
+    settings = {
+        "episodes": 16, "batch_size": 16, "minibatch_size": 16, "max_new_tokens": 6, "learning_rate": 1e-5,
+        "lora_rank": 4, "top_blocks": 2, "kl_limit": 1000.0, "eval_completions": 2, "temperature": 0.9, "seed": 0,
+    }  # fmt: skip
+    inputs = {"policy": str(first.checkpoint_path), "reward_model": str(train_reward(tmp_path / "reward", checkpoint))}
+    second = prepare("second", "ppo", settings, inputs, prompt_rows(16, held_out=4))
+    result = finish(second)
+    # Prompts, seed and temperature are the same, so PPO's answers before are those that SFT ended with.
+    assert [row["before"] for row in second.samples()] == [row["after"] for row in first.samples()]
+    assert result["frontier"][0]["kl"] == pytest.approx(imitated["kl"], abs=1e-2)
+    assert result["kl"] > 1 > abs(result["kl_round_start"])

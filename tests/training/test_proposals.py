@@ -14,10 +14,12 @@ from annotation.exports.pool import pool
 from annotation.models import Proposal, ProposalBatch, Task, Withdrawal
 from training.actions.proposals import Written, store
 from training.actions.rounds import start_round
+from training.instructions.data import rows_for
 from training.instructions.funnel import funnel
 from training.instructions.heuristics import REASONS
 from training.instructions.pool import examples
 from training.instructions.seeds import seed_tasks
+from training.methods import InstructionTuningConfig
 from training.models import RunStatus
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,7 +161,7 @@ def test_the_funnel_counts_every_step(project, reviewed_batch):
         ("Passed the rules", 4, {REASONS["beyond_text"]: 1}),
         ("Sent to people", 3, {"nearly the same as another one": 1}),
         ("Reviewed", 3, {}),
-        ("Accepted", 2, {"Harmful or private": 1}),
+        ("Accepted", 2, {"harmful or private": 1}),
     ]
     assert funnel(project)[-1].note == "1 of them with changes"
 
@@ -276,6 +278,16 @@ def test_the_api_gives_proposals_and_the_pool(project, admin, annotator, as_user
     assert [(row["instruction"], row["input"], row["edited"], row["annotator_id"]) for row in pooled] == [
         ("Name a bird.", "", False, annotator.pk), ("Spell this word.", "tree", True, annotator.pk),
     ]  # fmt: skip
+
+
+def test_instruction_tuning_learns_from_accepted_tasks_alone(project, reviewed_batch):
+    config = InstructionTuningConfig(per_task=0, seed_tasks=False)
+    learnt = [row for row in rows_for(project, config) if row["split"] == "train"]
+    assert [(row["instruction"], row["input"], row["output"], row["source"]) for row in learnt] == [
+        ("Name a bird.", "", "Wren", "pool"), ("Spell this word.", "tree", "t-r-e-e", "pool"),
+    ]  # fmt: skip
+    without = InstructionTuningConfig(per_task=0, seed_tasks=False, pool=False)
+    assert [row for row in rows_for(project, without) if row["split"] == "train"] == []
 
 
 def test_a_dry_run_says_what_examples_there_are(project, policy, admin, as_user, reviewed_batch):

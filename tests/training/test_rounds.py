@@ -7,6 +7,8 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from annotation.actions import NotPossible
+from annotation.models import Completion, ImportedPreference, Source
 from training.actions.rounds import start_round
 from training.forms import PLANS
 from training.methods import METHODS, InvalidConfig, PPOConfig
@@ -39,6 +41,18 @@ def test_every_plan_starts_from_the_page(ready, admin, as_user, plan):
     assert page.status_code == 302, page.content.decode()
     started = TrainingRound.objects.get()
     assert ",".join(run.method for run in started.runs.all()) == plan
+
+
+def test_imported_pairs_are_enough_to_start_with(project, policy, admin, make_prompt):
+    prompt = make_prompt()
+    good, bad = (
+        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text) for text in ("Hello!", "Go away.")
+    )
+    with pytest.raises(NotPossible, match="Nobody has"):
+        start_round(project=project, methods=["sft"], by=admin)
+    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=bad)
+    sft, dpo, reward = start_round(project=project, methods=["sft", "dpo", "reward"], by=admin).runs.all()
+    assert [run.snapshot.rows for run in (sft, dpo, reward)] == [1, 1, 1]
 
 
 def test_methods_that_take_the_same_type_share_a_snapshot_and_others_have_their_own(ready, admin):

@@ -85,6 +85,7 @@ GOOD = Proposed("Name the capital of France.", "", "Paris")
     ("task", "code"),
     [
         (GOOD, ""),
+        (Proposed("Write the word in capital letters.", "tree", "TREE"), ""),
         (Proposed("把下面的句子翻译成英文。", "我喜欢茶。", "I like tea."), ""),
         (Proposed('Translate the quoted word into German: "猫和狗都喜欢"', "", "Katze"), ""),
         (Proposed("“Good morning”: say it in French.", "", "Bonjour"), ""),
@@ -99,8 +100,8 @@ GOOD = Proposed("Name the capital of France.", "", "Paris")
         (Proposed("Name a bird", "", "Wren", examples=frozenset({("Name a bird", "")})), "repeats_prompt"),
         (Proposed("Tell me about the sea", "", "The sea is", finished=False), "unfinished"),
         (Proposed("Tell me about the sea", "", "  "), "no_output"),
-        (Proposed("Correct the sentence", "He go home.", "he go  home."), "output_is_input"),
-        (Proposed("Say hello to everyone", "", "say hello to everyone"), "output_is_instruction"),
+        (Proposed("Correct the sentence", "He go home.", "He go  home."), "output_is_input"),
+        (Proposed("Say hello to everyone", "", "Say hello to everyone"), "output_is_instruction"),
         (Proposed("Tell me a story", "", "and then he ran " * 5), "loops"),
         (Proposed("Write a short sentence 用中文写一句话", "", "好"), "mixed_scripts"),
     ],

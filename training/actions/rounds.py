@@ -13,7 +13,15 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import NotPossible, alarms, snapshots
 from annotation.exports import NO_GOOD_ANSWER
-from annotation.models import Alarm, DatasetSnapshot, Project, Ranking, ReferenceAnswer, SnapshotType
+from annotation.models import (
+    Alarm,
+    DatasetSnapshot,
+    ImportedPreference,
+    Project,
+    Ranking,
+    ReferenceAnswer,
+    SnapshotType,
+)
 from training.actions import runs
 from training.instructions.pool import EXAMPLES
 from training.methods import METHODS, InvalidConfig, Method
@@ -126,7 +134,10 @@ def _needs_reward_model(method: Method) -> bool:
 
 def _nothing_to_train_on(project: Project, method: Method) -> str:
     """Why there is no data for a method; empty where there is some, or where prompts are enough."""
-    ranked = Ranking.objects.filter(assignment__project=project).exists()
+    ranked = (
+        Ranking.objects.filter(assignment__project=project).exists()
+        or ImportedPreference.objects.filter(prompt__project=project).exists()
+    )
     match method.data:
         case SnapshotType.PREFERENCE | SnapshotType.RANKING if not ranked:
             return (

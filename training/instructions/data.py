@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from django.utils import timezone
 
 from annotation.exports import EXPORTS, Taking
+from annotation.exports.pool import pool
 from annotation.models import Project, SnapshotType
-from training.instructions.pool import accepted
-from training.instructions.recast import Row, recast, recast_labelled, reviewed_rows, seed_rows
+from training.instructions.recast import POOL, TRAIN, Row, recast, recast_labelled, seed_rows
 from training.instructions.seeds import seed_tasks
 from training.instructions.tasks import TASKS
 from training.methods import InstructionTuningConfig
@@ -23,9 +23,20 @@ def rows_for(project: Project, config: InstructionTuningConfig) -> Iterator[Row]
     )
     if config.seed_tasks:
         yield from seed_rows(seed_tasks(), held_out)
-    if config.reviewed:
-        yield from reviewed_rows(accepted(project))
+    if config.pool:
+        yield from pool_rows(project)
     if config.labelled:
         labelled = list(EXPORTS[SnapshotType.CLASSIFICATION](Taking(project, timezone.now())))
         labels = list(dict.fromkeys(row["label"] for row in labelled))
         yield from recast_labelled(labelled, labels, seed=config.seed)
+
+
+def pool_rows(project: Project) -> Iterator[Row]:
+    """Proposed tasks that people accepted. All are trained on: nobody has said which cluster they are of."""
+    for item in pool(project):
+        name = f"proposal:{item.proposal.pk}"
+        yield {
+            "instruction": item.instruction, "input": item.input, "output": item.output, "options": [],
+            "task": name, "cluster": "proposed", "template": name, "wording": "as written", "split": TRAIN,
+            "source": POOL,
+        }  # fmt: skip

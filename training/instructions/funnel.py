@@ -10,6 +10,8 @@ from annotation.models import Project, RejectReason, Verdict
 from training.instructions.form import UNPARSED
 from training.instructions.heuristics import REASONS
 
+REJECTED_FOR = {value: label[:1].lower() + label[1:] for value, label in RejectReason.choices}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -63,7 +65,7 @@ def funnel(project: Project) -> list[Step]:
         Step("Passed the rules", passed, _in_words(stored, REASONS)),
         Step("Sent to people", asked, _in_words(Counter({"near": near}), {"near": "nearly the same as another one"})),
         Step("Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})),
-        Step("Accepted", accepted, _in_words(rejected, dict(RejectReason.choices)), f"{changed} of them with changes"),
+        Step("Accepted", accepted, _in_words(rejected, REJECTED_FOR), f"{changed} of them with changes"),
     ]
 
 

@@ -68,8 +68,8 @@ def _mixes_scripts(task: Proposed) -> bool:
 
 
 def _same(first: str, second: str) -> bool:
-    """But for case and spaces; putting in commas may be the whole task."""
-    return bool(second.strip()) and first.casefold().split() == second.casefold().split()
+    """But for spaces: commas or capitals may be all that was asked for."""
+    return bool(second.strip()) and first.split() == second.split()
 
 
 CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {

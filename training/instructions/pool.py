@@ -15,11 +15,6 @@ EXAMPLES = "examples"  # a method's data: rows of id, instruction, input, output
 def examples(project: Project) -> Iterator[Row]:
     for task in seed_tasks():
         yield {"id": f"seed:{task.id}", "instruction": task.instruction, "input": task.input, "output": task.output}
-    yield from accepted(project)
-
-
-def accepted(project: Project) -> Iterator[Row]:
-    """What people accepted as it was or changed."""
     for item in pool(project):
         texts = {"instruction": item.instruction, "input": item.input, "output": item.output}
         yield {"id": f"proposal:{item.proposal.pk}", **texts}

@@ -7,7 +7,7 @@ of clusters that are kept out of training as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -25,9 +25,8 @@ from training.instructions.tasks import (
 )
 
 Row = dict[str, Any]
-REVIEWED = "reviewed"  # source and cluster of tasks out of the queue
 TRAIN, UNSEEN_TEMPLATES, UNSEEN_TASKS = "train", "unseen_templates", "unseen_tasks"
-RULE, SEED, LABELLED = "rule", "seed", "labelled"  # sources
+RULE, SEED, LABELLED, POOL = "rule", "seed", "labelled", "pool"  # sources
 CLUSTERS = tuple(dict.fromkeys(task.cluster for task in TASKS))
 LABELS = (
     Wording("question-1", QUESTION, "Which label fits this text: {names}?"),
@@ -94,16 +93,6 @@ def seed_rows(seeds: Iterable[SeedTask], held_out: Collection[str]) -> Iterator[
                 "task": seed.id, "cluster": seed.cluster, "template": seed.id, "wording": "as written",
                 "split": TRAIN, "source": SEED,
             }  # fmt: skip
-
-
-def reviewed_rows(examples: Iterable[Mapping[str, str]]) -> Iterator[Row]:
-    """Tasks that a model proposed and people accepted or changed: a cluster of their own, all trained on."""
-    for example in examples:
-        yield {
-            "instruction": example["instruction"], "input": example["input"], "output": example["output"],
-            "options": [], "task": example["id"], "cluster": REVIEWED, "template": example["id"],
-            "wording": "as written", "split": TRAIN, "source": REVIEWED,
-        }  # fmt: skip
 
 
 def instruction_row(

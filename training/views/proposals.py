@@ -120,6 +120,9 @@ def proposal(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         "project": found.project,
         "proposal": found,
         "batch": found.batch,
+        "sampling": [
+            (name.replace("_", " ").capitalize(), value) for name, value in found.batch.sampling.items() if value != ""
+        ],
         "standing": _standing(row),
         "refused_for": REASONS.get(found.refused_by, ""),
         "texts": [(name.capitalize(), getattr(found, name)) for name in ("instruction", "input", "output")],
