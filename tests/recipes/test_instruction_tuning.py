@@ -73,6 +73,7 @@ def test_it_learns_what_unseen_wordings_ask_for_and_says_what_became_of_unseen_t
     assert len(samples) == 6
     assert [sample["prompt"] for sample in samples[:3]] == ["What?\n\n0", "What?\n\n2", "What?\n\n5"]
     assert samples[-1]["prompt"].startswith("Say it")
+    assert [sample["wanted"] for sample in samples] == ["sea"] * 3 + ["tea"] * 3
     metrics = list(run.metrics())
     assert len(metrics) == 12 * 3
     assert metrics[-1]["sft/loss"] < metrics[0]["sft/loss"]

@@ -66,10 +66,12 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     words = [said for split, figures in outcome.items() if (said := in_words(split, figures))]
     for said in words:
         logger.info("%s", said)
+    shown_rows = [question.row for question in shown]
     return conclude(
-        course, after, {place: prompt_text(question.row) for place, question in enumerate(shown)},
-        **outcome, in_words=words, instructions=len(examples), tasks=len({row["task"] for row in rows}),
-        rows=count_rows(len(rows), refused),
+        course, after,
+        {place: {"prompt": prompt_text(row), "wanted": row["output"]} for place, row in enumerate(shown_rows)},
+        **outcome, in_words=words, instructions=len(examples),
+        tasks=len({row["task"] for row in rows if row["split"] == TRAIN}), rows=count_rows(len(rows), refused),
     )  # fmt: skip
 
 
