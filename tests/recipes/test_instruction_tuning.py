@@ -114,6 +114,30 @@ def test_all_weights_learn_on_from_an_adapter(prepare_tuning):
     assert second["kl_round_start"] < 0.5 < second["kl"]  # hardly away from the round's start, far from the base
 
 
+def test_packed_instructions_teach_the_same_as_padded_ones(prepare_tuning):
+    padded, packed = (prepare_tuning(str(packing), packing=packing) for packing in (False, True))
+    for run in (padded, packed):
+        finish(run)
+    for one, other in zip(padded.metrics(), packed.metrics(), strict=True):
+        assert one["sft/loss"] == pytest.approx(other["sft/loss"], abs=2e-3)
+    assert [row["after"] for row in padded.samples()] == [row["after"] for row in packed.samples()]
+
+
+def test_packs_whose_rows_would_read_each_other_are_noticed(prepare_tuning, monkeypatch: pytest.MonkeyPatch):
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling as Collator
+
+    original = Collator.torch_call
+
+    def one_text(self, examples):
+        batch = original(self, examples)
+        batch["position_ids"] = torch.arange(batch["input_ids"].shape[1])[None]
+        return batch
+
+    monkeypatch.setattr(Collator, "torch_call", one_text)
+    with pytest.raises(RecipeError, match="switch packing off"):
+        finish(prepare_tuning("mixed"))
+
+
 def test_the_most_probable_option_is_that_of_whole_forward_passes(shared: SharedModel):
     options = ["good", "a bad day", "tea"]
     questions = []
