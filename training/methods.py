@@ -332,7 +332,7 @@ class InstructionTuningConfig(MethodConfig):
     held_out: str = _setting(
         "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
     )
-    seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which people wrote")
+    seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which were written for this project")
     labelled: bool = _setting(False, "Also learn from the project's labelled texts, with the labels as options")
     train: str = _setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
     epochs: int = _setting(2, "Passes over the instructions", least=1, most=100)
