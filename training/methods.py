@@ -362,12 +362,15 @@ class InstructionTuningConfig(MethodConfig):
     held_out: str = _setting(
         "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
     )
-    seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which people wrote")
+    seed_tasks: bool = _setting(True, "Also learn from the seed tasks, which were written for this project")
     pool: bool = _setting(True, "Also learn from the proposed tasks that people accepted")
     labelled: bool = _setting(False, "Also learn from the project's labelled texts, with the labels as options")
     train: str = _setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
     epochs: int = _setting(2, "Passes over the instructions", least=1, most=100)
     batch_size: int = _setting(16, "Instructions per optimiser step", least=1, most=65536)
+    packing: bool = _setting(
+        True, "Lay the instructions of a step end to end instead of padding them; each still reads only itself"
+    )
     learning_rate: float = _setting(
         0.0, "Peak rate of AdamW; linear decay to 0; 0: 5e-4 for an adapter, 2e-5 for all weights", least=0, most=1
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from annotation.models import Project
+from annotation.models import PolicyVersion, Project
 from tests.browser.steps import PHONE, get_task, press, submit
+from tests.tiny_model import tiny_tokenizer
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -77,6 +78,15 @@ def test_writing(visit, annotator, project, open_ranking_task, eyes):
     page.locator(".guidelines").get_by_role("button", name="Close").click()
     submit(page, seat)
     assert problems(page) == []  # nothing left to do
+
+
+def test_the_tokens_that_a_policy_learns(visit, admin, policy, eyes, tmp_path):
+    tiny_tokenizer().save_pretrained(tmp_path)
+    PolicyVersion.objects.filter(pk=policy.pk).update(checkpoint=str(tmp_path))
+    visitor = visit(admin, **eyes)
+    visitor.goto("/projects/letters/rounds/tokens/")
+    assert visitor.page.locator(".tokens").count() == 5
+    assert problems(visitor.page) == []
 
 
 def test_around_the_work(visit, annotator, project, open_ranking_task, eyes):

@@ -43,7 +43,7 @@ def test_ids_and_mask_are_those_of_every_row_that_the_recipe_reads(shared: Share
 
 def test_the_batch_that_the_trainer_computes_its_loss_on_is_what_the_page_shows(checkpoint: Path, tmp_path: Path):
     rows = [instruction("train", "Say it.", "the sea", "a good day"), instruction("train", "And then?", "", "tea")]
-    config = InstructionTuningConfig(batch_size=2, top_blocks=2, train="full", epochs=1)
+    config = InstructionTuningConfig(batch_size=2, top_blocks=2, train="full", epochs=1, packing=False)
     roles = load_roles(run := RunDir(tmp_path / "run"), config, {"policy": str(checkpoint)})
     trainer = imitation(run, config, roles, read_rows(rows, roles.shared, config)[0])
     (batch,) = list(trainer.get_train_dataloader())

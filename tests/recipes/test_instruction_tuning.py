@@ -73,6 +73,7 @@ def test_it_learns_what_unseen_wordings_ask_for_and_says_what_became_of_unseen_t
     assert len(samples) == 6
     assert [sample["prompt"] for sample in samples[:3]] == ["What?\n\n0", "What?\n\n2", "What?\n\n5"]
     assert samples[-1]["prompt"].startswith("Say it")
+    assert [sample["wanted"] for sample in samples] == ["sea"] * 3 + ["tea"] * 3
     metrics = list(run.metrics())
     assert len(metrics) == 12 * 3
     assert metrics[-1]["sft/loss"] < metrics[0]["sft/loss"]
@@ -111,6 +112,30 @@ def test_all_weights_learn_on_from_an_adapter(prepare_tuning):
     second = finish(prepare_tuning("second", policy=first.checkpoint_path, train="full", epochs=1, learning_rate=1e-5))
     assert second["unseen_templates"]["before"] == after
     assert second["kl_round_start"] < 0.5 < second["kl"]  # hardly away from the round's start, far from the base
+
+
+def test_packed_instructions_teach_the_same_as_padded_ones(prepare_tuning):
+    padded, packed = (prepare_tuning(str(packing), packing=packing) for packing in (False, True))
+    for run in (padded, packed):
+        finish(run)
+    for one, other in zip(padded.metrics(), packed.metrics(), strict=True):
+        assert one["sft/loss"] == pytest.approx(other["sft/loss"], abs=2e-3)
+    assert [row["after"] for row in padded.samples()] == [row["after"] for row in packed.samples()]
+
+
+def test_packs_whose_rows_would_read_each_other_are_noticed(prepare_tuning, monkeypatch: pytest.MonkeyPatch):
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling as Collator
+
+    original = Collator.torch_call
+
+    def one_text(self, examples):
+        batch = original(self, examples)
+        batch["position_ids"] = torch.arange(batch["input_ids"].shape[1])[None]
+        return batch
+
+    monkeypatch.setattr(Collator, "torch_call", one_text)
+    with pytest.raises(RecipeError, match="switch packing off"):
+        finish(prepare_tuning("mixed"))
 
 
 def test_the_most_probable_option_is_that_of_whole_forward_passes(shared: SharedModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -93,13 +94,14 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
     run.directory.path.mkdir(parents=True)
     run.directory.log_sample({
         "step": 5, "prompt_id": 0, "prompt": "Which is the odd one out?", "before": "what?", "after": "plum",
-        "score_before": None, "score_after": None,
+        "wanted": "axe", "score_before": None, "score_after": None,
     })  # fmt: skip
     page = as_user(admin).get(run.round.get_absolute_url()).content.decode()
     assert "Unseen tasks got worse, as FLAN saw with models of 8 billion parameters and fewer: 75% right" in page
     assert "Unseen wordings of trained tasks got better: 25% right before, 100% after" in page
     assert '<th scope="row">lists</th><td class="number">75.0%</td>' in page
     assert "Which is the odd one out?" in page
+    assert "Right: axe" in page
     assert "Instructions learned from</dt><dd>40" in page
 
 
@@ -114,10 +116,10 @@ def test_the_page_of_tokens_marks_what_is_learned(ready, admin, as_user):
     assert page.count(f'class="learned" title="id {end}, learned"') == 5
     assert f'<li title="id {end}">' in page
     assert "Sentiment" not in page  # held out by default
-    assert "Topic, interrogative, from rule" in page
+    assert len(set(re.findall(r"Row \d+, (\w+), ", page))) == 5  # tasks
     following = as_user(admin).get(f"{TOKENS}?at=5").content.decode()
-    assert 'start="6"' in following
-    assert following.split("token-rows")[1] != page.split("token-rows")[1]
+    assert "Row 1, " in page
+    assert "Row 6, " in following
     assert "No more rows" in as_user(admin).get(f"{TOKENS}?at=99999").content.decode()
     assert as_user(admin).get(f"{TOKENS}?at=x").status_code == 200
 
@@ -129,8 +131,7 @@ def test_a_round_shows_the_rows_that_it_was_given(ready, admin, as_user):
     rows = [row for row in rows_for(run) if row["source"] == "seed"]
     run.directory.prepare(config=config_for(run), rows=rows)
     page = as_user(admin).get(address).content.decode()
-    assert "Grammar-1" not in page
-    assert f"{rows[0]['task'].capitalize()}, as written, from seed" in page
+    assert f"Row 1, {rows[0]['task']}, as written, from seed" in page
     assert "Too long: the run leaves it out and counts it." in page
     assert f'<a href="{address}">' in as_user(admin).get(run.round.get_absolute_url()).content.decode()
 
@@ -144,7 +145,7 @@ def test_answers_that_sft_imitates_are_shown_with_their_source(ready, admin, as_
     run.directory.prepare(config=config_for(run), rows=[row, row | {"split": "eval"}])
     page = as_user(admin).get(f"{run.round.get_absolute_url()}tokens/").content.decode()
     assert page.count('<ol class="tokens"') == 1
-    assert "Best ranked:" in page
+    assert "Row 1, best ranked: " in page
 
 
 def test_a_policy_without_its_files_says_so(ready, admin, as_user):

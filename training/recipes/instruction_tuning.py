@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import Trainer
 
 from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
 from training.instructions.report import compare, in_words, same_answer
@@ -21,8 +22,8 @@ from training.recipes.common import RecipeError, generator, logger, run_recipe
 from training.recipes.generation import sample
 from training.recipes.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
 from training.recipes.roles import Answers, SharedModel, role_logprobs
-from training.recipes.sft import describe, example, imitation
-from training.recipes.trl_training import Course, Roles, conclude, count_rows, learn, load_roles
+from training.recipes.sft import IGNORED, describe, example, imitation
+from training.recipes.trl_training import AGREEMENT, Course, Roles, conclude, count_rows, learn, load_roles
 from training.rundir import Row, RunDir
 
 GREEDY = 0.01  # so cold that the most probable token is drawn
@@ -47,6 +48,9 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
         raise RecipeError(f"There is no instruction to learn from ({len(rows)} rows; refused: {dict(refused)})")
     if not questions:
         raise RecipeError("There is no unseen instruction to measure with: hold out a cluster or use rule-made tasks")
+    trainer = imitation(run, config, roles, examples)
+    if config.packing:
+        check_packing(trainer, examples)
     shown = spread(questions, config.shown)
     prompts = [Prompt(place, question.prompt, "eval") for place, question in enumerate(shown)]
     course = Course(
@@ -54,7 +58,6 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     )  # fmt: skip
 
     # 2. Training.
-    trainer = imitation(run, config, roles, examples)
     after = learn(trainer, course, describe)
     measured = course.measure_policy()
 
@@ -66,10 +69,12 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     words = [said for split, figures in outcome.items() if (said := in_words(split, figures))]
     for said in words:
         logger.info("%s", said)
+    shown_rows = [question.row for question in shown]
     return conclude(
-        course, after, {place: prompt_text(question.row) for place, question in enumerate(shown)},
-        **outcome, in_words=words, instructions=len(examples), tasks=len({row["task"] for row in rows}),
-        rows=count_rows(len(rows), refused),
+        course, after,
+        {place: {"prompt": prompt_text(row), "wanted": row["output"]} for place, row in enumerate(shown_rows)},
+        **outcome, in_words=words, instructions=len(examples),
+        tasks=len({row["task"] for row in rows if row["split"] == TRAIN}), rows=count_rows(len(rows), refused),
     )  # fmt: skip
 
 
@@ -105,6 +110,27 @@ def spread(questions: list[Question], count: int) -> list[Question]:
         share = min(len(own), -(-count // 2))
         chosen += [own[place * len(own) // share] for place in range(share)]
     return chosen[:count]
+
+
+@torch.no_grad()
+def check_packing(trainer: Trainer, examples: list[Row]) -> None:
+    """In a pack an example has the loss that it has alone. Where a model's attention does not keep them apart, it
+    would read those before it and the labels would be of another text.
+    """
+    few = examples[:3]
+    model = trainer.model.eval()
+    packed = trainer.data_collator(few)
+    alone = [trainer.data_collator([each]) for each in few]
+    counts = [int((each["labels"][:, 1:] != IGNORED).sum()) for each in alone]
+    losses = [float(model(**_moved(each, model.device)).loss) for each in alone]
+    together = float(model(**_moved(packed, model.device)).loss)
+    apart = sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
+    if abs(together - apart) > AGREEMENT:
+        raise RecipeError("This model's attention does not keep packed instructions apart: switch packing off")
+
+
+def _moved(batch: Row, device: torch.device) -> Row:
+    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
 # --- measuring -------------------------------------------------------------------------------------------------

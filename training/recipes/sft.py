@@ -43,10 +43,7 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
 
 
 def imitation(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles: Roles, examples: list[Row]) -> Trainer:
-    """TRL's trainer for examples of token ids with labels.
-
-    They are not packed: without a kernel that keeps the rows of a pack apart, each would read those before it.
-    """
+    """TRL's trainer for examples of token ids with labels."""
     from datasets import Dataset
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
@@ -63,6 +60,7 @@ def imitation(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles: R
             logging_steps=1,
             save_steps=config.save_every,
             max_length=None,
+            padding_free=getattr(config, "packing", False),
         ),
     )
 

@@ -297,8 +297,8 @@ def unpack(packed: Weights) -> list[Weights]:
     return [several[place] for place in sorted(several)]
 
 
-def conclude(course: Course, after: list[Row], texts: dict[int, str] | None = None, **more: Any) -> Row:
-    """Write checkpoint and samples; returns the result. `texts` are prompts that no project has, by their id."""
+def conclude(course: Course, after: list[Row], asked: dict[int, Row] | None = None, **more: Any) -> Row:
+    """Write checkpoint and samples; returns the result. `asked` tells of prompts that no project has, by their id."""
     run, step = course.run, course.kept
     replace_folder(run.checkpoint_path, lambda folder: save_policy(course.roles, folder))
     run.samples_path.unlink(missing_ok=True)
@@ -306,7 +306,7 @@ def conclude(course: Course, after: list[Row], texts: dict[int, str] | None = No
         run.log_sample({
             "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
             "score_before": old["score"], "score_after": new["score"],
-            **({"prompt": texts[new["prompt_id"]]} if texts else {}),
+            **(asked[new["prompt_id"]] if asked else {}),
         })  # fmt: skip
     shutil.rmtree(run.path / SCRATCH, ignore_errors=True)
     return {

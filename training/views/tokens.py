@@ -24,6 +24,7 @@ from training.models import TrainingRound
 from training.rundir import Row
 
 SHOWN = 5
+MOST_READ = 5000  # rows; a page need not go through a million of them
 LEARNS_FROM_TEXTS = ("instruction_tuning", "sft")
 
 
@@ -31,6 +32,7 @@ LEARNS_FROM_TEXTS = ("instruction_tuning", "sft")
 class Shown:
     """A row of the data as its run reads it."""
 
+    number: int
     origin: str
     tokens: list[Token]
     too_long: bool
@@ -69,24 +71,30 @@ def _page(
 ) -> HttpResponse:  # fmt: skip
     at = request.GET.get("at", "")
     first = int(at) if at.isascii() and at.isdigit() and len(at) < 9 else 0
-    context: dict[str, Any] = {"project": project, "round": round, "first": first, "next": first + SHOWN}
+    context: dict[str, Any] = {"project": project, "round": round, "first": first}
     if checkpoint is None:
         context["problem"] = "There is nothing to show yet: no policy, or no run that learns from texts and has begun."
         return render(request, "training/tokens.html", context)
     try:
         tokenizer = PolicyTokenizer(checkpoint)
-        learned_from = (row for row in rows if row["split"] == TRAIN)
-        context["rows"] = [_shown(tokenizer, row, max_length) for row in islice(learned_from, first, first + SHOWN)]
+        taught = list(islice((row for row in rows if row["split"] == TRAIN), MOST_READ))
+        apart = max(1, -(-len(taught) // SHOWN))  # neighbours in the data are alike
+        context["rows"] = [
+            _shown(tokenizer, place + 1, row, max_length)
+            for place, row in list(enumerate(taught))[first::apart]
+            if first < apart
+        ]
+        context["next"] = first + 1 if first + 1 < apart else None
     except NoTokens as why:
         context["problem"] = str(why)
     return render(request, "training/tokens.html", context)
 
 
-def _shown(tokenizer: PolicyTokenizer, row: Row, max_length: int) -> Shown:
+def _shown(tokenizer: PolicyTokenizer, number: int, row: Row, max_length: int) -> Shown:
     if "instruction" in row:
         messages, answer = [{"role": "user", "content": prompt_text(row)}], row["output"]
         origin = f"{row['task']}, {row['wording']}, from {row['source']}"
     else:
         messages, answer, origin = row["prompt"], row["completion"][0]["content"], row["source"].replace("_", " ")
     tokens = tokenizer.example(messages, answer)
-    return Shown(origin, tokens, len(tokens) > max_length)
+    return Shown(number, origin, tokens, len(tokens) > max_length)
