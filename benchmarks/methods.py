@@ -26,6 +26,8 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from training.approaches import APPROACHES
+from training.method_rows import interval
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,16 +38,9 @@ TEMPLATES = [
     "{text} All in all, the verdict is {mask}",
     "Question: Is this review positive or negative?\nReview: {text}\nAnswer: {mask}",
 ]
-METHODS: dict[str, Row] = {
-    "zero_shot": {"tuning": "zero_shot", "calibration": "none"},
-    "zero_shot_calibrated": {"tuning": "zero_shot", "calibration": "prior"},
-    "cloze_lora": {"tuning": "cloze", "train": "lora"},
-    "cloze_full": {"tuning": "cloze", "train": "full"},
-    "soft_prompt": {"tuning": "soft_prompt"},
-    "head_lora": {"tuning": "head", "train": "lora"},
-    "head_full": {"tuning": "head", "train": "full"},
-    "embeddings": {},
-}
+METHODS: dict[str, Row] = {name: dict(each.settings) for name, each in APPROACHES.items()} | {"embeddings": {}}
+# The others cost most and are no part of the comparison; --methods takes them.
+DEFAULT = [name for name in METHODS if name not in ("in_context", "p_tuning", "prefix")]
 NO_SEEDS = ("zero_shot", "zero_shot_calibrated")  # nothing is drawn: one run stands for all
 
 
@@ -56,7 +51,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--k", type=int, default=16, help="labelled rows per label to learn from, and to choose by")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(DEFAULT))
     parser.add_argument("--test-rows", type=int, default=0, help="drawn at random, the same for all methods; 0: all")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--encoder", type=Path, help="folder of a sentence encoder for 'embeddings'")
@@ -71,7 +66,20 @@ def main() -> None:
     rows = read(options.train, "train") + drawn(read(options.test, "eval"), options.test_rows)
     lines = [row_of(name, rows, options) for name in names]
     print_table(lines)
-    print(json.dumps({"benchmark": "methods", "k": options.k, "rows": lines, "templates": TEMPLATES}))
+    found = {"benchmark": "methods", "k": options.k, "rows": lines, "templates": TEMPLATES, "claim": claim(lines)}
+    print(json.dumps(found))
+
+
+def claim(lines: list[Row]) -> Row | None:
+    """Cloze fine-tuning against a new head: the best of each, and whether their intervals are apart."""
+    by_kind = {kind: [line for line in lines if line["method"].startswith(kind)] for kind in ("cloze", "head")}
+    if not all(by_kind.values()):
+        return None
+    cloze, head = (max(found, key=lambda line: line["mean"]) for found in by_kind.values())
+    return {
+        "cloze": cloze["method"], "head": head["method"], "margin": round(cloze["mean"] - head["mean"], 4),
+        "outside_the_intervals": cloze["interval"][0] > head["interval"][1],
+    }  # fmt: skip
 
 
 def read(path: Path, split: str) -> list[Row]:
@@ -88,10 +96,12 @@ def row_of(name: str, rows: list[Row], options: argparse.Namespace) -> Row:
     seeds = range(1 if name in NO_SEEDS else options.seeds)
     results = [one_run(name, rows, seed, options) for seed in seeds]
     accuracies = [result["accuracy"] for result in results]
+    low, high = interval(accuracies, results[0]["n"])
     return {
         "method": name,
         "mean": round(fmean(accuracies), 4),
         "sd": round(stdev(accuracies), 4) if len(accuracies) > 1 else None,
+        "interval": [round(low, 4), round(high, 4)],
         "least": min(accuracies),
         "most": max(accuracies),
         "n_test": results[0]["n"],

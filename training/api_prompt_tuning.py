@@ -17,7 +17,8 @@ from annotation.pagination import NewestFirst
 from training.actions import prompt_tuning
 from training.api import RoundSerializer
 from training.approaches import APPROACHES
-from training.comparison import COLUMNS, recommendation, tables
+from training.comparison import COLUMNS, tables
+from training.method_rows import recommendation
 from training.models import TemplateVersion, VerbalizerVersion
 from training.prompt_tuning_forms import StartForm, TemplateForm, VerbalizerForm
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import ceil, floor, log10
 
-from training.comparison import MethodRow
+from training.method_rows import MethodRow
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 56, 190, 16, 48
 # Attributes, no style sheet: a page's security policy forbids style in what it shows, and a file needs no page.

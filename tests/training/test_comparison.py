@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training import figure
-from training.comparison import interval, method_row, recommendation
+from training.method_rows import interval, method_row, recommendation
 
 
 def result(accuracy: float, **more) -> dict[str, object]:

@@ -13,7 +13,8 @@ from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training import figure
 from training.answering import policy_rows
-from training.comparison import WATTS_PER_CORE, Table, as_csv, recommendation, tables
+from training.comparison import Table, as_csv, tables
+from training.method_rows import WATTS_PER_CORE, recommendation
 
 
 @login_required

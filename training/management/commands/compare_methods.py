@@ -13,7 +13,8 @@ from annotation.models import Project
 from training import figure
 from training.actions import prompt_tuning
 from training.approaches import APPROACHES, settings_of
-from training.comparison import Table, as_csv, recommendation, tables
+from training.comparison import Table, as_csv, tables
+from training.method_rows import recommendation
 from training.methods import InvalidConfig
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
 from training.prompt_tuning_forms import newest_templates, newest_verbalizers
