@@ -18,24 +18,6 @@ from typing import Any
 
 from training.approaches import APPROACHES
 
-WATTS_PER_CORE.
-"""
-
-from __future__ import annotations
-
-import csv
-import io
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import sqrt
-from statistics import fmean, stdev
-from typing import Any
-
-from annotation.models import DatasetSnapshot, Project
-from training.approaches import APPROACHES, approach_of
-from training.models import RunStatus, TrainingRun
-
 WATTS_PER_CORE = 15.0  # a server core at work with its share of memory and losses; measure yours
 # Student's t, two-sided 95 %, by degrees of freedom.
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
