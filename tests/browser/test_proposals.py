@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from annotation.actions import proposals
 from annotation.models import Assignment, Project, Proposal, ProposalBatch, ProposalReview, SeatStatus
-from tests.browser.steps import get_task, press, ready, saved
+from tests.browser.steps import PHONE, get_task, press, ready, saved
+from tests.browser.test_accessibility import problems
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def propose(project: Project):
     def make(count: int) -> list[Proposal]:
-        batch = ProposalBatch.objects.create(project=project, origin="run-1", model="small")
+        batch = ProposalBatch.objects.create(project=project, origin="run-1", model="small", proposed=count)
         made = []
         for number in range(count):
             texts = {"instruction": f"Add one to {number}.", "input": "", "output": str(number + 1)}
@@ -106,3 +107,19 @@ def test_an_edit_without_a_change_is_not_handed_in(visit, annotator, propose):
     page.get_by_role("button", name="Put back what was proposed").click()
     expect(page.get_by_role("textbox", name="Output")).to_be_hidden()
     assert not ProposalReview.objects.exists()
+
+
+@pytest.mark.parametrize("eyes", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_serious(visit, annotator, admin, propose, eyes):
+    proposal, _ = propose(2)
+    visitor = visit(annotator, **eyes)
+    get_task(visitor)
+    assert problems(visitor.page) == []
+    visitor.page.get_by_role("button", name="Reject").click()
+    assert problems(visitor.page) == []
+    visitor.page.get_by_role("button", name="Change it").click()
+    assert problems(visitor.page) == []
+    visitor = visit(admin, **eyes)
+    for path in ("", f"{proposal.pk}/"):
+        visitor.goto(f"/projects/letters/proposals/{path}")
+        assert problems(visitor.page) == []
