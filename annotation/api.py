@@ -56,7 +56,8 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
             "slug", "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share",
             "lease_minutes", "calibration_share", "early_stop", "conflict_seat", "base_model", "licence",
             "ranking_form", "top_k", "criteria", "criteria_required", "rationale", "write_first", "gold_share",
-            "repeat_share", "use_weights", "practice_first", "practice_pass", "labels", "closed_at", "created_at",
+            "repeat_share", "use_weights", "practice_first", "practice_pass", "labels", "uncertain_first",
+            "closed_at", "created_at",
         ]  # fmt: skip
         read_only_fields = ["slug", "closed_at", "created_at"]
 

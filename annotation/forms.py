@@ -52,7 +52,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             "name", "guidelines", "candidates_per_task", "seats_per_task", "reference_share", "lease_minutes",
             "calibration_share", "early_stop", "conflict_seat", "base_model", "licence", "ranking_form", "top_k",
             "criteria", "criteria_required", "rationale", "write_first", "gold_share", "repeat_share", "use_weights",
-            "practice_first", "practice_pass", "labels",
+            "practice_first", "practice_pass", "labels", "uncertain_first",
         ]  # fmt: skip
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
         widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}

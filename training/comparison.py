@@ -9,10 +9,11 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annotation.models import DatasetSnapshot, Project
+from annotation.quality.labels import label_report
 from training.approaches import approach_of
 from training.method_rows import MethodRow, method_row
 from training.models import RunStatus, TrainingRun
@@ -41,13 +42,15 @@ def tables(project: Project) -> list[Table]:
     for run in runs.select_related("snapshot", "round").order_by("round__number", "position"):
         assert run.snapshot is not None  # it was started with one
         words = run.inputs["verbalizer"]
-        key = (run.snapshot.sha256, words["id"], run.config["shots"], run.config["epochs"])
+        key: tuple[Any, ...] = (run.snapshot.sha256, words["id"], run.config["shots"], run.config["epochs"])
         grouped[key].append(run)
-    found = [_table(group) for group in grouped.values()]
+    report = label_report(project)
+    pace = report["median_seconds"] if report else None
+    found = [_table(group, pace) for group in grouped.values()]
     return sorted(found, key=lambda table: table.runs[-1].pk, reverse=True)
 
 
-def _table(runs: list[TrainingRun]) -> Table:
+def _table(runs: list[TrainingRun], seconds_per_label: float | None) -> Table:
     newest = runs[-1]
     assert newest.snapshot is not None
     return Table(
@@ -55,7 +58,10 @@ def _table(runs: list[TrainingRun]) -> Table:
         verbalizer=f"{newest.inputs['verbalizer']['name']} ({newest.inputs['verbalizer']['version']})",
         shots=newest.config["shots"],
         majority=newest.result["majority"],
-        rows=rows_of(runs),
+        rows=[
+            row if seconds_per_label is None else replace(row, annotator_minutes=row.labels * seconds_per_label / 60)
+            for row in rows_of(runs)
+        ],
         runs=runs,
     )
 
@@ -71,7 +77,7 @@ def rows_of(runs: Iterable[TrainingRun]) -> list[MethodRow]:
 
 
 COLUMNS = (
-    "approach", "label", "mean", "sd", "low", "high", "macro_f1", "seeds", "n_test", "labels", "train_seconds",
+    "approach", "label", "mean", "sd", "low", "high", "macro_f1", "seeds", "n_test", "labels", "annotator_minutes", "train_seconds",
     "cpu_seconds", "watt_hours", "peak_rss_mb", "trainable_parameters", "artefact_bytes", "ms_per_text",
 )  # fmt: skip
 

@@ -45,6 +45,7 @@ class MethodRow:
     artefact_bytes: int
     ms_per_text: float | None  # at use
     templates: tuple[str, ...] = ()
+    annotator_minutes: float | None = None  # at the pace at which people have labelled in this project
 
     @property
     def watt_hours(self) -> float:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from annotation import live
-from annotation.actions import webhooks
+from annotation.actions import labels, webhooks
 from annotation.models import Prompt, SnapshotType
 from training.actions import rounds, runs
 from training.executors import Executor, Process
@@ -168,6 +168,8 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
             for row in map(json.loads, file):
                 if run.spec.makes != "classifier" or row["label"] in run.inputs["verbalizer"]["words"]:
                     yield row
+        if run.spec.makes == "classifier" and run.round.project.uncertain_first:
+            yield from labels.unlabelled(run.round.project)
         return
     if run.spec.data == EXAMPLES:
         yield from examples(run.round.project)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotation.actions import queue
+from annotation.exports.types import conversation_text
 from annotation.models import Assignment, Project, Prompt, Purpose, SeatStatus, Task
 
 KIND = "label"
@@ -56,6 +57,15 @@ def _open(project: Project, prompts: list[int]) -> None:
         ],
         batch_size=AT_ONCE,
     )
+
+
+def unlabelled(project: Project) -> Iterator[dict[str, object]]:
+    """The texts whose tasks nobody has begun, as rows without a label."""
+    begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
+    tasks = project.tasks.filter(~Exists(begun), kind=KIND, purpose=Purpose.WORK).order_by("prompt_id")
+    for prompt, messages in tasks.values_list("prompt_id", "prompt__messages").iterator(AT_ONCE):
+        text = messages[0]["content"] if len(messages) == 1 else conversation_text(messages)
+        yield {"prompt_id": prompt, "text": text, "label": None, "split": "pool"}
 
 
 @transaction.atomic

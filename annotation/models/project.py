@@ -158,6 +158,11 @@ class Project(models.Model):
         validators=[check_labels],
         help_text="Names, one per line, 2 to 9: every prompt's text also waits to be given one. Empty: none is asked.",
     )
+    uncertain_first = models.BooleanField(
+        "label the least sure texts first",
+        default=False,
+        help_text="Once a classifier was made: texts of which it is least sure come first; a fifth stays at random.",
+    )
     write_first = models.BooleanField(
         "write before seeing answers",
         default=False,

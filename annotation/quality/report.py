@@ -14,6 +14,7 @@ from django.utils import timezone
 from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
+from annotation.quality.labels import label_report
 from annotation.quality.records import Record, Records, read_records
 
 Report = dict[str, Any]
@@ -59,6 +60,7 @@ def build_report(project: Project) -> Report:
             for week, figure in reliability.known_by_week(records.checks, records.gold).items()
         ],
         "contested": _contested(records),
+        "labels": _labels(project),
         **_habits(project, records),
     }
 
@@ -75,6 +77,11 @@ def own_agreement(project: Project, person: int) -> dict[str, Any]:
 
 def plain(figure: Figure) -> dict[str, Any]:
     return {"value": figure.value, "ci95": figure.ci95, "n": figure.n, "reason": figure.reason}
+
+
+def _labels(project: Project) -> dict[str, Any] | None:
+    found = label_report(project)
+    return found and {name: plain(value) if isinstance(value, Figure) else value for name, value in found.items()}
 
 
 def _names(project: Project, records: Records) -> dict[int, str]:

@@ -181,6 +181,29 @@ def test_excluded_people_have_no_vote(as_user, admin, labelling, make_prompt, gi
     assert (row["label"], row["share"]) == ("good", 1.0)
 
 
+def test_agreement_on_labels_and_what_is_confused(as_user, admin, labelling, make_prompt, give):
+    labelling.seats_per_task = 2
+    labelling.labels = ["good", "bad", "odd"]
+    labelling.save()
+    first, second = people(labelling, 2)
+    for number, (one, other) in enumerate([("good", "good"), ("good", "bad"), ("bad", "bad"), ("bad", "odd")]):
+        make_prompt(f"Text {number}.")
+        labels.open_label_tasks(project=labelling)
+        give(first, one, active_ms=2000)
+        give(second, other, active_ms=4000)
+    report = as_user(admin).get("/api/v1/projects/letters/quality/").json()["labels"]
+    assert (report["labels"], report["texts"], report["median_seconds"]) == (8, 4, 3.0)
+    assert report["agreement"]["value"] == 0.5
+    # Three good, four bad, one odd of eight: by chance (9 + 16 + 1) / 64 = .40625; (.5 - .40625) / (1 - .40625)
+    assert report["kappa"]["value"] == pytest.approx(0.157895, abs=1e-6)
+    assert report["confusions"] == [
+        {"first": "bad", "second": "good", "count": 1}, {"first": "bad", "second": "odd", "count": 1},
+    ]  # fmt: skip
+    page = as_user(admin).get("/projects/letters/quality/").content.decode()
+    assert "Two people give a text the same label" in page
+    assert "Nothing to measure yet" not in page
+
+
 def test_what_a_model_is_least_sure_of_comes_first_but_for_a_control_share(annotator, labelling, make_prompt):
     sure, torn = make_prompt("Sure."), make_prompt("Torn.")
     begun = make_prompt("Begun.")

@@ -104,6 +104,19 @@ def test_in_context_shows_solved_rows_of_each_label_in_turn_and_trains_nothing(p
     assert all(("calm" in line) == line.endswith("good") for line in solved)
 
 
+def test_rows_without_a_label_get_a_margin_and_teach_nothing(prepare_tuning):
+    pool = [
+        {"prompt_id": number, "text": text, "label": None, "split": "pool"}
+        for number, text in enumerate(["the sea is calm", "the tea is rainy"])
+    ]
+    run: RunDir = prepare_tuning("pool", [*reviews(40), *pool], learning_rate=2e-2)
+    result = finish(run)
+    assert (result["shots"], result["n"]) == (32, 16)
+    logged = list(run.samples())
+    assert [row["prompt_id"] for row in logged] == [0, 1]
+    assert all(0 <= row["margin"] <= 1 for row in logged)
+
+
 def test_the_template_is_chosen_without_the_rows_that_are_tested_on(prepare_tuning):
     run: RunDir = prepare_tuning("choose", learning_rate=2e-2)
     rows = reviews(40)

@@ -6,12 +6,20 @@ import json
 
 import pytest
 
+from annotation.actions import labels
 from annotation.models import ImportedLabel, PolicyVersion, Split
 from tests.tiny_model import tiny_tokenizer
 from training.models import RunStatus, TemplateVersion, TrainingRun, VerbalizerVersion
 
 pytestmark = pytest.mark.django_db
 BASE = "/projects/letters/prompt-tuning/"
+MARGINS = """
+rows = list(run.rows())
+for row in rows:
+    if row["split"] == "pool":
+        run.log_sample({"prompt_id": row["prompt_id"], "margin": 0.9 if "good" in row["text"] else 0.05})
+rows = [row for row in rows if row["split"] != "pool"]
+"""
 CLASSIFIES = """
 rows = list(run.rows())
 inputs = run.config()["inputs"]
@@ -201,6 +209,25 @@ def test_a_plain_round_does_not_take_prompt_tuning(as_user, admin, project, poli
     )
     assert response.status_code == 409
     assert "start it on its own page" in response.json()["detail"]
+
+
+def test_what_the_classifier_is_least_sure_of_is_labelled_next(
+    as_user, admin, project, policy, labelled, template, verbalizer, make_prompt, make_worker
+):
+    project.labels, project.uncertain_first = ["good", "bad"], True
+    project.save()
+    sure, torn = make_prompt("A good film."), make_prompt("A film.")
+    labels.open_label_tasks(project=project)
+    measures = CLASSIFIES.replace("rows = list(run.rows())", MARGINS)
+    start(as_user(admin), template, verbalizer)
+    make_worker(prompt_tuning=measures).run_until_idle()
+    run = TrainingRun.objects.get()
+    assert run.status == RunStatus.SUCCEEDED, run.error
+    ordered = run.result["ordered"]
+    assert ordered["texts"] == 2
+    priority = dict(project.tasks.exclude(pk__in=ordered["control_tasks"]).values_list("prompt_id", "priority"))
+    assert priority
+    assert priority.items() <= {sure.pk: 10, torn.pk: 95}.items()
 
 
 def test_all_of_it_by_the_api(as_user, admin, project, policy, labelled, make_worker):

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import projects, tasks, webhooks
+from annotation.actions import labels, projects, tasks, webhooks
 from annotation.models import Completion, Event, PolicyVersion, Project, Prompt, Source
 from training.actions import proposals
 from training.methods import METHODS
@@ -180,6 +180,8 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
+        case "classifier":
+            _order_labels(run)
         case "proposals":
             proposals.take_run(run)
     settle_round(round=run.round, last=run)
@@ -200,6 +202,15 @@ def tell_finished(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
+
+
+def _order_labels(run: TrainingRun) -> None:
+    """Where the project wants it: the texts of which this classifier is least sure are labelled next."""
+    margins = {row["prompt_id"]: row["margin"] for row in run.directory.samples()}
+    if margins and run.round.project.uncertain_first:
+        control = labels.prioritise(project=run.round.project, margins=margins, seed=run.pk)
+        run.result["ordered"] = {"texts": len(margins), "control_tasks": control}
+        TrainingRun.objects.filter(pk=run.pk).update(result=run.result)
 
 
 def _take_completions(run: TrainingRun) -> None:

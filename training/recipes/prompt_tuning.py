@@ -82,13 +82,15 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
             learn(run, config, classifier, shots)
     cpu = cpu_seconds(began)
 
-    # 4. Test, save.
+    # 4. Test, look at what has no label yet, save.
     with watch.measure("test"):
         if config.tuning == "zero_shot":
             tested = [figures_of(classifier, template, shots.test, config) for template in templates]
             result = zero_shot_result(tested, shots, config)
         else:
             result = test(classifier, classifier.template, shots.test, config)
+    with watch.measure("pool"):
+        log_margins(run, classifier, [row for row in rows if row["split"] == "pool"])
     with watch.measure("reload"):
         save(run, classifier, path, config, shots)
     return {
@@ -275,6 +277,16 @@ def accuracy(scores: Tensor, rows: Sequence[Row], labels: Sequence[str]) -> Row:
         "said": {label: given.count(label) for label in labels},
         "wanted": {label: sum(row["label"] == label for row in rows) for label in labels},
     }
+
+
+def log_margins(run: RunDir, classifier: Classifier, rows: Sequence[Row]) -> None:
+    """How much likelier the first label is than the second, of each row without a label: what to label next."""
+    if not rows:
+        return
+    blanks = [classifier.scorer.read(row) for row in rows]
+    best = all_scores(classifier.scorer, blanks, TOGETHER).softmax(-1).topk(2, dim=-1).values
+    for row, (first, second) in zip(rows, best.tolist(), strict=True):
+        run.log_sample({"prompt_id": row["prompt_id"], "margin": round(first - second, 6)})
 
 
 def cpu_seconds(began: resource.struct_rusage) -> float:
