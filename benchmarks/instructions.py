@@ -88,12 +88,14 @@ def run_recipe(options: argparse.Namespace, settings: Row, rows: list[Row]) -> R
 
 
 def print_table(result: Row) -> None:
-    say(f"{'cluster':<20}{'rows':>6}{'before':>8}{'after':>8}   difference")
+    say(f"{'cluster':<20}{'rows':>6}{'before':>8}{'after':>8}   {'difference':<26}mentioned before, after")
     for split in (UNSEEN_TEMPLATES, UNSEEN_TASKS):
         for line in [{"cluster": split.upper(), **result[split]}, *result[split]["clusters"]]:
             low, high = line["difference_ci95"]
             change = f"{line['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-            say(f"{line['cluster']:<20}{line['n']:>6}{line['before']:>8.3f}{line['after']:>8.3f}   {change}")
+            shares = [line[name] for name in ("before", "after", "mentioned_before", "mentioned_after")]
+            before, after, *mentioned = (f"{value:.3f}" for value in shares)
+            say(f"{line['cluster']:<20}{line['n']:>6}{before:>8}{after:>8}   {change:<26}{', '.join(mentioned)}")
     for said in result["in_words"]:
         say(said)
 

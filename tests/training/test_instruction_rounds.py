@@ -87,6 +87,7 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
     run = started(ready, admin)
     answered = [{"split": "unseen_tasks", "cluster": "lists", "before": n < 9, "after": n < 2} for n in range(12)]
     answered += [{"split": "unseen_templates", "cluster": "topic", "before": n < 3, "after": True} for n in range(12)]
+    answered = [{**row, "mentioned_before": row["before"], "mentioned_after": row["after"]} for row in answered]
     outcome = compare(answered)
     run.result = {**outcome, "in_words": [in_words(*item) for item in outcome.items()], "instructions": 40, "tasks": 9}
     run.status, run.finished_at = RunStatus.SUCCEEDED, timezone.now()

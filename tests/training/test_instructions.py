@@ -17,7 +17,7 @@ from training.instructions.recast import (
     recast_labelled,
     seed_rows,
 )
-from training.instructions.report import compare, in_words, same_answer, wilson
+from training.instructions.report import compare, in_words, mentions, same_answer, wilson
 from training.instructions.seeds import seed_tasks
 from training.instructions.tasks import INVERTED, TASKS, draw
 
@@ -195,7 +195,15 @@ def test_wilson_intervals_of_known_shares():
 
 def answered(split: str, cluster: str, before: int, after: int, n: int):
     return [
-        {"split": split, "cluster": cluster, "before": place < before, "after": place < after} for place in range(n)
+        {
+            "split": split,
+            "cluster": cluster,
+            "before": place < before,
+            "after": place < after,
+            "mentioned_before": place <= before,
+            "mentioned_after": place < after,
+        }
+        for place in range(n)
     ]
 
 
@@ -216,6 +224,7 @@ def test_the_outcome_in_words():
     worse = compare(answered(UNSEEN_TASKS, "topic", 30, 10, 40))[UNSEEN_TASKS]
     assert "got worse, as FLAN saw" in in_words(UNSEEN_TASKS, worse)
     assert "75% right before, 25% after" in in_words(UNSEEN_TASKS, worse)
+    assert "Right or at least mentioned: 78% before, 25% after." in in_words(UNSEEN_TASKS, worse)
     assert "FLAN" not in in_words(UNSEEN_TEMPLATES, worse)
     better = compare(answered(UNSEEN_TASKS, "topic", 10, 30, 40))[UNSEEN_TASKS]
     assert "Unseen tasks got better: 25% right before, 75% after" in in_words(UNSEEN_TASKS, better)
@@ -229,3 +238,11 @@ def test_an_exact_match_minds_neither_case_nor_a_full_stop():
     assert same_answer("好评。", "好评")
     assert not same_answer("yes, it is", "yes")
     assert not same_answer("", "yes")
+
+
+def test_a_whole_sentence_may_mention_the_right_answer():
+    assert mentions('The plural of "letter" is "Letters."', "letters")
+    assert mentions("letters", "letters")
+    assert not mentions("The letters", "letter")
+    assert not mentions("254", "54")
+    assert mentions("Es sind 54 (vierundfünfzig).", "54")

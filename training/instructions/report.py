@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from math import sqrt
 from random import Random
@@ -20,8 +21,17 @@ def same_answer(given: str, wanted: str) -> bool:
     return _plain(given) == _plain(wanted)
 
 
+def mentions(given: str, wanted: str) -> bool:
+    """Whether the right answer occurs in what was said, as words of its own."""
+    return re.search(rf"(?<!\w){re.escape(_plain(wanted))}(?!\w)", _plain(given)) is not None
+
+
 def compare(rows: Iterable[Row]) -> Row:
-    """Figures of each held-out split: rows are {split, cluster, task, before, after}, the last two right or wrong."""
+    """Figures of each held-out split. Rows are {split, cluster, before, after, mentioned_before, mentioned_after}.
+
+    A model that answers in whole sentences is never right by exact match, and may know the answer all the same: what
+    tuning has taught it then is the form. So the answers that mention the right one are counted, too.
+    """
     found = list(rows)
     return {split: _figures([row for row in found if row["split"] == split]) for split in NAMES}
 
@@ -52,7 +62,8 @@ def in_words(split: str, figures: Row) -> str:
             outcome += ", as FLAN saw with models of 8 billion parameters and fewer"
     else:
         outcome = "got neither clearly better nor clearly worse"
-    return f"{NAMES[split]} {outcome}: {change} ({interval})."
+    mentioned = f"{figures['mentioned_before']:.0%} before, {figures['mentioned_after']:.0%} after"
+    return f"{NAMES[split]} {outcome}: {change} ({interval}). Right or at least mentioned: {mentioned}."
 
 
 def _figures(rows: Sequence[Row]) -> Row:
@@ -76,6 +87,10 @@ def _of(rows: Sequence[Row]) -> Row:
         "after_ci95": wilson(after, n),
         "difference": round(sum(changes) / n, 4) if n else None,
         "difference_ci95": _bootstrap(changes),
+        **{
+            name: round(sum(row[name] for row in rows) / n, 4) if n else None
+            for name in ("mentioned_before", "mentioned_after")
+        },
     }
 
 

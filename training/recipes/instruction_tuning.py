@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
-from training.instructions.report import compare, in_words, same_answer
+from training.instructions.report import compare, in_words, mentions, same_answer
 from training.methods import InstructionTuningConfig
 from training.recipes.common import RecipeError, generator, logger, run_recipe
 from training.recipes.generation import sample
@@ -63,7 +63,13 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
 
     # 3. Figures, save.
     outcome = compare(
-        {**question.row, "before": old["right"], "after": new["right"]}
+        {
+            **question.row,
+            "before": old["right"],
+            "mentioned_before": old["mentioned"],
+            "after": new["right"],
+            "mentioned_after": new["mentioned"],
+        }
         for question, old, new in zip(questions, course.measured, measured, strict=True)
     )
     words = [said for split, figures in outcome.items() if (said := in_words(split, figures))]
@@ -156,7 +162,11 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
             texts = [answer for (answer,) in rollout.texts(roles.actor)]
         given |= dict(zip(batch, texts, strict=True))
     return [
-        {"given": given[place], "right": same_answer(given[place], question.row["output"])}
+        {
+            "given": given[place],
+            "right": same_answer(given[place], question.row["output"]),
+            "mentioned": mentions(given[place], question.row["output"]),
+        }
         for place, question in enumerate(questions)
     ]
 
