@@ -78,7 +78,8 @@ def rows_of(runs: Iterable[TrainingRun]) -> list[MethodRow]:
 
 COLUMNS = (
     "approach", "label", "mean", "sd", "low", "high", "macro_f1", "seeds", "n_test", "labels", "annotator_minutes",
-    "train_seconds", "cpu_seconds", "watt_hours", "peak_rss_mb", "trainable_parameters", "artefact_bytes", "ms_per_text",
+    "train_seconds", "cpu_seconds", "watt_hours", "peak_rss_mb", "trainable_parameters", "artefact_bytes",
+    "ms_per_text",
 )  # fmt: skip
 
 
