@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import mixins, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -116,29 +116,33 @@ class MethodTableSerializer(serializers.Serializer[Any]):
     rows = serializers.ListField(child=serializers.DictField())
 
 
+@extend_schema_serializer(many=False)
+class MethodTablesSerializer(serializers.Serializer[Any]):
+    tables = MethodTableSerializer(many=True)
+
+
 class MethodsViewSet(ViewSet):
     """What each method costs and comes to."""
 
     scopes = {"list": Scope.READ, "create": Scope.MANAGE}
-    serializer_class = MethodTableSerializer
+    serializer_class = MethodTablesSerializer
 
-    @extend_schema(responses=MethodTableSerializer(many=True))
+    @extend_schema(operation_id="projects_methods_retrieve", responses=MethodTablesSerializer)
     def list(self, request: Request, slug: str) -> Response:
         """The tables that have been measured, the newest first."""
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response(
-            [
-                {
-                    "snapshot": table.snapshot.number,
-                    "verbalizer": table.verbalizer,
-                    "shots": table.shots,
-                    "majority": table.majority,
-                    "recommendation": recommendation(table.rows),
-                    "rows": [{name: getattr(row, name) for name in COLUMNS} for row in table.rows],
-                }
-                for table in tables(project)
-            ]
-        )
+        found = [
+            {
+                "snapshot": table.snapshot.number,
+                "verbalizer": table.verbalizer,
+                "shots": table.shots,
+                "majority": table.majority,
+                "recommendation": recommendation(table.rows),
+                "rows": [{name: getattr(row, name) for name in COLUMNS} for row in table.rows],
+            }
+            for table in tables(project)
+        ]
+        return Response({"tables": found})
 
     @extend_schema(request=StartSerializer, responses={201: RoundSerializer})
     def create(self, request: Request, slug: str) -> Response:

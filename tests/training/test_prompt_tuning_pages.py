@@ -247,7 +247,7 @@ def test_all_of_it_by_the_api(as_user, admin, project, policy, labelled, make_wo
     )  # fmt: skip
     assert started["number"] == 1
     make_worker(prompt_tuning=CLASSIFIES).run_until_idle()
-    [table] = client.get(base + "methods/").json()
+    [table] = client.get(base + "methods/").json()["tables"]
     assert table["majority"] == 0.5
     assert (table["rows"][0]["approach"], table["rows"][0]["mean"]) == ("zero_shot", 0.75)
     refused = client.post(base + "templates/", {"name": "x", "body": "no slot"}, content_type="application/json")
