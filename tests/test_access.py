@@ -16,7 +16,7 @@ from django.urls import get_resolver, reverse
 
 from annotation.actions import alarms, flags, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
-from annotation.models import Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
+from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.actions import prompt_tuning
 from training.actions.proposals import Written, store
 from training.models import TrainingRound, TrainingRun
@@ -105,6 +105,9 @@ PAGES = [
     ("template", "post", 200, 403, 404),
     ("verbalizer_new", "get", 200, 403, 404),
     ("verbalizer", "get", 200, 403, 404),
+    ("evaluations", "get", 200, 403, 404),
+    ("evaluations", "post", 422, 403, 404),
+    ("evaluation", "get", 200, 403, 404),
     ("methods", "get", 200, 403, 404),
     ("methods_csv", "get", 404, 403, 404),
     ("methods_figure", "get", 404, 403, 404),
@@ -128,6 +131,10 @@ API = [
     ("projects/letters/templates/", "post", 400, 403, 404),
     ("projects/letters/verbalizers/", "get", 200, 403, 404),
     ("projects/letters/verbalizers/", "post", 400, 403, 404),
+    ("projects/letters/evaluations/", "get", 200, 403, 404),
+    ("projects/letters/evaluations/", "post", 400, 403, 404),
+    ("projects/letters/evaluations/1/", "get", 200, 403, 404),
+    ("projects/letters/evaluations/ladder/", "get", 200, 403, 404),
     ("projects/letters/methods/", "get", 200, 403, 404),
     ("projects/letters/methods/", "post", 400, 403, 404),
     ("projects/letters/members/", "get", 200, 403, 404),
@@ -201,7 +208,9 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     task = Written("Describe the image.", "", "A wren")  # refused: no task of its own
     batch = store(project=project, origin="run-1", proposed=1, unparsed=Counter(), tasks=[task])
     proposed = batch.proposals.get()
+    Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     arguments = {
+        "evaluation": [1],
         "proposal": [proposed.pk],
         "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
         "send_again": [hook.pk, delivery.pk],

@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 
 from annotation import access
-from annotation.models import Proposal, Role
+from annotation.models import Evaluation, Membership, Proposal, Role
 from training.models import Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
 
 
@@ -43,6 +43,15 @@ def get_verbalizer(user: User, slug: str, pk: int) -> VerbalizerVersion:
     if version is None:
         raise Http404("No such verbalizer")
     return version
+
+
+def get_evaluation(user: User, slug: str, number: int) -> tuple[Evaluation, Membership]:
+    membership = access.get_membership(user, slug, role=Role.REVIEWER)
+    found = membership.project.evaluations.select_related("version", "opponent", "project").filter(number=number)
+    evaluation = found.first()
+    if evaluation is None:
+        raise Http404("No such evaluation")
+    return evaluation, membership
 
 
 def get_proposal(user: User, slug: str, pk: int) -> Proposal:

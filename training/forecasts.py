@@ -140,6 +140,9 @@ def _work(method: str, config: Mapping[str, Any], rows: int) -> float:
         case "sample":
             prompts = min(config["prompts"], rows) if config["prompts"] else rows
             return float(prompts * config["completions_per_prompt"] * config["max_new_tokens"])
+        case "evaluate":
+            prompts = min(config["prompts"], rows) if config["prompts"] else rows
+            return float(2 * prompts * config["max_new_tokens"])
         case "self_instruct":
             return float(config["proposals"] * config["max_new_tokens"])
         case "ppo":

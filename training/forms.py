@@ -15,6 +15,7 @@ from training.presets import PRESETS, with_preset
 
 PLANS = {
     "reward,ppo,sample": "The whole circle: reward model, PPO, new answers to rank",
+    "reward,ppo,evaluate,sample": "The whole circle, and people compare the new policy with the one before it",
     "sample": "Sample only: answers of the current policy, to rank",
     "reward": "Reward model only: how well do the rankings teach what people prefer?",
     "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
@@ -55,7 +56,7 @@ class StartRoundForm(forms.Form):
         super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
         for method, spec in _planned():
             for setting in fields(spec.config):
-                self.fields[f"{method}.{setting.name}"] = _field_for(spec.config, setting)
+                self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting)
 
     def methods(self) -> list[str]:
         return str(self.cleaned_data["plan"]).split(",")
@@ -96,7 +97,7 @@ def _as_initial(like: TrainingRound) -> dict[str, Any]:
     return found
 
 
-def _field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
+def field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
     common = {
         "required": False,
         "label": setting.name.replace("_", " ").capitalize(),

@@ -436,6 +436,24 @@ class PromptTuningConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class EvaluateConfig(MethodConfig):
+    """Two versions answer the prompts kept for evaluation; people say, blind, which answer is better."""
+
+    against: str = _setting(
+        "before", "before: the version with which the round began; base: version 0; references: people's answers"
+    )
+    prompts: int = _setting(50, "Prompts kept for evaluation to answer, drawn at random; 0 takes all", least=0)
+    seats: int = _setting(1, "People who judge each comparison", least=1, most=20)
+    max_new_tokens: int = _setting(24, "Length at which an answer is cut, of both sides", least=1, most=4096)
+    temperature: float = _setting(0.9, "Sampling temperature of both sides", least=0.01, most=5)
+    batch_size: int = _setting(64, "Answers generated together", least=1, most=4096)
+    max_prompt_tokens: int = _setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    seed: int = _setting(0, "Seed of the random generator, of the choice of prompts and of the order", least=0)
+
+    choices: ClassVar = {"against": ("before", "base", "references")}
+
+
+@dataclass(frozen=True)
 class Method:
     """A row of METHODS: what the method is called, takes and makes."""
 
@@ -443,7 +461,7 @@ class Method:
     config: type[MethodConfig]
     recipe: str  # module under training.recipes
     data: str  # dataset type of data.jsonl, in TRL's words
-    makes: str  # "policy", "reward_model", "completions" or "proposals"
+    makes: str  # "policy", "reward_model", "completions", "comparisons", "classifier" or "proposals"
 
 
 METHODS: dict[str, Method] = {
@@ -460,6 +478,9 @@ METHODS: dict[str, Method] = {
     ),
     "instruction_tuning": Method(
         "Instruction tuning", InstructionTuningConfig, recipe="instruction_tuning", data="instructions", makes="policy"
+    ),
+    "evaluate": Method(
+        "Evaluation by people", EvaluateConfig, recipe="evaluate", data="prompt-only", makes="comparisons"
     ),
     "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
 }

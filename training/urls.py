@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import methods, prompt_tuning, proposals, tokens
+from training.views import evaluations, methods, prompt_tuning, proposals, tokens
 from training.views import rounds as views
 
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
     path("<slug:slug>/rounds/<int:number>/metrics.csv", views.metrics_csv, name="round_metrics_csv"),
+    path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
+    path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),
     path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),
     path("<slug:slug>/prompt-tuning/rendered/", prompt_tuning.render_template, name="template_rendered"),
     path("<slug:slug>/prompt-tuning/templates/new/", prompt_tuning.template, name="template_new"),

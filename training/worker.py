@@ -19,7 +19,7 @@ from django.db import close_old_connections, connections
 from annotation import live
 from annotation.actions import labels, webhooks
 from annotation.models import Prompt, SnapshotType
-from training.actions import rounds, runs
+from training.actions import compared, rounds, runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
 from training.instructions import data as instructions
@@ -154,6 +154,9 @@ def inputs_for(run: TrainingRun) -> dict[str, Any]:
             inputs["base_model"] = project.policies.get(number=0).checkpoint
             if newest:
                 inputs["previous"] = newest
+        case "comparisons":
+            version, opponent = compared.sides(run)
+            inputs = {"version": version.checkpoint, "opponent": opponent and opponent.checkpoint}
         case "policy" if newest:
             inputs["reward_model"] = newest
     return inputs
@@ -176,6 +179,10 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
         return
     if run.spec.config is InstructionTuningConfig:
         yield from instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
+        return
+    if run.spec.makes == "comparisons":
+        for prompt in compared.prompts_for(run):
+            yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
         return
     prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
     wanted = run.config.get("prompts", 0)

@@ -64,7 +64,8 @@ FROM_THE_START = f"""
 LAPSED = f"""
     SELECT id FROM annotation_assignment free
     WHERE project_id = %(project)s AND status = 'held' AND expires_at < %(now)s AND {FOR_PERSON}
-    AND EXISTS (SELECT 1 FROM annotation_task work WHERE work.id = free.task_id AND work.purpose = 'work')
+    AND EXISTS (SELECT 1 FROM annotation_task work
+                WHERE work.id = free.task_id AND work.purpose IN ('work', 'evaluate'))
     ORDER BY expires_at LIMIT 1
 """
 
@@ -86,9 +87,11 @@ TAKE = """
         SELECT 1 FROM annotation_assignment mine
         WHERE mine.project_id = %(project)s AND mine.annotator_id = %(user)s AND mine.status = 'held')
 """
+# The two answers of an evaluation stand in an order that was drawn for them, swapped for every second seat.
 CANDIDATES = """
-    SELECT shown.completion_id FROM annotation_candidate shown
-    JOIN annotation_assignment seat ON seat.task_id = shown.task_id WHERE seat.id = %s ORDER BY shown.id
+    SELECT shown.completion_id, compared.answer_id, compared.version_first, seat.seat FROM annotation_candidate shown
+    JOIN annotation_assignment seat ON seat.task_id = shown.task_id
+    LEFT JOIN annotation_comparison compared ON compared.task_id = seat.task_id WHERE seat.id = %s ORDER BY shown.id
 """
 TEXTS = """
     SELECT answer.id, answer.text FROM annotation_candidate shown
@@ -161,10 +164,18 @@ def take(seat: int, project: Project, user: User, *, until: datetime, order: lis
         return bool(cursor.rowcount)
 
 
-def candidates_of(seat: int) -> list[int]:
+def shown_order(seat: int) -> list[int]:
+    """The candidates as this seat sees them: shuffled anew for every seat, but as drawn where two authors compete."""
     with connection.cursor() as cursor:
         cursor.execute(CANDIDATES, [seat])
-        return [row[0] for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    ids = [row[0] for row in rows]
+    random.Random(f"seat {seat}").shuffle(ids)
+    if rows and rows[0][1] is not None:
+        _, own, version_first, number = rows[0]
+        own_first = bool(version_first) == (number % 2 == 1)
+        ids.sort(key=lambda pk: (pk == own) != own_first)
+    return ids
 
 
 def texts_of(task: int) -> dict[int, str]:

@@ -12,7 +12,6 @@ promise that a task with n seats has at most n holders, whatever this module doe
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation.actions import NotPossible, checks, practice, queue
-from annotation.models import Assignment, Project, Purpose, SeatStatus
+from annotation.models import Assignment, Project, SeatStatus
+from annotation.models.task import FOR_ANYBODY
 
 CLAIM_TRIES = 20
 CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
@@ -48,7 +48,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                         return None
                     free = _free_lapsed(lapsed)
                 if free is not None and queue.take(
-                    free, project, by, until=_lease_end(project), order=_shuffled_candidates(free)
+                    free, project, by, until=_lease_end(project), order=queue.shown_order(free)
                 ):
                     return _with_task(free, project)
         except IntegrityError:
@@ -87,7 +87,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
             return  # a repeated click, or the seat is somebody else's already: either way it is given back
         raise NotPossible("This task is finished and cannot be skipped any more.")
-    if assignment.task.purpose != Purpose.WORK:
+    if assignment.task.purpose not in FOR_ANYBODY:
         return  # a check is for one person: nobody else is asked
     Assignment.objects.create(
         task_id=assignment.task_id,
@@ -149,10 +149,3 @@ def _free_lapsed(seat: int) -> int | None:
         task_id=old.task_id, seat=old.seat, project_id=old.project_id, priority=old.priority
     )
     return new.pk
-
-
-def _shuffled_candidates(seat: int) -> list[int]:
-    """A fresh order for every seat; it is stored, so that position bias can be measured afterwards."""
-    ids = queue.candidates_of(seat)
-    random.Random(f"seat {seat}").shuffle(ids)
-    return ids

@@ -9,7 +9,17 @@ from django.db import transaction
 
 from annotation.actions import coverage
 from annotation.blinding import names_its_model
-from annotation.models import Assignment, Candidate, Completion, PolicyVersion, Project, Prompt, Source, Task
+from annotation.models import (
+    Assignment,
+    Candidate,
+    Completion,
+    PolicyVersion,
+    Project,
+    Prompt,
+    Purpose,
+    Source,
+    Task,
+)
 
 
 @transaction.atomic
@@ -22,11 +32,12 @@ def open_task(
     priority: int = 0,
     origin: str = "",
     calibration: bool = False,
+    purpose: Purpose = Purpose.WORK,
 ) -> Task:
     """A task with its frozen candidates and its empty seats."""
     task = Task.objects.create(
         project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, planned_seats=seats,
-        priority=priority, origin=origin, calibration=calibration,
+        priority=priority, origin=origin, calibration=calibration, purpose=purpose,
     )  # fmt: skip
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(

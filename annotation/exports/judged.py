@@ -137,9 +137,9 @@ class JudgedTask:
         return max((answer.policy for answer in self.answers.values() if answer.policy is not None), default=None)
 
 
-def rankings_that_count(project: Project) -> QuerySet[Ranking]:
+def rankings_that_count(project: Project, purpose: Purpose = Purpose.WORK) -> QuerySet[Ranking]:
     """Without what was withdrawn. A known task, a repeat or practice checks a person and is no vote."""
-    work = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    work = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=purpose)
     return work.exclude(Exists(_withdrawn("assignment__annotator")))
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django import forms
 
 from annotation.characters import JSONDecoder
-from annotation.models import Assignment, Project, Ranking, RankingMode, RationaleRule
+from annotation.models import Assignment, Purpose, Ranking, RankingMode, RationaleRule
 from annotation.models.judgment import Judgment
 
 RATINGS = range(1, 6)
@@ -40,7 +40,8 @@ class RankingForm(forms.Form):
         super().__init__(data)
         self.candidates = set(assignment.shown_order)
         self.project = assignment.project
-        self.mode = mode_for(self.project, len(self.candidates))
+        self.mode = mode_for(assignment)
+        self.criteria = criteria_for(assignment)
         if self.mode != RankingMode.FULL:
             self.fields["tiers"].error_messages["required"] = f"Nothing is chosen yet. {ASKS[self.mode]}"
 
@@ -83,7 +84,7 @@ class RankingForm(forms.Form):
         given = self.cleaned_data["ratings"] or {}
         if not isinstance(given, dict) or not all(isinstance(rated, dict) for rated in given.values()):
             raise forms.ValidationError("ratings should give each completion id a number for each criterion.")
-        criteria = self.project.criteria
+        criteria = self.criteria
         if strangers := sorted(set(given) - {str(pk) for pk in self.candidates}):
             raise forms.ValidationError(f"ratings has answers that are not in this task: {', '.join(strangers)}.")
         for rated in given.values():
@@ -149,11 +150,22 @@ GRADES = [
 ]
 
 
-def mode_for(project: Project, count: int) -> RankingMode:
-    """What the project asks for, as far as a task of `count` answers can have it; else the whole order."""
+def mode_for(assignment: Assignment) -> RankingMode:
+    """What the project asks for, as far as the task's answers can have it; else the whole order.
+
+    Two authors are compared by one key, ties allowed, whatever the project asks for.
+    """
+    if assignment.task.purpose == Purpose.EVALUATION:
+        return RankingMode.GRADED
+    project, count = assignment.project, len(assignment.shown_order)
     mode = RankingMode(project.ranking_form)
     is_possible = {RankingMode.GRADED: count == 2, RankingMode.TOP_K: project.top_k < count}
     return mode if is_possible.get(mode, True) else RankingMode.FULL
+
+
+def criteria_for(assignment: Assignment) -> list[str]:
+    """Names to rate each answer by; none where two authors are compared."""
+    return [] if assignment.task.purpose == Purpose.EVALUATION else list(assignment.project.criteria)
 
 
 class RankingKind:
@@ -170,7 +182,7 @@ class RankingKind:
 
     def page(self, assignment: Assignment) -> dict[str, Any]:
         project, count = assignment.project, len(assignment.shown_order)
-        mode = mode_for(project, count)
+        mode = mode_for(assignment)
         places = {RankingMode.TOP_K: project.top_k, RankingMode.BEST: 1}.get(mode, count)
         asks = ASKS[mode]
         if mode == RankingMode.TOP_K:
@@ -179,7 +191,7 @@ class RankingKind:
             "asks": asks,
             "mode": mode,
             "places": places,
-            "criteria": project.criteria,
+            "criteria": criteria_for(assignment),
             "ratings": RATINGS,
             "grades": GRADES,
         }

@@ -19,6 +19,7 @@ GoldAnswer  the known order of a task, which other people's orders are held agai
 Exclusion   somebody's judgments stay out of snapshots, for a reason
 ReviewComment  what a reviewer told an annotator about a judgment
 PracticeRound  one go of a new annotator at the practice tasks
+Evaluation, Comparison  two authors' answers to the same prompts, blind beside each other
 Alarm       somebody found that the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
@@ -28,6 +29,7 @@ Webhook, Delivery  an address that is told of a project's events, and one event 
 """
 
 from annotation.models.alarm import Alarm
+from annotation.models.evaluation import Comparison, Evaluation
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedLabel, ImportedPreference
 from annotation.models.judgment import (
@@ -53,10 +55,12 @@ __all__ = [
     "Alarm",
     "Assignment",
     "Candidate",
+    "Comparison",
     "Completion",
     "DatasetSnapshot",
     "Delivery",
     "DeliveryStatus",
+    "Evaluation",
     "Event",
     "Exclusion",
     "FirstVersion",

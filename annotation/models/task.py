@@ -13,12 +13,20 @@ from annotation.models.text import Completion, Prompt
 
 
 class Purpose(models.TextChoices):
-    """Why a task is there. Whatever is not work repeats a task to check a person, and is no vote on its answers."""
+    """Why a task is there.
+
+    An evaluation compares two authors. What is neither work nor evaluation repeats a task to check a person, and is no
+    vote on its answers.
+    """
 
     WORK = "work", "Work"
+    EVALUATION = "evaluate", "Evaluation"
     GOLD = "gold", "Known answer"
     REPEAT = "repeat", "Repeat"
     PRACTICE = "practice", "Practice"
+
+
+FOR_ANYBODY = [Purpose.WORK, Purpose.EVALUATION]  # a check is for one person
 
 
 class Task(models.Model):
@@ -44,8 +52,8 @@ class Task(models.Model):
         ordering = ["id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(purpose=Purpose.WORK, repeat_of=None)
-                | (~Q(purpose=Purpose.WORK) & Q(repeat_of__isnull=False)),
+                condition=Q(purpose__in=FOR_ANYBODY, repeat_of=None)
+                | (~Q(purpose__in=FOR_ANYBODY) & Q(repeat_of__isnull=False)),
                 name="only_checks_repeat_a_task",
             ),
             models.CheckConstraint(condition=Q(seats__gte=1), name="task_has_a_seat"),

@@ -71,7 +71,8 @@ def read_records(project: Project) -> Records:
     everybodys = project.tasks.filter(calibration=True).values_list("pk", flat=True)
     found = Records(gold=_gold(project), calibration=set(everybodys))
     _read_texts(project, found)
-    rows = Ranking.objects.filter(assignment__project=project).order_by("id")
+    said = Ranking.objects.filter(assignment__project=project).exclude(assignment__task__purpose=Purpose.EVALUATION)
+    rows = said.order_by("id")
     for task, annotator, tiers, unacceptable, unranked, shown, active_ms, at, purpose, repeat_of in rows.values_list(
         "assignment__task_id", "assignment__annotator_id", "tiers", "unacceptable", "unranked",
         "assignment__shown_order", "assignment__active_ms", "created_at", "assignment__task__purpose",

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Membership, Project, Role
+from training.ladder import signed as with_sign
 from training.models import TrainingRun
 
 register = template.Library()
@@ -25,6 +26,7 @@ NAVIGATION = [
     ("flags", "Flags", Role.REVIEWER),
     ("snapshots", "Snapshots", Role.REVIEWER),
     ("rounds", "Rounds", Role.REVIEWER),
+    ("evaluations", "Evaluation", Role.REVIEWER),
     ("prompt_tuning", "Prompt tuning", Role.REVIEWER),
     ("methods", "Methods", Role.REVIEWER),
     ("proposals", "Instructions", Role.REVIEWER),
@@ -36,7 +38,7 @@ NAVIGATION = [
 # Pages below an entry of the navigation.
 UNDER = {
     "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
-    "proposal": "proposals",
+    "proposal": "proposals", "evaluation": "evaluations",
     "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
     "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning", "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
@@ -153,6 +155,11 @@ def _figure(name: str, value: Any) -> str:
 @register.filter
 def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
+
+
+@register.filter
+def signed(number: float) -> str:
+    return with_sign(number)
 
 
 @register.filter

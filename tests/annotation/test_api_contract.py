@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from annotation.actions import alarms, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
-from annotation.models import Event, Scope
+from annotation.models import Evaluation, Event, Scope
 from training.models import Metric, TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +41,7 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/alarms/": "a note is more than spaces",
     "POST /api/v1/projects/{slug}/assignments/{id}/flag/": "it is an answer of the task",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
+    "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
     "POST /api/v1/projects/{slug}/methods/": "there is such a verbalizer",
     "POST /api/v1/projects/{slug}/templates/": "it has the slots of a template",
     "POST /api/v1/projects/{slug}/verbalizers/": "two labels, and no word for both",
@@ -77,6 +78,7 @@ def midlife(
     Metric.objects.create(run=run, step=1, name="sample/tokens_per_second", value=12.5)
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
+    Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
     return {
         "alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk,

@@ -13,6 +13,7 @@ import torch
 from tests.tiny_model import tiny_checkpoint
 from training.methods import (
     DPOConfig,
+    EvaluateConfig,
     InstructionTuningConfig,
     PPOConfig,
     PromptTuningConfig,
@@ -29,7 +30,7 @@ from training.rundir import Row, RunDir
 CONFIGS = {
     "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
     "sft": SFTConfig, "prompt_tuning": PromptTuningConfig, "self_instruct": SelfInstructConfig,
-    "instruction_tuning": InstructionTuningConfig,
+    "instruction_tuning": InstructionTuningConfig, "evaluate": EvaluateConfig,
 }  # fmt: skip
 Prepare = Callable[..., RunDir]
 
@@ -69,7 +70,7 @@ def finish(run: RunDir) -> Row:
     module = importlib.import_module(f"training.recipes.{method}")
     recipe = {
         "sample": "sample_policy", "reward": "train_reward_model", "prompt_tuning": "train_classifier",
-        "self_instruct": "propose_tasks",
+        "self_instruct": "propose_tasks", "evaluate": "answer_prompts",
     }.get(method, "train_policy")  # fmt: skip
     execute(getattr(module, recipe), CONFIGS[method], run)
     result = run.result()

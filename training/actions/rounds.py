@@ -13,20 +13,21 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import NotPossible, alarms, snapshots
 from annotation.exports import NO_GOOD_ANSWER
+from annotation.exports.judged import rankings_that_count
 from annotation.models import (
     Alarm,
     DatasetSnapshot,
     ImportedPreference,
     Project,
-    Ranking,
     ReferenceAnswer,
     SnapshotType,
 )
-from training.actions import runs
+from training.actions import compared, runs
 from training.instructions.pool import EXAMPLES
 from training.methods import METHODS, InvalidConfig, Method
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
 
+SHOWN_TO_PEOPLE = ("completions", "comparisons")
 FULL_ROUND = ("reward", "ppo", "sample")
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
@@ -105,7 +106,7 @@ def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = Fal
         return "Choose at least one method."
     if project.rounds.filter(status__in=ACTIVE).exists():
         return ALREADY_ACTIVE
-    if any(METHODS[method].makes == "completions" for method in methods) and alarms.open_alarm(project):
+    if any(METHODS[method].makes in SHOWN_TO_PEOPLE for method in methods) and alarms.open_alarm(project):
         return ALARMED
     if not project.policies.exists():
         return (
@@ -119,6 +120,10 @@ def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = Fal
         if why_not := _nothing_to_train_on(project, METHODS[method]):
             return why_not
         made = [METHODS[earlier].makes for earlier in methods[:position]]
+        if METHODS[method].makes == "comparisons" and (
+            why_not := compared.refusal(project, makes_policy="policy" in made, with_inputs=with_inputs)
+        ):
+            return why_not
         has_reward_model = "reward_model" in made or runs.reward_models(project)
         if _needs_reward_model(METHODS[method]) and not has_reward_model:
             return (
@@ -135,8 +140,7 @@ def _needs_reward_model(method: Method) -> bool:
 def _nothing_to_train_on(project: Project, method: Method) -> str:
     """Why there is no data for a method; empty where there is some, or where prompts are enough."""
     ranked = (
-        Ranking.objects.filter(assignment__project=project).exists()
-        or ImportedPreference.objects.filter(prompt__project=project).exists()
+        rankings_that_count(project).exists() or ImportedPreference.objects.filter(prompt__project=project).exists()
     )
     match method.data:
         case SnapshotType.PREFERENCE | SnapshotType.RANKING if not ranked:
@@ -151,7 +155,7 @@ def _nothing_to_train_on(project: Project, method: Method) -> str:
 
 def next_methods(project: Project) -> tuple[str, ...]:
     """What a round would sensibly do now: sample first, and close the circle once people have ranked."""
-    has_rankings = Ranking.objects.filter(assignment__project=project).exists()
+    has_rankings = rankings_that_count(project).exists()
     return FULL_ROUND if has_rankings else ("sample",)
 
 
@@ -180,7 +184,7 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
 
 def pause_alarmed() -> None:
     """Rounds that would still sample, in projects where somebody raised the alarm. The worker calls this."""
-    samples = [name for name, method in METHODS.items() if method.makes == "completions"]
+    samples = [name for name, method in METHODS.items() if method.makes in SHOWN_TO_PEOPLE]
     to_sample = TrainingRun.objects.filter(round=OuterRef("pk"), method__in=samples, status__in=ACTIVE)
     alarms_open = Alarm.objects.filter(settled_at=None)
     found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)

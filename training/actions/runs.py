@@ -19,7 +19,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import labels, projects, tasks, webhooks
 from annotation.models import Completion, Event, PolicyVersion, Project, Prompt, Source
-from training.actions import proposals
+from training.actions import compared, proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.rundir import Row
@@ -180,6 +180,8 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
+        case "comparisons":
+            compared.take_run(run)
         case "classifier":
             _order_labels(run)
         case "proposals":

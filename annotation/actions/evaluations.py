@@ -1,0 +1,68 @@
+"""Opening the blind comparisons of an evaluation."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from annotation import live
+from annotation.actions import tasks
+from annotation.blinding import names_its_model
+from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
+
+PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for what it says
+NAMES_ITS_MODEL = "an answer says which model wrote it"
+
+
+@transaction.atomic
+def open_evaluation(
+    *,
+    version: PolicyVersion,
+    opponent: PolicyVersion | None,
+    pairs: Sequence[tuple[Completion, Completion]],
+    seats: int,
+    seed: int,
+    origin: str,
+    sampling: dict[str, Any],
+    left_out: Counter[str],
+    by: User | None,
+) -> Evaluation:
+    """A task for each pair (the version's answer, the opponent's) of different texts.
+
+    In half of the tasks the first seat sees the version's answer first; which half is drawn from `seed`.
+    """
+    project = Project.objects.select_for_update().get(pk=version.project_id)
+    left_out = Counter(left_out)
+    newest = project.evaluations.order_by("-number").values_list("number", flat=True).first() or 0
+    evaluation = Evaluation.objects.create(
+        project=project, number=newest + 1, version=version, opponent=opponent, origin=origin, seats=seats,
+        sampling=sampling, created_by_id=by.pk if by else None,
+    )  # fmt: skip
+    kept = []
+    for pair in pairs:
+        if any(names_its_model(completion.text, project) for completion in pair):
+            left_out[NAMES_ITS_MODEL] += 1
+        else:
+            kept.append(pair)
+    firsts = [place % 2 == 0 for place in range(len(kept))]
+    random.Random(f"evaluation {seed}").shuffle(firsts)
+    for (answer, other), first in zip(kept, firsts, strict=True):
+        identical = answer.text.strip() == other.text.strip()
+        task = None
+        if not identical:
+            task = tasks.open_task(
+                prompt=answer.prompt, kind="ranking", candidates=[answer, other], seats=seats, priority=PRIORITY,
+                origin=origin, purpose=Purpose.EVALUATION,
+            )  # fmt: skip
+        Comparison.objects.create(
+            evaluation=evaluation, prompt=answer.prompt, answer=answer, other=other, version_first=first,
+            identical=identical, task=task,
+        )  # fmt: skip
+    Evaluation.objects.filter(pk=evaluation.pk).update(left_out=dict(left_out))
+    live.announce(project.pk, "queue")
+    return evaluation

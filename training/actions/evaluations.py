@@ -1,0 +1,41 @@
+"""Starting an evaluation by people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from annotation.actions import NotPossible
+from annotation.models import PolicyVersion, Project
+from training.actions import compared, rounds
+from training.models import TrainingRound
+
+METHOD = "evaluate"
+NO_REFERENCES = (
+    "Nobody has written an answer to a prompt that is kept for evaluation yet, so there is nothing to compare with."
+)
+
+
+def start_evaluation(
+    *,
+    project: Project,
+    by: User | None,
+    version: PolicyVersion,
+    opponent: PolicyVersion | None,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainingRound:
+    """A round of one run, which draws both sides' answers; people are asked as soon as it is through.
+
+    Without an opponent it is people's reference answers. Raises NotPossible, InvalidConfig.
+    """
+    if version == opponent:
+        raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference answers.")
+    (config,) = rounds.configs_of([METHOD], {METHOD: settings or {}})
+    if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
+        raise NotPossible(why_not)
+    if opponent is None and not compared.with_references(compared.prompts(project)).exists():
+        raise NotPossible(NO_REFERENCES)
+    sides = {"version": version.number, "opponent": opponent.number if opponent else None}
+    return rounds.queue_round(project=project, by=by, planned=[(METHOD, config, None, sides)])
