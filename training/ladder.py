@@ -10,7 +10,8 @@ from annotation.models.evaluation import PEOPLE
 from annotation.quality.comparisons import Rung
 from training.figure import DOT, LINE, MARK, TEXT
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 320, 64, 150, 16, 44
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 520, 300, 56, 16, 44
+RIGHT, RIGHT_WITH_PEOPLE = 24, 132
 STEPS = (25, 50, 100, 200, 400, 800)
 
 
@@ -18,13 +19,14 @@ def svg(rungs: Sequence[Rung]) -> str:
     """Versions from left to right as they were made; people's reference answers are a line across."""
     versions = sorted((rung for rung in rungs if rung.name != PEOPLE), key=lambda rung: int(rung.name[1:]))
     people = next((rung for rung in rungs if rung.name == PEOPLE), None)
+    right = WIDTH - (RIGHT if people is None else RIGHT_WITH_PEOPLE)
     ends = [end for rung in rungs for end in (rung.low, rung.high)]
     span = max(ends) - min(ends)
     step = next((step for step in STEPS if span / step <= 8), 1600)
     lowest, highest = floor(min(ends) / step) * step, max(ceil(max(ends) / step) * step, step)
 
     def x(place: int) -> float:
-        return LEFT + (place + 0.5) * (WIDTH - LEFT - RIGHT) / len(versions)
+        return LEFT + (place + 0.5) * (right - LEFT) / len(versions)
 
     def y(elo: float) -> float:
         return TOP + (highest - elo) / (highest - lowest) * (HEIGHT - TOP - BOTTOM)
@@ -34,13 +36,13 @@ def svg(rungs: Sequence[Rung]) -> str:
         f'aria-label="{escape(in_words(rungs))}"><g {TEXT}>'
     ]
     for elo in range(lowest, highest + 1, step):
-        parts.append(f'<line {LINE} x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(elo):.1f}" y2="{y(elo):.1f}"/>')
+        parts.append(f'<line {LINE} x1="{LEFT}" x2="{right}" y1="{y(elo):.1f}" y2="{y(elo):.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y(elo) + 4:.1f}" text-anchor="end">{signed(elo)}</text>')
     if people is not None:
         height = y(people.elo)
         parts.append(
-            f'<line stroke="currentColor" stroke-dasharray="5 4" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" '
-            f'y2="{height:.1f}"/><text x="{WIDTH - RIGHT + 6}" y="{height + 4:.1f}">reference answers</text>'
+            f'<line stroke="currentColor" stroke-dasharray="5 4" x1="{LEFT}" x2="{right}" y1="{height:.1f}" '
+            f'y2="{height:.1f}"/><text x="{right + 6}" y="{height + 4:.1f}">reference answers</text>'
         )
     points = " ".join(f"{x(place):.1f},{y(rung.elo):.1f}" for place, rung in enumerate(versions))
     parts.append(f'<polyline {MARK} stroke-opacity=".5" fill="none" points="{points}"/>')

@@ -9,41 +9,14 @@ from typing import Any
 from django import template
 from django.forms import BoundField
 from django.template import Context
-from django.urls import reverse
 from django.utils import timezone
 
-from annotation.models import Membership, Project, Role
+from annotation.models import Membership, Project
+from frontend.navigation import entries
 from training.ladder import signed as with_sign
 from training.models import TrainingRun
 
 register = template.Library()
-
-NAVIGATION = [
-    ("project", "Overview", Role.ANNOTATOR),
-    ("annotate", "Annotate", Role.ANNOTATOR),
-    ("own_work", "My work", Role.ANNOTATOR),
-    ("prompts", "Prompts", Role.ADMIN),
-    ("flags", "Flags", Role.REVIEWER),
-    ("snapshots", "Snapshots", Role.REVIEWER),
-    ("rounds", "Rounds", Role.REVIEWER),
-    ("evaluations", "Evaluation", Role.REVIEWER),
-    ("prompt_tuning", "Prompt tuning", Role.REVIEWER),
-    ("methods", "Methods", Role.REVIEWER),
-    ("proposals", "Instructions", Role.REVIEWER),
-    ("quality", "Quality", Role.REVIEWER),
-    ("review", "Review", Role.REVIEWER),
-    ("members", "Members", Role.ADMIN),
-    ("project_edit", "Settings", Role.ADMIN),
-]
-# Pages below an entry of the navigation.
-UNDER = {
-    "assignment": "annotate", "practice": "annotate", "upload": "prompts", "take_upload": "prompts", "round": "rounds",
-    "proposal": "proposals", "evaluation": "evaluations",
-    "review_task": "review", "known": "review", "snapshot": "snapshots", "snapshot_changes": "snapshots",
-    "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
-    "verbalizer_new": "prompt_tuning", "withdraw": "snapshots", "webhooks": "project_edit", "webhook": "project_edit",
-    "instruction_tokens": "rounds", "round_tokens": "rounds",
-}  # fmt: skip
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
@@ -89,19 +62,13 @@ def project_nav(context: Context) -> dict[str, Any]:
     """The pages of this project that this person's role opens; none outside a project."""
     request, project = context.get("request"), context.get("project")
     if request is None or not isinstance(project, Project) or project.pk is None:
-        return {"entries": []}
+        return {}
     membership = context.get("membership") or Membership.objects.filter(user=request.user, project=project).first()
     if membership is None:
-        return {"entries": []}
+        return {}
     match = request.resolver_match
-    here = UNDER.get(match.url_name, match.url_name) if match else None
-    return {
-        "entries": [
-            {"label": label, "url": reverse(name, args=[project.slug]), "is_here": name == here}
-            for name, label, role in NAVIGATION
-            if membership.may_act_as(role)
-        ]
-    }
+    first, second = entries(project, membership, match.url_name if match else "")
+    return {"first": first, "second": second}
 
 
 @register.filter

@@ -1,0 +1,98 @@
+"""The pages of a project, as its navigation shows them: what everybody uses, then groups with pages below each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from annotation.models import Membership, Project, Role
+
+
+@dataclass(frozen=True)
+class Page:
+    name: str  # of its address
+    label: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Group:
+    label: str
+    pages: tuple[Page, ...]
+
+
+FOR_ALL = (
+    Page("project", "Overview", Role.ANNOTATOR),
+    Page("annotate", "Annotate", Role.ANNOTATOR),
+    Page("own_work", "My work", Role.ANNOTATOR),
+)
+GROUPS = (
+    Group(
+        "Data",
+        (
+            Page("prompts", "Prompts", Role.ADMIN),
+            Page("quality", "Quality", Role.REVIEWER),
+            Page("review", "Review", Role.REVIEWER),
+            Page("flags", "Flags", Role.REVIEWER),
+            Page("snapshots", "Snapshots", Role.REVIEWER),
+        ),
+    ),
+    Group(
+        "Training",
+        (
+            Page("rounds", "Rounds", Role.REVIEWER),
+            Page("evaluations", "Evaluation", Role.REVIEWER),
+            Page("methods", "Methods", Role.REVIEWER),
+            Page("prompt_tuning", "Prompt tuning", Role.REVIEWER),
+            Page("proposals", "Instructions", Role.REVIEWER),
+        ),
+    ),
+    Group(
+        "Settings",
+        (
+            Page("project_edit", "Project", Role.ADMIN),
+            Page("members", "Members", Role.ADMIN),
+            Page("webhooks", "Webhooks", Role.ADMIN),
+        ),
+    ),
+)
+# Pages that no entry leads to, and the one that they belong to.
+UNDER = {
+    "assignment": "annotate", "practice": "annotate",
+    "upload": "prompts", "take_upload": "prompts",
+    "review_task": "review", "known": "review",
+    "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
+    "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds",
+    "evaluation": "evaluations",
+    "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
+    "verbalizer_new": "prompt_tuning",
+    "proposal": "proposals",
+    "webhook": "webhooks",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    label: str
+    url: str
+    is_here: bool  # the page itself, or one of its group
+
+
+def entries(project: Project, membership: Membership, url_name: str) -> tuple[list[Entry], list[Entry]]:
+    """The row that is always there, and the row of the group that this page belongs to; by what the role opens."""
+    here = UNDER.get(url_name, url_name)
+
+    def entry(page: Page) -> Entry:
+        return Entry(page.label, reverse(page.name, args=[project.slug]), page.name == here)
+
+    first, second = [entry(page) for page in FOR_ALL if membership.may_act_as(page.role)], []
+    for group in GROUPS:
+        below = [entry(page) for page in group.pages if membership.may_act_as(page.role)]
+        if not below:
+            continue
+        is_here = any(each.is_here for each in below)
+        first.append(Entry(group.label, below[0].url, is_here))
+        if is_here:
+            second = below
+    return first, second
