@@ -63,7 +63,7 @@ UNDER = {
     "upload": "prompts", "take_upload": "prompts",
     "review_task": "review", "known": "review",
     "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
-    "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds",
+    "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds", "autopilot": "rounds",
     "evaluation": "evaluations",
     "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning",

@@ -1,10 +1,11 @@
 from django.urls import path
 
-from training.views import evaluations, methods, prompt_tuning, proposals, tokens
+from training.views import autopilot, evaluations, methods, prompt_tuning, proposals, tokens
 from training.views import rounds as views
 
 urlpatterns = [
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
+    path("<slug:slug>/rounds/autopilot/", autopilot.autopilot, name="autopilot"),
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     path("<slug:slug>/rounds/<int:number>/tokens/", tokens.round_tokens, name="round_tokens"),

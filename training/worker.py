@@ -19,7 +19,7 @@ from django.db import close_old_connections, connections
 from annotation import live
 from annotation.actions import labels, webhooks
 from annotation.models import Prompt, SnapshotType
-from training.actions import compared, rounds, runs
+from training.actions import autopilot, compared, rounds, runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
 from training.instructions import data as instructions
@@ -77,6 +77,7 @@ class Worker:
         """Take one run, if there is one, and see it to its end."""
         runs.reclaim_lost_runs()
         rounds.pause_alarmed()
+        autopilot.look()
         run = runs.claim_run()
         if run is None:
             return False

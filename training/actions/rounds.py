@@ -42,11 +42,13 @@ def start_round(
     methods: Sequence[str],
     by: User | None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    by_itself: str = "",
 ) -> TrainingRound:
     """Queue the runs of a new round; a worker takes them from there.
 
-    `settings` maps a method to the fields that differ from its defaults. Judgments are frozen here, so what people
-    submit while the round runs belongs to the next one.
+    `settings` maps a method to the fields that differ from its defaults. `by_itself` is why the autopilot starts it,
+    empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
+    next one.
     """
     configs = configs_of(methods, settings or {})
     why_not = refusal(project, methods)
@@ -61,6 +63,7 @@ def start_round(
     return queue_round(
         project=project,
         by=by,
+        by_itself=by_itself,
         planned=[
             (method, config, taken.get(SnapshotType(type)) if type in SnapshotType.values else None, {})
             for method, type, config in zip(methods, types, configs, strict=True)
@@ -73,6 +76,7 @@ def queue_round(
     project: Project,
     by: User | None,
     planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
+    by_itself: str = "",
 ) -> TrainingRound:
     """A round of these runs, each a method, its settings, its data and its further inputs.
 
@@ -82,7 +86,7 @@ def queue_round(
         with transaction.atomic():
             newest = project.rounds.order_by("-number").values_list("number", flat=True).first() or 0
             round = TrainingRound.objects.create(
-                project=project, number=newest + 1, started_by_id=by.pk if by else None
+                project=project, number=newest + 1, started_by_id=by.pk if by else None, by_itself=by_itself[:500]
             )
             TrainingRun.objects.bulk_create(
                 [

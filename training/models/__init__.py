@@ -3,9 +3,11 @@
 TrainingRound  one turn of the circle: an ordered list of runs
 TrainingRun    one step of it: a method, its settings, the snapshot it trains on, a run directory, a status
 Metric         one number of one run at one step
+Autopilot      when rounds of a project start by themselves
 TemplateVersion, VerbalizerVersion  what prompt tuning asks a model, and the words that stand for labels
 """
 
+from training.models.autopilot import Autopilot
 from training.models.cloze import TemplateVersion, VerbalizerVersion
 from training.models.rounds import (
     ACTIVE,
@@ -24,6 +26,7 @@ __all__ = [
     "FINAL",
     "MOVES",
     "WAITING",
+    "Autopilot",
     "Metric",
     "RunStatus",
     "TemplateVersion",

@@ -59,6 +59,9 @@ class TrainingRound(models.Model):
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it stopped, where it did not succeed.")
+    by_itself = models.CharField(
+        max_length=500, blank=True, help_text="Why the autopilot started it; empty where a person did."
+    )
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)

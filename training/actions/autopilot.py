@@ -1,0 +1,168 @@
+"""The loop on autopilot: looks now and then, and starts a round where there is cause and nothing against it.
+
+A worker calls `look`. What is decided, and why, is a pure function of counted facts, and stands on the page of rounds.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from django.contrib.auth.models import User
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from annotation import live
+from annotation.actions import NotPossible, alarms
+from annotation.exports.judged import rankings_that_count
+from annotation.models import Assignment, Project, SeatStatus
+from annotation.models.task import JUDGED
+from training.actions import rounds
+from training.methods import METHODS, InvalidConfig
+from training.models import ACTIVE, WAITING, Autopilot, RunStatus, TrainingRound
+from training.presets import with_preset
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = timedelta(seconds=20)
+JUDGMENTS_TIMED = 200
+SECONDS_UNKNOWN = 60.0  # taken for a judgment where nobody has made one yet
+SAMPLES = {name for name, method in METHODS.items() if method.makes == "completions"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision stands on. `days` since the last training round, None where there was none."""
+
+    new_judgments: int
+    days: float | None
+    queue_hours: float
+    held_up: str = ""  # why no round may start now
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Methods to run, none for waiting."""
+
+    methods: tuple[str, ...]
+    why: str
+
+
+def decide(pilot: Autopilot, facts: Facts) -> Decision:
+    if facts.held_up:
+        return Decision((), facts.held_up)
+    full = facts.queue_hours > pilot.max_queue_hours
+    queue = f"{facts.queue_hours:.1f} hours of work wait in the queue, {pilot.max_queue_hours:g} are enough"
+    cause = _cause(pilot, facts)
+    if not cause:
+        if pilot.owes_sampling and not full:
+            return Decision(("sample",), f"The queue has room again ({queue}): new answers are sampled.")
+        return Decision((), _waits_for(pilot, facts))
+    if not full:
+        return Decision(pilot.methods, cause)
+    without = tuple(method for method in pilot.methods if method not in SAMPLES)
+    if not without:
+        return Decision((), f"{queue}: nothing is sampled.")
+    return Decision(without, f"{cause} {queue}: this round trains without sampling.")
+
+
+def _cause(pilot: Autopilot, facts: Facts) -> str:
+    if pilot.every_judgments and facts.new_judgments >= pilot.every_judgments:
+        return f"{facts.new_judgments} judgments are new since the last training round."
+    due = facts.days is None or facts.days >= pilot.every_days
+    if pilot.every_days and due and facts.new_judgments:
+        ago = "There was no training round yet" if facts.days is None else f"The last one was {facts.days:.1f} days ago"
+        return f"{ago}, and {facts.new_judgments} judgments are new."
+    return ""
+
+
+def _waits_for(pilot: Autopilot, facts: Facts) -> str:
+    conditions = []
+    if pilot.every_judgments:
+        conditions.append(f"for {pilot.every_judgments - facts.new_judgments} more judgments")
+    if pilot.every_days:
+        left = 0 if facts.days is None else max(0, pilot.every_days - facts.days)
+        conditions.append(f"{left:.1f} more days" if left else "for a new judgment")
+    return f"Waits {' or '.join(conditions)}."
+
+
+def look(now: datetime | None = None) -> list[TrainingRound]:
+    """Every project's autopilot, at most once in a while whoever asks; the rounds that were started."""
+    now = now or timezone.now()
+    due = Q(looked_at=None) | Q(looked_at__lt=now - LOOK_EVERY)
+    started = []
+    for pilot in Autopilot.objects.filter(due, enabled=True).select_related("project", "set_by"):
+        # Of several workers that look at once, one goes on.
+        if Autopilot.objects.filter(due, pk=pilot.pk, enabled=True).update(looked_at=now):
+            round = _steer(pilot, now)
+            started += [round] if round else []
+    return started
+
+
+def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
+    decision = decide(pilot, facts_of(pilot, now))
+    round, said = None, decision.why
+    if decision.methods:
+        try:
+            round = rounds.start_round(
+                project=pilot.project,
+                methods=decision.methods,
+                settings=with_preset(pilot.preset, list(decision.methods), {}),
+                by=pilot.set_by,
+                by_itself=decision.why,
+            )
+            said = f"Started round {round.number}: {decision.why}"
+            owes = bool(SAMPLES & set(pilot.methods)) and not SAMPLES & set(decision.methods)
+            Autopilot.objects.filter(pk=pilot.pk).update(owes_sampling=owes)
+        except (NotPossible, InvalidConfig) as why:
+            said = f"A round is due, but cannot start: {why}"
+        logger.info("%s: %s", pilot, said)
+    if said != pilot.said:
+        Autopilot.objects.filter(pk=pilot.pk).update(said=said[:500])
+        live.announce(pilot.project_id, "round")
+    return round
+
+
+def facts_of(pilot: Autopilot, now: datetime) -> Facts:
+    project = pilot.project
+    held_up = _held_up(project)
+    trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method="prompt_tuning")
+    last = trained.aggregate(at=Max("created_at"), cutoff=Max("runs__snapshot__cutoff"))
+    new = rankings_that_count(project)
+    if last["cutoff"]:
+        new = new.filter(created_at__gt=last["cutoff"])
+    days = (now - last["at"]).total_seconds() / 86400 if last["at"] else None
+    return Facts(new.count(), days, queue_hours(project), held_up)
+
+
+def _held_up(project: Project) -> str:
+    if alarms.open_alarm(project):
+        return "Waits: somebody raised the alarm about the policy."
+    latest = project.rounds.order_by("-number").first()
+    if latest is None:
+        return ""
+    if latest.status in ACTIVE:
+        return f"Waits: round {latest.number} runs."
+    if latest.status in WAITING:
+        return f"Waits: round {latest.number} is {RunStatus(latest.status).label.lower()}, and a person decides."
+    if latest.status == RunStatus.FAILED and latest.by_itself:
+        return f"Waits: round {latest.number} failed. Try it again, or start one yourself, and the autopilot goes on."
+    return ""
+
+
+def queue_hours(project: Project) -> float:
+    """How long people would take for what waits, at the median pace of the latest judgments."""
+    waiting = Assignment.objects.filter(project=project, status__in=[SeatStatus.EMPTY, SeatStatus.HELD]).count()
+    judged = Assignment.objects.filter(project=project, status__in=JUDGED, active_ms__gt=0)
+    latest = list(judged.order_by("-finished_at").values_list("active_ms", flat=True)[:JUDGMENTS_TIMED])
+    seconds = median(latest) / 1000 if latest else SECONDS_UNKNOWN
+    return waiting * seconds / 3600
+
+
+def save(*, pilot: Autopilot, by: User) -> None:
+    """As the form left it; the next look decides anew."""
+    pilot.set_by_id, pilot.looked_at, pilot.said = by.pk, None, ""
+    pilot.save()
+    live.announce(pilot.project_id, "round")
