@@ -12,6 +12,7 @@ from frontend.api_docs import ApiDocs
 from training import api as training_api
 from training.api_autopilot import AutopilotViewSet
 from training.api_evaluations import EvaluationViewSet
+from training.api_policies import PolicyViewSet
 from training.api_prompt_tuning import MethodsViewSet, TemplateViewSet, VerbalizerViewSet
 from training.api_proposals import PoolViewSet, ProposalViewSet
 
@@ -21,7 +22,7 @@ projects.register("projects", annotation_api.ProjectViewSet)
 inside = SimpleRouter()
 inside.register("alarms", AlarmViewSet)
 inside.register("members", MemberViewSet)
-inside.register("policies", annotation_api.PolicyViewSet)
+inside.register("policies", PolicyViewSet)
 inside.register("prompts", annotation_api.PromptViewSet)
 inside.register("tasks", TaskViewSet)
 inside.register("assignments", AssignmentViewSet, basename="assignment")

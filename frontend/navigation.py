@@ -42,6 +42,7 @@ GROUPS = (
         "Training",
         (
             Page("rounds", "Rounds", Role.REVIEWER),
+            Page("policies", "Policies", Role.REVIEWER),
             Page("evaluations", "Evaluation", Role.REVIEWER),
             Page("methods", "Methods", Role.REVIEWER),
             Page("prompt_tuning", "Prompt tuning", Role.REVIEWER),
@@ -64,6 +65,7 @@ UNDER = {
     "review_task": "review", "known": "review",
     "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
     "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds", "autopilot": "rounds",
+    "policy": "policies",
     "evaluation": "evaluations",
     "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning",

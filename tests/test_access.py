@@ -107,6 +107,11 @@ PAGES = [
     ("verbalizer", "get", 200, 403, 404),
     ("autopilot", "get", 200, 403, 404),
     ("autopilot", "post", 422, 403, 404),
+    ("policies", "get", 200, 403, 404),
+    ("policy", "get", 200, 403, 404),
+    ("policy_promote", "post", 302, 403, 404),
+    ("policy_package", "post", 302, 403, 404),
+    ("policy_download", "get", 404, 403, 404),
     ("evaluations", "get", 200, 403, 404),
     ("evaluations", "post", 422, 403, 404),
     ("evaluation", "get", 200, 403, 404),
@@ -135,6 +140,8 @@ API = [
     ("projects/letters/verbalizers/", "post", 400, 403, 404),
     ("projects/letters/autopilot/", "get", 200, 403, 404),
     ("projects/letters/autopilot/", "post", 200, 403, 404),
+    ("projects/letters/policies/0/", "get", 200, 403, 404),
+    ("projects/letters/policies/0/promote/", "post", 409, 403, 404),
     ("projects/letters/evaluations/", "get", 200, 403, 404),
     ("projects/letters/evaluations/", "post", 400, 403, 404),
     ("projects/letters/evaluations/1/", "get", 200, 403, 404),
@@ -214,7 +221,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     proposed = batch.proposals.get()
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     arguments = {
-        "evaluation": [1],
+        "evaluation": [1], "policy": [0], "policy_promote": [0], "policy_package": [0], "policy_download": [0],
         "proposal": [proposed.pk],
         "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
         "send_again": [hook.pk, delivery.pk],

@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 
 from annotation import access
-from annotation.models import Evaluation, Membership, Proposal, Role
+from annotation.models import Evaluation, Membership, PolicyVersion, Proposal, Role
 from training.models import Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
 
 
@@ -52,6 +52,14 @@ def get_evaluation(user: User, slug: str, number: int) -> tuple[Evaluation, Memb
     if evaluation is None:
         raise Http404("No such evaluation")
     return evaluation, membership
+
+
+def get_policy(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> tuple[PolicyVersion, Membership]:
+    membership = access.get_membership(user, slug, role=role)
+    found = membership.project.policies.select_related("project", "parent").filter(number=number).first()
+    if found is None:
+        raise Http404("No such policy")
+    return found, membership
 
 
 def get_proposal(user: User, slug: str, pk: int) -> Proposal:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import autopilot, evaluations, methods, prompt_tuning, proposals, tokens
+from training.views import autopilot, evaluations, methods, policies, prompt_tuning, proposals, tokens
 from training.views import rounds as views
 
 urlpatterns = [
@@ -16,6 +16,11 @@ urlpatterns = [
     path("<slug:slug>/rounds/<int:number>/retry/", views.retry, name="round_retry"),
     path("<slug:slug>/rounds/<int:number>/metrics.json", views.metrics, name="round_metrics"),
     path("<slug:slug>/rounds/<int:number>/metrics.csv", views.metrics_csv, name="round_metrics_csv"),
+    path("<slug:slug>/policies/", policies.policy_list, name="policies"),
+    path("<slug:slug>/policies/<int:number>/", policies.policy, name="policy"),
+    path("<slug:slug>/policies/<int:number>/promote/", policies.promote, name="policy_promote"),
+    path("<slug:slug>/policies/<int:number>/package/", policies.package, name="policy_package"),
+    path("<slug:slug>/policies/<int:number>/download/", policies.download, name="policy_download"),
     path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
     path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),
     path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),

@@ -19,7 +19,7 @@ from django.db import close_old_connections, connections
 from annotation import live
 from annotation.actions import labels, webhooks
 from annotation.models import Prompt, SnapshotType
-from training.actions import autopilot, compared, rounds, runs
+from training.actions import autopilot, compared, packages, policies, rounds, runs
 from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
 from training.instructions import data as instructions
@@ -80,7 +80,7 @@ class Worker:
         autopilot.look()
         run = runs.claim_run()
         if run is None:
-            return False
+            return packages.make_next()
         logger.info("%s of %s: attempt %s", run, run.round.project, run.attempt)
         live.announce(run.round.project_id, "round")
         try:
@@ -142,7 +142,7 @@ def config_for(run: TrainingRun) -> dict[str, Any]:
 def inputs_for(run: TrainingRun) -> dict[str, Any]:
     """What a run starts from: folders of models, by what it makes; and for a classifier what it is asked with."""
     project = run.round.project
-    inputs: dict[str, Any] = {"policy": runs.newest_policy(project.pk).checkpoint}
+    inputs: dict[str, Any] = {"policy": policies.current_policy(project).checkpoint}
     scored_by = runs.reward_models(project)
     own = [made for made in scored_by if made.round_id == run.round_id]
     newest = next((str(made.directory.checkpoint_path) for made in own + scored_by), None)

@@ -89,7 +89,12 @@ def midlife(
 def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:
     """Values for the path of an operation under which there is something."""
     path = label.partition(" ")[2]
-    values: dict[str, Any] = {"slug": "letters", "number": "1", "earlier": "1", "webhook": str(midlife["webhooks"])}
+    values: dict[str, Any] = {
+        "slug": "letters",
+        "number": "0" if "/policies/" in path else "1",
+        "earlier": "1",
+        "webhook": str(midlife["webhooks"]),
+    }
     values["id"] = str(midlife[path.split("/{id}/")[0].rsplit("/", 1)[-1]]) if "/{id}/" in path else ""
     return {name: value for name, value in values.items() if f"{{{name}}}" in path}
 

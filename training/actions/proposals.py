@@ -15,6 +15,7 @@ from annotation.actions import proposals as reviews
 from annotation.characters import cleaned
 from annotation.exports.pool import pool as accepted
 from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch
+from training.actions import policies
 from training.instructions.heuristics import Proposed, refused_by
 from training.instructions.seeds import seed_tasks
 from training.instructions.similarity import NEAR_DUPLICATE, Pool
@@ -41,7 +42,7 @@ def take_run(run: TrainingRun) -> ProposalBatch:
         project=run.round.project,
         origin=f"run-{run.pk}",
         # As it was when the run began: no run of its round has made another one since.
-        policy=None if config["server"] else _newest_policy(run.round.project),
+        policy=None if config["server"] else policies.current_policy(run.round.project),
         model=run.result.get("model") or config["server_model"],
         sampling={name: config[name] for name in ("temperature", "max_new_tokens", "seed", "server")},
         proposed=len(rows),
@@ -155,7 +156,3 @@ def _name_each_other(stored: list[Proposal]) -> None:
     for proposal in stored:
         proposal.similar = [{**item, "id": ids.get(item["id"], item["id"])} for item in proposal.similar]
     Proposal.objects.bulk_update(stored, ["similar"], batch_size=500)
-
-
-def _newest_policy(project: Project) -> PolicyVersion | None:
-    return project.policies.order_by("-number").first()

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from annotation import live
 from annotation.actions import labels, projects, tasks, webhooks
-from annotation.models import Completion, Event, PolicyVersion, Project, Prompt, Source
-from training.actions import compared, proposals
+from annotation.models import Completion, Event, Project, Prompt, Source
+from training.actions import compared, policies, proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.rundir import Row
@@ -148,11 +148,6 @@ def reclaim_lost_runs() -> int:
     return reclaimed
 
 
-def newest_policy(project_id: int) -> PolicyVersion:
-    """What a run starts from: what an earlier run of its round made, or else what an earlier round left."""
-    return PolicyVersion.objects.filter(project=project_id).order_by("-number")[:1].get()
-
-
 def reward_models(project: Project) -> list[TrainingRun]:
     """The runs that made one that may be trained against, the newest first."""
     made = [name for name, method in METHODS.items() if method.makes == "reward_model"]
@@ -175,8 +170,9 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             policy = projects.add_policy(
                 project=run.round.project,
                 checkpoint=str(run.directory.checkpoint_path),
-                parent=newest_policy(run.round.project_id),
+                parent=policies.current_policy(run.round.project_id),
             )
+            policies.promote_made(policy=policy, why=f"Made by {run.label} in {run.round}.")
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
             _take_completions(run)
@@ -217,7 +213,7 @@ def _order_labels(run: TrainingRun) -> None:
 
 def _take_completions(run: TrainingRun) -> None:
     """The run's samples become completions, and those become tasks."""
-    policy, origin = newest_policy(run.round.project_id), f"run-{run.pk}"
+    policy, origin = policies.current_policy(run.round.project_id), f"run-{run.pk}"
     # What another server answered with is nobody's policy here, whatever it may have been told to load.
     ours = not run.config.get("server")
     known = set(Prompt.objects.filter(project=run.round.project_id).values_list("pk", flat=True))

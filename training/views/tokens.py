@@ -16,6 +16,7 @@ from annotation import access as annotation_access
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training import access
+from training.actions import policies
 from training.chat_tokens import NoTokens, PolicyTokenizer, Token
 from training.instructions import data as instructions
 from training.instructions.recast import TRAIN, prompt_text
@@ -48,7 +49,7 @@ def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
     """Of a run of instruction tuning that could start now, with the default settings."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     config = InstructionTuningConfig()
-    checkpoint = project.policies.order_by("-number").values_list("checkpoint", flat=True).first()
+    checkpoint = policies.current_policy(project).checkpoint if project.policies.exists() else None
     rows = instructions.rows_for(project, config)
     return _page(request, project, None, checkpoint, rows, config.max_length)
 

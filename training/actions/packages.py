@@ -1,0 +1,69 @@
+"""Merged copies for download: asked for on a page, made by a worker in a process of its own, kept beside the runs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from annotation import live
+from annotation.models import PolicyVersion
+from training.models import Package, PackageStatus
+
+logger = logging.getLogger(__name__)
+
+GIVEN_UP_AFTER = timedelta(minutes=30)  # a worker that was killed leaves its package running
+MOST_ATTEMPTS = 3
+ERROR_CHARACTERS = 2000
+
+
+def ask_for(*, policy: PolicyVersion) -> Package:
+    """A repeated call changes nothing, but has one that failed tried again."""
+    package, is_new = Package.objects.get_or_create(policy=policy)
+    if not is_new:
+        again = {"status": PackageStatus.QUEUED, "attempt": 0, "error": ""}
+        Package.objects.filter(pk=package.pk, status=PackageStatus.FAILED).update(**again)
+        package.refresh_from_db()
+    return package
+
+
+def make_next() -> bool:
+    """One that waits, made from start to end; False where none does. A worker calls this between runs."""
+    now = timezone.now()
+    lost = Q(status=PackageStatus.RUNNING, heartbeat_at__lt=now - GIVEN_UP_AFTER)
+    waiting = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED)).select_related("policy")
+    for package in waiting.order_by("created_at"):
+        claimed = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED), pk=package.pk).update(
+            status=PackageStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1
+        )
+        if claimed:
+            package.refresh_from_db()
+            _make(package)
+            return True
+    return False
+
+
+def _make(package: Package) -> None:
+    live.announce(package.policy.project_id, "round")
+    if package.attempt > MOST_ATTEMPTS:
+        status, error = PackageStatus.FAILED, f"The worker went away {MOST_ATTEMPTS} times while it merged."
+    else:
+        shutil.rmtree(package.path, ignore_errors=True)
+        ended = subprocess.run(
+            [sys.executable, "-m", "training.recipes.package", package.policy.checkpoint, str(package.path)],
+            cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        failed = ended.returncode != 0
+        status = PackageStatus.FAILED if failed else PackageStatus.READY
+        error = (ended.stderr or ended.stdout)[-ERROR_CHARACTERS:] if failed else ""
+    Package.objects.filter(pk=package.pk, status=PackageStatus.RUNNING, attempt=package.attempt).update(
+        status=status, error=error
+    )
+    logger.info("%s: %s", package, PackageStatus(status).label)
+    live.announce(package.policy.project_id, "round")

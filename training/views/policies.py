@@ -1,0 +1,133 @@
+"""The pages of the policy's versions: their family, and one of them with everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation import access as annotation_access
+from annotation.actions import NotPossible
+from annotation.characters import cleaned
+from annotation.http import UserRequest
+from annotation.models import PolicyVersion, Role
+from annotation.quality.comparisons import compared, ladder
+from training import access
+from training.actions import packages, policies
+from training.archives import zipped
+from training.lineage import (
+    Branch,
+    ancestors,
+    family,
+    files_of,
+    is_adapter,
+    made_by,
+    size_on_disk,
+    snapshots_behind,
+)
+from training.models import Package, PackageStatus
+
+
+@login_required
+@require_GET
+def policy_list(request: UserRequest, slug: str) -> HttpResponse:
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    root = family(project, ladder(compared(project)))
+    context = {
+        "project": project,
+        "branches": list(_flattened(root, 0)) if root else [],
+        "current": policies.current_policy(project) if root else None,
+        "promotions": project.promotions.select_related("policy", "by"),
+    }
+    return render(request, "training/policies.html", context)
+
+
+def _flattened(branch: Branch, depth: int) -> Iterator[tuple[int, Branch]]:
+    """Depth first, with how deep each stands: a template does not recurse."""
+    yield depth, branch
+    for child in branch.children:
+        # An only child goes on in its parent's line: twenty rounds in a row are no staircase.
+        yield from _flattened(child, depth if len(branch.children) == 1 else depth + 1)
+
+
+@login_required
+@require_GET
+def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    found, membership = access.get_policy(request.user, slug, number)
+    run = made_by(found)
+    context = {
+        "project": found.project,
+        "policy": found,
+        "current": policies.current_policy(found.project),
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "run": run,
+        "line": ancestors(found)[1:],
+        "children": found.children.order_by("number"),
+        "snapshots": [(snapshot, _people(snapshot.card)) for snapshot in snapshots_behind(found)],
+        "size": size_on_disk(found.checkpoint),
+        "is_adapter": is_adapter(found),
+        "package": Package.objects.filter(policy=found).first(),
+        "rung": next((rung for rung in ladder(compared(found.project)) if rung.name == str(found)), None),
+        "evaluations": found.evaluations.order_by("-number"),
+        "promotions": found.promotions.select_related("by"),
+        "answers": found.completions.count(),
+    }
+    return render(request, "training/policy.html", context)
+
+
+def _people(card: dict[str, Any]) -> list[tuple[str, int]]:
+    return sorted(card.get("people", {}).items(), key=lambda row: -row[1])
+
+
+@login_required
+@require_POST
+def promote(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
+    try:
+        policies.promote(policy=found, by=request.user, why=cleaned(request.POST).get("why", ""))
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{found} is in use: the next round starts from it.")
+    return redirect("policy", slug, number)
+
+
+@login_required
+@require_POST
+def package(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
+    packages.ask_for(policy=found)
+    messages.success(request, "A worker merges it between two runs; it can be downloaded here then.")
+    return redirect("policy", slug, number)
+
+
+@login_required
+@require_GET
+def download(request: UserRequest, slug: str, number: int) -> StreamingHttpResponse:
+    """The checkpoint as it is; ?merged=1, the whole model that a worker made of it."""
+    found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
+    merged = bool(request.GET.get("merged"))
+    folder = _folder(found, merged)
+    name = f"{slug}-{found}{'-merged' if merged else ''}.zip"
+    response = StreamingHttpResponse(zipped(files_of(found, folder)), content_type="application/zip")
+    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
+    return response
+
+
+def _folder(found: PolicyVersion, merged: bool) -> Path:
+    if merged:
+        ready = Package.objects.filter(policy=found, status=PackageStatus.READY).first()
+        if ready is None or not ready.path.is_dir():
+            raise Http404("Not merged yet")
+        return ready.path
+    folder = Path(found.checkpoint)
+    if not folder.is_dir():
+        raise Http404("The checkpoint is not on this machine any more")
+    return folder
