@@ -12,6 +12,7 @@ from frontend.api_docs import ApiDocs
 from training import api as training_api
 from training.api_autopilot import AutopilotViewSet
 from training.api_evaluations import EvaluationViewSet
+from training.api_playground import ExchangeViewSet
 from training.api_policies import PolicyViewSet
 from training.api_prompt_tuning import MethodsViewSet, TemplateViewSet, VerbalizerViewSet
 from training.api_proposals import PoolViewSet, ProposalViewSet
@@ -33,6 +34,7 @@ inside.register("quality", annotation_api.QualityViewSet, basename="quality")
 inside.register("templates", TemplateViewSet)
 inside.register("verbalizers", VerbalizerViewSet)
 inside.register("autopilot", AutopilotViewSet, basename="autopilot")
+inside.register("playground", ExchangeViewSet)
 inside.register("evaluations", EvaluationViewSet)
 inside.register("methods", MethodsViewSet, basename="method")
 inside.register("rounds", training_api.RoundViewSet)

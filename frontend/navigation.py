@@ -43,6 +43,7 @@ GROUPS = (
         (
             Page("rounds", "Rounds", Role.REVIEWER),
             Page("policies", "Policies", Role.REVIEWER),
+            Page("playground", "Playground", Role.REVIEWER),
             Page("evaluations", "Evaluation", Role.REVIEWER),
             Page("methods", "Methods", Role.REVIEWER),
             Page("prompt_tuning", "Prompt tuning", Role.REVIEWER),
@@ -66,6 +67,7 @@ UNDER = {
     "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
     "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds", "autopilot": "rounds",
     "policy": "policies",
+    "exchange": "playground",
     "evaluation": "evaluations",
     "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning",

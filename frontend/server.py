@@ -1,4 +1,4 @@
-"""Pages, API, sockets and worker in one process: the embedded default."""
+"""Pages, API, sockets, worker and playground in one process: the embedded default."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from training.generator import Generator
 from training.worker import Worker
 
 
@@ -30,6 +31,7 @@ class EmbeddedServer:
         )
         self.server = uvicorn.Server(config)
         self.worker = Worker() if with_worker else None
+        self.generator = Generator()
         self.threads: list[threading.Thread] = []
 
     @property
@@ -42,7 +44,7 @@ class EmbeddedServer:
         # the worker could put its run back.
         previous = signal.signal(signal.SIGTERM, as_keyboard_interrupt)
         try:
-            self._start_worker()
+            self._start_work()
             self.server.run()
         except KeyboardInterrupt:
             pass
@@ -51,20 +53,22 @@ class EmbeddedServer:
             self.stop()
 
     def start(self) -> None:
-        self._start_worker()
+        self._start_work()
         self._start(self.server.run, "server")
 
     def stop(self) -> None:
         self.server.should_exit = True
         if self.worker:
             self.worker.stop()
+        self.generator.stop()
         for thread in self.threads:
             thread.join(timeout=30)
         self.threads = []
 
-    def _start_worker(self) -> None:
+    def _start_work(self) -> None:
         if self.worker:
             self._start(self.worker.run_forever, "worker")
+        self._start(self.generator.run_forever, "playground")
 
     def _start(self, target: object, name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)  # type: ignore[arg-type]

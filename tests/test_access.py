@@ -17,7 +17,7 @@ from django.urls import get_resolver, reverse
 from annotation.actions import alarms, flags, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
-from training.actions import prompt_tuning
+from training.actions import playground, prompt_tuning
 from training.actions.proposals import Written, store
 from training.models import TrainingRound, TrainingRun
 
@@ -112,6 +112,13 @@ PAGES = [
     ("policy_promote", "post", 302, 403, 404),
     ("policy_package", "post", 302, 403, 404),
     ("policy_download", "get", 404, 403, 404),
+    ("playground", "get", 200, 403, 404),
+    ("playground", "post", 422, 403, 404),
+    ("exchange", "get", 200, 403, 404),
+    ("exchange", "post", 422, 403, 404),
+    ("exchange_replies", "get", 200, 403, 404),
+    ("exchange_judge", "post", 302, 403, 404),
+    ("exchange_cancel", "post", 302, 403, 404),
     ("evaluations", "get", 200, 403, 404),
     ("evaluations", "post", 422, 403, 404),
     ("evaluation", "get", 200, 403, 404),
@@ -142,6 +149,10 @@ API = [
     ("projects/letters/autopilot/", "post", 200, 403, 404),
     ("projects/letters/policies/0/", "get", 200, 403, 404),
     ("projects/letters/policies/0/promote/", "post", 409, 403, 404),
+    ("projects/letters/playground/", "get", 200, 403, 404),
+    ("projects/letters/playground/", "post", 400, 403, 404),
+    ("projects/letters/playground/{asked}/", "get", 200, 403, 404),
+    ("projects/letters/playground/{asked}/judge/", "post", 400, 403, 404),
     ("projects/letters/evaluations/", "get", 200, 403, 404),
     ("projects/letters/evaluations/", "post", 400, 403, 404),
     ("projects/letters/evaluations/1/", "get", 200, 403, 404),
@@ -219,8 +230,12 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     task = Written("Describe the image.", "", "A wren")  # refused: no task of its own
     batch = store(project=project, origin="run-1", proposed=1, unparsed=Counter(), tasks=[task])
     proposed = batch.proposals.get()
+    asked = playground.ask(
+        project=project, by=admin, question="Hello?", versions=[policy], max_new_tokens=8, temperature=1.0
+    )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     arguments = {
+        **{name: [asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
         "evaluation": [1], "policy": [0], "policy_promote": [0], "policy_package": [0], "policy_download": [0],
         "proposal": [proposed.pk],
         "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
@@ -240,7 +255,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     }  # fmt: skip
     found = {
         "raised": str(alarm.pk), "seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk),
-        "proposed": str(proposed.pk),
+        "proposed": str(proposed.pk), "asked": str(asked.pk),
     }  # fmt: skip
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]

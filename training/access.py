@@ -8,7 +8,7 @@ from django.http import Http404
 
 from annotation import access
 from annotation.models import Evaluation, Membership, PolicyVersion, Proposal, Role
-from training.models import Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
+from training.models import Exchange, Metric, TemplateVersion, TrainingRound, TrainingRun, VerbalizerVersion
 
 
 def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
@@ -60,6 +60,15 @@ def get_policy(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER
     if found is None:
         raise Http404("No such policy")
     return found, membership
+
+
+def get_exchange(user: User, slug: str, pk: int) -> Exchange:
+    """One's own: nobody reads what others asked."""
+    project = access.get_project(user, slug, role=Role.REVIEWER)
+    found = project.exchanges.filter(pk=pk, asked_by_id=user.pk).select_related("project", "left", "right").first()
+    if found is None:
+        raise Http404("No such exchange")
+    return found
 
 
 def get_proposal(user: User, slug: str, pk: int) -> Proposal:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import autopilot, evaluations, methods, policies, prompt_tuning, proposals, tokens
+from training.views import autopilot, evaluations, methods, playground, policies, prompt_tuning, proposals, tokens
 from training.views import rounds as views
 
 urlpatterns = [
@@ -21,6 +21,11 @@ urlpatterns = [
     path("<slug:slug>/policies/<int:number>/promote/", policies.promote, name="policy_promote"),
     path("<slug:slug>/policies/<int:number>/package/", policies.package, name="policy_package"),
     path("<slug:slug>/policies/<int:number>/download/", policies.download, name="policy_download"),
+    path("<slug:slug>/playground/", playground.playground, name="playground"),
+    path("<slug:slug>/playground/<int:pk>/", playground.exchange, name="exchange"),
+    path("<slug:slug>/playground/<int:pk>/replies/", playground.replies, name="exchange_replies"),
+    path("<slug:slug>/playground/<int:pk>/judge/", playground.judge, name="exchange_judge"),
+    path("<slug:slug>/playground/<int:pk>/cancel/", playground.cancel, name="exchange_cancel"),
     path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
     path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),
     path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),

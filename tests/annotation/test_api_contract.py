@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from annotation.actions import alarms, seats, snapshots, webhooks
 from annotation.actions.tokens import make_token
 from annotation.models import Evaluation, Event, Scope
+from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,8 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/assignments/{id}/flag/": "it is an answer of the task",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
     "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
+    "POST /api/v1/projects/{slug}/playground/": "there are such versions",
+    "POST /api/v1/projects/{slug}/playground/{id}/judge/": "two versions have answered",
     "POST /api/v1/projects/{slug}/methods/": "there is such a verbalizer",
     "POST /api/v1/projects/{slug}/templates/": "it has the slots of a template",
     "POST /api/v1/projects/{slug}/verbalizers/": "two labels, and no word for both",
@@ -78,11 +81,14 @@ def midlife(
     Metric.objects.create(run=run, step=1, name="sample/tokens_per_second", value=12.5)
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
+    asked = playground.ask(
+        project=project, by=admin, question="Hello?", versions=[policy], max_new_tokens=8, temperature=1.0
+    )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
     return {
         "alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk,
-        "proposals": accept_proposal().pk,
+        "proposals": accept_proposal().pk, "playground": asked.pk,
     }  # fmt: skip
 
 

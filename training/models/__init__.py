@@ -4,12 +4,14 @@ TrainingRound  one turn of the circle: an ordered list of runs
 TrainingRun    one step of it: a method, its settings, the snapshot it trains on, a run directory, a status
 Metric         one number of one run at one step
 Promotion      which version of the policy is in use, and from when on; Package  a merged copy of one
+Exchange, Reply  a question in the playground, and what one or two versions answer
 Autopilot      when rounds of a project start by themselves
 TemplateVersion, VerbalizerVersion  what prompt tuning asks a model, and the words that stand for labels
 """
 
 from training.models.autopilot import Autopilot
 from training.models.cloze import TemplateVersion, VerbalizerVersion
+from training.models.playground import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
 from training.models.policies import Package, PackageStatus, Promotion
 from training.models.rounds import (
     ACTIVE,
@@ -28,12 +30,18 @@ __all__ = [
     "FINAL",
     "MOVES",
     "WAITING",
+    "WRITING",
     "Autopilot",
+    "Exchange",
     "Metric",
+    "Outcome",
     "Package",
     "PackageStatus",
     "Promotion",
+    "Reply",
+    "ReplyStatus",
     "RunStatus",
+    "Side",
     "TemplateVersion",
     "TrainingRound",
     "TrainingRun",

@@ -1,0 +1,154 @@
+"""Asking in the playground, what a verdict there becomes, and the life of a reply.
+
+QUEUED ─claim─▶ RUNNING ─▶ DONE | FAILED, and CANCELLED from either of the first two. Every move is one conditional
+UPDATE; `attempt` is the fencing token: a generator that lost its reply to another one updates nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from annotation.actions import NotPossible, judgments, tasks
+from annotation.models import Completion, PolicyVersion, Project, Prompt, SeatStatus, Source, Split
+from training.models import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
+
+MOST_WAITING = 4  # replies of one person
+SILENT = timedelta(seconds=30)  # a generator gives a sign of life several times a second
+MOST_ATTEMPTS = 2
+
+
+@transaction.atomic
+def ask(
+    *,
+    project: Project,
+    by: User,
+    question: str,
+    versions: list[PolicyVersion],
+    max_new_tokens: int,
+    temperature: float,
+    follows: Exchange | None = None,
+) -> Exchange:
+    """One version, or two of which chance decides which is A. A follow-up goes on from the reply that was better."""
+    if Reply.objects.filter(exchange__asked_by_id=by.pk, status__in=WRITING).count() >= MOST_WAITING:
+        raise NotPossible("Some of your replies are not written yet. Wait for them, or cancel them.")
+    shown = random.sample(versions, len(versions))
+    exchange = Exchange.objects.create(
+        project=project, asked_by_id=by.pk, follows=follows, left=shown[0],
+        right=shown[1] if len(shown) > 1 else None, max_new_tokens=max_new_tokens, temperature=temperature,
+        messages=[*(conversation(follows) if follows else []), {"role": "user", "content": question}],
+    )  # fmt: skip
+    Reply.objects.bulk_create(
+        [Reply(exchange=exchange, side=side) for side in list(Side)[: len(shown)]]
+    )  # fmt: skip
+    return exchange
+
+
+def conversation(exchange: Exchange) -> list[dict[str, str]]:
+    """With the reply that it goes on from: the better one, or A where neither is."""
+    wanted = Side.RIGHT if exchange.outcome == Outcome.RIGHT else Side.LEFT
+    reply = exchange.replies.filter(side=wanted).first()
+    if reply is None or reply.status != ReplyStatus.DONE:
+        raise NotPossible("The reply that this would go on from is not written.")
+    if exchange.is_blind:
+        raise NotPossible("Say first which of the two is better; then the conversation goes on from it.")
+    return [*exchange.messages, {"role": "assistant", "content": reply.text}]
+
+
+@transaction.atomic
+def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
+    """The verdict, as a judgment of a ranking task with the two replies, which is opened for it and closed at once."""
+    replies = {reply.side: reply for reply in exchange.replies.filter(status=ReplyStatus.DONE)}
+    if len(replies) < 2:
+        raise NotPossible("There are not two replies to compare.")
+    if not Exchange.objects.filter(pk=exchange.pk, outcome="").update(outcome=outcome):
+        raise NotPossible("You have said already which is better.")
+    exchange.outcome = outcome
+    if replies[Side.LEFT].text.strip() == replies[Side.RIGHT].text.strip():
+        return  # nothing to learn from
+    prompt = _prompt(exchange)
+    own = [_completion(prompt, replies[side]) for side in Side]
+    task = tasks.open_task(
+        prompt=prompt, kind="ranking", candidates=own, seats=1, origin=f"playground-{exchange.pk}"
+    )  # fmt: skip
+    left, right = (completion.pk for completion in own)
+    tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
+    seat = task.assignments.get()
+    now = timezone.now()
+    held = {"annotator_id": by.pk, "claimed_at": exchange.created_at, "expires_at": now, "shown_order": [left, right]}
+    task.assignments.filter(pk=seat.pk).update(status=SeatStatus.HELD, **held)
+    seat.refresh_from_db()
+    answer: dict[str, Any] = {"tiers": tiers, "unacceptable": [], "rationale": ""}
+    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=0)
+    Exchange.objects.filter(pk=exchange.pk).update(task=task)
+
+
+def _prompt(exchange: Exchange) -> Prompt:
+    digest = Prompt.digest_of(exchange.messages)
+    prompt, _ = Prompt.objects.get_or_create(
+        project=exchange.project, digest=digest,
+        defaults={"messages": exchange.messages, "split": Split.of(digest), "category": "playground"},
+    )  # fmt: skip
+    return prompt
+
+
+def _completion(prompt: Prompt, reply: Reply) -> Completion:
+    exchange = reply.exchange
+    return Completion.objects.create(
+        prompt=prompt, source=Source.POLICY, policy=reply.policy, text=reply.text, tokens=reply.tokens,
+        finished=reply.finished, origin=f"playground-{exchange.pk}", index=list(Side).index(Side(reply.side)),
+        sampling={"temperature": exchange.temperature, "max_new_tokens": exchange.max_new_tokens},
+    )  # fmt: skip
+
+
+def cancel(*, exchange: Exchange) -> None:
+    """What is written so far stays to be read."""
+    exchange.replies.filter(status__in=WRITING).update(status=ReplyStatus.CANCELLED)
+
+
+def claim_reply() -> Reply | None:
+    """The next one to write, now RUNNING and ours; one whose generator has gone silent counts as waiting, once."""
+    now = timezone.now()
+    lost = Q(status=ReplyStatus.RUNNING, heartbeat_at__lt=now - SILENT)
+    Reply.objects.filter(lost, attempt__gte=MOST_ATTEMPTS).update(
+        status=ReplyStatus.FAILED, error="The process that wrote it went away twice."
+    )
+    waiting = Q(status=ReplyStatus.QUEUED) | lost
+    for pk in Reply.objects.filter(waiting).order_by("id").values_list("pk", flat=True)[:10]:
+        claimed = Reply.objects.filter(waiting, pk=pk).update(
+            status=ReplyStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1, text="", tokens=0
+        )
+        if claimed:
+            return Reply.objects.select_related("exchange__left", "exchange__right").get(pk=pk)
+    return None
+
+
+def keep_text(*, reply: Reply, text: str, tokens: int, seconds: float) -> bool:
+    """A sign of life with the text so far; False where the reply was cancelled or taken over."""
+    return bool(_ours(reply).update(text=text, tokens=tokens, seconds=seconds, heartbeat_at=timezone.now()))
+
+
+def finish(*, reply: Reply, text: str, tokens: int, seconds: float, finished: bool) -> None:
+    _ours(reply).update(
+        status=ReplyStatus.DONE, text=text, tokens=tokens, seconds=seconds, finished=finished, error=""
+    )  # fmt: skip
+
+
+def fail(*, reply: Reply, error: str) -> None:
+    _ours(reply).update(status=ReplyStatus.FAILED, error=error)
+
+
+def put_back(*, reply: Reply) -> None:
+    """The generator is being stopped: the next one writes it, and no attempt counts."""
+    _ours(reply).update(status=ReplyStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1, text="")
+
+
+def _ours(reply: Reply) -> Any:
+    return Reply.objects.filter(pk=reply.pk, status=ReplyStatus.RUNNING, attempt=reply.attempt)
