@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -12,34 +15,60 @@ from django.views.defaults import page_not_found
 from annotation import access
 from annotation.actions import alarms, presence, queue
 from annotation.http import UserRequest
-from annotation.models import ReviewComment, Role
+from annotation.models import Membership, Project, ReviewComment, Role
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
+from frontend.circle import standing, stations
+from frontend.next_step import next_step
 
 
 @login_required
 @require_GET
 def home(request: UserRequest) -> HttpResponse:
-    return render(request, "home.html", {"projects": access.projects_of(request.user)})
+    """Every project of this person: their own part of it, and for its admin what to do next."""
+    found = access.projects_of(request.user)
+    roles = {membership.project_id: membership for membership in request.user.memberships.filter(project__in=found)}
+    return render(request, "home.html", {"rows": [_row(request.user, each, roles[each.pk]) for each in found]})
+
+
+def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]:
+    is_admin = membership.may_act_as(Role.ADMIN)
+    newest = project.rounds.order_by("-number").first() if is_admin else None
+    return {
+        "project": project,
+        "role": membership.get_role_display(),
+        "own": queue.own_progress(project, user),
+        "unread": _unread(user, project),
+        "newest": newest,
+        "step": next_step(standing(project, queue.progress(project), newest)) if is_admin else None,
+    }
+
+
+def _unread(user: User, project: Project) -> int:
+    """Comments of reviewers that this person has not read."""
+    about = ReviewComment.objects.filter(assignment__project=project, assignment__annotator_id=user.pk)
+    return about.filter(read_at=None).count()
 
 
 @login_required
 @require_GET
 def project(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug)
-    project = membership.project
+    project, is_admin = membership.project, membership.may_act_as(Role.ADMIN)
+    in_queue = queue.progress(project)
+    newest = project.rounds.order_by("-number").first()
     context = {
         "project": project,
         "membership": membership,
-        "is_admin": membership.may_act_as(Role.ADMIN),
+        "is_admin": is_admin,
         "guidelines": markdown(project.guidelines),
         "alarm": alarms.open_alarm(project),
-        "queue": queue.progress(project),
+        "queue": in_queue,
+        "stations": stations(project, membership, in_queue),
+        "step": next_step(standing(project, in_queue, newest)) if is_admin else None,
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),
-        "unread": ReviewComment.objects.filter(
-            assignment__project=project, assignment__annotator=request.user, read_at=None
-        ).count(),
+        "unread": _unread(request.user, project),
         "rounds": project.rounds.prefetch_related("runs")[:5],
         **project_context(project),
     }
