@@ -187,7 +187,8 @@ WEBHOOK_FIRST_WAIT_SECONDS = 10
 WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co
 TRAINING_POLL_SECONDS = 1.0
-TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60
+# A worker that has given no sign of life for so long is gone, and another one takes its run.
+TRAINING_HEARTBEAT_TIMEOUT_SECONDS = float(os.environ.get("PREFLOOP_LOST_AFTER_SECONDS", "60"))
 TRAINING_MAX_ATTEMPTS = 3
 
 LOGGING = {

@@ -1,0 +1,119 @@
+"""Workers killed with -9 at random points: what they trained ends with the very weights of an unbroken run.
+
+Everything is real: a database in a file, `manage.py run_worker` as a process, PPO on a tiny model. The recipe's own
+process survives its worker, as it does after a real kill, and the next worker has to deal with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.frontend.test_serve import environment_of, manage
+from tests.tiny_model import tiny_checkpoint
+
+pytestmark = pytest.mark.recipes
+ROOT = Path(__file__).resolve().parent.parent.parent
+KILLED_RUNS = 10
+SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the default
+
+SET_UP = """
+import uuid
+from django.contrib.auth.models import User
+from annotation.actions import judgments, projects, seats, tasks
+from annotation.models import Completion, Project, Prompt, Source
+admin = User.objects.create_user("admin")
+project = projects.create_project(project=Project(name="Letters"), by=admin)
+policy = projects.register_base_policy(project=project, checkpoint={checkpoint!r})
+for number in range(12):
+    messages = [{{"role": "user", "content": f"Question {{number}}"}}]
+    split = "eval" if number % 4 == 0 else "train"
+    prompt = Prompt.objects.create(project=project, messages=messages, digest=Prompt.digest_of(messages), split=split)
+    texts = ["the sea is calm", "the sky is green and warm", "rain"]
+    made = [Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=policy, text=text) for text in texts]
+    tasks.open_task(prompt=prompt, kind="ranking", candidates=made, seats=1)
+while seat := seats.claim_next(project=project, by=admin):
+    answer = {{"tiers": [[pk] for pk in sorted(seat.shown_order)], "unacceptable": [], "rationale": ""}}
+    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+from training.actions.rounds import start_round
+start_round(project=project, methods=["reward"], by=admin, settings={{"reward": {{
+    "gate": "report", "learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}}}})
+"""
+NEXT = """
+from django.contrib.auth.models import User
+from annotation.models import Project
+from training.actions.policies import current_policy, promote
+from training.actions.rounds import start_round
+project, admin = Project.objects.get(), User.objects.get()
+if current_policy(project).number:
+    promote(policy=project.policies.get(number=0), by=admin, why="From the same start again.")
+round = start_round(project=project, methods=["ppo"], by=admin, settings={"ppo": {
+    "episodes": 64, "batch_size": 8, "minibatch_size": 8, "completions_per_prompt": 2, "max_new_tokens": 6,
+    "top_blocks": 1, "lora_rank": 2, "ppo_epochs": 2, "eval_every": 0, "eval_completions": 1,
+    "length_floor": 0, "distinct_floor": 0, "entropy_floor": 0, "clipfrac_limit": 1, "kl_limit": 10000}})
+print(round.runs.get().pk)
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    lost = {"PREFLOOP_LOST_AFTER_SECONDS": str(SILENCE), "OMP_NUM_THREADS": "1"}
+    environment = environment_of(tmp_path / "home") | lost
+    checkpoint = str(tiny_checkpoint(tmp_path / "base"))
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "shell", "--verbosity", "0", "-c", SET_UP.format(checkpoint=checkpoint))
+    manage(environment, "run_worker", "--until-idle")
+    return environment
+
+
+def worker(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "run_worker", "--until-idle"],
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def start(environment: dict[str, str]) -> int:
+    return int(manage(environment, "shell", "--verbosity", "0", "-c", NEXT).stdout.split()[-1])
+
+
+def status(home: Path, run: int) -> str:
+    with sqlite3.connect(home / "db.sqlite3") as database:
+        return str(database.execute("SELECT status FROM training_trainingrun WHERE id = ?", [run]).fetchone()[0])
+
+
+def weights(home: Path, run: int) -> str:
+    folder = home / "runs" / str(run) / "checkpoint"
+    return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def test_ten_killed_runs_end_with_the_weights_of_an_unbroken_one(environment, tmp_path):
+    home = tmp_path / "home"
+    unbroken = start(environment)
+    began = time.monotonic()
+    assert worker(environment).wait(120) == 0
+    seconds = time.monotonic() - began
+    assert status(home, unbroken) == "succeeded", (home / "runs" / str(unbroken) / "log.txt").read_text()
+    wanted = weights(home, unbroken)
+
+    drawn = random.Random(9)
+    broken = 0
+    for _ in range(KILLED_RUNS):
+        run = start(environment)
+        process = worker(environment)
+        time.sleep(drawn.uniform(0.15, 0.95) * seconds)
+        process.kill()
+        process.wait()
+        broken += status(home, run) != "succeeded"
+        time.sleep(SILENCE + 0.5)
+        assert worker(environment).wait(120) == 0
+        assert status(home, run) == "succeeded", (home / "runs" / str(run) / "log.txt").read_text()
+        assert weights(home, run) == wanted
+    assert broken >= KILLED_RUNS / 2  # or the kills came too late to break anything
