@@ -11,6 +11,7 @@ from annotation.api_webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api_docs import ApiDocs
 from training import api as training_api
 from training.api_autopilot import AutopilotViewSet
+from training.api_costs import CostViewSet
 from training.api_evaluations import EvaluationViewSet
 from training.api_playground import ExchangeViewSet
 from training.api_policies import PolicyViewSet
@@ -35,6 +36,7 @@ inside.register("templates", TemplateViewSet)
 inside.register("verbalizers", VerbalizerViewSet)
 inside.register("autopilot", AutopilotViewSet, basename="autopilot")
 inside.register("playground", ExchangeViewSet)
+inside.register("costs", CostViewSet, basename="cost")
 inside.register("evaluations", EvaluationViewSet)
 inside.register("methods", MethodsViewSet, basename="method")
 inside.register("rounds", training_api.RoundViewSet)

@@ -45,6 +45,7 @@ GROUPS = (
             Page("policies", "Policies", Role.REVIEWER),
             Page("playground", "Playground", Role.REVIEWER),
             Page("evaluations", "Evaluation", Role.REVIEWER),
+            Page("costs", "Costs", Role.REVIEWER),
             Page("methods", "Methods", Role.REVIEWER),
             Page("prompt_tuning", "Prompt tuning", Role.REVIEWER),
             Page("proposals", "Instructions", Role.REVIEWER),

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from training.views import autopilot, evaluations, methods, playground, policies, prompt_tuning, proposals, tokens
+from training.views import (
+    autopilot,
+    costs,
+    evaluations,
+    methods,
+    playground,
+    policies,
+    prompt_tuning,
+    proposals,
+    tokens,
+)
 from training.views import rounds as views
 
 urlpatterns = [
@@ -26,6 +36,8 @@ urlpatterns = [
     path("<slug:slug>/playground/<int:pk>/replies/", playground.replies, name="exchange_replies"),
     path("<slug:slug>/playground/<int:pk>/judge/", playground.judge, name="exchange_judge"),
     path("<slug:slug>/playground/<int:pk>/cancel/", playground.cancel, name="exchange_cancel"),
+    path("<slug:slug>/costs/", costs.costs, name="costs"),
+    path("<slug:slug>/costs.csv", costs.costs_csv, name="costs_csv"),
     path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
     path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),
     path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),

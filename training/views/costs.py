@@ -1,0 +1,66 @@
+"""The page of costs, and its table as CSV."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_GET
+
+from annotation import access
+from annotation.http import UserRequest
+from annotation.models import Role
+from training import cost_figure
+from training.costs import as_csv, per_point, round_costs
+
+
+class RatesForm(forms.Form):
+    """What an hour costs. In the address of the page, so that a link keeps it and nothing is stored."""
+
+    hour = forms.FloatField(label="An annotator's hour costs", min_value=0, required=False)
+    machine = forms.FloatField(label="The machine's hour costs", min_value=0, required=False)
+
+
+@login_required
+@require_GET
+def costs(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    form = RatesForm(request.GET or None)
+    rates = (0.0, 0.0)
+    if form.is_bound and form.is_valid():
+        rates = (form.cleaned_data["hour"] or 0.0, form.cleaned_data["machine"] or 0.0)
+    rows = round_costs(project)
+    context = {
+        "project": project,
+        "form": form,
+        "with_money": any(rates),
+        "rows": [
+            {
+                "cost": row,
+                "money": row.money(*rates),
+                "minutes_per_point": per_point(row.annotator_minutes, row.points),
+                "money_per_point": per_point(row.money(*rates), row.points),
+            }
+            for row in rows
+        ],
+        "picture": mark_safe(cost_figure.svg(rows)) if rows else "",
+        "total": {
+            "minutes": sum(row.annotator_minutes for row in rows),
+            "seconds": sum(row.machine_seconds for row in rows),
+            "tokens": sum(row.tokens for row in rows),
+            "bytes": sum(row.disk_bytes for row in rows),
+            "money": sum(row.money(*rates) for row in rows),
+        },
+    }
+    return render(request, "training/costs.html", context)
+
+
+@login_required
+@require_GET
+def costs_csv(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    response = HttpResponse(as_csv(round_costs(project)), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-costs.csv"'
+    return response
