@@ -1,0 +1,125 @@
+"""The reward model over HTTP, as a process: what it answers is what the recipe scores."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import torch
+
+from tests.recipes.conftest import preference_rows
+from training.recipes.prompts import prompt_tokens, response_tokens
+from training.recipes.rankings import Ranking, collate
+from training.recipes.reward_model import RewardModel
+from training.recipes.roles import SharedModel
+
+pytestmark = pytest.mark.recipes
+SETTINGS = {"learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}
+MESSAGES = [{"role": "user", "content": "Describe the sea."}]
+
+
+@pytest.fixture(scope="module")
+def reward_model(tmp_path_factory, checkpoint) -> Path:
+    from training.methods import RewardConfig
+    from training.recipes.common import execute
+    from training.recipes.reward import train_reward_model
+    from training.rundir import RunDir
+
+    run = RunDir(tmp_path_factory.mktemp("runs") / "reward")
+    inputs = {"base_model": str(checkpoint)}
+    run.prepare(config={"method": "reward", "settings": SETTINGS, "inputs": inputs}, rows=preference_rows(20))
+    execute(train_reward_model, RewardConfig, run)
+    return run.checkpoint_path
+
+
+def serve(folder: Path, *arguments: str, token: str = "") -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.recipes.serve_reward", str(folder), "--port", "0", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PREFLOOP_REWARD_TOKEN": token, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://\S+", line):
+            return process, found.group()
+    raise AssertionError(f"it ended with {process.wait()}")
+
+
+@pytest.fixture(scope="module")
+def address(reward_model) -> Iterator[str]:
+    process, address = serve(reward_model, "--batch-size", "2")
+    yield address
+    process.kill()
+    process.wait()
+
+
+def scores_of(folder: Path, checkpoint: Path, answers: list[str]) -> list[float]:
+    """By the recipe's own way from texts to scores."""
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    model = RewardModel.load(shared, folder)
+    prompt = prompt_tokens(shared.tokenizer, MESSAGES, 200)
+    candidates = [response_tokens(shared.tokenizer, answer, 200) for answer in answers]
+    return model.score(collate([Ranking(0, "train", prompt, candidates)], shared))[0].tolist()
+
+
+def as_text(checkpoint: Path) -> tuple[str, str]:
+    tokenizer = SharedModel(str(checkpoint), torch.device("cpu")).tokenizer
+    text = tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, tokenize=False)
+    return text, tokenizer.eos_token
+
+
+def test_it_answers_as_the_recipe_scores_with_prompts_and_without(address, reward_model, checkpoint):
+    answers = ["the sea is calm", "rain", "green and warm and wide"]
+    wanted = scores_of(reward_model, checkpoint, answers)
+    prompt, eos = as_text(checkpoint)
+    queries = [prompt + answers[0] + eos, prompt + answers[1], prompt + answers[2] + eos]
+    newer = requests.post(address, json={"query": queries, "prompts": [prompt] * 3, "labels": [None] * 3}, timeout=60)
+    older = requests.post(address, json={"query": queries}, timeout=60)
+    assert newer.json()["rewards"] == pytest.approx(wanted, abs=1e-4)
+    assert older.json()["rewards"] == pytest.approx(wanted, abs=1e-4)
+    assert newer.json()["scores"] == newer.json()["rewards"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"query": "one text"}, "query should be a list"),
+        ({"query": ["a"], "prompts": []}, "prompts should be a list of 1 texts"),
+        ({"query": ["abc"], "prompts": ["xyz"]}, "query 0 does not begin with its prompt"),
+        ({"query": ["no turn at all"]}, "query 0 has no turn of the assistant"),
+        ({"query": ["abc"], "prompts": ["abc"]}, "query 0: empty answer"),
+    ],
+)
+def test_bad_input_is_named(address, body, said):
+    refused = requests.post(address, json=body, timeout=60)
+    assert refused.status_code == 400
+    assert said in refused.json()["error"]
+
+
+def test_other_requests(address):
+    assert requests.get(address.replace("get_reward", "health"), timeout=60).json() == {"status": "ok"}
+    assert requests.get(address, timeout=60).status_code == 404
+    assert requests.post(address, data="{", timeout=60).status_code == 400
+    assert requests.post(address, json={"query": []}, timeout=60).json() == {"rewards": [], "scores": []}
+
+
+def test_others_reach_it_with_a_token_only(reward_model):
+    refused = subprocess.run(
+        [sys.executable, "-m", "training.recipes.serve_reward", str(reward_model), "--host", "0.0.0.0"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "set PREFLOOP_REWARD_TOKEN" in refused.stderr
+    process, address = serve(reward_model, token="open sesame")
+    try:
+        assert requests.post(address, json={"query": []}, timeout=60).status_code == 401
+        with_token = {"Authorization": "Bearer open sesame"}
+        assert requests.post(address, json={"query": []}, headers=with_token, timeout=60).status_code == 200
+    finally:
+        process.kill()
+        process.wait()
