@@ -6,8 +6,8 @@
                       → {"rewards": [0.37, …], "scores": [the same]}
     GET  /health      → {"status": "ok"}
 
-`prompts` may be left out, as older versions do: the last turn of the assistant is then the answer. Scores are those that
-PPO is rewarded with here. With PREFLOOP_REWARD_TOKEN set, requests need `Authorization: Bearer <token>`.
+`prompts` may be left out, as older versions do: the last turn of the assistant is then the answer. Scores are those
+that PPO is rewarded with here. With PREFLOOP_REWARD_TOKEN set, requests need `Authorization: Bearer <token>`.
 """
 
 from __future__ import annotations
