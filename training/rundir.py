@@ -40,6 +40,7 @@ class RunDir:
         self.checkpoint_path = self.path / "checkpoint"
         self.result_path = self.path / "result.json"
         self.log_path = self.path / "log.txt"
+        self.listeners: list[Callable[[int, dict[str, float]], None]] = []  # who is told of each row of metrics
 
     # --- the worker's side -------------------------------------------------------------------------------------
 
@@ -103,6 +104,8 @@ class RunDir:
     def log_metrics(self, step: int, **values: float) -> None:
         """Append one line. Names with slashes go through `log_metrics(step, **{"objective/kl": kl})`."""
         _append(self.metrics_path, {"step": step, **values})
+        for listener in self.listeners:
+            listener(step, values)
 
     def log_sample(self, row: Row) -> None:
         _append(self.samples_path, row)

@@ -82,6 +82,9 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
         config = config_class(**given.get("settings", {}))
     except (FileNotFoundError, TypeError) as problem:
         raise RecipeError(str(problem)) from None
+    from training.recipes import tracking  # which needs RecipeError from here
+
+    tracking.attach(run)
     seed_everything(getattr(config, "seed", 0))
     result = recipe(run, config, given.get("inputs", {}))
     if int(os.environ.get("RANK", "0")) == 0:
