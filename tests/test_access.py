@@ -121,6 +121,7 @@ PAGES = [
     ("exchange_cancel", "post", 302, 403, 404),
     ("costs", "get", 200, 403, 404),
     ("costs_csv", "get", 200, 403, 404),
+    ("free_space", "post", 302, 403, 404),
     ("evaluations", "get", 200, 403, 404),
     ("evaluations", "post", 422, 403, 404),
     ("evaluation", "get", 200, 403, 404),

@@ -37,6 +37,7 @@ urlpatterns = [
     path("<slug:slug>/playground/<int:pk>/judge/", playground.judge, name="exchange_judge"),
     path("<slug:slug>/playground/<int:pk>/cancel/", playground.cancel, name="exchange_cancel"),
     path("<slug:slug>/costs/", costs.costs, name="costs"),
+    path("<slug:slug>/costs/free-space/", costs.free_space, name="free_space"),
     path("<slug:slug>/costs.csv", costs.costs_csv, name="costs_csv"),
     path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
     path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),

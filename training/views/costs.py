@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from django import forms
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
 from annotation.http import UserRequest
 from annotation.models import Role
 from training import cost_figure
+from training.actions import retention
 from training.costs import as_csv, per_point, round_costs
 
 
@@ -26,13 +29,16 @@ class RatesForm(forms.Form):
 @login_required
 @require_GET
 def costs(request: UserRequest, slug: str) -> HttpResponse:
-    project = access.get_project(request.user, slug, role=Role.REVIEWER)
+    membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
+    project = membership.project
     form = RatesForm(request.GET or None)
     rates = (0.0, 0.0)
     if form.is_bound and form.is_valid():
         rates = (form.cleaned_data["hour"] or 0.0, form.cleaned_data["machine"] or 0.0)
     rows = round_costs(project)
     context = {
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "leftovers": retention.leftovers(project),
         "project": project,
         "form": form,
         "with_money": any(rates),
@@ -55,6 +61,16 @@ def costs(request: UserRequest, slug: str) -> HttpResponse:
         },
     }
     return render(request, "training/costs.html", context)
+
+
+@login_required
+@require_POST
+def free_space(request: UserRequest, slug: str) -> HttpResponse:
+    """Delete what old runs left behind; what a version of the policy needs stays."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    freed = sum(leftover.bytes for leftover in retention.prune(project))
+    messages.success(request, f"{filesizeformat(freed)} freed.")
+    return redirect("costs", slug)
 
 
 @login_required
