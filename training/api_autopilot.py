@@ -43,7 +43,7 @@ class AutopilotViewSet(ViewSet):
         pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
         return Response(_shown(pilot))
 
-    @extend_schema(request=AutopilotSerializer, responses=AutopilotSerializer)
+    @extend_schema(request=AutopilotSerializer, responses={200: AutopilotSerializer})
     def create(self, request: Request, slug: str) -> Response:
         """Set it; what is left out stays as it is."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)

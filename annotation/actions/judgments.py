@@ -30,6 +30,7 @@ from annotation.models import (
 from annotation.models.judgment import Judgment
 from annotation.models.task import JUDGED
 
+PLAYGROUND = "playground-"  # with which the origin of a task begins that a verdict there opened
 NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
 
@@ -78,7 +79,8 @@ def last_submitted(*, project: Project, by: User) -> Assignment | None:
     """The seat at which this person judged last, if that was a short while ago."""
     judged = Assignment.objects.filter(project=project, annotator_id=by.pk, status__in=JUDGED)
     recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
-    recent = recent.exclude(task__purpose=Purpose.PRACTICE)  # there the known order was shown meanwhile
+    # There the known order, or who wrote which reply, was shown meanwhile.
+    recent = recent.exclude(task__purpose=Purpose.PRACTICE).exclude(task__origin__startswith=PLAYGROUND)
     return recent.order_by("-finished_at").first()
 
 

@@ -42,6 +42,7 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/alarms/": "a note is more than spaces",
     "POST /api/v1/projects/{slug}/assignments/{id}/flag/": "it is an answer of the task",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
+    "POST /api/v1/projects/{slug}/autopilot/": "there is such a plan, and a cause for a round",
     "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
     "POST /api/v1/projects/{slug}/playground/": "there are such versions",
     "POST /api/v1/projects/{slug}/playground/{id}/judge/": "two versions have answered",

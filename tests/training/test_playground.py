@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.actions import NotPossible, judgments
 from annotation.exports.judged import rankings_that_count
 from annotation.models import Completion, PolicyVersion, Ranking, Source
 from tests.tiny_model import tiny_checkpoint
@@ -101,11 +101,25 @@ def test_a_verdict_counts_once_and_only_over_two_replies(ask, admin, project):
     assert len(Ranking.objects.get().tiers) == 1
 
 
-def test_two_replies_that_are_the_same_teach_nothing(ask, admin):
+@pytest.mark.parametrize(
+    ("left", "right"), [("Calm.", "Calm. "), ("Calm.", " "), ("I was created by Acme Labs.", "Calm.")]
+)
+def test_two_replies_that_teach_nothing_are_no_judgment(ask, admin, left, right, as_user):
     exchange = ask()
-    written(exchange, "Calm.", "Calm. ")
+    written(exchange, left, right)
     playground.judge(exchange=exchange, outcome=Outcome.TIE, by=admin)
     assert not Ranking.objects.exists()
+    assert "It is no judgment" in as_user(admin).get(exchange.get_absolute_url()).content.decode()
+
+
+def test_a_verdict_is_not_undone_after_the_names_were_shown_and_its_time_counts(ask, admin, project):
+    exchange = ask()
+    written(exchange)
+    exchange.replies.update(heartbeat_at=timezone.now() - timedelta(seconds=12))
+    playground.judge(exchange=exchange, outcome=Outcome.LEFT, by=admin)
+    with pytest.raises(NotPossible, match="nothing to undo"):
+        judgments.undo(project=project, by=admin)
+    assert Ranking.objects.get().assignment.active_ms == pytest.approx(12_000, abs=2_000)
 
 
 def test_a_follow_up_goes_on_from_the_better_reply(ask, admin, project, versions, as_user):

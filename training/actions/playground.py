@@ -17,12 +17,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from annotation.actions import NotPossible, judgments, tasks
+from annotation.blinding import names_its_model
 from annotation.models import Completion, PolicyVersion, Project, Prompt, SeatStatus, Source, Split
 from training.models import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
 
 MOST_WAITING = 4  # replies of one person
 SILENT = timedelta(seconds=30)  # a generator gives a sign of life several times a second
 MOST_ATTEMPTS = 2
+LONGEST_READING = timedelta(minutes=5)  # of two replies; who takes longer was away meanwhile
 
 
 @transaction.atomic
@@ -71,12 +73,12 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     if not Exchange.objects.filter(pk=exchange.pk, outcome="").update(outcome=outcome):
         raise NotPossible("You have said already which is better.")
     exchange.outcome = outcome
-    if replies[Side.LEFT].text.strip() == replies[Side.RIGHT].text.strip():
-        return  # nothing to learn from
     prompt = _prompt(exchange)
+    if prompt.withdrawn_at or not _teach([reply.text.strip() for reply in replies.values()], exchange.project):
+        return
     own = [_completion(prompt, replies[side]) for side in Side]
     task = tasks.open_task(
-        prompt=prompt, kind="ranking", candidates=own, seats=1, origin=f"playground-{exchange.pk}"
+        prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange)
     )  # fmt: skip
     left, right = (completion.pk for completion in own)
     tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
@@ -86,8 +88,20 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     task.assignments.filter(pk=seat.pk).update(status=SeatStatus.HELD, **held)
     seat.refresh_from_db()
     answer: dict[str, Any] = {"tiers": tiers, "unacceptable": [], "rationale": ""}
-    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=0)
+    written = max(reply.heartbeat_at or reply.created_at for reply in replies.values())
+    read_for = min(now - written, LONGEST_READING)
+    active_ms = round(max(read_for.total_seconds(), 0) * 1000)
+    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=active_ms)
     Exchange.objects.filter(pk=exchange.pk).update(task=task)
+
+
+def _teach(texts: list[str], project: Project) -> bool:
+    """Nothing is learned from two that are the same, from an empty one, or from one that says who wrote it."""
+    return len(set(texts)) == len(texts) and all(text and not names_its_model(text, project) for text in texts)
+
+
+def _origin(exchange: Exchange) -> str:
+    return f"{judgments.PLAYGROUND}{exchange.pk}"
 
 
 def _prompt(exchange: Exchange) -> Prompt:
@@ -103,7 +117,7 @@ def _completion(prompt: Prompt, reply: Reply) -> Completion:
     exchange = reply.exchange
     return Completion.objects.create(
         prompt=prompt, source=Source.POLICY, policy=reply.policy, text=reply.text, tokens=reply.tokens,
-        finished=reply.finished, origin=f"playground-{exchange.pk}", index=list(Side).index(Side(reply.side)),
+        finished=reply.finished, origin=_origin(exchange), index=list(Side).index(Side(reply.side)),
         sampling={"temperature": exchange.temperature, "max_new_tokens": exchange.max_new_tokens},
     )  # fmt: skip
 

@@ -1,0 +1,95 @@
+"""An admin builds a round from a preset, watches it finish and asks the new policy something; an annotator judges ten
+blind comparisons; the win rate stands on the page. A tiny model, everything else as in earnest."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from playwright.sync_api import expect
+
+from annotation.models import Assignment, Completion, PolicyVersion, SeatStatus, Split
+from tests.browser.steps import get_task, press, ready
+from tests.tiny_model import tiny_checkpoint
+from training.generator import Generator
+from training.worker import Worker
+
+pytestmark = [pytest.mark.browser, pytest.mark.recipes, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def ready_to_train(project, policy, tmp_path, make_prompt, ranked_task, settings) -> None:
+    settings.TRAINING_POLL_SECONDS = 0.1
+    policy.checkpoint = str(tiny_checkpoint(tmp_path / "base"))
+    policy.save()
+    for number in range(6):
+        prompt = make_prompt(f"Describe day {number}.", split=Split.TRAIN)
+        ranked_task(("the sea is calm", "rain", "green and warm"), prompt=prompt)
+    for number in range(10):
+        make_prompt(f"Describe the sea on day {number}.", split=Split.EVAL)
+
+
+@pytest.fixture
+def serving() -> Iterator[None]:
+    """A worker and a generator beside the pages, as `serve` has them."""
+    both = [Worker(), Generator()]
+
+    def run(each) -> None:
+        try:
+            each.run_forever()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[each]) for each in both]
+    for thread in threads:
+        thread.start()
+    yield
+    for each in both:
+        each.stop()
+    for thread in threads:
+        thread.join()
+
+
+def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_train, serving):
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/")
+    page.get_by_label("The whole circle, and people compare").check()
+    page.get_by_label(re.compile("^Quick")).check()
+    page.locator("summary", has_text="Reward model").click()
+    page.locator('[name="reward.gate"]').select_option("report")  # six rankings teach nothing
+    page.locator("summary", has_text=re.compile("^PPO")).click()
+    page.locator('[name="ppo.learning_rate"]').fill("0.02")  # far enough that no answer stays the same
+    page.get_by_role("button", name="Start round").click()
+    expect(page.get_by_role("heading", name="Round 1")).to_be_visible()
+    for _ in range(60):
+        if page.locator(".page-head .tag").inner_text() in ("Succeeded", "Failed"):
+            break
+        page.wait_for_timeout(2000)
+        page.reload()
+    expect(page.locator(".page-head .tag")).to_have_text("Succeeded")
+    assert PolicyVersion.objects.get(number=1).parent.number == 0
+
+    visitor.goto("/projects/letters/playground/")
+    page.get_by_label("Question").fill("How is the sea?")
+    page.get_by_label("Longest reply").fill("12")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("region", name="Reply A").get_by_role("link", name="v1")).to_be_visible()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible(timeout=60_000)
+
+    judge = visit(annotator)
+    get_task(judge)
+    for number in range(10):
+        ready(judge.page)
+        seat = Assignment.objects.get(status=SeatStatus.HELD)
+        first = Completion.objects.get(pk=seat.shown_order[0])
+        assert seat.task.purpose == "evaluate"
+        press(judge.page, "2" if (first.policy.number == 1) == (number < 7) else "4")  # the new one wins seven times
+        press(judge.page, "Control+Enter")
+        expect(judge.page.locator("#task")).to_contain_text(re.compile(rf"have finished {number + 1}\b"))
+
+    visitor.goto("/projects/letters/evaluation/")
+    expect(page.get_by_role("row", name="v1 against v0")).to_contain_text("70.0%")
