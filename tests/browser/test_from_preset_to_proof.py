@@ -28,7 +28,7 @@ def ready_to_train(project, policy, tmp_path, make_prompt, ranked_task, settings
     for number in range(6):
         prompt = make_prompt(f"Describe day {number}.", split=Split.TRAIN)
         ranked_task(("the sea is calm", "rain", "green and warm"), prompt=prompt)
-    for number in range(10):
+    for number in range(25):
         make_prompt(f"Describe the sea on day {number}.", split=Split.EVAL)
 
 
@@ -58,7 +58,7 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
     page = visitor.page
     visitor.goto("/projects/letters/rounds/")
     page.get_by_label("The whole circle, and people compare").check()
-    page.get_by_label(re.compile("^Quick")).check()
+    page.get_by_label("Quick: does everything run?").check()
     page.locator("summary", has_text="Reward model").click()
     page.locator('[name="reward.gate"]').select_option("report")  # six rankings teach nothing
     page.locator("summary", has_text=re.compile("^PPO")).click()
@@ -92,4 +92,6 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
         expect(judge.page.locator("#task")).to_contain_text(re.compile(rf"have finished {number + 1}\b"))
 
     visitor.goto("/projects/letters/evaluation/")
-    expect(page.get_by_role("row", name="v1 against v0")).to_contain_text("70.0%")
+    page.get_by_role("link", name="v1 against v0").click()
+    expect(page.get_by_text("7 won, 0 tied, 3 lost")).to_be_visible()
+    expect(page.locator(".main-measure")).to_contain_text(re.compile(r"\d\d\.\d%"))
