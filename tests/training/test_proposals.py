@@ -180,6 +180,17 @@ def test_the_page_filters(project, admin, as_user, reviewed_batch):
     assert shown["refused"] == ["Draw me a sheep please"]
 
 
+def test_the_next_page_keeps_the_filter(project, admin, as_user):
+    refused = [Written(f"Describe image {number}.", "", "A wren") for number in range(51)]
+    store(project=project, origin="run-1", proposed=51, unparsed=Counter(), tasks=refused)
+    client = as_user(admin)
+    first = client.get(f"{PAGE}?show=refused").content.decode()
+    assert 'rel="next" href="?show=refused&amp;page=2"' in first
+    second = client.get(f"{PAGE}?show=refused&page=2").content.decode()
+    assert "51–51 of 51" in second
+    assert 'rel="prev" href="?show=refused&amp;page=1"' in second
+
+
 def test_a_proposals_page_tells_where_it_came_from_and_what_was_changed(admin, annotator, as_user, reviewed_batch):
     bird, tree = Proposal.objects.order_by("pk")[:2]
     page = as_user(admin).get(f"{PAGE}{bird.pk}/").content.decode()
