@@ -16,6 +16,7 @@ without torch. Every whole file is replaced by rename, so a reader never sees ha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
+NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be on that disk, and say nothing
 
 class RunDir:
     """One run's directory. The worker fills it with `prepare`; a recipe opens it with `RunDir(path)`."""
@@ -89,6 +91,11 @@ class RunDir:
         with self.log_path.open("rb") as file:
             file.seek(max(0, self.log_path.stat().st_size - characters))
             return file.read().decode("utf-8", errors="replace")
+
+    def note(self, text: str) -> None:
+        """A line in the log, between two attempts."""
+        with contextlib.suppress(OSError), self.log_path.open("a", encoding="utf-8") as log:
+            log.write(f"{text}\n")
 
     # --- the recipe's side -------------------------------------------------------------------------------------
 

@@ -99,7 +99,12 @@ class Worker:
                 logger.exception("Could not prepare %s", run)
                 runs.fail_run(run=run, error=f"Could not prepare the run: {problem}")
                 return
-        process = self.executor.start(run.spec.recipe, directory)
+        try:
+            process = self.executor.start(run.spec.recipe, directory)
+        except OSError as problem:
+            logger.exception("Could not start %s", run)
+            runs.fail_run(run=run, error=f"Could not start the process: {problem}")
+            return
         try:
             exit_code = self._follow(run, process)
         except runs.Paused as paused:

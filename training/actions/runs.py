@@ -7,6 +7,8 @@ is one conditional UPDATE. `attempt` is the fencing token: a worker that lost it
 
 from __future__ import annotations
 
+import shutil
+import signal
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from annotation import live
@@ -22,7 +25,7 @@ from annotation.models import Completion, Event, Project, Prompt, Source
 from training.actions import compared, policies, proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
-from training.rundir import Row
+from training.rundir import NO_SPACE, Row
 
 
 class InvalidTransition(Exception):
@@ -96,11 +99,26 @@ def settle_run(*, run: TrainingRun, exit_code: int) -> None:
         _succeed(run, result)
     elif exit_code < 0 and run.may_be_tried_again:
         # Killed from outside, out of memory for one: the next attempt resumes from the last state.
+        going_on = "goes on from the last state" if run.directory.load_state() else "starts from the beginning"
+        run.directory.note(f"Attempt {run.attempt}: {how_it_ended(run, exit_code)} The next one {going_on}.")
         release_run(run=run)
     else:
-        ended = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
-        fail_run(run=run, error=f"The process {ended}.\n{run.directory.log_tail()}")
+        why = "no space left." if exit_code == NO_SPACE else ""
+        fail_run(run=run, error=f"{how_it_ended(run, exit_code)}\n{run.directory.log_tail()}", why=why)
     live.announce(run.round.project_id, "round")
+
+
+def how_it_ended(run: TrainingRun, exit_code: int) -> str:
+    """For people. A process that is killed cannot say why, and where the disk is full its log may be cut off."""
+    if exit_code == NO_SPACE:
+        folder = run.directory.path
+        return f"No space left: {filesizeformat(shutil.disk_usage(folder).free)} are free on the disk of {folder}."
+    if exit_code >= 0:
+        return f"The process ended with exit code {exit_code}."
+    ended = f"The process was killed by signal {-exit_code}"
+    if exit_code != -signal.SIGKILL:
+        return f"{ended}."
+    return f"{ended}, as the system does where memory runs out: smaller batches and shorter texts need less of it."
 
 
 def release_run(*, run: TrainingRun) -> None:
@@ -115,7 +133,8 @@ def put_back(*, run: TrainingRun) -> None:
 
 
 @transaction.atomic
-def fail_run(*, run: TrainingRun, error: str) -> None:
+def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
+    """`why`, in a few words, stands in the list of rounds, too."""
     now = timezone.now()
     if not _ours(run).update(status=RunStatus.FAILED, error=error, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
@@ -123,7 +142,7 @@ def fail_run(*, run: TrainingRun, error: str) -> None:
         status=RunStatus.CANCELLED, finished_at=now
     )
     failed = TrainingRound.objects.filter(pk=run.round_id, status__in=before(RunStatus.FAILED)).update(
-        status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed."
+        status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed: {why}" if why else f"{run.label} failed."
     )
     if failed:
         tell_finished(run.round)

@@ -56,7 +56,11 @@ class LocalExecutor:
                 env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
             )
-        _pid_path(directory).write_text(str(process.pid))
+        try:
+            _pid_path(directory).write_text(str(process.pid))
+        except OSError:
+            LocalProcess(process).stop()  # nobody would find it again
+            raise
         return LocalProcess(process)
 
     def stop_leftover(self, directory: RunDir) -> None:

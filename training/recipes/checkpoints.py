@@ -33,7 +33,7 @@ def resolve(path: str | Path) -> PolicyPath:
             raise RecipeError(f"{folder} has an adapter configuration but no {ADAPTER_WEIGHTS}")
         return PolicyPath(str(base), folder)
     if not (folder / "config.json").exists():
-        raise RecipeError(f"There is no model in {folder}")
+        raise RecipeError(f"There is no model in {folder}: config.json is missing")
     return PolicyPath(str(folder), None)
 
 
@@ -46,7 +46,7 @@ def load_base(
     matrix products are a hundred times slower on CPUs without the instructions for it.
     """
     if not (Path(path) / "config.json").exists():
-        raise RecipeError(f"There is no model in {path}")
+        raise RecipeError(f"There is no model in {path}: config.json is missing")
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     if merged is not None:
         from peft import PeftModel

@@ -48,8 +48,8 @@ Recipe = Callable[[RunDir, Config, Row], Row]
 def run_recipe(recipe: Recipe[Config], config_class: type[Config]) -> NoReturn:
     """The program `python -m training.recipes.<recipe> RUN_DIR`.
 
-    Exit code 0: result.json is there. 1: failed for a reason that another attempt would meet again. Ended by a
-    signal: worth another attempt, which resumes from the state of the last finished step.
+    Exit code 0: result.json is there. 1, or NO_SPACE: failed for a reason that another attempt would meet again. Ended
+    by a signal: worth another attempt, which resumes from the state of the last finished step.
     """
     log_to_stdout()
     if len(sys.argv) != 2:
@@ -66,6 +66,13 @@ def run_recipe(recipe: Recipe[Config], config_class: type[Config]) -> NoReturn:
         os.kill(os.getpid(), signal.SIGTERM)
     except (RecipeError, InvalidConfig) as problem:
         _leave(str(problem))
+    except Exception as problem:
+        from training.recipes import failures  # costs a little, and is seldom needed
+
+        reason = failures.in_words(problem, RunDir(sys.argv[1]))
+        if reason is None:
+            raise
+        _leave(*reason)
     raise SystemExit(0)
 
 
@@ -91,9 +98,9 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
         run.finish(result)
 
 
-def _leave(message: str) -> NoReturn:
+def _leave(message: str, exit_code: int = 1) -> NoReturn:
     logger.error("error: %s", message)
-    raise SystemExit(1)
+    raise SystemExit(exit_code)
 
 
 def _terminate(signum: int, frame: object) -> None:

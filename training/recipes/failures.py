@@ -1,0 +1,137 @@
+"""Why a recipe ended, in words, where the reason is not the recipe's: a full disk, too little memory, a broken file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from training.rundir import NO_SPACE, RunDir
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Rust's writers pass the number on in words; torch only says that its file is shorter than what it wrote into it.
+DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "inline_container", "PytorchStreamWriter")
+TOO_LITTLE_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
+
+def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
+    """The reason and the exit code; None where nothing outside the recipe explains its problem."""
+    chain = list(_chain(problem))
+    if any(_is_full_disk(each) for each in chain):
+        return _no_space(run), NO_SPACE
+    if any(_is_little_memory(each) for each in chain):
+        first = str(problem).strip().partition("\n")[0]
+        return f"out of memory ({first}): smaller batches and shorter texts need less", 1
+    if broken := next(_broken_files(run), None):
+        return f"{broken} (it ended with {type(problem).__name__}: {str(problem).partition(chr(10))[0]})", 1
+    return None
+
+
+def _chain(problem: BaseException | None) -> Iterator[BaseException]:
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or problem.__context__
+
+
+def _is_full_disk(problem: BaseException) -> bool:
+    if isinstance(problem, OSError) and problem.errno in DISK_FULL:
+        return True
+    return isinstance(problem, (RuntimeError, OSError, SafetensorError)) and _says(problem, DISK_FULL_WORDS)
+
+
+def _is_little_memory(problem: BaseException) -> bool:
+    if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(problem, RuntimeError) and _says(problem, TOO_LITTLE_MEMORY)
+
+
+def _says(problem: BaseException, words: tuple[str, ...]) -> bool:
+    return any(word in str(problem) for word in words)
+
+
+# --- a full disk -----------------------------------------------------------------------------------------------
+
+
+def _no_space(run: RunDir) -> str:
+    """What is half written goes first: it is of no use, and without it there is room for this very sentence."""
+    halves = list(run.path.glob("*.tmp"))
+    whole = [path for path in (run.state_path, run.path / "state.old", run.checkpoint_path) if path.exists()]
+    written, needed = sum(map(_size, halves)), max(map(_size, whole), default=0)
+    disk = shutil.disk_usage(run.path)
+    for path in halves:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    needs = f"needs about {_megabytes(needed)}" if needed > written else f"needs more than {_megabytes(written)}"
+    return (
+        f"no space left: {_megabytes(disk.free)} of {_megabytes(disk.total)} are free on the disk of {run.path}, and "
+        f"what was being written {needs}. Make room, then try the round again"
+    )
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file() or file.is_symlink())
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:,.2f} MB"
+
+
+# --- files that cannot be read ---------------------------------------------------------------------------------
+
+
+def _broken_files(run: RunDir) -> Iterator[str]:
+    """Among the models that the run starts from and the state that it goes on from."""
+    try:
+        inputs = run.config().get("inputs", {})
+    except (OSError, ValueError):
+        return
+    for value in inputs.values():
+        if isinstance(value, str) and os.path.isabs(value):
+            yield from broken_model_files(Path(value))
+    if (state := run.load_state()) is not None:
+        for path in sorted(state.rglob("*.pt")):
+            if not zipfile.is_zipfile(path):
+                yield f"{path}, from which the run should go on, cannot be read"
+        yield from _broken_weights(state)
+
+
+def broken_model_files(folder: Path) -> Iterator[str]:
+    """Each is a sentence that names the file. An adapter's base is looked at, too."""
+    if not folder.is_dir():
+        yield f"{folder} is not there"
+        return
+    read = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            read[path.name] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as problem:
+            yield f"{path} cannot be read: {problem}"
+    yield from _broken_weights(folder)
+    shards = read.get("model.safetensors.index.json", {}).get("weight_map", {})
+    yield from (f"{folder / name} is missing" for name in sorted(set(shards.values())) if not (folder / name).exists())
+    if "config.json" in read:
+        if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+            yield f"{folder / 'model.safetensors'} is missing"
+        if not any((folder / name).exists() for name in TOKENIZERS):
+            yield f"{folder / 'tokenizer.json'} is missing"
+    base = read.get("adapter_config.json", {}).get("base_model_name_or_path") or read.get("reward.json", {}).get("base")
+    if base and os.path.isabs(base) and Path(base) != folder:
+        yield from broken_model_files(Path(base))
+
+
+def _broken_weights(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*.safetensors")):
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (OSError, SafetensorError) as problem:
+            yield f"{path} cannot be read: {problem}"
