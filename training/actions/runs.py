@@ -17,11 +17,12 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import labels, projects, tasks, webhooks
+from annotation.actions import labels, letters, projects, tasks, webhooks
 from annotation.models import Completion, Event, Project, Prompt, Source
 from training.actions import compared, policies, proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
+from training.round_letter import body_of, subject_of
 from training.rundir import Row
 
 
@@ -192,7 +193,8 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
         if running.update(status=RunStatus.SUCCEEDED, finished_at=timezone.now()):
             tell_finished(round)
     elif why := last.closed_gate:
-        running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500])
+        if running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
+            _write_letters(round)
 
 
 def tell_finished(round: TrainingRound) -> None:
@@ -200,6 +202,12 @@ def tell_finished(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
+    _write_letters(round)
+
+
+def _write_letters(round: TrainingRound) -> None:
+    round.refresh_from_db(fields=["status", "reason"])
+    letters.write(project=round.project, subject=subject_of(round), body=body_of(round))
 
 
 def _order_labels(run: TrainingRun) -> None:
