@@ -9,6 +9,7 @@ urlpatterns = [
     path("<slug:slug>/reopen/", projects.reopen, name="project_reopen"),
     path("<slug:slug>/members/", projects.members, name="members"),
     path("<slug:slug>/members/<int:pk>/remove/", projects.remove_member, name="member_remove"),
+    path("<slug:slug>/members/mail/", projects.mail_about_rounds, name="mail_about_rounds"),
     path("<slug:slug>/prompts/", uploads.prompt_list, name="prompts"),
     path("<slug:slug>/prompts/uploads/<int:pk>/", uploads.upload, name="upload"),
     path("<slug:slug>/prompts/uploads/<int:pk>/take/", uploads.take_upload, name="take_upload"),

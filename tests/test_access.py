@@ -38,6 +38,7 @@ PAGES = [
     ("members", "get", 200, 403, 404),
     ("members", "post", 200, 403, 404),
     ("member_remove", "post", 302, 403, 404),
+    ("mail_about_rounds", "post", 302, 403, 404),
     ("prompts", "get", 200, 403, 404),
     ("prompts", "post", 200, 403, 404),
     ("upload", "get", 200, 403, 404),

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from annotation import live
-from annotation.actions import labels, webhooks
+from annotation.actions import courier, labels
 from annotation.models import Prompt, SnapshotType
 from training.actions import autopilot, compared, packages, policies, rounds, runs
 from training.executors import Executor, Process
@@ -39,15 +39,15 @@ class Worker:
         self.stopping = threading.Event()
 
     def run_forever(self) -> None:
-        # Beside the runs, which take hours: a webhook is told within seconds.
-        courier = threading.Thread(target=self._deliver_forever, name="webhooks", daemon=True)
+        # Beside the runs, which take hours: webhooks and letters go out within seconds.
+        courier = threading.Thread(target=self._deliver_forever, name="courier", daemon=True)
         courier.start()
         self._repeat(self.work_once)
         courier.join()
 
     def _deliver_forever(self) -> None:
         try:
-            self._repeat(webhooks.deliver_next)
+            self._repeat(courier.deliver_next)
         finally:
             connections.close_all()
 
@@ -67,7 +67,7 @@ class Worker:
         """For commands and tests: go on while there is something to do."""
         while not self.stopping.is_set() and self.work_once():
             pass
-        while not self.stopping.is_set() and webhooks.deliver_next():
+        while not self.stopping.is_set() and courier.deliver_next():
             pass
 
     def stop(self) -> None:

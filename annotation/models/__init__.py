@@ -26,6 +26,7 @@ DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
 Token       a key to the API that somebody made for a program; a Scope is what it is for
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
+Letter      mail to a member who asked for it, on its way
 """
 
 from annotation.models.alarm import Alarm
@@ -41,6 +42,7 @@ from annotation.models.judgment import (
     RejectReason,
     Verdict,
 )
+from annotation.models.letter import Letter
 from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
@@ -71,6 +73,7 @@ __all__ = [
     "ImportedLabel",
     "ImportedPreference",
     "Label",
+    "Letter",
     "Membership",
     "PolicyVersion",
     "PracticeRound",

@@ -249,6 +249,7 @@ class Membership(models.Model):
     )
     weight = models.FloatField(default=1.0, help_text="How far their judgments can be relied on, from 0 to 1.")
     practice_passed_at = models.DateTimeField(null=True, blank=True)
+    mail_about_rounds = models.BooleanField(default=False, help_text="Admins only: a letter when a round ends.")
 
     class Meta:
         constraints = [

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, projects
+from annotation.actions import NotPossible, letters, projects
 from annotation.forms import MemberForm, ProjectForm
 from annotation.http import UserRequest
 from annotation.models import Project, Role
@@ -71,8 +71,29 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
             projects.set_member(project=project, user=user, role=role, by=request.user)
             messages.success(request, f"{user} is now {role.label.lower()} of {project}.")
             return redirect("members", slug)
-    rows = project.memberships.select_related("user").order_by("role", "user__username")
-    return render(request, "annotation/members.html", {"project": project, "form": form, "memberships": rows})
+    context = {
+        "project": project,
+        "form": form,
+        "memberships": project.memberships.select_related("user").order_by("role", "user__username"),
+        "own": project.memberships.get(user=request.user),
+        "mail_is_on": letters.mail_is_on(),
+    }
+    return render(request, "annotation/members.html", context)
+
+
+@login_required
+@require_POST
+def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
+    """Whether this admin hears of rounds by mail."""
+    membership = access.get_membership(request.user, slug, role=Role.ADMIN)
+    wanted = "wanted" in request.POST
+    try:
+        letters.ask_for_letters(membership=membership, wanted=wanted)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "You get mail when a round ends." if wanted else "You get no mail about rounds.")
+    return redirect("members", slug)
 
 
 @login_required

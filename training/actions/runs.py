@@ -20,11 +20,12 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import labels, projects, tasks, webhooks
+from annotation.actions import labels, letters, projects, tasks, webhooks
 from annotation.models import Completion, Event, Project, Prompt, Source
 from training.actions import compared, policies, proposals
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
+from training.round_letter import body_of, subject_of
 from training.rundir import NO_SPACE, Row
 
 
@@ -210,15 +211,22 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
     if not round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
         if running.update(status=RunStatus.SUCCEEDED, finished_at=timezone.now()):
             tell_finished(round)
-    elif why := last.closed_gate:
-        running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500])
+        return
+    why = last.closed_gate
+    if why and running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
+        _write_letters(round)
 
 
 def tell_finished(round: TrainingRound) -> None:
     """Called inside the transaction that ends it."""
-    round.refresh_from_db(fields=["status", "reason"])
+    _write_letters(round)
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
+
+
+def _write_letters(round: TrainingRound) -> None:
+    round.refresh_from_db(fields=["status", "reason"])
+    letters.write(project=round.project, subject=subject_of(round), body=body_of(round))
 
 
 def _order_labels(run: TrainingRun) -> None:

@@ -8,11 +8,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from annotation.actions.webhooks import deliver_next
+from annotation.actions.courier import deliver_next
 
 
 class Command(BaseCommand):
-    help = "Send what webhooks wait for, until Ctrl-C. Every worker does it too; this is for a process of its own."
+    help = "Send due webhooks and letters until Ctrl-C. Every worker does it too; this is for a process of its own."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--until-idle", action="store_true", help="end when nothing is due")

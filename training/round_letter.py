@@ -1,0 +1,44 @@
+"""What a letter says about a round that ended, or that waits at a gate: the facts, and where to look."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from training.models import RunStatus, TrainingRound
+
+HEADLINES = {
+    "accuracy": "right about unseen pairs",
+    "score_before": "reward before",
+    "score_after": "reward after",
+    "kl": "KL to the base model, nats per answer",
+    "completions": "answers",
+}
+
+
+def subject_of(round: TrainingRound) -> str:
+    said = {
+        RunStatus.SUCCEEDED: "succeeded",
+        RunStatus.FAILED: "failed",
+        RunStatus.CANCELLED: "was cancelled",
+        RunStatus.STOPPED: "stopped at a gate and waits for you",
+    }
+    return f"[{round.project}] Round {round.number} {said[RunStatus(round.status)]}"
+
+
+def body_of(round: TrainingRound) -> str:
+    lines = [f"{subject_of(round).partition('] ')[2]}."]
+    if round.reason:
+        lines.append(round.reason)
+    lines.append("")
+    for run in round.runs.select_related("policy"):
+        came_to = [f"{label} {_short(run.result[name])}" for name, label in HEADLINES.items() if name in run.result]
+        made = [f"made {run.policy}"] if run.policy else []
+        status = RunStatus(run.status).label.lower()
+        lines.append(f"- {run.label}: {', '.join([status, *made, *came_to])}")
+    lines += ["", f"{settings.PUBLIC_URL}{round.get_absolute_url()}"]
+    lines.append(f"You asked for this on the page Members of {round.project}, where you can also end it.")
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
