@@ -28,6 +28,7 @@ Row = dict[str, Any]
 
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be on that disk, and say nothing
 
+
 class RunDir:
     """One run's directory. The worker fills it with `prepare`; a recipe opens it with `RunDir(path)`."""
 
