@@ -1,0 +1,94 @@
+"""Learning from answers and pairs of answers that are there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from training.instructions.recast import CLUSTERS
+from training.methods.settings import InvalidConfig, MethodConfig, setting
+
+
+@dataclass(frozen=True)
+class DPOConfig(MethodConfig):
+    """Direct preference optimisation: learns from pairs of answers, without a reward model and without sampling."""
+
+    epochs: int = setting(2, "Passes over the pairs", least=1, most=100)
+    batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
+    learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
+    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = setting(
+        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
+    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
+    eval_completions: int = setting(4, "Answers per eval prompt, before and after", least=1, most=64)
+    save_every: int = setting(10, "Steps between resumable states", least=1)
+    seed: int = setting(0, "Seed of the random generator", least=0)
+
+
+@dataclass(frozen=True)
+class SFTConfig(MethodConfig):
+    """Supervised fine-tuning on the answers that people wrote or liked best."""
+
+    epochs: int = setting(3, "Passes over the answers", least=1, most=100)
+    batch_size: int = setting(8, "Answers per optimiser step", least=1, most=65536)
+    learning_rate: float = setting(5e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = setting(
+        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
+    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
+    eval_completions: int = setting(4, "Answers per eval prompt, before and after", least=1, most=64)
+    save_every: int = setting(10, "Steps between resumable states", least=1)
+    seed: int = setting(0, "Seed of the random generator", least=0)
+
+
+@dataclass(frozen=True)
+class InstructionTuningConfig(MethodConfig):
+    """Supervised fine-tuning on many tasks worded as instructions, measured on wordings and tasks it has never seen."""
+
+    per_task: int = setting(48, "Examples of each rule-made task to learn from; 0: none of these tasks", least=0)
+    test_per_task: int = setting(24, "Further examples of each rule-made task, to measure with", least=1, most=10_000)
+    held_out: str = setting(
+        "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
+    )
+    seed_tasks: bool = setting(True, "Also learn from the seed tasks, which were written for this project")
+    pool: bool = setting(True, "Also learn from the proposed tasks that people accepted")
+    labelled: bool = setting(False, "Also learn from the project's labelled texts, with the labels as options")
+    train: str = setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
+    epochs: int = setting(2, "Passes over the instructions", least=1, most=100)
+    batch_size: int = setting(16, "Instructions per optimiser step", least=1, most=65536)
+    packing: bool = setting(
+        True, "Lay the instructions of a step end to end instead of padding them; each still reads only itself"
+    )
+    learning_rate: float = setting(
+        0.0, "Peak rate of AdamW; linear decay to 0; 0: 5e-4 for an adapter, 2e-5 for all weights", least=0, most=1
+    )
+    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
+    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_length: int = setting(
+        512, "Tokens of instruction and answer; longer ones are refused and counted", least=8, most=1_000_000
+    )
+    max_new_tokens: int = setting(24, "Length at which answers are cut", least=1, most=4096)
+    temperature: float = setting(0.9, "Temperature of the answers that are shown", least=0.01, most=5)
+    shown: int = setting(32, "Unseen instructions whose answers are shown, before and after", least=1, most=10_000)
+    eval_completions: int = setting(1, "Answers to each of them", least=1, most=64)
+    save_every: int = setting(20, "Steps between resumable states", least=1)
+    seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
+
+    choices: ClassVar = {"train": ("lora", "full")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := [name for name in self.clusters_held_out if name not in CLUSTERS]:
+            named = f"{', '.join(unknown)}; there are {', '.join(CLUSTERS)}"
+            raise InvalidConfig({"held_out": f"names clusters that do not exist: {named}"})
+
+    @property
+    def clusters_held_out(self) -> list[str]:
+        return [name.strip() for name in self.held_out.split(",") if name.strip()]
