@@ -18,11 +18,15 @@ from training.actions import autopilot as actions
 from training.autopilot_forms import AutopilotForm
 from training.models import Autopilot
 
-FIELDS = ["enabled", "every_judgments", "every_days", "plan", "preset", "max_queue_hours"]
+FIELDS = ["enabled", "every_judgments", "every_days", "plan", "preset", "like", "max_queue_hours"]
 
 
 @extend_schema_serializer(many=False)
 class AutopilotSerializer(serializers.ModelSerializer[Autopilot]):
+    like = serializers.IntegerField(
+        source="like.number", allow_null=True, required=False,
+        help_text="Number of the round whose settings are used; null: none, those of the preset.",
+    )  # fmt: skip
     new_judgments = serializers.IntegerField(read_only=True, help_text="Since the last training round.")
     queue_hours = serializers.FloatField(read_only=True, help_text="How long people would take for what waits.")
 
@@ -48,7 +52,8 @@ class AutopilotViewSet(ViewSet):
         """Set it; what is left out stays as it is."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
-        form = AutopilotForm({**{name: getattr(pilot, name) for name in FIELDS}, **fields_of(request)}, instance=pilot)
+        as_it_is = {**{name: getattr(pilot, name) for name in FIELDS}, "like": pilot.like and pilot.like.number}
+        form = AutopilotForm({**as_it_is, **fields_of(request)}, instance=pilot)
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         actions.save(pilot=form.save(commit=False), by=signed_in(request))

@@ -20,7 +20,7 @@ from annotation.models import Project, SnapshotType
 from training.actions.rounds import configs_of, refusal
 from training.instructions import data as instructions
 from training.instructions.pool import EXAMPLES, examples
-from training.methods import METHODS, InstructionTuningConfig
+from training.methods import METHODS, InstructionTuningConfig, SampleConfig
 from training.models import RunStatus, TrainingRun
 
 RUNS_COMPARED = 5
@@ -83,7 +83,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
         if (last := _last_run(project, method)) is not None:
             stage.from_round, stage.since = last.round.number, _changes(last.config, config)
         stages.append(stage)
-    return Forecast(refusal(project, methods), stages)
+    return Forecast(refusal(project, methods, configs), stages)
 
 
 def _data(project: Project, type: str, config: Mapping[str, Any]) -> Stage:
@@ -138,7 +138,8 @@ def _work(method: str, config: Mapping[str, Any], rows: int) -> float:
     """What the time of a method grows with, in a unit of its own: tokens drawn and passes over them."""
     match method:
         case "sample":
-            prompts = min(config["prompts"], rows) if config["prompts"] else rows
+            asked = SampleConfig(**config).asked
+            prompts = min(asked, rows) if asked else rows
             return float(prompts * config["completions_per_prompt"] * config["max_new_tokens"])
         case "evaluate":
             prompts = min(config["prompts"], rows) if config["prompts"] else rows

@@ -24,7 +24,7 @@ from training.executors import Executor, Process
 from training.executors.local import LocalExecutor
 from training.instructions import data as instructions
 from training.instructions.pool import EXAMPLES, examples
-from training.methods import InstructionTuningConfig
+from training.methods import InstructionTuningConfig, SampleConfig
 from training.models import RunStatus, TrainingRun
 from training.rundir import Row
 
@@ -163,9 +163,26 @@ def inputs_for(run: TrainingRun) -> dict[str, Any]:
         case "comparisons":
             version, opponent = compared.sides(run)
             inputs = {"version": version.checkpoint, "opponent": opponent and opponent.checkpoint}
+        case "completions":
+            inputs |= _authors(run)
+            if newest and run.config.get("choose_by") == "disagreement":
+                inputs["reward_model"] = newest
         case "policy" if newest:
             inputs["reward_model"] = newest
     return inputs
+
+
+def _authors(run: TrainingRun) -> dict[str, Any]:
+    """Which versions answer beside the policy, and the number of each: it may be another one when the run ends."""
+    current = policies.current_policy(run.round.project_id)
+    versions = {"policy": current}
+    others = run.round.project.policies.exclude(pk=current.pk)
+    if run.config.get("base_share") and (base := others.filter(number=0).first()):
+        versions["base"] = base
+    if run.config.get("older_share") and (older := list(others.filter(number__gt=0, number__lt=current.number))):
+        versions["older"] = random.Random(f"older {run.pk}").choice(older)
+    paths = {author: version.checkpoint for author, version in versions.items()}
+    return {**paths, "versions": {author: version.number for author, version in versions.items()}}
 
 
 def rows_for(run: TrainingRun) -> Iterator[Row]:
@@ -190,8 +207,8 @@ def rows_for(run: TrainingRun) -> Iterator[Row]:
         for prompt in compared.prompts_for(run):
             yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
         return
-    prompts = list(Prompt.objects.filter(project=run.round.project_id).order_by("id"))
-    wanted = run.config.get("prompts", 0)
+    prompts = list(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
+    wanted = SampleConfig(**run.config).asked if run.spec.makes == "completions" else 0
     if 0 < wanted < len(prompts):
         chosen = random.Random(f"run {run.pk}").sample(prompts, wanted)
         prompts = sorted(chosen, key=lambda prompt: prompt.pk)

@@ -50,18 +50,19 @@ def open_task(
 
 
 @transaction.atomic
-def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
+def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 1.0) -> list[Task]:
     """Tasks over the answers that the run `origin` drew from `policy`; a repeated call opens nothing twice.
 
-    Each prompt becomes a ranking task of up to K distinct answers, in which reference answers that people wrote before
-    take part unmarked. A share of the prompts also becomes a reference task.
+    Each prompt becomes a ranking task of up to K distinct answers, in which for `people_share` of the prompts a
+    reference answer that people wrote before takes part unmarked. A share of the prompts also becomes a reference task.
     """
     project = policy.project
     already = set(Task.objects.filter(origin=origin).values_list("prompt_id", flat=True))
     prompts = project.prompts.filter(completions__origin=origin, withdrawn_at=None).exclude(pk__in=already).distinct()
     tasks = []
     for prompt in prompts.prefetch_related("completions"):
-        candidates = choose_candidates(prompt, project.candidates_per_task, origin=origin)
+        with_people = _falls_under(people_share, f"people {origin} {prompt.digest}")
+        candidates = choose_candidates(prompt, project.candidates_per_task, origin=origin, with_people=with_people)
         if len(candidates) < 2:
             continue
         calibration = coverage.is_calibration(prompt, project)
@@ -82,9 +83,10 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str) -> list[Task]:
     return tasks
 
 
-def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Completion]:
-    """At most one reference answer, then the run's own answers; of two equal texts only the first.
+def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: bool = True) -> list[Completion]:
+    """At most one reference answer, then as many of the run's answers as fit; of two equal texts only the first.
 
+    Which of the run's answers are left out is chance: the authors keep their shares.
     What a reviewer withdrew is left out, and so is an equal text, whoever wrote it.
     """
     withdrawn = {c.text.strip() for c in prompt.completions.all() if c.withdrawn_at}
@@ -92,8 +94,9 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Compl
     # Answers that were imported to be ranked, or in a pair, have an origin; a reference answer has none.
     references = [c for c in there if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in there if c.origin == origin]
+    random.Random(f"candidates {origin} {prompt.digest}").shuffle(drawn)
     chosen: dict[str, Completion] = {}
-    for completion in [*references[-1:], *drawn]:
+    for completion in [*(references[-1:] if with_people else ()), *drawn]:
         text = completion.text.strip()
         if text and text not in chosen and len(chosen) < wanted and not names_its_model(text, prompt.project):
             chosen[text] = completion
@@ -102,4 +105,9 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str) -> list[Compl
 
 def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion) -> bool:
     """Decided by the prompt and the version, so that a repeated settling decides the same."""
-    return random.Random(f"{prompt.digest}:{policy.number}").random() < project.reference_share
+    return _falls_under(project.reference_share, f"{prompt.digest}:{policy.number}")
+
+
+def _falls_under(share: float, name: str) -> bool:
+    """True for that share of names, and always the same for one."""
+    return random.Random(name).random() < share

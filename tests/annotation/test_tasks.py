@@ -24,8 +24,9 @@ def test_a_task_for_each_prompt_with_distinct_answers_only(project, policy, make
     draw(policy, make_prompt(), ["same", "same"])  # one distinct answer: nothing to compare
     project.reference_share = 0
     project.save()
-    opened = tasks.open_tasks_for(policy=policy, origin="run-1")
-    assert [sorted(task.candidates.values_list("text", flat=True)) for task in opened] == [["a", "b", "c", "d"]]
+    (task,) = tasks.open_tasks_for(policy=policy, origin="run-1")
+    texts = [text.strip() for text in task.candidates.values_list("text", flat=True)]
+    assert (len(texts), len(set(texts))) == (4, 4)  # of five; which one is left out is chance
 
 
 def test_opening_again_opens_nothing_twice(project, policy, make_prompt):

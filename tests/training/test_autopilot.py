@@ -168,3 +168,20 @@ def test_facts_count_what_was_judged_after_the_last_snapshot(pilot, project, ran
     facts = autopilot.facts_of(pilot, later(60 * 24))
     assert facts.new_judgments == 1
     assert facts.days == pytest.approx(1, abs=0.01)
+
+
+def test_it_takes_the_settings_of_a_round(pilot, project, ranked_task, as_user, admin, make_worker):
+    shares = {"sample": {"base_share": 0.25, "max_new_tokens": 7}}
+    liked = start_round(project=project, methods=["sample"], settings=shares, by=None)
+    make_worker().run_until_idle()
+    client, address = as_user(admin), "/api/v1/projects/letters/autopilot/"
+    assert client.get(address).json()["like"] is None
+    refused = client.post(address, {"like": 7}, content_type="application/json")
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["like"])
+    sent = {"like": liked.number, "every_judgments": 1, "preset": "quick"}
+    assert client.post(address, sent, content_type="application/json").json()["like"] == liked.number
+    assert "Round 1: Sampling" in client.get("/projects/letters/rounds/autopilot/").content.decode()
+    (round,) = look(later(1))
+    sample = round.runs.get(method="sample").config
+    assert (sample["base_share"], sample["max_new_tokens"], sample["prompts"]) == (0.25, 7, 0)
+    assert round.runs.get(method="ppo").config["episodes"] == 128  # the quick preset's: that round had no PPO

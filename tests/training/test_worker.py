@@ -80,7 +80,7 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
         {"policy": "/models/base", "base_model": "/models/base"},
         {"policy": "/models/base", "reward_model": checkpoint[reward]},
         {"policy": checkpoint[sft], "reward_model": checkpoint[reward]},
-        {"policy": checkpoint[ppo]},
+        {"policy": checkpoint[ppo], "versions": {"policy": 2}},
         {"policy": checkpoint[ppo], "base_model": "/models/base", "previous": checkpoint[reward]},
         {"policy": checkpoint[ppo], "reward_model": checkpoint[later_reward]},
     ]

@@ -6,9 +6,10 @@ A worker calls `look`. What is decided, and why, is a pure function of counted f
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import Max, Q
@@ -93,7 +94,7 @@ def look(now: datetime | None = None) -> list[TrainingRound]:
     now = now or timezone.now()
     due = Q(looked_at=None) | Q(looked_at__lt=now - LOOK_EVERY)
     started = []
-    for pilot in Autopilot.objects.filter(due, enabled=True).select_related("project", "set_by"):
+    for pilot in Autopilot.objects.filter(due, enabled=True).select_related("project", "set_by", "like"):
         # Of several workers that look at once, one goes on.
         if Autopilot.objects.filter(due, pk=pilot.pk, enabled=True).update(looked_at=now):
             round = _steer(pilot, now)
@@ -109,7 +110,7 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
             round = rounds.start_round(
                 project=pilot.project,
                 methods=decision.methods,
-                settings=with_preset(pilot.preset, list(decision.methods), {}),
+                settings=with_preset(pilot.preset, list(decision.methods), _settings_like(pilot)),
                 by=pilot.set_by,
                 by_itself=decision.why,
             )
@@ -123,6 +124,20 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
         Autopilot.objects.filter(pk=pilot.pk).update(said=said[:500])
         live.announce(pilot.project_id, "round")
     return round
+
+
+def _settings_like(pilot: Autopilot) -> dict[str, dict[str, Any]]:
+    """Every setting of the round that the pilot follows, as far as its methods still have it."""
+    if pilot.like is None:
+        return {}
+    return {
+        run.method: {name: value for name, value in run.config.items() if name in _settings_of(run.method)}
+        for run in pilot.like.runs.all()
+    }
+
+
+def _settings_of(method: str) -> set[str]:
+    return {setting.name for setting in fields(METHODS[method].config)}
 
 
 def facts_of(pilot: Autopilot, now: datetime) -> Facts:

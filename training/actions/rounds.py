@@ -51,7 +51,7 @@ def start_round(
     next one.
     """
     configs = configs_of(methods, settings or {})
-    why_not = refusal(project, methods)
+    why_not = refusal(project, methods, configs)
     if why_not:
         raise NotPossible(why_not)
     types = [METHODS[method].data for method in methods]
@@ -102,8 +102,17 @@ def queue_round(
     return round
 
 
-def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = False) -> str:
-    """Why a round of these methods cannot start now; empty if it can. `with_inputs`: what else they need is at hand."""
+def refusal(
+    project: Project,
+    methods: Sequence[str],
+    configs: Sequence[Mapping[str, Any]] = (),
+    *,
+    with_inputs: bool = False,
+) -> str:
+    """Why a round of these methods cannot start now; empty if it can. Without `configs` the defaults are meant.
+
+    `with_inputs`: what else they need is at hand.
+    """
     if not with_inputs and any(METHODS[method].makes == "classifier" for method in methods):
         return "Prompt tuning needs templates and a verbalizer: start it on its own page, or with compare_methods."
     if not methods:
@@ -129,16 +138,18 @@ def refusal(project: Project, methods: Sequence[str], *, with_inputs: bool = Fal
         ):
             return why_not
         has_reward_model = "reward_model" in made or runs.reward_models(project)
-        if _needs_reward_model(METHODS[method]) and not has_reward_model:
+        config = configs[position] if configs else {}
+        if _needs_reward_model(METHODS[method], config) and not has_reward_model:
             return (
                 f"{METHODS[method].label} needs a reward model that passed its gate: put the method reward before it."
             )
     return ""
 
 
-def _needs_reward_model(method: Method) -> bool:
-    """A policy that learns from its own answers needs somebody to score them."""
-    return method.makes == "policy" and method.data == "prompt-only"
+def _needs_reward_model(method: Method, config: Mapping[str, Any]) -> bool:
+    """A policy that learns from its own answers needs somebody to score them; so does a choice by disagreement."""
+    learns_from_own = method.makes == "policy" and method.data == "prompt-only"
+    return learns_from_own or config.get("choose_by") == "disagreement"
 
 
 def _nothing_to_train_on(project: Project, method: Method) -> str:

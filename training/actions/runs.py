@@ -20,9 +20,9 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import labels, letters, projects, tasks, webhooks
-from annotation.models import Completion, Event, Project, Prompt, Source
-from training.actions import compared, policies, proposals
+from annotation.actions import labels, letters, projects, webhooks
+from annotation.models import Event, Project
+from training.actions import compared, policies, proposals, sampled
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
 from training.round_letter import body_of, subject_of
@@ -195,7 +195,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
             policies.promote_made(policy=policy, why=f"Made by {run.label} in {run.round}.")
             TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
         case "completions":
-            _take_completions(run)
+            sampled.take_run(run)
         case "comparisons":
             compared.take_run(run)
         case "classifier":
@@ -236,33 +236,3 @@ def _order_labels(run: TrainingRun) -> None:
         control = labels.prioritise(project=run.round.project, margins=margins, seed=run.pk)
         run.result["ordered"] = {"texts": len(margins), "control_tasks": control}
         TrainingRun.objects.filter(pk=run.pk).update(result=run.result)
-
-
-def _take_completions(run: TrainingRun) -> None:
-    """The run's samples become completions, and those become tasks."""
-    policy, origin = policies.current_policy(run.round.project_id), f"run-{run.pk}"
-    # What another server answered with is nobody's policy here, whatever it may have been told to load.
-    ours = not run.config.get("server")
-    known = set(Prompt.objects.filter(project=run.round.project_id).values_list("pk", flat=True))
-    Completion.objects.bulk_create(
-        [
-            Completion(
-                prompt_id=row["prompt_id"],
-                source=Source.POLICY if ours else Source.IMPORTED,
-                policy=policy if ours else None,
-                text=row["text"],
-                sampling={name: value for name, value in run.config.items() if name != "prompts"},
-                logprob=row["logprob"],
-                tokens=row["tokens"],
-                finished=row["finished"],
-                origin=origin,
-                index=row["index"],
-            )
-            for row in run.directory.samples()
-            if row["prompt_id"] in known  # a prompt may have been deleted meanwhile
-        ],
-        batch_size=500,
-        ignore_conflicts=True,
-    )
-    tasks.open_tasks_for(policy=policy, origin=origin)
-    live.announce(run.round.project_id, "queue")

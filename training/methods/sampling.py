@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -18,7 +19,30 @@ class SampleConfig(MethodConfig):
     temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5)
     batch_size: int = setting(64, "Completions generated together", least=1, most=4096)
     max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
-    prompts: int = setting(0, "Prompts to answer, drawn at random; 0 takes all", least=0)
+    prompts: int = setting(0, "Prompts to answer; 0 takes all", least=0)
+    choose_by: str = setting(
+        "random",
+        "How those prompts are chosen: random; disagreement, those on whose answers the heads of the reward model "
+        "disagree most",
+    )
+    control_share: float = setting(
+        0.2, "Share of them that is drawn at random all the same: only those stand for all prompts", least=0, most=1
+    )
+    pool: int = setting(
+        0, "Prompts answered to choose among by disagreement; 0: four times as many as are chosen", least=0
+    )
+    base_share: float = setting(
+        0.0, "Share of a prompt's answers drawn from version 0, the reference policy", least=0, most=1
+    )
+    older_share: float = setting(
+        0.0, "Share of them drawn from one of the versions between version 0 and the current one", least=0, most=1
+    )
+    people_share: float = setting(
+        1.0,
+        "Share of the prompts where an answer written by people is ranked with them, if there is one",
+        least=0,
+        most=1,
+    )
     server: str = setting(
         "", "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; its key, if it "
         "wants one, stands in PREFLOOP_SERVER_KEY",
@@ -26,9 +50,38 @@ class SampleConfig(MethodConfig):
     server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
     seed: int = setting(0, "Seed of the random generator", least=0)
 
+    choices: ClassVar = {"choose_by": ("random", "disagreement")}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_server(self.server)
+        errors = {}
+        if self.base_share + self.older_share > 1:
+            errors["older_share"] = f"should leave base_share ({self.base_share:g}) its part of 1"
+        if self.server and self.base_share + self.older_share:
+            errors["server"] = "answers alone: base_share and older_share have to be 0"
+        if self.choose_by == "disagreement":
+            errors |= self._chosen_errors()
+        if errors:
+            raise InvalidConfig(errors)
+
+    def _chosen_errors(self) -> dict[str, str]:
+        errors = {}
+        if self.server:
+            errors["server"] = "answers alone: choose_by has to be random"
+        if not self.prompts:
+            errors["prompts"] = "should say how many prompts are chosen by disagreement"
+        if 0 < self.pool < self.prompts:
+            errors["pool"] = f"should be at least prompts ({self.prompts}), not {self.pool}"
+        others = self.completions_per_prompt * (self.base_share + self.older_share)
+        if self.completions_per_prompt - ceil(others - 1e-9) < 2:
+            errors["completions_per_prompt"] = "should leave the policy two answers: on fewer nobody can disagree"
+        return errors
+
+    @property
+    def asked(self) -> int:
+        """Prompts that the policy answers; 0: all of them."""
+        return (self.pool or 4 * self.prompts) if self.choose_by == "disagreement" else self.prompts
 
 
 @dataclass(frozen=True)

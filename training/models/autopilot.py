@@ -29,6 +29,16 @@ class Autopilot(models.Model):
     )
     plan = models.CharField(max_length=100, default=STANDARD_PLAN, verbose_name="What to run")
     preset = models.CharField(max_length=20, default=STANDARD_PRESET, verbose_name="How thoroughly")
+    like = models.ForeignKey(
+        "training.TrainingRound",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name="Settings as in",
+        help_text="All settings of that round's methods, such as who answers in which share; they go before how "
+        "thoroughly.",
+    )
     max_queue_hours = models.FloatField(
         default=8.0,
         validators=[MinValueValidator(0.0), MaxValueValidator(100_000.0)],

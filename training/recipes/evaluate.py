@@ -38,7 +38,7 @@ def answer_prompts(run: RunDir, config: EvaluateConfig, inputs: Row) -> Row:
             run.rewind(before + finished)
         for number, batch in enumerate(batches[finished:], start=before + finished + 1):
             with watch.measure("sample"):
-                for row in source.answer(batch, number - before):
+                for row in source.answer(batch, number - before, 1):
                     run.log_sample({**row, "step": number, "index": place, "side": side})
             done = place * len(rows) + min((number - before) * config.batch_size, len(rows))
             run.report_progress(done, len(asked) * len(rows), "answers")

@@ -1,5 +1,8 @@
 """Answers to prompts, of a policy or of a server's model: `python -m training.recipes.sample RUN_DIR`.
 
+Some of the answers may come from the reference policy or an older version, and where there are more prompts than people
+can judge, those are kept on whose answers the reward model is least sure, beside a random control.
+
 Every batch draws from a seed of its own, so a run that was killed goes on at the first unfinished batch and ends up
 with the very answers that it would have given anyway (a server keeps its own counsel about seeds).
 """
@@ -8,6 +11,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import floor
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -25,56 +30,170 @@ from training.recipes.common import (
 from training.recipes.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
 
+OTHERS = ("base", "older")  # authors beside the policy
+
 
 def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
     watch = Stopwatch()
+    asked = Asked(run, watch)
     try:
-        # 1. Who answers, and the prompts that can be asked.
+        # 1. The policy, or a server's model, and the prompts that can be asked.
         rows = list(run.rows())
-        if 0 < config.prompts < len(rows):
-            chosen = sorted(random.Random(config.seed).sample(range(len(rows)), config.prompts))
+        if 0 < config.asked < len(rows):
+            chosen = sorted(random.Random(config.seed).sample(range(len(rows)), config.asked))
             rows = [rows[index] for index in chosen]
         source = ServedModel(config, run, rows) if config.server else LocalPolicy(config, inputs, rows)
-        prompts = source.prompts
+        shares = Shares(config, others=[author for author in OTHERS if inputs.get(author)])
+        asked.total = len(source.prompts) + len(shares.others) * (config.prompts or len(source.prompts))
 
-        # 2. Batches, from the first one that an earlier attempt did not finish.
-        per_batch = max(1, config.batch_size // config.completions_per_prompt)
-        batches = [prompts[at : at + per_batch] for at in range(0, len(prompts), per_batch)]
-        finished = finished_batches(run, batches, config.completions_per_prompt, source.refused)
-        run.rewind(finished)
-        for number, batch in enumerate(batches[finished:], start=finished + 1):
-            with watch.measure("sample"):
-                for row in source.answer(batch, number):
-                    run.log_sample(row)
-            run.report_progress(min(number * per_batch, len(prompts)), len(prompts), "prompts")
-            logger.info("batch %d of %d: %.1f s", number, len(batches), watch.latest["sample"])
+        # 2. Its own answers; and by them the prompts that people are to judge.
+        asked.answer(source, "policy", source.prompts, shares)
+        prompts, why = source.prompts, None
+        if config.choose_by == "disagreement":
+            with watch.measure("choose"):
+                why = choose_prompts(run, config, inputs, source)
+            prompts = [prompt for prompt in prompts if prompt.prompt_id in why]
+
+        # 3. What other versions answer to those.
+        for author in shares.others:
+            kept = {prompt.prompt_id for prompt in prompts}
+            other = LocalPolicy(config, {"policy": inputs[author]}, [row for row in rows if row["prompt_id"] in kept])
+            asked.answer(other, author, other.prompts, shares)
+        asked.drop_the_rest()
     except ServerProblem as problem:
         raise RecipeError(str(problem)) from None
 
-    # 3. The figures, from the file itself: a resumed run counts all of it.
-    samples = list(run.samples())
+    # 4. The figures, from the file itself: a resumed run counts all of it.
+    samples = [row for row in run.samples() if why is None or row["prompt_id"] in why]
     if not samples:
         raise RecipeError(f"None of the {len(rows)} prompts can be answered: {source.refused[:1] or 'there are none'}")
     lengths = [row["tokens"] for row in samples if row["tokens"] is not None]
     return {
         "completions": len(samples),
+        "authors": dict(Counter(row["author"] for row in samples)),
         "finished_share": round(fmean(row["finished"] for row in samples), 4),
         "mean_tokens": round(fmean(lengths), 2) if lengths else None,
         "refused": source.refused,
+        **({"chosen": list(why.values()), "pool": len(source.prompts)} if why is not None else {}),
+        "in_words": in_words(samples, why, len(source.prompts)),
         "seconds": watch.total(),
         "peak_rss_mb": peak_rss_mb(),
     }
 
 
-def finished_batches(run: RunDir, batches: list[list[Any]], per_prompt: int, refused: list[Row]) -> int:
-    """How many batches, from the first on, have all their rows in samples.jsonl."""
-    found = Counter((row["step"], row["prompt_id"]) for row in run.samples())
-    excused = {row["prompt_id"] for row in refused}
-    for number, batch in enumerate(batches, start=1):
+def choose_prompts(run: RunDir, config: SampleConfig, inputs: Row, source: Any) -> dict[int, Row]:
+    """Prompt id → {"prompt_id", "by", "disagreement"} of those that people are to judge."""
+    from training.recipes import choosing
+
+    texts: dict[int, list[str]] = {}
+    for row in run.samples():
+        if row["author"] == "policy":
+            texts.setdefault(row["prompt_id"], []).append(row["text"])
+    folder = Path(required_path(inputs, "reward_model"))
+    found = choosing.disagreements(source.model, folder, source.prompts, texts)
+    chosen = choosing.choose(found, config.prompts, config.control_share, config.seed)
+    logger.info("%d of %d prompts chosen", len(chosen), len(found))
+    return {
+        prompt_id: {"prompt_id": prompt_id, "by": by, "disagreement": round(found[prompt_id], 4)}
+        for prompt_id, by in chosen.items()
+    }
+
+
+def in_words(samples: list[Row], why: dict[int, Row] | None, pool: int) -> list[str]:
+    """What the page of the round says about who answered, and about the choice of prompts."""
+    said = []
+    authors = Counter(row["author"] for row in samples)
+    if len(authors) > 1:
+        named = {"policy": "the policy", "base": "version 0", "older": "an older version"}
+        said.append("Answers: " + ", ".join(f"{count} of {named[author]}" for author, count in authors.items()) + ".")
+    if why:
+        means = {}
+        for by in ("disagreement", "control"):
+            of_them = [row["disagreement"] for row in why.values() if row["by"] == by]
+            means[by] = f"{len(of_them)}" + (f" ({fmean(of_them):.3f} on average)" if of_them else "")
+        said.append(
+            f"{len(why)} of {pool} prompts go to people: {means['disagreement']} on whose answers the reward model's "
+            f"heads disagree most, {means['control']} by chance."
+        )
+    return said
+
+
+class Shares:
+    """How many of a prompt's answers each author gives: whole ones, and over many prompts just the shares.
+
+    A share that comes to a part of an answer is rounded up for some prompts and down for others, by a number that
+    each prompt has of its own.
+    """
+
+    def __init__(self, config: SampleConfig, others: list[str]) -> None:
+        self.all, self.seed = config.completions_per_prompt, config.seed
+        shares = {"base": config.base_share, "older": config.older_share}
+        self.share = {author: shares[author] for author in others if shares[author]}
+        self.others = list(self.share)
+
+    def counts(self, prompt_id: int) -> dict[str, int]:
+        up = random.Random(f"share {self.seed} {prompt_id}").random()
+        counts, before, share = {}, 0, 0.0
+        for author in self.others:
+            share += self.share[author]
+            until = min(self.all, floor(self.all * share + up + 1e-9))
+            counts[author], before = until - before, until
+        return {"policy": self.all - before, **counts}
+
+
+class Asked:
+    """The batches of all authors in one row of numbers; those that an earlier attempt finished are not asked again."""
+
+    def __init__(self, run: RunDir, watch: Stopwatch) -> None:
+        self.run, self.watch = run, watch
+        self.found = Counter((row["step"], row["prompt_id"], row.get("author")) for row in run.samples())
+        self.behind = True  # so far everything was there
+        self.number = self.done = self.total = 0
+
+    def answer(self, source: Any, author: str, prompts: list[Any], shares: Shares) -> None:
+        by_count: dict[int, list[Any]] = {}
+        first: dict[int, int] = {}  # the index of this author's first answer
+        for prompt in prompts:
+            counts = shares.counts(prompt.prompt_id)
+            by_count.setdefault(counts[author], []).append(prompt)
+            before = list(counts)[: list(counts).index(author)]
+            first[prompt.prompt_id] = sum(counts[name] for name in before)
+        for count, group in sorted(by_count.items(), reverse=True):
+            if count:
+                self._answer_alike(source, author, group, count, first)
+        self.done += len(by_count.get(0, ()))
+
+    def _answer_alike(self, source: Any, author: str, prompts: list[Any], count: int, first: dict[int, int]) -> None:
+        per_batch = max(1, source.config.batch_size // count)
+        for at in range(0, len(prompts), per_batch):
+            batch = prompts[at : at + per_batch]
+            self.number += 1
+            self.done += len(batch)
+            if self._is_there(batch, author, count, source.refused):
+                continue
+            with self.watch.measure("sample"):
+                for row in source.answer(batch, self.number, count):
+                    row["index"] += first[row["prompt_id"]]
+                    self.run.log_sample({**row, "author": author})
+            self.run.report_progress(self.done, max(self.done, self.total), "prompts")
+            logger.info("batch %d, %s: %.1f s", self.number, author, self.watch.latest["sample"])
+
+    def _is_there(self, batch: list[Any], author: str, count: int, refused: list[Row]) -> bool:
+        if not self.behind:
+            return False
+        excused = {row["prompt_id"] for row in refused}
         for prompt in batch:
-            if prompt.prompt_id not in excused and found[number, prompt.prompt_id] != per_prompt:
-                return number - 1
-    return len(batches)
+            there = self.found[self.number, prompt.prompt_id, author]
+            if prompt.prompt_id not in excused and there != count:
+                self.behind = False
+                self.run.rewind(self.number - 1)
+                return False
+        return True
+
+    def drop_the_rest(self) -> None:
+        """What an earlier attempt asked beyond all this."""
+        if self.behind:
+            self.run.rewind(self.number)
 
 
 class LocalPolicy:
@@ -96,10 +215,9 @@ class LocalPolicy:
         prompts, self.refused = read_prompts(self.model.tokenizer, rows, most)
         self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
 
-    def answer(self, batch: list[Any], number: int) -> list[Row]:
+    def answer(self, batch: list[Any], number: int, count: int) -> list[Row]:
         from training.recipes.generation import sample
 
-        count = self.config.completions_per_prompt
         rollout = sample(
             self.model,
             self.role,

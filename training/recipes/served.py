@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,15 @@ class ServedModel:
         self.refused = _earlier_refused(run)  # {"prompt_id", "reason"}
         self.model = config.server_model or self._only_model()
 
-    def answer(self, batch: list[ServedPrompt], number: int) -> Iterator[Row]:
+    def answer(self, batch: list[ServedPrompt], number: int, count: int) -> Iterator[Row]:
         """The batch's rows in its order, as they come in; a resumed run does not ask what was refused again."""
         known = {row["prompt_id"] for row in self.refused}
         pool = ThreadPoolExecutor(PARALLEL)
         try:
             open_prompts = [prompt for prompt in batch if prompt.prompt_id not in known]
-            for prompt, outcome in zip(open_prompts, pool.map(self._answers_to, open_prompts), strict=True):
+            for prompt, outcome in zip(
+                open_prompts, pool.map(partial(self._answers_to, wanted=count), open_prompts), strict=True
+            ):
                 if isinstance(outcome, PromptRefused):
                     self._keep_refused(prompt, outcome)
                     continue
@@ -74,9 +77,8 @@ class ServedModel:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _answers_to(self, prompt: ServedPrompt) -> list[Row] | PromptRefused:
+    def _answers_to(self, prompt: ServedPrompt, wanted: int) -> list[Row] | PromptRefused:
         """All at once where the server can do that, else the missing ones one by one."""
-        wanted = self.config.completions_per_prompt
         answers: list[Row] = []
         try:
             while len(answers) < wanted:
