@@ -98,6 +98,7 @@ PAGES = [
     ("alarm", "post", 302, 302, 404),
     ("alarm_settle", "post", 302, 403, 404),
     ("round_metrics_csv", "get", 200, 403, 404),
+    ("round_export", "get", 200, 403, 404),
     ("prompt_tuning", "get", 200, 403, 404),
     ("prompt_tuning", "post", 200, 403, 404),
     ("template_rendered", "post", 200, 403, 404),
@@ -255,7 +256,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "round_metrics_csv": [1], "methods_csv": [1], "methods_figure": [1], "template": [template.pk],
         "verbalizer": [words.pk], "round_tokens": [1],
         "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
-        "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
+        "round_export": [1, "trl"], "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
         "member_remove": [annotator.memberships.get().pk],
     }  # fmt: skip
     found = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 CHUNK = 1024 * 1024
+Source = Path | str | Callable[[], Iterable[bytes]]  # a file, a text, or what makes the bytes when they are wanted
 
 
 class _Sent(io.RawIOBase):
@@ -28,17 +29,26 @@ class _Sent(io.RawIOBase):
         return taken
 
 
-def zipped(files: list[tuple[str, Path | str]]) -> Iterator[bytes]:
-    """Name and path (or the text itself) of each file. Stored, not deflated: weights do not get smaller."""
+def chunks(source: Source) -> Iterator[bytes]:
+    if isinstance(source, str):
+        yield source.encode()
+    elif isinstance(source, Path):
+        with source.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    else:
+        yield from source()
+
+
+def zipped(files: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
+    """Name and source of each file. Stored, not deflated: weights do not get smaller."""
     out = _Sent()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, source in files:
-            if isinstance(source, str):
-                archive.writestr(name, source)
-                yield out.take()
-                continue
-            with source.open("rb") as file, archive.open(name, "w", force_zip64=True) as entry:
-                while chunk := file.read(CHUNK):
+            with archive.open(name, "w", force_zip64=True) as entry:
+                for chunk in chunks(source):
                     entry.write(chunk)
-                    yield out.take()
+                    if sum(map(len, out.parts)) >= CHUNK:
+                        yield out.take()
+            yield out.take()
     yield out.take()

@@ -10,6 +10,7 @@ from typing import Any
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.quality.comparisons import Rung
+from training.archives import Source
 from training.models import RunStatus, TrainingRun
 
 NOT_SENT = {"value_head.safetensors", "README.md"}  # the one is of use for PPO alone; of the other we send our own
@@ -72,19 +73,25 @@ def is_adapter(policy: PolicyVersion) -> bool:
     return (Path(policy.checkpoint) / "adapter_config.json").exists()
 
 
-def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, Path | str]]:
-    """What a download holds: the card, and the model's files with the base named as the hub does."""
+def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, Source]]:
+    """What a download holds: the card, and the model's files."""
     prefix = f"{policy.project.slug}-{policy}"
-    found: list[tuple[str, Path | str]] = [(f"{prefix}/README.md", model_card(policy))]
+    card: list[tuple[str, Source]] = [(f"{prefix}/README.md", model_card(policy))]
+    return card + [(f"{prefix}/{name}", source) for name, source in weights_of(policy, folder)]
+
+
+def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, Source]]:
+    """The model's files, with the base named as the hub does."""
+    found: list[tuple[str, Source]] = []
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.name in NOT_SENT:
             continue
         if path.name == "adapter_config.json":
             # It names the base by its path on this machine, which means nothing on another.
             config = json.loads(path.read_text("utf-8")) | {"base_model_name_or_path": policy.project.base_model}
-            found.append((f"{prefix}/{path.name}", json.dumps(config, indent=2)))
+            found.append((path.name, json.dumps(config, indent=2)))
         else:
-            found.append((f"{prefix}/{path.name}", path))
+            found.append((path.name, path))
     return found
 
 

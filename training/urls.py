@@ -3,6 +3,7 @@ from django.urls import path
 from training.views import (
     autopilot,
     costs,
+    elsewhere,
     evaluations,
     methods,
     playground,
@@ -19,6 +20,7 @@ urlpatterns = [
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     path("<slug:slug>/rounds/<int:number>/tokens/", tokens.round_tokens, name="round_tokens"),
+    path("<slug:slug>/rounds/<int:number>/export/<slug:tool>/", elsewhere.export, name="round_export"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
     path("<slug:slug>/rounds/<int:number>/go-on/", views.go_on, name="round_go_on"),
     path("<slug:slug>/rounds/<int:number>/pause/", views.pause, name="round_pause"),
