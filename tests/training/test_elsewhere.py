@@ -115,8 +115,8 @@ def test_the_openrlhf_script_hands_each_stage_what_the_one_before_made(circle, t
     assert "--train.batch_size 6 " in reward
     assert "--eval.dataset data/1-reward-eval.jsonl" in reward
     assert "openrlhf.cli.train_ppo_ray --reward.model_name_or_path out/1-reward " in ppo
-    # Sixteen prompts with four answers each are a batch of 64, learned from 32 at a time; three prompts, 64 episodes.
-    for part in ("--rollout.batch_size 16 ", "--rollout.n_samples_per_prompt 4 ", "--train.batch_size 32 ",
+    # 64 episodes of three prompts with four answers each: six times all of them, where a batch would take sixteen.
+    for part in ("--rollout.batch_size 3 ", "--rollout.n_samples_per_prompt 4 ", "--train.batch_size 32 ",
                  "--train.num_episodes 6 ", "--algo.kl.target 4.0 ", "--algo.kl.horizon 320 "):  # fmt: skip
         assert part in ppo, part
     calls.unlink()

@@ -123,7 +123,7 @@ def _ppo(stage: Stage) -> str:
         "data.input_key": "prompt", "data.apply_chat_template": True, "data.max_samples": prompts,
         "data.max_len": config["max_prompt_tokens"] + config["max_new_tokens"],
         "rollout.max_new_tokens": config["max_new_tokens"], "rollout.temperature": config["temperature"],
-        "rollout.n_samples_per_prompt": answers, "rollout.batch_size": max(1, config["batch_size"] // answers),
+        "rollout.n_samples_per_prompt": answers, "rollout.batch_size": min(prompts, max(1, config["batch_size"] // answers)),
         "rollout.micro_batch_size": "$MICRO", "train.batch_size": config["minibatch_size"],
         "train.micro_batch_size": "$MICRO", "train.max_epochs": config["passes" if learns_from_group else "ppo_epochs"],
         "train.num_episodes": max(1, ceil(config["episodes"] / (prompts * answers))), "train.seed": config["seed"],
@@ -146,10 +146,10 @@ def _ppo(stage: Stage) -> str:
         "ds.enable_sleep": True, "ds.zero_stage": 2, "ds.attn_implementation": "sdpa",
     }  # fmt: skip
     rewarded = (
-        'if [ -n "${REWARD_URL:-}" ]; then SCORED="--reward.remote_url $REWARD_URL"\n'
-        'else SCORED="--reward.model_name_or_path $REWARD"; fi\n'
+        'if [ -n "${REWARD_URL:-}" ]; then SCORED=(--reward.remote_url "$REWARD_URL")\n'
+        'else SCORED=(--reward.model_name_or_path "$REWARD"); fi\n'
     )
-    command = f"python3 -m openrlhf.cli.train_ppo_ray $SCORED{_as_options(given)}\n"
+    command = f'python3 -m openrlhf.cli.train_ppo_ray "${{SCORED[@]}}"{_as_options(given)}\n'
     return f"{rewarded}{command}POLICY=$OUT/{stage.name}\n"
 
 
