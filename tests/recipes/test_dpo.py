@@ -83,6 +83,7 @@ def test_the_reference_is_the_base_in_a_second_round_too(prepare_dpo, checkpoint
     assert abs(sum(margins) / 12) > 0.05
     assert start["dpo/margin"] == pytest.approx(sum(margins) / 12, abs=1e-3)
     assert result["kl"] > result["kl_round_start"] > 0
+    assert all(row["reference"] is not None for row in second.samples())
 
 
 def logprob(model, prompt: list[int], answer: list[int]) -> float:

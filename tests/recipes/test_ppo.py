@@ -159,6 +159,10 @@ def test_a_second_round_is_measured_against_the_base_and_against_its_start(prepa
     assert start["objective/kl"] > 0.05
     assert result["kl"] > result["kl_round_start"]
     assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
+    # Beside start and end stands what the base answers: what the first round found it to answer.
+    assert result["score_reference"] == pytest.approx(reached["score_before"], abs=1e-3)
+    assert [row["reference"] for row in second.samples()] == [row["before"] for row in first.samples()]
+    assert not any("reference" in row for row in first.samples())
     config = json.loads((second.checkpoint_path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == first.config()["inputs"]["policy"]
 

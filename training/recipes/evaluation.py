@@ -85,6 +85,28 @@ def evaluate(
     return [row for _, row in sorted(processes.gather_objects(rows), key=lambda item: item[0])]
 
 
+def side_by_side(before: list[Row], after: list[Row], reference: list[Row]) -> list[Row]:
+    """Rows for people to look at: what was answered to the same prompts with the same random numbers.
+
+    `reference` is empty where the round began with the reference: then it is what stands under `before`.
+    """
+    rows = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        row = {
+            "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
+            "score_before": old["score"], "score_after": new["score"],
+        }  # fmt: skip
+        if reference:
+            row |= {"reference": reference[place]["text"], "score_reference": reference[place]["score"]}
+        rows.append(row)
+    return rows
+
+
+def of_reference(rows: list[Row]) -> Row:
+    """The reference's figures for result.json, where they are not those of the start."""
+    return {f"{name}_reference": mean_of(rows, name) for name in ("score", "judge")} if rows else {}
+
+
 def mean_of(rows: list[Row], name: str) -> float | None:
     """Mean of one figure over evaluated answers; None where there is none."""
     values = [row[name] for row in rows if row[name] is not None]

@@ -27,7 +27,7 @@ from training.recipes.common import (
     replace_folder,
     run_recipe,
 )
-from training.recipes.evaluation import best_of_n, evaluate, mean_of
+from training.recipes.evaluation import best_of_n, evaluate, mean_of, of_reference, side_by_side
 from training.recipes.generation import Rollout, sample
 from training.recipes.ppo_policy import Policy, digest, learned_weights, load_roles, restore_weights, save_policy
 from training.recipes.ppo_watch import (
@@ -134,15 +134,17 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     restore_weights(policy, torch.load(candidate_path(run, step), map_location=policy.shared.device))
     after = next(row["rows"] for row in progress.evaluations if row["step"] == step)
     logger.info("Kept update %d: %s", step, reason)
+    reference = evaluate_reference(trainer)
 
     # 5. Save.
     if processes.is_first:
-        save_outcome(trainer, step, after)
+        save_outcome(trainer, step, after, reference)
     return {
         "score_before": mean_of(progress.before, "score"),
         "score_after": mean_of(after, "score"),
         "judge_before": mean_of(progress.before, "judge"),
         "judge_after": mean_of(after, "judge"),
+        **of_reference(reference),
         "kl": mean_of(after, "kl"),
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(progress.before),
@@ -427,6 +429,26 @@ def evaluate_policy(trainer: Trainer) -> list[Row]:
         )
 
 
+def evaluate_reference(trainer: Trainer) -> list[Row]:
+    """What the reference answers, where the round began with another policy; empty where it began with it."""
+    policy, config = trainer.policy, trainer.config
+    if policy.fresh:
+        return []
+    with trainer.watch.measure("evaluate"):
+        return evaluate(
+            policy.shared,
+            None,
+            policy.reward_model,
+            trainer.held_out,
+            completions=config.eval_completions,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            processes=trainer.processes,
+        )
+
+
 def keep_candidate(trainer: Trainer) -> None:
     """Evaluate the policy as it is, and keep its weights until the best is chosen."""
     update, rows = trainer.progress.update, evaluate_policy(trainer)
@@ -458,15 +480,12 @@ def by_prompt(rows: list[Row]) -> list[float]:
 # --- state -----------------------------------------------------------------------------------------------------
 
 
-def save_outcome(trainer: Trainer, step: int, after: list[Row]) -> None:
+def save_outcome(trainer: Trainer, step: int, after: list[Row], reference: list[Row]) -> None:
     run = trainer.run
     replace_folder(run.checkpoint_path, lambda folder: save_policy(trainer.policy, folder))
     run.samples_path.unlink(missing_ok=True)
-    for old, new in zip(trainer.progress.before, after, strict=True):
-        run.log_sample({
-            "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
-            "score_before": old["score"], "score_after": new["score"],
-        })  # fmt: skip
+    for row in side_by_side(trainer.progress.before, after, reference):
+        run.log_sample({"step": step, **row})
     shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)
 
 

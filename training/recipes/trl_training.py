@@ -42,7 +42,7 @@ from training.recipes.common import (
     replace_folder,
     required_path,
 )
-from training.recipes.evaluation import best_of_n, evaluate, mean_of
+from training.recipes.evaluation import best_of_n, evaluate, mean_of, of_reference, side_by_side
 from training.recipes.prompts import Prompt
 from training.recipes.reward_model import RewardModel
 from training.recipes.roles import Answers, SharedModel, role_logprobs
@@ -184,11 +184,17 @@ class Course(TrainerCallback):
         logger.info("Going on after %d %s", self.rows, self.unit)
 
     def evaluate(self) -> list[Row]:
+        return self._evaluate(self.roles.actor, self.roles.role)
+
+    def evaluate_reference(self) -> list[Row]:
+        return self._evaluate(self.roles.shared, None)
+
+    def _evaluate(self, model: SharedModel, role: str | None) -> list[Row]:
         config, roles = self.config, self.roles
         with self.watch.measure("evaluate"):
             return evaluate(
-                roles.actor,
-                roles.role,
+                model,
+                role,
                 roles.reward_model,
                 self.prompts,
                 completions=config.eval_completions,
@@ -302,16 +308,14 @@ def conclude(course: Course, after: list[Row], asked: dict[int, Row] | None = No
     run, step = course.run, course.kept
     replace_folder(run.checkpoint_path, lambda folder: save_policy(course.roles, folder))
     run.samples_path.unlink(missing_ok=True)
-    for old, new in zip(course.before, after, strict=True):
-        run.log_sample({
-            "step": step, "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
-            "score_before": old["score"], "score_after": new["score"],
-            **(asked[new["prompt_id"]] if asked else {}),
-        })  # fmt: skip
+    reference = [] if course.roles.fresh else course.evaluate_reference()
+    for row in side_by_side(course.before, after, reference):
+        run.log_sample({"step": step, **row, **(asked[row["prompt_id"]] if asked else {})})
     shutil.rmtree(run.path / SCRATCH, ignore_errors=True)
     return {
         **{f"{name}_before": mean_of(course.before, name) for name in ("score", "judge")},
         **{f"{name}_after": mean_of(after, name) for name in ("score", "judge")},
+        **of_reference(reference),
         "kl": mean_of(after, "kl"),
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(course.before),
