@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET
 from django.views.defaults import page_not_found
 
@@ -16,10 +17,13 @@ from annotation import access
 from annotation.actions import alarms, presence, queue
 from annotation.http import UserRequest
 from annotation.models import Membership, Project, ReviewComment, Role
+from annotation.quality import comparisons
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
 from frontend.circle import standing, stations
 from frontend.next_step import next_step
+from frontend.own_part import own_part
+from training import ladder
 
 
 @login_required
@@ -68,11 +72,23 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "step": next_step(standing(project, in_queue, newest)) if is_admin else None,
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),
+        "part": own_part(project, membership, request.user),
         "unread": _unread(request.user, project),
+        "headline": "" if request.htmx else _headline(project, membership),
         "rounds": project.rounds.prefetch_related("runs")[:5],
         **project_context(project),
     }
     return render(request, "project.html#queue" if request.htmx else "project.html", context)
+
+
+def _headline(project: Project, membership: Membership) -> str:
+    """The ladder of versions as a picture, once people have compared two; annotators judge blind and do not see it."""
+    if not membership.may_act_as(Role.REVIEWER):
+        return ""
+    found = comparisons.compared(project)
+    if not any(each.outcomes for each in found):
+        return ""
+    return mark_safe(ladder.svg(comparisons.ladder(found)))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

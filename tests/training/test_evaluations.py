@@ -107,6 +107,17 @@ def test_each_side_comes_first_as_often_and_the_second_seat_sees_it_swapped(eval
         assert first == second[::-1]
 
 
+def test_the_ladder_heads_the_project_page_for_those_who_do_not_judge_blind(
+    evaluation, project, annotator, admin, as_user
+):
+    address = "/projects/letters/"
+    assert "What people say of each version" not in as_user(admin).get(address).content.decode()
+    while judge(project, annotator, for_the_version):
+        pass
+    assert "Elo points: v1 +" in as_user(admin).get(address).content.decode()
+    assert "Elo points" not in as_user(annotator).get(address).content.decode()
+
+
 def test_it_comes_before_other_work(evaluation, open_ranking_task, project, annotator):
     open_ranking_task(priority=99)
     assert seats.claim_next(project=project, by=annotator).task.purpose == Purpose.EVALUATION

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import uuid
+from datetime import timedelta
 from html import unescape
 
 import pytest
+from django.utils import timezone
 
+from annotation.actions import flags, judgments, seats
+from annotation.models import Assignment, FlagReason
 from training.actions.rounds import start_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,6 +50,33 @@ def test_the_first_page_has_ones_own_work(ranked_task, as_user, annotator, open_
     shown = words(as_user(annotator).get("/"))
     assert "1 open seat." in shown
     assert "Annotate Letters" in shown
+
+
+def test_ones_own_pace_and_what_waits_for_a_reviewer(
+    project, open_ranking_task, as_user, admin, annotator, annotate_once
+):
+    assert "in 14 days" not in words(as_user(annotator).get("/projects/letters/"))
+    for seconds in (20, 40, 90):
+        open_ranking_task()
+        annotate_once(annotator, seconds)
+    old = Assignment.objects.order_by("pk")[0]
+    Assignment.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=15))
+    assert "Today 2, in 14 days 2, 65 s each" in words(as_user(annotator).get("/projects/letters/"))
+    open_ranking_task()
+    seat = seats.claim_next(project=project, by=annotator)
+    flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="No question.", by=annotator)
+    assert "1 flag waits for a decision" in words(as_user(admin).get("/projects/letters/"))
+    assert "waits for a decision" not in words(as_user(annotator).get("/projects/letters/"))
+
+
+@pytest.fixture
+def annotate_once(project):
+    def judge(person, seconds: int) -> None:
+        seat = seats.claim_next(project=project, by=person)
+        answer = {"tiers": [[pk] for pk in seat.shown_order], "unacceptable": [], "rationale": ""}
+        judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=1000 * seconds)
+
+    return judge
 
 
 def test_the_pages_ask_the_database_a_few_times_whatever_the_project_holds(
