@@ -13,6 +13,7 @@ from annotation.models import PolicyVersion, Project, SnapshotType
 from annotation.preferences import Vote, merge
 from training.actions import policies, runs
 from training.instructions.recast import prompt_text
+from training.methods import METHODS
 from training.models import TrainingRound, TrainingRun
 from training.rundir import Row
 from training.worker import rows_for
@@ -40,7 +41,8 @@ class Stage:
 
     @property
     def config(self) -> Row:
-        return dict(self.run.config)
+        """Every setting: a run from before one was added has its default."""
+        return METHODS[self.method].config().as_json() | self.run.config
 
     def rows(self, split: str) -> Iterator[Row]:
         to_rows = ROWS[self.method]
