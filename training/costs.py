@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import Max, Q, Sum
@@ -15,7 +15,7 @@ from annotation.models.task import JUDGED
 from annotation.quality.comparisons import compared, win_rate
 from annotation.quality.figures import Figure
 from training.lineage import size_on_disk
-from training.models import TrainingRound
+from training.models import TrainingRound, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,13 @@ class RoundCost:
     judgments: int
     annotator_minutes: float
     machine_seconds: float
+    processor_seconds: float
+    gpu_seconds: float
     tokens: int
     disk_bytes: int
     policy: str = ""
     win_rate: Figure | None = None
+    stages: list[tuple[str, float]] = field(default_factory=list)  # what each run took, in seconds
 
     @property
     def points(self) -> float | None:
@@ -70,11 +73,10 @@ def round_costs(project: Project) -> list[RoundCost]:
                 methods=" → ".join(run.label for run in runs),
                 judgments=judgments,
                 annotator_minutes=minutes,
-                machine_seconds=sum(
-                    (run.finished_at - run.started_at).total_seconds()
-                    for run in runs
-                    if run.started_at and run.finished_at
-                ),
+                machine_seconds=sum(map(_seconds, runs)),
+                processor_seconds=sum(run.result.get("processor_seconds", 0.0) for run in runs),
+                gpu_seconds=sum(run.result.get("gpu_seconds", 0.0) for run in runs),
+                stages=[(run.label, _seconds(run)) for run in runs],
                 tokens=tokens or 0,
                 disk_bytes=sum(size_on_disk(run.directory.path) or 0 for run in runs),
                 policy=str(made or ""),
@@ -82,6 +84,10 @@ def round_costs(project: Project) -> list[RoundCost]:
             )
         )
     return rows[::-1]
+
+
+def _seconds(run: TrainingRun) -> float:
+    return (run.finished_at - run.started_at).total_seconds() if run.started_at and run.finished_at else 0.0
 
 
 def _given(project: Project, since: datetime | None, until: datetime) -> tuple[int, float]:
@@ -103,8 +109,8 @@ def _proofs(project: Project) -> dict[int, Figure]:
     return found
 
 
-COLUMNS = ("round", "methods", "judgments", "annotator_minutes", "machine_seconds", "tokens", "disk_bytes", "policy",
-           "win_rate", "annotator_minutes_per_point")  # fmt: skip
+COLUMNS = ("round", "methods", "judgments", "annotator_minutes", "machine_seconds", "processor_seconds", "gpu_seconds",
+           "tokens", "disk_bytes", "policy", "win_rate", "annotator_minutes_per_point")  # fmt: skip
 
 
 def as_csv(rows: Sequence[RoundCost]) -> str:
@@ -116,7 +122,8 @@ def as_csv(rows: Sequence[RoundCost]) -> str:
         writer.writerow(
             [
                 row.round.number, row.methods, row.judgments, round(row.annotator_minutes, 2),
-                round(row.machine_seconds, 1), row.tokens, row.disk_bytes, row.policy,
+                round(row.machine_seconds, 1), round(row.processor_seconds, 1), round(row.gpu_seconds, 1), row.tokens,
+                row.disk_bytes, row.policy,
                 "" if rate is None else round(rate, 4), _rounded(per_point(row.annotator_minutes, row.points)),
             ]
         )  # fmt: skip

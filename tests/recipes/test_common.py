@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from training.recipes.common import derived_seed
+from training.methods import SampleConfig
+from training.recipes.common import derived_seed, execute
 from training.rundir import RunDir
 
 pytestmark = pytest.mark.recipes
@@ -104,6 +105,19 @@ def test_what_the_user_can_put_right_is_one_line_and_exit_code_1(tmp_path: Path,
     assert process.returncode == 1
     assert message in output
     assert "Traceback" not in output
+
+
+def test_the_result_says_what_the_attempt_took(run: RunDir):
+    def recipe(run, config, inputs):
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+        return {"completions": 0}
+
+    execute(recipe, SampleConfig, run)
+    result = run.result()
+    assert result["processor_seconds"] >= 0.3
+    assert (result["gpu_seconds"], result["completions"]) == (0, 0)
 
 
 def test_seeds_differ_by_place_and_stay_the_same():

@@ -86,14 +86,26 @@ def test_it_answers_as_the_recipe_scores_with_prompts_and_without(address, rewar
     assert newer.json()["scores"] == newer.json()["rewards"]
 
 
+def test_an_empty_answer_is_scored_as_its_end_alone_and_a_prompt_may_be_cut(address, reward_model, checkpoint):
+    prompt, eos = as_text(checkpoint)
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    model = RewardModel.load(shared, reward_model)
+    ids = prompt_tokens(shared.tokenizer, MESSAGES, 200)
+    (wanted,) = model.score(collate([Ranking(0, "train", ids, [[shared.eos]])], shared))[0].tolist()
+    sent = {"query": [prompt + eos, prompt], "prompts": [prompt] * 2}
+    assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 2, abs=1e-4)
+    cut = {"query": [prompt[9:] + "rain"], "prompts": [prompt]}
+    assert len(requests.post(address, json=cut, timeout=60).json()["rewards"]) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
         ({"query": "one text"}, "query should be a list"),
         ({"query": ["a"], "prompts": []}, "prompts should be a list of 1 texts"),
-        ({"query": ["abc"], "prompts": ["xyz"]}, "query 0 does not begin with its prompt"),
-        ({"query": ["no turn at all"]}, "query 0 has no turn of the assistant"),
-        ({"query": ["abc"], "prompts": ["abc"]}, "query 0: empty answer"),
+        ({"query": ["abc"], "prompts": ["xyz"]}, "query 0 does not begin with its prompt, and has no turn"),
+        ({"query": ["no turn at all"]}, "query 0 does not begin with its prompt, and has no turn of the assistant"),
+        ({"query": ["abc " * 400], "prompts": ["abc"]}, "query 0: prompt and answer longer than"),
     ],
 )
 def test_bad_input_is_named(address, body, said):

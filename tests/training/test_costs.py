@@ -37,6 +37,7 @@ def test_each_round_has_what_was_given_since_the_one_before(two_rounds, project)
     second, first = round_costs(project)
     assert (first.judgments, first.annotator_minutes, first.machine_seconds) == (2, 3.0, 300.0)
     assert (second.judgments, second.annotator_minutes, second.machine_seconds) == (1, 1.5, 100.0)
+    assert first.stages == [("Reward model", 100.0), ("PPO", 100.0), ("Sampling", 100.0)]
     # The script of sampling says 3 tokens an answer: 4 answers to each of the 2 prompts.
     assert (first.tokens, second.tokens) == (24, 0)
     assert (first.policy, second.policy) == ("v1", "v2")
@@ -64,7 +65,8 @@ def test_a_point_of_win_rate_has_its_price(two_rounds, project, policy, make_pro
 
 def test_money_is_people_and_machine_together():
     cost = RoundCost(
-        TrainingRound(number=1), "PPO", judgments=10, annotator_minutes=90, machine_seconds=7200, tokens=0,
+        TrainingRound(number=1), "PPO", judgments=10, annotator_minutes=90, machine_seconds=7200,
+        processor_seconds=9000, gpu_seconds=0, tokens=0,
         disk_bytes=0, win_rate=Figure(0.62),
     )  # fmt: skip
     assert cost.money(20, 0.5) == pytest.approx(31)  # 1.5 h at 20 and 2 h at 0.5

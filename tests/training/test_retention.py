@@ -56,11 +56,16 @@ def test_the_last_rounds_stay_as_they_are(five_rounds, project):
     assert states == [False] * 4 + [True] * 6
 
 
-def test_a_run_that_failed_leaves_nothing_that_is_needed(project, policy, ranked_task, make_worker):
+def test_a_round_that_failed_keeps_what_another_try_needs_until_a_later_one_succeeded(
+    project, policy, ranked_task, make_worker
+):
     start_round(project=project, methods=["reward"], by=None)
     make_worker(reward="sys.exit(3)").run_until_idle()
     run = TrainingRun.objects.get()
     fill(run)
+    assert leftovers(project, 0) == []
+    start_round(project=project, methods=["reward"], by=None)
+    make_worker().run_until_idle()
     assert {leftover.path for leftover in leftovers(project, 0)} == {
         run.directory.state_path, run.directory.checkpoint_path,
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """Freeing space: what runs left behind and nothing needs any more.
 
-Never touched: the checkpoint of a policy version, and the model below it; what an unfinished run starts from; the
-newest reward model, which the next round may train against; and of every run its settings, figures, samples and log.
+Never touched: the checkpoint of a policy version, and the model below it; what an unfinished run starts from; a round
+that failed and may be tried again, until a later one has succeeded; the newest reward model, which the next round may
+train against; and of every run its settings, figures, samples and log.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
 from annotation.models import PolicyVersion, Project
 from training.actions import runs
 from training.lineage import size_on_disk
-from training.models import FINAL, Package, PackageStatus, RunStatus, TrainingRun
+from training.models import FINAL, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are
 
@@ -64,13 +67,20 @@ def needed_paths() -> set[Path]:
         except (OSError, ValueError, KeyError):
             continue
         needed.add(Path(base))
-    for run in TrainingRun.objects.exclude(status__in=FINAL):
+    for run in TrainingRun.objects.filter(~Q(status__in=FINAL) | Q(round__in=_to_be_tried_again())):
         needed.add(run.directory.path)
         if run.directory.is_prepared():
             needed |= {Path(value) for value in run.directory.config()["inputs"].values() if isinstance(value, str)}
     for project in Project.objects.all():
         needed |= {run.directory.checkpoint_path for run in runs.reward_models(project)[:1]}
     return {path.resolve() for path in needed}
+
+
+def _to_be_tried_again() -> QuerySet[TrainingRound]:
+    later = TrainingRound.objects.filter(
+        project=OuterRef("project"), number__gt=OuterRef("number"), status=RunStatus.SUCCEEDED
+    )
+    return TrainingRound.objects.filter(~Exists(later), status=RunStatus.FAILED)
 
 
 def _of_runs(project: Project, keep_last: int) -> Iterator[tuple[Path, str]]:

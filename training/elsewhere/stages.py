@@ -42,7 +42,7 @@ class Stage:
     @property
     def config(self) -> Row:
         """Every setting: a run from before one was added has its default."""
-        return METHODS[self.method].config().as_json() | self.run.config
+        return METHODS[self.method].config().as_json() | dict(self.run.config)
 
     def rows(self, split: str) -> Iterator[Row]:
         to_rows = ROWS[self.method]

@@ -30,6 +30,7 @@ logger = logging.getLogger("recipe")
 
 Config = TypeVar("Config", bound=MethodConfig)
 
+BEGAN = time.monotonic()
 PARENT_POLL_SECONDS = 1.0
 DYING_SECONDS = 5.0
 
@@ -95,7 +96,7 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
     seed_everything(getattr(config, "seed", 0))
     result = recipe(run, config, given.get("inputs", {}))
     if int(os.environ.get("RANK", "0")) == 0:
-        run.finish(result)
+        run.finish({**result, **used()})
 
 
 def _leave(message: str, exit_code: int = 1) -> NoReturn:
@@ -181,6 +182,14 @@ def peak_rss_mb() -> float:
     """Peak resident memory of this process, in MiB (Linux counts in KiB, macOS in bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
+
+
+def used() -> Row:
+    """Seconds of processors and of GPUs that this attempt took: what an attempt that was killed took, nobody knows."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    processors = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    gpus = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+    return {"processor_seconds": round(processors, 1), "gpu_seconds": round(gpus * (time.monotonic() - BEGAN), 1)}
 
 
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:

@@ -70,18 +70,21 @@ class Scorer:
 
     def _tokens(self, number: int, query: str, prompt: str | None) -> tuple[list[int], list[int]]:
         tokenizer = self.shared.tokenizer
-        if prompt is None:
+        if isinstance(prompt, str) and query.startswith(prompt):
+            answer = query[len(prompt) :]
+        else:  # none was sent, or the sender cut it from the left
             before, marker, answer = query.rpartition(self.marker)
             if not marker:
-                raise BadRequest(f"query {number} has no turn of the assistant ({self.marker!r}); send prompts, too.")
+                raise BadRequest(
+                    f"query {number} does not begin with its prompt, and has no turn of the assistant "
+                    f"({self.marker!r}) either."
+                )
             prompt = before + marker
-        elif not isinstance(prompt, str) or not query.startswith(prompt):
-            raise BadRequest(f"query {number} does not begin with its prompt.")
-        else:
-            answer = query[len(prompt) :]
         for ending in {tokenizer.eos_token, tokenizer.pad_token} - {None}:
             answer = answer.removesuffix(ending)
         ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
+        if not answer:
+            return ids, [tokenizer.eos_token_id]  # as PPO scores an answer that ends before it begins
         try:
             return ids, response_tokens(tokenizer, answer, self.shared.longest - len(ids))
         except Refused as problem:

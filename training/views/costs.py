@@ -55,6 +55,7 @@ def costs(request: UserRequest, slug: str) -> HttpResponse:
         "total": {
             "minutes": sum(row.annotator_minutes for row in rows),
             "seconds": sum(row.machine_seconds for row in rows),
+            "processors": sum(row.processor_seconds for row in rows),
             "tokens": sum(row.tokens for row in rows),
             "bytes": sum(row.disk_bytes for row in rows),
             "money": sum(row.money(*rates) for row in rows),
