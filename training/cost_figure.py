@@ -8,7 +8,7 @@ from html import escape
 from training.costs import RoundCost
 from training.figure import LINE, TEXT
 
-WIDTH, LEFT, RIGHT, ROW, BAR = 640, 84, 70, 46, 14
+WIDTH, LEFT, RIGHT, ROW, BAR = 440, 76, 52, 46, 14
 PEOPLE, MACHINE = 'fill="#3b6fd4"', 'fill="#b4632d"'
 MOST = 12
 
