@@ -16,7 +16,19 @@ from annotation.actions import flags, judgments, seats
 from annotation.api import fields_of, signed_in
 from annotation.forms import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
-from annotation.models import Assignment, FlagReason, Proposal, RejectReason, Role, Scope, Task, Verdict
+from annotation.kinds.ranking import RankingKind
+from annotation.models import (
+    Assignment,
+    FlagReason,
+    Proposal,
+    RankingMode,
+    RationaleRule,
+    RejectReason,
+    Role,
+    Scope,
+    Task,
+    Verdict,
+)
 
 
 class TaskSerializer(serializers.ModelSerializer[Task]):
@@ -41,6 +53,15 @@ class TextsSerializer(serializers.ModelSerializer[Proposal]):
         fields = ["instruction", "input", "output", "similar", "near_duplicate"]
 
 
+class AskedSerializer(serializers.Serializer[Any]):
+    """How a ranking is asked for: the project's way, or the graded comparison of an evaluation."""
+
+    form = serializers.ChoiceField(choices=RankingMode.choices)
+    places = serializers.IntegerField(help_text="How many answers need a place: the best ones.")
+    criteria = serializers.ListField(child=serializers.CharField(), help_text="Each answer may be rated by these.")
+    rationale = serializers.ChoiceField(choices=RationaleRule.choices, help_text="Whether one may or has to say why.")
+
+
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     kind = serializers.CharField(source="task.kind")
     messages = serializers.JSONField(source="task.messages")
@@ -48,10 +69,21 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         source="task.proposal", allow_null=True, help_text="Of the kind proposal: what to review."
     )
     candidates = serializers.SerializerMethodField()
+    asked = serializers.SerializerMethodField(help_text="Of the kind ranking: how.")
 
     class Meta:
         model = Assignment
-        fields = ["id", "task_id", "kind", "status", "messages", "candidates", "proposal", "draft", "expires_at"]
+        fields = [
+            "id", "task_id", "kind", "status", "messages", "candidates", "asked", "proposal", "draft", "expires_at",
+        ]  # fmt: skip
+
+    @extend_schema(responses=AskedSerializer(allow_null=True))
+    def get_asked(self, assignment: Assignment) -> dict[str, Any] | None:
+        if assignment.task.kind != "ranking":
+            return None
+        asked = RankingKind().page(assignment)
+        return {"form": asked["mode"], "places": asked["places"], "criteria": asked["criteria"],
+                "rationale": assignment.project.rationale}  # fmt: skip
 
     @extend_schema(responses=CandidateSerializer(many=True))
     def get_candidates(self, assignment: Assignment) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 TIE_WITHIN = 0.02  # scores closer than this are a tie
 UNACCEPTABLE_BELOW = -0.5
+MUCH_BETTER_FROM = 0.6
 
 
 @dataclass
@@ -115,7 +116,20 @@ class SimulatedAnnotator:
             else:
                 tiers.append([pk])
         unacceptable = [pk for tier in tiers if scores[tier[0]] < UNACCEPTABLE_BELOW for pk in tier]
-        return {"tiers": tiers, "unacceptable": unacceptable, "rationale": ""}
+        asked = seat["asked"]
+        answer: dict[str, Any] = {"tiers": tiers, "unacceptable": unacceptable, "rationale": ""}
+        if asked["rationale"] == "required":
+            answer["rationale"] = "Simulated."
+        if asked["criteria"]:
+            answer["ratings"] = {pk: dict.fromkeys(asked["criteria"], _rating(score)) for pk, score in scores.items()}
+        match asked["form"]:
+            case "graded":
+                apart = max(scores.values()) - min(scores.values())
+                answer["strength"] = 0 if len(tiers) == 1 else 2 if apart > MUCH_BETTER_FROM else 1
+            case "best" | "top_k":
+                best = sorted(scores, key=lambda pk: -scores[pk])[: asked["places"]]
+                answer |= {"tiers": [[pk] for pk in best], "unacceptable": []}
+        return answer
 
     def _reference(self, seat: dict[str, Any]) -> dict[str, Any]:
         best = max(seat["candidates"], key=lambda candidate: self.judge.score(candidate["text"]), default=None)
@@ -135,6 +149,11 @@ class SimulatedAnnotator:
         response = self.session.post(self.url + path, data=data or {}, headers=headers, timeout=60)
         response.raise_for_status()
         return response
+
+
+def _rating(score: float) -> int:
+    """From 1 to 5, for a score that is about 0 and seldom beyond ±1."""
+    return min(5, max(1, round(3 + 2 * score)))
 
 
 def _json(value: Any) -> str:

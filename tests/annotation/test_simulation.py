@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.judges import JUDGES, LengthJudge, SentimentJudge
-from annotation.models import Assignment, Ranking, ReferenceAnswer, SeatStatus
+from annotation.models import Assignment, Project, Ranking, ReferenceAnswer, SeatStatus
 from annotation.simulation import Habits, simulate
 from tests.conftest import PASSWORD
 
@@ -27,6 +27,36 @@ def test_without_noise_the_ranking_is_the_judges_own_order(project, annotator, o
     ranking = Ranking.objects.get()
     assert [set(tier) for tier in ranking.tiers] == [{lovely}, {plain, plain_too}, {hate}]
     assert ranking.unacceptable == [hate]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tiers"),
+    [
+        ({"ranking_form": "graded"}, [["lovely"], ["hate"]]),
+        ({"ranking_form": "best"}, [["lovely"], ["hate"]]),
+        (
+            {"ranking_form": "top_k", "top_k": 1, "criteria": ["Tone"], "criteria_required": True},
+            [["lovely"], ["hate"]],
+        ),
+        ({"rationale": "required"}, [["lovely"], ["hate"]]),
+    ],
+)
+def test_they_answer_in_the_way_that_the_project_asks(project, annotator, open_ranking_task, live_server, asked):
+    Project.objects.filter(pk=project.pk).update(**asked)
+    texts = {"hate": "I hate this awful day.", "lovely": "What a lovely, wonderful day!"}
+    task = open_ranking_task(list(texts.values()))
+    simulate(
+        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=SentimentJudge(),
+        habits=Habits(noise=0, skip_share=0),
+    )  # fmt: skip
+    name_of = {task.candidates.get(text=text).pk: name for name, text in texts.items()}
+    ranking = Ranking.objects.get()
+    assert [[name_of[pk] for pk in tier] for tier in ranking.tiers] == [["lovely"], ["hate"]]
+    assert ranking.strength == (2 if asked.get("ranking_form") == "graded" else None)
+    if "criteria" in asked:
+        assert {name_of[int(pk)]: rated for pk, rated in ranking.ratings.items()} == {
+            "lovely": {"Tone": 5}, "hate": {"Tone": 1},
+        }  # fmt: skip
 
 
 def test_they_skip_write_and_finish_the_queue(project, annotator, stranger, admin, open_ranking_task, live_server):
