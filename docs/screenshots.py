@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -25,14 +24,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "prefloop-demo"
-LONGEST = 1500  # pixels of a page that are shown
+LONGEST = 1100  # pixels of a page that are shown
 MODES = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "desktop-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
     "phone-dark": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"},
 }
-SUBJECTS = ("The film", "The second half", "Her performance", "The script", "The music", "This sequel", "The ending")
+SUBJECTS = ("The film", "The second half", "Her performance", "The script", "The music", "This sequel", "The ending",
+            "His debut", "The remake", "The camera work", "The dialogue", "The cast", "The finale")  # fmt: skip
 PRAISE = ("moved me", "is a joy from start to finish", "kept me smiling", "is clever and warm", "deserves every prize",
           "was worth the wait", "is quietly brilliant", "has real charm")  # fmt: skip
 BLAME = ("bored me", "is a mess from start to finish", "kept me yawning", "is clumsy and cold", "deserves no audience",
@@ -150,20 +150,18 @@ def take_pictures(browser: Browser, options: argparse.Namespace, mode: str) -> N
     annotator.goto(f"{options.url}{demo}/")
     annotator.locator("#annotate").click()
     annotator.locator("#task[data-ready]").wait_for()
-    picture(annotator, options, f"work-{mode}")
+    annotator.screenshot(path=options.out / f"work-{mode}.png")  # its bar stands at the foot of the window
     admin = signed_in(browser, options, "admin", mode)
     trained = trained_round(admin, options)
-    pages: dict[str, tuple[str, Callable[[Page], object] | None]] = {
-        "round": (f"{demo}/rounds/{trained}/", lambda page: page.locator("#curves canvas").first.wait_for()),
-        "policies": (f"{demo}/policies/", None),
-        "quality": (f"{demo}/quality/", None),
-        "methods": (f"{reviews}/methods/", None),
-    }
-    for name, (address, ready) in pages.items():
+    pages = {
+        "project": f"{demo}/", "policies": f"{demo}/policies/", "quality": f"{demo}/quality/",
+        "methods": f"{reviews}/methods/", "round": f"{demo}/rounds/{trained}/",
+    }  # fmt: skip
+    for name, address in pages.items():
         admin.goto(f"{options.url}{address}")
-        if ready:
-            ready(admin)
         picture(admin, options, f"{name}-{mode}")
+    admin.locator("#curves canvas").first.wait_for()
+    admin.locator("#curves").screenshot(path=options.out / f"curves-{mode}.png")
     annotator.context.close()
     admin.context.close()
 

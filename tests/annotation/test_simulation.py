@@ -30,15 +30,12 @@ def test_without_noise_the_ranking_is_the_judges_own_order(project, annotator, o
 
 
 @pytest.mark.parametrize(
-    ("asked", "tiers"),
+    "asked",
     [
-        ({"ranking_form": "graded"}, [["lovely"], ["hate"]]),
-        ({"ranking_form": "best"}, [["lovely"], ["hate"]]),
-        (
-            {"ranking_form": "top_k", "top_k": 1, "criteria": ["Tone"], "criteria_required": True},
-            [["lovely"], ["hate"]],
-        ),
-        ({"rationale": "required"}, [["lovely"], ["hate"]]),
+        {"ranking_form": "graded", "candidates_per_task": 2},
+        {"ranking_form": "best"},
+        {"ranking_form": "top_k", "top_k": 1, "criteria": ["Tone"], "criteria_required": True},
+        {"rationale": "required"},
     ],
 )
 def test_they_answer_in_the_way_that_the_project_asks(project, annotator, open_ranking_task, live_server, asked):
