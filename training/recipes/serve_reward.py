@@ -1,4 +1,4 @@
-"""A reward model over HTTP, in the shape that OpenRLHF asks for with --remote_rm_url:
+"""A reward model over HTTP, in the shape that OpenRLHF asks for with --reward.remote_url:
 
     python -m training.recipes.serve_reward FOLDER [--host 127.0.0.1] [--port 5000]
 

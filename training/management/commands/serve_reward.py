@@ -13,7 +13,7 @@ from training.actions.runs import reward_models
 
 
 class Command(BaseCommand):
-    help = "Serve a project's reward model over HTTP, as OpenRLHF's --remote_rm_url asks for it."
+    help = "Serve a project's reward model over HTTP, as OpenRLHF's --reward.remote_url asks for it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, help="slug of the project")
