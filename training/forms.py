@@ -27,6 +27,8 @@ PLANS = {
 }
 
 
+OWN_ORDER = "own"
+MOST_STAGES = 6
 STANDARD = "standard"
 
 
@@ -39,11 +41,16 @@ def _planned() -> Iterator[tuple[str, Method]]:
 class StartRoundForm(forms.Form):
     """A plan, a preset, and every setting of the methods, made from their dataclasses and named `<method>.<setting>`.
 
+    With the plan `own` the stages are those of `stage_1`, `stage_2`, …, in that order; gaps do not matter.
     What is left empty comes from the preset, and where that says nothing from the dataclass. `like` is an earlier
     round: its plan and what differs from the defaults in it are filled in already.
     """
 
-    plan = forms.ChoiceField(choices=list(PLANS.items()), widget=forms.RadioSelect, label="What to run")
+    plan = forms.ChoiceField(
+        choices=[*PLANS.items(), (OWN_ORDER, "Stages in an order of your own")],
+        widget=forms.RadioSelect,
+        label="What to run",
+    )
     preset = forms.ChoiceField(
         choices=[(name, preset.label) for name, preset in PRESETS.items()],
         widget=forms.RadioSelect,
@@ -54,12 +61,29 @@ class StartRoundForm(forms.Form):
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
         initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
         super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
+        known = [("", "none"), *((method, spec.label) for method, spec in _planned())]
+        for number in range(1, MOST_STAGES + 1):
+            self.fields[f"stage_{number}"] = forms.ChoiceField(choices=known, required=False, label=f"Stage {number}")
         for method, spec in _planned():
             for setting in fields(spec.config):
                 self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting)
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("plan") == OWN_ORDER and not self._own_order():
+            self.add_error("stage_1", "Choose a first stage.")
+        return data
+
     def methods(self) -> list[str]:
-        return str(self.cleaned_data["plan"]).split(",")
+        plan = str(self.cleaned_data["plan"])
+        return self._own_order() if plan == OWN_ORDER else plan.split(",")
+
+    def _own_order(self) -> list[str]:
+        chosen = (self.cleaned_data.get(f"stage_{number}") for number in range(1, MOST_STAGES + 1))
+        return [method for method in chosen if method]
+
+    def stages(self) -> list[BoundField]:
+        return [self[f"stage_{number}"] for number in range(1, MOST_STAGES + 1)]
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """The preset's, and over them what was filled in for the methods of the plan."""
@@ -85,10 +109,12 @@ class StartRoundForm(forms.Form):
 
 
 def _as_initial(like: TrainingRound) -> dict[str, Any]:
-    """A round that none of the plans describes gives its settings only."""
-    runs = list(like.runs.all())
+    """A round that none of the plans describes gives its own order; prompt tuning is started elsewhere."""
+    runs = [run for run in like.runs.all() if run.method in dict(_planned())]
     plan = ",".join(run.method for run in runs)
-    found: dict[str, Any] = {"plan": plan} if plan in PLANS else {}
+    found: dict[str, Any] = {"plan": plan}
+    if plan not in PLANS:
+        found = {"plan": OWN_ORDER} | {f"stage_{number}": run.method for number, run in enumerate(runs, start=1)}
     for run in runs:
         for setting in fields(METHODS[run.method].config):
             value = run.config.get(setting.name, setting.default)

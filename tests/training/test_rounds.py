@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.actions import NotPossible
 from annotation.models import Completion, ImportedPreference, Source
-from training.actions.rounds import start_round
+from training.actions.rounds import cancel_round, start_round
 from training.forms import PLANS
 from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.models import TrainingRound
@@ -33,6 +34,22 @@ def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, ad
     assert reward.config == METHODS["reward"].config().as_json()
     assert (reward.snapshot.type, reward.snapshot.taken_by) == (METHODS["reward"].data, admin)
     assert (ppo.snapshot, sample.snapshot) == (None, None)
+
+
+def test_stages_in_an_order_of_ones_own(ready, admin, as_user):
+    client, address = as_user(admin), "/projects/letters/rounds/"
+    empty = client.post(address, {"plan": "own"})
+    assert (empty.status_code, "Choose a first stage." in empty.content.decode()) == (200, True)
+    order = {"plan": "own", "stage_1": "sft", "stage_2": "sample", "stage_4": "reward", "sft.epochs": "1"}
+    client.post(address, order)
+    started = TrainingRound.objects.get()
+    assert [run.method for run in started.runs.all()] == ["sft", "sample", "reward"]
+    assert started.runs.get(method="sft").config["epochs"] == 1
+    cancel_round(round=started, by=None)
+    # One like it has the same stages filled in.
+    page = client.get(f"{address}?like=1").content.decode()
+    assert re.search(r'name="stage_3".*?value="reward" selected', page, re.DOTALL)
+    assert re.search(r'value="own"[^>]*checked', page)
 
 
 @pytest.mark.parametrize("plan", PLANS)

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -29,6 +30,7 @@ from training.methods import InvalidConfig
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.presets import PRESETS
 
+ON_A_PAGE = 25
 SAMPLES_SHOWN = 20
 EARLIER_SHOWN = 20
 SLICES = {
@@ -62,7 +64,7 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "is_admin": membership.may_act_as(Role.ADMIN),
-        "rounds": project.rounds.prefetch_related("runs"),
+        "rounds": Paginator(project.rounds.prefetch_related("runs"), ON_A_PAGE).get_page(request.GET.get("page")),
         "form": form,
         "forecast": foreseen,
         "presets": {name: preset.settings for name, preset in PRESETS.items()},

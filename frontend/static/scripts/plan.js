@@ -3,7 +3,10 @@
 const form = document.querySelector("form.start");
 
 function showGroups() {
-  const plan = form.querySelector("input[name=plan]:checked")?.value.split(",") ?? [];
+  const chosen = form.querySelector("input[name=plan]:checked")?.value ?? "";
+  const own = form.querySelector(".own-order");
+  own.hidden = chosen !== "own";
+  const plan = own.hidden ? chosen.split(",") : Array.from(own.querySelectorAll("select"), (stage) => stage.value);
   for (const group of form.querySelectorAll(".group")) group.hidden = !plan.includes(group.dataset.method);
 }
 
