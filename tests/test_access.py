@@ -127,6 +127,7 @@ PAGES = [
     ("evaluations", "get", 200, 403, 404),
     ("evaluations", "post", 422, 403, 404),
     ("evaluation", "get", 200, 403, 404),
+    ("evaluation_close", "post", 302, 403, 404),
     ("methods", "get", 200, 403, 404),
     ("methods_csv", "get", 404, 403, 404),
     ("methods_figure", "get", 404, 403, 404),
@@ -162,6 +163,7 @@ API = [
     ("projects/letters/evaluations/", "get", 200, 403, 404),
     ("projects/letters/evaluations/", "post", 400, 403, 404),
     ("projects/letters/evaluations/1/", "get", 200, 403, 404),
+    ("projects/letters/evaluations/1/close/", "post", 200, 403, 404),
     ("projects/letters/evaluations/ladder/", "get", 200, 403, 404),
     ("projects/letters/methods/", "get", 200, 403, 404),
     ("projects/letters/methods/", "post", 400, 403, 404),
@@ -242,7 +244,8 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     arguments = {
         **{name: [asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
-        "evaluation": [1], "policy": [0], "policy_promote": [0], "policy_package": [0], "policy_download": [0],
+        "evaluation": [1], "evaluation_close": [1],
+        "policy": [0], "policy_promote": [0], "policy_package": [0], "policy_download": [0],
         "proposal": [proposed.pk],
         "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
         "send_again": [hook.pk, delivery.pk],

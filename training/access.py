@@ -45,8 +45,8 @@ def get_verbalizer(user: User, slug: str, pk: int) -> VerbalizerVersion:
     return version
 
 
-def get_evaluation(user: User, slug: str, number: int) -> tuple[Evaluation, Membership]:
-    membership = access.get_membership(user, slug, role=Role.REVIEWER)
+def get_evaluation(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> tuple[Evaluation, Membership]:
+    membership = access.get_membership(user, slug, role=role)
     found = membership.project.evaluations.select_related("version", "opponent", "project").filter(number=number)
     evaluation = found.first()
     if evaluation is None:

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
+from annotation.actions.evaluations import close_evaluation
 from annotation.api import fields_of, signed_in
 from annotation.models import Evaluation, Role, Scope
 from annotation.pagination import NewestFirst
@@ -87,8 +88,13 @@ class LadderSerializer(serializers.Serializer[Any]):
     rungs = RungSerializer(many=True)
 
 
+class ClosedSerializer(serializers.Serializer[Any]):
+    closed = serializers.IntegerField(help_text="Judgments that nobody is asked for any more.")
+
+
 class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
-    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "ladder": Scope.READ, "create": Scope.MANAGE}
+    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "ladder": Scope.READ, "create": Scope.MANAGE,
+              "close": Scope.MANAGE}  # fmt: skip
     serializer_class = EvaluationSerializer
     pagination_class = NewestFirst
     queryset = Evaluation.objects.none()
@@ -119,6 +125,13 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
             project=project, by=signed_in(request), version=version, opponent=opponent, settings=form.settings()
         )
         return Response(RoundSerializer(round).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses=ClosedSerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, slug: str, number: str) -> Response:
+        """Ask nobody more. What is judged stays and counts, and whoever is at it may finish."""
+        found, _ = access.get_evaluation(signed_in(request), slug, int(number), role=Role.ADMIN)
+        return Response({"closed": close_evaluation(evaluation=found)})
 
     @extend_schema(operation_id="projects_evaluations_ladder_retrieve", responses=LadderSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])

@@ -43,6 +43,7 @@ urlpatterns = [
     path("<slug:slug>/costs.csv", costs.costs_csv, name="costs_csv"),
     path("<slug:slug>/evaluation/", evaluations.evaluation_list, name="evaluations"),
     path("<slug:slug>/evaluation/<int:number>/", evaluations.evaluation, name="evaluation"),
+    path("<slug:slug>/evaluation/<int:number>/close/", evaluations.close, name="evaluation_close"),
     path("<slug:slug>/prompt-tuning/", prompt_tuning.overview, name="prompt_tuning"),
     path("<slug:slug>/prompt-tuning/rendered/", prompt_tuning.render_template, name="template_rendered"),
     path("<slug:slug>/prompt-tuning/templates/new/", prompt_tuning.template, name="template_new"),

@@ -52,6 +52,17 @@ def welcome(*, project: Project) -> None:
     _plan(list(short.values_list("pk", flat=True)), wanted)
 
 
+@transaction.atomic
+def close_empty_seats(*, project: Project, tasks: list[int]) -> int:
+    """Ask nobody more about these tasks. Seats that somebody holds or has judged stay; returns how many went."""
+    empty = Assignment.objects.filter(project=project, status=SeatStatus.EMPTY, task__in=tasks)
+    before = empty.count()
+    for start in range(0, len(tasks), TASKS_AT_ONCE):
+        _close_above(tasks[start : start + TASKS_AT_ONCE], 0)
+    live.announce(project.pk, "queue")
+    return before - empty.count()
+
+
 def settle(*, task: Task, project: Project) -> None:
     """Close or open seats by what people said about a task. Called where a judgment was stored or taken back.
 

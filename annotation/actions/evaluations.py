@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from annotation import live
-from annotation.actions import tasks
+from annotation.actions import coverage, tasks
 from annotation.blinding import names_its_model
 from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
 
@@ -66,3 +66,9 @@ def open_evaluation(
     Evaluation.objects.filter(pk=evaluation.pk).update(left_out=dict(left_out))
     live.announce(project.pk, "queue")
     return evaluation
+
+
+def close_evaluation(*, evaluation: Evaluation) -> int:
+    """Ask nobody more. What is judged stays and counts, and whoever is at it may finish; returns the seats closed."""
+    tasks = evaluation.comparisons.exclude(task=None).values_list("task_id", flat=True)
+    return coverage.close_empty_seats(project=evaluation.project, tasks=list(tasks))

@@ -118,6 +118,24 @@ def test_the_ladder_heads_the_project_page_for_those_who_do_not_judge_blind(
     assert "Elo points" not in as_user(annotator).get(address).content.decode()
 
 
+def test_an_admin_ends_it_early_and_what_is_judged_stays(evaluation, project, annotator, admin, as_user):
+    judge(project, annotator, for_the_version)
+    held = seats.claim_next(project=project, by=annotator)
+    client = as_user(admin)
+    assert "Ask nobody else" in client.get(evaluation.get_absolute_url()).content.decode()
+    # Five tasks of two seats: one is judged, one in work.
+    page = client.post(f"{evaluation.get_absolute_url()}close/", follow=True).content.decode()
+    assert "8 open judgments taken back" in page
+    assert judge(project, admin, for_the_version) is None
+    first, second = held.shown_order
+    answer = {"tiers": [[first], [second]], "unacceptable": [], "strength": 1, "rationale": ""}
+    judgments.submit(assignment=held, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+    shown = client.get("/api/v1/projects/letters/evaluations/1/").json()
+    assert shown["report"]["judged"] == 2 + 1  # and the prompt that both answered alike
+    assert "Ask nobody else" not in client.get(evaluation.get_absolute_url()).content.decode()
+    assert client.post("/api/v1/projects/letters/evaluations/1/close/").json() == {"closed": 0}
+
+
 def test_it_comes_before_other_work(evaluation, open_ranking_task, project, annotator):
     open_ranking_task(priority=99)
     assert seats.claim_next(project=project, by=annotator).task.purpose == Purpose.EVALUATION

@@ -10,10 +10,11 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
 from annotation.actions import NotPossible
+from annotation.actions.evaluations import close_evaluation
 from annotation.characters import cleaned
 from annotation.http import UserRequest
 from annotation.models import Project, Role
@@ -103,6 +104,7 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "evaluation": found,
         "report": evaluation_report(every),
         "open_seats": open_seats,
+        "is_admin": membership.may_act_as(Role.ADMIN),
         # A reviewer, who may be asked to judge, sees whose answer is whose once everybody has judged.
         "may_see": membership.may_act_as(Role.ADMIN) or not open_seats,
         "page": page,
@@ -110,6 +112,15 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "shows": SHOW.items(),
     }
     return render(request, "training/evaluation.html", context)
+
+
+@login_required
+@require_POST
+def close(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    found, _ = access.get_evaluation(request.user, slug, number, role=Role.ADMIN)
+    closed = close_evaluation(evaluation=found)
+    messages.success(request, f"Nobody else is asked: {closed} open judgment{'s' * (closed != 1)} taken back.")
+    return redirect(found)
 
 
 def _shown(every: list[Compared], show: str) -> list[Compared]:
