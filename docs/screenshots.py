@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "prefloop-demo"
-LONGEST = 1100  # pixels of a page that are shown
+LONGEST = 1360  # pixels of a page that are shown: the project page with its ladder
 MODES = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "desktop-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
