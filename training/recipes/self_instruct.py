@@ -14,7 +14,7 @@ from typing import Any
 from training.instructions.form import Unparsed, draw, parse, request
 from training.methods import SampleConfig, SelfInstructConfig
 from training.recipes.common import RecipeError, Stopwatch, derived_seed, logger, peak_rss_mb, run_recipe
-from training.recipes.sample import LocalPolicy, finished_batches
+from training.recipes.sample import LocalPolicy
 from training.recipes.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
 
@@ -38,12 +38,12 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
         # 2. Batches, from the first one that an earlier attempt did not finish.
         requests = source.prompts
         batches = [requests[at : at + config.batch_size] for at in range(0, len(requests), config.batch_size)]
-        finished = finished_batches(run, batches, 1, source.refused)
+        finished = finished_batches(run, batches, source.refused)
         run.rewind(finished)
         for number, batch in enumerate(batches[finished:], start=finished + 1):
             counts: Counter[str] = Counter()
             with watch.measure("sample"):
-                for answer in source.answer(batch, number):
+                for answer in source.answer(batch, number, 1):
                     row = as_proposal(answer, asked[answer["prompt_id"]], shown[answer["prompt_id"]])
                     counts["read" if row["unparsed"] == "" else "unread"] += 1
                     run.log_sample(row)
@@ -68,6 +68,16 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
         "seconds": watch.total(),
         "peak_rss_mb": peak_rss_mb(),
     }
+
+
+def finished_batches(run: RunDir, batches: list[list[Any]], refused: list[Row]) -> int:
+    """How many batches, from the first on, have all their rows in samples.jsonl."""
+    found = {(row["step"], row["prompt_id"]) for row in run.samples()}
+    excused = {row["prompt_id"] for row in refused}
+    for number, batch in enumerate(batches, start=1):
+        if any((number, each.prompt_id) not in found and each.prompt_id not in excused for each in batch):
+            return number - 1
+    return len(batches)
 
 
 def as_sampling(config: SelfInstructConfig) -> SampleConfig:
