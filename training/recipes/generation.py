@@ -106,7 +106,7 @@ def sample(
     depths = torch.zeros(rows_in_all, len(model.depths), model.hidden_size, device=device)  # sums over tokens
 
     def keep(read: Step, which: Tensor, slot: int) -> None:
-        if response_trunk is not None:
+        if response_trunk is not None and read.trunk is not None:
             response_trunk[rows[which], slot] = read.trunk[which, 0]
         if keep_trunk and read.depths is not None:
             depths[rows[which]] += read.depths[which, 0]

@@ -367,9 +367,9 @@ def learn(
             history.append(torch.cat([sums, norm.detach().cpu()[None]]))
     table = torch.stack(history)
     means = table.mean(0).tolist()
-    names = ("ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac", "ppo/approxkl")
+    logged = ("ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac", "ppo/approxkl")
     return {
-        **dict(zip(names, means[:4], strict=True)),
+        **dict(zip(logged, means[:4], strict=True)),
         "ppo/grad_norm": means[5],
         "ppo/ratio_first_minibatch": float(table[0, 4]),
         "ppo/ratio_max": float(table[:, 4].max()),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -134,10 +134,8 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
         )
         for ranking in row["rankings"]
     ]
-    ranking = Ranking(
-        row.get("prompt_id", row.get("group_id", "")), row.get("split", "train"), prompt, candidates, votes,
-        row.get("policy"),
-    )  # fmt: skip
+    prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
+    ranking = Ranking(prompt_id, row.get("split", "train"), prompt, candidates, votes, row.get("policy"))
     if not votes or not ranking.pairs:
         raise Refused("nobody compared two of its candidates")
     return ranking
@@ -161,7 +159,8 @@ class _PairReader:
         }
         group = row.get("group_id", f"row {number}")
         if group not in self.known:
-            self.known[group] = Ranking(row.get("prompt_id", group), row.get("split", "train"), prompt), {}
+            prompt_id: Any = row.get("prompt_id", group)
+            self.known[group] = Ranking(prompt_id, row.get("split", "train"), prompt), {}
         ranking, indices = self.known[group]
         for text, ids in tokens.items():
             if text not in indices:

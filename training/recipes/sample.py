@@ -48,7 +48,8 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
 
         # 2. Its own answers; and by them the prompts that people are to judge.
         asked.answer(source, "policy", source.prompts, shares)
-        prompts, why = source.prompts, None
+        prompts: list[Any] = source.prompts
+        why: dict[int, Row] | None = None
         if config.choose_by == "disagreement":
             with watch.measure("choose"):
                 why = choose_prompts(run, config, inputs, source)

@@ -26,7 +26,8 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
         raise RecipeError("There are no examples to show: neither seed tasks nor accepted proposals")
     try:
         # 1. The requests, each with examples of its own.
-        shown, rows = {}, []
+        shown: dict[int, list[Row]] = {}
+        rows: list[Row] = []
         for number in range(config.proposals):
             dice = random.Random(derived_seed(config.seed, "examples", number))
             shown[number] = draw(examples, seeds=config.seed_examples, pool=config.pool_examples, random=dice)
