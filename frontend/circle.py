@@ -38,6 +38,7 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
     judgments = rankings_that_count(project).count()
     snapshot = project.snapshots.order_by("-number").first()
     reward = next(iter(runs.reward_models(project)), None)
+    accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
     current = policies.current_policy(project) if project.policies.exists() else None
     versions = project.policies.count()
     seats = queue["done"] + queue["held"] + queue["empty"]
@@ -55,7 +56,7 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
             page("snapshots", Role.REVIEWER),
         ),
         Station(
-            "Reward model", f"{reward.result['accuracy']:.0%}" if reward and "accuracy" in reward.result else "–",
+            "Reward model", "–" if accuracy is None else f"{accuracy:.0%}",
             "right about unseen pairs" if reward else "none trained yet",
             page("round", Role.REVIEWER, reward.round.number) if reward else page("rounds", Role.REVIEWER),
         ),

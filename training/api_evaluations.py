@@ -93,8 +93,8 @@ class ClosedSerializer(serializers.Serializer[Any]):
 
 
 class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
-    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "ladder": Scope.READ, "create": Scope.MANAGE,
-              "close": Scope.MANAGE}  # fmt: skip
+    scopes = {"list": Scope.READ, "retrieve": Scope.READ, "ladder": Scope.READ, "create": Scope.TRAIN,
+              "close": Scope.TRAIN}  # fmt: skip
     serializer_class = EvaluationSerializer
     pagination_class = NewestFirst
     queryset = Evaluation.objects.none()

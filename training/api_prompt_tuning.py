@@ -124,7 +124,7 @@ class MethodTablesSerializer(serializers.Serializer[Any]):
 class MethodsViewSet(ViewSet):
     """What each method costs and comes to."""
 
-    scopes = {"list": Scope.READ, "create": Scope.MANAGE}
+    scopes = {"list": Scope.READ, "create": Scope.TRAIN}
     serializer_class = MethodTablesSerializer
 
     @extend_schema(operation_id="projects_methods_retrieve", responses=MethodTablesSerializer)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Max, Q, Sum
+from django.db.models import F, Max, Q, Sum
 
 from annotation.models import Assignment, Completion, Project
 from annotation.models.task import JUDGED
@@ -99,9 +99,9 @@ def _given(project: Project, since: datetime | None, until: datetime) -> tuple[i
 
 
 def _proofs(project: Project) -> dict[int, Figure]:
-    """By version: its newest judged evaluation against an older one of its own line."""
+    """By version: its newest judged evaluation against an older version."""
     found: dict[int, Figure] = {}
-    evaluations = project.evaluations.filter(opponent__isnull=False).order_by("number")
+    evaluations = project.evaluations.filter(opponent__number__lt=F("version__number")).order_by("number")
     for evaluation in evaluations:
         rate = win_rate(compared(project, evaluation))
         if rate.value is not None:

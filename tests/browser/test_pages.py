@@ -39,7 +39,7 @@ def round_with_curves(project) -> TrainingRound:
     for step in range(1, 4):
         Metric.objects.create(run=reward, step=step, name="reward/loss", value=1 / step)
         Metric.objects.create(run=ppo, step=step, name="objective/kl", value=step)
-        Metric.objects.create(run=ppo, step=step, name="ppo/clipfrac", value=step / 10)
+        Metric.objects.create(run=ppo, step=step, name="ppo/grad_norm", value=step / 10)
     return round
 
 
@@ -89,7 +89,7 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     expect(page.get_by_role("img", name="Loss over 3 points up to step 3. Last: 0.333")).to_be_visible()
     expect(page.get_by_role("img", name="KL to the reference")).to_be_visible()
     page.locator("summary:visible", has_text="More curves").click()
-    expect(page.locator("figure", has_text="ppo/clipfrac").locator("canvas")).to_be_visible()
+    expect(page.locator("figure", has_text="ppo/grad_norm").locator("canvas")).to_be_visible()
     run = round_with_curves.runs.get(method="ppo")
     Metric.objects.create(run=run, step=4, name="objective/kl", value=7.25)
     TrainingRun.objects.filter(pk=run.pk).update(progress_done=4)

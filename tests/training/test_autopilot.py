@@ -72,6 +72,19 @@ def test_judgments_start_a_round_and_the_next_one_waits_for_new_ones(pilot, proj
     assert pilot.said == "Waits for 2 more judgments."
 
 
+@pytest.mark.parametrize("cause", [{"every_judgments": 2}, {"every_judgments": 0, "every_days": 1}])
+def test_a_plan_that_freezes_nothing_is_not_started_twice_by_the_same_judgments(
+    pilot, project, ranked_task, make_worker, cause
+):
+    Autopilot.objects.update(plan="sample", **cause)
+    ranked_task()
+    (round,) = look(later(1))
+    assert [run.method for run in round.runs.all()] == ["sample"]
+    make_worker().run_until_idle()
+    assert look(later(2)) == []
+    assert Autopilot.objects.get().said.startswith("Waits ")
+
+
 def test_a_worker_looks_by_itself(pilot, ranked_task, make_worker):
     ranked_task()
     make_worker().run_until_idle()

@@ -63,6 +63,21 @@ def test_a_point_of_win_rate_has_its_price(two_rounds, project, policy, make_pro
     assert (shown[1]["win_rate"], shown[1]["annotator_minutes_per_point"]) == (0.5, None)
 
 
+def test_a_comparison_with_a_newer_version_is_no_proof_of_an_older_one(two_rounds, project, make_prompt):
+    newer = PolicyVersion.objects.get(number=1)
+    newest = PolicyVersion.objects.get(number=2)
+    evaluation = Evaluation.objects.create(project=project, number=1, version=newer, opponent=newest, origin="run-99")
+    prompt = make_prompt("Say so.", split=Split.EVAL)
+    both = [
+        Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=each, text="Same.")
+        for each in (newer, newest)
+    ]
+    Comparison.objects.create(
+        evaluation=evaluation, prompt=prompt, answer=both[0], other=both[1], version_first=True, identical=True
+    )
+    assert [cost.win_rate for cost in round_costs(project)] == [None, None]
+
+
 def test_money_is_people_and_machine_together():
     cost = RoundCost(
         TrainingRound(number=1), "PPO", judgments=10, annotator_minutes=90, machine_seconds=7200,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from annotation.actions import flags, judgments, seats
 from annotation.models import Assignment, FlagReason
 from training.actions.rounds import start_round
+from training.models import TrainingRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,6 +37,14 @@ def test_the_circle_has_live_numbers(project, policy, ranked_task, make_worker, 
     annotators = as_user(annotator).get("/projects/letters/").content.decode()
     assert "Policy" in annotators
     assert 'href="/projects/letters/policies/"' not in annotators
+
+
+def test_a_reward_model_without_unseen_pairs_has_no_figure(project, policy, ranked_task, make_worker, as_user, admin):
+    start_round(project=project, methods=["reward"], by=admin)
+    make_worker().run_until_idle()
+    TrainingRun.objects.update(result={"accuracy": None, "n": 0})
+    page = as_user(admin).get("/projects/letters/").content.decode()
+    assert "Reward model" in page
 
 
 def test_an_admin_is_told_what_to_do_next_and_an_annotator_is_not(project, policy, as_user, admin, annotator):

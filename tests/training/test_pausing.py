@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from training.actions.rounds import start_round
-from training.models import RunStatus, TrainingRound
+from training.actions.runs import claim_run, put_back
+from training.models import RunStatus, TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE, API = "/projects/letters/rounds/1/", "/api/v1/projects/letters/rounds/1/"
@@ -80,6 +83,21 @@ def test_a_paused_round_ends_its_process_and_goes_on_later(project, policy, make
     wait_for(lambda: states(round) == ["succeeded", "succeeded"])
     run.refresh_from_db()
     assert run.attempt == 1  # a pause is no failed attempt
+
+
+def test_what_a_run_waited_is_no_time_of_its_work(project, policy, make_prompt, make_worker, admin):
+    make_prompt()
+    run = start_round(project=project, methods=["sample"], by=None).runs.get()
+    assert claim_run() == run
+    began = TrainingRun.objects.get(pk=run.pk).started_at
+    TrainingRun.objects.update(started_at=began - timedelta(seconds=30))  # it worked for half a minute
+    put_back(run=TrainingRun.objects.get(pk=run.pk))
+    TrainingRun.objects.update(  # and was taken up the next day
+        started_at=F("started_at") - timedelta(days=1), heartbeat_at=F("heartbeat_at") - timedelta(days=1)
+    )
+    make_worker().run_until_idle()
+    run.refresh_from_db()
+    assert 30 <= (run.finished_at - run.started_at).total_seconds() < 60
 
 
 def test_a_round_that_waits_in_the_queue_can_be_paused_too(project, policy, make_prompt, make_worker, admin, as_user):

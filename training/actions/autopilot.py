@@ -18,7 +18,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import NotPossible, alarms
 from annotation.exports.judged import rankings_that_count
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, Project, SeatStatus, SnapshotType
 from annotation.models.task import JUDGED
 from training.actions import rounds
 from training.methods import METHODS, InvalidConfig
@@ -145,10 +145,15 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
     held_up = _held_up(project)
     trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method="prompt_tuning")
     last = trained.aggregate(at=Max("created_at"), cutoff=Max("runs__snapshot__cutoff"))
+    since, latest = last["cutoff"], last["at"]
+    if not any(METHODS[method].data in SnapshotType.values for method in pilot.methods):
+        # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
+        own = project.rounds.exclude(by_itself="").aggregate(at=Max("created_at"))["at"]
+        since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))
     new = rankings_that_count(project)
-    if last["cutoff"]:
-        new = new.filter(created_at__gt=last["cutoff"])
-    days = (now - last["at"]).total_seconds() / 86400 if last["at"] else None
+    if since:
+        new = new.filter(created_at__gt=since)
+    days = (now - latest).total_seconds() / 86400 if latest else None
     return Facts(new.count(), days, queue_hours(project), held_up)
 
 

@@ -237,7 +237,7 @@ def retry_round(*, round: TrainingRound) -> None:
             ):
                 raise NotPossible("Only a round that failed can be tried again. Start one like it instead.")
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
-                status=RunStatus.QUEUED, error="", finished_at=None, heartbeat_at=None, forgiven=F("attempt")
+                status=RunStatus.QUEUED, error="", finished_at=None, forgiven=F("attempt")
             )
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash

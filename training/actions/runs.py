@@ -45,14 +45,16 @@ def claim_run() -> TrainingRun | None:
     waiting = TrainingRun.objects.filter(
         ~Exists(unfinished_before), status=RunStatus.QUEUED, round__status__in=ACTIVE
     ).order_by("round__created_at", "position")
-    for pk in waiting.values_list("pk", flat=True)[:10]:
+    for pk, began, worked_until in waiting.values_list("pk", "started_at", "heartbeat_at")[:10]:
         now = timezone.now()
         with transaction.atomic():
             claimed = TrainingRun.objects.filter(pk=pk, status=RunStatus.QUEUED).update(
                 status=RunStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1
             )
             if claimed:
-                TrainingRun.objects.filter(pk=pk, started_at=None).update(started_at=now)
+                # What it waited since its last attempt is left out of its time: so much later is its start.
+                idle = now - worked_until if worked_until else timedelta()
+                TrainingRun.objects.filter(pk=pk).update(started_at=began + idle if began else now)
                 run = TrainingRun.objects.select_related("round__project", "snapshot").get(pk=pk)
                 TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
                 return run
@@ -124,13 +126,13 @@ def how_it_ended(run: TrainingRun, exit_code: int) -> str:
 
 def release_run(*, run: TrainingRun) -> None:
     """Back into the queue, for another attempt."""
-    if not _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=None):
+    if not _ours(run).update(status=RunStatus.QUEUED):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
 
 
 def put_back(*, run: TrainingRun) -> None:
     """Back into the queue because the worker or the round was stopped: no fault of the run, so no attempt counts."""
-    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1)
+    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=timezone.now(), attempt=F("attempt") - 1)
 
 
 @transaction.atomic

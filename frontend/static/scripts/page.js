@@ -7,6 +7,15 @@ document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = csrfToken();
 });
 
+// A part that fetches itself again is answered with the sign-in page where the session is over: sign in for the whole.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, requestConfig } = event.detail;
+  if (document.getElementById("task") || requestConfig.verb !== "get") return; // work.js has its own way
+  if (!new URL(xhr.responseURL, location).pathname.startsWith("/accounts/login/")) return;
+  event.detail.shouldSwap = false;
+  location.reload();
+});
+
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
