@@ -119,6 +119,9 @@ class Generator:
             else:  # memory may have been short for a moment
                 playground.put_back(reply=reply)
                 Reply.objects.filter(pk=reply.pk).update(attempt=reply.attempt)
+        except Exception:
+            self._end_child()  # it still writes this reply, and its lines must not be taken for the next one's
+            raise
         return True
 
     def _write(self, reply: Reply) -> None:

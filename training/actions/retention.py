@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from annotation.models import PolicyVersion, Project
 from training.actions import runs
 from training.lineage import size_on_disk
-from training.models import FINAL, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
+from training.models import ACTIVE, FINAL, WAITING, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are
 
@@ -67,7 +67,9 @@ def needed_paths() -> set[Path]:
         except (OSError, ValueError, KeyError):
             continue
         needed.add(Path(base))
-    for run in TrainingRun.objects.filter(~Q(status__in=FINAL) | Q(round__in=_to_be_tried_again())):
+    for run in TrainingRun.objects.filter(
+        ~Q(status__in=FINAL) | Q(round__status__in=[*ACTIVE, *WAITING]) | Q(round__in=_to_be_tried_again())
+    ):
         needed.add(run.directory.path)
         if run.directory.is_prepared():
             needed |= {Path(value) for value in run.directory.config()["inputs"].values() if isinstance(value, str)}

@@ -160,7 +160,8 @@ def _horizon(config: Row) -> int:
 
 
 def _rate(stage: Stage) -> float:
-    return float(stage.config["learning_rate"]) if stage.trains_all_weights else EXAMPLE_RATES[stage.method]
+    own = float(stage.config["learning_rate"]) if stage.trains_all_weights else 0.0  # 0: the method chooses
+    return own or EXAMPLE_RATES[stage.method]
 
 
 def _as_options(given: Row) -> str:

@@ -69,7 +69,7 @@ class LocalExecutor:
         except (FileNotFoundError, ValueError):
             return
         # A process id may long belong to somebody else: only one that was started on this very folder is ended.
-        if str(directory.path) in _command_line(pid):
+        if f"{directory.path} " in f"{_command_line(pid).strip()} ":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
