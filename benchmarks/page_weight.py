@@ -12,19 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+from server import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -98,30 +92,6 @@ class Wire:
         return round(self.bytes / 1000, 1)
 
 
-def serve(folder: Path, count: int) -> tuple[subprocess.Popen[bytes], str]:
-    environment = {**os.environ, "PREFLOOP_HOME": str(folder)}
-    environment.pop("DATABASE_URL", None)
-    for arguments in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]):
-        subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", SET_UP.format(count=count)],
-        cwd=ROOT, env=environment, check=True,
-    )  # fmt: skip
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "manage.py", "serve", "--no-worker", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{url}/health/", timeout=2)
-            return process, url
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("The server did not start.")
-
-
 def measure(url: str) -> dict[str, float]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
@@ -191,7 +161,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=12, help="tasks to go through")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="prefloop-bench-") as folder:
-        process, url = serve(Path(folder), options.tasks + 1)
+        process, url = serve(Path(folder), SET_UP.format(count=options.tasks + 1))
         try:
             print(json.dumps(measure(url)))
         finally:

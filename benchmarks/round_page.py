@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+from server import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -50,31 +45,6 @@ for name in {names}:
 """
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 DRAWN = "count => document.querySelectorAll('#curves canvas').length >= count && performance.now()"
-
-
-def serve(folder: Path, points: int) -> tuple[subprocess.Popen[bytes], str]:
-    environment = {**os.environ, "PREFLOOP_HOME": str(folder)}
-    environment.pop("DATABASE_URL", None)
-    set_up = SET_UP.format(names=NAMES, steps=points // len(NAMES))
-    for arguments in (
-        ["migrate", "--verbosity", "0"],
-        ["collectstatic", "--noinput", "--verbosity", "0"],
-        ["shell", "--verbosity", "0", "-c", set_up],
-    ):
-        subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "manage.py", "serve", "--no-worker", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{url}/health/", timeout=2)
-            return process, url
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("The server did not start.")
 
 
 def heap_mb(page: Page) -> float:
@@ -127,7 +97,7 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="prefloop-bench-") as folder:
-        process, url = serve(Path(folder), options.points)
+        process, url = serve(Path(folder), SET_UP.format(names=NAMES, steps=options.points // len(NAMES)))
         try:
             print(json.dumps({"benchmark": "round_page", "points": options.points, **measure(url, options.looks)}))
         finally:
