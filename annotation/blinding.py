@@ -9,12 +9,34 @@ from annotation.models import Project
 # Families and makers that models name when they speak of themselves. Each is a name and nothing else in English, or is
 # asked for together with a version or a maker below.
 FAMILIES = (
-    "chatgpt", "gpt-?[2345](?:\\.\\d)?o?", "openai", "anthropic", "deepseek", "deepmind", "hugging ?face",
-    "smollm\\d?", "tinyllama", "code ?llama", "llama[- ]?[234](?:\\.\\d)?", "mistral ?ai", "mixtral",
-    "qwen\\d?(?:\\.\\d)?", "tongyi qianwen", "chatglm", "baichuan", "alpaca-\\d+b", "vicuna-\\d+b", "falcon-\\d+b",
-    "open ?assistant", "stablelm", "pythia-\\d+", "gemma-\\d+", "phi-[1234](?:\\.\\d)?", "starcoder",
+    "chatgpt",
+    "gpt-?[2345](?:\\.\\d)?o?",
+    "openai",
+    "anthropic",
+    "deepseek",
+    "deepmind",
+    "hugging ?face",
+    "smollm\\d?",
+    "tinyllama",
+    "code ?llama",
+    "llama[- ]?[234](?:\\.\\d)?",
+    "mistral ?ai",
+    "mixtral",
+    "qwen\\d?(?:\\.\\d)?",
+    "tongyi qianwen",
+    "chatglm",
+    "baichuan",
+    "alpaca-\\d+b",
+    "vicuna-\\d+b",
+    "falcon-\\d+b",
+    "open ?assistant",
+    "stablelm",
+    "pythia-\\d+",
+    "gemma-\\d+",
+    "phi-[1234](?:\\.\\d)?",
+    "starcoder",
     "claude (?:instant|opus|sonnet|haiku|\\d)",
-)  # fmt: skip
+)
 NAMES = re.compile(rf"(?<![\w/.-])(?:{'|'.join(FAMILIES)})(?![\w])", re.IGNORECASE)
 # "As a large language model trained by X", "I am X, an AI assistant", "I was created by X".
 CONFESSIONS = re.compile(

@@ -67,12 +67,19 @@ def _fill_some(project: Any, policy: Any, people: list[Any], numbers: range, can
     seats = Assignment.objects.bulk_create(
         [
             Assignment(
-                task=task, seat=1, project=project, status=SeatStatus.DONE, annotator=chance.choice(people),
-                finished_at=now, claimed_at=now, shown_order=pks, active_ms=20_000,
+                task=task,
+                seat=1,
+                project=project,
+                status=SeatStatus.DONE,
+                annotator=chance.choice(people),
+                finished_at=now,
+                claimed_at=now,
+                shown_order=pks,
+                active_ms=20_000,
             )
             for task, pks in zip(tasks, shown, strict=True)
         ]
-    )  # fmt: skip
+    )
     Ranking.objects.bulk_create(
         [
             Ranking(assignment=seat, client_uuid=uuid.uuid4(), tiers=[[pk] for pk in chance.sample(pks, len(pks))])

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace, home: Path) -> Row:
-    from training.recipes.checkpoints import load_tokenizer
+    from training.recipes.process.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(options.model)
     rows, left_out = read(options.data, tokenizer, options.max_tokens)
@@ -61,9 +61,12 @@ def compare(options: argparse.Namespace, home: Path) -> Row:
         train = train[: max(PER_STEP, int(options.seconds / per_pair / options.epochs))]
     rows = train + held_out
     settings = {
-        "epochs": options.epochs, "rankings_per_step": PER_STEP, "max_length": options.max_tokens, "gate": "report",
+        "epochs": options.epochs,
+        "rankings_per_step": PER_STEP,
+        "max_length": options.max_tokens,
+        "gate": "report",
         "reference_samples": 16,  # gain and bias change no order
-    }  # fmt: skip
+    }
     ours = our_side(options.model, [row["preference"] for row in rows], settings, home / "ours")
     theirs = trl_side(options.model, rows, {**trl, "epochs": options.epochs}, home / "trl")
     return {
@@ -91,7 +94,7 @@ def compare(options: argparse.Namespace, home: Path) -> Row:
 
 def read(path: Path, tokenizer: Any, most: int) -> tuple[list[Row], Row]:
     """Pairs with their tokens, in an order of no meaning that is always the same; and why others are left out."""
-    from training.recipes.prompts import Refused, prompt_tokens, response_tokens
+    from training.recipes.text.prompts import Refused, prompt_tokens, response_tokens
 
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
@@ -111,19 +114,29 @@ def read(path: Path, tokenizer: Any, most: int) -> tuple[list[Row], Row]:
             "prompt": messages,
             "chosen": [{"role": "assistant", "content": chosen}],
             "rejected": [{"role": "assistant", "content": rejected}],
-            "prompt_id": opening, "group_id": number, "split": split, "margin": 1.0, "votes_for": 1, "votes_against": 0,
-        }  # fmt: skip
-        rows.append({
-            "chosen_ids": prompt + ids[0], "rejected_ids": prompt + ids[1], "prompt_id": opening, "split": split,
-            "preference": preference,
-        })  # fmt: skip
+            "prompt_id": opening,
+            "group_id": number,
+            "split": split,
+            "margin": 1.0,
+            "votes_for": 1,
+            "votes_against": 0,
+        }
+        rows.append(
+            {
+                "chosen_ids": prompt + ids[0],
+                "rejected_ids": prompt + ids[1],
+                "prompt_id": opening,
+                "split": split,
+                "preference": preference,
+            }
+        )
     rows.sort(key=lambda row: hashlib.sha256(str(row["preference"]["group_id"]).encode()).digest())
     return rows, dict(left_out)
 
 
 def split_pair(row: Row) -> tuple[list[dict[str, str]], str, str]:
     """The dialogue up to the answers that were compared, and those answers."""
-    from training.recipes.prompts import Refused
+    from training.recipes.text.prompts import Refused
 
     start, _, chosen = row["chosen"].rpartition("\n\nAssistant:")
     if not row["rejected"].startswith(f"{start}\n\nAssistant:"):

@@ -42,22 +42,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "instructions")
     options = parser.parse_args()
     settings = {
-        "held_out": options.held_out, "epochs": options.epochs, "train": options.train, "seed": options.seed,
-    }  # fmt: skip
+        "held_out": options.held_out,
+        "epochs": options.epochs,
+        "train": options.train,
+        "seed": options.seed,
+    }
     rows = rows_of(options, InstructionTuningConfig(**settings).clusters_held_out)
     result = run_recipe(options, settings, rows)
     print_table(result)
     trained = {row["task"] for row in rows if row["split"] == TRAIN and row["source"] == "rule"}
-    print(json.dumps({
-        "benchmark": "instructions",
-        "trained_tasks": sorted(trained),
-        "unseen_tasks_are": sorted({row["task"] for row in rows if row["split"] == UNSEEN_TASKS}),
-        "instructions": result["instructions"],
-        **{split: result[split] for split in (UNSEEN_TEMPLATES, UNSEEN_TASKS)},
-        "in_words": result["in_words"],
-        **{name: result[name] for name in ("kl", "seconds", "seconds_by_stage", "peak_rss_mb")},
-        **settings,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "benchmark": "instructions",
+                "trained_tasks": sorted(trained),
+                "unseen_tasks_are": sorted({row["task"] for row in rows if row["split"] == UNSEEN_TASKS}),
+                "instructions": result["instructions"],
+                **{split: result[split] for split in (UNSEEN_TEMPLATES, UNSEEN_TASKS)},
+                "in_words": result["in_words"],
+                **{name: result[name] for name in ("kl", "seconds", "seconds_by_stage", "peak_rss_mb")},
+                **settings,
+            }
+        )
+    )
 
 
 def rows_of(options: argparse.Namespace, held_out: list[str]) -> list[Row]:

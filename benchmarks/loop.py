@@ -176,11 +176,15 @@ class Experiment:
         if not path.exists():
             say(f"seed {self.seed}: answers of {name} …")
             job = {
-                "model": self.options.model, "checkpoint": None if checkpoint is None else str(checkpoint),
+                "model": self.options.model,
+                "checkpoint": None if checkpoint is None else str(checkpoint),
                 "reward_model": str(self._run_dir("reward").checkpoint_path),
                 "prompts": [prompt for prompt in self.prompts if prompt["split"] == "eval"],
-                "answers": answers, "tokens": self.options.tokens, "seed": self.seed, "path": str(path.resolve()),
-            }  # fmt: skip
+                "answers": answers,
+                "tokens": self.options.tokens,
+                "seed": self.seed,
+                "path": str(path.resolve()),
+            }
             job_path = path.with_suffix(".job")
             job_path.write_text(json.dumps(job), "utf-8")
             command = [sys.executable, str(Path(__file__).resolve()), "--evaluate", str(job_path.resolve())]
@@ -226,9 +230,11 @@ class Experiment:
             "rankings": [
                 {"tiers": tiers, "unacceptable": [], "weight": 1.0, "annotator": "labeller"} for tiers in orders
             ],
-            "prompt_id": label["prompt"]["prompt_id"], "group_id": label["group_id"],
-            "split": label["prompt"]["split"], "policy": 0,
-        }  # fmt: skip
+            "prompt_id": label["prompt"]["prompt_id"],
+            "group_id": label["group_id"],
+            "split": label["prompt"]["split"],
+            "policy": 0,
+        }
 
     def _as_pairs(self, label: Row) -> list[Row]:
         order = sorted(range(CANDIDATES), key=lambda index: -label["scores"][index])
@@ -238,31 +244,37 @@ class Experiment:
                 "prompt": label["prompt"]["messages"],
                 "chosen": [{"role": "assistant", "content": label["texts"][better]}],
                 "rejected": [{"role": "assistant", "content": label["texts"][worse]}],
-                "prompt_id": label["prompt"]["prompt_id"], "group_id": label["group_id"],
-                "split": label["prompt"]["split"], "margin": 1.0, "votes_for": 1, "votes_against": 0,
+                "prompt_id": label["prompt"]["prompt_id"],
+                "group_id": label["group_id"],
+                "split": label["prompt"]["split"],
+                "margin": 1.0,
+                "votes_for": 1,
+                "votes_against": 0,
             }
             for place, better in enumerate(betters)
             for worse in order[place + 1 :]
             if label["texts"][better] != label["texts"][worse]
-        ]  # fmt: skip
+        ]
 
     def _as_completion(self, label: Row) -> Row:
         best = max(range(CANDIDATES), key=lambda index: label["scores"][index])
         return {
             "prompt": label["prompt"]["messages"],
             "completion": [{"role": "assistant", "content": label["texts"][best]}],
-            "prompt_id": label["prompt"]["prompt_id"], "split": label["prompt"]["split"], "source": "best_ranked",
-        }  # fmt: skip
+            "prompt_id": label["prompt"]["prompt_id"],
+            "split": label["prompt"]["split"],
+            "source": "best_ranked",
+        }
 
 
 def run_evaluation(path: Path) -> None:
     """In a process of its own, so that this one stays small."""
-    from training.recipes import checkpoints
-    from training.recipes.common import log_to_stdout, pick_device, use_all_cores
     from training.recipes.evaluation import evaluate
-    from training.recipes.prompts import read_prompts
-    from training.recipes.reward_model import RewardModel
-    from training.recipes.roles import SharedModel
+    from training.recipes.models.reward_model import RewardModel
+    from training.recipes.models.shared_model import SharedModel
+    from training.recipes.process import checkpoints
+    from training.recipes.process.run import log_to_stdout, pick_device, use_all_cores
+    from training.recipes.text.prompts import read_prompts
 
     job = json.loads(path.read_text("utf-8"))
     log_to_stdout()
@@ -276,9 +288,16 @@ def run_evaluation(path: Path) -> None:
     reward_model = RewardModel.load(shared, Path(job["reward_model"]))
     prompts, _ = read_prompts(shared.tokenizer, job["prompts"], shared.longest - job["tokens"] - 1)
     rows = evaluate(
-        shared, role, reward_model, prompts, completions=job["answers"], max_new_tokens=job["tokens"],
-        temperature=0.9, seed=job["seed"] + 1_000_003, batch_size=64,
-    )  # fmt: skip
+        shared,
+        role,
+        reward_model,
+        prompts,
+        completions=job["answers"],
+        max_new_tokens=job["tokens"],
+        temperature=0.9,
+        seed=job["seed"] + 1_000_003,
+        batch_size=64,
+    )
     written = Path(job["path"]).with_suffix(".tmp")
     written.write_text(json.dumps(rows), "utf-8")
     written.replace(job["path"])

@@ -26,8 +26,8 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from training.approaches import APPROACHES
-from training.method_rows import interval
+from training.prompt_tuning.approaches import APPROACHES
+from training.prompt_tuning.method_rows import interval
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,9 +77,11 @@ def claim(lines: list[Row]) -> Row | None:
         return None
     cloze, head = (max(found, key=lambda line: line["mean"]) for found in by_kind.values())
     return {
-        "cloze": cloze["method"], "head": head["method"], "margin": round(cloze["mean"] - head["mean"], 4),
+        "cloze": cloze["method"],
+        "head": head["method"],
+        "margin": round(cloze["mean"] - head["mean"], 4),
         "outside_the_intervals": cloze["interval"][0] > head["interval"][1],
-    }  # fmt: skip
+    }
 
 
 def read(path: Path, split: str) -> list[Row]:
@@ -143,8 +145,8 @@ def embeddings(rows: list[Row], seed: int, options: argparse.Namespace) -> Row:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from training.recipes.common import peak_rss_mb
-    from training.recipes.shots import sample_shots
+    from training.recipes.process.run import peak_rss_mb
+    from training.recipes.text.shots import sample_shots
 
     tokenizer = AutoTokenizer.from_pretrained(options.encoder)
     encoder = AutoModel.from_pretrained(options.encoder).eval()

@@ -27,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from training.methods import PPOConfig
-from training.recipes.common import generator, keep_freed_memory, peak_rss_mb, pick_device, use_all_cores
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.ppo import appraise, learn, sample_episodes
 from training.recipes.ppo_policy import Policy, load_roles
-from training.recipes.processes import Processes
-from training.recipes.prompts import Prompt
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import SharedModel
+from training.recipes.process.distributed import Processes
+from training.recipes.process.run import generator, keep_freed_memory, peak_rss_mb, pick_device, use_all_cores
+from training.recipes.text.prompts import Prompt
 
 
 def write_reward_model(model: str, folder: Path, config: PPOConfig) -> None:
@@ -57,9 +57,9 @@ def silence_eos(policy: Policy, prompts: list[Prompt]) -> None:
 
 def random_prompts(policy: Policy, count: int, length: int, seed: int) -> list[Prompt]:
     shared = policy.shared
-    usable = torch.tensor([
-        token for token in range(10, min(40_000, shared.head.out_features)) if token not in (shared.eos, shared.pad)
-    ])  # fmt: skip
+    usable = torch.tensor(
+        [token for token in range(10, min(40_000, shared.head.out_features)) if token not in (shared.eos, shared.pad)]
+    )
     chosen = torch.randint(len(usable), (count, length), generator=generator(seed, "prompts"))
     return [Prompt(number, usable[row].tolist()) for number, row in enumerate(chosen)]
 
@@ -111,10 +111,14 @@ def main() -> None:
     torch.manual_seed(0)
     episodes = -(-options.episodes // options.batch) * options.batch
     config = PPOConfig(
-        episodes=episodes + options.batch, batch_size=options.batch, minibatch_size=options.batch,
-        ppo_epochs=options.ppo_epochs, completions_per_prompt=options.completions_per_prompt,
-        max_new_tokens=options.response_tokens, kl_coef=0.05,
-    )  # fmt: skip
+        episodes=episodes + options.batch,
+        batch_size=options.batch,
+        minibatch_size=options.batch,
+        ppo_epochs=options.ppo_epochs,
+        completions_per_prompt=options.completions_per_prompt,
+        max_new_tokens=options.response_tokens,
+        kl_coef=0.05,
+    )
     spent = measure(options.model, config, options.prompt_tokens)
     other = spent["scoring"] + spent["learning"]
     rate = episodes / (spent["generation"] + other)

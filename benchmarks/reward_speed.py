@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace, home: Path) -> Row:
-    from training.recipes.checkpoints import load_tokenizer
+    from training.recipes.process.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(options.model)
     rows = random_rankings(tokenizer, options.rankings + 1, options.prompt_tokens, options.answer_tokens)
@@ -76,17 +76,13 @@ def compare(options: argparse.Namespace, home: Path) -> Row:
         "benchmark": "reward_speed",
         "rankings_per_second": round((options.rankings + 1) / training_seconds(speed), 4),
         "trl_rankings_per_second": round(options.rankings / trl_speed["seconds"], 4),
-        "ratio": round(
-            (options.rankings + 1) / training_seconds(speed) * trl_speed["seconds"] / options.rankings, 2
-        ),
+        "ratio": round((options.rankings + 1) / training_seconds(speed) * trl_speed["seconds"] / options.rankings, 2),
         "peak_rss_mb": speed["peak_rss_mb"],
         "trl_peak_rss_mb": trl_speed["peak_rss_mb"],
-    }  # fmt: skip
+    }
     rows = kind_rankings(options.learn_rankings, "train") + kind_rankings(options.learn_rankings, "eval")
     ours = our_side(options.model, rows, {"epochs": options.epochs, "gate": "report"}, home / "learn")
-    theirs = trl_side(
-        options.model, pairs_of(rows, tokenizer), {**trl, "epochs": options.epochs}, home / "trl_learn"
-    )  # fmt: skip
+    theirs = trl_side(options.model, pairs_of(rows, tokenizer), {**trl, "epochs": options.epochs}, home / "trl_learn")
     return figures | {
         "accuracy": ours["accuracy"],
         "ci95": ours["ci95"],
@@ -121,7 +117,7 @@ def ranking_row(number: int, prompt: str, texts: list[str], tiers: list[list[int
 
 def random_rankings(tokenizer: Any, count: int, prompt_tokens: int, answer_tokens: int) -> list[Row]:
     """Random words that are one token each, in answers and prompts of exactly these lengths."""
-    from training.recipes import prompts
+    from training.recipes.text import prompts
 
     dice = random.Random(0)
     words = [
@@ -171,7 +167,7 @@ def kind_rankings(count: int, split: str) -> list[Row]:
 
 def pairs_of(rows: list[Row], tokenizer: Any) -> list[Row]:
     """The rankings as TRL reads them: the same tokens, every pair with its prompt on both sides."""
-    from training.recipes.prompts import prompt_tokens, response_tokens
+    from training.recipes.text.prompts import prompt_tokens, response_tokens
 
     pairs = []
     for row in rows:
@@ -180,11 +176,13 @@ def pairs_of(rows: list[Row], tokenizer: Any) -> list[Row]:
         order = [index for tier in row["rankings"][0]["tiers"] for index in tier]
         pairs += [
             {
-                "chosen_ids": prompt + answers[better], "rejected_ids": prompt + answers[worse],
-                "prompt_id": row["prompt_id"], "split": row["split"],
+                "chosen_ids": prompt + answers[better],
+                "rejected_ids": prompt + answers[worse],
+                "prompt_id": row["prompt_id"],
+                "split": row["split"],
             }
             for better, worse in itertools.combinations(order, 2)
-        ]  # fmt: skip
+        ]
     return pairs
 
 
@@ -230,7 +228,7 @@ def run_trl_job(path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
     from trl import RewardConfig, RewardTrainer
 
-    from training.recipes.common import peak_rss_mb, use_all_cores
+    from training.recipes.process.run import peak_rss_mb, use_all_cores
 
     job = json.loads(path.read_text("utf-8"))
     settings, pairs = job["settings"], job["pairs"]
@@ -251,14 +249,26 @@ def run_trl_job(path: Path) -> None:
         ]
 
     trainer = RewardTrainer(
-        model=model, processing_class=tokenizer, train_dataset=Dataset.from_list(ids_of("train")), callbacks=[Stamp()],
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(ids_of("train")),
+        callbacks=[Stamp()],
         args=RewardConfig(
-            output_dir=str(path.parent / "trl"), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],
-            per_device_train_batch_size=settings["batch_size"], num_train_epochs=settings["epochs"], max_length=None,
-            learning_rate=settings["learning_rate"], save_strategy="no", logging_steps=1000, disable_tqdm=True,
+            output_dir=str(path.parent / "trl"),
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to=[],
+            per_device_train_batch_size=settings["batch_size"],
+            num_train_epochs=settings["epochs"],
+            max_length=None,
+            learning_rate=settings["learning_rate"],
+            save_strategy="no",
+            logging_steps=1000,
+            disable_tqdm=True,
         ),
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="SEQ_CLS"),
-    )  # fmt: skip
+    )
     began = time.perf_counter()
     trainer.train()
     peak = peak_rss_mb()

@@ -23,9 +23,18 @@ from server import serve
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "bench words"
-NAMES = ("objective/kl", "objective/score", "objective/entropy", "objective/kl_coef", "objective/kl_round_start",
-         "ppo/policy_loss", "ppo/clipfrac", "ppo/explained_variance", "response/length",
-         "response/eos_share")  # fmt: skip
+NAMES = (
+    "objective/kl",
+    "objective/score",
+    "objective/entropy",
+    "objective/kl_coef",
+    "objective/kl_round_start",
+    "ppo/policy_loss",
+    "ppo/clipfrac",
+    "ppo/explained_variance",
+    "response/length",
+    "response/eos_share",
+)
 SET_UP = """
 from math import sin
 from django.contrib.auth.models import User
@@ -84,11 +93,13 @@ def measure(url: str, looks: int) -> dict[str, object]:
             heaps.append(heap_mb(page))
         browser.close()
     return {
-        "first_paint_ms": round(statistics.median(paints)), "curves_ms": round(statistics.median(drawn)),
+        "first_paint_ms": round(statistics.median(paints)),
+        "curves_ms": round(statistics.median(drawn)),
         "page_kb": round(sizes[address] / 1000, 1),
         "curves_kb": round(next(size for name, size in sizes.items() if "metrics" in name) / 1000, 1),
-        "looks": [0, looks // 4, looks], "heap_mb": heaps,
-    }  # fmt: skip
+        "looks": [0, looks // 4, looks],
+        "heap_mb": heaps,
+    }
 
 
 def main() -> None:

@@ -31,12 +31,41 @@ MODES = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
     "phone-dark": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"},
 }
-SUBJECTS = ("The film", "The second half", "Her performance", "The script", "The music", "This sequel", "The ending",
-            "His debut", "The remake", "The camera work", "The dialogue", "The cast", "The finale")  # fmt: skip
-PRAISE = ("moved me", "is a joy from start to finish", "kept me smiling", "is clever and warm", "deserves every prize",
-          "was worth the wait", "is quietly brilliant", "has real charm")  # fmt: skip
-BLAME = ("bored me", "is a mess from start to finish", "kept me yawning", "is clumsy and cold", "deserves no audience",
-         "was a waste of time", "is loudly stupid", "has no charm at all")  # fmt: skip
+SUBJECTS = (
+    "The film",
+    "The second half",
+    "Her performance",
+    "The script",
+    "The music",
+    "This sequel",
+    "The ending",
+    "His debut",
+    "The remake",
+    "The camera work",
+    "The dialogue",
+    "The cast",
+    "The finale",
+)
+PRAISE = (
+    "moved me",
+    "is a joy from start to finish",
+    "kept me smiling",
+    "is clever and warm",
+    "deserves every prize",
+    "was worth the wait",
+    "is quietly brilliant",
+    "has real charm",
+)
+BLAME = (
+    "bored me",
+    "is a mess from start to finish",
+    "kept me yawning",
+    "is clumsy and cold",
+    "deserves no audience",
+    "was a waste of time",
+    "is loudly stupid",
+    "has no charm at all",
+)
 SET_UP = """
 import json, os
 from django.contrib.auth.models import User
@@ -104,8 +133,13 @@ def compare_methods(options: argparse.Namespace) -> str:
         for label, verdicts in (("positive", PRAISE), ("negative", BLAME))
         for subject, verdict in itertools.product(SUBJECTS, verdicts)
     ]
-    asked = {"demo": options.project, "name": options.reviews.capitalize(), "rows": "\n".join(rows),
-             "templates": TEMPLATES, "approaches": APPROACHES}  # fmt: skip
+    asked = {
+        "demo": options.project,
+        "name": options.reviews.capitalize(),
+        "rows": "\n".join(rows),
+        "templates": TEMPLATES,
+        "approaches": APPROACHES,
+    }
     command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", SET_UP]
     env = os.environ | {"ASKED": json.dumps(asked)}
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env=env)
@@ -120,10 +154,26 @@ def evaluate(browser: Browser, options: argparse.Namespace) -> None:
     page.close()
     wait_for_rounds(browser, options, options.project)
     subprocess.run(
-        [sys.executable, "manage.py", "simulate_annotators", "--project", options.project, "--annotators", "3",
-         "--judge", "sentiment", "--noise", "0.2", "--tasks", "14", "--url", options.url],
-        cwd=ROOT, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "manage.py",
+            "simulate_annotators",
+            "--project",
+            options.project,
+            "--annotators",
+            "3",
+            "--judge",
+            "sentiment",
+            "--noise",
+            "0.2",
+            "--tasks",
+            "14",
+            "--url",
+            options.url,
+        ],
+        cwd=ROOT,
+        check=True,
+    )
 
 
 def wait_for_rounds(browser: Browser, options: argparse.Namespace, slug: str, seconds: float = 3600) -> None:
@@ -154,9 +204,12 @@ def take_pictures(browser: Browser, options: argparse.Namespace, mode: str) -> N
     admin = signed_in(browser, options, "admin", mode)
     trained = trained_round(admin, options)
     pages = {
-        "project": f"{demo}/", "policies": f"{demo}/policies/", "quality": f"{demo}/quality/",
-        "methods": f"{reviews}/methods/", "round": f"{demo}/rounds/{trained}/",
-    }  # fmt: skip
+        "project": f"{demo}/",
+        "policies": f"{demo}/policies/",
+        "quality": f"{demo}/quality/",
+        "methods": f"{reviews}/methods/",
+        "round": f"{demo}/rounds/{trained}/",
+    }
     for name, address in pages.items():
         admin.goto(f"{options.url}{address}")
         picture(admin, options, f"{name}-{mode}")

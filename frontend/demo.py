@@ -17,7 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from annotation.actions import NotPossible, projects, prompts
+from annotation.actions import projects, prompts
+from annotation.errors import NotPossible
 from annotation.imports import parse_prompts
 from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
@@ -25,7 +26,7 @@ from annotation.simulation import Habits, Tally, simulate
 from frontend.server import EmbeddedServer
 from training.actions.rounds import FULL_ROUND, start_round
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
-from training.preparation import prepare_model
+from training.worker.preparation import prepare_model
 
 SAMPLE_PROMPTS = Path(settings.BASE_DIR) / "annotation" / "sample_prompts.jsonl"
 PASSWORD = "prefloop-demo"

@@ -62,19 +62,29 @@ GROUPS = (
 )
 # Pages that no entry leads to, and the one that they belong to.
 UNDER = {
-    "assignment": "annotate", "practice": "annotate",
-    "upload": "prompts", "take_upload": "prompts",
-    "review_task": "review", "known": "review",
-    "snapshot": "snapshots", "snapshot_changes": "snapshots", "withdraw": "snapshots",
-    "round": "rounds", "instruction_tokens": "rounds", "round_tokens": "rounds", "autopilot": "rounds",
+    "assignment": "annotate",
+    "practice": "annotate",
+    "upload": "prompts",
+    "take_upload": "prompts",
+    "review_task": "review",
+    "known": "review",
+    "snapshot": "snapshots",
+    "snapshot_changes": "snapshots",
+    "withdraw": "snapshots",
+    "round": "rounds",
+    "instruction_tokens": "rounds",
+    "round_tokens": "rounds",
+    "autopilot": "rounds",
     "policy": "policies",
     "exchange": "playground",
     "evaluation": "evaluations",
-    "template": "prompt_tuning", "template_new": "prompt_tuning", "verbalizer": "prompt_tuning",
+    "template": "prompt_tuning",
+    "template_new": "prompt_tuning",
+    "verbalizer": "prompt_tuning",
     "verbalizer_new": "prompt_tuning",
     "proposal": "proposals",
     "webhook": "webhooks",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from training.generator import Generator
-from training.worker import Worker
+from training.worker.loop import Worker
+from training.worker.playground import Generator
 
 
 class EmbeddedServer:

@@ -146,22 +146,22 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _flag("PREFLOOP_HTTPS")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "annotation.authentication.BearerToken",
+        "annotation.api.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
-        "annotation.authentication.HasScope",
+        "annotation.api.authentication.HasScope",
     ],
     "DEFAULT_PARSER_CLASSES": [
-        "annotation.parsers.CleanedJSON",
+        "annotation.api.parsers.CleanedJSON",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "frontend.api_schema.Described",
-    "DEFAULT_PAGINATION_CLASS": "annotation.pagination.OldestFirst",
-    "EXCEPTION_HANDLER": "frontend.api.explain",
+    "DEFAULT_SCHEMA_CLASS": "frontend.api.schema.Described",
+    "DEFAULT_PAGINATION_CLASS": "annotation.api.pagination.OldestFirst",
+    "EXCEPTION_HANDLER": "frontend.api.errors.explain",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Prefloop",
@@ -169,7 +169,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "frontend.api_schema.with_refusals",
+        "frontend.api.schema.with_refusals",
     ],
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "training.models.RunStatus",

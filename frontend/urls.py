@@ -2,9 +2,9 @@ from django.contrib import admin
 from django.urls import include, path
 
 from annotation.views import tokens
-from frontend import views
+from frontend.home import views
 
-handler404 = "frontend.views.not_found"
+handler404 = "frontend.home.views.not_found"
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,7 +13,7 @@ urlpatterns = [
     path("accounts/tokens/", tokens.token_list, name="tokens"),
     path("accounts/tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("frontend.api_urls")),
+    path("api/v1/", include("frontend.api.urls")),
     path("projects/", include("annotation.urls")),
     path("projects/", include("training.urls")),
     path("projects/<slug:slug>/", views.project, name="project"),

@@ -55,12 +55,18 @@ def postgres(folder: Path) -> Iterator[str]:
     assert server
     subprocess.run(
         [initdb, "--pgdata", str(data), "--username", "prefloop", "--auth", "trust", "--encoding", "UTF8", "--no-sync"],
-        check=True, stdout=subprocess.DEVNULL, user=user, cwd=folder,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.DEVNULL,
+        user=user,
+        cwd=folder,
+    )
     process = subprocess.Popen(
         [server, "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user, cwd=folder,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=user,
+        cwd=folder,
+    )
     try:
         _wait_until((folder / ".s.PGSQL.5432").exists, process, "PostgreSQL")
         yield f"postgres://prefloop@{quote(str(folder), safe='')}/postgres"

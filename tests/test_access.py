@@ -14,11 +14,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import alarms, flags, seats, snapshots, webhooks
+from annotation.actions import alarms, flags, seats, snapshots
 from annotation.actions.tokens import make_token
+from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.actions import playground, prompt_tuning
-from training.actions.proposals import Written, store
+from training.actions.proposals import store
+from training.instructions.form import Written
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -211,8 +213,17 @@ API = [
     ("projects/letters/rounds/1/retry/", "post", 409, 403, 404),
     ("projects/letters/rounds/dry-run/", "post", 200, 403, 404),
 ]
-OPEN_TO_ALL = {"health", "login", "logout", "password_reset", "password_reset_done", "password_reset_confirm",
-               "password_reset_complete", "schema", "api_docs"}  # fmt: skip
+OPEN_TO_ALL = {
+    "health",
+    "login",
+    "logout",
+    "password_reset",
+    "password_reset_done",
+    "password_reset_confirm",
+    "password_reset_complete",
+    "schema",
+    "api_docs",
+}
 OF_NO_PROJECT = {"home", "project_create", "tokens", "token_revoke"}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
@@ -244,28 +255,67 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     arguments = {
         **{name: [asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
-        "evaluation": [1], "evaluation_close": [1],
-        "policy": [0], "policy_promote": [0], "policy_package": [0], "policy_download": [0],
+        "evaluation": [1],
+        "evaluation_close": [1],
+        "policy": [0],
+        "policy_promote": [0],
+        "policy_package": [0],
+        "policy_download": [0],
         "proposal": [proposed.pk],
-        "token_revoke": [token.pk], "webhook": [hook.pk], "webhook_test": [hook.pk], "webhook_remove": [hook.pk],
+        "token_revoke": [token.pk],
+        "webhook": [hook.pk],
+        "webhook_test": [hook.pk],
+        "webhook_remove": [hook.pk],
         "send_again": [hook.pk, delivery.pk],
-        "quality_exclude": [ranked.annotator_id], "quality_lift": [ranked.annotator_id],
-        "review_task": [ranked.task_id], "review_withdraw": [ranked.task_id], "review_mark_known": [ranked.task_id],
-        "review_comment": [ranked.pk], "known_practice": [ranked.task_id], "comment_read": [comment.pk],
-        "upload": [upload.pk], "take_upload": [upload.pk], "upload_refused": [upload.pk],
-        "assignment": [seat.pk], "save_draft": [seat.pk], "submit": [seat.pk], "preview": [seat.pk],
-        "first_version": [seat.pk], "skip": [seat.pk], "snapshot_download": [1], "snapshot": [1], "snapshot_card": [1],
-        "snapshot_changes": [1, 1], "alarm_settle": [alarm.pk], "round": [1], "round_metrics": [1],
-        "round_metrics_csv": [1], "methods_csv": [1], "methods_figure": [1], "template": [template.pk],
-        "verbalizer": [words.pk], "round_tokens": [1],
-        "flag": [seat.pk], "flag_dismiss": [flag.pk], "flag_withdraw": [flag.pk], "round_cancel": [1],
-        "round_export": [1, "trl"], "round_go_on": [1], "round_pause": [1], "round_resume": [1], "round_retry": [1],
+        "quality_exclude": [ranked.annotator_id],
+        "quality_lift": [ranked.annotator_id],
+        "review_task": [ranked.task_id],
+        "review_withdraw": [ranked.task_id],
+        "review_mark_known": [ranked.task_id],
+        "review_comment": [ranked.pk],
+        "known_practice": [ranked.task_id],
+        "comment_read": [comment.pk],
+        "upload": [upload.pk],
+        "take_upload": [upload.pk],
+        "upload_refused": [upload.pk],
+        "assignment": [seat.pk],
+        "save_draft": [seat.pk],
+        "submit": [seat.pk],
+        "preview": [seat.pk],
+        "first_version": [seat.pk],
+        "skip": [seat.pk],
+        "snapshot_download": [1],
+        "snapshot": [1],
+        "snapshot_card": [1],
+        "snapshot_changes": [1, 1],
+        "alarm_settle": [alarm.pk],
+        "round": [1],
+        "round_metrics": [1],
+        "round_metrics_csv": [1],
+        "methods_csv": [1],
+        "methods_figure": [1],
+        "template": [template.pk],
+        "verbalizer": [words.pk],
+        "round_tokens": [1],
+        "flag": [seat.pk],
+        "flag_dismiss": [flag.pk],
+        "flag_withdraw": [flag.pk],
+        "round_cancel": [1],
+        "round_export": [1, "trl"],
+        "round_go_on": [1],
+        "round_pause": [1],
+        "round_resume": [1],
+        "round_retry": [1],
         "member_remove": [annotator.memberships.get().pk],
-    }  # fmt: skip
+    }
     found = {
-        "raised": str(alarm.pk), "seat": str(seat.pk), "hook": str(hook.pk), "delivery": str(delivery.pk),
-        "proposed": str(proposed.pk), "asked": str(asked.pk),
-    }  # fmt: skip
+        "raised": str(alarm.pk),
+        "seat": str(seat.pk),
+        "hook": str(hook.pk),
+        "delivery": str(delivery.pk),
+        "proposed": str(proposed.pk),
+        "asked": str(asked.pk),
+    }
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]
         found[name] = reverse(name, args=[*first, *arguments.get(name, [])])

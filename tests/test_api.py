@@ -153,8 +153,13 @@ def test_progress_counts_seats_of_all_and_of_the_caller(
     client.post("/api/v1/projects/letters/tasks/claim/")
     progress = client.get("/api/v1/projects/letters/progress/").json()
     assert progress == {
-        "done": 1, "held": 1, "empty": 1, "more_done": False, "more_empty": False, "own_done": 0,
-    }  # fmt: skip
+        "done": 1,
+        "held": 1,
+        "empty": 1,
+        "more_done": False,
+        "more_empty": False,
+        "own_done": 0,
+    }
     assert [row["number"] for row in client.get("/api/v1/projects/letters/policies/").json()["results"]] == [0]
 
 

@@ -15,7 +15,7 @@ from tests.conftest import PASSWORD
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import go_on, start_round
 from training.models import Metric, RunStatus
-from training.worker import Worker
+from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
 
@@ -23,10 +23,15 @@ SETTINGS = {
     "sample": {"max_new_tokens": 8, "batch_size": 16},
     "reward": {"epochs": 2, "top_blocks": 1, "lora_rank": 4},
     "ppo": {
-        "episodes": 32, "batch_size": 16, "minibatch_size": 8, "max_new_tokens": 8, "top_blocks": 1, "lora_rank": 4,
+        "episodes": 32,
+        "batch_size": 16,
+        "minibatch_size": 8,
+        "max_new_tokens": 8,
+        "top_blocks": 1,
+        "lora_rank": 4,
         "ppo_epochs": 2,
     },
-}  # fmt: skip
+}
 
 
 def run_round(project, methods, opens_gates=None):

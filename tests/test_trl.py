@@ -40,10 +40,16 @@ def test_reward_trainer_takes_a_snapshot(project, ranked_task, tmp_path: Path):
         processing_class=AutoTokenizer.from_pretrained(checkpoint),
         train_dataset=rows,
         args=RewardConfig(
-            output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],
-            per_device_train_batch_size=4, num_train_epochs=1, save_strategy="no",
+            output_dir=str(tmp_path / "out"),
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to=[],
+            per_device_train_batch_size=4,
+            num_train_epochs=1,
+            save_strategy="no",
         ),
-    )  # fmt: skip
+    )
     trainer.train()
     assert trainer.state.global_step == 3
     assert any(not weight.equal(before[name]) for name, weight in trainer.model.named_parameters())

@@ -52,3 +52,11 @@ def zipped(files: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
                         yield out.take()
             yield out.take()
     yield out.take()
+
+
+def size_on_disk(folder: str | Path) -> int | None:
+    """Bytes of the checkpoint; None where it is not on this machine any more."""
+    path = Path(folder)
+    if not path.is_dir():
+        return None
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,11 +1,11 @@
 from django.urls import path
 
 from training.views import (
+    approaches,
     autopilot,
     costs,
-    elsewhere,
     evaluations,
-    methods,
+    exports,
     playground,
     policies,
     prompt_tuning,
@@ -20,7 +20,7 @@ urlpatterns = [
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     path("<slug:slug>/rounds/<int:number>/tokens/", tokens.round_tokens, name="round_tokens"),
-    path("<slug:slug>/rounds/<int:number>/export/<slug:tool>/", elsewhere.export, name="round_export"),
+    path("<slug:slug>/rounds/<int:number>/export/<slug:tool>/", exports.export, name="round_export"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),
     path("<slug:slug>/rounds/<int:number>/go-on/", views.go_on, name="round_go_on"),
     path("<slug:slug>/rounds/<int:number>/pause/", views.pause, name="round_pause"),
@@ -50,9 +50,9 @@ urlpatterns = [
     path("<slug:slug>/prompt-tuning/templates/<int:pk>/", prompt_tuning.template, name="template"),
     path("<slug:slug>/prompt-tuning/verbalizers/new/", prompt_tuning.verbalizer, name="verbalizer_new"),
     path("<slug:slug>/prompt-tuning/verbalizers/<int:pk>/", prompt_tuning.verbalizer, name="verbalizer"),
-    path("<slug:slug>/methods/", methods.methods, name="methods"),
-    path("<slug:slug>/methods/<int:number>.csv", methods.methods_csv, name="methods_csv"),
-    path("<slug:slug>/methods/<int:number>.svg", methods.methods_figure, name="methods_figure"),
+    path("<slug:slug>/methods/", approaches.methods, name="methods"),
+    path("<slug:slug>/methods/<int:number>.csv", approaches.methods_csv, name="methods_csv"),
+    path("<slug:slug>/methods/<int:number>.svg", approaches.methods_figure, name="methods_figure"),
     path("<slug:slug>/proposals/", proposals.proposal_list, name="proposals"),
     path("<slug:slug>/proposals/<int:pk>/", proposals.proposal, name="proposal"),
 ]

@@ -7,7 +7,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, webhooks
+from annotation.delivery import webhooks
+from annotation.errors import NotPossible
 from annotation.models import Alarm, Event, Project
 
 

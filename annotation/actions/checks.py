@@ -87,16 +87,26 @@ def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | Non
     """A task that repeats `task` for one person, who holds its seat. Called inside a transaction."""
     now = timezone.now()
     copy = Task.objects.create(
-        project_id=task.project_id, prompt_id=task.prompt_id, kind=task.kind, priority=task.priority,
-        purpose=purpose, repeat_of=task,
-    )  # fmt: skip
+        project_id=task.project_id,
+        prompt_id=task.prompt_id,
+        kind=task.kind,
+        priority=task.priority,
+        purpose=purpose,
+        repeat_of=task,
+    )
     completions = list(Candidate.objects.filter(task=task).order_by("id").values_list("completion_id", flat=True))
     Candidate.objects.bulk_create([Candidate(task=copy, completion_id=pk) for pk in completions])
     if shown is None:
         shown = completions
         random.Random(f"check {copy.pk}").shuffle(shown)
     return Assignment.objects.create(
-        task=copy, seat=1, project_id=task.project_id, priority=task.priority, status=SeatStatus.HELD,
-        annotator_id=by.pk, claimed_at=now, expires_at=now + timedelta(minutes=task.project.lease_minutes),
+        task=copy,
+        seat=1,
+        project_id=task.project_id,
+        priority=task.priority,
+        status=SeatStatus.HELD,
+        annotator_id=by.pk,
+        claimed_at=now,
+        expires_at=now + timedelta(minutes=task.project.lease_minutes),
         shown_order=shown,
-    )  # fmt: skip
+    )

@@ -14,9 +14,9 @@ from django.db.models.functions import Coalesce
 
 from annotation import live
 from annotation.actions import queue
+from annotation.judged.preferences import Tiers
 from annotation.models import Assignment, Membership, Project, Prompt, Purpose, Ranking, Role, SeatStatus, Task
 from annotation.models.task import OCCUPIED
-from annotation.preferences import Tiers
 
 MOST_EXTRA_SEATS = 2
 TASKS_AT_ONCE = 1000

@@ -40,9 +40,15 @@ def open_evaluation(
     left_out = Counter(left_out)
     newest = project.evaluations.order_by("-number").values_list("number", flat=True).first() or 0
     evaluation = Evaluation.objects.create(
-        project=project, number=newest + 1, version=version, opponent=opponent, origin=origin, seats=seats,
-        sampling=sampling, created_by_id=by.pk if by else None,
-    )  # fmt: skip
+        project=project,
+        number=newest + 1,
+        version=version,
+        opponent=opponent,
+        origin=origin,
+        seats=seats,
+        sampling=sampling,
+        created_by_id=by.pk if by else None,
+    )
     kept = []
     for pair in pairs:
         if any(names_its_model(completion.text, project) for completion in pair):
@@ -56,13 +62,23 @@ def open_evaluation(
         task = None
         if not identical:
             task = tasks.open_task(
-                prompt=answer.prompt, kind="ranking", candidates=[answer, other], seats=seats, priority=PRIORITY,
-                origin=origin, purpose=Purpose.EVALUATION,
-            )  # fmt: skip
+                prompt=answer.prompt,
+                kind="ranking",
+                candidates=[answer, other],
+                seats=seats,
+                priority=PRIORITY,
+                origin=origin,
+                purpose=Purpose.EVALUATION,
+            )
         Comparison.objects.create(
-            evaluation=evaluation, prompt=answer.prompt, answer=answer, other=other, version_first=first,
-            identical=identical, task=task,
-        )  # fmt: skip
+            evaluation=evaluation,
+            prompt=answer.prompt,
+            answer=answer,
+            other=other,
+            version_first=first,
+            identical=identical,
+            task=task,
+        )
     Evaluation.objects.filter(pk=evaluation.pk).update(left_out=dict(left_out))
     live.announce(project.pk, "queue")
     return evaluation

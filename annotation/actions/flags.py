@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import Assignment, Completion, Flag, FlagReason, FlagStatus, Prompt
 
 

@@ -14,8 +14,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, coverage, practice, seats, webhooks
+from annotation.actions import coverage, practice, seats
 from annotation.actions.queue import UNDO_WITHIN
+from annotation.delivery import webhooks
+from annotation.errors import NotPossible
 from annotation.kinds import KINDS
 from annotation.models import (
     Assignment,
@@ -59,8 +61,13 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
 
 
 def _tell(seat: Assignment, judgment: Judgment) -> None:
-    data = {"judgment_id": judgment.pk, "kind": seat.task.kind, "task_id": seat.task_id,
-            "prompt_id": seat.task.prompt_id, "annotator_id": seat.annotator_id}  # fmt: skip
+    data = {
+        "judgment_id": judgment.pk,
+        "kind": seat.task.kind,
+        "task_id": seat.task_id,
+        "prompt_id": seat.task.prompt_id,
+        "annotator_id": seat.annotator_id,
+    }
     webhooks.record_event(project=seat.project, event=Event.JUDGMENT, data=data)
 
 

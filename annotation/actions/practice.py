@@ -12,7 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from annotation.actions import NotPossible, checks
+from annotation.actions import checks
+from annotation.errors import NotPossible
 from annotation.models import (
     Assignment,
     Candidate,

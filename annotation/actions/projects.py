@@ -6,7 +6,8 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from annotation import live
-from annotation.actions import NotPossible, coverage, labels
+from annotation.actions import coverage, labels
+from annotation.errors import NotPossible
 from annotation.models import Assignment, Membership, PolicyVersion, Project, Role, SeatStatus
 
 

@@ -24,7 +24,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import Assignment, Membership, Project, SeatStatus
 from annotation.models.task import JUDGED
 

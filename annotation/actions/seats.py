@@ -19,7 +19,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible, checks, practice, queue
+from annotation.actions import checks, practice, queue
+from annotation.errors import NotPossible
 from annotation.models import Assignment, Project, SeatStatus
 from annotation.models.task import FOR_ANYBODY
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.actions import webhooks
+from annotation.delivery import webhooks
 from annotation.exports import EXPORTS, Filter, Row, Taking
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line

@@ -36,9 +36,16 @@ def open_task(
 ) -> Task:
     """A task with its frozen candidates and its empty seats."""
     task = Task.objects.create(
-        project_id=prompt.project_id, prompt=prompt, kind=kind, seats=seats, planned_seats=seats,
-        priority=priority, origin=origin, calibration=calibration, purpose=purpose,
-    )  # fmt: skip
+        project_id=prompt.project_id,
+        prompt=prompt,
+        kind=kind,
+        seats=seats,
+        planned_seats=seats,
+        priority=priority,
+        origin=origin,
+        calibration=calibration,
+        purpose=purpose,
+    )
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(
         [
@@ -69,17 +76,26 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
         # Newer policies come first: their answers teach the most about where the policy stands now.
         tasks.append(
             open_task(
-                prompt=prompt, kind="ranking", candidates=candidates, priority=policy.number, origin=origin,
-                seats=coverage.planned_seats(project, calibration=calibration), calibration=calibration,
+                prompt=prompt,
+                kind="ranking",
+                candidates=candidates,
+                priority=policy.number,
+                origin=origin,
+                seats=coverage.planned_seats(project, calibration=calibration),
+                calibration=calibration,
             )
-        )  # fmt: skip
+        )
         if _asks_for_reference(prompt, project, policy):
             tasks.append(
                 open_task(
-                    prompt=prompt, kind="reference", candidates=candidates, seats=1,
-                    priority=policy.number, origin=origin,
+                    prompt=prompt,
+                    kind="reference",
+                    candidates=candidates,
+                    seats=1,
+                    priority=policy.number,
+                    origin=origin,
                 )
-            )  # fmt: skip
+            )
     return tasks
 
 

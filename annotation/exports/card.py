@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annotation.exports.judged import Answer, JudgedTask, Judgment, guideline_version
+from annotation.judged.preferences import Even, Pair
+from annotation.judged.rows import Answer, JudgedTask, Judgment, guideline_version
+from annotation.judged.strengths import Records, jackknifed
+from annotation.judged.strengths import count as count_comparisons
 from annotation.models import Project
-from annotation.preferences import Even, Pair
-from annotation.strengths import Records, jackknifed
-from annotation.strengths import count as count_comparisons
 
 GROUPS = 20  # tasks are dealt to as many groups, which are left out in turn for the intervals of the strengths
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.exports.types import Row, conversation_text
+from annotation.judged.preferences import Vote
+from annotation.judged.strengths import Records, count, fit
 from annotation.models import SnapshotType
-from annotation.preferences import Vote
-from annotation.strengths import Records, count, fit
 
 Messages = list[dict[str, str]]
 

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
+from annotation.judged.decisions import Decisions
 from annotation.models import Project, Proposal, ProposalReview, Verdict, Withdrawal
-from annotation.quality.votes import Decisions
 
 ACCEPTED = [Verdict.ACCEPT, Verdict.EDIT]
 
@@ -44,9 +44,10 @@ def reviews_that_count(project: Project, cutoff: datetime | None = None) -> Quer
     """Without those of people who withdrew what they said, or whose judgments are left out."""
     until = cutoff or timezone.now()
     withdrawn = Withdrawal.objects.filter(
-        project=OuterRef("assignment__project"), person=OuterRef("assignment__annotator"),
+        project=OuterRef("assignment__project"),
+        person=OuterRef("assignment__annotator"),
         created_at__gte=OuterRef("created_at"),
-    )  # fmt: skip
+    )
     reviews = ProposalReview.objects.filter(assignment__project=project, created_at__lte=until)
     excluded = Decisions(project, until).excluded
     return reviews.exclude(Exists(withdrawn)).exclude(assignment__annotator__in=excluded)

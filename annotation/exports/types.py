@@ -17,9 +17,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.exports.card import CardTally
-from annotation.exports.judged import (
+from annotation.exports.pool import pool
+from annotation.judged.decisions import Decisions
+from annotation.judged.preferences import Even, Pair, merge
+from annotation.judged.rows import (
     IMPORTED,
     Answer,
     Filter,
@@ -29,10 +32,7 @@ from annotation.exports.judged import (
     labels_that_count,
     references_that_count,
 )
-from annotation.exports.pool import pool
 from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType, Split
-from annotation.preferences import Even, Pair, merge
-from annotation.quality.votes import Decisions
 
 Row = dict[str, Any]
 Counts = Counter[str]
@@ -218,9 +218,13 @@ def _labels_of_people(taking: Taking) -> Iterator[Row]:
     given = labels_that_count(taking.project).filter(created_at__lte=taking.cutoff)
     given = given.exclude(assignment__annotator__in=taking.decisions.excluded)
     by_task = given.order_by("assignment__task_id", "pk").values_list(
-        "assignment__task_id", "label", "assignment__annotator_id", "created_at", "assignment__task__prompt__messages",
+        "assignment__task_id",
+        "label",
+        "assignment__annotator_id",
+        "created_at",
+        "assignment__task__prompt__messages",
         "assignment__task__prompt__split",
-    )  # fmt: skip
+    )
     for _, group in groupby(by_task.iterator(2000), key=itemgetter(0)):
         votes: dict[str, float] = defaultdict(float)
         rows = list(group)

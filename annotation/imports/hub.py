@@ -19,9 +19,11 @@ def files_in(folder: Path) -> list[Path]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name.endswith(SUFFIXES) and path.name not in BESIDE
+        if path.is_file()
+        and path.name.endswith(SUFFIXES)
+        and path.name not in BESIDE
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]  # fmt: skip
+    ]
     if not found:
         raise UnreadableFile(f"There is no data file in {folder}. Known are {', '.join(SUFFIXES)}.")
     return found

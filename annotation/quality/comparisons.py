@@ -15,10 +15,10 @@ from math import log, sqrt
 from statistics import fmean, variance
 from typing import Any
 
-from annotation.exports.judged import rankings_that_count
+from annotation.judged.rows import rankings_that_count
+from annotation.judged.strengths import Record, Records, Strength, jackknifed
 from annotation.models import Comparison, Evaluation, Project, Purpose
 from annotation.quality.figures import Figure, ratio, unknown
-from annotation.strengths import Record, Records, Strength, jackknifed
 
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
 MOST_GROUPS = 100  # of the jackknife: more fits than this say nothing new
@@ -64,20 +64,32 @@ def compared(project: Project, evaluation: Evaluation | None = None) -> list[Com
     wanted = {each.pk: each for each in evaluations if evaluation is None or each.pk == evaluation.pk}
     found: list[Compared] = []
     by_task: dict[int, tuple[Compared, int]] = {}
-    columns = ("evaluation_id", "task_id", "prompt__messages", "prompt__category", "answer__text",
-               "other__text", "identical", "answer_id")  # fmt: skip
+    columns = (
+        "evaluation_id",
+        "task_id",
+        "prompt__messages",
+        "prompt__category",
+        "answer__text",
+        "other__text",
+        "identical",
+        "answer_id",
+    )
     rows = Comparison.objects.filter(evaluation__in=wanted).order_by("pk").values_list(*columns)
     for of, task, messages, category, answer, other, identical, answer_id in rows:
         each = Compared(
-            of, messages[-1]["content"], category, answer, other, str(wanted[of].version), wanted[of].opponent_name,
+            of,
+            messages[-1]["content"],
+            category,
+            answer,
+            other,
+            str(wanted[of].version),
+            wanted[of].opponent_name,
             identical,
-        )  # fmt: skip
+        )
         found.append(each)
         if task is not None:
             by_task[task] = (each, answer_id)
-    said = rankings_that_count(project, Purpose.EVALUATION).filter(
-        assignment__task__comparison__evaluation__in=wanted
-    )  # fmt: skip
+    said = rankings_that_count(project, Purpose.EVALUATION).filter(assignment__task__comparison__evaluation__in=wanted)
     for task, tiers, shown in said.order_by("pk").values_list(
         "assignment__task_id", "tiers", "assignment__shown_order"
     ):
@@ -94,9 +106,7 @@ def win_rate(found: Iterable[Compared]) -> Figure:
 
 def length_controlled(found: Sequence[Compared]) -> Figure:
     """The win rate if the version's answer were the longer one as often as the opponent's: the mean of both strata."""
-    strata = [
-        [each.score for each in found if each.longer == sign and each.score is not None] for sign in (1, -1)
-    ]  # fmt: skip
+    strata = [[each.score for each in found if each.longer == sign and each.score is not None] for sign in (1, -1)]
     if min(map(len, strata)) < FEWEST_BY_LENGTH:
         return unknown(f"fewer than {FEWEST_BY_LENGTH} comparisons in which either side is the longer one")
     value = fmean(map(fmean, strata))

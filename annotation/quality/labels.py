@@ -7,7 +7,7 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
-from annotation.exports.judged import labels_that_count
+from annotation.judged.rows import labels_that_count
 from annotation.models import Project
 from annotation.quality.agreement import fleiss_kappa
 from annotation.quality.figures import ratio

@@ -74,10 +74,17 @@ def read_records(project: Project) -> Records:
     said = Ranking.objects.filter(assignment__project=project).exclude(assignment__task__purpose=Purpose.EVALUATION)
     rows = said.order_by("id")
     for task, annotator, tiers, unacceptable, unranked, shown, active_ms, at, purpose, repeat_of in rows.values_list(
-        "assignment__task_id", "assignment__annotator_id", "tiers", "unacceptable", "unranked",
-        "assignment__shown_order", "assignment__active_ms", "created_at", "assignment__task__purpose",
+        "assignment__task_id",
+        "assignment__annotator_id",
+        "tiers",
+        "unacceptable",
+        "unranked",
+        "assignment__shown_order",
+        "assignment__active_ms",
+        "created_at",
+        "assignment__task__purpose",
         "assignment__task__repeat_of_id",
-    ).iterator(chunk_size=5000):  # fmt: skip
+    ).iterator(chunk_size=5000):
         record = Record(annotator, task, tiers, shown, unacceptable, unranked, active_ms, at, purpose, repeat_of)
         (found.work if purpose == Purpose.WORK else found.checks).append(record)
     return found

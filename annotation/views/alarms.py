@@ -7,9 +7,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, alarms
+from annotation.actions import alarms
 from annotation.characters import cleaned
-from annotation.forms import AlarmForm
+from annotation.errors import NotPossible
+from annotation.forms.projects import AlarmForm
 from annotation.http import UserRequest
 
 RAISED = "The alarm is raised: nothing is sampled until an admin has looked. You can go on with your work."

@@ -8,9 +8,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, flags
+from annotation.actions import flags
 from annotation.characters import cleaned
-from annotation.forms import FlagForm
+from annotation.errors import NotPossible
+from annotation.forms.work import FlagForm
 from annotation.http import UserRequest
 from annotation.models import FlagStatus, Role
 

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation import access
-from annotation.actions import NotPossible, checks
+from annotation.actions import checks
 from annotation.actions import practice as actions
 from annotation.actions import quality as quality_actions
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
 from annotation.quality.agreement import places

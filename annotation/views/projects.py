@@ -11,8 +11,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, letters, projects
-from annotation.forms import MemberForm, ProjectForm
+from annotation.actions import projects
+from annotation.delivery import mail
+from annotation.errors import NotPossible
+from annotation.forms.projects import MemberForm, ProjectForm
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 
@@ -76,7 +78,7 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
         "form": form,
         "memberships": project.memberships.select_related("user").order_by("role", "user__username"),
         "own": project.memberships.get(user=request.user),
-        "mail_is_on": letters.mail_is_on(),
+        "mail_is_on": mail.mail_is_on(),
     }
     return render(request, "annotation/members.html", context)
 
@@ -88,7 +90,7 @@ def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug, role=Role.ADMIN)
     wanted = "wanted" in request.POST
     try:
-        letters.ask_for_letters(membership=membership, wanted=wanted)
+        mail.ask_for_letters(membership=membership, wanted=wanted)
     except NotPossible as refusal:
         messages.error(request, str(refusal))
     else:

@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible
 from annotation.actions import quality as actions
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Role
 from annotation.quality.report import quality_report

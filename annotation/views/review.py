@@ -12,14 +12,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible
 from annotation.actions import quality as actions
+from annotation.errors import NotPossible
+from annotation.forms.review import AdjudicationForm, KnownForm
 from annotation.http import UserRequest
 from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
 from annotation.quality.agreement import places
 from annotation.quality.report import quality_report
 from annotation.rendering import markdown
-from annotation.review_forms import AdjudicationForm, KnownForm
 
 TASKS_A_PAGE = 25
 

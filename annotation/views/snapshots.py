@@ -7,11 +7,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, snapshots
+from annotation.actions import snapshots
 from annotation.downloads import snapshot_response
+from annotation.errors import NotPossible
 from annotation.exports.diff import diff
 from annotation.exports.writers import NoParquet
-from annotation.forms import DownloadForm, TakeSnapshotForm, WithdrawForm
+from annotation.forms.snapshots import DownloadForm, TakeSnapshotForm
+from annotation.forms.uploads import WithdrawForm
 from annotation.http import UserRequest
 from annotation.models import DatasetSnapshot, Project, Role
 

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation.actions import tokens
-from annotation.forms import TokenForm
+from annotation.forms.access import TokenForm
 from annotation.http import UserRequest
 from annotation.models import Token
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import prompts
-from annotation.forms import MappingForm, UploadForm
+from annotation.forms.uploads import MappingForm, UploadForm
 from annotation.http import UserRequest
 from annotation.imports import ParsedPrompts, UnknownColumns, UnreadableFile, columns_of, parse_prompts
 from annotation.models import PromptUpload, Role

@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import webhooks
-from annotation.forms import WebhookForm
+from annotation.delivery import webhooks
+from annotation.forms.access import WebhookForm
 from annotation.http import UserRequest
 from annotation.models import DeliveryStatus, Role
 

@@ -13,10 +13,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import NotPossible, judgments, queue, seats
+from annotation.actions import judgments, queue, seats
 from annotation.actions.practice import PractiseFirst
 from annotation.characters import cleaned
-from annotation.forms import DraftForm, SubmitForm
+from annotation.errors import NotPossible
+from annotation.forms.work import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
 from annotation.kinds.reference import MAX_CHARACTERS

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from annotation.models import Membership, Project
 from frontend.navigation import entries
-from training.ladder import signed as with_sign
 from training.models import TrainingRun
+from training.reports.ladder import signed as with_sign
 
 register = template.Library()
 

@@ -34,9 +34,15 @@ def propose(project: Project) -> Callable[..., Proposal]:
     ) -> Proposal:
         batch, _ = ProposalBatch.objects.get_or_create(project=project, origin="run-1", defaults={"model": "small"})
         proposal = Proposal.objects.create(
-            project=project, batch=batch, index=Proposal.objects.count(), instruction=instruction, input=input,
-            output=output, digest=Proposal.digest_of(instruction, input, output), **values,
-        )  # fmt: skip
+            project=project,
+            batch=batch,
+            index=Proposal.objects.count(),
+            instruction=instruction,
+            input=input,
+            output=output,
+            digest=Proposal.digest_of(instruction, input, output),
+            **values,
+        )
         proposals.open_reviews(project=project, proposals=[proposal])
         return proposal
 

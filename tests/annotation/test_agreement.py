@@ -147,9 +147,17 @@ def test_kappa_is_unknown_where_chance_explains_everything():
 def test_fleiss_kappa_is_that_of_the_published_example():
     # The worked example that goes round with Fleiss (1971): 10 items, 14 raters, 5 categories, κ = 0.210.
     table = [
-        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
-        [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
-    ]  # fmt: skip
+        [0, 0, 0, 0, 14],
+        [0, 2, 6, 4, 2],
+        [0, 0, 3, 5, 6],
+        [0, 3, 9, 2, 0],
+        [2, 2, 8, 1, 1],
+        [7, 7, 0, 0, 0],
+        [3, 2, 6, 3, 0],
+        [2, 5, 3, 2, 2],
+        [6, 5, 2, 1, 0],
+        [0, 2, 2, 3, 7],
+    ]
     items = [[category for category, count in enumerate(row) for _ in range(count)] for row in table]
     assert agreement.fleiss_kappa(items).value == pytest.approx(0.210, abs=5e-4)
 
@@ -201,10 +209,15 @@ def test_the_quality_page_finds_the_same_on_pandalm(project, admin, as_user):
         for seat, (person, choice) in enumerate(zip(people, choices_made, strict=True), start=1):
             seats.append(
                 Assignment(
-                    task=tasks[row], seat=seat, project=project, annotator=person, status="done",
-                    finished_at=timezone.now(), shown_order=[first, second],
+                    task=tasks[row],
+                    seat=seat,
+                    project=project,
+                    annotator=person,
+                    status="done",
+                    finished_at=timezone.now(),
+                    shown_order=[first, second],
                 )
-            )  # fmt: skip
+            )
             tiers.append([[[first, second]], [[first], [second]], [[second], [first]]][choice])
     Assignment.objects.bulk_create(seats)
     Ranking.objects.bulk_create(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from annotation.actions import webhooks
+from annotation.delivery import webhooks
 from annotation.models import Alarm, Delivery, Event
 
 pytestmark = pytest.mark.django_db

@@ -168,10 +168,20 @@ def test_a_required_reason_is_asked_for_and_a_hidden_one_is_not_there(bob, seat_
 
 
 SETTINGS = {
-    "name": "Letters", "guidelines": "", "candidates_per_task": "4", "seats_per_task": "1", "reference_share": "0.1",
-    "lease_minutes": "20", "base_model": "base", "ranking_form": "top_k", "top_k": "3",
-    "criteria": "helpful\n\n harmless \n", "criteria_required": "on", "rationale": "required", "write_first": "on",
-}  # fmt: skip
+    "name": "Letters",
+    "guidelines": "",
+    "candidates_per_task": "4",
+    "seats_per_task": "1",
+    "reference_share": "0.1",
+    "lease_minutes": "20",
+    "base_model": "base",
+    "ranking_form": "top_k",
+    "top_k": "3",
+    "criteria": "helpful\n\n harmless \n",
+    "criteria_required": "on",
+    "rationale": "required",
+    "write_first": "on",
+}
 
 
 def test_an_admin_says_in_the_settings_what_is_asked(admin, as_user, project):

@@ -21,8 +21,9 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from annotation.actions import alarms, seats, snapshots, webhooks
+from annotation.actions import alarms, seats, snapshots
 from annotation.actions.tokens import make_token
+from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, Scope
 from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
@@ -88,9 +89,13 @@ def midlife(
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
     return {
-        "alarms": alarm.pk, "assignments": seat.pk, "webhooks": hook.pk, "deliveries": delivery.pk,
-        "proposals": accept_proposal().pk, "playground": asked.pk,
-    }  # fmt: skip
+        "alarms": alarm.pk,
+        "assignments": seat.pk,
+        "webhooks": hook.pk,
+        "deliveries": delivery.pk,
+        "proposals": accept_proposal().pk,
+        "playground": asked.pk,
+    }
 
 
 def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:

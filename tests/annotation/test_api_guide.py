@@ -65,9 +65,14 @@ def test_the_curl_of_the_guide_runs(live_server, project, admin, ranked_task, tm
     (tmp_path / "prompts.jsonl").write_text(json.dumps(row), "utf-8")
     script = re.search(r"^letters\(\) \{.*?(?=^```)", GUIDE.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     ran = subprocess.run(
-        ["sh", "-ec", script[0]], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        ["sh", "-ec", script[0]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={**os.environ, "PREFLOOP_URL": live_server.url, "PREFLOOP_TOKEN": token},
-    )  # fmt: skip
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert project.prompts.filter(messages__0__content="Thank Ada.").count() == 1
     pairs = [json.loads(line) for line in (tmp_path / "preference.jsonl").read_text("utf-8").splitlines()]

@@ -41,16 +41,23 @@ HH = {
 TREE = {
     "message_tree_id": "t",
     "prompt": {
-        "role": "prompter", "text": "Say hello.", "message_id": "q",
+        "role": "prompter",
+        "text": "Say hello.",
+        "message_id": "q",
         "replies": [
             {"role": "assistant", "text": "No.", "rank": 1, "replies": []},
             {"role": "assistant", "text": "Gone.", "rank": 2, "deleted": True},
-            {"role": "assistant", "text": "Hello!", "rank": 0, "replies": [
-                {"role": "prompter", "text": "Louder.", "message_id": "q2", "replies": []},
-            ]},
+            {
+                "role": "assistant",
+                "text": "Hello!",
+                "rank": 0,
+                "replies": [
+                    {"role": "prompter", "text": "Louder.", "message_id": "q2", "replies": []},
+                ],
+            },
         ],
     },
-}  # fmt: skip
+}
 LABEL_STUDIO_PAIR = {
     "id": 7,
     "data": {"prompt": "Say hello.", "answer1": "No.", "answer2": "Hello!"},
@@ -177,13 +184,16 @@ def test_labelled_texts_become_a_classification_snapshot(project, admin, as_user
     assert report["taken"] == ImportedLabel.objects.count() == 2
     assert [each["line"] for each in report["duplicates"]] == [4]
     assert [(each["line"], each["reason"].split(";")[0]) for each in report["refused"]] == [
-        (5, "the text is labelled 'bad' already"), (6, '"text" is empty'), (7, '"label" is empty'),
-    ]  # fmt: skip
+        (5, "the text is labelled 'bad' already"),
+        (6, '"text" is empty'),
+        (7, '"label" is empty'),
+    ]
     client.post(f"{API}/snapshots/", {"type": "classification"}, content_type="application/json")
     rows = [json.loads(line) for line in client.get(f"{API}/snapshots/1/download/").getvalue().splitlines()]
     assert [(row["text"], row["label"], row["source"]) for row in rows] == [
-        ("Lovely.", "good", "imported"), ("Awful.", "bad", "imported"),
-    ]  # fmt: skip
+        ("Lovely.", "good", "imported"),
+        ("Awful.", "bad", "imported"),
+    ]
     assert Prompt.objects.count() == 0
 
 
@@ -264,8 +274,8 @@ def _parquet_of(length: int) -> bytes:
 
 
 def test_a_file_of_200_mb_is_refused_before_it_is_read(project, admin, as_user, monkeypatch):
-    monkeypatch.setattr("annotation.forms.MAX_FILE_BYTES", 10)
-    monkeypatch.setattr("annotation.api.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("annotation.forms.uploads.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("annotation.api.projects.MAX_FILE_BYTES", 10)
     file = SimpleUploadedFile("rows.txt", b"Longer than that.")
     page = as_user(admin).post("/projects/letters/prompts/", {"file": file})
     assert "rows.txt is larger than" in page.content.decode()

@@ -12,7 +12,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotation.actions import NotPossible, judgments, seats, snapshots
+from annotation.actions import judgments, seats, snapshots
+from annotation.errors import NotPossible
 from annotation.models import (
     Completion,
     ImportedLabel,
@@ -79,10 +80,16 @@ def test_a_ranking_row_keeps_ties_contradictions_and_who_said_what(project, open
             ],
             "rankings": [
                 {
-                    "tiers": [[0, 2], [1]], "unacceptable": [1], "weight": 1.0, "annotator": f"annotator-{first.pk}",
+                    "tiers": [[0, 2], [1]],
+                    "unacceptable": [1],
+                    "weight": 1.0,
+                    "annotator": f"annotator-{first.pk}",
                 },
                 {
-                    "tiers": [[1], [2], [0]], "unacceptable": [], "weight": 1.0, "annotator": f"annotator-{second.pk}",
+                    "tiers": [[1], [2], [0]],
+                    "unacceptable": [],
+                    "weight": 1.0,
+                    "annotator": f"annotator-{second.pk}",
                 },
             ],
             "prompt_id": prompt.pk,
@@ -90,11 +97,16 @@ def test_a_ranking_row_keeps_ties_contradictions_and_who_said_what(project, open
             "split": "train",
             "policy": 3,
         }
-    ]  # fmt: skip
+    ]
     # One more puts Hi. above Hello! than below; on the other two pairs they contradict each other.
     assert counts == {
-        "rankings": 2, "train tasks": 1, "train pairs": 1, "ties": 2, "annotators": 2, "tasks without a ranking": 1,
-    }  # fmt: skip
+        "rankings": 2,
+        "train tasks": 1,
+        "train pairs": 1,
+        "ties": 2,
+        "annotators": 2,
+        "tasks without a ranking": 1,
+    }
 
 
 def test_rankings_that_only_tie_are_nothing_to_learn_from(project, open_ranking_task, judge):
@@ -193,9 +205,10 @@ def test_page_api_and_command_take_the_type_that_is_asked_for(project, ranked_ta
 
 def test_a_type_that_does_not_exist_is_refused(project, ranked_task, admin, as_user):
     client = as_user(admin)
-    assert "not one of the available choices" in client.post(
-        "/projects/letters/snapshots/", {"type": "gossip"}
-    ).content.decode()  # fmt: skip
+    assert (
+        "not one of the available choices"
+        in client.post("/projects/letters/snapshots/", {"type": "gossip"}).content.decode()
+    )
     answer = client.post("/api/v1/projects/letters/snapshots/", {"type": "gossip"}, content_type="application/json")
     assert answer.status_code == 400
     assert "gossip" in str(answer.json())

@@ -100,8 +100,11 @@ def test_kto_goes_by_the_line_and_else_by_first_and_last(download):
     """Hello! is good for both. Hi. is above the one's line and in the other's last tier: even, so left out."""
     rows = lines(download("kto"))
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [
-        ("Hello!", True), ("=1+1", False), ("Good bye.", True), ("Off.", False),
-    ]  # fmt: skip
+        ("Hello!", True),
+        ("=1+1", False),
+        ("Good bye.", True),
+        ("Off.", False),
+    ]
 
 
 def test_scores_put_the_answers_of_a_task_on_one_scale(download):
@@ -133,8 +136,12 @@ def test_what_is_imitated(download):
         "messages": [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Good morning!"}]
     }
     assert lines(download("alpaca"))[0] == {
-        "instruction": "Say hello.", "input": "", "output": "Good morning!", "system": "", "history": [],
-    }  # fmt: skip
+        "instruction": "Say hello.",
+        "input": "",
+        "output": "Good morning!",
+        "system": "",
+        "history": [],
+    }
     assert lines(download("sharegpt"))[0] == {
         "conversations": [{"from": "human", "value": "Say hello."}, {"from": "gpt", "value": "Good morning!"}],
         "system": "",
@@ -145,8 +152,10 @@ def test_what_is_imitated(download):
 def test_classes_are_by_the_line_that_people_drew(download):
     rows = lines(download("classification"))
     assert [(row["text"].rsplit(": ", 1)[1], row["label"]) for row in rows] == [
-        ("Hello!", "acceptable"), ("Hi.", "acceptable"), ("=1+1", "unacceptable"),
-    ]  # fmt: skip
+        ("Hello!", "acceptable"),
+        ("Hi.", "acceptable"),
+        ("=1+1", "unacceptable"),
+    ]
 
 
 def test_raw_judgments_have_times_and_positions(download):
@@ -208,8 +217,11 @@ def test_datasets_and_pandas_read_every_file(download, tmp_path: Path, rows, fil
     loaded = load_dataset(loader, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(loaded) == len(plain)
     assert set(loaded.column_names) == set(plain[0])
-    read = {"jsonl": lambda: pandas.read_json(path, lines=True), "csv": lambda: pandas.read_csv(path),
-            "parquet": lambda: pandas.read_parquet(path)}[file]  # fmt: skip
+    read = {
+        "jsonl": lambda: pandas.read_json(path, lines=True),
+        "csv": lambda: pandas.read_csv(path),
+        "parquet": lambda: pandas.read_parquet(path),
+    }[file]
     assert len(read()) == len(plain)
     if file == "parquet" and rows in ("hh", "preference-text", "messages"):
         assert loaded.to_list() == plain
@@ -282,8 +294,9 @@ def test_the_command_writes_what_the_download_gives(download, tmp_path: Path):
         call_command("export", "letters", rows=rows, output=str(path), stdout=io.StringIO())
         assert path.read_bytes() == download(rows)
     path = tmp_path / "some.jsonl.gz"
-    call_command("export", "letters", "--format=hh", f"--output={path}", "--gzip", "--min-agreement=0.9",
-                 stdout=io.StringIO())  # fmt: skip
+    call_command(
+        "export", "letters", "--format=hh", f"--output={path}", "--gzip", "--min-agreement=0.9", stdout=io.StringIO()
+    )
     assert len(lines(gzip.decompress(path.read_bytes()))) == 3  # Hi. over =1+1 is one vote and a tie: 0.75
 
 

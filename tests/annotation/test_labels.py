@@ -197,8 +197,9 @@ def test_agreement_on_labels_and_what_is_confused(as_user, admin, labelling, mak
     # Three good, four bad, one odd of eight: by chance (9 + 16 + 1) / 64 = .40625; (.5 - .40625) / (1 - .40625)
     assert report["kappa"]["value"] == pytest.approx(0.157895, abs=1e-6)
     assert report["confusions"] == [
-        {"first": "bad", "second": "good", "count": 1}, {"first": "bad", "second": "odd", "count": 1},
-    ]  # fmt: skip
+        {"first": "bad", "second": "good", "count": 1},
+        {"first": "bad", "second": "odd", "count": 1},
+    ]
     page = as_user(admin).get("/projects/letters/quality/").content.decode()
     assert "Two people give a text the same label" in page
     assert "Nothing to measure yet" not in page

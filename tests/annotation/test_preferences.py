@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.preferences import Even, Pair, Vote, merge
+from annotation.judged.preferences import Even, Pair, Vote, merge
 
 
 def votes(*rankings) -> list[Vote]:
@@ -52,8 +52,11 @@ def test_three_people_with_a_pair_each_make_a_cycle_that_is_marked():
     """Nobody was wrong about a pair; only together do they contradict each other. 4 is below all of it."""
     pairs, _ = merge(votes([[1], [2]], [[2], [3]], [[3], [1]], [[1], [4]]))
     assert [(p.chosen, p.rejected, p.in_cycle) for p in pairs] == [
-        (1, 2, True), (3, 1, True), (1, 4, False), (2, 3, True),
-    ]  # fmt: skip
+        (1, 2, True),
+        (3, 1, True),
+        (1, 4, False),
+        (2, 3, True),
+    ]
 
 
 def test_a_majority_counts_both_sides():
@@ -112,8 +115,12 @@ def test_everything_tied_is_nothing_to_learn():
 def test_nothing_is_known_about_two_that_got_no_place():
     pairs, evens = merge([Vote([[1], [2], [3, 4]], unranked=[3, 4])])
     assert [(pair.chosen, pair.rejected, pair.margin) for pair in pairs] == [
-        (1, 2, 0.333333), (1, 3, 0.666667), (1, 4, 0.666667), (2, 3, 0.333333), (2, 4, 0.333333),
-    ]  # fmt: skip
+        (1, 2, 0.333333),
+        (1, 3, 0.666667),
+        (1, 4, 0.666667),
+        (2, 3, 0.333333),
+        (2, 4, 0.333333),
+    ]
     assert evens == []
 
 

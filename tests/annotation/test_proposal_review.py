@@ -113,9 +113,12 @@ def test_a_program_reviews_through_the_api(bob, propose):
     claimed = bob.post("/api/v1/projects/letters/tasks/claim/").json()
     assert (claimed["kind"], claimed["messages"]) == ("proposal", [])
     assert claimed["proposal"] == {
-        "instruction": "Name a colour of the sky.", "input": "None given", "output": "Blue.",
-        "similar": [{"id": "seed:a", "text": "Name it", "score": 0.5}], "near_duplicate": False,
-    }  # fmt: skip
+        "instruction": "Name a colour of the sky.",
+        "input": "None given",
+        "output": "Blue.",
+        "similar": [{"id": "seed:a", "text": "Name it", "score": 0.5}],
+        "near_duplicate": False,
+    }
     body = {"client_uuid": str(uuid.uuid4()), "verdict": "reject", "reason": "unclear"}
     address = f"/api/v1/projects/letters/assignments/{claimed['id']}/submit/"
     assert bob.post(address, json.dumps(body), content_type="application/json").status_code == 200

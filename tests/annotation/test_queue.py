@@ -12,7 +12,8 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation.actions import NotPossible, judgments, queue, seats
+from annotation.actions import judgments, queue, seats
+from annotation.errors import NotPossible
 from annotation.models import Assignment, Membership, Project, Ranking, Role, SeatStatus
 
 pytestmark = pytest.mark.django_db
@@ -199,8 +200,11 @@ def test_progress_counts_no_further_than_a_page_needs(project, annotator, open_r
     monkeypatch.setattr(queue, "OPEN_COUNTED", 2)
     assert queue.progress(project) == {"done": 1, "held": 0, "empty": 2, "more_done": False, "more_empty": True}
     assert queue.own_progress(project, annotator) == {
-        "done": 1, "empty": 2, "more_empty": True, "can_undo": True,
-    }  # fmt: skip
+        "done": 1,
+        "empty": 2,
+        "more_empty": True,
+        "can_undo": True,
+    }
 
 
 def test_a_claim_asks_as_little_of_a_long_queue_as_of_a_short_one(project, annotator, open_ranking_task):

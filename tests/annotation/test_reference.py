@@ -66,8 +66,9 @@ def test_the_answers_are_not_sent_before_a_first_version(bob, blind_seat):
     assert "Short one." in page
     assert "Mine alone.</textarea>" in page
     assert {candidate["text"] for candidate in bob.get(api).json()["candidates"]} == {
-        "Short one.", "A candidate of five words.",
-    }  # fmt: skip
+        "Short one.",
+        "A candidate of five words.",
+    }
     post(bob, blind_seat, "first-version", **draft("Changed afterwards."))
     assert FirstVersion.objects.get().text == "Mine alone."
 

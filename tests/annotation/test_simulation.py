@@ -19,9 +19,12 @@ def test_without_noise_the_ranking_is_the_judges_own_order(project, annotator, o
     texts = ["I hate this awful day.", "It is a day.", "What a lovely, wonderful day!", "It is a day, too."]
     task = open_ranking_task(texts)
     simulate(
-        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=SentimentJudge(),
+        url=live_server.url,
+        project=project.slug,
+        logins=[(annotator.username, PASSWORD)],
+        judge=SentimentJudge(),
         habits=Habits(noise=0, skip_share=0),
-    )  # fmt: skip
+    )
     by_text = {completion.text: completion.pk for completion in task.candidates.all()}
     hate, plain, lovely, plain_too = (by_text[text] for text in texts)
     ranking = Ranking.objects.get()
@@ -43,17 +46,21 @@ def test_they_answer_in_the_way_that_the_project_asks(project, annotator, open_r
     texts = {"hate": "I hate this awful day.", "lovely": "What a lovely, wonderful day!"}
     task = open_ranking_task(list(texts.values()))
     simulate(
-        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=SentimentJudge(),
+        url=live_server.url,
+        project=project.slug,
+        logins=[(annotator.username, PASSWORD)],
+        judge=SentimentJudge(),
         habits=Habits(noise=0, skip_share=0),
-    )  # fmt: skip
+    )
     name_of = {task.candidates.get(text=text).pk: name for name, text in texts.items()}
     ranking = Ranking.objects.get()
     assert [[name_of[pk] for pk in tier] for tier in ranking.tiers] == [["lovely"], ["hate"]]
     assert ranking.strength == (2 if asked.get("ranking_form") == "graded" else None)
     if "criteria" in asked:
         assert {name_of[int(pk)]: rated for pk, rated in ranking.ratings.items()} == {
-            "lovely": {"Tone": 5}, "hate": {"Tone": 1},
-        }  # fmt: skip
+            "lovely": {"Tone": 5},
+            "hate": {"Tone": 1},
+        }
 
 
 def test_they_skip_write_and_finish_the_queue(project, annotator, stranger, admin, open_ranking_task, live_server):
@@ -74,9 +81,13 @@ def test_they_stop_when_told(project, annotator, open_ranking_task, live_server)
     stop = threading.Event()
     stop.set()
     tally = simulate(
-        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=LengthJudge(),
-        habits=Habits(), stop=stop,
-    )  # fmt: skip
+        url=live_server.url,
+        project=project.slug,
+        logins=[(annotator.username, PASSWORD)],
+        judge=LengthJudge(),
+        habits=Habits(),
+        stop=stop,
+    )
     assert tally.rankings == 0
 
 
@@ -105,8 +116,11 @@ def test_they_leave_proposed_tasks_to_people(project, annotator, propose, open_r
     propose()
     open_ranking_task()
     tally = simulate(
-        url=live_server.url, project=project.slug, logins=[(annotator.username, PASSWORD)], judge=LengthJudge(),
+        url=live_server.url,
+        project=project.slug,
+        logins=[(annotator.username, PASSWORD)],
+        judge=LengthJudge(),
         habits=Habits(skip_share=0),
-    )  # fmt: skip
+    )
     assert (tally.skipped, tally.rankings) == (1, 1)
     assert Assignment.objects.filter(task__kind="proposal", status=SeatStatus.EMPTY).count() == 1

@@ -7,8 +7,9 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import NotPossible, snapshots
+from annotation.actions import snapshots
 from annotation.actions.tasks import open_task
+from annotation.errors import NotPossible
 from annotation.models import Completion, DatasetSnapshot, Membership, PolicyVersion, Role, Source, Split
 
 pytestmark = pytest.mark.django_db
@@ -104,8 +105,10 @@ def judge_as(project, as_user):
             seat = client.post("/api/v1/projects/letters/tasks/claim/").json()
             pk = {each["text"]: each["id"] for each in seat["candidates"]}
             body = {
-                "client_uuid": str(uuid.uuid4()), "active_ms": 3000, "tiers": [[pk[text] for text in t] for t in tiers],
-            }  # fmt: skip
+                "client_uuid": str(uuid.uuid4()),
+                "active_ms": 3000,
+                "tiers": [[pk[text] for text in t] for t in tiers],
+            }
             address = f"/api/v1/projects/letters/assignments/{seat['id']}/submit/"
             assert client.post(address, body, content_type="application/json").status_code == 200
 
@@ -163,12 +166,14 @@ def test_a_filter_is_stored_and_says_what_it_left_out(project, admin, as_user, t
 def test_the_page_takes_the_same_filter(project, admin, as_user, two_versions):
     client = as_user(admin)
     form = {"type": "preference", "annotators": f"{two_versions[0].pk}", "min_agreement": "0.5", "kinds": "ranking"}
-    assert "Took snapshot 1: 2 pairs." in client.post(
-        "/projects/letters/snapshots/", form, follow=True
-    ).content.decode()  # fmt: skip
+    assert (
+        "Took snapshot 1: 2 pairs." in client.post("/projects/letters/snapshots/", form, follow=True).content.decode()
+    )
     assert DatasetSnapshot.objects.get().filter == {
-        "kinds": ["ranking"], "annotators": [two_versions[0].pk], "min_agreement": 0.5,
-    }  # fmt: skip
+        "kinds": ["ranking"],
+        "annotators": [two_versions[0].pk],
+        "min_agreement": 0.5,
+    }
     page = client.post("/projects/letters/snapshots/", {**form, "annotators": "me"}).content.decode()
     assert "Write whole numbers" in page
 

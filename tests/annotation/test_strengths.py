@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from annotation.preferences import Vote
-from annotation.strengths import NoEstimate, Record, count, fit, jackknifed
+from annotation.judged.preferences import Vote
+from annotation.judged.strengths import NoEstimate, Record, count, fit, jackknifed
 
 
 def gap(strengths, better: str = "a", worse: str = "b") -> float:

@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from annotation.authentication import HasScope
+from annotation.api.authentication import HasScope
 from annotation.models import Membership, Role, Scope, Token
-from frontend import api_urls
+from frontend.api import urls
 
 pytestmark = pytest.mark.django_db
 PROJECT = "/api/v1/projects/letters"
@@ -156,7 +156,7 @@ def test_a_method_that_is_not_there_is_405_whatever_the_token_is_for(alice, proj
 
 def test_every_endpoint_declares_a_scope_and_checks_it():
     checked = 0
-    for pattern in _patterns(api_urls.urlpatterns):
+    for pattern in _patterns(urls.urlpatterns):
         if pattern.name in OPEN_TO_ALL:
             continue
         view = pattern.callback.cls
@@ -165,7 +165,7 @@ def test_every_endpoint_declares_a_scope_and_checks_it():
             assert isinstance(view.scopes.get(action), Scope), f"{view.__name__}.{action} declares no scope"
             checked += 1
     assert checked > 20
-    assert get_resolver("frontend.api_urls").url_patterns == api_urls.urlpatterns
+    assert get_resolver("frontend.api.urls").url_patterns == urls.urlpatterns
 
 
 def _patterns(entries):

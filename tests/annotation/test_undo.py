@@ -127,9 +127,13 @@ def test_nobody_takes_back_what_somebody_else_said(ranked, admin, as_user):
 def test_late_work_that_is_taken_back_leaves_the_seat_with_who_has_it(bob, ranked, admin):
     Assignment.objects.filter(pk=ranked.pk).update(status=SeatStatus.LATE)
     Assignment.objects.create(
-        task=ranked.task, project=ranked.project, seat=1, status=SeatStatus.HELD, annotator=admin,
+        task=ranked.task,
+        project=ranked.project,
+        seat=1,
+        status=SeatStatus.HELD,
+        annotator=admin,
         expires_at=timezone.now() + timedelta(minutes=5),
-    )  # fmt: skip
+    )
     bob.post(UNDO)
     ranked.refresh_from_db()
     assert ranked.status == SeatStatus.LAPSED

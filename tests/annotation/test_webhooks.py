@@ -19,12 +19,12 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation import outgoing
-from annotation.actions import snapshots, webhooks
+from annotation.actions import snapshots
+from annotation.delivery import post, webhooks
 from annotation.models import Delivery, DeliveryStatus, Event, Ranking, Webhook
 from training.actions import rounds
 from training.models import TrainingRound, TrainingRun
-from training.worker import Worker
+from training.worker.loop import Worker
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/projects/letters/webhooks/"
@@ -114,7 +114,7 @@ def verified(secret_key: bytes, headers: dict[str, str], body: str) -> bool:
 def test_the_signature_is_that_of_the_specification():
     """The example that the libraries of standardwebhooks.com are tested with."""
     secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", '{"test": 2432232314}'
-    signature = outgoing.signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    signature = post.signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -152,8 +152,10 @@ def test_a_snapshot_and_the_end_of_a_round_are_told(hook, receiver, alice, proje
     alice.post("/projects/letters/rounds/1/cancel/")
     deliver()
     assert [(body["type"], body["data"].get("number")) for body in receiver.bodies] == [
-        ("judgment.submitted", None), ("snapshot.taken", 1), ("round.finished", 1),
-    ]  # fmt: skip
+        ("judgment.submitted", None),
+        ("snapshot.taken", 1),
+        ("round.finished", 1),
+    ]
     assert receiver.bodies[1]["data"]["rows"] == 3
     assert receiver.bodies[2]["data"]["status"] == "cancelled"
     assert receiver.bodies[2]["data"]["reason"] == "Cancelled by alice."
@@ -273,7 +275,7 @@ def test_an_attempt_whose_worker_died_is_made_again_and_the_late_one_changes_not
     assert receiver.got == []  # somebody is at it
     let_time_pass()
     deliver()
-    webhooks._settle(taken, outgoing.Answer(500, "late"))
+    webhooks._settle(taken, post.Answer(500, "late"))
     delivery = Delivery.objects.get()
     assert (delivery.status, delivery.last_answer, delivery.attempts) == ("delivered", "thank you", 2)
 
@@ -311,7 +313,7 @@ def test_a_name_that_leads_inside_is_refused_whatever_else_it_stands_for(hook, r
     settings.WEBHOOK_PRIVATE_ADDRESSES = False
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("93.184.215.14", "10.0.0.7")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
-    answer = outgoing.post("http://two-faced.example/", {}, "{}")
+    answer = post.post("http://two-faced.example/", {}, "{}")
     assert answer.hopeless
     assert answer.text == "two-faced.example is 10.0.0.7, which is not a public address."
 
@@ -326,7 +328,7 @@ def test_a_name_is_looked_up_once_so_that_it_cannot_change_after_the_check(recei
         return here if host == "fickle.example" else real(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    answer = outgoing.post(f"http://fickle.example:{receiver.server_port}/", {}, "{}")
+    answer = post.post(f"http://fickle.example:{receiver.server_port}/", {}, "{}")
     assert answer.status == 200
     assert asked.count("fickle.example") == 1
     assert receiver.got[0][0]["host"] == f"fickle.example:{receiver.server_port}"
@@ -334,17 +336,35 @@ def test_a_name_is_looked_up_once_so_that_it_cannot_change_after_the_check(recei
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-     "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-     "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "::127.0.0.1",
+    ],
+)
 def test_addresses_that_are_not_public(address):
-    assert not outgoing.is_public(address)
+    assert not post.is_public(address)
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
 def test_addresses_that_are_public(address):
-    assert outgoing.is_public(address)
+    assert post.is_public(address)
 
 
 def test_an_address_where_nobody_answers_is_tried_again(hook, receiver, alice):
@@ -358,7 +378,7 @@ def test_an_address_where_nobody_answers_is_tried_again(hook, receiver, alice):
 
 def test_an_answer_that_drips_ends_with_the_time_for_all_of_it(settings, monkeypatch):
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
-    monkeypatch.setattr(outgoing, "WHOLE_SECONDS", 0.6)
+    monkeypatch.setattr(post, "WHOLE_SECONDS", 0.6)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def drip() -> None:
@@ -373,16 +393,16 @@ def test_an_answer_that_drips_ends_with_the_time_for_all_of_it(settings, monkeyp
 
     threading.Thread(target=drip, daemon=True).start()
     started = time.monotonic()
-    answer = outgoing.post(f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, "{}")
+    answer = post.post(f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, "{}")
     listener.close()
     assert time.monotonic() - started < 3
-    assert answer == outgoing.Answer(None, "No answer within 0.6 seconds.")
+    assert answer == post.Answer(None, "No answer within 0.6 seconds.")
 
 
 def test_a_long_answer_is_cut_and_a_plain_server_behind_https_is_no_answer(hook, receiver):
     receiver.says = b"x" * 100_000
-    assert len(outgoing.post(receiver.url, {}, "{}").text) == 2000
-    answer = outgoing.post(receiver.url.replace("http:", "https:"), {}, "{}")
+    assert len(post.post(receiver.url, {}, "{}").text) == 2000
+    answer = post.post(receiver.url.replace("http:", "https:"), {}, "{}")
     assert answer.status is None
     assert not answer.hopeless
 

@@ -231,9 +231,17 @@ class Server:
     def __init__(self, port: int) -> None:
         self.url = f"http://localhost:{port}"
         self.command = [
-            sys.executable, "-m", "uvicorn", "frontend.asgi:application", "--port", str(port), "--lifespan", "off",
-            "--log-level", "error",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "frontend.asgi:application",
+            "--port",
+            str(port),
+            "--lifespan",
+            "off",
+            "--log-level",
+            "error",
+        ]
 
     def start(self) -> None:
         database = f"sqlite:///{connection.settings_dict['NAME']}"

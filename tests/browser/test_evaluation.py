@@ -11,7 +11,7 @@ from annotation.models import Assignment, Completion, PolicyVersion, SeatStatus,
 from tests.browser.steps import PHONE, get_task, press, ready
 from tests.browser.test_accessibility import problems
 from tests.tiny_model import tiny_checkpoint
-from training.worker import Worker
+from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.recipes, pytest.mark.django_db(transaction=True)]
 

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from annotation.models import Assignment, Completion, PolicyVersion, SeatStatus, Split
 from tests.browser.steps import get_task, press, ready
 from tests.tiny_model import tiny_checkpoint
-from training.generator import Generator
-from training.worker import Worker
+from training.worker.loop import Worker
+from training.worker.playground import Generator
 
 pytestmark = [
     pytest.mark.browser,
@@ -24,9 +24,13 @@ pytestmark = [
 ]
 # What stops a policy that goes astray, out of the way: in this model, which knows no words, any step is one.
 UNSTOPPED = {
-    "kl_limit": "10000", "entropy_floor": "0", "distinct_floor": "0", "length_floor": "0", "clipfrac_limit": "1",
+    "kl_limit": "10000",
+    "entropy_floor": "0",
+    "distinct_floor": "0",
+    "length_floor": "0",
+    "clipfrac_limit": "1",
     "ratio_limit": "1000000",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

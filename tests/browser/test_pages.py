@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from annotation.actions import snapshots, webhooks
+from annotation.actions import snapshots
+from annotation.delivery import webhooks
 from annotation.models import Event, PromptUpload
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
@@ -20,9 +21,18 @@ def round_with_curves(project) -> TrainingRound:
     now = timezone.now()
     round = TrainingRound.objects.create(project=project, number=1, status=RunStatus.RUNNING)
     reward = TrainingRun.objects.create(
-        round=round, position=0, method="reward", status=RunStatus.SUCCEEDED, attempt=1, started_at=now,
-        finished_at=now, result={
-            "accuracy": 0.8125, "ci95": [0.742, 0.871], "n": 192, "length_baseline": 0.5573,
+        round=round,
+        position=0,
+        method="reward",
+        status=RunStatus.SUCCEEDED,
+        attempt=1,
+        started_at=now,
+        finished_at=now,
+        result={
+            "accuracy": 0.8125,
+            "ci95": [0.742, 0.871],
+            "n": 192,
+            "length_baseline": 0.5573,
             "learning_curve": [
                 {"rankings": 50, "accuracy": 0.64, "ci95": [0.55, 0.72]},
                 {"rankings": 100, "accuracy": 0.8125, "ci95": [0.742, 0.871]},
@@ -31,11 +41,18 @@ def round_with_curves(project) -> TrainingRound:
             "slices": {"policy": [{"label": "v0", "accuracy": 0.8, "ci95": [0.7, 0.9], "n": 192}]},
             "gate": {"passed": True, "reason": "accuracy 0.81 [0.74, 0.87] on 192 unseen pairs"},
         },
-    )  # fmt: skip
+    )
     ppo = TrainingRun.objects.create(
-        round=round, position=1, method="ppo", status=RunStatus.RUNNING, attempt=1, started_at=now,
-        progress_done=3, progress_total=10, progress_unit="updates",
-    )  # fmt: skip
+        round=round,
+        position=1,
+        method="ppo",
+        status=RunStatus.RUNNING,
+        attempt=1,
+        started_at=now,
+        progress_done=3,
+        progress_total=10,
+        progress_unit="updates",
+    )
     for step in range(1, 4):
         Metric.objects.create(run=reward, step=step, name="reward/loss", value=1 / step)
         Metric.objects.create(run=ppo, step=step, name="objective/kl", value=step)
@@ -60,14 +77,29 @@ def test_every_page_fits_and_is_quiet(
     visitor = visit(admin, viewport={"width": width, "height": height}, color_scheme=scheme)
     inside = "/projects/letters/"
     for path in (
-        "/", "/projects/new/", "/accounts/password_change/", "/accounts/tokens/", inside, *(
-            inside + name for name in (
-                "annotate/", "settings/", "members/", "prompts/", f"prompts/uploads/{upload.pk}/", "snapshots/",
-                "snapshots/1/", "snapshots/1/changes/1/", "rounds/", "rounds/1/",
-                "webhooks/", f"webhooks/{hook.pk}/",
+        "/",
+        "/projects/new/",
+        "/accounts/password_change/",
+        "/accounts/tokens/",
+        inside,
+        *(
+            inside + name
+            for name in (
+                "annotate/",
+                "settings/",
+                "members/",
+                "prompts/",
+                f"prompts/uploads/{upload.pk}/",
+                "snapshots/",
+                "snapshots/1/",
+                "snapshots/1/changes/1/",
+                "rounds/",
+                "rounds/1/",
+                "webhooks/",
+                f"webhooks/{hook.pk}/",
             )
         ),
-    ):  # fmt: skip
+    ):
         visitor.goto(path)
         expect(visitor.page.locator("h1")).to_be_visible()
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -99,14 +131,17 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
 
 def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves):
     TrainingRun.objects.filter(method="ppo").update(
-        status=RunStatus.SUCCEEDED, finished_at=timezone.now(), result={
+        status=RunStatus.SUCCEEDED,
+        finished_at=timezone.now(),
+        result={
             "frontier": [
                 {"step": 0, "kl": -0.001, "score": 0.0, "judge": 0.0},
                 {"step": 5, "kl": 4.0, "score": 1.5, "judge": 0.9},
             ],
-            "best_of_n": [{"n": 4, "score": 1.03, "kl": 0.64}], "selected": {"step": 5, "reason": "best by the judge"},
+            "best_of_n": [{"n": 4, "score": 1.03, "kl": 0.64}],
+            "selected": {"step": 5, "reason": "best by the judge"},
         },
-    )  # fmt: skip
+    )
     visitor = visit(admin)
     page = visitor.page
     visitor.goto("/projects/letters/rounds/1/")

@@ -13,7 +13,7 @@ from annotation.models import PolicyVersion, Ranking
 from tests.browser.steps import PHONE
 from tests.browser.test_accessibility import problems
 from tests.tiny_model import tiny_checkpoint
-from training.generator import Generator
+from training.worker.playground import Generator
 
 # A reply's number is its seed: with numbers that count from 1, the tiny models say the same in every run.
 pytestmark = [

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from annotation.models import ImportedLabel, PolicyVersion, Split
 from tests.tiny_model import tiny_checkpoint
 from training.models import TrainingRun
-from training.worker import Worker
+from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.recipes, pytest.mark.django_db(transaction=True)]
 
@@ -20,9 +20,12 @@ def classifying(project, tmp_path) -> None:
     for number in range(24):
         label = "fine" if number % 2 else "poor"
         ImportedLabel.objects.create(
-            project=project, text=f"The sea is {'calm' if number % 2 else 'rainy'} on day {number}.", label=label,
-            digest=str(number), split=Split.EVAL if number < 8 else Split.TRAIN,
-        )  # fmt: skip
+            project=project,
+            text=f"The sea is {'calm' if number % 2 else 'rainy'} on day {number}.",
+            label=label,
+            digest=str(number),
+            split=Split.EVAL if number < 8 else Split.TRAIN,
+        )
 
 
 def test_from_a_template_to_figures(visit, admin, project, classifying):

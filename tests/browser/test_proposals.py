@@ -25,10 +25,15 @@ def propose(project: Project):
             similar = [{"id": "seed:add", "text": "Add two to 7.", "score": 0.75}]
             made.append(
                 Proposal.objects.create(
-                    project=project, batch=batch, index=number, digest=Proposal.digest_of(**texts), similar=similar,
-                    similarity=0.75, **texts,
+                    project=project,
+                    batch=batch,
+                    index=number,
+                    digest=Proposal.digest_of(**texts),
+                    similar=similar,
+                    similarity=0.75,
+                    **texts,
                 )
-            )  # fmt: skip
+            )
         proposals.open_reviews(project=project, proposals=made)
         return made
 
@@ -60,9 +65,17 @@ def test_ten_proposals_by_keyboard_alone(visit, annotator, propose):
     reviews = {review.assignment.task.proposal.index: review for review in ProposalReview.objects.all()}
     said = [(reviews[index].verdict, reviews[index].reason) for index in order]
     assert said == [
-        ("accept", ""), ("accept", ""), ("reject", "wrong"), ("reject", "trivial"), ("accept", ""), ("edit", ""),
-        ("reject", "other"), ("accept", ""), ("reject", "duplicate"), ("accept", ""),
-    ]  # fmt: skip
+        ("accept", ""),
+        ("accept", ""),
+        ("reject", "wrong"),
+        ("reject", "trivial"),
+        ("accept", ""),
+        ("edit", ""),
+        ("reject", "other"),
+        ("accept", ""),
+        ("reject", "duplicate"),
+        ("accept", ""),
+    ]
     assert reviews[order[5]].instruction == f"Add one to {order[5]}. Only the number."
     expect(page.locator("h1")).to_have_text("Nothing left to do, thank you")
 

@@ -79,8 +79,11 @@ def test_a_member_is_told_to_look_again_and_nobody_else_gets_in():
         await page.send_input({"type": "websocket.disconnect", "code": 1000})
         await page.wait(timeout=5)
         for turned_away in (
-            _socket(stranger), _socket(), _socket(member, slug="nowhere"), _socket(member, origin="http://elsewhere.test"),
-        ):  # fmt: skip
+            _socket(stranger),
+            _socket(),
+            _socket(member, slug="nowhere"),
+            _socket(member, origin="http://elsewhere.test"),
+        ):
             assert not await _is_accepted(turned_away)
         await database_sync_to_async(connections.close_all)()  # of the thread that the sockets' queries ran in
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from frontend.next_step import Standing, next_step
+from frontend.home.next_step import Standing, next_step
 
 RUNNING_LOOP = Standing(prompts=9, policies=1, open_seats=4, judged=True, round_number=2, round_status="succeeded")
 

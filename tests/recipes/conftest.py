@@ -23,15 +23,22 @@ from training.methods import (
     SelfInstructConfig,
     SFTConfig,
 )
-from training.recipes.common import execute
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.run import execute
 from training.rundir import Row, RunDir
 
 CONFIGS = {
-    "sample": SampleConfig, "reward": RewardConfig, "ppo": PPOConfig, "dpo": DPOConfig, "rloo": RLOOConfig,
-    "sft": SFTConfig, "prompt_tuning": PromptTuningConfig, "self_instruct": SelfInstructConfig,
-    "instruction_tuning": InstructionTuningConfig, "evaluate": EvaluateConfig,
-}  # fmt: skip
+    "sample": SampleConfig,
+    "reward": RewardConfig,
+    "ppo": PPOConfig,
+    "dpo": DPOConfig,
+    "rloo": RLOOConfig,
+    "sft": SFTConfig,
+    "prompt_tuning": PromptTuningConfig,
+    "self_instruct": SelfInstructConfig,
+    "instruction_tuning": InstructionTuningConfig,
+    "evaluate": EvaluateConfig,
+}
 Prepare = Callable[..., RunDir]
 
 
@@ -69,9 +76,12 @@ def finish(run: RunDir) -> Row:
     method = run.config()["method"]
     module = importlib.import_module(f"training.recipes.{method}")
     recipe = {
-        "sample": "sample_policy", "reward": "train_reward_model", "prompt_tuning": "train_classifier",
-        "self_instruct": "propose_tasks", "evaluate": "answer_prompts",
-    }.get(method, "train_policy")  # fmt: skip
+        "sample": "sample_policy",
+        "reward": "train_reward_model",
+        "prompt_tuning": "train_classifier",
+        "self_instruct": "propose_tasks",
+        "evaluate": "answer_prompts",
+    }.get(method, "train_policy")
     execute(getattr(module, recipe), CONFIGS[method], run)
     result = run.result()
     assert result is not None
@@ -115,15 +125,20 @@ def ranking_rows(count: int, held_out: int = 0) -> list[Row]:
     for pairs in groups.values():
         best, middle, worst = (pairs[0]["chosen"], pairs[0]["rejected"], pairs[1]["rejected"])
         first = pairs[0]
-        rows.append({
-            "prompt": first["prompt"],
-            "candidates": [{"text": side[0]["content"], "finished": True} for side in (worst, best, middle)],
-            "rankings": [
-                {"tiers": [[1], [2], [0]], "unacceptable": [0], "weight": 1.0, "annotator": "annotator-1"},
-                {"tiers": [[1], [0, 2]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-2"},
-            ],
-            "prompt_id": first["prompt_id"], "group_id": first["group_id"], "split": first["split"], "policy": 0,
-        })  # fmt: skip
+        rows.append(
+            {
+                "prompt": first["prompt"],
+                "candidates": [{"text": side[0]["content"], "finished": True} for side in (worst, best, middle)],
+                "rankings": [
+                    {"tiers": [[1], [2], [0]], "unacceptable": [0], "weight": 1.0, "annotator": "annotator-1"},
+                    {"tiers": [[1], [0, 2]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-2"},
+                ],
+                "prompt_id": first["prompt_id"],
+                "group_id": first["group_id"],
+                "split": first["split"],
+                "policy": 0,
+            }
+        )
     return rows
 
 

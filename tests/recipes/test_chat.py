@@ -39,8 +39,8 @@ def test_it_draws_what_sampling_draws(checkpoint):
     """Token by token from a cache, and in one batch: the same distribution, so at a low temperature the same text."""
     import torch
 
-    from training.recipes.generation import sample
-    from training.recipes.prompts import prompt_tokens
+    from training.recipes.models.generation import sample
+    from training.recipes.text.prompts import prompt_tokens
 
     models = chat.Models()
     streamed = list(chat.reply(models, request(checkpoint, temperature=0.01)))[-1]
@@ -78,8 +78,11 @@ def test_as_a_process_it_says_what_is_wrong_and_goes_on(checkpoint, tmp_path):
     lines = [request(tmp_path / "nothing"), request(checkpoint, messages=[]), request(checkpoint)]
     ended = subprocess.run(
         [sys.executable, "-m", "training.recipes.chat"],
-        input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        input="".join(json.dumps(line) + "\n" for line in lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     first, second, *_, last = map(json.loads, ended.stdout.splitlines())
     assert "There is no model in" in first["error"]
     assert second == {"error": "no messages"}

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tests.recipes.test_instruction_tuning import instruction
-from training.chat_tokens import NoTokens, PolicyTokenizer
 from training.instructions.recast import prompt_text, recast, seed_rows
 from training.instructions.seeds import seed_tasks
 from training.instructions.tasks import TASKS
 from training.methods import InstructionTuningConfig
 from training.recipes.instruction_tuning import read_rows
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.sft import IGNORED, imitation
 from training.recipes.trl_training import load_roles
 from training.rundir import Row, RunDir
+from training.tokenizers.chat import NoTokens, PolicyTokenizer
 
 pytestmark = pytest.mark.recipes
 

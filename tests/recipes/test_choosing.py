@@ -13,8 +13,8 @@ import torch
 from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, SampleConfig
-from training.recipes import choosing
-from training.recipes.common import RecipeError
+from training.recipes.models import choosing
+from training.recipes.process.errors import RecipeError
 
 pytestmark = pytest.mark.recipes
 
@@ -151,12 +151,14 @@ def test_a_killed_run_ends_up_with_the_same_choice_and_answers(
         ({"base_share": 0.5, "server": "http://localhost:8000/v1"}, "server"),
         ({"choose_by": "disagreement"}, "prompts"),
         ({"choose_by": "disagreement", "prompts": 10, "pool": 9}, "pool"),
-        ({"choose_by": "disagreement", "prompts": 10, "completions_per_prompt": 3, "base_share": 0.5},
-         "completions_per_prompt"),
+        (
+            {"choose_by": "disagreement", "prompts": 10, "completions_per_prompt": 3, "base_share": 0.5},
+            "completions_per_prompt",
+        ),
         ({"choose_by": "disagreement", "prompts": 10, "server": "http://localhost:8000/v1"}, "server"),
         ({"choose_by": "mood"}, "choose_by"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_sense_is_refused_by_field(chosen, field):
     with pytest.raises(InvalidConfig) as refused:
         SampleConfig(**chosen)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from training.methods import SampleConfig
-from training.recipes.common import derived_seed, execute
+from training.recipes.process.run import derived_seed, execute
 from training.rundir import RunDir
 
 pytestmark = pytest.mark.recipes

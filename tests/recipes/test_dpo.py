@@ -15,20 +15,32 @@ from tests.recipes.test_ppo import adapter_digest
 from tests.recipes.test_sft import kill_at
 from training.methods import DPOConfig
 from training.recipes import dpo
-from training.recipes.common import RecipeError
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 SETTINGS: Row = {
-    "epochs": 3, "batch_size": 12, "learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "max_new_tokens": 6,
-    "eval_completions": 2, "save_every": 3,
-}  # fmt: skip
+    "epochs": 3,
+    "batch_size": 12,
+    "learning_rate": 1e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "max_new_tokens": 6,
+    "eval_completions": 2,
+    "save_every": 3,
+}
 METRICS = {
-    "step", "dpo/loss", "dpo/accuracy", "dpo/margin", "dpo/logprob_chosen", "dpo/logprob_rejected", "dpo/grad_norm",
+    "step",
+    "dpo/loss",
+    "dpo/accuracy",
+    "dpo/margin",
+    "dpo/logprob_chosen",
+    "dpo/logprob_rejected",
+    "dpo/grad_norm",
     "dpo/lr",
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -111,9 +123,10 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_dpo):
     rows[1]["rejected"] = rows[1]["chosen"]
     result = finish(prepare_dpo("refused", rows=rows, max_length=60))
     assert result["rows"] == {
-        "in": 12, "used": 10,
+        "in": 12,
+        "used": 10,
         "refused": {"prompt and answer longer than max_length": 1, "both answers are the same": 1},
-    }  # fmt: skip
+    }
     assert (result["pairs"], result["pairs_eval"], result["accuracy"]) == (10, 0, None)
     with pytest.raises(RecipeError, match="no pair to train on"):
         finish(prepare_dpo("none", rows=rows[:2], max_length=60))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from training.recipes.common import RecipeError
+from training.recipes.process.errors import RecipeError
 
 pytestmark = pytest.mark.recipes
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from training.recipes.evaluation import best_of_n, evaluate, mean_of
-from training.recipes.prompts import Prompt
+from training.recipes.text.prompts import Prompt
 
 pytestmark = pytest.mark.recipes
 
@@ -30,9 +30,16 @@ def test_best_of_n_has_a_kl_of_its_own_on_top_of_the_policys():
 
 def test_without_a_reward_model_there_are_texts_and_kl_but_no_scores(shared):
     rows = evaluate(
-        shared, None, None, [Prompt(7, [5, 6, 7], "eval")],
-        completions=2, max_new_tokens=4, temperature=1.0, seed=0, batch_size=8,
-    )  # fmt: skip
+        shared,
+        None,
+        None,
+        [Prompt(7, [5, 6, 7], "eval")],
+        completions=2,
+        max_new_tokens=4,
+        temperature=1.0,
+        seed=0,
+        batch_size=8,
+    )
     assert [row["prompt_id"] for row in rows] == [7, 7]
     assert all(row["score"] is None and isinstance(row["text"], str) for row in rows)
     assert [row["kl"] for row in rows] == pytest.approx([0.0, 0.0], abs=1e-4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.recipes import generation
-from training.recipes.common import generator
-from training.recipes.roles import SharedModel
+from training.recipes.models import generation
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.run import generator
 
 pytestmark = pytest.mark.recipes
 

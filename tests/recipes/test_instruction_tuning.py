@@ -12,28 +12,41 @@ from tests.recipes.test_ppo import adapter_digest
 from tests.recipes.test_sft import kill_at
 from training.methods import InstructionTuningConfig, InvalidConfig
 from training.recipes import instruction_tuning
-from training.recipes.checkpoints import resolve
-from training.recipes.common import RecipeError
 from training.recipes.instruction_tuning import Question, answer_all, most_probable, read_rows
-from training.recipes.prompts import response_tokens
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.checkpoints import resolve
+from training.recipes.process.errors import RecipeError
+from training.recipes.text.prompts import response_tokens
 from training.recipes.trl_training import load_roles
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 SETTINGS: Row = {
-    "epochs": 12, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4, "top_blocks": 2, "max_new_tokens": 4,
-    "shown": 6, "save_every": 5,
-}  # fmt: skip
+    "epochs": 12,
+    "batch_size": 4,
+    "learning_rate": 2e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "max_new_tokens": 4,
+    "shown": 6,
+    "save_every": 5,
+}
 
 
 def instruction(split: str, instruction: str, input: str, output: str, options: tuple[str, ...] = ()) -> Row:
     return {
-        "instruction": instruction, "input": input, "output": output, "options": list(options), "task": "say",
-        "cluster": "lists" if split == "unseen_tasks" else "topic", "template": instruction, "wording": "imperative",
-        "split": split, "source": "rule",
-    }  # fmt: skip
+        "instruction": instruction,
+        "input": input,
+        "output": output,
+        "options": list(options),
+        "task": "say",
+        "cluster": "lists" if split == "unseen_tasks" else "topic",
+        "template": instruction,
+        "wording": "imperative",
+        "split": split,
+        "source": "rule",
+    }
 
 
 def rows() -> list[Row]:

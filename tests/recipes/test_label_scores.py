@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from training.cloze import Template, Verbalizer
-from training.recipes.label_scores import (
+from training.prompt_tuning.cloze import Template, Verbalizer
+from training.recipes.models.label_scores import (
     CausalScorer,
     MaskedScorer,
     all_scores,
@@ -19,7 +19,7 @@ from training.recipes.label_scores import (
     contextual_prior,
     scorer_for,
 )
-from training.recipes.prompts import Refused
+from training.recipes.text.prompts import Refused
 
 pytestmark = pytest.mark.recipes
 
@@ -43,14 +43,24 @@ def masked():
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
         unk_token="[UNK]",
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(pieces), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64, initializer_range=0.5, architectures=["BertForMaskedLM"],
-    )  # fmt: skip
+        vocab_size=len(pieces),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+        architectures=["BertForMaskedLM"],
+    )
     return BertForMaskedLM(config).eval(), fast
 
 
@@ -85,8 +95,9 @@ def test_a_causal_model_s_scores_are_those_of_each_row_alone(causal, words):
 def test_a_masked_model_reads_both_sides(masked):
     model, tokenizer = masked
     verbalizer = Verbalizer({"good": ["good"], "bad": ["bad", "news"]})
-    scorer = scorer_for(model, tokenizer, Template.parse("{text} it was {mask}. {text_b}".replace("{text_b}", "day")),
-                        verbalizer, 64)  # fmt: skip
+    scorer = scorer_for(
+        model, tokenizer, Template.parse("{text} it was {mask}. {text_b}".replace("{text_b}", "day")), verbalizer, 64
+    )
     assert isinstance(scorer, MaskedScorer)
     blanks = read(scorer, ["sea", "sea sea day"])
     scores = all_scores(scorer, blanks, batch_size=2)
@@ -148,6 +159,8 @@ def test_content_free_texts_have_a_prior(causal):
     scorer = CausalScorer(model, tokenizer, template, Verbalizer({"yes": ["good"], "no": ["the"]}), 100)
     prior = contextual_prior(scorer, template, 8)
     before = [tokenizer(f"{text} It was").input_ids for text in ("", "N/A", "[MASK]")]
-    odds = [one_by_one(model, ids, tokenizer(" good").input_ids) - one_by_one(model, ids, tokenizer(" the").input_ids)
-            for ids in before]  # fmt: skip
+    odds = [
+        one_by_one(model, ids, tokenizer(" good").input_ids) - one_by_one(model, ids, tokenizer(" the").input_ids)
+        for ids in before
+    ]
     assert float(prior[0] - prior[1]) == pytest.approx(sum(odds) / 3, abs=1e-3)

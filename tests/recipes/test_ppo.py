@@ -20,28 +20,59 @@ from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, PPOConfig
 from training.recipes import ppo
-from training.recipes.common import RecipeError, execute
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import execute
 from training.recipes.reward import train_reward_model
-from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS: Row = {
-    "episodes": 256, "batch_size": 32, "minibatch_size": 16, "max_new_tokens": 8, "learning_rate": 5e-3,
-    "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.02, "kl_limit": 100.0, "eval_completions": 4, "temperature": 1.0,
-}  # fmt: skip
+    "episodes": 256,
+    "batch_size": 32,
+    "minibatch_size": 16,
+    "max_new_tokens": 8,
+    "learning_rate": 5e-3,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "kl_coef": 0.02,
+    "kl_limit": 100.0,
+    "eval_completions": 4,
+    "temperature": 1.0,
+}
 # A random model of 32 dimensions is moved by large steps only, and surely only with this many answers an update.
 LEARNING: Row = {
-    "episodes": 3072, "batch_size": 64, "minibatch_size": 32, "lora_rank": 16, "eval_completions": 16,
-}  # fmt: skip
+    "episodes": 3072,
+    "batch_size": 64,
+    "minibatch_size": 32,
+    "lora_rank": 16,
+    "eval_completions": 16,
+}
 METRICS = {
-    "step", "objective/kl", "objective/kl_round_start", "objective/kl_coef", "objective/score",
-    "objective/reward_total", "objective/entropy", "ppo/policy_loss", "ppo/value_loss", "ppo/clipfrac",
-    "ppo/approxkl", "ppo/ratio_first_minibatch", "ppo/ratio_max", "ppo/explained_variance", "ppo/grad_norm", "ppo/lr",
-    "response/length", "response/eos_share", "response/distinct_2", "time/sample_s", "time/update_s",
-}  # fmt: skip
+    "step",
+    "objective/kl",
+    "objective/kl_round_start",
+    "objective/kl_coef",
+    "objective/score",
+    "objective/reward_total",
+    "objective/entropy",
+    "ppo/policy_loss",
+    "ppo/value_loss",
+    "ppo/clipfrac",
+    "ppo/approxkl",
+    "ppo/ratio_first_minibatch",
+    "ppo/ratio_max",
+    "ppo/explained_variance",
+    "ppo/grad_norm",
+    "ppo/lr",
+    "response/length",
+    "response/eos_share",
+    "response/distinct_2",
+    "time/sample_s",
+    "time/update_s",
+}
 
 
 def train_reward(folder: Path, checkpoint: Path) -> Path:
@@ -49,10 +80,16 @@ def train_reward(folder: Path, checkpoint: Path) -> Path:
 
     run = RunDir(folder)
     settings = {
-        "pooling": "mean", "heads": 1, "learning_curve": 0, "epochs": 6, "learning_rate": 1e-2, "lora_rank": 4,
-        "top_blocks": 2, "reference_samples": 40,
+        "pooling": "mean",
+        "heads": 1,
+        "learning_curve": 0,
+        "epochs": 6,
+        "learning_rate": 1e-2,
+        "lora_rank": 4,
+        "top_blocks": 2,
+        "reference_samples": 40,
         "max_new_tokens": 8,
-    }  # fmt: skip
+    }
     run.prepare(
         config={"method": "reward", "settings": settings, "inputs": {"base_model": str(checkpoint)}},
         rows=preference_rows(30, candidates=4),
@@ -118,8 +155,10 @@ def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_ppo):
     killed: RunDir = prepare_ppo("killed")
     process = subprocess.Popen(
         [sys.executable, "-m", "training.recipes.ppo", str(killed.path)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
     wait_until(lambda: (killed.progress() or {"done": 0})["done"] >= 3)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -21,8 +21,8 @@ from training.methods import PPOConfig
 from training.recipes import ppo
 from training.recipes.ppo_policy import load_roles
 from training.recipes.ppo_watch import distinct_pairs, select, stop_after_learning, stop_after_sampling
-from training.recipes.processes import Processes
-from training.recipes.prompts import read_prompts
+from training.recipes.process.distributed import Processes
+from training.recipes.text.prompts import read_prompts
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -102,8 +102,12 @@ def test_two_processes_come_to_what_one_comes_to(prepare_ppo):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     subprocess.run(
         [*command, "-m", "training.recipes.ppo", str(together.path)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=300, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
     expected, found = without_times(alone.metrics()), without_times(together.metrics())
     assert len(found) == 3
     for one, two in zip(expected, found, strict=True):
@@ -237,8 +241,11 @@ def test_without_a_judge_the_last_is_kept():
 def kill_after(run: RunDir, *, updates: int, pause: float) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "training.recipes.ppo", str(run.path)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     wait_until(lambda: process.poll() is not None or (run.progress() or {"done": 0})["done"] >= updates)
     time.sleep(pause)
     process.kill()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.recipes.preference_losses import bradley_terry, plackett_luce
+from training.recipes.losses.preference_losses import bradley_terry, plackett_luce
 
 pytestmark = pytest.mark.recipes
 

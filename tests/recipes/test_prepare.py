@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import tiny_checkpoint
-from training.recipes import checkpoints
-from training.recipes.common import RecipeError
 from training.recipes.prepare import prepare
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
 
 pytestmark = pytest.mark.recipes
 
@@ -88,8 +88,11 @@ def test_a_model_that_cannot_be_found_is_one_line(tmp_path: Path):
 def test_the_program_ends_with_one_line_and_no_traceback(tmp_path: Path):
     completed = subprocess.run(
         [sys.executable, "-m", "training.recipes.prepare", str(tmp_path / "nothing"), str(tmp_path / "ready")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert completed.returncode == 1
     assert "Traceback" not in completed.stdout + completed.stderr
     assert completed.stdout.count("\n") == 1

@@ -10,9 +10,9 @@ import torch
 
 from tests.recipes.conftest import Prepare, finish
 from tests.recipes.test_sft import kill_at
-from training.recipes.classifiers import Classifier
-from training.recipes.common import RecipeError
-from training.recipes.label_scores import all_scores
+from training.recipes.models.classifiers import Classifier
+from training.recipes.models.label_scores import all_scores
+from training.recipes.process.errors import RecipeError
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -23,9 +23,14 @@ INPUTS: Row = {
     "verbalizer": {"fine": ["good"], "poor": ["bad"]},
 }
 RATES = {
-    "cloze lora": 2e-2, "cloze full": 5e-3, "soft_prompt lora": 0.3, "p_tuning lora": 1e-2, "prefix lora": 0.1,
-    "head lora": 2e-2, "head full": 5e-3,
-}  # fmt: skip
+    "cloze lora": 2e-2,
+    "cloze full": 5e-3,
+    "soft_prompt lora": 0.3,
+    "p_tuning lora": 1e-2,
+    "prefix lora": 0.1,
+    "head lora": 2e-2,
+    "head full": 5e-3,
+}
 
 
 def reviews(train: int = 20, held_out: int = 16) -> list[Row]:

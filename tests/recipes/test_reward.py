@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
 from training.methods import RewardConfig
 from training.recipes import reward
-from training.recipes.common import RecipeError, generator
-from training.recipes.generation import sample
-from training.recipes.rankings import Pair, Ranking, Vote, collate, read_rankings
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import SharedModel
+from training.recipes.models.generation import sample
+from training.recipes.models.rankings import Pair, Ranking, Vote, collate, read_rankings
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import generator
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -23,8 +24,13 @@ pytestmark = pytest.mark.recipes
 SETTINGS = {
     "pooling": "mean",
     "learning_curve": 0,
-    "epochs": 5, "learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "reference_samples": 40, "max_new_tokens": 8,
-}  # fmt: skip
+    "epochs": 5,
+    "learning_rate": 1e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "reference_samples": 40,
+    "max_new_tokens": 8,
+}
 
 
 def test_it_learns_a_taste_and_predicts_it_on_unseen_prompts(prepare: Prepare, checkpoint: Path):
@@ -156,13 +162,17 @@ def test_ties_and_contradictions_stay_what_they_are():
 def test_rankings_are_read_as_they_were_given(shared: SharedModel):
     prompt = prompt_rows(1)[0]
     row = {
-        "prompt": prompt["messages"], "prompt_id": 3, "group_id": 8, "split": "eval", "policy": 2,
+        "prompt": prompt["messages"],
+        "prompt_id": 3,
+        "group_id": 8,
+        "split": "eval",
+        "policy": 2,
         "candidates": [{"text": text, "finished": True} for text in ("one", "", "three", "x" * 500)],
         "rankings": [
             {"tiers": [[2], [0, 1], [3]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-1"},
             {"tiers": [[0, 2]], "unacceptable": [], "weight": 0.5, "annotator": "annotator-2"},
         ],
-    }  # fmt: skip
+    }
     lonely = {**row, "candidates": [{"text": "one", "finished": True}, {"text": "", "finished": None}]}
     rankings, counts = read_rankings(iter([row, lonely]), shared, 200)
     assert counts["refused"] == {"fewer than two usable candidates (empty answer)": 1}
@@ -265,9 +275,15 @@ def test_sampled_answers_bring_their_depths_along(shared: SharedModel):
     """What the sampler kept on its way is what reading the finished answers gives, by tree and row by row."""
     shared.add_adapter("policy", rank=4, top_blocks=1)
     answers = sample(
-        shared, "policy", [[5, 9, 30], [7, 8, 9, 40]], count=60, max_new_tokens=24, temperature=1.0,
-        generator=generator(4), keep_trunk=True,
-    ).answers  # fmt: skip
+        shared,
+        "policy",
+        [[5, 9, 30], [7, 8, 9, 40]],
+        count=60,
+        max_new_tokens=24,
+        temperature=1.0,
+        generator=generator(4),
+        keep_trunk=True,
+    ).answers
     assert answers.depths is not None
     assert answers.response_mask.sum(-1).unique().numel() > 1  # some ended early
     read = shared.depth_states(answers.without_trunk())

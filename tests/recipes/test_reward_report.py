@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from training.recipes.common import generator
-from training.recipes.rankings import Ranking, Vote
+from training.recipes.models.rankings import Ranking, Vote
+from training.recipes.process.run import generator
 from training.recipes.reward_report import (
     Accuracy,
     Outcome,

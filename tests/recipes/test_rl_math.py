@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.recipes import rl_math
+from training.recipes.losses import rl_math
 
 
 def tensor(*rows: list[float]) -> torch.Tensor:

@@ -12,23 +12,42 @@ from tests.recipes.test_ppo import LEARNING, adapter_digest, train_reward
 from tests.recipes.test_sft import kill_at
 from training.methods import InvalidConfig, RLOOConfig
 from training.recipes import rloo
-from training.recipes.common import RecipeError, generator
-from training.recipes.generation import sample
-from training.recipes.prompts import prompt_tokens
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import SharedModel
+from training.recipes.models.generation import sample
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import generator
+from training.recipes.text.prompts import prompt_tokens
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 SETTINGS: Row = {
-    "episodes": 128, "batch_size": 32, "minibatch_size": 16, "max_new_tokens": 8, "learning_rate": 1e-2,
-    "lora_rank": 4, "top_blocks": 2, "kl_coef": 0.002, "kl_limit": 100.0, "temperature": 1.0,
-}  # fmt: skip
+    "episodes": 128,
+    "batch_size": 32,
+    "minibatch_size": 16,
+    "max_new_tokens": 8,
+    "learning_rate": 1e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "kl_coef": 0.002,
+    "kl_limit": 100.0,
+    "temperature": 1.0,
+}
 METRICS = {
-    "step", "objective/kl", "objective/kl_coef", "objective/score", "objective/reward_total", "objective/entropy",
-    "rloo/loss", "rloo/clipfrac", "rloo/grad_norm", "rloo/lr", "response/length", "response/eos_share",
-}  # fmt: skip
+    "step",
+    "objective/kl",
+    "objective/kl_coef",
+    "objective/score",
+    "objective/reward_total",
+    "objective/entropy",
+    "rloo/loss",
+    "rloo/clipfrac",
+    "rloo/grad_norm",
+    "rloo/lr",
+    "response/length",
+    "response/eos_share",
+}
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +122,14 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
     scores = rloo.scorer(model, 32)(prompts=[prompt for prompt in messages for _ in range(32)], completion_ids=drawn)
     assert scores == pytest.approx(expected.flatten().tolist(), abs=1e-4)
     # An answer's EOS is a part of what is scored.
-    unclosed = model.score(rollout.answers.__class__(
-        rollout.answers.prompt, rollout.answers.prompt_mask, rollout.answers.response,
-        rollout.drawn & (rollout.answers.response != shared.eos),
-    ))  # fmt: skip
+    unclosed = model.score(
+        rollout.answers.__class__(
+            rollout.answers.prompt,
+            rollout.answers.prompt_mask,
+            rollout.answers.response,
+            rollout.drawn & (rollout.answers.response != shared.eos),
+        )
+    )
     assert float((unclosed - expected).abs().max()) > 0.05
     with pytest.raises(AssertionError, match="mixed the answers"):
         rloo.scorer(model, 32)(prompts=messages * 32, completion_ids=drawn)
@@ -114,9 +137,16 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
 
 def test_the_kl_is_logged_per_completion():
     log = {
-        "kl": 0.5, "completions/mean_length": 8.0, "reward": 2.0, "entropy": 3.0, "loss": 0.1, "grad_norm": 1.0,
-        "clip_ratio/region_mean": 0.25, "learning_rate": 0.01, "completions/clipped_ratio": 0.75,
-    }  # fmt: skip
+        "kl": 0.5,
+        "completions/mean_length": 8.0,
+        "reward": 2.0,
+        "entropy": 3.0,
+        "loss": 0.1,
+        "grad_norm": 1.0,
+        "clip_ratio/region_mean": 0.25,
+        "learning_rate": 0.01,
+        "completions/clipped_ratio": 0.75,
+    }
     metrics = rloo.describe(log, 0.1)
     assert metrics["objective/kl"] == 4.0
     assert metrics["objective/reward_total"] == pytest.approx(1.6)

@@ -10,10 +10,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.tiny_model import tiny_checkpoint
-from training.recipes import checkpoints
-from training.recipes.common import RecipeError, generator
-from training.recipes.generation import Rollout, sample
-from training.recipes.roles import SharedModel
+from training.recipes.models.generation import Rollout, sample
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import generator
 
 pytestmark = pytest.mark.recipes
 

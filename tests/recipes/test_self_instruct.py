@@ -11,12 +11,12 @@ import pytest
 from tests.recipes.conftest import Prepare, finish
 from tests.recipes.test_served import FakeServer, Handler, server  # noqa: F401 - a fixture
 from training.methods import InvalidConfig, SelfInstructConfig
-from training.recipes.common import RecipeError
+from training.recipes.process.errors import RecipeError
 from training.rundir import Row
 
 pytestmark = pytest.mark.recipes
 
-TOY = {"proposals": 5, "seed_examples": 1, "pool_examples": 0, "max_new_tokens": 8, "batch_size": 2}  # fmt: skip
+TOY = {"proposals": 5, "seed_examples": 1, "pool_examples": 0, "max_new_tokens": 8, "batch_size": 2}
 
 
 def examples(seeds: int, accepted: int = 0) -> list[Row]:
@@ -56,7 +56,7 @@ class WritingHandler(Handler):
 
 @pytest.fixture
 def writer(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:  # noqa: F811
-    monkeypatch.setattr("training.recipes.served.PARALLEL", 1)  # so that the turns are in order
+    monkeypatch.setattr("training.recipes.text.served.PARALLEL", 1)  # so that the turns are in order
     server.RequestHandlerClass = WritingHandler
     return server
 
@@ -69,8 +69,10 @@ def test_a_server_writes_tasks_after_the_examples(prepare: Prepare, writer: Fake
     assert result["unparsed"] == {"no_output": 2}
     rows = sorted(run.samples(), key=lambda row: row["prompt_id"])
     assert [(row["instruction"], row["output"], row["finished"]) for row in rows[:3]] == [
-        ("Name a big animal.", "Whale", True), ("", "", True), ("Tell a story.", "Once upon a", False),
-    ]  # fmt: skip
+        ("Name a big animal.", "Whale", True),
+        ("", "", True),
+        ("Tell a story.", "Once upon a", False),
+    ]
     for row, asked in zip(rows, writer.asked, strict=True):
         assert row["prompt"] == asked["messages"]
         kinds = [id.split(":")[0] for id in row["examples"]]
@@ -103,9 +105,12 @@ def test_without_examples_there_is_nothing_to_show(prepare: Prepare, writer: Fak
 
 @pytest.mark.parametrize(
     ("given", "field"),
-    [({"near_duplicates": "drop"}, "near_duplicates"), ({"similarity": 1.5}, "similarity"),
-     ({"server": "http://me:secret@host/v1"}, "server")],
-)  # fmt: skip
+    [
+        ({"near_duplicates": "drop"}, "near_duplicates"),
+        ({"similarity": 1.5}, "similarity"),
+        ({"server": "http://me:secret@host/v1"}, "server"),
+    ],
+)
 def test_settings_that_make_no_sense(given, field):
     with pytest.raises(InvalidConfig) as problem:
         SelfInstructConfig(**given)

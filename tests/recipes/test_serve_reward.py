@@ -14,10 +14,10 @@ import requests
 import torch
 
 from tests.recipes.conftest import preference_rows
-from training.recipes.prompts import prompt_tokens, response_tokens
-from training.recipes.rankings import Ranking, collate
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import SharedModel
+from training.recipes.models.rankings import Ranking, collate
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.text.prompts import prompt_tokens, response_tokens
 
 pytestmark = pytest.mark.recipes
 SETTINGS = {"learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}
@@ -27,7 +27,7 @@ MESSAGES = [{"role": "user", "content": "Describe the sea."}]
 @pytest.fixture(scope="module")
 def reward_model(tmp_path_factory, checkpoint) -> Path:
     from training.methods import RewardConfig
-    from training.recipes.common import execute
+    from training.recipes.process.run import execute
     from training.recipes.reward import train_reward_model
     from training.rundir import RunDir
 
@@ -41,9 +41,11 @@ def reward_model(tmp_path_factory, checkpoint) -> Path:
 def serve(folder: Path, *arguments: str, token: str = "") -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "training.recipes.serve_reward", str(folder), "--port", "0", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={**os.environ, "PREFLOOP_REWARD_TOKEN": token, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.search(r"http://\S+", line):
@@ -124,8 +126,10 @@ def test_other_requests(address):
 def test_others_reach_it_with_a_token_only(reward_model):
     refused = subprocess.run(
         [sys.executable, "-m", "training.recipes.serve_reward", str(reward_model), "--host", "0.0.0.0"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "set PREFLOOP_REWARD_TOKEN" in refused.stderr
     process, address = serve(reward_model, token="open sesame")
     try:

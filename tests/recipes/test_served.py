@@ -17,8 +17,8 @@ import pytest
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
 from training.methods import InvalidConfig, SampleConfig
-from training.recipes import served
-from training.recipes.common import RecipeError
+from training.recipes.process.errors import RecipeError
+from training.recipes.text import served
 
 pytestmark = pytest.mark.recipes
 

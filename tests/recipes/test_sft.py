@@ -18,16 +18,22 @@ from tests.recipes.conftest import Prepare, finish, prompt_rows
 from tests.recipes.test_ppo import ROOT, adapter_digest, train_reward, wait_until
 from training.methods import SFTConfig
 from training.recipes import sft, trl_training
-from training.recipes.common import RecipeError
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 SETTINGS: Row = {
-    "epochs": 4, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4, "top_blocks": 2, "max_new_tokens": 6,
-    "eval_completions": 2, "save_every": 3,
-}  # fmt: skip
+    "epochs": 4,
+    "batch_size": 4,
+    "learning_rate": 2e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "max_new_tokens": 6,
+    "eval_completions": 2,
+    "save_every": 3,
+}
 
 
 def answer_rows(count: int, held_out: int = 0, text: str = "a good day") -> list[Row]:
@@ -78,8 +84,14 @@ def test_the_policy_learns_to_give_the_answer_and_to_end_it(prepare_sft, checkpo
     assert result["rows"] == {"in": 16, "used": 16, "refused": {}}
     assert run.progress() == {"done": 90, "total": 90, "unit": "steps"}
     assert sorted(path.name for path in run.path.iterdir()) == [
-        "checkpoint", "config.json", "data.jsonl", "metrics.jsonl", "progress.json", "result.json", "samples.jsonl",
-    ]  # fmt: skip
+        "checkpoint",
+        "config.json",
+        "data.jsonl",
+        "metrics.jsonl",
+        "progress.json",
+        "result.json",
+        "samples.jsonl",
+    ]
 
     # The adapter says the same to PEFT as to our own model, and names its base.
     config = json.loads((run.checkpoint_path / "adapter_config.json").read_text())
@@ -113,8 +125,10 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_sft):
     rows[1]["completion"][0]["content"] = ""
     result = finish(prepare_sft("refused", rows=rows, max_length=60))
     assert result["rows"] == {
-        "in": 8, "used": 6, "refused": {"prompt and answer longer than max_length": 1, "empty answer": 1},
-    }  # fmt: skip
+        "in": 8,
+        "used": 6,
+        "refused": {"prompt and answer longer than max_length": 1, "empty answer": 1},
+    }
     assert result["answers"] == 4
     with pytest.raises(RecipeError, match="no answer to learn from"):
         finish(prepare_sft("none", rows=rows[:2], max_length=60))
@@ -137,8 +151,10 @@ def kill_at(run: RunDir, recipe: str, done: int) -> None:
     """Start the recipe as a process of its own and kill it when it has come that far."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"training.recipes.{recipe}", str(run.path)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
     wait_until(lambda: (run.progress() or {"done": 0})["done"] >= done)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -197,9 +213,18 @@ def test_ppo_starts_from_what_sft_has_made(prepare_sft, prepare: Prepare, checkp
     first: RunDir = prepare_sft("first", epochs=30)
     imitated = finish(first)
     settings = {
-        "episodes": 16, "batch_size": 16, "minibatch_size": 16, "max_new_tokens": 6, "learning_rate": 1e-5,
-        "lora_rank": 4, "top_blocks": 2, "kl_limit": 1000.0, "eval_completions": 2, "temperature": 0.9, "seed": 0,
-    }  # fmt: skip
+        "episodes": 16,
+        "batch_size": 16,
+        "minibatch_size": 16,
+        "max_new_tokens": 6,
+        "learning_rate": 1e-5,
+        "lora_rank": 4,
+        "top_blocks": 2,
+        "kl_limit": 1000.0,
+        "eval_completions": 2,
+        "temperature": 0.9,
+        "seed": 0,
+    }
     inputs = {"policy": str(first.checkpoint_path), "reward_model": str(train_reward(tmp_path / "reward", checkpoint))}
     second = prepare("second", "ppo", settings, inputs, prompt_rows(16, held_out=4))
     result = finish(second)

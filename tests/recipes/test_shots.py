@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.recipes.common import RecipeError
-from training.recipes.shots import macro_f1, sample_shots
+from training.recipes.process.errors import RecipeError
+from training.recipes.text.shots import macro_f1, sample_shots
 
 pytestmark = pytest.mark.recipes
 

@@ -5,13 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
-from training.recipes.common import RecipeError
+from training.recipes.process.errors import RecipeError
 
 pytestmark = pytest.mark.recipes
 REWARD = {
-    "pooling": "mean", "learning_curve": 0, "epochs": 1, "lora_rank": 2, "top_blocks": 1, "reference_samples": 8,
+    "pooling": "mean",
+    "learning_curve": 0,
+    "epochs": 1,
+    "lora_rank": 2,
+    "top_blocks": 1,
+    "reference_samples": 8,
     "max_new_tokens": 6,
-}  # fmt: skip
+}
 
 
 def test_tensorboard_has_what_the_file_of_metrics_has(prepare: Prepare, checkpoint: Path, monkeypatch):

@@ -147,8 +147,14 @@ def test_two_workers_that_look_at_once_start_one_round(pilot, ranked_task):
 def test_the_page_sets_it(project, policy, as_user, admin, ranked_task):
     page, address = as_user(admin), "/projects/letters/rounds/autopilot/"
     assert "Off." in page.get(address).content.decode()
-    sent = {"enabled": "on", "every_judgments": "0", "every_days": "0", "plan": "dpo,sample", "preset": "quick",
-            "max_queue_hours": "4"}  # fmt: skip
+    sent = {
+        "enabled": "on",
+        "every_judgments": "0",
+        "every_days": "0",
+        "plan": "dpo,sample",
+        "preset": "quick",
+        "max_queue_hours": "4",
+    }
     refused = page.post(address, sent)
     assert refused.status_code == 422
     assert "or nothing would ever start" in refused.content.decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tiny_model import tiny_tokenizer
-from training.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer, lint
+from training.prompt_tuning.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer, lint
 
 
 def encode(text: str) -> list[int]:
@@ -125,6 +125,6 @@ def test_chinese_words_of_several_tokens():
 def test_a_causal_model_needs_the_mask_last():
     found = messages({"good": ["good"], "bad": ["bad"]}, "{mask}! {text}")
     assert ("error", "") in [message[:2] for message in found]
-    assert "error" not in [severity for severity, *_ in messages(
-        {"good": ["good"], "bad": ["bad"]}, "{mask}! {text}", masked=True
-    )]  # fmt: skip
+    assert "error" not in [
+        severity for severity, *_ in messages({"good": ["good"], "bad": ["bad"]}, "{mask}! {text}", masked=True)
+    ]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from training import figure
-from training.method_rows import interval, method_row, recommendation
+from training.prompt_tuning.method_rows import interval, method_row, recommendation
+from training.reports import figure
 
 
 def result(accuracy: float, **more) -> dict[str, object]:
     return {
-        "accuracy": accuracy, "macro_f1": accuracy, "n": 100, "shots": 64, "cpu_seconds": 30.0, "peak_rss_mb": 900.0,
-        "trainable_parameters": 1000, "artefact_bytes": 5_000_000, "template": "{text} It was {mask}",
-        "seconds_by_stage": {"templates": 2.0, "train": 8.0, "test": 5.0}, **more,
-    }  # fmt: skip
+        "accuracy": accuracy,
+        "macro_f1": accuracy,
+        "n": 100,
+        "shots": 64,
+        "cpu_seconds": 30.0,
+        "peak_rss_mb": 900.0,
+        "trainable_parameters": 1000,
+        "artefact_bytes": 5_000_000,
+        "template": "{text} It was {mask}",
+        "seconds_by_stage": {"templates": 2.0, "train": 8.0, "test": 5.0},
+        **more,
+    }
 
 
 def test_the_interval_of_one_seed_is_that_of_the_tested_texts():

@@ -12,9 +12,9 @@ from django.utils import timezone
 from annotation.models import Assignment, Comparison, Completion, Evaluation, PolicyVersion, Source, Split
 from annotation.quality.figures import Figure
 from training.actions.rounds import start_round
-from training.cost_figure import svg
-from training.costs import RoundCost, per_point, round_costs
 from training.models import TrainingRound, TrainingRun
+from training.reports.cost_figure import svg
+from training.reports.costs import RoundCost, per_point, round_costs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,10 +80,17 @@ def test_a_comparison_with_a_newer_version_is_no_proof_of_an_older_one(two_round
 
 def test_money_is_people_and_machine_together():
     cost = RoundCost(
-        TrainingRound(number=1), "PPO", judgments=10, annotator_minutes=90, machine_seconds=7200,
-        processor_seconds=9000, gpu_seconds=0, tokens=0,
-        disk_bytes=0, win_rate=Figure(0.62),
-    )  # fmt: skip
+        TrainingRound(number=1),
+        "PPO",
+        judgments=10,
+        annotator_minutes=90,
+        machine_seconds=7200,
+        processor_seconds=9000,
+        gpu_seconds=0,
+        tokens=0,
+        disk_bytes=0,
+        win_rate=Figure(0.62),
+    )
     assert cost.money(20, 0.5) == pytest.approx(31)  # 1.5 h at 20 and 2 h at 0.5
     assert cost.points == pytest.approx(12)
     assert per_point(cost.annotator_minutes, cost.points) == pytest.approx(7.5)
@@ -98,8 +105,9 @@ def test_the_page_the_csv_and_the_picture(two_rounds, project, as_user, admin):
     assert "Minutes of people and of the machine: round 2 1.5 and 1.7; round 1 3.0 and 5.0" in page
     rows = list(csv.DictReader(io.StringIO(client.get("/projects/letters/costs.csv").content.decode())))
     assert [(row["round"], row["annotator_minutes"], row["methods"]) for row in rows] == [
-        ("2", "1.5", "DPO"), ("1", "3.0", "Reward model → PPO → Sampling"),
-    ]  # fmt: skip
+        ("2", "1.5", "DPO"),
+        ("1", "3.0", "Reward model → PPO → Sampling"),
+    ]
     assert client.get("/projects/letters/costs/?hour=-1").status_code == 200
 
 

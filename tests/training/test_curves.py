@@ -73,8 +73,10 @@ def test_every_point_can_be_had_as_csv(as_user, admin, run_with):
     response = as_user(admin).get(URL.format(1, "csv"))
     assert response["Content-Disposition"] == 'attachment; filename="letters-round-1-metrics.csv"'
     assert b"".join(response.streaming_content).decode().splitlines() == [
-        "run,method,name,step,value", "0,ppo,objective/kl,1,0.5", "0,ppo,objective/kl,2,0.1",
-    ]  # fmt: skip
+        "run,method,name,step,value",
+        "0,ppo,objective/kl,1,0.5",
+        "0,ppo,objective/kl,2,0.1",
+    ]
 
 
 def test_rounds_of_the_same_method_can_be_laid_beside(as_user, admin, run_with):

@@ -19,8 +19,11 @@ from training.actions.rounds import start_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CIRCLE = {"reward": {"rankings_per_step": 2, "epochs": 1}, "ppo": {"episodes": 64, "kl_target": 4.0},
-          "sample": {"completions_per_prompt": 2}}  # fmt: skip
+CIRCLE = {
+    "reward": {"rankings_per_step": 2, "epochs": 1},
+    "ppo": {"episodes": 64, "kl_target": 4.0},
+    "sample": {"completions_per_prompt": 2},
+}
 RECORDS = """\
 #!/usr/bin/env bash
 printf '%s\\n' "$(basename "$0") $*" >> "$CALLS"
@@ -51,12 +54,16 @@ def test_the_folder_holds_the_rows_that_the_round_learned_from(circle, tmp_path)
     pairs = rows(folder / "data/1-reward-train.jsonl")
     assert len(pairs) == 3 * 3  # of three answers in order
     assert {pair["chosen"][0]["content"] for pair in pairs if pair["rejected"][0]["content"] == "Middling."} == {
-        "Best 0.", "Best 1.", "Best 2.",
-    }  # fmt: skip
+        "Best 0.",
+        "Best 1.",
+        "Best 2.",
+    }
     assert len(rows(folder / "data/1-reward-eval.jsonl")) == 2 * 3
     assert [row["prompt"][0]["content"] for row in rows(folder / "data/2-ppo-train.jsonl")] == [
-        "Day 0.", "Day 1.", "Day 2.",
-    ]  # fmt: skip
+        "Day 0.",
+        "Day 1.",
+        "Day 2.",
+    ]
     described = json.loads((folder / "round.json").read_text())
     assert [stage["trainer"] for stage in described["stages"]] == ["reward", "rloo", "sample"]
     assert described["stages"][0]["arguments"]["per_device_train_batch_size"] == 2 * 3
@@ -116,8 +123,14 @@ def test_the_openrlhf_script_hands_each_stage_what_the_one_before_made(circle, t
     assert "--eval.dataset data/1-reward-eval.jsonl" in reward
     assert "openrlhf.cli.train_ppo_ray --reward.model_name_or_path out/1-reward " in ppo
     # 64 episodes of three prompts with four answers each: six times all of them, where a batch would take sixteen.
-    for part in ("--rollout.batch_size 3 ", "--rollout.n_samples_per_prompt 4 ", "--train.batch_size 32 ",
-                 "--train.num_episodes 6 ", "--algo.kl.target 4.0 ", "--algo.kl.horizon 320 "):  # fmt: skip
+    for part in (
+        "--rollout.batch_size 3 ",
+        "--rollout.n_samples_per_prompt 4 ",
+        "--train.batch_size 32 ",
+        "--train.num_episodes 6 ",
+        "--algo.kl.target 4.0 ",
+        "--algo.kl.horizon 320 ",
+    ):
         assert part in ppo, part
     calls.unlink()
     subprocess.run([str(folder / "run.sh")], env=env | {"REWARD_URL": "http://localhost:5000/get_reward"}, check=True)
@@ -133,9 +146,12 @@ def test_trl_repeats_the_round(circle, tmp_path):
     folder = written(tmp_path / "out", "--to", "trl")
     base = tiny_checkpoint(tmp_path / "base")
     done = subprocess.run(
-        [sys.executable, "train.py", "--try", "--model", str(base)], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "train.py", "--try", "--model", str(base)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for stage in ("1-reward", "2-ppo"):
         assert (folder / "out" / stage / "model" / "model.safetensors").exists()
@@ -161,9 +177,12 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
     folder = written(tmp_path / "out", "--to", "trl")
     assert (folder / "start" / "adapter_model.safetensors").exists()
     done = subprocess.run(
-        [sys.executable, "train.py", "--try", "--model", str(base)], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "train.py", "--try", "--model", str(base)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / "out" / "start" / "model.safetensors").exists()
     assert (folder / "out" / "2-dpo" / "model" / "model.safetensors").exists()

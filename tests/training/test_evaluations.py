@@ -12,9 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from annotation.actions import NotPossible, judgments, seats
+from annotation.actions import judgments, seats
 from annotation.actions.evaluations import open_evaluation
-from annotation.exports.judged import rankings_that_count
+from annotation.errors import NotPossible
+from annotation.judged.rows import rankings_that_count
 from annotation.models import (
     Assignment,
     Completion,
@@ -31,8 +32,8 @@ from annotation.models import (
 from annotation.quality.comparisons import Compared, evaluation_report, ladder, length_controlled, win_rate
 from training.actions.evaluations import start_evaluation
 from training.actions.rounds import start_round
-from training.ladder import svg
 from training.models import RunStatus, TrainingRound
+from training.reports.ladder import svg
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -268,9 +269,16 @@ def test_an_answer_that_says_who_wrote_it_takes_no_part(project, newer, policy, 
         for author, text in ((newer, "I was created by Acme Labs."), (policy, "Hello."))
     ]
     found = open_evaluation(
-        version=newer, opponent=policy, pairs=[tuple(pair)], seats=1, seed=0, origin="run-1", sampling={},
-        left_out=Counter(), by=None,
-    )  # fmt: skip
+        version=newer,
+        opponent=policy,
+        pairs=[tuple(pair)],
+        seats=1,
+        seed=0,
+        origin="run-1",
+        sampling={},
+        left_out=Counter(),
+        by=None,
+    )
     found.refresh_from_db()
     assert (found.comparisons.count(), found.left_out) == (0, {"an answer says which model wrote it": 1})
 

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 
-from training.executors.local import LocalExecutor
 from training.rundir import RunDir
+from training.worker.executors.local import LocalExecutor
 
 
 def test_a_run_is_one_process_unless_its_settings_ask_for_more(tmp_path):

@@ -14,9 +14,9 @@ import pytest
 from annotation.models import PolicyVersion, Split
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
-from training.executors.local import LocalExecutor
 from training.models import RunStatus, TrainingRound, TrainingRun
-from training.worker import Worker, config_for, rows_for
+from training.worker.executors.local import LocalExecutor
+from training.worker.loop import Worker, config_for, rows_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
 
@@ -204,7 +204,7 @@ def test_a_broken_state_is_named(project, model, judged, worker):
 
 
 def test_every_broken_file_of_a_model_is_named(model, tmp_path: Path):
-    from training.recipes.failures import broken_model_files
+    from training.recipes.process.failures import broken_model_files
 
     def broken(name: str, content: str | None) -> list[str]:
         folder = tmp_path / "copy"

@@ -11,7 +11,10 @@ from training.models import RunStatus, TrainingRound, TrainingRun
 pytestmark = pytest.mark.django_db
 
 REWARD = {
-    "accuracy": 0.74, "ci95": [0.67, 0.8125], "n": 312, "length_baseline": 0.55,
+    "accuracy": 0.74,
+    "ci95": [0.67, 0.8125],
+    "n": 312,
+    "length_baseline": 0.55,
     "baselines": {"length": {"accuracy": 0.55, "ci95": [0.49, 0.61], "rule": "the shorter answer wins"}, "random": 0.5},
     "calibration": {"ece": 0.042, "bins": [{"confidence": 0.6, "accuracy": 0.58, "n": 40}]},
     "learning_curve": [
@@ -20,16 +23,20 @@ REWARD = {
     ],
     "gate": {"passed": True, "reason": "accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length"},
     "rows": {"in": 103, "used": 100, "refused": {"an answer is empty": 2, "too long": 1}},
-}  # fmt: skip
+}
 PPO = {
-    "score_before": 0.01, "score_after": 0.5, "kl": 1.0, "stopped": "KL of 10.8 nats exceeded the limit of 10",
+    "score_before": 0.01,
+    "score_after": 0.5,
+    "kl": 1.0,
+    "stopped": "KL of 10.8 nats exceeded the limit of 10",
     "best_of_n": [{"n": 2, "score": 0.4, "kl": 0.2}],
     "frontier": [
-        {"step": 0, "kl": 0.0, "score": 0.01, "judge": 0.0}, {"step": 5, "kl": 1.0, "score": 0.5, "judge": 0.3},
+        {"step": 0, "kl": 0.0, "score": 0.01, "judge": 0.0},
+        {"step": 5, "kl": 1.0, "score": 0.5, "judge": 0.3},
     ],
     "selected": {"step": 5, "reason": "best by the judge (0.30) of 2 evaluated"},
     "refused": [{"prompt_id": 1, "reason": "too long"}, {"prompt_id": 2, "reason": "too long"}],
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -44,9 +51,15 @@ def finished_round(project):
         )
         for position, (method, result) in enumerate(results.items()):
             TrainingRun.objects.create(
-                round=round, position=position, method=method, config=METHODS[method].config().as_json(),
-                status=RunStatus.SUCCEEDED, result=result, started_at=now, finished_at=now,
-            )  # fmt: skip
+                round=round,
+                position=position,
+                method=method,
+                config=METHODS[method].config().as_json(),
+                status=RunStatus.SUCCEEDED,
+                result=result,
+                started_at=now,
+                finished_at=now,
+            )
         return round
 
     return make
@@ -93,13 +106,17 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
     unscored = [{"step": step, "kl": 0.5, "score": None, "judge": None} for step in (0, 9)]
     round = finished_round(
         reward={
-            "accuracy": None, "ci95": None, "n": 0, "calibration": None, "slices": {"margin": [], "policy": []},
+            "accuracy": None,
+            "ci95": None,
+            "n": 0,
+            "calibration": None,
+            "slices": {"margin": [], "policy": []},
             "baselines": {"length": {"accuracy": None, "ci95": None, "rule": "the longer answer wins"}, "random": 0.5},
             "learning_curve": [{"rankings": 9, "accuracy": None, "ci95": None}],
         },
         sft={"score_before": None, "score_after": None, "frontier": unscored, "best_of_n": [], "stopped": None},
         sample={"completions": 4},
-    )  # fmt: skip
+    )
     assert findings_of(as_user(admin), round) == [{}, {}, {}]
     page = page_of(round)
     for words in (
@@ -146,10 +163,15 @@ def test_answers_before_and_after_with_or_without_scores(finished_round, make_pr
     run = round.runs.get()
     run.directory.path.mkdir(parents=True)
     for before, after in ((0.25, 1.75), (0.5, 0.125)):
-        run.directory.log_sample({
-            "prompt_id": make_prompt().pk, "before": "so-so", "after": "lovely",
-            "score_before": before if scored else None, "score_after": after if scored else None,
-        })  # fmt: skip
+        run.directory.log_sample(
+            {
+                "prompt_id": make_prompt().pk,
+                "before": "so-so",
+                "after": "lovely",
+                "score_before": before if scored else None,
+                "score_after": after if scored else None,
+            }
+        )
     page = page_of(round)
     assert page.count("lovely") == 2
     assert ('<span class="score">1.75</span>' in page) is scored

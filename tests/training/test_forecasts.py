@@ -37,13 +37,20 @@ def finished(ready, admin):
         )
         common = {"round": round, "status": RunStatus.SUCCEEDED, "finished_at": now}
         TrainingRun.objects.create(
-            **common, position=0, method="reward", config=METHODS["reward"].config().as_json(), snapshot=snapshot,
+            **common,
+            position=0,
+            method="reward",
+            config=METHODS["reward"].config().as_json(),
+            snapshot=snapshot,
             result={"seconds": 30.0, "peak_rss_mb": 900.0},
-        )  # fmt: skip
+        )
         TrainingRun.objects.create(
-            **common, position=1, method="ppo", config=METHODS["ppo"].config(**{"episodes": 128, **ppo}).as_json(),
+            **common,
+            position=1,
+            method="ppo",
+            config=METHODS["ppo"].config(**{"episodes": 128, **ppo}).as_json(),
             result={"seconds": 50.0, "peak_rss_mb": 1200.0},
-        )  # fmt: skip
+        )
         return round
 
     return make
@@ -83,12 +90,14 @@ def test_it_tells_what_differs_from_the_defaults_and_from_the_last_round(finishe
     finished(kl_coef=0.05)
     (ppo,) = dry_run(as_user(admin), methods=["ppo"], settings={"ppo": {"episodes": 128, "gamma": 0.9}})["stages"]
     assert ppo["from_defaults"] == [
-        {"setting": "episodes", "before": 640, "now": 128}, {"setting": "gamma", "before": 1.0, "now": 0.9},
-    ]  # fmt: skip
+        {"setting": "episodes", "before": 640, "now": 128},
+        {"setting": "gamma", "before": 1.0, "now": 0.9},
+    ]
     assert ppo["from_round"] == 1
     assert ppo["since"] == [
-        {"setting": "kl_coef", "before": 0.05, "now": 0.03}, {"setting": "gamma", "before": 1.0, "now": 0.9},
-    ]  # fmt: skip
+        {"setting": "kl_coef", "before": 0.05, "now": 0.03},
+        {"setting": "gamma", "before": 1.0, "now": 0.9},
+    ]
 
 
 def test_a_round_that_would_be_refused_says_so_and_why_there_is_no_data(project, policy, make_prompt, admin, as_user):
@@ -148,9 +157,14 @@ def test_the_command_says_it_in_lines(finished):
     finished()
     out = io.StringIO()
     call_command(
-        "start_round", project="letters", methods=["ppo"], preset="quick", set=["ppo.episodes=64"], dry_run=True,
+        "start_round",
+        project="letters",
+        methods=["ppo"],
+        preset="quick",
+        set=["ppo.episodes=64"],
+        dry_run=True,
         stdout=out,
-    )  # fmt: skip
+    )
     assert out.getvalue().splitlines()[0] == "PPO: 1 prompts; about 25 s, 1,200 MB"
     assert "  episodes: 640 -> 64" in out.getvalue()
     assert TrainingRound.objects.count() == 1

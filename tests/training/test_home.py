@@ -29,9 +29,14 @@ def test_the_circle_has_live_numbers(project, policy, ranked_task, make_worker, 
     shown = words(page)
     # One prompt of three answers, ranked once; the new policy has answered it four times, all of it candidates.
     for part in (
-        "Prompts 1 ", "Completions 7 ", "Tasks 1 of 2 seats judged", "Judgments 1 ", "Snapshot 1 1 ranked tasks frozen",
-        "Reward model 70% ", "Policy v1 in use, of 2 versions",
-    ):  # fmt: skip
+        "Prompts 1 ",
+        "Completions 7 ",
+        "Tasks 1 of 2 seats judged",
+        "Judgments 1 ",
+        "Snapshot 1 1 ranked tasks frozen",
+        "Reward model 70% ",
+        "Policy v1 in use, of 2 versions",
+    ):
         assert part in shown, part
     assert 'href="/projects/letters/policies/"' in page.content.decode()
     annotators = as_user(annotator).get("/projects/letters/").content.decode()

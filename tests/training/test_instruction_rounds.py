@@ -13,7 +13,7 @@ from tests.tiny_model import tiny_tokenizer
 from training.actions.rounds import start_round
 from training.instructions.report import compare, in_words
 from training.models import RunStatus, TrainingRound, TrainingRun
-from training.worker import config_for, rows_for
+from training.worker.loop import config_for, rows_for
 
 pytestmark = pytest.mark.django_db
 TOKENS = "/projects/letters/rounds/tokens/"
@@ -52,9 +52,12 @@ def test_a_round_trains_on_rule_made_tasks_and_seed_tasks_without_a_single_ranki
 def test_a_project_s_labelled_texts_can_join(ready, admin):
     for place in range(6):
         ImportedLabel.objects.create(
-            project=ready, text=f"Text {place}", label=["late", "lost"][place % 2],
-            split=["train", "eval"][place // 4], digest=str(place),
-        )  # fmt: skip
+            project=ready,
+            text=f"Text {place}",
+            label=["late", "lost"][place % 2],
+            split=["train", "eval"][place // 4],
+            digest=str(place),
+        )
     run = started(ready, admin, per_task=0, seed_tasks=False, labelled=True, test_per_task=1)
     rows = [row for row in rows_for(run) if row["source"] == "labelled"]
     assert Counter(row["split"] for row in rows) == {"train": 4, "unseen_templates": 2}
@@ -93,10 +96,18 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
     run.status, run.finished_at = RunStatus.SUCCEEDED, timezone.now()
     run.save()
     run.directory.path.mkdir(parents=True)
-    run.directory.log_sample({
-        "step": 5, "prompt_id": 0, "prompt": "Which is the odd one out?", "before": "what?", "after": "plum",
-        "wanted": "axe", "score_before": None, "score_after": None,
-    })  # fmt: skip
+    run.directory.log_sample(
+        {
+            "step": 5,
+            "prompt_id": 0,
+            "prompt": "Which is the odd one out?",
+            "before": "what?",
+            "after": "plum",
+            "wanted": "axe",
+            "score_before": None,
+            "score_after": None,
+        }
+    )
     page = as_user(admin).get(run.round.get_absolute_url()).content.decode()
     assert "Unseen tasks got worse, as FLAN saw with models of 8 billion parameters and fewer: 75% right" in page
     assert "Unseen wordings of trained tasks got better: 25% right before, 100% after" in page
@@ -140,9 +151,13 @@ def test_a_round_shows_the_rows_that_it_was_given(ready, admin, as_user):
 def test_answers_that_sft_imitates_are_shown_with_their_source(ready, admin, as_user, ranked_task):
     run = start_round(project=ready, methods=["sft"], by=admin).runs.get()
     row = {
-        "prompt": [{"role": "user", "content": "Hello?"}], "completion": [{"role": "assistant", "content": "good day"}],
-        "prompt_id": 1, "split": "train", "source": "best_ranked", "finished": True,
-    }  # fmt: skip
+        "prompt": [{"role": "user", "content": "Hello?"}],
+        "completion": [{"role": "assistant", "content": "good day"}],
+        "prompt_id": 1,
+        "split": "train",
+        "source": "best_ranked",
+        "finished": True,
+    }
     run.directory.prepare(config=config_for(run), rows=[row, row | {"split": "eval"}])
     page = as_user(admin).get(f"{run.round.get_absolute_url()}tokens/").content.decode()
     assert page.count('<ol class="tokens"') == 1

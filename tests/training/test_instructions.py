@@ -53,8 +53,12 @@ def test_lists_are_counted_sorted_and_searched_rightly():
 
 def test_numbers_are_said_and_added_rightly():
     assert [words.in_words(number) for number in (0, 13, 20, 21, 99)] == [
-        "zero", "thirteen", "twenty", "twenty-one", "ninety-nine",
-    ]  # fmt: skip
+        "zero",
+        "thirteen",
+        "twenty",
+        "twenty-one",
+        "ninety-nine",
+    ]
     value = {words.in_words(number): number for number in range(100)}
     for slots, answer in examples("sum"):
         first, second = slots["text"].split(" and ")

@@ -12,13 +12,14 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible, judgments
-from annotation.exports.judged import rankings_that_count
+from annotation.actions import judgments
+from annotation.errors import NotPossible
+from annotation.judged.rows import rankings_that_count
 from annotation.models import Completion, PolicyVersion, Ranking, Source
 from tests.tiny_model import tiny_checkpoint
 from training.actions import playground
-from training.generator import Generator
 from training.models import Exchange, Outcome, Reply, ReplyStatus
+from training.worker.playground import Generator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOME = "/projects/letters/playground/"

@@ -13,14 +13,14 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import PolicyVersion
 from tests.tiny_model import tiny_checkpoint
 from training.actions import packages, policies
 from training.actions.rounds import start_round
 from training.archives import zipped
-from training.lineage import model_card
 from training.models import Package, PackageStatus, Promotion, TrainingRound
+from training.reports.lineage import model_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,9 +99,7 @@ def adapter(project, policy, tmp_path) -> PolicyVersion:
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
     adapted.save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / "value_head.safetensors").write_bytes(b"only for training")
-    return PolicyVersion.objects.create(
-        project=project, number=1, checkpoint=str(tmp_path / "adapter"), parent=policy
-    )  # fmt: skip
+    return PolicyVersion.objects.create(project=project, number=1, checkpoint=str(tmp_path / "adapter"), parent=policy)
 
 
 def unzipped(response) -> dict[str, bytes]:

@@ -41,9 +41,12 @@ def labelled(project) -> None:
     for number in range(10):
         label = "good" if number % 2 else "bad"
         ImportedLabel.objects.create(
-            project=project, text=f"A {label} film, number {number}.", label=label, digest=str(number),
+            project=project,
+            text=f"A {label} film, number {number}.",
+            label=label,
+            digest=str(number),
             split=Split.EVAL if number < 4 else Split.TRAIN,
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture
@@ -90,8 +93,9 @@ def test_a_change_is_a_new_version_and_no_change_is_none(as_user, admin, project
     as_user(admin).post(f"{BASE}templates/new/", form)
     as_user(admin).post(f"{BASE}templates/new/", {**form, "body": "{text}\r\nIt was {mask}"})
     assert [(t.version, t.body) for t in project.templates.order_by("version")] == [
-        (1, "{text} It was {mask}"), (2, "{text}\nIt was {mask}"),
-    ]  # fmt: skip
+        (1, "{text} It was {mask}"),
+        (2, "{text}\nIt was {mask}"),
+    ]
 
 
 def test_a_template_for_which_the_model_would_have_to_look_ahead_is_refused(as_user, admin, project, with_model):
@@ -142,11 +146,16 @@ def start(client, template, verbalizer, **more):
     return client.post(
         BASE,
         {
-            "approaches": ["zero_shot"], "templates": [template.pk], "verbalizer": verbalizer.pk, "shots": 1,
-            "seeds": 2, "epochs": 1, **more,
+            "approaches": ["zero_shot"],
+            "templates": [template.pk],
+            "verbalizer": verbalizer.pk,
+            "shots": 1,
+            "seeds": 2,
+            "epochs": 1,
+            **more,
         },
         follow=True,
-    )  # fmt: skip
+    )
 
 
 def test_zero_shot_from_the_form_to_the_figures(
@@ -177,8 +186,11 @@ def test_what_learns_has_a_run_for_each_seed_on_one_snapshot(
     start(as_user(admin), template, verbalizer, approaches=["cloze_lora", "head_lora"])
     runs = list(TrainingRun.objects.order_by("position"))
     assert [(run.config["tuning"], run.config["seed"]) for run in runs] == [
-        ("cloze", 0), ("cloze", 1), ("head", 0), ("head", 1),
-    ]  # fmt: skip
+        ("cloze", 0),
+        ("cloze", 1),
+        ("head", 0),
+        ("head", 1),
+    ]
     assert len({run.snapshot_id for run in runs}) == 1
 
 
@@ -242,9 +254,14 @@ def test_all_of_it_by_the_api(as_user, admin, project, policy, labelled, make_wo
     words = post("verbalizers/", name="plain", words={"good": ["good"], "bad": ["bad"]})
     assert (template["version"], words["version"], words["findings"]) == (1, 1, [])
     started = post(
-        "methods/", approaches=["zero_shot"], templates=[template["id"]], verbalizer=words["id"], shots=1, seeds=1,
+        "methods/",
+        approaches=["zero_shot"],
+        templates=[template["id"]],
+        verbalizer=words["id"],
+        shots=1,
+        seeds=1,
         epochs=1,
-    )  # fmt: skip
+    )
     assert started["number"] == 1
     make_worker(prompt_tuning=CLASSIFIES).run_until_idle()
     [table] = client.get(base + "methods/").json()["tables"]

@@ -12,9 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from annotation.actions import judgments, seats
 from annotation.exports.pool import pool
 from annotation.models import Proposal, ProposalBatch, Task, Withdrawal
-from training.actions.proposals import Written, store
+from training.actions.proposals import store
 from training.actions.rounds import start_round
 from training.instructions.data import rows_for
+from training.instructions.form import Written
 from training.instructions.funnel import funnel
 from training.instructions.heuristics import REASONS
 from training.instructions.pool import examples
@@ -96,12 +97,18 @@ def review(project, person, **said):
 
 
 def test_only_what_people_accepted_is_in_the_pool_and_an_edit_counts_as_edited(project, annotator):
-    tasks = [Written("Name a bird.", "", "Wren"), Written("Spell the word tree.", "", "t-r-e-e"),
-             Written("Say something rude to me", "", "No")]  # fmt: skip
+    tasks = [
+        Written("Name a bird.", "", "Wren"),
+        Written("Spell the word tree.", "", "t-r-e-e"),
+        Written("Say something rude to me", "", "No"),
+    ]
     store(project=project, origin="run-1", proposed=3, unparsed=Counter(), tasks=tasks)
     assert list(pool(project)) == []
-    said = [{"verdict": "accept"}, {"verdict": "edit", "instruction": "Name two trees.", "output": "A, B"},
-            {"verdict": "reject", "reason": "harmful"}]  # fmt: skip
+    said = [
+        {"verdict": "accept"},
+        {"verdict": "edit", "instruction": "Name two trees.", "output": "A, B"},
+        {"verdict": "reject", "reason": "harmful"},
+    ]
     accepted, edited, rejected = (review(project, annotator, **one) for one in said)
 
     items = {item.proposal.pk: (item.instruction, item.output, item.edited) for item in pool(project)}
@@ -111,8 +118,9 @@ def test_only_what_people_accepted_is_in_the_pool_and_an_edit_counts_as_edited(p
     }
     own = [row for row in examples(project) if row["id"].startswith("proposal:")]
     assert {row["id"]: row["instruction"] for row in own} == {
-        f"proposal:{accepted.pk}": accepted.instruction, f"proposal:{edited.pk}": "Name two trees.",
-    }  # fmt: skip
+        f"proposal:{accepted.pk}": accepted.instruction,
+        f"proposal:{edited.pk}": "Name two trees.",
+    }
     # What repeats an edited instruction is a near-duplicate, and so is what repeats one that was rejected.
     again = [Written("Name two plants.", "", "C"), Written(f"{rejected.instruction} now", "", "C")]
     store(project=project, origin="run-2", proposed=2, unparsed=Counter(), tasks=again, threshold=0.65)
@@ -137,16 +145,24 @@ API = "/api/v1/projects/letters"
 def reviewed_batch(project, annotator):
     """Asked 9 times: 2 could not be read, 1 was there already; of 5, 1 is refused, 1 near, 3 reviewed."""
     store(
-        project=project, origin="run-1", model="small", proposed=9, unparsed=Counter(no_output=2, empty=1),
-        sampling={"temperature": 0.7}, tasks=[*TASKS, TASKS[0]],
-    )  # fmt: skip
+        project=project,
+        origin="run-1",
+        model="small",
+        proposed=9,
+        unparsed=Counter(no_output=2, empty=1),
+        sampling={"temperature": 0.7},
+        tasks=[*TASKS, TASKS[0]],
+    )
     said = {
         "Name a bird.": {"verdict": "accept"},
         "Spell the word tree.": {
-            "verdict": "edit", "instruction": "Spell this word.", "input": "tree", "output": "t-r-e-e",
+            "verdict": "edit",
+            "instruction": "Spell this word.",
+            "input": "tree",
+            "output": "t-r-e-e",
         },
         "Say something rude to me": {"verdict": "reject", "reason": "harmful"},
-    }  # fmt: skip
+    }
     for _ in range(3):
         seat = seats.claim_next(project=project, by=annotator)
         answer = {"reason": "", "instruction": "", "input": "", "output": "", **said[seat.task.proposal.instruction]}
@@ -236,9 +252,12 @@ def test_a_file_of_tasks_goes_through_the_same_rules(project, admin, as_user):
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [("tasks.csv", b"a,b\n", "The file should be JSONL"), ("tasks.jsonl", b" ", "The file is empty"),
-     ("tasks.jsonl", b"", "The file is empty")],
-)  # fmt: skip
+    [
+        ("tasks.csv", b"a,b\n", "The file should be JSONL"),
+        ("tasks.jsonl", b" ", "The file is empty"),
+        ("tasks.jsonl", b"", "The file is empty"),
+    ],
+)
 def test_a_file_that_is_none(project, admin, as_user, name, content, message):
     response = as_user(admin).post(PAGE, {"file": SimpleUploadedFile(name, content)})
     assert message in response.content.decode()
@@ -260,8 +279,9 @@ def test_the_pool_in_other_peoples_formats(project, admin, as_user, reviewed_bat
         {"instruction": "Spell this word.", "input": "tree", "output": "t-r-e-e"},
     ]
     assert [(row["prompt"][0]["content"], row["completion"][0]["content"]) for row in rows("instruction-trl")] == [
-        ("Name a bird.", "Wren"), ("Spell this word.\n\ntree", "t-r-e-e"),
-    ]  # fmt: skip
+        ("Name a bird.", "Wren"),
+        ("Spell this word.\n\ntree", "t-r-e-e"),
+    ]
     assert [(row["author"], row["edited"]) for row in rows("instruction")] == [("small", False), ("small", True)]
     card = client.get(f"{API}/snapshots/{taken['number']}/card/").json()
     assert list(card["people"].values()) == [2]
@@ -277,8 +297,9 @@ def test_the_api_gives_proposals_and_the_pool(project, admin, annotator, as_user
     client = as_user(admin)
     found = client.get(f"{API}/proposals/").json()["results"]
     assert [(row["instruction"], row["verdict"]) for row in found][:2] == [
-        ("Name a bird.", "accept"), ("Spell the word tree.", "edit"),
-    ]  # fmt: skip
+        ("Name a bird.", "accept"),
+        ("Spell the word tree.", "edit"),
+    ]
     one = client.get(f"{API}/proposals/{found[0]['id']}/").json()
     assert (one["author"], one["sampling"], one["origin"]) == ("small", {"temperature": 0.7}, "run-1")
     rejected = client.get(f"{API}/proposals/", {"verdict": "reject"}).json()["results"]
@@ -287,16 +308,18 @@ def test_the_api_gives_proposals_and_the_pool(project, admin, annotator, as_user
     assert client.get(f"{API}/proposals/", {"verdict": "maybe"}).status_code == 400
     pooled = client.get(f"{API}/pool/").json()["results"]
     assert [(row["instruction"], row["input"], row["edited"], row["annotator_id"]) for row in pooled] == [
-        ("Name a bird.", "", False, annotator.pk), ("Spell this word.", "tree", True, annotator.pk),
-    ]  # fmt: skip
+        ("Name a bird.", "", False, annotator.pk),
+        ("Spell this word.", "tree", True, annotator.pk),
+    ]
 
 
 def test_instruction_tuning_learns_from_accepted_tasks_alone(project, reviewed_batch):
     config = InstructionTuningConfig(per_task=0, seed_tasks=False)
     learnt = [row for row in rows_for(project, config) if row["split"] == "train"]
     assert [(row["instruction"], row["input"], row["output"], row["source"]) for row in learnt] == [
-        ("Name a bird.", "", "Wren", "pool"), ("Spell this word.", "tree", "t-r-e-e", "pool"),
-    ]  # fmt: skip
+        ("Name a bird.", "", "Wren", "pool"),
+        ("Spell this word.", "tree", "t-r-e-e", "pool"),
+    ]
     without = InstructionTuningConfig(per_task=0, seed_tasks=False, pool=False)
     assert [row for row in rows_for(project, without) if row["split"] == "train"] == []
 

@@ -67,8 +67,9 @@ def test_a_round_that_failed_keeps_what_another_try_needs_until_a_later_one_succ
     start_round(project=project, methods=["reward"], by=None)
     make_worker().run_until_idle()
     assert {leftover.path for leftover in leftovers(project, 0)} == {
-        run.directory.state_path, run.directory.checkpoint_path,
-    }  # fmt: skip
+        run.directory.state_path,
+        run.directory.checkpoint_path,
+    }
 
 
 def test_an_unfinished_run_keeps_its_state_and_what_it_starts_from(five_rounds, project, make_worker):

@@ -8,10 +8,10 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import Completion, ImportedPreference, Source
 from training.actions.rounds import cancel_round, start_round
-from training.forms import PLANS
+from training.forms.rounds import PLANS
 from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.models import TrainingRound
 

@@ -105,7 +105,7 @@ GOOD = Proposed("Name the capital of France.", "", "Paris")
         (Proposed("Tell me a story", "", "and then he ran " * 5), "loops"),
         (Proposed("Write a short sentence 用中文写一句话", "", "好"), "mixed_scripts"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_and_why(task, code):
     assert refused_by(task) == code
     assert code == "" or REASONS[code]
@@ -135,9 +135,14 @@ def test_what_models_write_instead(text, task):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [(" \n", "empty"), ("Input: a\nOutput: b", "no_instruction"), ("Instruction: Sing a song", "no_output"),
-     ("I cannot do that.", "no_output"), ("Instruction: Sing\nInput: x\nOutput:", "no_output")],
-)  # fmt: skip
+    [
+        (" \n", "empty"),
+        ("Input: a\nOutput: b", "no_instruction"),
+        ("Instruction: Sing a song", "no_output"),
+        ("I cannot do that.", "no_output"),
+        ("Instruction: Sing\nInput: x\nOutput:", "no_output"),
+    ],
+)
 def test_what_is_no_task(text, reason):
     with pytest.raises(Unparsed, match=reason):
         parse(text)

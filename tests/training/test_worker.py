@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import Completion, PolicyVersion, Task
 from training.actions import runs
 from training.actions.rounds import cancel_round, start_round

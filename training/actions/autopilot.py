@@ -16,14 +16,15 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, alarms
-from annotation.exports.judged import rankings_that_count
+from annotation.actions import alarms
+from annotation.errors import NotPossible
+from annotation.judged.rows import rankings_that_count
 from annotation.models import Assignment, Project, SeatStatus, SnapshotType
 from annotation.models.task import JUDGED
 from training.actions import rounds
 from training.methods import METHODS, InvalidConfig
+from training.methods.presets import with_preset
 from training.models import ACTIVE, WAITING, Autopilot, RunStatus, TrainingRound
-from training.presets import with_preset
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from collections import Counter
 
 from django.db.models import QuerySet
 
-from annotation.actions import NotPossible, evaluations
+from annotation.actions import evaluations
+from annotation.errors import NotPossible
 from annotation.models import Completion, Evaluation, PolicyVersion, Project, Prompt, Source, Split
 from training.models import TrainingRun
 
@@ -80,14 +81,22 @@ def take_run(run: TrainingRun) -> Evaluation:
     Completion.objects.bulk_create(
         [
             Completion(
-                prompt_id=row["prompt_id"], source=Source.POLICY, policy=authors[row["index"]], text=row["text"],
-                sampling=sampling, logprob=row["logprob"], tokens=row["tokens"], finished=row["finished"],
-                origin=origin, index=row["index"],
+                prompt_id=row["prompt_id"],
+                source=Source.POLICY,
+                policy=authors[row["index"]],
+                text=row["text"],
+                sampling=sampling,
+                logprob=row["logprob"],
+                tokens=row["tokens"],
+                finished=row["finished"],
+                origin=origin,
+                index=row["index"],
             )
             for row in rows
         ],
-        batch_size=500, ignore_conflicts=True,
-    )  # fmt: skip
+        batch_size=500,
+        ignore_conflicts=True,
+    )
     found: dict[int, dict[int, Completion]] = {}
     for completion in Completion.objects.filter(origin=origin, prompt__in=asked).order_by("prompt_id"):
         completion.prompt = asked[completion.prompt_id]
@@ -98,6 +107,13 @@ def take_run(run: TrainingRun) -> Evaluation:
     pairs = [(both[0], both[1]) for both in found.values() if len(both) == len(authors)]
     left_out = Counter(row["reason"] for row in run.result.get("refused", []))
     return evaluations.open_evaluation(
-        version=version, opponent=opponent, pairs=pairs, seats=run.config["seats"], seed=run.config["seed"],
-        origin=origin, sampling=sampling, left_out=left_out, by=run.round.started_by,
-    )  # fmt: skip
+        version=version,
+        opponent=opponent,
+        pairs=pairs,
+        seats=run.config["seats"],
+        seed=run.config["seed"],
+        origin=origin,
+        sampling=sampling,
+        left_out=left_out,
+        by=run.round.started_by,
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
 from training.actions import compared, rounds
+from training.methods.plans import configs_of
 from training.models import TrainingRound
 
 METHOD = "evaluate"
@@ -32,7 +33,7 @@ def start_evaluation(
     """
     if version == opponent:
         raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference answers.")
-    (config,) = rounds.configs_of([METHOD], {METHOD: settings or {}})
+    (config,) = configs_of([METHOD], {METHOD: settings or {}})
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
         raise NotPossible(why_not)
     if opponent is None and not compared.with_references(compared.prompts(project)).exists():

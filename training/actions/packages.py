@@ -57,8 +57,11 @@ def _make(package: Package) -> None:
         shutil.rmtree(package.path, ignore_errors=True)
         ended = subprocess.run(
             [sys.executable, "-m", "training.recipes.package", package.policy.checkpoint, str(package.path)],
-            cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         failed = ended.returncode != 0
         status = PackageStatus.FAILED if failed else PackageStatus.READY
         error = (ended.stderr or ended.stdout)[-ERROR_CHARACTERS:] if failed else ""

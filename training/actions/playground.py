@@ -16,8 +16,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from annotation.actions import NotPossible, judgments, tasks
+from annotation.actions import judgments, tasks
 from annotation.blinding import names_its_model
+from annotation.errors import NotPossible
 from annotation.models import Completion, PolicyVersion, Project, Prompt, SeatStatus, Source, Split
 from training.models import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
 
@@ -43,13 +44,16 @@ def ask(
         raise NotPossible("Some of your replies are not written yet. Wait for them, or cancel them.")
     shown = random.sample(versions, len(versions))
     exchange = Exchange.objects.create(
-        project=project, asked_by_id=by.pk, follows=follows, left=shown[0],
-        right=shown[1] if len(shown) > 1 else None, max_new_tokens=max_new_tokens, temperature=temperature,
+        project=project,
+        asked_by_id=by.pk,
+        follows=follows,
+        left=shown[0],
+        right=shown[1] if len(shown) > 1 else None,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
         messages=[*(conversation(follows) if follows else []), {"role": "user", "content": question}],
-    )  # fmt: skip
-    Reply.objects.bulk_create(
-        [Reply(exchange=exchange, side=side) for side in list(Side)[: len(shown)]]
-    )  # fmt: skip
+    )
+    Reply.objects.bulk_create([Reply(exchange=exchange, side=side) for side in list(Side)[: len(shown)]])
     return exchange
 
 
@@ -77,9 +81,7 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     if prompt.withdrawn_at or not _teach([reply.text.strip() for reply in replies.values()], exchange.project):
         return
     own = [_completion(prompt, replies[side]) for side in Side]
-    task = tasks.open_task(
-        prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange)
-    )  # fmt: skip
+    task = tasks.open_task(prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange))
     left, right = (completion.pk for completion in own)
     tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
     seat = task.assignments.get()
@@ -107,19 +109,26 @@ def _origin(exchange: Exchange) -> str:
 def _prompt(exchange: Exchange) -> Prompt:
     digest = Prompt.digest_of(exchange.messages)
     prompt, _ = Prompt.objects.get_or_create(
-        project=exchange.project, digest=digest,
+        project=exchange.project,
+        digest=digest,
         defaults={"messages": exchange.messages, "split": Split.of(digest), "category": "playground"},
-    )  # fmt: skip
+    )
     return prompt
 
 
 def _completion(prompt: Prompt, reply: Reply) -> Completion:
     exchange = reply.exchange
     return Completion.objects.create(
-        prompt=prompt, source=Source.POLICY, policy=reply.policy, text=reply.text, tokens=reply.tokens,
-        finished=reply.finished, origin=_origin(exchange), index=list(Side).index(Side(reply.side)),
+        prompt=prompt,
+        source=Source.POLICY,
+        policy=reply.policy,
+        text=reply.text,
+        tokens=reply.tokens,
+        finished=reply.finished,
+        origin=_origin(exchange),
+        index=list(Side).index(Side(reply.side)),
         sampling={"temperature": exchange.temperature, "max_new_tokens": exchange.max_new_tokens},
-    )  # fmt: skip
+    )
 
 
 def cancel(*, exchange: Exchange) -> None:
@@ -150,9 +159,7 @@ def keep_text(*, reply: Reply, text: str, tokens: int, seconds: float) -> bool:
 
 
 def finish(*, reply: Reply, text: str, tokens: int, seconds: float, finished: bool) -> None:
-    _ours(reply).update(
-        status=ReplyStatus.DONE, text=text, tokens=tokens, seconds=seconds, finished=finished, error=""
-    )  # fmt: skip
+    _ours(reply).update(status=ReplyStatus.DONE, text=text, tokens=tokens, seconds=seconds, finished=finished, error="")
 
 
 def fail(*, reply: Reply, error: str) -> None:

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from annotation import live
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
 from training.models import ACTIVE, Promotion
 
@@ -45,6 +45,9 @@ def promote_made(*, policy: PolicyVersion, why: str) -> Promotion:
 def _promote(policy: PolicyVersion, by: User | None, why: str) -> Promotion:
     last = Promotion.objects.filter(project=policy.project_id).order_by("-number").first()
     return Promotion.objects.create(
-        project_id=policy.project_id, number=(last.number if last else 0) + 1, policy=policy, why=why[:500],
+        project_id=policy.project_id,
+        number=(last.number if last else 0) + 1,
+        policy=policy,
+        why=why[:500],
         by_id=by.pk if by else None,
-    )  # fmt: skip
+    )

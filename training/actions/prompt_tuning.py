@@ -10,12 +10,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from annotation.actions import NotPossible, snapshots
+from annotation.actions import snapshots
+from annotation.errors import NotPossible
 from annotation.models import DatasetSnapshot, Project, SnapshotType
 from training.actions import rounds
-from training.cloze import Template, Verbalizer
 from training.methods import PromptTuningConfig
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
+from training.prompt_tuning.cloze import Template, Verbalizer
 
 METHOD = "prompt_tuning"
 WITHOUT_TEMPLATE = ("head",)
@@ -33,9 +34,14 @@ def save_template(
     if last and (last.body, last.language, last.notes) == (body, language, notes):
         return last
     return TemplateVersion.objects.create(
-        project=project, name=name, version=last.version + 1 if last else 1, body=body, language=language,
-        notes=notes, created_by_id=by.pk,
-    )  # fmt: skip
+        project=project,
+        name=name,
+        version=last.version + 1 if last else 1,
+        body=body,
+        language=language,
+        notes=notes,
+        created_by_id=by.pk,
+    )
 
 
 @transaction.atomic
@@ -81,7 +87,7 @@ def start_prompt_tuning(
     }
     return rounds.queue_round(
         project=project, by=by, planned=[(METHOD, config, snapshot, inputs) for config in configs]
-    )  # fmt: skip
+    )
 
 
 def _needed(config: Mapping[str, Any]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,22 +15,11 @@ from annotation.characters import cleaned
 from annotation.exports.pool import pool as accepted
 from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch
 from training.actions import policies
+from training.instructions.form import Written
 from training.instructions.heuristics import Proposed, refused_by
 from training.instructions.seeds import seed_tasks
 from training.instructions.similarity import NEAR_DUPLICATE, Pool
 from training.models import TrainingRun
-
-
-@dataclass(frozen=True)
-class Written:
-    """One task as somebody wrote it, and what is known of how."""
-
-    instruction: str
-    input: str
-    output: str
-    prompt: list[dict[str, str]] = field(default_factory=list)
-    examples: list[str] = field(default_factory=list)
-    finished: bool = True
 
 
 def take_run(run: TrainingRun) -> ProposalBatch:
@@ -49,15 +37,19 @@ def take_run(run: TrainingRun) -> ProposalBatch:
         unparsed=Counter(row["unparsed"] for row in rows if row["unparsed"]),
         tasks=[
             Written(
-                instruction=row["instruction"], input=row["input"], output=row["output"], prompt=row["prompt"],
-                examples=row["examples"], finished=row["finished"],
+                instruction=row["instruction"],
+                input=row["input"],
+                output=row["output"],
+                prompt=row["prompt"],
+                examples=row["examples"],
+                finished=row["finished"],
             )
             for row in rows
             if not row["unparsed"]
         ],
         threshold=config["similarity"],
         review_near_duplicates=config["near_duplicates"] == "review",
-    )  # fmt: skip
+    )
 
 
 @transaction.atomic
@@ -81,10 +73,14 @@ def store(
         project=project,
         origin=origin,
         defaults={
-            "policy": policy, "model": model, "sampling": sampling or {}, "proposed": proposed,
-            "unparsed": dict(unparsed), "created_by_id": by.pk if by else None,
+            "policy": policy,
+            "model": model,
+            "sampling": sampling or {},
+            "proposed": proposed,
+            "unparsed": dict(unparsed),
+            "created_by_id": by.pk if by else None,
         },
-    )  # fmt: skip
+    )
     if not is_new:
         return batch
     judged, batch.duplicates = _judge(batch, tasks, threshold)
@@ -142,11 +138,19 @@ def _judge(batch: ProposalBatch, tasks: Iterable[Written], threshold: float) -> 
             pool.add(f"batch:{number}", task["instruction"])
         judged.append(
             Proposal(
-                project=project, batch=batch, index=number, digest=digest, prompt=written.prompt,
-                examples=written.examples, refused_by=refused, similarity=nearest, near_duplicate=is_near,
-                similar=[item._asdict() for item in similar], **task,
+                project=project,
+                batch=batch,
+                index=number,
+                digest=digest,
+                prompt=written.prompt,
+                examples=written.examples,
+                refused_by=refused,
+                similarity=nearest,
+                near_duplicate=is_near,
+                similar=[item._asdict() for item in similar],
+                **task,
             )
-        )  # fmt: skip
+        )
     return judged, duplicates
 
 

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotation.models import PolicyVersion, Project
 from training.actions import runs
-from training.lineage import size_on_disk
+from training.archives import size_on_disk
 from training.models import ACTIVE, FINAL, WAITING, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are

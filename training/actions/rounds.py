@@ -11,9 +11,10 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import NotPossible, alarms, snapshots
+from annotation.actions import alarms, snapshots
+from annotation.errors import NotPossible
 from annotation.exports import NO_GOOD_ANSWER
-from annotation.exports.judged import rankings_that_count
+from annotation.judged.rows import rankings_that_count
 from annotation.models import (
     Alarm,
     DatasetSnapshot,
@@ -24,7 +25,8 @@ from annotation.models import (
 )
 from training.actions import compared, runs
 from training.instructions.pool import EXAMPLES
-from training.methods import METHODS, InvalidConfig, Method
+from training.methods import METHODS, Method
+from training.methods.plans import configs_of
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
 
 SHOWN_TO_PEOPLE = ("completions", "comparisons")
@@ -257,25 +259,3 @@ def go_on(*, round: TrainingRound, by: User) -> None:
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")
-
-
-def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every setting of every method, in their order. Raises InvalidConfig with each field that makes no sense."""
-    errors = {}
-    configs = []
-    for name in {*methods, *settings} - set(METHODS):
-        errors[name] = f"is no method; there are {', '.join(METHODS)}"
-    for name in set(settings) & set(METHODS) - set(methods):
-        errors[name] = "has settings but is not among the methods of this round"
-    for method in methods:
-        if method not in METHODS:
-            continue
-        try:
-            configs.append(METHODS[method].config(**settings.get(method, {})).as_json())
-        except InvalidConfig as invalid:
-            errors |= {f"{method}.{field}": message for field, message in invalid.errors.items()}
-        except TypeError as unknown:
-            errors[method] = str(unknown).removeprefix(f"{METHODS[method].config.__name__}.__init__() ")
-    if errors:
-        raise InvalidConfig(errors)
-    return configs

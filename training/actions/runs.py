@@ -20,12 +20,13 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import labels, letters, projects, webhooks
+from annotation.actions import labels, projects
+from annotation.delivery import mail, webhooks
 from annotation.models import Event, Project
 from training.actions import compared, policies, proposals, sampled
+from training.actions.round_letter import body_of, subject_of
 from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
-from training.round_letter import body_of, subject_of
 from training.rundir import NO_SPACE, Row
 
 
@@ -228,7 +229,7 @@ def tell_finished(round: TrainingRound) -> None:
 
 def _write_letters(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
-    letters.write(project=round.project, subject=subject_of(round), body=body_of(round))
+    mail.write(project=round.project, subject=subject_of(round), body=body_of(round))
 
 
 def _order_labels(run: TrainingRun) -> None:

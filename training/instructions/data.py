@@ -36,7 +36,14 @@ def pool_rows(project: Project) -> Iterator[Row]:
     for item in pool(project):
         name = f"proposal:{item.proposal.pk}"
         yield {
-            "instruction": item.instruction, "input": item.input, "output": item.output, "options": [],
-            "task": name, "cluster": "proposed", "template": name, "wording": "as written", "split": TRAIN,
+            "instruction": item.instruction,
+            "input": item.input,
+            "output": item.output,
+            "options": [],
+            "task": name,
+            "cluster": "proposed",
+            "template": name,
+            "wording": "as written",
+            "split": TRAIN,
             "source": POOL,
-        }  # fmt: skip
+        }

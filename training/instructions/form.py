@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -29,6 +30,18 @@ UNPARSED = {
     "no_output": "there is no output",
     "refused_row": "a row of a file that could not be used",
 }
+
+
+@dataclass(frozen=True)
+class Written:
+    """One task as somebody wrote it, and what is known of how."""
+
+    instruction: str
+    input: str
+    output: str
+    prompt: list[dict[str, str]] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
+    finished: bool = True
 
 
 class Unparsed(ValueError):

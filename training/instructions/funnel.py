@@ -34,10 +34,8 @@ def funnel(project: Project) -> list[Step]:
     if not proposed:
         return []
     found = Counter(
-        reviewed(project)
-        .order_by()
-        .values_list("refused_by", "near_duplicate", "verdict", "reason", "task_id")
-    )  # fmt: skip
+        reviewed(project).order_by().values_list("refused_by", "near_duplicate", "verdict", "reason", "task_id")
+    )
     stored = Counter(dict.fromkeys(REASONS, 0))
     near = waiting = asked = 0
     rejected: Counter[str] = Counter()

@@ -74,7 +74,8 @@ def _same(first: str, second: str) -> bool:
 
 CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {
     "too_short": (
-        f"the instruction has fewer than {FEWEST} words", lambda task: len(tokens(task.instruction)) < FEWEST,
+        f"the instruction has fewer than {FEWEST} words",
+        lambda task: len(tokens(task.instruction)) < FEWEST,
     ),
     "too_long": (
         f"the instruction has more than {MOST} words, or the output more than {LONGEST_OUTPUT}",
@@ -90,11 +91,12 @@ CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {
     "no_output": ("the output is empty", lambda task: not task.output.strip()),
     "output_is_input": ("the output is the input again", lambda task: _same(task.output, task.input)),
     "output_is_instruction": (
-        "the output is the instruction again", lambda task: _same(task.output, task.instruction),
+        "the output is the instruction again",
+        lambda task: _same(task.output, task.instruction),
     ),
     "loops": ("the same words come over and over", _loops),
     "mixed_scripts": ("the instruction mixes two scripts", _mixes_scripts),
-}  # fmt: skip
+}
 REASONS = {code: words for code, (words, _) in CHECKS.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annotation.imports import RefusedRow, UnreadableFile
 from annotation.imports.reading import read_rows
-from training.actions.proposals import Written
+from training.instructions.form import Written
 
 LONGEST = 20_000
 TEXTS = ("instruction", "input", "output")

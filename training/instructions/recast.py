@@ -89,10 +89,17 @@ def seed_rows(seeds: Iterable[SeedTask], held_out: Collection[str]) -> Iterator[
     for seed in seeds:
         if seed.cluster not in held_out:
             yield {
-                "instruction": seed.instruction, "input": seed.input, "output": seed.output, "options": [],
-                "task": seed.id, "cluster": seed.cluster, "template": seed.id, "wording": "as written",
-                "split": TRAIN, "source": SEED,
-            }  # fmt: skip
+                "instruction": seed.instruction,
+                "input": seed.input,
+                "output": seed.output,
+                "options": [],
+                "task": seed.id,
+                "cluster": seed.cluster,
+                "template": seed.id,
+                "wording": "as written",
+                "split": TRAIN,
+                "source": SEED,
+            }
 
 
 def instruction_row(

@@ -56,8 +56,15 @@ def draw(task: RuleTask, count: int, seed: int) -> list[Example]:
     return list(found.values())
 
 
-def _wordings(*, ask: tuple[str, str], order: tuple[str, str], options: str = "", inverted: str = "",
-              input: str = "{text}", gives: str = "{text}") -> tuple[Wording, ...]:  # fmt: skip
+def _wordings(
+    *,
+    ask: tuple[str, str],
+    order: tuple[str, str],
+    options: str = "",
+    inverted: str = "",
+    input: str = "{text}",
+    gives: str = "{text}",
+) -> tuple[Wording, ...]:
     """Two questions and two orders; the same with the options, and turned round, where the task has such."""
     made = [Wording(f"question-{place}", QUESTION, text, input) for place, text in enumerate(ask, 1)]
     made += [Wording(f"order-{place}", ORDER, text, input) for place, text in enumerate(order, 1)]
@@ -195,96 +202,215 @@ def _taller(dice: Random) -> Example:
 # --- the tasks -------------------------------------------------------------------------------------------------
 
 TASKS: tuple[RuleTask, ...] = (
-    RuleTask("sentiment", "sentiment", _sentiment, _wordings(
-        ask=("Is this review positive or negative?", "What does the writer think of it: positive or negative?"),
-        order=("Say whether the review is positive or negative.", "Label the opinion as positive or negative."),
-        options="How does the writer feel?", inverted="Write a {answer} review in one sentence.",
-    ), ("positive", "negative")),
-    RuleTask("topic", "topic", _topic, _wordings(
-        ask=("What is this about: sport, weather, cooking or money?",
-             "Which topic do these sentences have: sport, weather, cooking or money?"),
-        order=("Name the topic: sport, weather, cooking or money.",
-               "Sort the text under sport, weather, cooking or money."),
-        options="What is the text about?", inverted="Write two sentences about {answer}.",
-    ), tuple(words.TOPICS)),
-    RuleTask("category", "topic", _from_classes(words.CATEGORIES), _wordings(
-        ask=("What kind of thing is this?", "Is it an animal, a fruit, a tool, an instrument, a vehicle or a garment?"),
-        order=("Name the category of the noun.", "Say in one word what kind of thing the word stands for."),
-        options="Which category does the word belong to?",
-    ), tuple(words.CATEGORIES)),
-    RuleTask("same_meaning", "paraphrase", _same_meaning, _wordings(
-        ask=("Do the two sentences mean the same, yes or no?",
-             "Is sentence 2 another way of saying sentence 1, yes or no?"),
-        order=("Say yes if both sentences say the same, otherwise no.",
-               "Decide, yes or no, whether 2 is a paraphrase of 1."),
-        options="Do both sentences tell of the same event?",
-    ), YES_NO),
-    RuleTask("who_has", "question answering", _who_has, _wordings(
-        ask=("Who has {thing}?", "According to the text, who owns {thing}?"),
-        order=("Name the person who has {thing}.", "Find out whose {thing} is, and give the name only."),
-    )),
-    RuleTask("day_named", "extraction", _day_named, _wordings(
-        ask=("On which day is the {event}?", "When does the {event} take place?"),
-        order=("Give the day of the {event}.", "Pick out the weekday on which the {event} takes place."),
-        options="On which day is the {event}?",
-        inverted="Write a sentence which says that the {event} takes place on {answer}.",
-    ), words.DAYS),
-    RuleTask("plural", "grammar", _from_pairs(words.PLURALS), _wordings(
-        ask=("What is the plural of this noun?", "What do you call several of them?"),
-        order=("Give the plural.", "Put the noun into the plural."), inverted="Of which noun is {answer} the plural?",
-    )),
-    RuleTask("past_tense", "grammar", _from_pairs(words.PASTS), _wordings(
-        ask=("What is the past tense of this verb?", "Which form of the verb follows 'Yesterday I'?"),
-        order=("Give the simple past.", "Put the verb into the past tense."),
-        inverted="Of which verb is {answer} the past tense?",
-    )),
-    RuleTask("opposite", "definitions", _from_pairs(words.OPPOSITES), _wordings(
-        ask=("What is the opposite of this word?", "Which word means the contrary?"),
-        order=("Give the opposite.", "Name a word with the opposite meaning."),
-        inverted="{answer} is the opposite of which word?",
-    )),
-    RuleTask("language", "translation", _from_classes(words.LANGUAGES), _wordings(
-        ask=("Which language is this word: English, German, French or Spanish?",
-             "In which language do people say this?"),
-        order=("Name the language of the word.", "Say whether it is English, German, French or Spanish."),
-        options="Which language is the word from?",
-    ), tuple(words.LANGUAGES)),
-    RuleTask("sort_words", "ordering", _sort_words, _wordings(
-        ask=("What is the alphabetical order of these words?", "How would a dictionary order these words?"),
-        order=("Sort the words alphabetically.", "Put these words into the order of the alphabet."),
-    )),
-    RuleTask("odd_one_out", "lists", _odd_one_out, _wordings(
-        ask=("Which word does not belong with the others?", "Which is the odd one out?"),
-        order=("Name the word that does not fit.", "Find the one that is of another kind than the rest."),
-    )),
-    RuleTask("in_list", "lists", _in_list, _wordings(
-        ask=("Is {word} in the list, yes or no?", "Does the list contain {word}, yes or no?"),
-        order=("Say yes if the list contains {word}, otherwise no.",
-               "Check, yes or no, whether {word} is listed."),
-        options="Is {word} one of them?",
-    ), YES_NO),
-    RuleTask("count_items", "arithmetic", _count_items, _wordings(
-        ask=("How many words are in the list?", "What is the number of things here, as a word?"),
-        order=("Count the things and write the number as a word.", "Give the number of items in words."),
-        inverted="Write a list of {answer} nouns.",
-    ), words.NUMBERS[2:8]),
-    RuleTask("sum", "arithmetic", _sum, _wordings(
-        ask=("What do these numbers make together?", "How much is the sum?"),
-        order=("Add the numbers and answer in words.", "Give the sum as a word."),
-    )),
-    RuleTask("digits", "format", _digits, _wordings(
-        ask=("How is this number written in digits?", "Which digits stand for this number?"),
-        order=("Write the number in digits.", "Turn the words into digits."), inverted="Write {answer} in words.",
-    )),
-    RuleTask("larger_number", "comparison", _larger, _wordings(
-        ask=("Which number is larger?", "Which of the two is more?"),
-        order=("Give the larger number.", "Pick the greater of the two."),
-    )),
-    RuleTask("taller", "comparison", _taller, _wordings(
-        ask=("Is {one} taller than {other}, yes or no?",
-             "Does it follow, yes or no, that {one} is taller than {other}?"),
-        order=("Say yes if {one} is taller than {other}, otherwise no.",
-               "Decide, yes or no, whether {one} is the taller of the two."),
-        options="Is {one} taller than {other}?",
-    ), YES_NO),
-)  # fmt: skip
+    RuleTask(
+        "sentiment",
+        "sentiment",
+        _sentiment,
+        _wordings(
+            ask=("Is this review positive or negative?", "What does the writer think of it: positive or negative?"),
+            order=("Say whether the review is positive or negative.", "Label the opinion as positive or negative."),
+            options="How does the writer feel?",
+            inverted="Write a {answer} review in one sentence.",
+        ),
+        ("positive", "negative"),
+    ),
+    RuleTask(
+        "topic",
+        "topic",
+        _topic,
+        _wordings(
+            ask=(
+                "What is this about: sport, weather, cooking or money?",
+                "Which topic do these sentences have: sport, weather, cooking or money?",
+            ),
+            order=(
+                "Name the topic: sport, weather, cooking or money.",
+                "Sort the text under sport, weather, cooking or money.",
+            ),
+            options="What is the text about?",
+            inverted="Write two sentences about {answer}.",
+        ),
+        tuple(words.TOPICS),
+    ),
+    RuleTask(
+        "category",
+        "topic",
+        _from_classes(words.CATEGORIES),
+        _wordings(
+            ask=(
+                "What kind of thing is this?",
+                "Is it an animal, a fruit, a tool, an instrument, a vehicle or a garment?",
+            ),
+            order=("Name the category of the noun.", "Say in one word what kind of thing the word stands for."),
+            options="Which category does the word belong to?",
+        ),
+        tuple(words.CATEGORIES),
+    ),
+    RuleTask(
+        "same_meaning",
+        "paraphrase",
+        _same_meaning,
+        _wordings(
+            ask=(
+                "Do the two sentences mean the same, yes or no?",
+                "Is sentence 2 another way of saying sentence 1, yes or no?",
+            ),
+            order=(
+                "Say yes if both sentences say the same, otherwise no.",
+                "Decide, yes or no, whether 2 is a paraphrase of 1.",
+            ),
+            options="Do both sentences tell of the same event?",
+        ),
+        YES_NO,
+    ),
+    RuleTask(
+        "who_has",
+        "question answering",
+        _who_has,
+        _wordings(
+            ask=("Who has {thing}?", "According to the text, who owns {thing}?"),
+            order=("Name the person who has {thing}.", "Find out whose {thing} is, and give the name only."),
+        ),
+    ),
+    RuleTask(
+        "day_named",
+        "extraction",
+        _day_named,
+        _wordings(
+            ask=("On which day is the {event}?", "When does the {event} take place?"),
+            order=("Give the day of the {event}.", "Pick out the weekday on which the {event} takes place."),
+            options="On which day is the {event}?",
+            inverted="Write a sentence which says that the {event} takes place on {answer}.",
+        ),
+        words.DAYS,
+    ),
+    RuleTask(
+        "plural",
+        "grammar",
+        _from_pairs(words.PLURALS),
+        _wordings(
+            ask=("What is the plural of this noun?", "What do you call several of them?"),
+            order=("Give the plural.", "Put the noun into the plural."),
+            inverted="Of which noun is {answer} the plural?",
+        ),
+    ),
+    RuleTask(
+        "past_tense",
+        "grammar",
+        _from_pairs(words.PASTS),
+        _wordings(
+            ask=("What is the past tense of this verb?", "Which form of the verb follows 'Yesterday I'?"),
+            order=("Give the simple past.", "Put the verb into the past tense."),
+            inverted="Of which verb is {answer} the past tense?",
+        ),
+    ),
+    RuleTask(
+        "opposite",
+        "definitions",
+        _from_pairs(words.OPPOSITES),
+        _wordings(
+            ask=("What is the opposite of this word?", "Which word means the contrary?"),
+            order=("Give the opposite.", "Name a word with the opposite meaning."),
+            inverted="{answer} is the opposite of which word?",
+        ),
+    ),
+    RuleTask(
+        "language",
+        "translation",
+        _from_classes(words.LANGUAGES),
+        _wordings(
+            ask=(
+                "Which language is this word: English, German, French or Spanish?",
+                "In which language do people say this?",
+            ),
+            order=("Name the language of the word.", "Say whether it is English, German, French or Spanish."),
+            options="Which language is the word from?",
+        ),
+        tuple(words.LANGUAGES),
+    ),
+    RuleTask(
+        "sort_words",
+        "ordering",
+        _sort_words,
+        _wordings(
+            ask=("What is the alphabetical order of these words?", "How would a dictionary order these words?"),
+            order=("Sort the words alphabetically.", "Put these words into the order of the alphabet."),
+        ),
+    ),
+    RuleTask(
+        "odd_one_out",
+        "lists",
+        _odd_one_out,
+        _wordings(
+            ask=("Which word does not belong with the others?", "Which is the odd one out?"),
+            order=("Name the word that does not fit.", "Find the one that is of another kind than the rest."),
+        ),
+    ),
+    RuleTask(
+        "in_list",
+        "lists",
+        _in_list,
+        _wordings(
+            ask=("Is {word} in the list, yes or no?", "Does the list contain {word}, yes or no?"),
+            order=("Say yes if the list contains {word}, otherwise no.", "Check, yes or no, whether {word} is listed."),
+            options="Is {word} one of them?",
+        ),
+        YES_NO,
+    ),
+    RuleTask(
+        "count_items",
+        "arithmetic",
+        _count_items,
+        _wordings(
+            ask=("How many words are in the list?", "What is the number of things here, as a word?"),
+            order=("Count the things and write the number as a word.", "Give the number of items in words."),
+            inverted="Write a list of {answer} nouns.",
+        ),
+        words.NUMBERS[2:8],
+    ),
+    RuleTask(
+        "sum",
+        "arithmetic",
+        _sum,
+        _wordings(
+            ask=("What do these numbers make together?", "How much is the sum?"),
+            order=("Add the numbers and answer in words.", "Give the sum as a word."),
+        ),
+    ),
+    RuleTask(
+        "digits",
+        "format",
+        _digits,
+        _wordings(
+            ask=("How is this number written in digits?", "Which digits stand for this number?"),
+            order=("Write the number in digits.", "Turn the words into digits."),
+            inverted="Write {answer} in words.",
+        ),
+    ),
+    RuleTask(
+        "larger_number",
+        "comparison",
+        _larger,
+        _wordings(
+            ask=("Which number is larger?", "Which of the two is more?"),
+            order=("Give the larger number.", "Pick the greater of the two."),
+        ),
+    ),
+    RuleTask(
+        "taller",
+        "comparison",
+        _taller,
+        _wordings(
+            ask=(
+                "Is {one} taller than {other}, yes or no?",
+                "Does it follow, yes or no, that {one} is taller than {other}?",
+            ),
+            order=(
+                "Say yes if {one} is taller than {other}, otherwise no.",
+                "Decide, yes or no, whether {one} is the taller of the two.",
+            ),
+            options="Is {one} taller than {other}?",
+        ),
+        YES_NO,
+    ),
+)

@@ -80,53 +80,92 @@ PRAISED = _words(
     "the soup, the hotel, the film, the book, the phone, the chair, the concert, the app, the cake, the tour"
 )
 GOOD = (
-    "was even better than I had hoped", "made my whole week", "is worth every penny", "was a delight from start to end",
-    "works perfectly", "is the best I have had in years", "made all of us smile",
+    "was even better than I had hoped",
+    "made my whole week",
+    "is worth every penny",
+    "was a delight from start to end",
+    "works perfectly",
+    "is the best I have had in years",
+    "made all of us smile",
     "is one that I will tell my friends about",
-)  # fmt: skip
+)
 BAD = (
-    "was a waste of money", "fell short in every way", "was a bitter disappointment",
+    "was a waste of money",
+    "fell short in every way",
+    "was a bitter disappointment",
     "is the worst I have had in years",
-    "ruined our evening", "made me want my money back", "broke every promise",
+    "ruined our evening",
+    "made me want my money back",
+    "broke every promise",
     "is one that I will warn my friends about",
-)  # fmt: skip
+)
 ASIDES = (
-    "To be frank,", "I must say,", "After two weeks I can say it:", "We were four people, and", "My sister agrees:",
-    "No doubt about it,", "In the end,", "I had read a lot about it;",
-)  # fmt: skip
+    "To be frank,",
+    "I must say,",
+    "After two weeks I can say it:",
+    "We were four people, and",
+    "My sister agrees:",
+    "No doubt about it,",
+    "In the end,",
+    "I had read a lot about it;",
+)
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "sport": (
-        "The goalkeeper saved two penalties in the final.", "She ran the last lap in under a minute.",
-        "The home team won by three goals.", "The coach put two new players on the field.",
-        "He served eleven aces and won the match.", "The rowers crossed the line a length ahead.",
-        "The swimmer broke her own record.", "The referee showed the captain a yellow card.",
+        "The goalkeeper saved two penalties in the final.",
+        "She ran the last lap in under a minute.",
+        "The home team won by three goals.",
+        "The coach put two new players on the field.",
+        "He served eleven aces and won the match.",
+        "The rowers crossed the line a length ahead.",
+        "The swimmer broke her own record.",
+        "The referee showed the captain a yellow card.",
     ),
     "weather": (
-        "Heavy rain will reach the coast tonight.", "Fog in the valleys lifts towards noon.",
-        "The wind turns north and brings frost.", "Expect sunny spells and a light breeze.",
-        "Thunderstorms are likely in the afternoon.", "Snow falls down to eight hundred metres.",
-        "It stays dry, with clouds from the west.", "Temperatures rise to thirty degrees.",
+        "Heavy rain will reach the coast tonight.",
+        "Fog in the valleys lifts towards noon.",
+        "The wind turns north and brings frost.",
+        "Expect sunny spells and a light breeze.",
+        "Thunderstorms are likely in the afternoon.",
+        "Snow falls down to eight hundred metres.",
+        "It stays dry, with clouds from the west.",
+        "Temperatures rise to thirty degrees.",
     ),
     "cooking": (
-        "Let the onions soften over a low heat.", "Beat the eggs with the sugar until pale.",
-        "Knead the dough and let it rise for an hour.", "Season the sauce with pepper and lemon.",
-        "Roast the potatoes until they are crisp.", "Add the stock and simmer for ten minutes.",
-        "Grate the cheese over the pasta.", "Whip the cream and fold it in.",
+        "Let the onions soften over a low heat.",
+        "Beat the eggs with the sugar until pale.",
+        "Knead the dough and let it rise for an hour.",
+        "Season the sauce with pepper and lemon.",
+        "Roast the potatoes until they are crisp.",
+        "Add the stock and simmer for ten minutes.",
+        "Grate the cheese over the pasta.",
+        "Whip the cream and fold it in.",
     ),
     "money": (
-        "The bank raised its interest rate by a quarter.", "Shares fell after the company cut its forecast.",
-        "The price of oil rose for the third day.", "The firm will pay no dividend this year.",
-        "The new tax brings in two billion.", "Investors moved their savings into bonds.",
-        "The shop chain doubled its profit.", "The currency lost a tenth of its value.",
+        "The bank raised its interest rate by a quarter.",
+        "Shares fell after the company cut its forecast.",
+        "The price of oil rose for the third day.",
+        "The firm will pay no dividend this year.",
+        "The new tax brings in two billion.",
+        "Investors moved their savings into bonds.",
+        "The shop chain doubled its profit.",
+        "The currency lost a tenth of its value.",
     ),
-}  # fmt: skip
+}
 ACTIONS = (
-    ("washes", "washed", "the car"), ("paints", "painted", "the fence"), ("waters", "watered", "the roses"),
-    ("repairs", "repaired", "the bicycle"), ("opens", "opened", "the gate"), ("cleans", "cleaned", "the windows"),
-    ("bakes", "baked", "the bread"), ("counts", "counted", "the coins"), ("carries", "carried", "the boxes"),
-    ("mends", "mended", "the net"), ("locks", "locked", "the door"), ("feeds", "fed", "the goats"),
-)  # fmt: skip
+    ("washes", "washed", "the car"),
+    ("paints", "painted", "the fence"),
+    ("waters", "watered", "the roses"),
+    ("repairs", "repaired", "the bicycle"),
+    ("opens", "opened", "the gate"),
+    ("cleans", "cleaned", "the windows"),
+    ("bakes", "baked", "the bread"),
+    ("counts", "counted", "the coins"),
+    ("carries", "carried", "the boxes"),
+    ("mends", "mended", "the net"),
+    ("locks", "locked", "the door"),
+    ("feeds", "fed", "the goats"),
+)
 
 
 def in_words(number: int) -> str:

@@ -44,9 +44,10 @@ class SampleConfig(MethodConfig):
         most=1,
     )
     server: str = setting(
-        "", "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; its key, if it "
+        "",
+        "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; its key, if it "
         "wants one, stands in PREFLOOP_SERVER_KEY",
-    )  # fmt: skip
+    )
     server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
     seed: int = setting(0, "Seed of the random generator", least=0)
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from annotation.models import Project
-from training import cloze
+from training.prompt_tuning import cloze
 
 
 class TemplateVersion(models.Model):

@@ -27,9 +27,13 @@ class Exchange(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="exchanges")
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="exchanges")
     follows = models.ForeignKey(
-        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="followed_by",
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="followed_by",
         help_text="The exchange that this one goes on from.",
-    )  # fmt: skip
+    )
     messages = models.JSONField(help_text="The whole conversation so far, the question last.")
     left = models.ForeignKey(PolicyVersion, on_delete=models.PROTECT, related_name="+")
     right = models.ForeignKey(PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
@@ -37,9 +41,13 @@ class Exchange(models.Model):
     temperature = models.FloatField()
     outcome = models.CharField(max_length=5, choices=Outcome, blank=True)
     task = models.OneToOneField(
-        Task, on_delete=models.SET_NULL, null=True, blank=True, related_name="exchange",
+        Task,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="exchange",
         help_text="Where the verdict is stored as a judgment.",
-    )  # fmt: skip
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.urls import reverse
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
-from training.approaches import APPROACHES, approach_of
 from training.methods import METHODS, Method
+from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.rundir import RunDir
 
 
@@ -33,13 +33,17 @@ FINAL = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
 MOVES: dict[RunStatus, list[RunStatus]] = {
     RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.PAUSED],
     RunStatus.RUNNING: [
-        RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.STOPPED,
+        RunStatus.QUEUED,
+        RunStatus.SUCCEEDED,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.STOPPED,
         RunStatus.PAUSED,
     ],
     RunStatus.STOPPED: [RunStatus.RUNNING, RunStatus.CANCELLED],
     RunStatus.PAUSED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAILED],
     RunStatus.FAILED: [RunStatus.RUNNING, RunStatus.QUEUED],
-}  # fmt: skip
+}
 
 
 def before(status: RunStatus) -> list[RunStatus]:
@@ -102,9 +106,13 @@ class TrainingRun(models.Model):
     config = models.JSONField(default=dict)
     inputs = models.JSONField(default=dict, blank=True, help_text="What it is given beside models and data.")
     snapshot = models.ForeignKey(
-        DatasetSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="runs",
+        DatasetSnapshot,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs",
         help_text="The judgments it trains on, where its method takes any.",
-    )  # fmt: skip
+    )
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
     forgiven = models.PositiveSmallIntegerField(default=0, help_text="Attempts before somebody had it tried again.")
@@ -115,13 +123,21 @@ class TrainingRun(models.Model):
     result = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True)
     policy = models.OneToOneField(
-        PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="made_by",
+        PolicyVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="made_by",
         help_text="The version this run made.",
-    )  # fmt: skip
+    )
     let_through_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
         help_text="Who let the round go on although this run did not pass its gate.",
-    )  # fmt: skip
+    )
     let_through_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

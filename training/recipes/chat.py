@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from training.recipes import checkpoints
-from training.recipes.common import RecipeError, pick_device
-from training.recipes.generation import draw
-from training.recipes.prompts import Refused, prompt_tokens
-from training.recipes.roles import SharedModel
+from training.recipes.models.generation import draw
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import pick_device
+from training.recipes.text.prompts import Refused, prompt_tokens
 
 SAY_EVERY = 0.2  # seconds
 

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from training.methods import DPOConfig
-from training.recipes.common import RecipeError, run_recipe
-from training.recipes.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
-from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.models.answers import Answers
+from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import run_recipe
+from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
 from training.recipes.trl_training import (
     POLICY,
     Course,
@@ -54,12 +56,16 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
         processing_class=roles.shared.tokenizer,
         examples=[
             {
-                "prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected,
-                "ref_chosen_logps": chosen, "ref_rejected_logps": rejected,
+                "prompt_ids": pair.prompt,
+                "chosen_ids": pair.chosen,
+                "rejected_ids": pair.rejected,
+                "ref_chosen_logps": chosen,
+                "ref_rejected_logps": rejected,
             }
             for pair, (chosen, rejected) in zip(train, reference.tolist(), strict=True)
         ],
-        arguments=settings(run, config, roles) | {
+        arguments=settings(run, config, roles)
+        | {
             "num_train_epochs": config.epochs,
             "per_device_train_batch_size": config.batch_size,
             "beta": config.beta,
@@ -67,7 +73,7 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
             "save_steps": config.save_every,
             "max_length": None,
         },
-    )  # fmt: skip
+    )
     after = learn(trainer, course, describe)
 
     # 3. How often the policy prefers what people preferred, then save.

@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from training.methods import EvaluateConfig, SampleConfig
-from training.recipes.common import RecipeError, Stopwatch, logger, peak_rss_mb, run_recipe
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import Stopwatch, logger, peak_rss_mb, run_recipe
 from training.recipes.sample import LocalPolicy
 from training.rundir import Row, RunDir
 

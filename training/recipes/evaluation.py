@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from training.recipes.common import generator
-from training.recipes.generation import sample
-from training.recipes.processes import Processes
-from training.recipes.prompts import Prompt
-from training.recipes.reward_model import RewardModel
-from training.recipes.rl_math import sequence_kl
-from training.recipes.roles import SharedModel, role_logprobs
+from training.recipes.losses.rl_math import sequence_kl
+from training.recipes.models.generation import sample
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.process.distributed import Processes
+from training.recipes.process.run import generator
+from training.recipes.text.prompts import Prompt
 from training.rundir import Row
 
 
@@ -93,9 +93,12 @@ def side_by_side(before: list[Row], after: list[Row], reference: list[Row]) -> l
     rows = []
     for place, (old, new) in enumerate(zip(before, after, strict=True)):
         row = {
-            "prompt_id": new["prompt_id"], "before": old["text"], "after": new["text"],
-            "score_before": old["score"], "score_after": new["score"],
-        }  # fmt: skip
+            "prompt_id": new["prompt_id"],
+            "before": old["text"],
+            "after": new["text"],
+            "score_before": old["score"],
+            "score_after": new["score"],
+        }
         if reference:
             row |= {"reference": reference[place]["text"], "score_reference": reference[place]["score"]}
         rows.append(row)

@@ -18,11 +18,13 @@ from transformers import Trainer
 from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
 from training.instructions.report import compare, in_words, mentions, same_answer
 from training.methods import InstructionTuningConfig
-from training.recipes.common import RecipeError, generator, logger, run_recipe
-from training.recipes.generation import sample
-from training.recipes.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
-from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.models.answers import Answers
+from training.recipes.models.generation import sample
+from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import generator, logger, run_recipe
 from training.recipes.sft import IGNORED, describe, example, imitation
+from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
 from training.recipes.trl_training import AGREEMENT, Course, Roles, conclude, count_rows, learn, load_roles
 from training.rundir import Row, RunDir
 
@@ -53,9 +55,7 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
         check_packing(trainer, examples)
     shown = spread(questions, config.shown)
     prompts = [Prompt(place, question.prompt, "eval") for place, question in enumerate(shown)]
-    course = Course(
-        run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config)
-    )  # fmt: skip
+    course = Course(run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config))
 
     # 2. Training.
     after = learn(trainer, course, describe)
@@ -77,11 +77,15 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
         logger.info("%s", said)
     shown_rows = [question.row for question in shown]
     return conclude(
-        course, after,
+        course,
+        after,
         {place: {"prompt": prompt_text(row), "wanted": row["output"]} for place, row in enumerate(shown_rows)},
-        **outcome, in_words=words, instructions=len(examples),
-        tasks=len({row["task"] for row in rows if row["split"] == TRAIN}), rows=count_rows(len(rows), refused),
-    )  # fmt: skip
+        **outcome,
+        in_words=words,
+        instructions=len(examples),
+        tasks=len({row["task"] for row in rows if row["split"] == TRAIN}),
+        rows=count_rows(len(rows), refused),
+    )
 
 
 def read_rows(
@@ -155,10 +159,14 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
             ]
         else:
             rollout = sample(
-                roles.actor, roles.role, [question.prompt for question in asked], count=1,
-                max_new_tokens=config.max_new_tokens, temperature=GREEDY,
+                roles.actor,
+                roles.role,
+                [question.prompt for question in asked],
+                count=1,
+                max_new_tokens=config.max_new_tokens,
+                temperature=GREEDY,
                 generator=generator(config.seed, "measure", batch[0]),
-            )  # fmt: skip
+            )
             texts = [answer for (answer,) in rollout.texts(roles.actor)]
         given |= dict(zip(batch, texts, strict=True))
     return [

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from training.recipes import checkpoints
-from training.recipes.common import RecipeError
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
 
 logger = logging.getLogger(__name__)
 

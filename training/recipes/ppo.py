@@ -18,17 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from training.methods import PPOConfig
-from training.recipes.common import (
-    RecipeError,
-    Stopwatch,
-    generator,
-    logger,
-    peak_rss_mb,
-    replace_folder,
-    run_recipe,
-)
 from training.recipes.evaluation import best_of_n, evaluate, mean_of, of_reference, side_by_side
-from training.recipes.generation import Rollout, sample
+from training.recipes.losses.rl_math import (
+    adapted_kl_coef,
+    explained_variance,
+    gae,
+    masked_mean,
+    masked_whiten,
+    penalised_rewards,
+    policy_loss,
+    sequence_kl,
+    value_loss,
+)
+from training.recipes.models.answers import Answers
+from training.recipes.models.generation import Rollout, sample
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.ppo_policy import Policy, digest, learned_weights, load_roles, restore_weights, save_policy
 from training.recipes.ppo_watch import (
     Progress,
@@ -42,20 +46,10 @@ from training.recipes.ppo_watch import (
     stop_after_sampling,
     watch_for_negative_kl,
 )
-from training.recipes.processes import Processes
-from training.recipes.prompts import Prompt, read_prompts
-from training.recipes.rl_math import (
-    adapted_kl_coef,
-    explained_variance,
-    gae,
-    masked_mean,
-    masked_whiten,
-    penalised_rewards,
-    policy_loss,
-    sequence_kl,
-    value_loss,
-)
-from training.recipes.roles import Answers, SharedModel
+from training.recipes.process.distributed import Processes
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import Stopwatch, generator, logger, peak_rss_mb, replace_folder, run_recipe
+from training.recipes.text.prompts import Prompt, read_prompts
 from training.rundir import Row, RunDir
 
 CANDIDATES = "candidates"  # weights of the evaluated updates, until one of them is chosen
@@ -107,9 +101,17 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     progress = Progress(kl_coef=config.kl_coef, start_digest=digest(policy))
     previous = load_state(run, policy, optimiser, progress)
     trainer = Trainer(
-        run, config, processes, policy, optimiser, progress, prompts, held_out,
-        Stopwatch(progress.seconds), previous or learned_weights(policy),
-    )  # fmt: skip
+        run,
+        config,
+        processes,
+        policy,
+        optimiser,
+        progress,
+        prompts,
+        held_out,
+        Stopwatch(progress.seconds),
+        previous or learned_weights(policy),
+    )
     if processes.is_first:
         run.rewind(progress.update)
 
@@ -196,9 +198,12 @@ def run_update(trainer: Trainer) -> None:
         return
     if config.kl_target > 0:
         progress.kl_coef = adapted_kl_coef(
-            progress.kl_coef, kl, target=config.kl_target, episodes=config.batch_size,
+            progress.kl_coef,
+            kl,
+            target=config.kl_target,
+            episodes=config.batch_size,
             horizon=config.kl_horizon * config.batch_size,
-        )  # fmt: skip
+        )
     progress.update = update
     if config.eval_every and update % config.eval_every == 0:
         keep_candidate(trainer)
@@ -388,13 +393,21 @@ def minibatch_loss(policy: Policy, part: Batch, config: PPOConfig, tokens: int) 
     values = policy.values(part.answers, reading.before)
     mask = part.mask.flatten(0, 1)
     outcome = policy_loss(
-        logprobs.flatten(0, 1), part.old_logprobs.flatten(0, 1), part.advantages.flatten(0, 1), mask,
-        config.clip_range, tokens,
-    )  # fmt: skip
+        logprobs.flatten(0, 1),
+        part.old_logprobs.flatten(0, 1),
+        part.advantages.flatten(0, 1),
+        mask,
+        config.clip_range,
+        tokens,
+    )
     squared = value_loss(
-        values.flatten(0, 1), part.old_values.flatten(0, 1), part.returns.flatten(0, 1), mask,
-        config.value_clip_range, tokens,
-    )  # fmt: skip
+        values.flatten(0, 1),
+        part.old_values.flatten(0, 1),
+        part.returns.flatten(0, 1),
+        mask,
+        config.value_clip_range,
+        tokens,
+    )
     return {
         "loss": outcome.loss + config.value_coef * squared,
         "policy": outcome.loss,

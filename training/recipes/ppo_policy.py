@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.methods import PPOConfig
-from training.recipes import checkpoints
-from training.recipes.common import pick_device, required_path
-from training.recipes.reward_model import ROLE as REWARD
-from training.recipes.reward_model import RewardModel, base_of
-from training.recipes.roles import Answers, Reading, SharedModel, role_logprobs
+from training.recipes.models.answers import Answers, Reading
+from training.recipes.models.reward_model import ROLE as REWARD
+from training.recipes.models.reward_model import RewardModel, base_of
+from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.process import checkpoints
+from training.recipes.process.run import pick_device, required_path
 from training.rundir import Row
 
 POLICY, VALUE, ROUND_START = "policy", "value", "round_start"
@@ -93,9 +94,15 @@ def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: P
         shared.load_adapter(ROUND_START, start.adapter)
     fresh = start.adapter is None
     return Policy(
-        shared, shared, POLICY, RewardModel.load(shared, reward_folder), zero_head(shared), None,
-        start=(shared, None if fresh else ROUND_START), fresh=fresh,
-    )  # fmt: skip
+        shared,
+        shared,
+        POLICY,
+        RewardModel.load(shared, reward_folder),
+        zero_head(shared),
+        None,
+        start=(shared, None if fresh else ROUND_START),
+        fresh=fresh,
+    )
 
 
 def _whole_model(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
@@ -105,9 +112,7 @@ def _whole_model(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder
     actor = SharedModel(start.base, shared.device, merged=start.adapter)
     fresh = start.adapter is None and Path(start.base).resolve() == Path(shared.path).resolve()
     before = shared if fresh else SharedModel(start.base, shared.device, merged=start.adapter)
-    return Policy(
-        shared, actor, None, reward_model, zero_head(shared), None, start=(before, None), fresh=fresh
-    )  # fmt: skip
+    return Policy(shared, actor, None, reward_model, zero_head(shared), None, start=(before, None), fresh=fresh)
 
 
 def zero_head(shared: SharedModel) -> nn.Linear:

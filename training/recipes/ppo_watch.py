@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from training.methods import PPOConfig, RLOOConfig
-from training.recipes.generation import Rollout
-from training.recipes.roles import SharedModel
+from training.recipes.models.generation import Rollout
+from training.recipes.models.shared_model import SharedModel
 from training.rundir import Row
 
 # The sampler reads token by token through a cache, the update all at once: float32 rounds the two differently.

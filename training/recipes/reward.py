@@ -16,21 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training.methods import RewardConfig
-from training.recipes import checkpoints
-from training.recipes.common import (
-    RecipeError,
-    Stopwatch,
-    generator,
-    logger,
-    peak_rss_mb,
-    pick_device,
-    replace_folder,
-    required_path,
-    run_recipe,
-)
-from training.recipes.generation import sample
-from training.recipes.preference_losses import bradley_terry, plackett_luce
-from training.recipes.rankings import (
+from training.recipes.losses.preference_losses import bradley_terry, plackett_luce
+from training.recipes.models.generation import sample
+from training.recipes.models.rankings import (
     READ_AT_ONCE,
     Ranking,
     collate,
@@ -40,9 +28,21 @@ from training.recipes.rankings import (
     read_rankings,
     some_of,
 )
-from training.recipes.reward_model import HEAD_FILE, ROLE, RewardModel
+from training.recipes.models.reward_model import HEAD_FILE, ROLE, RewardModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import (
+    Stopwatch,
+    generator,
+    logger,
+    peak_rss_mb,
+    pick_device,
+    replace_folder,
+    required_path,
+    run_recipe,
+)
 from training.recipes.reward_report import Accuracy, accuracy_of, bootstrap_interval, outcomes, report
-from training.recipes.roles import SharedModel
 from training.rundir import Row, RunDir
 
 SECONDS_BETWEEN_STATES = 60
@@ -126,9 +126,13 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
 def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:
     """Adapter and heads as training starts: fresh, or from the policy's adapter, or from the last reward model."""
     model = RewardModel.fresh(
-        shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
-        heads=config.heads, pooling=config.pooling,
-    )  # fmt: skip
+        shared,
+        rank=config.lora_rank,
+        top_blocks=config.top_blocks,
+        generator=generator(config.seed, "head"),
+        heads=config.heads,
+        pooling=config.pooling,
+    )
     if config.start == "fresh" or not model.has_adapter:
         return model
     folder = checkpoints.resolve(required_path(inputs, config.start)).adapter
@@ -277,9 +281,13 @@ def learning_curve(
         if not part or not held_out:
             break
         model = RewardModel.fresh(
-            shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head"),
-            pooling=config.pooling, role=f"half_{halvings}",
-        )  # fmt: skip
+            shared,
+            rank=config.lora_rank,
+            top_blocks=config.top_blocks,
+            generator=generator(config.seed, "head"),
+            pooling=config.pooling,
+            role=f"half_{halvings}",
+        )
         learner = learner_for(model, part, config)
         for step in range(1, learner.steps + 1):
             learner.take_step(step)

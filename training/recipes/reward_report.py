@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from training.recipes.common import generator
-from training.recipes.rankings import Ranking
+from training.recipes.models.rankings import Ranking
+from training.recipes.process.run import generator
 from training.rundir import Row
 
 BOOTSTRAP_SAMPLES = 2000
@@ -99,9 +99,9 @@ class Accuracy:
 
     def minus(self, other: Accuracy) -> Accuracy:
         """The difference of the two on the same pairs, prompt by prompt."""
-        return Accuracy({
-            prompt: (right - other.by_prompt[prompt][0], pairs) for prompt, (right, pairs) in self.by_prompt.items()
-        })  # fmt: skip
+        return Accuracy(
+            {prompt: (right - other.by_prompt[prompt][0], pairs) for prompt, (right, pairs) in self.by_prompt.items()}
+        )
 
 
 def accuracy_of(

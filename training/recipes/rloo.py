@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from training.methods import RLOOConfig
-from training.recipes.common import RecipeError, required_path, run_recipe
+from training.recipes.models.answers import Answers
+from training.recipes.models.reward_model import RewardModel
 from training.recipes.ppo import prompts_of_update
 from training.recipes.ppo_watch import left_the_ground
-from training.recipes.prompts import Messages, Prompt, pad_left, prompt_tokens, read_prompts
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import Answers
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import required_path, run_recipe
+from training.recipes.text.prompts import Messages, Prompt, pad_left, prompt_tokens, read_prompts
 from training.recipes.trl_training import Course, conclude, count_rows, held_out_prompts, learn, load_roles, settings
 from training.rundir import Row, RunDir
 
@@ -38,9 +39,14 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     updates = config.episodes // config.batch_size
     steps = config.batch_size // config.minibatch_size * config.passes
     course = Course(
-        run, config, roles, held_out_prompts({prompt.prompt_id: prompt for prompt in prompts}),
-        unit="updates", steps_per_row=steps, why_stop=lambda metrics: left_the_ground(metrics, config),
-    )  # fmt: skip
+        run,
+        config,
+        roles,
+        held_out_prompts({prompt.prompt_id: prompt for prompt in prompts}),
+        unit="updates",
+        steps_per_row=steps,
+        why_stop=lambda metrics: left_the_ground(metrics, config),
+    )
 
     # 2. Training. The data is the whole run's sequence of prompts, the same as PPO's, so that no pass over it ends.
     from datasets import Dataset
@@ -87,9 +93,12 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     # 3. Save.
     reasons = Counter(row["reason"] for row in refused)
     return conclude(
-        course, after, episodes=course.rows * config.batch_size, updates=course.rows,
+        course,
+        after,
+        episodes=course.rows * config.batch_size,
+        updates=course.rows,
         rows=count_rows(len(rows), reasons),
-    )  # fmt: skip
+    )
 
 
 def scorer(reward_model: RewardModel, per_prompt: int) -> Any:

@@ -17,8 +17,8 @@ from statistics import fmean
 from typing import Any
 
 from training.methods import SampleConfig
-from training.recipes.common import (
-    RecipeError,
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import (
     Stopwatch,
     generator,
     logger,
@@ -27,7 +27,7 @@ from training.recipes.common import (
     required_path,
     run_recipe,
 )
-from training.recipes.served import ServedModel, ServerProblem
+from training.recipes.text.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
 
 OTHERS = ("base", "older")  # authors beside the policy
@@ -84,7 +84,7 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
 
 def choose_prompts(run: RunDir, config: SampleConfig, inputs: Row, source: Any) -> dict[int, Row]:
     """Prompt id → {"prompt_id", "by", "disagreement"} of those that people are to judge."""
-    from training.recipes import choosing
+    from training.recipes.models import choosing
 
     texts: dict[int, list[str]] = {}
     for row in run.samples():
@@ -202,9 +202,9 @@ class LocalPolicy:
 
     def __init__(self, config: SampleConfig, inputs: Row, rows: list[Row]) -> None:
         # Costs seconds: asking a server goes without.
-        from training.recipes import checkpoints
-        from training.recipes.prompts import Prompt, read_prompts
-        from training.recipes.roles import SharedModel
+        from training.recipes.models.shared_model import SharedModel
+        from training.recipes.process import checkpoints
+        from training.recipes.text.prompts import Prompt, read_prompts
 
         policy = checkpoints.resolve(required_path(inputs, "policy"))
         self.config, self.model = config, SharedModel(policy.base, pick_device())
@@ -217,7 +217,7 @@ class LocalPolicy:
         self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
 
     def answer(self, batch: list[Any], number: int, count: int) -> list[Row]:
-        from training.recipes.generation import sample
+        from training.recipes.models.generation import sample
 
         rollout = sample(
             self.model,

@@ -13,9 +13,10 @@ from typing import Any
 
 from training.instructions.form import Unparsed, draw, parse, request
 from training.methods import SampleConfig, SelfInstructConfig
-from training.recipes.common import RecipeError, Stopwatch, derived_seed, logger, peak_rss_mb, run_recipe
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import Stopwatch, derived_seed, logger, peak_rss_mb, run_recipe
 from training.recipes.sample import LocalPolicy
-from training.recipes.served import ServedModel, ServerProblem
+from training.recipes.text.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
 
 

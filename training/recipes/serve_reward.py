@@ -24,11 +24,12 @@ from typing import Any
 
 import torch
 
-from training.recipes.common import RecipeError, log_to_stdout, logger, pick_device
-from training.recipes.prompts import Refused, response_tokens
-from training.recipes.rankings import Ranking, collate
-from training.recipes.reward_model import RewardModel, base_of
-from training.recipes.roles import SharedModel
+from training.recipes.models.rankings import Ranking, collate
+from training.recipes.models.reward_model import RewardModel, base_of
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import log_to_stdout, logger, pick_device
+from training.recipes.text.prompts import Refused, response_tokens
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 TOKEN = "PREFLOOP_REWARD_TOKEN"

@@ -7,9 +7,10 @@ from collections import Counter
 from transformers import Trainer
 
 from training.methods import InstructionTuningConfig, SFTConfig
-from training.recipes.common import RecipeError, run_recipe
-from training.recipes.prompts import Prompt, Refused, prompt_tokens, response_tokens
-from training.recipes.roles import SharedModel
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import run_recipe
+from training.recipes.text.prompts import Prompt, Refused, prompt_tokens, response_tokens
 from training.recipes.trl_training import (
     Course,
     Roles,

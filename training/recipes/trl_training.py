@@ -32,20 +32,14 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from training.methods import DPOConfig, InstructionTuningConfig, RLOOConfig, SFTConfig
-from training.recipes import checkpoints
-from training.recipes.common import (
-    RecipeError,
-    Stopwatch,
-    logger,
-    peak_rss_mb,
-    pick_device,
-    replace_folder,
-    required_path,
-)
 from training.recipes.evaluation import best_of_n, evaluate, mean_of, of_reference, side_by_side
-from training.recipes.prompts import Prompt
-from training.recipes.reward_model import RewardModel
-from training.recipes.roles import Answers, SharedModel, role_logprobs
+from training.recipes.models.answers import Answers
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import Stopwatch, logger, peak_rss_mb, pick_device, replace_folder, required_path
+from training.recipes.text.prompts import Prompt
 from training.rundir import Row, RunDir
 
 POLICY, ROUND_START = "policy", "round_start"
@@ -96,9 +90,14 @@ def load_roles(run: RunDir, config: Config, inputs: Row) -> Roles:
     adapter = PeftConfig.from_pretrained(str(folder))
     adapter.inference_mode = False
     return Roles(
-        shared, student, adapter, shared.adapter_weights(POLICY), start.adapter is None,
-        _reward_model(shared, inputs), shared,
-    )  # fmt: skip
+        shared,
+        student,
+        adapter,
+        shared.adapter_weights(POLICY),
+        start.adapter is None,
+        _reward_model(shared, inputs),
+        shared,
+    )
 
 
 def _whole_model(shared: SharedModel, start: checkpoints.PolicyPath, inputs: Row) -> Roles:
@@ -212,9 +211,12 @@ class Course(TrainerCallback):
 
     def save(self, checkpoint: Path | None) -> None:
         progress = {
-            "before": self.before, "measured": self.measured, "rows": self.rows, "seconds": self.watch.spent,
+            "before": self.before,
+            "measured": self.measured,
+            "rows": self.rows,
+            "seconds": self.watch.spent,
             "stopped": self.stopped,
-        }  # fmt: skip
+        }
 
         def write(folder: Path) -> None:
             (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")

@@ -14,7 +14,7 @@ from annotation.characters import cleaned
 from annotation.http import UserRequest
 from annotation.models import Role
 from training.actions import autopilot as actions
-from training.autopilot_forms import AutopilotForm
+from training.forms.autopilot import AutopilotForm
 from training.models import Autopilot
 
 

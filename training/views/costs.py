@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -14,16 +13,10 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation import access
 from annotation.http import UserRequest
 from annotation.models import Role
-from training import cost_figure
 from training.actions import retention
-from training.costs import as_csv, per_point, round_costs
-
-
-class RatesForm(forms.Form):
-    """What an hour costs. In the address of the page, so that a link keeps it and nothing is stored."""
-
-    hour = forms.FloatField(label="An annotator's hour costs", min_value=0, required=False)
-    machine = forms.FloatField(label="The machine's hour costs", min_value=0, required=False)
+from training.forms.costs import RatesForm
+from training.reports import cost_figure
+from training.reports.costs import as_csv, per_point, round_costs
 
 
 @login_required

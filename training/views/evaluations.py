@@ -13,19 +13,19 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
-from annotation.actions import NotPossible
 from annotation.actions.evaluations import close_evaluation
 from annotation.characters import cleaned
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 from annotation.quality.comparisons import Compared, compared, evaluation_report, ladder, win_rate
 from training import access
-from training import ladder as pictures
 from training.actions import evaluations
 from training.actions.rounds import refusal
-from training.evaluation_forms import EvaluationForm
+from training.forms.evaluations import EvaluationForm
 from training.methods import InvalidConfig
 from training.models import ACTIVE, TrainingRun
+from training.reports import ladder as pictures
 
 ON_A_PAGE = 25
 SHOW = {"": "All", "won": "Won", "tied": "Tied", "lost": "Lost"}

@@ -13,14 +13,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
-from annotation.actions import NotPossible
 from annotation.characters import cleaned
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Role
 from training import access
 from training.actions import playground as actions
+from training.forms.playground import AskForm, settings_of
 from training.models import WRITING, Exchange, Outcome, Reply, ReplyStatus
-from training.playground_forms import AskForm, settings_of
 
 SHOWN = 30
 NOBODY_WRITES = timedelta(seconds=8)

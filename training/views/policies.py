@@ -14,25 +14,16 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access as annotation_access
-from annotation.actions import NotPossible
 from annotation.characters import cleaned
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import PolicyVersion, Role
 from annotation.quality.comparisons import compared, ladder
 from training import access
 from training.actions import packages, policies
-from training.archives import zipped
-from training.lineage import (
-    Branch,
-    ancestors,
-    family,
-    files_of,
-    is_adapter,
-    made_by,
-    size_on_disk,
-    snapshots_behind,
-)
+from training.archives import size_on_disk, zipped
 from training.models import Package, PackageStatus
+from training.reports.lineage import Branch, ancestors, family, files_of, is_adapter, made_by, snapshots_behind
 
 
 @login_required

@@ -12,15 +12,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access as annotation_access
-from annotation.actions import NotPossible
 from annotation.characters import cleaned
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import ImportedLabel, Membership, Project, Role
 from training import access
 from training.actions import prompt_tuning
-from training.cloze import InvalidTemplate, Template
-from training.methods import InvalidConfig, PromptTuningConfig
-from training.prompt_tuning_forms import (
+from training.forms.prompt_tuning import (
     NOT_LAST,
     StartForm,
     TemplateForm,
@@ -28,7 +26,9 @@ from training.prompt_tuning_forms import (
     newest_templates,
     newest_verbalizers,
 )
-from training.tokenization import tokenizer_of
+from training.methods import InvalidConfig, PromptTuningConfig
+from training.prompt_tuning.cloze import InvalidTemplate, Template
+from training.tokenizers.model import tokenizer_of
 
 ROWS_SHOWN = 50
 ROUNDS_SHOWN = 10
@@ -47,10 +47,13 @@ def overview(request: UserRequest, slug: str) -> HttpResponse:
         try:
             return redirect(
                 prompt_tuning.start_prompt_tuning(
-                    project=project, by=request.user, verbalizer=data["verbalizer"], templates=data["templates"],
+                    project=project,
+                    by=request.user,
+                    verbalizer=data["verbalizer"],
+                    templates=data["templates"],
                     settings=form.settings(),
                 )
-            )  # fmt: skip
+            )
         except (NotPossible, InvalidConfig) as why:
             form.add_error(None, str(why))
     return _overview_page(request, membership, form)
@@ -86,10 +89,13 @@ def template(request: UserRequest, slug: str, pk: int | None = None) -> HttpResp
         return redirect("prompt_tuning", slug)
     body = str(form["body"].value() or "")
     context = {
-        "project": project, "form": form, "version": version, "is_admin": membership.may_act_as(Role.ADMIN),
+        "project": project,
+        "form": form,
+        "version": version,
+        "is_admin": membership.may_act_as(Role.ADMIN),
         "older": project.templates.filter(name=version.name).exclude(pk=version.pk) if version else [],
         **rendered(project, body),
-    }  # fmt: skip
+    }
     return render(request, "training/template.html", context)
 
 
@@ -149,10 +155,13 @@ def verbalizer(request: UserRequest, slug: str, pk: int | None = None) -> HttpRe
         messages.success(request, f"Saved {saved.name}, version {saved.version}.")
         return redirect("prompt_tuning", slug)
     context = {
-        "project": project, "form": form, "version": version, "is_admin": membership.may_act_as(Role.ADMIN),
+        "project": project,
+        "form": form,
+        "version": version,
+        "is_admin": membership.may_act_as(Role.ADMIN),
         "older": project.verbalizers.filter(name=version.name).exclude(pk=version.pk) if version else [],
         "warned": form.is_bound and form.is_valid() and form.needs_a_second_press,
-    }  # fmt: skip
+    }
     return render(request, "training/verbalizer.html", context)
 
 

@@ -6,7 +6,6 @@ import difflib
 import re
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -18,10 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotation import access as annotation_access
 from annotation.exports.pool import ACCEPTED, reviewed
 from annotation.http import UserRequest
-from annotation.imports import MAX_FILE_BYTES, RefusedRow, UnreadableFile
+from annotation.imports import RefusedRow, UnreadableFile
 from annotation.models import Project, Proposal, ProposalReview, RejectReason, Role, Verdict
 from training import access
 from training.actions import proposals
+from training.forms.proposals import ProposalFileForm
 from training.instructions.funnel import funnel
 from training.instructions.heuristics import REASONS
 from training.instructions.reading import tasks_in
@@ -40,19 +40,6 @@ SHOW = {
     "refused": ("Refused by a rule", ~Q(refused_by="")),
 }
 PIECE = re.compile(f"\\s+|[{UNSPACED}]|[^\\W{UNSPACED}]+|.", re.DOTALL)
-
-
-class ProposalFileForm(forms.Form):
-    file = forms.FileField(
-        help_text="JSONL, at most 50 MB: on each line an object with instruction, input and output, as Alpaca's.",
-        error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
-    )
-
-    def clean_file(self) -> Any:
-        file = self.cleaned_data["file"]
-        if file.size > MAX_FILE_BYTES:
-            raise forms.ValidationError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
-        return file
 
 
 @login_required

@@ -16,19 +16,20 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Project, Prompt, Role
-from training import access, curves
+from training import access
 from training.actions import rounds
-from training.approaches import APPROACHES, approach_of
-from training.comparison import rows_of
-from training.forecasts import forecast
-from training.forms import StartRoundForm
+from training.forms.rounds import StartRoundForm
 from training.instructions.report import NAMES
 from training.methods import InvalidConfig
+from training.methods.presets import PRESETS
 from training.models import RunStatus, TrainingRound, TrainingRun
-from training.presets import PRESETS
+from training.prompt_tuning.approaches import APPROACHES, approach_of
+from training.reports import curves
+from training.reports.forecasts import forecast
+from training.reports.methods import rows_of
 
 ON_A_PAGE = 25
 SAMPLES_SHOWN = 20

@@ -17,12 +17,12 @@ from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training import access
 from training.actions import policies
-from training.chat_tokens import NoTokens, PolicyTokenizer, Token
 from training.instructions import data as instructions
 from training.instructions.recast import TRAIN, prompt_text
 from training.methods import InstructionTuningConfig
 from training.models import TrainingRound
 from training.rundir import Row
+from training.tokenizers.chat import NoTokens, PolicyTokenizer, Token
 
 SHOWN = 5
 MOST_READ = 5000  # rows; a page need not go through a million of them
@@ -67,9 +67,13 @@ def round_tokens(request: UserRequest, slug: str, number: int) -> HttpResponse:
 
 
 def _page(
-    request: UserRequest, project: Project, round: TrainingRound | None, checkpoint: str | None, rows: Iterable[Row],
+    request: UserRequest,
+    project: Project,
+    round: TrainingRound | None,
+    checkpoint: str | None,
+    rows: Iterable[Row],
     max_length: int,
-) -> HttpResponse:  # fmt: skip
+) -> HttpResponse:
     at = request.GET.get("at", "")
     first = int(at) if at.isascii() and at.isdigit() and len(at) < 9 else 0
     context: dict[str, Any] = {"project": project, "round": round, "first": first}

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from annotation.actions.courier import deliver_next
+from annotation.delivery.dispatch import deliver_next
 
 
 class Command(BaseCommand):

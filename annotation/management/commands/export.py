@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, Filter, Row, Taking
 from annotation.exports.files import NotThatWay, Wish, stored_rows
 from annotation.exports.formats import FORMATS

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
 from annotation.actions.snapshots import take_snapshot
+from annotation.errors import NotPossible
 from annotation.management.commands.export import add_filter_arguments, filter_of
 from annotation.management.commands.import_prompts import find_project
 from annotation.models import SnapshotType

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from frontend.server import EmbeddedServer, as_keyboard_interrupt, what_is_missing
 
 

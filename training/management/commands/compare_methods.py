@@ -7,18 +7,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.management.commands.import_prompts import find_project
 from annotation.models import Project
-from training import figure
 from training.actions import prompt_tuning
-from training.approaches import APPROACHES, settings_of
-from training.comparison import Table, as_csv, tables
-from training.method_rows import recommendation
+from training.forms.prompt_tuning import newest_templates, newest_verbalizers
 from training.methods import InvalidConfig
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
-from training.prompt_tuning_forms import newest_templates, newest_verbalizers
-from training.worker import Worker
+from training.prompt_tuning.approaches import APPROACHES, settings_of
+from training.prompt_tuning.method_rows import recommendation
+from training.reports import figure
+from training.reports.methods import Table, as_csv, tables
+from training.worker.loop import Worker
 
 
 class Command(BaseCommand):
@@ -55,10 +55,12 @@ class Command(BaseCommand):
     def _start(self, project: Project, options: dict[str, Any]) -> TrainingRound:
         try:
             return prompt_tuning.start_prompt_tuning(
-                project=project, by=None, verbalizer=_verbalizer(project, options["verbalizer"]),
+                project=project,
+                by=None,
+                verbalizer=_verbalizer(project, options["verbalizer"]),
                 templates=_templates(project, options["templates"]),
                 settings=settings_of(options["approaches"], shots=options["shots"], seeds=options["seeds"]),
-            )  # fmt: skip
+            )
         except (NotPossible, InvalidConfig) as why:
             raise CommandError(str(why)) from why
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.management.commands.import_prompts import find_project
-from training.elsewhere import TOOLS, write_round
+from training.exports import TOOLS, write_round
 
 
 class Command(BaseCommand):

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
 from annotation.actions.projects import register_base_policy
+from annotation.errors import NotPossible
 from annotation.management.commands.import_prompts import find_project
 from annotation.models import Project
-from training.preparation import prepare_model
+from training.worker.preparation import prepare_model
 
 
 class Command(BaseCommand):

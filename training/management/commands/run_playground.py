@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from training.generator import Generator
+from training.worker.playground import Generator
 
 
 class Command(BaseCommand):

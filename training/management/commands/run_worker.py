@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from training.worker import Worker
+from training.worker.loop import Worker
 
 
 class Command(BaseCommand):

@@ -34,6 +34,14 @@ class Command(BaseCommand):
         # In the place of this process: signals reach it as they are, and Django's memory is free.
         os.execv(
             sys.executable,
-            [sys.executable, "-m", "training.recipes.serve_reward", str(found[0].directory.checkpoint_path),
-             "--host", options["host"], "--port", str(options["port"])],
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "training.recipes.serve_reward",
+                str(found[0].directory.checkpoint_path),
+                "--host",
+                options["host"],
+                "--port",
+                str(options["port"]),
+            ],
+        )

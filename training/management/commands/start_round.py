@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotation.actions import NotPossible
+from annotation.errors import NotPossible
 from annotation.management.commands.import_prompts import find_project
 from training.actions import rounds
-from training.forecasts import Forecast, forecast
 from training.methods import METHODS, InvalidConfig
-from training.presets import PRESETS, with_preset
+from training.methods.presets import PRESETS, with_preset
+from training.reports.forecasts import Forecast, forecast
 
 
 class Command(BaseCommand):

@@ -1,0 +1,305 @@
+"""/api/v1/: projects, prompts, tasks, judgments. By the same actions as the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ValidationError
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet, ViewSet
+
+from annotation import access
+from annotation.actions import projects, prompts, queue
+from annotation.characters import cleaned
+from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
+from annotation.models import (
+    PolicyVersion,
+    Project,
+    Prompt,
+    Ranking,
+    ReferenceAnswer,
+    Role,
+    Scope,
+)
+from annotation.quality.report import quality_report
+
+
+def fields_of(request: Request) -> Mapping[str, Any]:
+    """The body as fields; a JSON list or number is refused in words."""
+    if not isinstance(request.data, Mapping):
+        raise serializers.ValidationError({"detail": "The body should be a JSON object."})
+    fields: Mapping[str, Any] = cleaned(request.data)  # JSON is clean already, a form is not
+    return fields
+
+
+def signed_in(request: Request) -> User:
+    """Permissions have let the request in, so somebody is signed in."""
+    user = request.user
+    if isinstance(user, AnonymousUser):
+        raise NotAuthenticated
+    return user
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = [
+            "slug",
+            "name",
+            "guidelines",
+            "candidates_per_task",
+            "seats_per_task",
+            "reference_share",
+            "lease_minutes",
+            "calibration_share",
+            "early_stop",
+            "conflict_seat",
+            "base_model",
+            "licence",
+            "ranking_form",
+            "top_k",
+            "criteria",
+            "criteria_required",
+            "rationale",
+            "write_first",
+            "gold_share",
+            "repeat_share",
+            "use_weights",
+            "practice_first",
+            "practice_pass",
+            "labels",
+            "uncertain_first",
+            "closed_at",
+            "created_at",
+        ]
+        read_only_fields = ["slug", "closed_at", "created_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Settings that do not go together are refused as on the page."""
+        project = copy(self.instance) if self.instance else Project()
+        for name, value in attrs.items():
+            setattr(project, name, value)
+        try:
+            project.clean()
+            project.validate_constraints()
+        except ValidationError as refusal:
+            raise serializers.ValidationError(serializers.as_serializer_error(refusal)) from None
+        return attrs
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """Seats by where they stand."""
+
+    done = serializers.IntegerField()
+    held = serializers.IntegerField()
+    empty = serializers.IntegerField()
+    more_done = serializers.BooleanField(help_text="There are more than were counted.")
+    more_empty = serializers.BooleanField(help_text="There are more than were counted.")
+    own_done = serializers.IntegerField(help_text="Judged by the caller.")
+
+
+class PolicySerializer(serializers.ModelSerializer[PolicyVersion]):
+    made_from = serializers.IntegerField(
+        source="parent.number", default=None, allow_null=True, help_text="The version it was trained from."
+    )
+
+    class Meta:
+        model = PolicyVersion
+        fields = ["number", "made_from", "created_at"]
+
+
+class PromptSerializer(serializers.ModelSerializer[Prompt]):
+    class Meta:
+        model = Prompt
+        fields = ["id", "messages", "external_id", "category", "split", "created_at"]
+
+
+@extend_schema_field(OpenApiTypes.BINARY)
+class UploadedFileField(serializers.FileField):
+    """Described as what is sent; by itself it is described as the address that an answer would have."""
+
+
+class PromptFileSerializer(serializers.Serializer[Any]):
+    file = UploadedFileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
+    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
+    mapping = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Columns by field: mapping.text=question.",
+    )
+    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
+
+    def validate_file(self, file: Any) -> Any:
+        if file.size > MAX_FILE_BYTES:
+            raise serializers.ValidationError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        return file
+
+
+class RefusedRowSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class ImportReportSerializer(serializers.Serializer[Any]):
+    taken = serializers.IntegerField()
+    answers = serializers.IntegerField()
+    pairs = serializers.IntegerField()
+    tasks = serializers.IntegerField()
+    duplicates = RefusedRowSerializer(many=True)
+    refused = RefusedRowSerializer(many=True)
+
+
+class RankingSerializer(serializers.ModelSerializer[Ranking]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    shown_order = serializers.ListField(source="assignment.shown_order", child=serializers.IntegerField())
+    active_ms = serializers.IntegerField(source="assignment.active_ms")
+    purpose = serializers.CharField(source="assignment.task.purpose", help_text="Only rankings of work are votes.")
+
+    class Meta:
+        model = Ranking
+        fields = [
+            "id",
+            "task_id",
+            "prompt_id",
+            "annotator_id",
+            "tiers",
+            "unacceptable",
+            "unranked",
+            "strength",
+            "ratings",
+            "rationale",
+            "shown_order",
+            "active_ms",
+            "purpose",
+            "created_at",
+        ]
+
+
+class ReferenceSerializer(serializers.ModelSerializer[ReferenceAnswer]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    text = serializers.CharField(source="completion.text")
+    derived_from = serializers.IntegerField(source="derived_from_id", allow_null=True)
+
+    class Meta:
+        model = ReferenceAnswer
+        fields = ["id", "task_id", "prompt_id", "annotator_id", "completion_id", "text", "derived_from", "created_at"]
+
+
+class ProjectViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, GenericViewSet[Project]
+):
+    scopes = {
+        **dict.fromkeys(["list", "retrieve", "progress"], Scope.READ),
+        **dict.fromkeys(["create", "partial_update"], Scope.MANAGE),
+    }
+    serializer_class = ProjectSerializer
+    queryset = Project.objects.none()
+    lookup_field = "slug"
+
+    def get_queryset(self) -> Any:
+        return access.projects_of(signed_in(self.request))
+
+    def perform_create(self, serializer: Any) -> None:
+        project = Project(**serializer.validated_data)
+        serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
+
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Settings: new tasks follow them, open ones keep what they have."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        wanted = ProjectSerializer(project, data=request.data, partial=True)
+        wanted.is_valid(raise_exception=True)
+        for name, value in wanted.validated_data.items():
+            setattr(project, name, value)
+        projects.save_settings(project=project)
+        return Response(ProjectSerializer(project).data)
+
+    @extend_schema(responses=ProgressSerializer)
+    @action(detail=True)
+    def progress(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug)
+        own = queue.own_progress(project, signed_in(request))
+        return Response({**queue.progress(project), "own_done": own["done"]})
+
+
+class PolicyViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
+    """The models so far; only their numbers, as where they lie is the server's business."""
+
+    scopes = {"list": Scope.READ}
+    serializer_class = PolicySerializer
+    queryset = PolicyVersion.objects.none()
+
+    def get_queryset(self) -> Any:
+        return access.get_project(signed_in(self.request), self.kwargs["slug"]).policies.select_related("parent")
+
+
+class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
+    scopes = {"list": Scope.READ, "create": Scope.DATA}
+    serializer_class = PromptSerializer
+    queryset = Prompt.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return project.prompts.all()
+
+    @extend_schema(
+        request={"multipart/form-data": PromptFileSerializer},
+        responses={200: ImportReportSerializer, 201: ImportReportSerializer},
+    )
+    def create(self, request: Request, slug: str) -> Response:
+        """Import a file of prompts: new ones are taken, the report names every other row and why."""
+        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
+        upload = PromptFileSerializer(data=request.data)
+        upload.is_valid(raise_exception=True)
+        wanted = upload.validated_data
+        parsed: ParsedPrompts = parse_prompts(
+            wanted["file"].read(), wanted["file"].name, wanted.get("mapping"), labels=wanted["labels"]
+        )
+        if wanted["dry_run"]:
+            return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
+        report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))
+        return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
+
+
+class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
+    scopes = {"list": Scope.READ}
+    serializer_class = RankingSerializer
+    queryset = Ranking.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
+
+
+class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):
+    scopes = {"list": Scope.READ}
+    serializer_class = ReferenceSerializer
+    queryset = ReferenceAnswer.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        answers = ReferenceAnswer.objects.filter(assignment__project=project)
+        return answers.select_related("assignment__task", "completion")
+
+
+class QualityViewSet(ViewSet):
+    """Agreement, bias and reliability of a project's rankings, as on the quality page."""
+
+    scopes = {"list": Scope.READ}
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def list(self, request: Request, slug: str) -> Response:
+        project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
+        return Response(quality_report(project))

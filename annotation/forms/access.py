@@ -1,0 +1,91 @@
+"""Forms for API tokens and webhooks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from django import forms
+from django.contrib.auth import get_user_model
+
+from annotation.delivery.post import SECRET_MARK
+from annotation.models import (
+    Event,
+    Scope,
+    Token,
+)
+
+User = get_user_model()
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=Scope.choices,
+        initial=[Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="At most: in each project it can do no more than you can.",
+        error_messages={"required": "Choose at least one: a token that may do nothing is of no use."},
+    )
+    days = forms.IntegerField(
+        label="Days until it is over",
+        required=False,
+        min_value=1,
+        max_value=3650,
+        initial=90,
+        help_text="Empty: it is valid until you revoke it.",
+    )
+
+    class Meta:
+        model = Token
+        fields = ["name"]
+
+    def clean_scopes(self) -> list[Scope]:
+        return [Scope(name) for name in self.cleaned_data["scopes"]]
+
+
+class WebhookForm(forms.Form):
+    url = forms.URLField(
+        label="Address",
+        max_length=500,
+        assume_scheme="https",
+        help_text="Takes a POST with JSON. Not inside our own network.",
+    )
+    events = forms.MultipleChoiceField(
+        label="Tell it when",
+        choices=[(event.value, event.label) for event in Event if event != Event.TEST],
+        initial=[Event.JUDGMENT, Event.SNAPSHOT, Event.ROUND],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one event."},
+    )
+    secret = forms.CharField(
+        label="Signing secret",
+        required=False,
+        max_length=100,
+        help_text=f"{SECRET_MARK} and base64 of 24 to 64 bytes. Empty: one is made.",
+    )
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise forms.ValidationError("The address should begin with https:// or http://.")
+        if parts.username is not None:
+            raise forms.ValidationError("No user name in the address: the signature tells who it is from.")
+        return url
+
+    def clean_events(self) -> list[Event]:
+        return [Event(name) for name in self.cleaned_data["events"]]
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        if not secret:
+            return ""
+        try:
+            key = base64.b64decode(secret.removeprefix(SECRET_MARK), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.startswith(SECRET_MARK) or not 24 <= len(key) <= 64:
+            raise forms.ValidationError(f"Write {SECRET_MARK} and base64 of 24 to 64 bytes, or nothing.")
+        return secret

@@ -1,0 +1,96 @@
+"""Forms of a project, its members and its alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from annotation.forms.access import User
+from annotation.models import (
+    Project,
+    Role,
+)
+
+
+class CriteriaField(forms.CharField):
+    """Names, one per line, as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
+    labels = CriteriaField(required=False, help_text=Project._meta.get_field("labels").help_text)
+
+    class Meta:
+        model = Project
+        fields = [
+            "name",
+            "guidelines",
+            "candidates_per_task",
+            "seats_per_task",
+            "reference_share",
+            "lease_minutes",
+            "calibration_share",
+            "early_stop",
+            "conflict_seat",
+            "base_model",
+            "licence",
+            "ranking_form",
+            "top_k",
+            "criteria",
+            "criteria_required",
+            "rationale",
+            "write_first",
+            "gold_share",
+            "repeat_share",
+            "use_weights",
+            "practice_first",
+            "practice_pass",
+            "labels",
+            "uncertain_first",
+        ]
+        labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
+        widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        if self.is_bound:
+            self._complete()
+
+    def _complete(self) -> None:
+        """A request may send only what changes: what it leaves out keeps its value, but an unticked box says no."""
+        data = {name: self.data[name] for name in self.data}
+        for name, field in self.fields.items():
+            if name not in data and not isinstance(field, forms.BooleanField):
+                data[name] = field.prepare_value(self.get_initial_for_field(field, name))
+        self.data = data
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(max_length=150)
+    role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
+
+    def clean_username(self) -> Any:
+        username = self.cleaned_data["username"]
+        user = User.objects.filter(username=username, is_active=True).first()
+        if user is None:
+            raise forms.ValidationError(f"There is no user called {username!r}. Create the account first.")
+        return user
+
+
+class AlarmForm(forms.Form):
+    note = forms.CharField(
+        max_length=500,
+        error_messages={
+            "required": "Say what you saw, so that whoever looks knows what to look for.",
+            "max_length": "Please use at most 500 characters.",
+        },
+    )

@@ -1,0 +1,67 @@
+"""Forms of the work page: draft, flag, submission."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from annotation.characters import JSONDecoder, cleaned, is_storable
+from annotation.models import (
+    Assignment,
+    Completion,
+    FlagReason,
+)
+
+
+class DraftForm(forms.Form):
+    """What the page saves while somebody works; the kind's own form judges it only on submit."""
+
+    draft = forms.JSONField(required=False, decoder=JSONDecoder)
+    active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)
+
+    def clean_draft(self) -> dict[str, Any]:
+        draft = self.cleaned_data["draft"]
+        if draft is None and self.data.get("draft") in ({}, "{}"):
+            return {}  # forms take it for nothing given, but an empty draft is what starting over leaves
+        if not isinstance(draft, dict):
+            raise forms.ValidationError("draft should be a JSON object.")
+        if len(str(draft)) > 100_000:
+            raise forms.ValidationError("draft is longer than 100,000 characters.")
+        if not is_storable(draft):
+            raise forms.ValidationError("draft has a number that JSON does not know.")
+        cleaned_draft: dict[str, Any] = cleaned(draft)
+        return cleaned_draft
+
+
+class FlagForm(forms.Form):
+    """Bound to one assignment: it knows its answers, and no answer means its prompt."""
+
+    answer = forms.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
+    reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Say what is wrong with it."})
+    note = forms.CharField(required=False, max_length=500)
+
+    def __init__(self, assignment: Assignment, data: Any = None) -> None:
+        super().__init__(data)
+        self.assignment = assignment
+
+    def clean_answer(self) -> Completion | None:
+        pk = self.cleaned_data["answer"]
+        if pk is None:
+            return None
+        if pk not in self.assignment.shown_order:
+            raise forms.ValidationError("answer should be an answer of this task.")
+        return self.assignment.task.candidates.get(pk=pk)
+
+    def clean_reason(self) -> FlagReason:
+        return FlagReason(self.cleaned_data["reason"])
+
+
+class SubmitForm(forms.Form):
+    """What every kind's submit carries beside its answer."""
+
+    client_uuid = forms.UUIDField(error_messages={"required": "client_uuid is missing: reload the page."})
+    active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+
+    def clean_active_ms(self) -> int:
+        return self.cleaned_data["active_ms"] or 0

@@ -1,0 +1,329 @@
+"""The judgments that count: which of a project's rankings, references and imported pairs go into a file, and why not.
+
+Read in batches of plain values, so that memory stays flat however many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, Self
+
+from django.db.models import Exists, F, OuterRef, QuerySet
+
+from annotation.judged.decisions import Decisions
+from annotation.judged.preferences import Vote
+from annotation.models import (
+    Candidate,
+    ImportedPreference,
+    Label,
+    Project,
+    Purpose,
+    Ranking,
+    ReferenceAnswer,
+    Task,
+    Withdrawal,
+)
+
+TASKS_AT_ONCE = 500
+# Columns of a ranking, in the order of Judgment's fields.
+SAID = (
+    "tiers",
+    "unacceptable",
+    "assignment__annotator_id",
+    "created_at",
+    "unranked",
+    "strength",
+    "ratings",
+)
+CIRCUMSTANCES = ("assignment__shown_order", "assignment__active_ms", "rationale", "assignment__claimed_at")
+PEOPLE, IMPORTED = "people", "imported"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which judgments are asked for. Empty lists and None ask for all."""
+
+    kinds: list[str] = field(default_factory=list)  # ranking, reference, imported
+    policies: list[int] = field(default_factory=list)  # number of the newest version among a task's authors
+    annotators: list[int] = field(default_factory=list)
+    min_agreement: float = 0.0  # least share of the votes on a pair that must be for it
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What differs from asking for all, as a snapshot stores it."""
+        given = {name: value for name, value in asdict(self).items() if value}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> Self:
+        known = {name: given[name] for name in (each.name for each in fields(cls)) if name in given}
+        for name in ("since", "until"):
+            if isinstance(known.get(name), str):
+                known[name] = datetime.fromisoformat(known[name])
+        return cls(**known)
+
+    def wants(self, kind: str) -> bool:
+        return not self.kinds or kind in self.kinds
+
+    def refusal(self, annotator: int | None, at: datetime) -> str:
+        """Why a judgment is left out; empty where it counts."""
+        if self.annotators and annotator not in self.annotators:
+            return "by other annotators"
+        if (self.since and at < self.since) or (self.until and at > self.until):
+            return "outside the dates"
+        return ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A candidate as files need it."""
+
+    pk: int
+    text: str
+    finished: bool
+    policy: int | None
+    source: str = "policy"
+
+    @property
+    def author(self) -> str:
+        """Who is compared with whom: a version of the policy, people, or what a file brought."""
+        return f"v{self.policy}" if self.policy is not None else self.source
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A person's ranking of a task, a reviewer's decision in the place of all of them, or a pair that was imported."""
+
+    tiers: list[list[int]]
+    unacceptable: list[int]
+    annotator: int | None  # None: imported
+    at: datetime
+    unranked: list[int] = field(default_factory=list)
+    strength: int | None = None
+    ratings: dict[str, dict[str, int]] = field(default_factory=dict)
+    shown_order: list[int] = field(default_factory=list)
+    active_ms: int = 0
+    rationale: str = ""
+    claimed_at: datetime | None = None
+    margin: float | None = None  # of an imported pair, where its file gave one
+    weight: float = 1.0
+    adjudicated: bool = False
+
+    @property
+    def vote(self) -> Vote:
+        return Vote(self.tiers, self.unacceptable, self.weight, self.unranked, self.strength)
+
+    @property
+    def who(self) -> str:
+        if self.annotator is None:
+            return IMPORTED
+        return f"{'reviewer' if self.adjudicated else 'annotator'}-{self.annotator}"
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """A prompt with its candidates and every judgment of them that counts. Imported pairs have negative ids."""
+
+    pk: int
+    prompt_id: int
+    messages: list[dict[str, str]]
+    split: str
+    answers: dict[int, Answer]
+    judgments: list[Judgment]
+    source: str = PEOPLE
+
+    @property
+    def policy(self) -> int | None:
+        """The newest version among the authors of the candidates."""
+        return max((answer.policy for answer in self.answers.values() if answer.policy is not None), default=None)
+
+
+def rankings_that_count(project: Project, purpose: Purpose = Purpose.WORK) -> QuerySet[Ranking]:
+    """Without what was withdrawn. A known task, a repeat or practice checks a person and is no vote."""
+    work = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=purpose)
+    return work.exclude(Exists(_withdrawn("assignment__annotator")))
+
+
+def references_that_count(project: Project) -> QuerySet[ReferenceAnswer]:
+    return ReferenceAnswer.objects.filter(assignment__project=project).exclude(
+        Exists(_withdrawn("assignment__annotator"))
+    )
+
+
+def labels_that_count(project: Project) -> QuerySet[Label]:
+    """Without what was withdrawn."""
+    work = Label.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    return work.exclude(Exists(_withdrawn("assignment__annotator")))
+
+
+def _withdrawn(annotator: str) -> QuerySet[Withdrawal]:
+    return Withdrawal.objects.filter(
+        project=OuterRef("assignment__project"), person=OuterRef(annotator), created_at__gte=OuterRef("created_at")
+    )
+
+
+def judged_tasks(
+    project: Project,
+    cutoff: datetime,
+    wanted: Filter,
+    counts: Counter[str],
+    decisions: Decisions,
+    *,
+    circumstances: bool = True,
+    as_made: bool = False,
+) -> Iterator[JudgedTask]:
+    """Tasks in order with their rankings until `cutoff`; after them, what was imported.
+
+    `circumstances`: with rationales, the order that was shown and times, which take a fifth of the reading.
+    `as_made`: a reviewer's decision does not replace the rankings of its task.
+    """
+    if wanted.wants("ranking"):
+        columns = SAID + CIRCUMSTANCES if circumstances else SAID
+        yield from _ranked(project, cutoff, wanted, counts, columns, decisions, as_made)
+    # Whoever asks for certain people or versions asks for nothing that a file brought.
+    if wanted.wants("imported") and not wanted.annotators and not wanted.policies:
+        yield from _imported(project, cutoff, wanted, counts)
+
+
+def _ranked(
+    project: Project,
+    cutoff: datetime,
+    wanted: Filter,
+    counts: Counter[str],
+    columns_said: tuple[str, ...],
+    decisions: Decisions,
+    as_made: bool,
+) -> Iterator[JudgedTask]:
+    tasks = Task.objects.filter(project=project, kind="ranking", purpose=Purpose.WORK).order_by("pk")
+    columns = ("pk", "prompt_id", "prompt__messages", "prompt__split")
+    last = 0
+    while batch := list(tasks.filter(pk__gt=last).values_list(*columns)[:TASKS_AT_ONCE]):
+        first, last = batch[0][0], batch[-1][0]
+        answers = _answers(project, first, last)
+        judgments = _judgments(project, cutoff, first, last, counts, columns_said, decisions)
+        for pk, prompt_id, messages, split in batch:
+            task = JudgedTask(pk, prompt_id, messages, split, answers[pk], judgments[pk])
+            if not task.judgments:
+                counts["tasks without a ranking"] += 1
+            elif not (task := _decided(task, decisions, counts, as_made)).judgments:
+                counts["tasks whose rankings are all excluded"] += 1
+            elif wanted.policies and task.policy not in wanted.policies:
+                counts["tasks of other policy versions"] += 1
+            elif kept := _kept(task, wanted, counts):
+                counts["rankings"] += len(kept.judgments)
+                yield kept
+
+
+def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_made: bool) -> JudgedTask:
+    """With the order that a reviewer decided, if one stands; otherwise without the rankings of excluded people."""
+    if not as_made and (order := decisions.decided.get(task.pk)):
+        counts["adjudicated tasks"] += 1
+        counts["rankings replaced by an adjudication"] += len(task.judgments)
+        by = order.adjudicated_by_id
+        said = Judgment(order.tiers, order.unacceptable, by, order.created_at, adjudicated=True)
+        return replace(task, judgments=[said])
+    if not decisions.excluded:
+        return task
+    kept = [judgment for judgment in task.judgments if judgment.annotator not in decisions.excluded]
+    counts["rankings of excluded annotators"] += len(task.judgments) - len(kept)
+    return replace(task, judgments=kept)
+
+
+def _kept(task: JudgedTask, wanted: Filter, counts: Counter[str]) -> JudgedTask | None:
+    """The task with the judgments that are asked for; None where none is left."""
+    kept = []
+    for judgment in task.judgments:
+        if reason := wanted.refusal(judgment.annotator, judgment.at):
+            counts[f"rankings {reason}"] += 1
+        else:
+            kept.append(judgment)
+    if len(kept) == len(task.judgments):
+        return task
+    if not kept:
+        return None
+    return replace(task, judgments=kept)
+
+
+def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, Answer]]:
+    rows = (
+        Candidate.objects.filter(task__project=project, task__gte=first, task__lte=last)
+        .filter(task__kind="ranking", task__purpose=Purpose.WORK)
+        .order_by("completion_id")
+        .values_list(
+            "task_id",
+            "completion_id",
+            "completion__text",
+            "completion__finished",
+            "completion__policy__number",
+            "completion__source",
+        )
+    )
+    found: dict[int, dict[int, Answer]] = defaultdict(dict)
+    for task_id, pk, text, finished, policy, source in rows:
+        found[task_id][pk] = Answer(pk, text, finished, policy, source)
+    return found
+
+
+def _judgments(
+    project: Project,
+    cutoff: datetime,
+    first: int,
+    last: int,
+    counts: Counter[str],
+    columns: tuple[str, ...],
+    decisions: Decisions,
+) -> dict[int, list[Judgment]]:
+    tasks = {"assignment__task__gte": first, "assignment__task__lte": last, "created_at__lte": cutoff}
+    everyone = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK, **tasks)
+    counting: QuerySet[Any] = rankings_that_count(project).filter(**tasks).order_by("pk")
+    found: dict[int, list[Judgment]] = defaultdict(list)
+    taken = 0
+    for *said, task_id in counting.values_list(*columns, "assignment__task_id"):
+        judgment = Judgment(*said)
+        if decisions.weights:
+            judgment = replace(judgment, weight=decisions.weight(judgment.annotator or 0))
+        found[task_id].append(judgment)
+        taken += 1
+    counts["rankings that do not count"] += everyone.count() - taken
+    return found
+
+
+def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
+    pairs = (
+        ImportedPreference.objects.filter(prompt__project=project, created_at__lte=cutoff)
+        .order_by("pk")
+        .annotate(messages=F("prompt__messages"), split=F("prompt__split"))
+        .values_list(
+            "pk",
+            "prompt_id",
+            "messages",
+            "split",
+            "margin",
+            "created_at",
+            "chosen_id",
+            "chosen__text",
+            "rejected_id",
+            "rejected__text",
+        )
+    )
+    for pk, prompt_id, messages, split, margin, at, chosen, better, rejected, worse in pairs.iterator(TASKS_AT_ONCE):
+        if reason := wanted.refusal(None, at):
+            counts[f"imported pairs {reason}"] += 1
+            continue
+        counts["imported pairs"] += 1
+        answers = {
+            chosen: Answer(chosen, better, finished=True, policy=None, source=IMPORTED),
+            rejected: Answer(rejected, worse, finished=True, policy=None, source=IMPORTED),
+        }
+        said = Judgment([[chosen], [rejected]], [], None, at, margin=margin)
+        yield JudgedTask(-pk, prompt_id, messages, split, answers, [said], source=IMPORTED)
+
+
+def guideline_version(project: Project) -> str:
+    """What people were asked to go by, as a short hash: it changes with every word."""
+    return hashlib.sha256(project.guidelines.encode()).hexdigest()[:12]

@@ -1,0 +1,95 @@
+"""The circle of a project with live numbers: prompts → completions → tasks → judgments → snapshot → reward model →
+policy, and back to completions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from annotation.actions import alarms
+from annotation.judged.rows import rankings_that_count
+from annotation.models import Completion, Membership, Project, Role
+from frontend.home.next_step import Standing
+from training.actions import autopilot, policies, runs
+from training.models import Autopilot, RunStatus, TrainingRound, TrainingRun
+
+
+@dataclass(frozen=True)
+class Station:
+    """`url` is empty where this person's role does not open the page."""
+
+    label: str
+    figure: str
+    note: str
+    url: str = ""
+
+
+def stations(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Station]:
+    """In the order of the circle. The tasks stand between completions and judgments; the page draws their progress."""
+
+    def page(name: str, role: Role, *arguments: Any) -> str:
+        return reverse(name, args=[project.slug, *arguments]) if membership.may_act_as(role) else ""
+
+    prompts = project.prompts.count()
+    completions = Completion.objects.filter(prompt__project=project).count()
+    judgments = rankings_that_count(project).count()
+    snapshot = project.snapshots.order_by("-number").first()
+    reward = next(iter(runs.reward_models(project)), None)
+    accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
+    current = policies.current_policy(project) if project.policies.exists() else None
+    versions = project.policies.count()
+    seats = queue["done"] + queue["held"] + queue["empty"]
+    return [
+        Station(
+            "Prompts",
+            f"{prompts:,}",
+            "for the model to answer" if prompts else "none yet",
+            page("prompts", Role.ADMIN),
+        ),
+        Station("Completions", f"{completions:,}", "answers of models and people"),
+        Station("Tasks", f"{queue['done']:,}", f"of {seats:,} seats judged"),
+        Station("Judgments", f"{judgments:,}", "rankings that count", page("quality", Role.REVIEWER)),
+        Station(
+            "Snapshot",
+            str(snapshot.number) if snapshot else "–",
+            f"{snapshot.rows:,} {snapshot.unit} frozen" if snapshot else "nothing frozen yet",
+            page("snapshots", Role.REVIEWER),
+        ),
+        Station(
+            "Reward model",
+            "–" if accuracy is None else f"{accuracy:.0%}",
+            "right about unseen pairs" if reward else "none trained yet",
+            page("round", Role.REVIEWER, reward.round.number) if reward else page("rounds", Role.REVIEWER),
+        ),
+        Station(
+            "Policy",
+            str(current) if current else "–",
+            f"in use, of {versions} version{'s' * (versions != 1)}" if current else "no model yet",
+            page("policies", Role.REVIEWER),
+        ),
+    ]
+
+
+def standing(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Standing:
+    """What `next_step` goes by."""
+    pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
+    has_policy = project.policies.exists()
+    current = policies.current_policy(project) if has_policy else None
+    proven = current is None or current.number == 0 or current.evaluations.exists() or current.opposed_in.exists()
+    made_here = current is not None and TrainingRun.objects.filter(policy=current, status=RunStatus.SUCCEEDED).exists()
+    return Standing(
+        prompts=project.prompts.count(),
+        policies=int(has_policy),
+        open_seats=queue["empty"] + queue["held"],
+        judged=bool(queue["done"]),
+        new_judgments=autopilot.facts_of(pilot, timezone.now()).new_judgments,
+        round_number=newest.number if newest else 0,
+        round_status=newest.status if newest else "",
+        round_reason=newest.reason if newest else "",
+        alarm=bool(alarms.open_alarm(project)),
+        autopilot=pilot.enabled,
+        unproven="" if proven or not made_here else str(current),
+    )

@@ -1,0 +1,106 @@
+"""Pages that show annotation and training together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_GET
+from django.views.defaults import page_not_found
+
+from annotation import access
+from annotation.actions import alarms, presence, queue
+from annotation.http import UserRequest
+from annotation.models import Membership, Project, ReviewComment, Role
+from annotation.quality import comparisons
+from annotation.rendering import markdown
+from annotation.views.projects import project_context
+from frontend.home.my_work import own_part
+from frontend.home.next_step import next_step
+from frontend.home.stages import standing, stations
+from training.reports import ladder
+
+
+@login_required
+@require_GET
+def home(request: UserRequest) -> HttpResponse:
+    """Every project of this person: their own part of it, and for its admin what to do next."""
+    found = access.projects_of(request.user)
+    roles = {membership.project_id: membership for membership in request.user.memberships.filter(project__in=found)}
+    return render(request, "home.html", {"rows": [_row(request.user, each, roles[each.pk]) for each in found]})
+
+
+def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]:
+    is_admin = membership.may_act_as(Role.ADMIN)
+    newest = project.rounds.order_by("-number").first() if is_admin else None
+    return {
+        "project": project,
+        "role": membership.get_role_display(),
+        "own": queue.own_progress(project, user),
+        "unread": _unread(user, project),
+        "newest": newest,
+        "step": next_step(standing(project, queue.progress(project), newest)) if is_admin else None,
+    }
+
+
+def _unread(user: User, project: Project) -> int:
+    """Comments of reviewers that this person has not read."""
+    about = ReviewComment.objects.filter(assignment__project=project, assignment__annotator_id=user.pk)
+    return about.filter(read_at=None).count()
+
+
+@login_required
+@require_GET
+def project(request: UserRequest, slug: str) -> HttpResponse:
+    membership = access.get_membership(request.user, slug)
+    project, is_admin = membership.project, membership.may_act_as(Role.ADMIN)
+    in_queue = queue.progress(project)
+    newest = project.rounds.order_by("-number").first()
+    context = {
+        "project": project,
+        "membership": membership,
+        "is_admin": is_admin,
+        "guidelines": markdown(project.guidelines),
+        "alarm": alarms.open_alarm(project),
+        "queue": in_queue,
+        "stations": stations(project, membership, in_queue),
+        "step": next_step(standing(project, in_queue, newest)) if is_admin else None,
+        "at_work": presence.at_work(project),
+        "own": queue.own_progress(project, request.user),
+        "part": own_part(project, membership, request.user),
+        "unread": _unread(request.user, project),
+        "headline": "" if request.htmx else _headline(project, membership),
+        "rounds": project.rounds.prefetch_related("runs")[:5],
+        **project_context(project),
+    }
+    return render(request, "project.html#queue" if request.htmx else "project.html", context)
+
+
+def _headline(project: Project, membership: Membership) -> str:
+    """The ladder of versions as a picture, once people have compared two; annotators judge blind and do not see it."""
+    if not membership.may_act_as(Role.REVIEWER):
+        return ""
+    found = comparisons.compared(project)
+    if not any(each.outcomes for each in found):
+        return ""
+    return mark_safe(ladder.svg(comparisons.ladder(found)))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A program that mistyped an address of the API is not helped by a page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": "There is no such address."}, status=404)
+    return page_not_found(request, exception)
+
+
+@require_GET
+def health(request: HttpRequest) -> JsonResponse:
+    """For load balancers and start-up scripts: the process answers and reaches its database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok"})

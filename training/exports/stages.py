@@ -1,0 +1,200 @@
+"""What of a round can be repeated with other tools, on which rows. Both tools read the same rows: TRL's types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import NotPossible
+from annotation.judged.preferences import Vote, merge
+from annotation.models import PolicyVersion, Project, SnapshotType
+from training.actions import policies, runs
+from training.instructions.recast import prompt_text
+from training.methods import METHODS
+from training.models import TrainingRound, TrainingRun
+from training.rundir import Row
+from training.worker.loop import rows_for
+
+# What the bundled model is called on the Hugging Face hub.
+HUB_NAMES = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+NO_COUNTERPART = {
+    "prompt_tuning": "prompt tuning: neither tool has templates and verbalizers",
+    "self_instruct": "self-instruct: proposals are for Prefloop's own reviewers",
+    "evaluate": "the evaluation: it asks Prefloop's annotators",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the round. `files` are its data by split, as they are called in the folder."""
+
+    name: str
+    run: TrainingRun
+    files: dict[str, str]
+
+    @property
+    def method(self) -> str:
+        return self.run.method
+
+    @property
+    def config(self) -> Row:
+        """Every setting: a run from before one was added has its default."""
+        return METHODS[self.method].config().as_json() | dict(self.run.config)
+
+    def rows(self, split: str) -> Iterator[Row]:
+        to_rows = ROWS[self.method]
+        for row in rows_of(self.run):
+            if (row["split"] == "train") == (split == "train"):
+                yield from to_rows(row, self.config)
+
+    def lines(self, split: str) -> Iterator[bytes]:
+        for row in self.rows(split):
+            yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+    def count(self, split: str) -> int:
+        return sum(1 for _ in self.rows(split))
+
+    @property
+    def trains_all_weights(self) -> bool:
+        return bool(self.config.get("train") == "full")
+
+    @property
+    def pairs_per_ranking(self) -> int:
+        """About: a step of so many rankings is a step of that many times as many pairs."""
+        counts: dict[str, int] = self.run.snapshot.counts if self.run.snapshot else {}
+        return max(1, round(counts.get("train pairs", 0) / max(counts.get("train tasks", 0), 1)))
+
+
+def stages_of(round: TrainingRound) -> tuple[list[Stage], list[str]]:
+    """In their order, and in words what is left out. Raises NotPossible where nothing remains."""
+    found = list(round.runs.select_related("round__project", "snapshot"))
+    left_out = [NO_COUNTERPART[run.method] for run in found if run.method in NO_COUNTERPART]
+    kept = [run for run in found if run.method not in NO_COUNTERPART]
+    if not kept:
+        raise NotPossible(f"Nothing of this round can be repeated elsewhere: {'; '.join(left_out)}.")
+    kept = [*_teachers(kept), *kept]
+    return [_stage(number, run) for number, run in enumerate(kept, start=1)], left_out
+
+
+def _stage(number: int, run: TrainingRun) -> Stage:
+    name = f"{number}-{run.method}"
+    splits = set()
+    for row in rows_of(run):
+        splits.add("train" if row["split"] == "train" else "eval")
+        if len(splits) == 2:
+            break
+    return Stage(name, run, {split: f"data/{name}-{split}.jsonl" for split in ("train", "eval") if split in splits})
+
+
+def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
+    """The run of an earlier round that made the reward model which this one is taught by; else it could not start."""
+    for run in kept:
+        if run.method == "reward":
+            return []
+        if run.method in ("ppo", "rloo"):
+            break
+    else:
+        return []
+    made = {str(each.directory.checkpoint_path): each for each in runs.reward_models(run.round.project)}
+    used = run.directory.config()["inputs"].get("reward_model") if run.directory.is_prepared() else next(iter(made), "")
+    if used not in made:
+        raise NotPossible("The reward model that taught this round is not among those of the project any more.")
+    return [made[used]]
+
+
+def rows_of(run: TrainingRun) -> Iterator[Row]:
+    """What it was or will be given: a snapshot, or what stands in its run directory."""
+    if run.snapshot is None and run.directory.is_prepared():
+        return run.directory.rows()
+    return rows_for(run)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------
+
+
+def prompts(row: Row, _: Row) -> Iterator[Row]:
+    yield {"prompt": row["messages"], "prompt_id": row["prompt_id"]}
+
+
+def pairs(row: Row, config: Row) -> Iterator[Row]:
+    """A ranked task as pairs. TRL subtracts a column `margin` wherever it finds one, so it is there only if wanted."""
+    votes = [
+        Vote(
+            ranking["tiers"],
+            weight=ranking["weight"],
+            unranked=ranking.get("unranked", ()),
+            strength=ranking.get("strength"),
+        )
+        for ranking in row["rankings"]
+    ]
+    texts = [candidate["text"] for candidate in row["candidates"]]
+    for pair in merge(votes)[0]:
+        yield {
+            "prompt": row["prompt"],
+            "chosen": [{"role": "assistant", "content": texts[pair.chosen]}],
+            "rejected": [{"role": "assistant", "content": texts[pair.rejected]}],
+            **({"margin": config["margin"] * pair.margin} if config["margin"] else {}),
+            "share": pair.share,
+            "prompt_id": row["prompt_id"],
+            "group_id": row["group_id"],
+        }
+
+
+def preferences(row: Row, _: Row) -> Iterator[Row]:
+    yield {name: row[name] for name in ("prompt", "chosen", "rejected", "share", "prompt_id", "group_id")}
+
+
+def imitated(row: Row, _: Row) -> Iterator[Row]:
+    yield {name: row[name] for name in ("prompt", "completion", "prompt_id")}
+
+
+def instructions(row: Row, _: Row) -> Iterator[Row]:
+    yield {
+        "prompt": [{"role": "user", "content": prompt_text(row)}],
+        "completion": [{"role": "assistant", "content": row["output"]}],
+        "task": row["task"],
+        "unseen": "" if row["split"] == "train" else row["split"],
+    }
+
+
+ROWS: dict[str, Callable[[Row, Row], Iterator[Row]]] = {
+    "sample": prompts,
+    "ppo": prompts,
+    "rloo": prompts,
+    "reward": pairs,
+    "dpo": preferences,
+    "sft": imitated,
+    "instruction_tuning": instructions,
+}
+
+
+# --- where it starts -------------------------------------------------------------------------------------------
+
+
+def start_of(round: TrainingRound) -> PolicyVersion:
+    """The version that the round began with."""
+    first = round.runs.order_by("position").first()
+    if first is not None and first.directory.is_prepared():
+        given = first.directory.config()["inputs"].get("policy")
+        if found := round.project.policies.filter(checkpoint=given).first():
+            return found
+    return policies.current_policy(round.project)
+
+
+def base_name(project: Project) -> str:
+    """As others may load it; empty where it is a folder on this machine, which means nothing on another."""
+    named = project.base_model
+    if named in HUB_NAMES:
+        return HUB_NAMES[named]
+    return "" if Path(named).is_absolute() or Path(named).exists() else named
+
+
+def snapshot_facts(stage: Stage) -> dict[str, Any] | None:
+    snapshot = stage.run.snapshot
+    if snapshot is None:
+        return None
+    unit = SnapshotType(snapshot.type).unit
+    return {"number": snapshot.number, "sha256": snapshot.sha256, "rows": snapshot.rows, "unit": unit}

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from training.forms.rounds import PLANS
+from training.methods.presets import PRESETS
+from training.models import Autopilot
+
+
+class LikeField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, obj: Any) -> str:
+        return f"Round {obj.number}: {', '.join(run.label for run in obj.runs.all())}"
+
+
+class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
+    """On or off, for what cause, on what plan."""
+
+    plan = forms.ChoiceField(choices=list(PLANS.items()), label="What to run")
+    preset = forms.ChoiceField(choices=[(name, each.label) for name, each in PRESETS.items()], label="How thoroughly")
+
+    class Meta:
+        model = Autopilot
+        fields = ["enabled", "every_judgments", "every_days", "plan", "preset", "like", "max_queue_hours"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rounds = self.instance.project.rounds.prefetch_related("runs")
+        self.fields["like"] = LikeField(
+            rounds.order_by("-number"),
+            required=False,
+            label=self.fields["like"].label,
+            help_text=self.fields["like"].help_text,
+            empty_label="No round: the settings that go with how thoroughly",
+            to_field_name="number",
+        )
+        self.initial["like"] = self.instance.like.number if self.instance.like else None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("enabled") and not data.get("every_judgments") and not data.get("every_days"):
+            self.add_error("every_judgments", "Give a number of new judgments or of days, or nothing would ever start.")
+        return data

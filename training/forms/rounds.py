@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from django import forms
+from django.forms import BoundField
+
+from annotation.models import Project
+from training.actions import rounds
+from training.methods import METHODS, Method, MethodConfig
+from training.methods.presets import PRESETS, with_preset
+from training.models import TrainingRound
+
+PLANS = {
+    "reward,ppo,sample": "The whole circle: reward model, PPO, new answers to rank",
+    "reward,ppo,evaluate,sample": "The whole circle, and people compare the new policy with the one before it",
+    "sample": "Sample only: answers of the current policy, to rank",
+    "reward": "Reward model only: how well do the rankings teach what people prefer?",
+    "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
+    "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
+    "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
+    "self_instruct": "Propose instructions: the model writes tasks like the examples, for people to review",
+    "sft,reward,ppo,sample": "SFT first, then the whole circle: PPO starts from the policy that SFT made",
+    "instruction_tuning,sample": "Instruction tuning: many small tasks in plain words; then new answers to rank",
+}
+
+
+OWN_ORDER = "own"
+MOST_STAGES = 6
+STANDARD = "standard"
+
+
+def _planned() -> Iterator[tuple[str, Method]]:
+    """Methods that some plan has; the others are started on pages of their own."""
+    used = {method for plan in PLANS for method in plan.split(",")}
+    return ((method, spec) for method, spec in METHODS.items() if method in used)
+
+
+class StartRoundForm(forms.Form):
+    """A plan, a preset, and every setting of the methods, made from their dataclasses and named `<method>.<setting>`.
+
+    With the plan `own` the stages are those of `stage_1`, `stage_2`, …, in that order; gaps do not matter.
+    What is left empty comes from the preset, and where that says nothing from the dataclass. `like` is an earlier
+    round: its plan and what differs from the defaults in it are filled in already.
+    """
+
+    plan = forms.ChoiceField(
+        choices=[*PLANS.items(), (OWN_ORDER, "Stages in an order of your own")],
+        widget=forms.RadioSelect,
+        label="What to run",
+    )
+    preset = forms.ChoiceField(
+        choices=[(name, preset.label) for name, preset in PRESETS.items()],
+        widget=forms.RadioSelect,
+        required=False,
+        label="How thoroughly",
+    )
+
+    def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
+        initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
+        super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
+        known = [("", "none"), *((method, spec.label) for method, spec in _planned())]
+        for number in range(1, MOST_STAGES + 1):
+            self.fields[f"stage_{number}"] = forms.ChoiceField(choices=known, required=False, label=f"Stage {number}")
+        for method, spec in _planned():
+            for setting in fields(spec.config):
+                self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("plan") == OWN_ORDER and not self._own_order():
+            self.add_error("stage_1", "Choose a first stage.")
+        return data
+
+    def methods(self) -> list[str]:
+        plan = str(self.cleaned_data["plan"])
+        return self._own_order() if plan == OWN_ORDER else plan.split(",")
+
+    def _own_order(self) -> list[str]:
+        chosen = (self.cleaned_data.get(f"stage_{number}") for number in range(1, MOST_STAGES + 1))
+        return [method for method in chosen if method]
+
+    def stages(self) -> list[BoundField]:
+        return [self[f"stage_{number}"] for number in range(1, MOST_STAGES + 1)]
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The preset's, and over them what was filled in for the methods of the plan."""
+        filled = {
+            method: {
+                setting.name: value
+                for setting in fields(METHODS[method].config)
+                if (value := self.cleaned_data[f"{method}.{setting.name}"]) not in (None, "")
+            }
+            for method in self.methods()
+        }
+        return with_preset(self.cleaned_data["preset"] or STANDARD, self.methods(), filled)
+
+    def add_errors(self, errors: dict[str, str]) -> None:
+        """Put what the dataclasses refuse beside the fields that they refuse."""
+        for name, message in errors.items():
+            self.add_error(name if name in self.fields else None, message)
+
+    def groups(self) -> Iterator[tuple[str, str, list[BoundField]]]:
+        """Method, its label, its fields: for the page."""
+        for method, spec in _planned():
+            yield method, spec.label, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
+
+
+def _as_initial(like: TrainingRound) -> dict[str, Any]:
+    """A round that none of the plans describes gives its own order; prompt tuning is started elsewhere."""
+    runs = [run for run in like.runs.all() if run.method in dict(_planned())]
+    plan = ",".join(run.method for run in runs)
+    found: dict[str, Any] = {"plan": plan}
+    if plan not in PLANS:
+        found = {"plan": OWN_ORDER} | {f"stage_{number}": run.method for number, run in enumerate(runs, start=1)}
+    for run in runs:
+        for setting in fields(METHODS[run.method].config):
+            value = run.config.get(setting.name, setting.default)
+            if value != setting.default:
+                found[f"{run.method}.{setting.name}"] = str(value).lower() if isinstance(value, bool) else value
+    return found
+
+
+def field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
+    common = {
+        "required": False,
+        "label": setting.name.replace("_", " ").capitalize(),
+        "help_text": setting.metadata["help"],
+    }
+    bounds = {"min_value": setting.metadata["least"], "max_value": setting.metadata["most"]}
+    if words := config.choices.get(setting.name):
+        return forms.ChoiceField(
+            choices=[("", f"Default ({setting.default})"), *((word, word) for word in words)],
+            **common,
+        )
+    if isinstance(setting.default, bool):
+        return forms.TypedChoiceField(
+            choices=[("", "Default"), ("true", "Yes"), ("false", "No")],
+            coerce=lambda value: value == "true",
+            empty_value=None,
+            **common,
+        )
+    shown = {"placeholder": setting.default}
+    if isinstance(setting.default, int):
+        return forms.IntegerField(**common, **bounds, widget=forms.NumberInput(attrs=shown))
+    if isinstance(setting.default, float):
+        return forms.FloatField(**common, **bounds, widget=forms.NumberInput(attrs={**shown, "step": "any"}))
+    return forms.CharField(**common, widget=forms.TextInput(attrs=shown))

@@ -1,0 +1,252 @@
+"""What people said about sets of candidates, as the reward model reads it.
+
+Two kinds of rows come in: whole rankings (type "ranking": candidates, and the tiers of every annotator) and TRL's
+preference pairs, which are put together again by `group_id`. Nothing is made of them that nobody said: ties and
+contradictions stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.recipes.models.answers import Answers
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.text.prompts import Refused, pad_left, prompt_tokens, response_tokens
+from training.rundir import Row
+
+TRUNK_MEMORY = 2 * 1024**3  # bytes of trunk states kept for all epochs; larger data computes them anew each time
+READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
+
+
+class Vote(NamedTuple):
+    """One person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
+
+    `unranked` got no place: the last tier, of which nobody said that its answers are equally good.
+    """
+
+    tiers: list[list[int]]
+    weight: float = 1.0
+    annotator: str = ""
+    margin: float | None = None  # of a pair, where its source or the strength of the comparison gives one
+    unranked: tuple[int, ...] = ()
+
+
+class Pair(NamedTuple):
+    """Two candidates: `share` of the votes (a tie counts half) put the first above the second.
+
+    `margin` is the mean distance in tiers in units of the longest possible one, from 0 to 1, towards the majority.
+    """
+
+    first: int
+    second: int
+    share: float
+    margin: float
+
+
+@dataclass
+class Ranking:
+    """The candidates of one judged set with all votes on them."""
+
+    prompt_id: int | str
+    split: str
+    prompt: list[int]
+    candidates: list[list[int]] = field(default_factory=list)
+    votes: list[Vote] = field(default_factory=list)
+    policy: int | None = None  # number of the newest policy version among the candidates' authors
+    trunk: tuple[Tensor, Tensor] | None = None  # prompt (p, d), candidates (k, r, d)
+    depths: Tensor | None = None  # (k, depths, d)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        found = (self._pair(first, second) for first, second in combinations(range(len(self.candidates)), 2))
+        return [pair for pair in found if pair is not None]
+
+    @property
+    def weight(self) -> float:
+        """Mean weight of its votes."""
+        return sum(vote.weight for vote in self.votes) / len(self.votes)
+
+    def _pair(self, first: int, second: int) -> Pair | None:
+        share = margin = total = 0.0
+        for vote in self.votes:
+            places = {index: level for level, tier in enumerate(vote.tiers) for index in tier}
+            if first not in places or second not in places or vote.weight <= 0:
+                continue
+            if first in vote.unranked and second in vote.unranked:
+                continue
+            distance = places[second] - places[first]
+            share += vote.weight * (0.5 if distance == 0 else float(distance > 0))
+            size = vote.margin if vote.margin is not None else abs(distance) / max(len(places) - 1, 1)
+            margin += vote.weight * (size if distance > 0 else -size if distance < 0 else 0.0)
+            total += vote.weight
+        return Pair(first, second, share / total, abs(margin) / total) if total else None
+
+
+def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[Ranking], Row]:
+    """Rankings, and how many rows came in, were used, and were refused for which reason."""
+    rankings: dict[object, Ranking] = {}
+    pairs = _PairReader(shared, max_length)
+    refused: Counter[str] = Counter()
+    total = 0
+    for total, row in enumerate(rows, start=1):
+        try:
+            if "candidates" in row:
+                rankings[f"row {total}"] = _ranking(row, shared, max_length)
+            else:
+                group, ranking = pairs.read(row, total)
+                rankings[group] = ranking
+        except Refused as problem:
+            refused[str(problem)] += 1
+    used = total - refused.total()
+    return list(rankings.values()), {"in": total, "used": used, "refused": dict(refused)}
+
+
+def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
+    """A row of type "ranking". A candidate that is empty or too long is left out of it, and of every vote."""
+    prompt = prompt_tokens(shared.tokenizer, row["prompt"], max_length)
+    candidates: list[list[int]] = []
+    index_of: dict[int, int] = {}
+    reason = "fewer than two candidates"
+    for position, candidate in enumerate(row["candidates"]):
+        try:
+            tokens = response_tokens(shared.tokenizer, candidate["text"], max_length - len(prompt))
+        except Refused as problem:
+            reason = f"fewer than two usable candidates ({problem})"
+            continue
+        index_of[position] = len(candidates)
+        candidates.append(tokens)
+    if len(candidates) < 2:
+        raise Refused(reason)
+    votes = [
+        Vote(
+            [kept for tier in ranking["tiers"] if (kept := [index_of[place] for place in tier if place in index_of])],
+            float(ranking.get("weight", 1.0)),
+            str(ranking.get("annotator", "")),
+            ranking["strength"] / 2 if "strength" in ranking else None,
+            tuple(index_of[place] for place in ranking.get("unranked", ()) if place in index_of),
+        )
+        for ranking in row["rankings"]
+    ]
+    prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
+    ranking = Ranking(prompt_id, row.get("split", "train"), prompt, candidates, votes, row.get("policy"))
+    if not votes or not ranking.pairs:
+        raise Refused("nobody compared two of its candidates")
+    return ranking
+
+
+class _PairReader:
+    """Preference rows of one group become votes on one set of candidates, known by their text."""
+
+    def __init__(self, shared: SharedModel, max_length: int) -> None:
+        self.shared, self.max_length = shared, max_length
+        self.known: dict[object, tuple[Ranking, dict[str, int]]] = {}
+
+    def read(self, row: Row, number: int) -> tuple[object, Ranking]:
+        chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
+        if chosen == rejected:
+            raise Refused("both answers are the same text")
+        prompt = prompt_tokens(self.shared.tokenizer, row["prompt"], self.max_length)
+        tokens = {
+            text: response_tokens(self.shared.tokenizer, text, self.max_length - len(prompt))
+            for text in (chosen, rejected)
+        }
+        group = row.get("group_id", f"row {number}")
+        if group not in self.known:
+            prompt_id: Any = row.get("prompt_id", group)
+            self.known[group] = Ranking(prompt_id, row.get("split", "train"), prompt), {}
+        ranking, indices = self.known[group]
+        for text, ids in tokens.items():
+            if text not in indices:
+                indices[text] = len(ranking.candidates)
+                ranking.candidates.append(ids)
+        above, below = indices[chosen], indices[rejected]
+        weight, margin = float(row.get("weight", 1.0)), row.get("margin")
+        for tiers, votes in (
+            ([[above], [below]], row.get("votes_for", 1)),
+            ([[below], [above]], row.get("votes_against", 0)),
+        ):
+            if votes:
+                ranking.votes.append(Vote(tiers, weight * votes, str(row.get("annotator", "")), margin))
+        return group, ranking
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------
+
+
+def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
+    """Rankings of different size side by side; the missing candidates are masked out altogether."""
+    count = max(len(ranking.candidates) for ranking in rankings)
+    length = max(len(tokens) for ranking in rankings for tokens in ranking.candidates)
+    ids, mask = pad_left([ranking.prompt for ranking in rankings], shared.pad)
+    response = torch.full((len(rankings), count, length), shared.pad)
+    response_mask = torch.zeros_like(response, dtype=torch.bool)
+    for row, ranking in enumerate(rankings):
+        for column, tokens in enumerate(ranking.candidates):
+            response[row, column, : len(tokens)] = torch.tensor(tokens)
+            response_mask[row, column, : len(tokens)] = True
+    answers = Answers(*(tensor.to(shared.device) for tensor in (ids, mask, response, response_mask)))
+    if all(ranking.depths is not None for ranking in rankings):
+        depths = torch.zeros(len(rankings), count, len(shared.depths), shared.hidden_size, device=shared.device)
+        for row, ranking in enumerate(rankings):
+            depths[row, : len(ranking.candidates)] = ranking.depths
+        answers = replace(answers, depths=depths)
+    if any(ranking.trunk is None for ranking in rankings):
+        return answers
+    prompt_trunk = torch.zeros(*ids.shape, shared.hidden_size, device=shared.device)
+    response_trunk = torch.zeros(*response.shape, shared.hidden_size, device=shared.device)
+    for row, ranking in enumerate(rankings):
+        assert ranking.trunk is not None
+        prompt, candidates = ranking.trunk
+        prompt_trunk[row, -prompt.shape[0] :] = prompt
+        response_trunk[row, : candidates.shape[0], : candidates.shape[1]] = candidates
+    return replace(answers, prompt_trunk=prompt_trunk, response_trunk=response_trunk)
+
+
+def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
+    """Compute the trunk states of all rankings, if the model allows it and they fit into memory."""
+    tokens = sum(
+        len(ranking.prompt) + len(ranking.candidates) * max(map(len, ranking.candidates)) for ranking in rankings
+    )
+    if not shared.shares_trunk or tokens * shared.hidden_size * 4 > TRUNK_MEMORY:
+        return
+    for batch in portions(by_length(rankings)):
+        answers = shared.with_trunk(collate(batch, shared))
+        for row, ranking in enumerate(batch):
+            assert answers.prompt_trunk is not None
+            assert answers.response_trunk is not None
+            width, longest = len(ranking.prompt), max(map(len, ranking.candidates))
+            ranking.trunk = (
+                answers.prompt_trunk[row, -width:].clone(),
+                answers.response_trunk[row, : len(ranking.candidates), :longest].clone(),
+            )
+
+
+def keep_depths(shared: SharedModel, rankings: list[Ranking]) -> None:
+    """Compute what a model reads that learns nothing but its head: a few vectors per candidate."""
+    for batch in portions(by_length(rankings)):
+        depths = shared.depth_states(collate(batch, shared))
+        for row, ranking in enumerate(batch):
+            ranking.depths = depths[row, : len(ranking.candidates)].clone()
+
+
+def by_length(rankings: list[Ranking]) -> list[Ranking]:
+    """Neighbours of like length, so that little of what is read together is padding."""
+    return sorted(rankings, key=lambda ranking: (len(ranking.prompt), max(map(len, ranking.candidates))))
+
+
+def portions(rankings: list[Ranking]) -> Iterator[list[Ranking]]:
+    for at in range(0, len(rankings), READ_AT_ONCE):
+        yield rankings[at : at + READ_AT_ONCE]
+
+
+def some_of(rankings: list[Ranking], most: int, random: torch.Generator) -> list[Ranking]:
+    chosen = torch.randperm(len(rankings), generator=random)[:most].sort().values
+    return [rankings[index] for index in chosen.tolist()]

@@ -1,0 +1,241 @@
+"""The reward model: what heads read of an answer, and the only place where an answer gets a score.
+
+One rule for training, PPO and evaluation alike: what is scored is the prompt, the answer's tokens and EOS, always with
+EOS. People judged the text as it stood, so an answer that was cut at its length limit is closed in the same way as one
+that ended by itself; what being cut costs beyond its looks is PPO's setting `missing_eos`, not the reward model's.
+
+By default the heads read the base model itself, as it is: the mean over the answer's tokens, EOS included, of its
+hidden states at a few depths. A few hundred rankings teach a linear head on those far more about unseen prompts than
+they teach an adapter (docs/decisions/0004-reward-model.md), and the states come for free with every sampled answer.
+The other poolings read the final states under a LoRA adapter. Of several heads the last one is the *judge*: it learns
+like the others, from a bootstrap of its own, and no policy is ever trained against it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from training.recipes.models.answers import Answers
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.errors import RecipeError
+
+ROLE = "reward"
+HEAD_FILE = "head.safetensors"
+META_FILE = "reward.json"
+POOLINGS = {
+    "depths": "means of the answer's states, EOS included, at several depths of the base model; no adapter",
+    "mean": "mean of the answer's states, EOS included",
+    "last": "the state after EOS",
+    "attention": "the answer's states, EOS included, weighted by a learned query",
+    "verbalizer": "the log-odds of Yes against No when the user goes on to ask whether it was a good answer",
+}
+QUESTION = "Is this a good answer? Answer Yes or No."
+
+
+class RewardModel:
+    """score = gain · raw + bias, so that answers of the reference policy have mean 0 and variance 1."""
+
+    def __init__(self, shared: SharedModel, pooling: str, heads: int = 1, role: str = ROLE) -> None:
+        self.shared, self.pooling, self.role = shared, pooling, role
+        width = shared.hidden_size * (len(shared.depths) if pooling == "depths" else 1)
+        self.head = nn.Linear(width, heads, device=shared.device)
+        self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
+        # Of the states at each depth over the answers trained on: no depth is louder than another.
+        self.mean, self.spread = torch.zeros(width, device=shared.device), torch.ones(width, device=shared.device)
+        self.gain, self.bias = 1.0, 0.0
+        self.judge_gain, self.judge_bias = 1.0, 0.0
+
+    @classmethod
+    def fresh(
+        cls,
+        shared: SharedModel,
+        *,
+        rank: int,
+        top_blocks: int,
+        generator: torch.Generator,
+        heads: int = 1,
+        pooling: str = "mean",
+        role: str = ROLE,
+    ) -> RewardModel:
+        model = cls(shared, pooling, heads, role)
+        with torch.no_grad():
+            model.head.bias.zero_()
+            if pooling == "depths":
+                model.head.weight.zero_()  # a convex problem: where it starts does not matter
+            else:
+                shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
+            if pooling == "verbalizer":
+                yes, no = (shared.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
+                model.head.weight.copy_(shared.head.weight[yes] - shared.head.weight[no])
+            elif pooling != "depths":
+                deviation = (shared.hidden_size + 1) ** -0.5
+                model.head.weight.copy_(torch.randn(model.head.weight.shape, generator=generator) * deviation)
+        return model
+
+    @classmethod
+    def load(cls, shared: SharedModel, folder: Path) -> RewardModel:
+        """As it was saved, ready to score. Raises RecipeError if it is not there or belongs to another base."""
+        base = base_of(folder)
+        if Path(base).resolve() != Path(shared.path).resolve():
+            raise RecipeError(
+                f"The reward model was trained on {base}, the policy on {shared.path}: they must share it"
+            )
+        meta = json.loads((folder / META_FILE).read_text("utf-8"))
+        model = cls(shared, meta["pooling"], meta["heads"])
+        if model.has_adapter:
+            shared.load_adapter(ROLE, folder)
+        elif meta["depths"] != shared.depths:
+            raise RecipeError(f"The reward model in {folder} reads blocks {meta['depths']}, not {shared.depths}")
+        model.load_head_weights(load_file(folder / HEAD_FILE))
+        model.head.requires_grad_(False)
+        model.query.requires_grad_(False)
+        model.gain, model.bias = meta["gain"], meta["bias"]
+        model.judge_gain, model.judge_bias = meta["judge_gain"], meta["judge_bias"]
+        return model
+
+    def save(self, folder: Path, facts: dict[str, object]) -> None:
+        if self.has_adapter:
+            self.shared.save_adapter(self.role, folder)
+        save_file({name: tensor.cpu() for name, tensor in self.head_weights().items()}, folder / HEAD_FILE)
+        meta = {
+            "gain": self.gain,
+            "bias": self.bias,
+            "judge_gain": self.judge_gain,
+            "judge_bias": self.judge_bias,
+            "heads": self.heads,
+            "pooling": self.pooling,
+            "reads": POOLINGS[self.pooling],
+            "base": self.shared.path,
+            "depths": self.shared.depths,
+        }
+        (folder / META_FILE).write_text(json.dumps({**meta, **facts}, indent=1), "utf-8")
+
+    def head_weights(self) -> dict[str, Tensor]:
+        """Copies of what is not in the adapter."""
+        weights = {name: tensor.detach().clone() for name, tensor in self.head.state_dict().items()}
+        if self.pooling == "attention":
+            weights["query"] = self.query.detach().clone()
+        if self.pooling == "depths":
+            weights |= {"mean": self.mean.clone(), "spread": self.spread.clone()}
+        return weights
+
+    @torch.no_grad()
+    def load_head_weights(self, weights: dict[str, Tensor]) -> None:
+        self.head.load_state_dict({name: weights[name] for name in ("weight", "bias")})
+        for name in ("query", "mean", "spread"):
+            if name in weights:
+                getattr(self, name).copy_(weights[name])
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return [*self.head.parameters(), *([self.query] if self.pooling == "attention" else [])]
+
+    @property
+    def has_adapter(self) -> bool:
+        return self.pooling != "depths"
+
+    @property
+    def heads(self) -> int:
+        return self.head.out_features
+
+    @property
+    def has_judge(self) -> bool:
+        return self.heads > 1
+
+    # --- scores ------------------------------------------------------------------------------------------------
+
+    def raw_scores(self, answers: Answers) -> Tensor:
+        """Of every head. Shapes: G prompts with K answers each → (g, k, heads). With gradients where enabled."""
+        if self.pooling == "depths":
+            return self.head(self.standardised(self.shared.depth_states(answers)))
+        if self.pooling == "verbalizer":
+            answers = self._with_question(answers)
+        states, mask = self.shared.read(answers, self.role).after, answers.response_mask
+        if self.pooling in ("last", "verbalizer"):
+            last = (mask.sum(-1) - 1).clamp(min=0)[..., None, None]
+            pooled = states.gather(2, last.expand(-1, -1, 1, states.shape[-1]))[:, :, 0]
+        else:
+            interest = states @ self.query / self.shared.hidden_size**0.5 if self.pooling == "attention" else mask * 0.0
+            # A missing candidate has no token at all; its weights must not become NaN.
+            weights = interest.masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1) * mask
+            pooled = (weights[..., None] * states.masked_fill(~mask[..., None], 0.0)).sum(2)
+        return self.head(pooled)
+
+    def _with_question(self, answers: Answers) -> Answers:
+        """With the question after every EOS. They are read anew: states that were kept end before it."""
+        question = torch.tensor(question_tokens(self.shared.tokenizer), device=self.shared.device)
+        lengths = answers.response_mask.sum(-1, keepdim=True)
+        places = lengths + torch.arange(len(question), device=self.shared.device)
+        response = functional.pad(answers.response, (0, len(question)), value=self.shared.pad)
+        response = response.scatter(-1, places, question.expand(places.shape))
+        ends = torch.where(lengths > 0, lengths + len(question), 0)  # a missing candidate is asked nothing
+        mask = torch.arange(response.shape[-1], device=self.shared.device) < ends
+        return Answers(answers.prompt, answers.prompt_mask, response, mask)
+
+    def standardised(self, depths: Tensor) -> Tensor:
+        """States at the depths (…, n, d) as the head reads them: (…, n · d), of length about 1."""
+        flat = depths.flatten(-2)
+        return (flat - self.mean) / self.spread / flat.shape[-1] ** 0.5
+
+    def raw_score(self, answers: Answers) -> Tensor:
+        """Mean over the heads that score, before gain and bias. Shapes: → (g, k)."""
+        return self._scoring(self.raw_scores(answers)).mean(-1)
+
+    @torch.no_grad()
+    def score(self, answers: Answers) -> Tensor:
+        """What PPO is rewarded with, best-of-n chooses by, and reports show. Shapes: → (g, k)."""
+        return self.gain * self.raw_score(answers) + self.bias
+
+    @torch.no_grad()
+    def judge(self, answers: Answers) -> Tensor:
+        """The score of the head that nothing was optimised against, on a scale of its own; `score` if there is none."""
+        if not self.has_judge:
+            return self.score(answers)
+        return self.judge_gain * self.raw_scores(answers)[..., -1] + self.judge_bias
+
+    @torch.no_grad()
+    def disagreement(self, answers: Answers) -> Tensor:
+        """Standard deviation over the heads that score, in score units; 0 with a single one. Shapes: → (g, k)."""
+        return self.gain * self._scoring(self.raw_scores(answers)).std(-1, unbiased=False)
+
+    def _scoring(self, raw: Tensor) -> Tensor:
+        return raw[..., :-1] if self.has_judge else raw
+
+    def normalise_on(self, raw: Tensor) -> None:
+        """Choose gains and biases so that these raw scores (n, heads) of the reference get mean 0, variance 1."""
+        self.gain, self.bias = _standardising(self._scoring(raw).mean(-1))
+        self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
+
+
+def question_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What comes between an answer's EOS and the verdict on it, in the model's own chat format."""
+    messages = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": (answer := "ANSWER")},
+        {"role": "user", "content": QUESTION},
+    ]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    after = text.rpartition(answer)[2].removeprefix(tokenizer.eos_token)
+    tokens: list[int] = tokenizer(after, add_special_tokens=False).input_ids
+    return tokens
+
+
+def base_of(folder: Path) -> str:
+    """The model that a saved reward model was trained on."""
+    try:
+        return str(json.loads((folder / META_FILE).read_text("utf-8"))["base"])
+    except FileNotFoundError:
+        raise RecipeError(f"There is no reward model in {folder}") from None
+
+
+def _standardising(raw: Tensor) -> tuple[float, float]:
+    spread = float(raw.std(unbiased=False))
+    if not spread > 1e-8:
+        raise RecipeError("The reward model gives every answer the same score: there is nothing to learn from it")
+    return 1.0 / spread, -float(raw.mean()) / spread

@@ -1,0 +1,71 @@
+"""What each round that made a policy cost and came to, for the table of methods: from its runs and its snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, Sum
+
+from annotation.models import Assignment, Project, SeatStatus
+from training.models import RunStatus, TrainingRun
+
+JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    """A run that made a policy. Scores are a reward model's, or None where none scored it."""
+
+    round: int
+    label: str
+    policy: str
+    judgments: int  # rankings and reference answers given until its data were frozen
+    annotator_minutes: float
+    seconds: float  # with the reward model of its round
+    peak_rss_mb: float
+    score_before: float | None
+    score_after: float | None
+    kl: float | None
+
+
+def policy_rows(project: Project) -> list[PolicyRow]:
+    """The newest first."""
+    made = TrainingRun.objects.filter(
+        round__project=project, policy__isnull=False, status=RunStatus.SUCCEEDED
+    ).select_related("round", "snapshot", "policy")
+    return [_row(run) for run in made.order_by("-round__number", "-position")]
+
+
+def _row(run: TrainingRun) -> PolicyRow:
+    before = list(run.round.runs.filter(position__lte=run.position, status=RunStatus.SUCCEEDED))
+    data = [other.snapshot for other in before if other.snapshot]
+    cutoff = max((snapshot.cutoff for snapshot in data), default=run.round.created_at)
+    judgments, minutes = _said_until(run.round.project, cutoff)
+    return PolicyRow(
+        round=run.round.number,
+        label=run.label,
+        policy=str(run.policy),
+        judgments=judgments,
+        annotator_minutes=minutes,
+        seconds=_total(before, "seconds"),
+        peak_rss_mb=max((other.result.get("peak_rss_mb") or 0.0 for other in before), default=0.0),
+        score_before=run.result.get("score_before"),
+        score_after=run.result.get("score_after"),
+        kl=run.result.get("kl"),
+    )
+
+
+def _total(runs: Sequence[TrainingRun], name: str) -> float:
+    return sum(run.result.get(name) or 0.0 for run in runs if run.spec.makes in ("policy", "reward_model"))
+
+
+def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:
+    seats = Assignment.objects.filter(
+        Q(ranking__created_at__lte=cutoff) | Q(referenceanswer__created_at__lte=cutoff),
+        project=project,
+        status__in=JUDGED,
+    )
+    milliseconds = seats.aggregate(total=Sum("active_ms"))["total"] or 0
+    return seats.count(), milliseconds / 60_000

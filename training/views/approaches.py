@@ -1,0 +1,62 @@
+"""The Methods page: what each method costs and comes to in this project."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_GET
+
+from annotation import access as annotation_access
+from annotation.http import UserRequest
+from annotation.models import Project, Role
+from training.prompt_tuning.method_rows import WATTS_PER_CORE, recommendation
+from training.reports import figure
+from training.reports.labelling_time import policy_rows
+from training.reports.methods import Table, as_csv, tables
+
+
+@login_required
+@require_GET
+def methods(request: UserRequest, slug: str) -> HttpResponse:
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    shown = [
+        {
+            "table": table,
+            "said": recommendation(table.rows),
+            "figure": mark_safe(figure.svg(table.rows, majority=table.majority)),
+        }
+        for table in tables(project)
+    ]
+    context = {"project": project, "tables": shown, "policies": policy_rows(project), "watts": WATTS_PER_CORE}
+    return render(request, "training/methods.html", context)
+
+
+@login_required
+@require_GET
+def methods_csv(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    """The table of a snapshot as CSV."""
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    table = _table(project, number)
+    response = HttpResponse(as_csv(table), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-methods-{number}.csv"'
+    return response
+
+
+@login_required
+@require_GET
+def methods_figure(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    table = _table(project, number)
+    response = HttpResponse(figure.svg(table.rows, majority=table.majority), content_type="image/svg+xml")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-methods-{number}.svg"'
+    return response
+
+
+def _table(project: Project, number: int) -> Table:
+    """The newest with this snapshot."""
+    for table in tables(project):
+        if table.snapshot.number == number:
+            return table
+    raise Http404("No such table")
