@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
+from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from tests.tiny_model import tiny_checkpoint
 from training.recipes.models.generation import Rollout, sample
+from training.recipes.models.key_values import cache_argument
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
@@ -136,3 +139,21 @@ def test_padding_that_equals_eos_is_refused(checkpoint: Path, tmp_path: Path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(RecipeError, match="differ from EOS"):
         checkpoints.load_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_sampling_uses_no_argument_that_transformers_is_giving_up(tmp_path: Path, architecture: str):
+    shared = SharedModel(str(tiny_checkpoint(tmp_path / "model", architecture=architecture)), torch.device("cpu"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=FutureWarning)
+        warnings.filterwarnings("error", category=DeprecationWarning)
+        rollout_of(shared, None)
+
+
+def test_the_cache_is_passed_by_the_name_that_the_model_knows():
+    def before_5_24(hidden_states: Tensor, past_key_values: object = None, **_: object): ...
+    def since_5_24(hidden_states: Tensor, cache: object = None, **_: object): ...
+    def gpt_neox(hidden_states: Tensor, layer_past: object = None): ...
+
+    named = [cache_argument(forward) for forward in (before_5_24, since_5_24, gpt_neox)]
+    assert named == ["past_key_values", "cache", "layer_past"]

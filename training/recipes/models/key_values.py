@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# The argument was `past_key_values` before transformers 5.24 and is `cache` since; 5.40 drops the old name.
+CACHE_ARGUMENTS = ("cache", "past_key_values", "layer_past")
+
+
+def cache_argument(forward: Callable[..., Any]) -> str:
+    """Return the name of the argument by which a block's or a model's `forward` takes its cache."""
+    names = inspect.signature(forward).parameters
+    return next((name for name in CACHE_ARGUMENTS if name in names), CACHE_ARGUMENTS[0])
 
 
 class KeyValues:

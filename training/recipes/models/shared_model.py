@@ -26,7 +26,15 @@ from transformers import DynamicCache
 
 from training.recipes.losses.rl_math import head_logprobs, token_logprobs
 from training.recipes.models.answers import Answers, Reading, Step
-from training.recipes.models.key_values import KeyValues, _additive, _causal, _positions, _tree, tree_mask
+from training.recipes.models.key_values import (
+    KeyValues,
+    _additive,
+    _causal,
+    _positions,
+    _tree,
+    cache_argument,
+    tree_mask,
+)
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import logger
@@ -93,6 +101,7 @@ class SharedModel:
                 r=rank,
                 lora_alpha=2 * rank,
                 lora_dropout=0.0,
+                fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in self.blocks.modules()),
                 target_modules=sorted(_linear_names(self.blocks)),
                 layers_to_transform=list(range(max(0, len(self.blocks) - top_blocks), len(self.blocks))),
                 layers_pattern=self.block_path.rpartition(".")[2],
@@ -289,7 +298,11 @@ class SharedModel:
         positions = _positions(mask)[:, -width:]
         if not self.layered:
             outcome = self.decoder(
-                input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True
+                input_ids=ids,
+                attention_mask=mask.long(),
+                position_ids=positions,
+                use_cache=True,
+                **{cache_argument(self.decoder.forward): cache},
             )
             return Step(None, None, outcome.last_hidden_state)
         additive = _additive(_causal(mask, width))
@@ -316,14 +329,15 @@ class SharedModel:
     ) -> Tensor:
         """Blocks `first` to `last`; states at the depths on the way are added to `passed`."""
         rotary = self.decoder.rotary_emb(hidden, position_ids=positions)
+        argument = cache_argument(self.blocks[0].forward)
         for number, block in enumerate(self.blocks[first:last], start=first + 1):
             hidden = block(
                 hidden,
                 attention_mask=mask,
                 position_ids=positions,
                 position_embeddings=rotary,
-                past_key_values=cache,
                 use_cache=cache is not None,
+                **{argument: cache},
             )
             if passed is not None and number in self.depths:
                 passed.append(hidden)
