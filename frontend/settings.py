@@ -199,6 +199,7 @@ EMAIL_BACKEND = os.environ.get("EMAIL_BACKEND", "django.core.mail.backends.smtp.
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "prefloop@localhost")
 TRAINING_POLL_SECONDS = 1.0
+TRAINING_HEARTBEAT_SECONDS = 5.0  # how often a worker says that it is alive, and looks for a cancel or an alarm
 # A worker that has given no sign of life for so long is gone, and another one takes its run.
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = float(os.environ.get("PREFLOOP_LOST_AFTER_SECONDS", "60"))
 TRAINING_MAX_ATTEMPTS = 3

@@ -35,15 +35,10 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture(autouse=True)
 def _own_folders(settings: LazySettings, tmp_path: Path) -> None:
-    """Files of a test go into its own folder; hashing passwords slowly proves nothing here."""
+    """Files of a test go into its own folder."""
     settings.SNAPSHOT_DIR = tmp_path / "snapshots"
     settings.RUN_DIR = tmp_path / "runs"
     settings.MODEL_DIR = tmp_path / "models"
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_the_python_of_the_guide_runs(live_server, project, admin, monkeypatch, 
     assert "2 pairs, SHA-256" in capsys.readouterr().out
 
     receiver = Receiver()
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
     Webhook.objects.update(url=receiver.url)
     reader["call"]("projects/letters/snapshots/", {})

@@ -103,7 +103,7 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(settings, monkeypatch):
     server = Hub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     settings.HUB_ENDPOINT = server.address
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     yield server

@@ -73,7 +73,7 @@ class Answers(BaseHTTPRequestHandler):
 def receiver(settings):
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
     server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -184,9 +184,26 @@ def test_training_nothing_is_noticed(prepare_sft):
         finish(prepare_sft("idle", learning_rate=0.0))
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft):
+def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft, monkeypatch: pytest.MonkeyPatch):
+    """From the third step on the loss is NaN: whether a large learning rate overflows depends on the processor."""
+    original = sft.imitation
+
+    def overflows(*args):
+        trainer = original(*args)
+        compute_loss = trainer.compute_loss
+
+        def loss(*inputs, **options):
+            return compute_loss(*inputs, **options) * (float("nan") if trainer.state.global_step >= 2 else 1.0)
+
+        trainer.compute_loss = loss
+        return trainer
+
+    monkeypatch.setattr(sft, "imitation", overflows)
+    run = prepare_sft("wild")
     with pytest.raises(RecipeError, match="learning rate is too large"):
-        finish(prepare_sft("wild", learning_rate=1.0, epochs=100))
+        finish(run)
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+    assert run.result() is None
 
 
 def test_a_student_that_is_not_our_policy_is_noticed(prepare_sft, monkeypatch: pytest.MonkeyPatch):

@@ -150,7 +150,7 @@ def test_too_little_memory_is_called_that(project, policy, make_prompt, make_wor
     greedy = (
         "import torch\n"
         "from training.methods import SampleConfig\n"
-        "from training.recipes.common import run_recipe\n"
+        "from training.recipes.process.run import run_recipe\n"
         "run_recipe(lambda run, config, inputs: torch.empty(10**18), SampleConfig)\n"
     )
     make_worker(sample=greedy).run_until_idle()

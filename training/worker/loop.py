@@ -131,7 +131,7 @@ class Worker:
             rows, offset = run.directory.metrics_since(offset)
             news = runs.save_metrics(run=run, rows=rows)
             current = run.directory.progress()
-            if news or current != progress or time.monotonic() - last_beat > 5:
+            if news or current != progress or time.monotonic() - last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
                 rounds.pause_alarmed()
                 runs.heartbeat(run=run, progress=current)
                 if news or current != progress:
