@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from annotation.errors import NotPossible
 from annotation.models import Completion, ImportedPreference, Source
 from training.actions.rounds import cancel_round, start_round
-from training.forms.rounds import PLANS
 from training.methods import METHODS, InvalidConfig, PPOConfig
+from training.methods.plans import plans
 from training.models import TrainingRound
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def test_stages_in_an_order_of_ones_own(ready, admin, as_user):
     assert re.search(r'value="own"[^>]*checked', page)
 
 
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", plans())
 def test_every_plan_starts_from_the_page(ready, admin, as_user, plan):
     page = as_user(admin).post("/projects/letters/rounds/", {"plan": plan})
     assert page.status_code == 302, page.content.decode()

@@ -26,11 +26,10 @@ from annotation.models import (
 from training.actions import compared, runs
 from training.instructions.pool import EXAMPLES
 from training.methods import METHODS, Method
-from training.methods.plans import configs_of
+from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
 
 SHOWN_TO_PEOPLE = ("completions", "comparisons")
-FULL_ROUND = ("reward", "ppo", "sample")
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
@@ -173,7 +172,7 @@ def _nothing_to_train_on(project: Project, method: Method) -> str:
 def next_methods(project: Project) -> tuple[str, ...]:
     """What a round would sensibly do now: sample first, and close the circle once people have ranked."""
     has_rankings = rankings_that_count(project).exists()
-    return FULL_ROUND if has_rankings else ("sample",)
+    return FULL_ROUND if has_rankings else FIRST_ROUND
 
 
 def cancel_round(*, round: TrainingRound, by: User | None) -> None:

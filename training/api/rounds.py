@@ -18,6 +18,7 @@ from annotation.models import Role, Scope
 from training import access
 from training.actions import rounds
 from training.methods import METHODS
+from training.methods.plans import FULL_ROUND
 from training.models import TrainingRound, TrainingRun
 from training.reports import curves
 from training.reports.forecasts import forecast
@@ -68,10 +69,17 @@ class RoundSerializer(serializers.ModelSerializer[TrainingRound]):
         fields = ["number", "status", "reason", "runs", "created_at", "finished_at"]
 
 
+class MethodField(serializers.ChoiceField):
+    """The name of a training method, of those that are installed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=list(METHODS), **kwargs)
+
+
 class StartRoundSerializer(serializers.Serializer[Any]):
     methods = serializers.ListField(
-        child=serializers.ChoiceField(choices=list(METHODS)),
-        default=list(rounds.FULL_ROUND),
+        child=MethodField(),
+        default=list(FULL_ROUND),
         help_text="In the order in which they run.",
     )
     settings = serializers.DictField(

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from training.forms.rounds import PLANS
+from training.methods.plans import plans
 from training.methods.presets import PRESETS
 from training.models import Autopilot
 
@@ -17,8 +17,8 @@ class LikeField(forms.ModelChoiceField):  # type: ignore[type-arg]
 class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
     """On or off, for what cause, on what plan."""
 
-    plan = forms.ChoiceField(choices=list(PLANS.items()), label="What to run")
-    preset = forms.ChoiceField(choices=[(name, each.label) for name, each in PRESETS.items()], label="How thoroughly")
+    plan = forms.ChoiceField(choices=lambda: list(plans().items()), label="What to run")
+    preset = forms.ChoiceField(choices=list(PRESETS.items()), label="How thoroughly")
 
     class Meta:
         model = Autopilot

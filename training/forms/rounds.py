@@ -10,32 +10,22 @@ from django.forms import BoundField
 from annotation.models import Project
 from training.actions import rounds
 from training.methods import METHODS, Method, MethodConfig
-from training.methods.presets import PRESETS, with_preset
+from training.methods.plans import plans
+from training.methods.presets import PRESETS, STANDARD, with_preset
 from training.models import TrainingRound
-
-PLANS = {
-    "reward,ppo,sample": "The whole circle: reward model, PPO, new answers to rank",
-    "reward,ppo,evaluate,sample": "The whole circle, and people compare the new policy with the one before it",
-    "sample": "Sample only: answers of the current policy, to rank",
-    "reward": "Reward model only: how well do the rankings teach what people prefer?",
-    "reward,rloo,sample": "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
-    "dpo,sample": "DPO: straight from the rankings, without a reward model; then new answers to rank",
-    "sft,sample": "SFT: imitate reference answers and answers ranked best; then new answers to rank",
-    "self_instruct": "Propose instructions: the model writes tasks like the examples, for people to review",
-    "sft,reward,ppo,sample": "SFT first, then the whole circle: PPO starts from the policy that SFT made",
-    "instruction_tuning,sample": "Instruction tuning: many small tasks in plain words; then new answers to rank",
-}
-
 
 OWN_ORDER = "own"
 MOST_STAGES = 6
-STANDARD = "standard"
 
 
 def _planned() -> Iterator[tuple[str, Method]]:
-    """Methods that some plan has; the others are started on pages of their own."""
-    used = {method for plan in PLANS for method in plan.split(",")}
+    """Yield the methods that some plan has; the others are started on pages of their own."""
+    used = {method for plan in plans() for method in plan.split(",")}
     return ((method, spec) for method, spec in METHODS.items() if method in used)
+
+
+def _plan_choices() -> list[tuple[str, str]]:
+    return [*plans().items(), (OWN_ORDER, "Stages in an order of your own")]
 
 
 class StartRoundForm(forms.Form):
@@ -47,12 +37,12 @@ class StartRoundForm(forms.Form):
     """
 
     plan = forms.ChoiceField(
-        choices=[*PLANS.items(), (OWN_ORDER, "Stages in an order of your own")],
+        choices=_plan_choices,
         widget=forms.RadioSelect,
         label="What to run",
     )
     preset = forms.ChoiceField(
-        choices=[(name, preset.label) for name, preset in PRESETS.items()],
+        choices=list(PRESETS.items()),
         widget=forms.RadioSelect,
         required=False,
         label="How thoroughly",
@@ -102,10 +92,10 @@ class StartRoundForm(forms.Form):
         for name, message in errors.items():
             self.add_error(name if name in self.fields else None, message)
 
-    def groups(self) -> Iterator[tuple[str, str, list[BoundField]]]:
-        """Method, its label, its fields: for the page."""
+    def groups(self) -> Iterator[tuple[str, Method, list[BoundField]]]:
+        """Yield each method, its row and its fields, for the page."""
         for method, spec in _planned():
-            yield method, spec.label, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
+            yield method, spec, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
 
 
 def _as_initial(like: TrainingRound) -> dict[str, Any]:
@@ -113,7 +103,7 @@ def _as_initial(like: TrainingRound) -> dict[str, Any]:
     runs = [run for run in like.runs.all() if run.method in dict(_planned())]
     plan = ",".join(run.method for run in runs)
     found: dict[str, Any] = {"plan": plan}
-    if plan not in PLANS:
+    if plan not in plans():
         found = {"plan": OWN_ORDER} | {f"stage_{number}": run.method for number, run in enumerate(runs, start=1)}
     for run in runs:
         for setting in fields(METHODS[run.method].config):

@@ -1,19 +1,27 @@
-"""The training methods: one frozen dataclass and one row of METHODS each. No torch.
+"""The training methods: a module each, with the dataclass of its settings and its row of METHODS. No torch.
 
-A dataclass field is a form field, a JSON key and a recipe setting at once; its help text and range live beside it.
-To add a method: a dataclass, a row, `recipes/<recipe>.py`, one test file.
+A dataclass field is a form field, a JSON key and a recipe setting at once; its help text and range stand beside it.
+To add a method: a module here with `METHOD`, `recipes/<recipe>.py`, one test file. An installed package adds one with
+an entry point of the group `prefloop.methods` that names its `METHOD`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
 
-from training.methods.fine_tuning import DPOConfig, InstructionTuningConfig, SFTConfig
+from training.methods.base import Method, Plan
+from training.methods.dpo import DPOConfig
+from training.methods.evaluate import EvaluateConfig
+from training.methods.instruction_tuning import InstructionTuningConfig
+from training.methods.ppo import PPOConfig
 from training.methods.prompt_tuning import PromptTuningConfig
-from training.methods.reinforcement import PPOConfig, RLOOConfig
 from training.methods.reward import RewardConfig
-from training.methods.sampling import EvaluateConfig, SampleConfig, SelfInstructConfig
+from training.methods.rloo import RLOOConfig
+from training.methods.sample import SampleConfig
+from training.methods.self_instruct import SelfInstructConfig
 from training.methods.settings import InvalidConfig, MethodConfig
+from training.methods.sft import SFTConfig
+from training.plugins import plugins
 
 __all__ = [
     "METHODS",
@@ -24,43 +32,30 @@ __all__ = [
     "Method",
     "MethodConfig",
     "PPOConfig",
+    "Plan",
     "PromptTuningConfig",
     "RLOOConfig",
     "RewardConfig",
     "SFTConfig",
     "SampleConfig",
     "SelfInstructConfig",
+    "discover",
+    "making",
 ]
 
-
-@dataclass(frozen=True)
-class Method:
-    """A row of METHODS: what the method is called, takes and makes."""
-
-    label: str
-    config: type[MethodConfig]
-    recipe: str  # module under training.recipes
-    data: str  # dataset type of data.jsonl, in TRL's words
-    makes: str  # "policy", "reward_model", "completions", "comparisons", "classifier" or "proposals"
+METHODS: dict[str, Method] = {}
 
 
-METHODS: dict[str, Method] = {
-    "sample": Method("Sampling", SampleConfig, recipe="sample", data="prompt-only", makes="completions"),
-    "reward": Method("Reward model", RewardConfig, recipe="reward", data="ranking", makes="reward_model"),
-    "ppo": Method("PPO", PPOConfig, recipe="ppo", data="prompt-only", makes="policy"),
-    "dpo": Method("DPO", DPOConfig, recipe="dpo", data="preference", makes="policy"),
-    "rloo": Method("RLOO", RLOOConfig, recipe="rloo", data="prompt-only", makes="policy"),
-    "prompt_tuning": Method(
-        "Prompt tuning", PromptTuningConfig, recipe="prompt_tuning", data="classification", makes="classifier"
-    ),
-    "self_instruct": Method(
-        "Self-instruct", SelfInstructConfig, recipe="self_instruct", data="examples", makes="proposals"
-    ),
-    "instruction_tuning": Method(
-        "Instruction tuning", InstructionTuningConfig, recipe="instruction_tuning", data="instructions", makes="policy"
-    ),
-    "evaluate": Method(
-        "Evaluation by people", EvaluateConfig, recipe="evaluate", data="prompt-only", makes="comparisons"
-    ),
-    "sft": Method("SFT", SFTConfig, recipe="sft", data="prompt-completion", makes="policy"),
-}
+def discover() -> None:
+    """Fill METHODS with the methods of this package and of installed packages, in their order."""
+    found = plugins(sys.modules[__name__], "METHOD", Method, "prefloop.methods")
+    METHODS.clear()
+    METHODS.update((method.name, method) for method in sorted(found, key=lambda method: (method.order, method.name)))
+
+
+def making(*products: str) -> list[str]:
+    """Return the names of the methods that make one of these products."""
+    return [name for name, method in METHODS.items() if method.makes in products]
+
+
+discover()

@@ -1,4 +1,4 @@
-"""The settings of a round's stages, checked."""
+"""Plans of rounds: which methods run one after the other, with which settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from typing import Any
 
 from training.methods import METHODS, InvalidConfig
 
+FULL_ROUND = ("reward", "ppo", "sample")
+FIRST_ROUND = ("sample",)
+
+
+def plans() -> dict[str, str]:
+    """Return the plans of all methods, `method,method` to label, in their order."""
+    found = [plan for method in METHODS.values() for plan in method.plans]
+    return {plan.methods: plan.label for plan in sorted(found, key=lambda plan: plan.order)}
+
 
 def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every setting of every method, in their order. Raises InvalidConfig with each field that makes no sense."""
+    """Return every setting of every method, in their order. Raises InvalidConfig with each field that is not valid."""
     errors = {}
     configs = []
     for name in {*methods, *settings} - set(METHODS):

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from training.methods import METHODS
 
 Settings = Mapping[str, Mapping[str, Any]]
 
-
-@dataclass(frozen=True)
-class Preset:
-    label: str
-    settings: Settings
-
-
-PRESETS: dict[str, Preset] = {
-    "quick": Preset(
-        "Quick: does everything run? A fifth of the work, too little to learn much",
-        {
-            "sample": {"completions_per_prompt": 2, "prompts": 50},
-            "reward": {"learning_curve": 0, "reference_samples": 32},
-            "ppo": {"episodes": 128, "eval_completions": 1, "eval_every": 0},
-            "rloo": {"episodes": 128, "eval_completions": 1},
-            "dpo": {"epochs": 1, "eval_completions": 1},
-            "sft": {"epochs": 1, "eval_completions": 1},
-            "evaluate": {"prompts": 20},
-            "self_instruct": {"proposals": 16},
-            "instruction_tuning": {"per_task": 12, "test_per_task": 6, "epochs": 1, "shown": 16},
-        },
-    ),
-    "standard": Preset("Standard: the defaults", {}),
-    "thorough": Preset(
-        "Thorough: three times the episodes, more heads and answers to judge by",
-        {
-            "reward": {"heads": 4, "learning_curve": 4, "reference_samples": 256},
-            "ppo": {"episodes": 1920, "eval_completions": 8},
-            "rloo": {"episodes": 1920, "eval_completions": 8},
-            "dpo": {"epochs": 3, "eval_completions": 8},
-            "sft": {"epochs": 4, "eval_completions": 8},
-            "evaluate": {"prompts": 200},
-            "self_instruct": {"proposals": 256},
-            "instruction_tuning": {"per_task": 96, "test_per_task": 48, "epochs": 3, "shown": 64},
-        },
-    ),
+STANDARD = "standard"
+PRESETS = {  # the settings of each stand with the methods
+    "quick": "Quick: does everything run? A fifth of the work, too little to learn much",
+    STANDARD: "Standard: the defaults",
+    "thorough": "Thorough: three times the episodes, more heads and answers to judge by",
 }
 
 
-def with_preset(preset: str, methods: list[str], filled: Settings) -> dict[str, dict[str, Any]]:
-    """The settings of a round: those of the preset for its methods, and over them what was filled in."""
-    base = PRESETS[preset].settings
+def preset_settings(preset: str) -> dict[str, Mapping[str, Any]]:
+    """Return what a preset changes, by method."""
+    return {name: method.presets[preset] for name, method in METHODS.items() if preset in method.presets}
+
+
+def with_preset(preset: str, methods: Sequence[str], filled: Settings) -> dict[str, dict[str, Any]]:
+    """Return the settings of a round: those of the preset for its methods, and over them what was filled in."""
+    base = preset_settings(preset)
     return {method: {**base.get(method, {}), **filled.get(method, {})} for method in methods}

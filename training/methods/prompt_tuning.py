@@ -1,10 +1,11 @@
-"""Classifiers made of a language model, a template and a verbalizer."""
+"""Classifiers made of a language model, a template and a verbalizer: the method `prompt_tuning`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from training.methods.base import Method
 from training.methods.settings import MethodConfig, setting
 
 
@@ -42,3 +43,14 @@ class PromptTuningConfig(MethodConfig):
         "train": ("lora", "full"),
         "calibration": ("none", "contextual", "prior"),
     }
+
+
+METHOD = Method(
+    "prompt_tuning",
+    "Prompt tuning",
+    PromptTuningConfig,
+    recipe="prompt_tuning",
+    data="classification",
+    makes="classifier",
+    order=60,
+)

@@ -1,10 +1,12 @@
-"""The reward model."""
+"""The reward model: the method `reward`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from training.methods.base import Method, Plan, passes_over_rows
 from training.methods.settings import MethodConfig, setting
 
 
@@ -57,3 +59,25 @@ class RewardConfig(MethodConfig):
         "start": ("fresh", "policy", "previous"),
         "gate": ("stop", "report"),
     }
+
+
+def work(config: Mapping[str, Any], rows: int) -> float:
+    """Return the rankings read: once for heads on the base model's states, once an epoch for an adapter."""
+    return float(rows) if config["pooling"] == "depths" else passes_over_rows(config, rows)
+
+
+METHOD = Method(
+    "reward",
+    "Reward model",
+    RewardConfig,
+    recipe="reward",
+    data="ranking",
+    makes="reward_model",
+    order=20,
+    work=work,
+    presets={
+        "quick": {"learning_curve": 0, "reference_samples": 32},
+        "thorough": {"heads": 4, "learning_curve": 4, "reference_samples": 256},
+    },
+    plans=(Plan("reward", "Reward model only: how well do the rankings teach what people prefer?", order=40),),
+)

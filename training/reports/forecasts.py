@@ -20,7 +20,7 @@ from annotation.models import Project, SnapshotType
 from training.actions.rounds import refusal
 from training.instructions import data as instructions
 from training.instructions.pool import EXAMPLES, examples
-from training.methods import METHODS, InstructionTuningConfig, SampleConfig
+from training.methods import METHODS, InstructionTuningConfig
 from training.methods.plans import configs_of
 from training.models import RunStatus, TrainingRun
 
@@ -120,9 +120,10 @@ def _compare(stage: Stage, project: Project, config: Mapping[str, Any]) -> None:
     runs = TrainingRun.objects.filter(
         method=stage.method, status=RunStatus.SUCCEEDED, round__project__base_model=project.base_model
     ).select_related("snapshot")
+    work = METHODS[stage.method].work
     rates, peaks = [], []
     for run in runs.order_by("-finished_at")[:RUNS_COMPARED]:
-        done = _work(stage.method, run.config, run.snapshot.rows if run.snapshot else run.progress_total)
+        done = work(run.config, run.snapshot.rows if run.snapshot else run.progress_total)
         seconds, peak = run.result.get("seconds"), run.result.get("peak_rss_mb")
         if done and seconds:
             rates.append(seconds / done)
@@ -130,32 +131,9 @@ def _compare(stage: Stage, project: Project, config: Mapping[str, Any]) -> None:
             peaks.append(peak)
     if rates:
         stage.compared = len(rates)
-        stage.seconds = round(median(rates) * _work(stage.method, config, stage.rows))
+        stage.seconds = round(median(rates) * work(config, stage.rows))
     if peaks:
         stage.memory_mb = max(peaks)
-
-
-def _work(method: str, config: Mapping[str, Any], rows: int) -> float:
-    """What the time of a method grows with, in a unit of its own: tokens drawn and passes over them."""
-    match method:
-        case "sample":
-            asked = SampleConfig(**config).asked
-            prompts = min(asked, rows) if asked else rows
-            return float(prompts * config["completions_per_prompt"] * config["max_new_tokens"])
-        case "evaluate":
-            prompts = min(config["prompts"], rows) if config["prompts"] else rows
-            return float(2 * prompts * config["max_new_tokens"])
-        case "self_instruct":
-            return float(config["proposals"] * config["max_new_tokens"])
-        case "ppo":
-            return float(config["episodes"] * config["max_new_tokens"] * (1 + config["ppo_epochs"]))
-        case "rloo":
-            return float(config["episodes"] * config["max_new_tokens"] * (1 + config["passes"]))
-        case "instruction_tuning":  # learned once an epoch, measured twice
-            return float(config["per_task"] * config["epochs"] + 2 * config["test_per_task"])
-        case "reward" if config["pooling"] == "depths":
-            return float(rows)
-    return float(rows * config.get("epochs", 1))
 
 
 def _last_run(project: Project, method: str) -> TrainingRun | None:

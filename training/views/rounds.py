@@ -24,7 +24,7 @@ from training.actions import rounds
 from training.forms.rounds import StartRoundForm
 from training.instructions.report import NAMES
 from training.methods import InvalidConfig
-from training.methods.presets import PRESETS
+from training.methods.presets import PRESETS, preset_settings
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.reports import curves
@@ -68,7 +68,7 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
         "rounds": Paginator(project.rounds.prefetch_related("runs"), ON_A_PAGE).get_page(request.GET.get("page")),
         "form": form,
         "forecast": foreseen,
-        "presets": {name: preset.settings for name, preset in PRESETS.items()},
+        "presets": {name: preset_settings(name) for name in PRESETS},
         "can_start": not reason,
         "cannot_start_reason": reason,
     }

@@ -19,14 +19,13 @@ from training import access
 from training.actions import policies
 from training.instructions import data as instructions
 from training.instructions.recast import TRAIN, prompt_text
-from training.methods import InstructionTuningConfig
+from training.methods import METHODS, InstructionTuningConfig
 from training.models import TrainingRound
 from training.rundir import Row
 from training.tokenizers.chat import NoTokens, PolicyTokenizer, Token
 
 SHOWN = 5
 MOST_READ = 5000  # rows; a page need not go through a million of them
-LEARNS_FROM_TEXTS = ("instruction_tuning", "sft")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,11 @@ def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
 def round_tokens(request: UserRequest, slug: str, number: int) -> HttpResponse:
     """Of a round's last run that learns from texts, out of the files that it was given."""
     round = access.get_round(request.user, slug, number)
-    run = round.runs.filter(method__in=LEARNS_FROM_TEXTS).order_by("-position").first()
+    run = (
+        round.runs.filter(method__in=[name for name, method in METHODS.items() if method.shows_tokens])
+        .order_by("-position")
+        .first()
+    )
     if run is None or not run.directory.is_prepared():
         return _page(request, round.project, round, None, [], 0)
     inputs = run.directory.config()["inputs"]

@@ -1,51 +1,14 @@
-"""Learning from answers and pairs of answers that are there already."""
+"""Instruction tuning: the method `instruction_tuning`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from training.instructions.recast import CLUSTERS
+from training.methods.base import Method, Plan
 from training.methods.settings import InvalidConfig, MethodConfig, setting
-
-
-@dataclass(frozen=True)
-class DPOConfig(MethodConfig):
-    """Direct preference optimisation: learns from pairs of answers, without a reward model and without sampling."""
-
-    epochs: int = setting(2, "Passes over the pairs", least=1, most=100)
-    batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
-    learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
-    max_length: int = setting(
-        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
-    )
-    max_new_tokens: int = setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
-    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
-    eval_completions: int = setting(4, "Answers per eval prompt, before and after", least=1, most=64)
-    save_every: int = setting(10, "Steps between resumable states", least=1)
-    seed: int = setting(0, "Seed of the random generator", least=0)
-
-
-@dataclass(frozen=True)
-class SFTConfig(MethodConfig):
-    """Supervised fine-tuning on the answers that people wrote or liked best."""
-
-    epochs: int = setting(3, "Passes over the answers", least=1, most=100)
-    batch_size: int = setting(8, "Answers per optimiser step", least=1, most=65536)
-    learning_rate: float = setting(5e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
-    max_length: int = setting(
-        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
-    )
-    max_new_tokens: int = setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
-    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
-    eval_completions: int = setting(4, "Answers per eval prompt, before and after", least=1, most=64)
-    save_every: int = setting(10, "Steps between resumable states", least=1)
-    seed: int = setting(0, "Seed of the random generator", least=0)
 
 
 @dataclass(frozen=True)
@@ -92,3 +55,33 @@ class InstructionTuningConfig(MethodConfig):
     @property
     def clusters_held_out(self) -> list[str]:
         return [name.strip() for name in self.held_out.split(",") if name.strip()]
+
+
+def work(config: Mapping[str, Any], rows: int) -> float:
+    """Return the examples read: each is learned from once an epoch, and those kept for measuring are answered twice."""
+    return float(config["per_task"] * config["epochs"] + 2 * config["test_per_task"])
+
+
+METHOD = Method(
+    "instruction_tuning",
+    "Instruction tuning",
+    InstructionTuningConfig,
+    recipe="instruction_tuning",
+    data="instructions",
+    makes="policy",
+    order=80,
+    work=work,
+    shows_tokens=True,
+    settings_page=("instruction_tokens", "The exact tokens, and which of them are learned"),
+    presets={
+        "quick": {"per_task": 12, "test_per_task": 6, "epochs": 1, "shown": 16},
+        "thorough": {"per_task": 96, "test_per_task": 48, "epochs": 3, "shown": 64},
+    },
+    plans=(
+        Plan(
+            "instruction_tuning,sample",
+            "Instruction tuning: many small tasks in plain words; then new answers to rank",
+            order=100,
+        ),
+    ),
+)

@@ -1,0 +1,48 @@
+"""What a module of this package says about its method: `METHOD`, an instance of Method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.methods.settings import MethodConfig
+
+Work = Callable[[Mapping[str, Any], int], float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Methods that a round runs one after the other, offered when one is started; `order` is its place in the list."""
+
+    methods: str  # separated by commas
+    label: str
+    order: int
+
+
+def passes_over_rows(config: Mapping[str, Any], rows: int) -> float:
+    """Return rows times epochs: the work of a method that reads its rows once an epoch."""
+    return float(rows * config.get("epochs", 1))
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method is called, what it takes, what it makes, and what forms, forecasts and pages ask about it."""
+
+    name: str  # in URLs, JSON and the database
+    label: str
+    config: type[MethodConfig]
+    recipe: str  # a module under training.recipes, or the whole name of one elsewhere
+    data: str  # what stands in data.jsonl: a key of training.products.data.DATA
+    makes: str  # a key of training.products.PRODUCTS
+    order: int = 1000  # place in lists of methods
+    work: Work = passes_over_rows  # what its time grows with, from its settings and its number of rows
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name of a preset
+    plans: tuple[Plan, ...] = ()
+    shows_tokens: bool = False  # it learns from texts that the page of exact tokens can show
+    settings_page: tuple[str, str] | None = None  # name of a URL beside its settings, and the text of the link
+
+    @property
+    def module(self) -> str:
+        """Return the module that `python -m` runs."""
+        return self.recipe if "." in self.recipe else f"training.recipes.{self.recipe}"

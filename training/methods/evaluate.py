@@ -1,0 +1,47 @@
+"""Evaluation by people: the method `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from training.methods.base import Method
+from training.methods.settings import MethodConfig, setting
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(MethodConfig):
+    """Two versions answer the prompts kept for evaluation; people say, blind, which answer is better."""
+
+    against: str = setting(
+        "before", "before: the version with which the round began; base: version 0; references: people's answers"
+    )
+    prompts: int = setting(50, "Prompts kept for evaluation to answer, drawn at random; 0 takes all", least=0)
+    seats: int = setting(1, "People who judge each comparison", least=1, most=20)
+    max_new_tokens: int = setting(24, "Length at which an answer is cut, of both sides", least=1, most=4096)
+    temperature: float = setting(0.9, "Sampling temperature of both sides", least=0.01, most=5)
+    batch_size: int = setting(64, "Answers generated together", least=1, most=4096)
+    max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    seed: int = setting(0, "Seed of the random generator, of the choice of prompts and of the order", least=0)
+
+    choices: ClassVar = {"against": ("before", "base", "references")}
+
+
+def work(config: Mapping[str, Any], rows: int) -> float:
+    """Return the tokens drawn by both sides."""
+    prompts = min(config["prompts"], rows) if config["prompts"] else rows
+    return float(2 * prompts * config["max_new_tokens"])
+
+
+METHOD = Method(
+    "evaluate",
+    "Evaluation by people",
+    EvaluateConfig,
+    recipe="evaluate",
+    data="prompt-only",
+    makes="comparisons",
+    order=90,
+    work=work,
+    presets={"quick": {"prompts": 20}, "thorough": {"prompts": 200}},
+)

@@ -1,0 +1,62 @@
+"""Proposals of tasks in the manner of Self-Instruct: the method `self_instruct`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from training.methods.base import Method, Plan
+from training.methods.servers import check_server
+from training.methods.settings import MethodConfig, setting
+
+
+@dataclass(frozen=True)
+class SelfInstructConfig(MethodConfig):
+    """Tasks in the manner of a few examples, as in Self-Instruct. Nothing learns from one before people accepted it."""
+
+    proposals: int = setting(64, "Tasks to ask for", least=1, most=100_000)
+    seed_examples: int = setting(6, "Seed tasks that each request shows", least=0, most=64)
+    pool_examples: int = setting(2, "Accepted proposals shown with them; seeds fill up", least=0, most=64)
+    max_new_tokens: int = setting(160, "Length at which a proposal is cut, and refused", least=8, most=4096)
+    temperature: float = setting(0.8, "Sampling temperature", least=0.01, most=5)
+    batch_size: int = setting(16, "Proposals generated together", least=1, most=4096)
+    max_prompt_tokens: int = setting(2048, "Longer requests are left out and counted", least=1, most=1_000_000)
+    similarity: float = setting(
+        0.7, "ROUGE-L from which on an instruction is a near-duplicate of another one", least=0.01, most=1
+    )
+    near_duplicates: str = setting("hold", "hold: nobody reviews them; review: they are reviewed, with a mark")
+    server: str = setting("", "Ask this OpenAI-compatible server instead of the policy; its key, as in sampling")
+    server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
+    seed: int = setting(0, "Seed of the random generator, and of the choice of examples", least=0)
+
+    choices: ClassVar = {"near_duplicates": ("hold", "review")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_server(self.server)
+
+
+def work(config: Mapping[str, Any], rows: int) -> float:
+    """Return the tokens drawn."""
+    return float(config["proposals"] * config["max_new_tokens"])
+
+
+METHOD = Method(
+    "self_instruct",
+    "Self-instruct",
+    SelfInstructConfig,
+    recipe="self_instruct",
+    data="examples",
+    makes="proposals",
+    order=70,
+    work=work,
+    presets={"quick": {"proposals": 16}, "thorough": {"proposals": 256}},
+    plans=(
+        Plan(
+            "self_instruct",
+            "Propose instructions: the model writes tasks like the examples, for people to review",
+            order=80,
+        ),
+    ),
+)
