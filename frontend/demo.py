@@ -24,7 +24,8 @@ from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
 from annotation.simulation import Habits, Tally, simulate
 from frontend.server import EmbeddedServer
-from training.actions.rounds import FULL_ROUND, start_round
+from training.actions.rounds import start_round
+from training.methods.plans import FULL_ROUND
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
 from training.worker.preparation import prepare_model
 
