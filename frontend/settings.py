@@ -6,7 +6,7 @@ REDIS_URL       channel layer for several processes (default: in-process)
 HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
 EMAIL_HOST      mail server (default: none, so no mail); with EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD,
                 EMAIL_USE_TLS, EMAIL_USE_SSL, DEFAULT_FROM_EMAIL and EMAIL_BACKEND as Django has them
-PREFLOOP_URL    where people reach this server, such as https://prefloop.example.org: letters name pages by it
+PREFLOOP_URL    where people reach this server, such as https://prefloop.example.org: mail links to it
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS)
 """
@@ -189,7 +189,7 @@ WEBHOOK_ATTEMPTS = 8  # over about three hours
 WEBHOOK_FIRST_WAIT_SECONDS = 10
 WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co
-PUBLIC_URL = os.environ.get("PREFLOOP_URL", "").rstrip("/")  # letters name pages by it
+PUBLIC_URL = os.environ.get("PREFLOOP_URL", "").rstrip("/")  # mail links to it
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")  # empty: no mail is sent
 EMAIL_USE_TLS, EMAIL_USE_SSL = _flag("EMAIL_USE_TLS"), _flag("EMAIL_USE_SSL")
 EMAIL_PORT = int(os.environ.get("EMAIL_PORT") or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25))

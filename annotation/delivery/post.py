@@ -1,7 +1,7 @@
-"""Requests to addresses that people entered: signed, bounded in time and size, never into our own network.
+"""Requests to addresses that users entered: signed, bounded in time and size, never into a private network.
 
-Signed as https://www.standardwebhooks.com wants it: HMAC-SHA256 over "id.timestamp.body", so any of its libraries can
-check it.
+The signature is that of https://www.standardwebhooks.com, HMAC-SHA256 over "id.timestamp.body": any of its libraries
+can check it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from django.conf import settings
 
 SILENCE_SECONDS = 10.0  # without a byte
-WHOLE_SECONDS = 20.0  # for everything: an answer that drips must not hold up the next delivery
+WHOLE_SECONDS = 20.0  # for the whole request: a slow answer must not hold up the next delivery
 KEPT_BYTES = 2000
 SECRET_MARK = "whsec_"
 # Ranges that look public and stand for another address, which may be a private one.
@@ -29,12 +29,12 @@ _DISGUISES = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16",
 
 
 class NotAllowed(ValueError):
-    """The address leads into a private network, or is none; the message says which."""
+    """The address is in a private network, or is none; the message names it."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`status` is None where there was no answer; `hopeless` where asking again would not help."""
+class HookResponse:
+    """What an address answered. `status` is None where it did not; `hopeless` where another request would not help."""
 
     status: int | None
     text: str
@@ -46,12 +46,14 @@ class Answer:
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
+    """Return the value of the header webhook-signature."""
     key = base64.b64decode(secret.removeprefix(SECRET_MARK))
     digest = hmac.digest(key, f"{message_id}.{timestamp}.{body}".encode(), hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def signed_headers(secret: str, message_id: str, timestamp: int, body: str) -> dict[str, str]:
+    """Return the headers of a request, its signature among them."""
     return {
         "content-type": "application/json",
         "user-agent": "Prefloop",
@@ -61,31 +63,31 @@ def signed_headers(secret: str, message_id: str, timestamp: int, body: str) -> d
     }
 
 
-def post(url: str, headers: dict[str, str], body: str) -> Answer:
-    """Redirects are not followed: where they lead nobody has checked."""
+def post(url: str, headers: dict[str, str], body: str) -> HookResponse:
+    """Send a POST request and return the answer. Redirects are not followed: their target is not checked."""
     try:
         connection = _Connection(urlsplit(url))
     except NotAllowed as why:
-        return Answer(None, str(why), hopeless=True)
+        return HookResponse(None, str(why), hopeless=True)
     except (OSError, ValueError) as problem:
-        return Answer(None, f"The name was not found: {problem}")
+        return HookResponse(None, f"The name was not found: {problem}")
     limit = threading.Timer(WHOLE_SECONDS, connection.give_up)
     limit.daemon = True
     limit.start()
     try:
         connection.request("POST", connection.target, body.encode(), headers)
         response = connection.getresponse()
-        return Answer(response.status, _beginning(response))
+        return HookResponse(response.status, _beginning(response))
     except (OSError, http.client.HTTPException) as problem:
         late = f"No answer within {WHOLE_SECONDS:g} seconds." if connection.gave_up else ""
-        return Answer(None, late or f"No answer: {problem or type(problem).__name__}")
+        return HookResponse(None, late or f"No answer: {problem or type(problem).__name__}")
     finally:
         limit.cancel()
         connection.close()
 
 
 def _beginning(response: http.client.HTTPResponse) -> str:
-    """The status counts, whatever becomes of the rest."""
+    """Return the beginning of the body; empty where it cannot be read, as the status is what counts."""
     try:
         text = response.read(KEPT_BYTES).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
@@ -94,7 +96,7 @@ def _beginning(response: http.client.HTTPResponse) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
-    """Connects to the address that was checked, whatever its name may stand for a moment later."""
+    """A connection to the address that was checked, even if the name resolves to another one a moment later."""
 
     def __init__(self, url: SplitResult) -> None:
         self.is_secure = url.scheme == "https"
@@ -119,7 +121,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 def checked_address(host: str, port: int) -> str:
-    """One of the addresses that the name stands for. All of them have to be public, unless a setting says otherwise."""
+    """Resolve a name and return one of its addresses.
+
+    Raises NotAllowed where one of them is not public, unless WEBHOOK_PRIVATE_ADDRESSES allows that.
+    """
     found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not settings.WEBHOOK_PRIVATE_ADDRESSES:
         for address in found:
@@ -129,6 +134,7 @@ def checked_address(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
+    """Return whether an IP address is reachable from everywhere and stands for no private one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:

@@ -1,13 +1,9 @@
-"""How an event gets to those who want to know of it.
+"""Webhooks: events are stored for the addresses that asked for them, and delivered.
 
-    PENDING ─attempt─▶ DELIVERED   the answer was 2xx
-       │ ▲      ├────▶ PENDING     anything else: again later, and later each time
-       │ │      └────▶ FAILED      after the last attempt, or where the address is not allowed
-       │ └─────────────send again─────┘
-
-A delivery is written in the transaction of its event, so what was rolled back is told to nobody. It may arrive twice
-(its id tells), and the deliveries of one webhook go out one after the other, in the order of their ids: while one
-waits for its next attempt those behind it wait too, which also spares an address that is down.
+A delivery is stored in the transaction of its event, so an event that was rolled back is never delivered. A delivery
+may arrive twice; its id is the same then. The deliveries of one webhook are made one after the other in the order of
+their ids: while one waits for its next attempt the later ones wait too, which also spares an address that is down.
+`annotation.delivery.queue` says how a delivery moves.
 """
 
 from __future__ import annotations
@@ -18,22 +14,24 @@ import random
 import secrets
 import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from annotation.delivery.post import SECRET_MARK, WHOLE_SECONDS, Answer, post, signed_headers
-from annotation.models import Delivery, DeliveryStatus, Event, Project, Webhook
+from annotation.delivery import queue
+from annotation.delivery.post import SECRET_MARK, WHOLE_SECONDS, HookResponse, post, signed_headers
+from annotation.models import Delivery, Event, Project, Webhook
 
-LOST_AFTER = timedelta(seconds=3 * WHOLE_SECONDS)  # whoever made the attempt did not live to tell
+LOST_AFTER = timedelta(seconds=3 * WHOLE_SECONDS)
+LONGEST_WAIT = timedelta(hours=1)
 
 
 def add_webhook(*, project: Project, url: str, events: Iterable[Event], secret: str = "", by: User) -> Webhook:
-    """Without a secret of their own they are given one."""
+    """Create and return a webhook, with a random secret where none is given."""
     return Webhook.objects.create(
         project=project,
         url=url,
@@ -44,17 +42,18 @@ def add_webhook(*, project: Project, url: str, events: Iterable[Event], secret: 
 
 
 def record_event(*, project: Project, event: Event, data: dict[str, Any]) -> None:
-    """Called inside the transaction in which it happens: both are stored, or neither."""
+    """Store a delivery for every webhook that wants the event. Call it inside the transaction of the event."""
     for webhook in Webhook.objects.filter(project=project).order_by("id"):
         if webhook.wants(event):
-            _queue(webhook, event, {"project": project.slug, **data})
+            _store(webhook, event, {"project": project.slug, **data})
 
 
 def send_test(*, webhook: Webhook, by: User) -> Delivery:
-    return _queue(webhook, Event.TEST, {"project": webhook.project.slug, "asked_for_by": by.get_username()})
+    """Store and return a test delivery."""
+    return _store(webhook, Event.TEST, {"project": webhook.project.slug, "asked_for_by": by.get_username()})
 
 
-def _queue(webhook: Webhook, event: Event, data: dict[str, Any]) -> Delivery:
+def _store(webhook: Webhook, event: Event, data: dict[str, Any]) -> Delivery:
     body = {"type": event.value, "timestamp": timezone.now().isoformat(), "data": data}
     return Delivery.objects.create(
         webhook=webhook,
@@ -65,17 +64,12 @@ def _queue(webhook: Webhook, event: Event, data: dict[str, Any]) -> Delivery:
 
 
 def send_again(*, delivery: Delivery) -> None:
-    """At once and with all its attempts before it, whether it is over or waits for its next one."""
-    Delivery.objects.filter(pk=delivery.pk).update(
-        status=DeliveryStatus.PENDING,
-        finished_at=None,
-        next_attempt_at=timezone.now(),
-        attempts_allowed=F("attempts") + settings.WEBHOOK_ATTEMPTS,
-    )
+    """Make a delivery due at once, with all its attempts before it."""
+    queue.send_again(delivery, attempts=settings.WEBHOOK_ATTEMPTS)
 
 
 def deliver_next() -> bool:
-    """Make the attempt that is due, if one is."""
+    """Make the attempt that is due; return whether one was."""
     delivery = _claim()
     if delivery is None:
         return False
@@ -86,35 +80,20 @@ def deliver_next() -> bool:
 
 
 def _claim() -> Delivery | None:
-    """The first that is due and has nothing before it in its line, with one attempt more to its name."""
-    now = timezone.now()
-    earlier = Delivery.objects.filter(webhook=OuterRef("webhook"), status=DeliveryStatus.PENDING, pk__lt=OuterRef("pk"))
-    due = Delivery.objects.filter(~Exists(earlier), status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
-    for pk, attempts in due.order_by("next_attempt_at", "pk").values_list("pk", "attempts")[:10]:
-        ours = Delivery.objects.filter(pk=pk, status=DeliveryStatus.PENDING, attempts=attempts)
-        # Lost with its worker at the last attempt that it had: nobody will settle it any more.
-        if ours.filter(attempts_allowed__lte=attempts).update(status=DeliveryStatus.FAILED, finished_at=now):
-            continue
-        if ours.update(attempts=attempts + 1, next_attempt_at=now + LOST_AFTER):
-            return Delivery.objects.select_related("webhook").get(pk=pk)
-    return None
+    """Claim and return the oldest due delivery whose webhook has no earlier one that is pending."""
+    earlier = Delivery.objects.pending().filter(webhook=OuterRef("webhook"), pk__lt=OuterRef("pk"))
+    return queue.claim(Delivery.objects.filter(~Exists(earlier)), lost_after=LOST_AFTER)
 
 
-def _settle(delivery: Delivery, answer: Answer) -> None:
-    now = timezone.now()
-    moves: dict[str, Any] = {"last_status": answer.status, "last_answer": answer.text}
-    if answer.is_good:
-        moves |= {"status": DeliveryStatus.DELIVERED, "finished_at": now}
-    elif answer.hopeless or delivery.attempts >= delivery.attempts_allowed:
-        moves |= {"status": DeliveryStatus.FAILED, "finished_at": now}
-    else:
-        moves |= {"next_attempt_at": _again_at(delivery, now)}
-    ours = Delivery.objects.filter(pk=delivery.pk, status=DeliveryStatus.PENDING, attempts=delivery.attempts)
-    ours.update(**moves)
-
-
-def _again_at(delivery: Delivery, now: datetime) -> datetime:
-    """Four times as long after each failure, up to an hour; a quarter more or less spreads what failed at once."""
+def _settle(delivery: Delivery, response: HookResponse) -> None:
+    """Store how an attempt ended. A random quarter more or less of the wait spreads what failed at once."""
     failures = delivery.attempts - (delivery.attempts_allowed - settings.WEBHOOK_ATTEMPTS)
-    seconds = min(settings.WEBHOOK_FIRST_WAIT_SECONDS * 4 ** (failures - 1), 3600)
-    return now + timedelta(seconds=seconds * random.uniform(0.75, 1.25))
+    first = timedelta(seconds=settings.WEBHOOK_FIRST_WAIT_SECONDS)
+    queue.settle(
+        delivery,
+        delivered=response.is_good,
+        hopeless=response.hopeless,
+        wait=queue.wait_after(failures, first=first, longest=LONGEST_WAIT) * random.uniform(0.75, 1.25),
+        last_status=response.status,
+        last_answer=response.text,
+    )

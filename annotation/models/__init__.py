@@ -26,7 +26,7 @@ DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
 Token       a key to the API that somebody made for a program; a Scope is what it is for
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
-Letter      mail to a member who asked for it, on its way
+MailMessage  a mail to a member who asked for it, on its way
 """
 
 from annotation.models.alarm import Alarm
@@ -42,7 +42,8 @@ from annotation.models.judgment import (
     RejectReason,
     Verdict,
 )
-from annotation.models.letter import Letter
+from annotation.models.mail import MailMessage
+from annotation.models.outgoing import DeliveryStatus
 from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
@@ -50,7 +51,7 @@ from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
 from annotation.models.token import Scope, Token
-from annotation.models.webhook import Delivery, DeliveryStatus, Event, Webhook
+from annotation.models.webhook import Delivery, Event, Webhook
 
 __all__ = [
     "Adjudication",
@@ -73,7 +74,7 @@ __all__ = [
     "ImportedLabel",
     "ImportedPreference",
     "Label",
-    "Letter",
+    "MailMessage",
     "Membership",
     "PolicyVersion",
     "PracticeRound",

@@ -1,4 +1,4 @@
-"""Telling other programs what happened. `annotation.actions.webhooks` says how a delivery moves."""
+"""Webhooks: addresses of other programs, and the events on their way to them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
-from django.utils import timezone
 
+from annotation.models.outgoing import OutgoingMessage, OutgoingQuerySet
 from annotation.models.project import Project
 
 
@@ -49,48 +49,19 @@ class Webhook(models.Model):
         return event == Event.TEST or event.value in self.event_names
 
 
-class DeliveryStatus(models.TextChoices):
-    PENDING = "pending", "Waiting"
-    DELIVERED = "delivered", "Delivered"
-    FAILED = "failed", "Failed"
-
-
-class Delivery(models.Model):
-    """One event on its way to one address, written in the transaction in which the event happened.
-
-    `attempts` is the fencing token: whoever was overtaken while sending changes nothing.
-    """
+class Delivery(OutgoingMessage):
+    """One event on its way to one address."""
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False, help_text="The same in every attempt.")
     event = models.CharField(max_length=30, choices=Event)
     body = models.TextField(help_text="The very text that is signed and sent.")
-    status = models.CharField(max_length=9, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
-    attempts = models.PositiveIntegerField(default=0)
-    attempts_allowed = models.PositiveIntegerField(help_text="After so many it has failed.")
-    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="While one is made: when it counts as lost.")
     last_status = models.PositiveIntegerField(null=True, blank=True, help_text="HTTP status of the last answer.")
-    last_answer = models.TextField(blank=True, help_text="How it began, or why there was none.")
-    finished_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(status=DeliveryStatus.PENDING, finished_at=None)
-                | Q(status__in=[DeliveryStatus.DELIVERED, DeliveryStatus.FAILED], finished_at__isnull=False),
-                name="delivery_final_means_finished_at",
-            ),
-            models.CheckConstraint(
-                condition=Q(attempts__lte=models.F("attempts_allowed")), name="delivery_attempts_within_allowed"
-            ),
-        ]
-        indexes = [
-            models.Index(
-                fields=["next_attempt_at"], condition=Q(status=DeliveryStatus.PENDING), name="delivery_pending"
-            )
-        ]
+    objects = OutgoingQuerySet["Delivery"].as_manager()
+
+    class Meta(OutgoingMessage.Meta):
+        pass
 
     def __str__(self) -> str:
         return f"{self.event} {self.message_id}"
@@ -98,7 +69,3 @@ class Delivery(models.Model):
     @property
     def message_id(self) -> str:
         return f"msg_{self.uuid.hex}"
-
-    @property
-    def is_pending(self) -> bool:
-        return self.status == DeliveryStatus.PENDING

@@ -90,7 +90,7 @@ def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug, role=Role.ADMIN)
     wanted = "wanted" in request.POST
     try:
-        mail.ask_for_letters(membership=membership, wanted=wanted)
+        mail.subscribe(membership=membership, wanted=wanted)
     except NotPossible as refusal:
         messages.error(request, str(refusal))
     else:

@@ -275,7 +275,7 @@ def test_an_attempt_whose_worker_died_is_made_again_and_the_late_one_changes_not
     assert receiver.got == []  # somebody is at it
     let_time_pass()
     deliver()
-    webhooks._settle(taken, post.Answer(500, "late"))
+    webhooks._settle(taken, post.HookResponse(500, "late"))
     delivery = Delivery.objects.get()
     assert (delivery.status, delivery.last_answer, delivery.attempts) == ("delivered", "thank you", 2)
 
@@ -396,7 +396,7 @@ def test_an_answer_that_drips_ends_with_the_time_for_all_of_it(settings, monkeyp
     answer = post.post(f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, "{}")
     listener.close()
     assert time.monotonic() - started < 3
-    assert answer == post.Answer(None, "No answer within 0.6 seconds.")
+    assert answer == post.HookResponse(None, "No answer within 0.6 seconds.")
 
 
 def test_a_long_answer_is_cut_and_a_plain_server_behind_https_is_no_answer(hook, receiver):

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation.delivery import mail as delivery
-from annotation.models import DeliveryStatus, Letter, Membership, Role
+from annotation.models import DeliveryStatus, MailMessage, Membership, Role
 from training.actions.rounds import cancel_round, start_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,7 +40,7 @@ def alice(admin, as_user):
 
 
 def let_time_pass() -> None:
-    Letter.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=timezone.now())
+    MailMessage.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=timezone.now())
 
 
 def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked_task, make_worker):
@@ -54,7 +54,7 @@ def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked
     assert "- Reward model: succeeded, right about unseen pairs 0.7" in letter.body
     assert "- PPO: succeeded, made v1, reward before 0.1, reward after 0.9" in letter.body
     assert "https://prefloop.example.org/projects/letters/rounds/1/" in letter.body
-    assert Letter.objects.get().status == DeliveryStatus.DELIVERED
+    assert MailMessage.objects.get().status == DeliveryStatus.DELIVERED
 
 
 def test_a_round_that_failed_or_waits_at_a_gate_says_why(alice, project, policy, ranked_task, make_worker):
@@ -81,7 +81,7 @@ def test_nobody_else_is_written_to(alice, project, policy, ranked_task, make_wor
     Membership.objects.filter(user=annotator).update(mail_about_rounds=True)  # was an admin once
     start_round(project=project, methods=["sample"], by=None)
     make_worker().run_until_idle()
-    assert (mail.outbox, Letter.objects.count()) == ([], 0)
+    assert (mail.outbox, MailMessage.objects.count()) == ([], 0)
     Membership.objects.filter(user=annotator).update(role=Role.ADMIN)
     annotator.is_active = False
     annotator.save()
@@ -106,13 +106,13 @@ def test_without_an_address_or_a_mail_server_the_page_says_so(admin, as_user, se
 
 class TestTheMailServerIsAway:
     @pytest.fixture
-    def letter(self, alice, project, monkeypatch) -> Letter:
+    def letter(self, alice, project, monkeypatch) -> MailMessage:
         def refuse(backend, messages):
             raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
 
         delivery.write(project=project, subject="A\nsubject", body="News.")
         monkeypatch.setattr(EmailBackend, "send_messages", refuse)
-        return Letter.objects.get()
+        return MailMessage.objects.get()
 
     def test_it_is_tried_again_later_and_later(self, letter, monkeypatch):
         waits = []
@@ -145,6 +145,26 @@ class TestTheMailServerIsAway:
         letter.refresh_from_db()
         assert (letter.status, letter.attempts) == (DeliveryStatus.FAILED, 1)
 
+    def test_and_given_up_where_the_process_of_the_last_attempt_ended(self, letter, monkeypatch):
+        for _ in range(5):
+            let_time_pass()
+            delivery.send_next()
+
+        def end(backend, messages):
+            raise SystemExit
+
+        monkeypatch.setattr(EmailBackend, "send_messages", end)
+        let_time_pass()
+        with pytest.raises(SystemExit):
+            delivery.send_next()
+        monkeypatch.undo()
+        let_time_pass()
+        assert not delivery.send_next()
+        letter.refresh_from_db()
+        assert (letter.status, letter.attempts) == (DeliveryStatus.FAILED, 6)
+        assert letter.last_answer == "The process that made the last attempt ended without a result."
+        assert mail.outbox == []
+
 
 def test_two_who_send_at_once_send_it_once(alice, project, monkeypatch):
     """While one worker's mail is under way, another finds nothing to send."""
@@ -161,7 +181,7 @@ def test_two_who_send_at_once_send_it_once(alice, project, monkeypatch):
     assert (meanwhile, len(mail.outbox)) == ([False], 1)
 
 
-def test_the_database_refuses_a_letter_that_is_over_and_waits(alice, project):
+def test_the_database_refuses_a_mail_that_is_over_and_waits(alice, project):
     delivery.write(project=project, subject="Once", body="News.")
     with pytest.raises(IntegrityError), transaction.atomic():
-        Letter.objects.update(finished_at=timezone.now())
+        MailMessage.objects.update(finished_at=timezone.now())

@@ -217,17 +217,17 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
         return
     why = last.closed_gate
     if why and running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
-        _write_letters(round)
+        _write_mail(round)
 
 
 def tell_finished(round: TrainingRound) -> None:
     """Called inside the transaction that ends it."""
-    _write_letters(round)
+    _write_mail(round)
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
 
 
-def _write_letters(round: TrainingRound) -> None:
+def _write_mail(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
     mail.write(project=round.project, subject=subject_of(round), body=body_of(round))
 

@@ -40,7 +40,7 @@ class Worker:
         self.stopping = threading.Event()
 
     def run_forever(self) -> None:
-        # Beside the runs, which take hours: webhooks and letters go out within seconds.
+        # Beside the runs, which take hours: webhooks and mail go out within seconds.
         sender = threading.Thread(target=self._deliver_forever, name="dispatch", daemon=True)
         sender.start()
         self._repeat(self.work_once)

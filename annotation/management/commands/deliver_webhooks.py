@@ -12,7 +12,7 @@ from annotation.delivery.dispatch import deliver_next
 
 
 class Command(BaseCommand):
-    help = "Send due webhooks and letters until Ctrl-C. Every worker does it too; this is for a process of its own."
+    help = "Send due webhooks and mail until Ctrl-C, in a process of its own. Every worker does this too."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--until-idle", action="store_true", help="end when nothing is due")

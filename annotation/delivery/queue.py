@@ -1,0 +1,68 @@
+"""How mail and webhook deliveries move; one rule for both.
+
+    PENDING ─attempt─▶ DELIVERED   it was taken
+       │ ▲      ├────▶ PENDING     it was not: again later, after a longer wait each time
+       │ │      └────▶ FAILED      after the last attempt that is allowed, or where another one would not help
+       │ └─────────────send again─────┘
+
+An attempt whose process ended without a result counts as made: the next one follows, or the message has failed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db.models import F
+from django.utils import timezone
+
+from annotation.models.outgoing import DeliveryStatus, OutgoingMessage, OutgoingQuerySet
+
+Message = TypeVar("Message", bound=OutgoingMessage)
+
+LOST = "The process that made the last attempt ended without a result."
+
+
+def claim(due: OutgoingQuerySet[Message], *, lost_after: timedelta) -> Message | None:
+    """Return the first due message, ours for one attempt of at most `lost_after`; None where none is due.
+
+    A message whose last allowed attempt was lost is failed first.
+    """
+    now = timezone.now()
+    exhausted = due.model._default_manager.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
+    exhausted.filter(attempts__gte=F("attempts_allowed")).update(
+        status=DeliveryStatus.FAILED, finished_at=now, last_answer=LOST
+    )
+    return due.due(now).claim(next_attempt_at=now + lost_after)
+
+
+def settle(
+    message: OutgoingMessage, *, delivered: bool, wait: timedelta, hopeless: bool = False, **result: Any
+) -> None:
+    """Store how an attempt ended, unless the message was claimed again meanwhile."""
+    now = timezone.now()
+    changes: dict[str, Any] = dict(result)
+    if delivered:
+        changes |= {"status": DeliveryStatus.DELIVERED, "finished_at": now}
+    elif hopeless or message.attempts >= message.attempts_allowed:
+        changes |= {"status": DeliveryStatus.FAILED, "finished_at": now}
+    else:
+        changes |= {"next_attempt_at": now + wait}
+    rows = type(message)._default_manager.filter(pk=message.pk, status=DeliveryStatus.PENDING)
+    rows.filter(attempts=message.attempts).update(**changes)
+
+
+def send_again(message: OutgoingMessage, *, attempts: int) -> None:
+    """Make the message due at once, with so many attempts more, whether it is over or waits for its next attempt."""
+    type(message)._default_manager.filter(pk=message.pk).update(
+        status=DeliveryStatus.PENDING,
+        finished_at=None,
+        next_attempt_at=timezone.now(),
+        attempts_allowed=F("attempts") + attempts,
+    )
+
+
+def wait_after(failures: int, *, first: timedelta, longest: timedelta) -> timedelta:
+    """Return how long to wait after so many failures: four times as long after each, up to `longest`."""
+    wait: timedelta = first * 4 ** (failures - 1)
+    return min(wait, longest)

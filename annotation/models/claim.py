@@ -1,0 +1,41 @@
+"""The one way in which a process takes a row that waits in the database.
+
+Webhook deliveries and mail are claimed with it, and so may be any other rows with a status and a count of attempts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self, TypeVar
+
+from django.db import models
+from django.db.models import F
+
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+
+LOOKED_AT = 10  # rows that one call tries to claim before it reports that none is left
+
+
+class ClaimQuerySet(models.QuerySet[Row]):
+    """Rows that several processes take work from, in the order of the query."""
+
+    counter: ClassVar[str] = "attempt"  # goes up by one with each claim
+    fence: ClassVar[tuple[str, ...]] = ("status", "attempt", "heartbeat_at")  # who changed one of these was faster
+
+    def claim(self, **changes: Any) -> Row | None:
+        """Update the first row of this query with `changes`, count its attempt and return it; None where none is left.
+
+        The UPDATE asks for the values that were read and not for this query's own conditions: PostgreSQL evaluates
+        subqueries and joins of a statement that waited for a lock on the rows as they were before, so that two
+        processes could claim one row.
+        """
+        for read in self.values("pk", *self.fence)[:LOOKED_AT]:
+            unchanged = self.model._default_manager.filter(**read)
+            if unchanged.update(**{self.counter: F(self.counter) + 1, **changes}):
+                claimed: Row = self.model._default_manager.get(pk=read["pk"])
+                return claimed
+        return None
+
+    def still_ours(self, row: models.Model) -> Self:
+        """Return the row as a query that is empty once another process has moved it: update it through this."""
+        names = ("status", self.counter)
+        return self.filter(pk=row.pk, **{name: getattr(row, name) for name in names})
