@@ -29,10 +29,10 @@ def claim(due: OutgoingQuerySet[Message], *, lost_after: timedelta) -> Message |
     A message whose last allowed attempt was lost is failed first.
     """
     now = timezone.now()
-    exhausted = due.model._default_manager.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
-    exhausted.filter(attempts__gte=F("attempts_allowed")).update(
-        status=DeliveryStatus.FAILED, finished_at=now, last_answer=LOST
-    )
+    pending = due.model._default_manager.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
+    exhausted = pending.filter(attempts__gte=F("attempts_allowed"))
+    if exhausted.exists():  # a look alone takes no lock, and most looks find none
+        exhausted.update(status=DeliveryStatus.FAILED, finished_at=now, last_answer=LOST)
     return due.due(now).claim(next_attempt_at=now + lost_after)
 
 
