@@ -32,6 +32,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from stats.bootstrap import crossed_interval
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +41,6 @@ CANDIDATES = 4
 HELD_OUT = 4  # one prompt in so many
 BEST_OF = (2, 4, 8, 16)
 METHODS = ("sft", "dpo", "ppo", "ppo_adaptive")
-DRAWS = 2000
 
 Golds = dict[int, float]  # mean gold score of the answers to each held-out prompt
 
@@ -416,14 +416,10 @@ def mean_of(seeds: list[Golds]) -> float:
 
 
 def interval(seeds: list[Golds]) -> list[float]:
-    """95 % bootstrap interval of the mean: seeds are drawn, and prompts, which are the same for all seeds."""
-    dice, prompts = random.Random(0), sorted(seeds[0])
-    means = []
-    for _ in range(DRAWS):
-        chosen = dice.choices(prompts, k=len(prompts))
-        means.append(fmean(fmean(golds[prompt] for prompt in chosen) for golds in dice.choices(seeds, k=len(seeds))))
-    means.sort()
-    return [round(means[int(0.025 * DRAWS) - 1], 4), round(means[int(0.975 * DRAWS) - 1], 4)]
+    """Return the 95 % interval of the mean; seeds are resampled, and prompts, which are the same for all seeds."""
+    prompts = sorted(seeds[0])
+    low, high = crossed_interval([[golds[prompt] for prompt in prompts] for golds in seeds])
+    return [round(low, 4), round(high, 4)]
 
 
 # --- words -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from stats.bootstrap import ratio_interval, rounded
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -307,13 +308,12 @@ def accuracy_with_interval(right: dict[Any, list[float]]) -> Row:
     if not groups:
         return {"accuracy": None, "ci95": None, "n": 0}
 
-    def share(chosen: list[list[float]]) -> float:
-        return sum(map(sum, chosen)) / sum(map(len, chosen))
-
-    dice = random.Random(0)
-    drawn = sorted(share(dice.choices(groups, k=len(groups))) for _ in range(2000))
-    interval = [round(drawn[49], 4), round(drawn[1949], 4)]
-    return {"accuracy": round(share(groups), 4), "ci95": interval, "n": sum(map(len, groups))}
+    correct, pairs = list(map(sum, groups)), list(map(len, groups))
+    return {
+        "accuracy": round(sum(correct) / sum(pairs), 4),
+        "ci95": rounded(ratio_interval(correct, pairs)),
+        "n": sum(pairs),
+    }
 
 
 if __name__ == "__main__":

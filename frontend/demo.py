@@ -6,7 +6,6 @@ worker runs the recipes. Only the project, its members and the start of the roun
 
 from __future__ import annotations
 
-import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
 from annotation.simulation import Habits, Tally, simulate
 from frontend.server import EmbeddedServer
+from stats.bootstrap import ratio_interval, rounded
 from training.actions.rounds import start_round
 from training.methods.plans import FULL_ROUND
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
@@ -187,17 +187,12 @@ def gold_change(ppo_run: TrainingRun, judge: Judge) -> dict[str, Any]:
         pairs = [pair for group in groups for pair in group]
         return sum(before for before, _ in pairs) / len(pairs), sum(after for _, after in pairs) / len(pairs)
 
-    draw = random.Random(0)
-    changes = []
-    for _ in range(2000):
-        before, after = means(draw.choices(prompts_seen, k=len(prompts_seen)))
-        changes.append(after - before)
-    changes.sort()
+    changes = [sum(after - before for before, after in group) for group in prompts_seen]
     before, after = means(prompts_seen)
     return {
         "gold_before": round(before, 4),
         "gold_after": round(after, 4),
-        "gold_change_ci95": [round(changes[49], 4), round(changes[1949], 4)],
+        "gold_change_ci95": rounded(ratio_interval(changes, list(map(len, prompts_seen)))),
         "n": sum(len(group) for group in prompts_seen),
     }
 

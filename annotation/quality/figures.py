@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-RESAMPLES = 1000
+from stats.bootstrap import ratio_interval
+
 FEW_CLUSTERS = 5  # an interval over fewer would only look like one
-MOST_CLUSTERS = 300  # more are thrown together at random first: as wide an interval in a hundredth of the time
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,4 @@ def bootstrap(
     kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
     if len(kept) < FEW_CLUSTERS:
         return None
-    draw = np.random.default_rng(seed)
-    pairs: NDArray[np.float64] = np.array(kept, dtype=np.float64)
-    if len(pairs) > MOST_CLUSTERS:
-        draw.shuffle(pairs)
-        pairs = np.array([block.sum(axis=0) for block in np.array_split(pairs, MOST_CLUSTERS)])
-    sums = pairs[draw.integers(len(pairs), size=(RESAMPLES, len(pairs)))].sum(axis=1)
-    means = sums[:, 0] / sums[:, 1]
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    return ratio_interval(*zip(*kept, strict=True), level=level, seed=seed)

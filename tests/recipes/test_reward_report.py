@@ -5,12 +5,11 @@ import math
 import pytest
 
 from training.recipes.models.rankings import Ranking, Vote
-from training.recipes.process.run import generator
 from training.recipes.reward_report import (
     Accuracy,
     Outcome,
+    accuracy_interval,
     accuracy_of,
-    bootstrap_interval,
     calibration,
     length_rule,
     outcomes,
@@ -45,7 +44,7 @@ def test_every_annotator_is_measured_by_what_that_person_said():
 
 def test_bootstrap_draws_prompts():
     # Two prompts, one all right and one all wrong: a sample of two has accuracy 0, ½ or 1.
-    interval = bootstrap_interval(Accuracy({1: (50.0, 50), 2: (0.0, 50)}), generator(0))
+    interval = accuracy_interval(Accuracy({1: (50.0, 50), 2: (0.0, 50)}), seed=0)
     assert interval == [0.0, 1.0]
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from math import sqrt
-from random import Random
 from typing import Any
 
+from stats.bootstrap import mean_interval, rounded
 from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
 
 Row = dict[str, Any]
 Z = 1.959964  # of a 95 % interval
-DRAWS = 2000
 NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Unseen tasks"}
 
 
@@ -86,21 +85,12 @@ def _of(rows: Sequence[Row]) -> Row:
         "after": round(after / n, 4) if n else None,
         "after_ci95": wilson(after, n),
         "difference": round(sum(changes) / n, 4) if n else None,
-        "difference_ci95": _bootstrap(changes),
+        "difference_ci95": rounded(mean_interval(changes)),  # of rows, each of which was answered twice
         **{
             name: round(sum(row[name] for row in rows) / n, 4) if n else None
             for name in ("mentioned_before", "mentioned_after")
         },
     }
-
-
-def _bootstrap(changes: Sequence[int]) -> list[float] | None:
-    """Each row is answered twice, so the rows are drawn anew and not the answers."""
-    if not changes:
-        return None
-    dice = Random(0)
-    means = sorted(sum(dice.choices(changes, k=len(changes))) / len(changes) for _ in range(DRAWS))
-    return [round(means[int(DRAWS * 0.025)], 4), round(means[int(DRAWS * 0.975) - 1], 4)]
 
 
 def _plain(text: str) -> str:

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from stats.bootstrap import mean_interval, rounded
 from training.methods import PromptTuningConfig
 from training.prompt_tuning.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer
 from training.recipes.models.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn
@@ -50,7 +51,6 @@ LEARNING_RATES = {
     "head full": 2e-5,
 }
 TOGETHER = 32  # rows scored at once
-DRAWS = 2000
 STATE_WEIGHTS, STATE_BEST, STATE_REST = "weights.safetensors", "best.safetensors", "rest.pt"
 
 
@@ -280,11 +280,9 @@ def accuracy(scores: Tensor, rows: Sequence[Row], labels: Sequence[str]) -> Row:
     """Share of right labels with its 95 % bootstrap interval, macro F1, and how often each label is said."""
     given = [labels[place] for place in scores.argmax(-1).tolist()]
     right = torch.tensor([float(label == row["label"]) for label, row in zip(given, rows, strict=True)])
-    drawn = torch.randint(len(right), (DRAWS, len(right)), generator=generator(0, "bootstrap"))
-    means = right[drawn].mean(-1).sort().values
     return {
         "accuracy": round(float(right.mean()), 4),
-        "ci95": [round(float(means[int(DRAWS * 0.025)]), 4), round(float(means[int(DRAWS * 0.975) - 1]), 4)],
+        "ci95": rounded(mean_interval(right.tolist())),
         "macro_f1": round(macro_f1([row["label"] for row in rows], given), 4),
         "said": {label: given.count(label) for label in labels},
         "wanted": {label: sum(row["label"] == label for row in rows) for label in labels},

@@ -42,7 +42,7 @@ from training.recipes.process.run import (
     required_path,
     run_recipe,
 )
-from training.recipes.reward_report import Accuracy, accuracy_of, bootstrap_interval, outcomes, report
+from training.recipes.reward_report import Accuracy, accuracy_interval, accuracy_of, outcomes, report
 from training.rundir import Row, RunDir
 
 SECONDS_BETWEEN_STATES = 60
@@ -292,7 +292,7 @@ def learning_curve(
         for step in range(1, learner.steps + 1):
             learner.take_step(step)
         measured = accuracy(model, held_out)
-        interval = bootstrap_interval(measured, generator(config.seed, "bootstrap"))
+        interval = accuracy_interval(measured, config.seed)
         points.insert(0, {"rankings": len(part), "accuracy": measured.rounded(), "ci95": interval})
         logger.info("with %d rankings: accuracy %.3f", len(part), measured.value)
     return points

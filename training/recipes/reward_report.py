@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
+from stats.bootstrap import ratio_interval, rounded
 from training.recipes.models.rankings import Ranking
-from training.recipes.process.run import generator
+from training.recipes.process.run import derived_seed
 from training.rundir import Row
 
-BOOTSTRAP_SAMPLES = 2000
 BINS = 10
 FEWEST_PAIRS = 20  # below this nothing can be said about a reward model
 
@@ -114,14 +114,12 @@ def accuracy_of(
     return Accuracy(by_prompt)
 
 
-def bootstrap_interval(measured: Accuracy, random: torch.Generator) -> list[float] | None:
-    """95 % interval; prompts are drawn, not pairs."""
+def accuracy_interval(measured: Accuracy, seed: int) -> list[float] | None:
+    """Return the 95 % interval; prompts are resampled, not pairs."""
     if not measured.pairs:
         return None
-    table = torch.tensor(list(measured.by_prompt.values()), dtype=torch.float64)
-    drawn = table[torch.randint(len(table), (BOOTSTRAP_SAMPLES, len(table)), generator=random)].sum(1)
-    ends = torch.quantile(drawn[:, 0] / drawn[:, 1], torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return [round(float(end), 4) for end in ends]
+    right, pairs = zip(*measured.by_prompt.values(), strict=True)
+    return rounded(ratio_interval(right, pairs, seed=derived_seed(seed, "bootstrap")))
 
 
 def length_rule(train: Sequence[Ranking]) -> int:
@@ -139,8 +137,8 @@ def report(held_out: Sequence[Ranking], scores: Sequence[Sequence[float]], train
     measured = accuracy_of(found)
     rule = length_rule(train)
     length = accuracy_of(found, lambda outcome: _right(rule * outcome.length_gap))
-    interval = bootstrap_interval(measured, generator(seed, "bootstrap"))
-    lead = bootstrap_interval(measured.minus(length), generator(seed, "bootstrap"))
+    interval = accuracy_interval(measured, seed)
+    lead = accuracy_interval(measured.minus(length), seed)
     return {
         "accuracy": measured.rounded(),
         "ci95": interval,
@@ -149,7 +147,7 @@ def report(held_out: Sequence[Ranking], scores: Sequence[Sequence[float]], train
         "baselines": {
             "length": {
                 "accuracy": length.rounded(),
-                "ci95": bootstrap_interval(length, generator(seed, "bootstrap")),
+                "ci95": accuracy_interval(length, seed),
                 "rule": "the longer answer wins" if rule > 0 else "the shorter answer wins",
             },
             "random": 0.5,
@@ -236,5 +234,5 @@ def by_group(found: Sequence[Outcome], of: Callable[[Outcome], Any], seed: int) 
 
 def _slice(label: str, part: Sequence[Outcome], seed: int) -> Row:
     measured = accuracy_of(part)
-    interval = bootstrap_interval(measured, generator(seed, "bootstrap"))
+    interval = accuracy_interval(measured, seed)
     return {"label": label, "accuracy": measured.rounded(), "ci95": interval, "n": measured.pairs}
