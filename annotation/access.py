@@ -1,13 +1,12 @@
-"""The only way from a URL to a row. A stranger and a missing row look the same: 404."""
+"""Fetch the row that a URL names, for a user who may see it. A stranger and a missing row get the same answer: 404."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
-from annotation.actions.queue import OPEN_COUNTED
 from annotation.models import (
     Alarm,
     Assignment,
@@ -20,141 +19,110 @@ from annotation.models import (
     Purpose,
     ReviewComment,
     Role,
-    SeatStatus,
     Task,
     Webhook,
 )
-
-
-def projects_of(user: User) -> QuerySet[Project]:
-    """With their open seats, as far as a page counts them."""
-    empty = Assignment.objects.filter(project=OuterRef("pk"), status=SeatStatus.EMPTY).order_by()
-    return Project.objects.filter(memberships__user=user).annotate(
-        open_seats=CountUpTo(empty.values("pk")[:OPEN_COUNTED], output_field=IntegerField())
-    )
+from annotation.models.task import COUNTED_OPEN
 
 
 class CountUpTo(Subquery):
-    """Counts the rows of a query that has a limit, and walks no further."""
+    """The number of rows of a query that has a limit: no row after the limit is read."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
 
 
+def projects_of(user: User) -> QuerySet[Project]:
+    """Return the user's projects, each with `open_seats`, counted up to COUNTED_OPEN."""
+    empty = Assignment.objects.empty().filter(project=OuterRef("pk")).order_by()
+    return Project.objects.filter(memberships__user=user).annotate(
+        open_seats=CountUpTo(empty.values("pk")[:COUNTED_OPEN], output_field=IntegerField())
+    )
+
+
 def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Membership:
-    """The user's membership of a project, if it allows acting as `role`.
+    """Return the user's membership of a project, if it allows acting as `role`.
 
     Not a member: 404, as for a project that does not exist. A member with too small a role: 403, as the project is
     no secret to them.
     """
-    membership = Membership.objects.select_related("project").filter(user=user, project__slug=slug).first()
-    if membership is None:
-        raise Http404("No such project")
+    membership = get_object_or_404(Membership.objects.select_related("project"), user=user, project__slug=slug)
     if not membership.may_act_as(role):
         raise PermissionDenied(f"This needs the role {role.label.lower()} in {membership.project}.")
     return membership
 
 
 def get_project(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Project:
+    """Return a project of which the user is a member who may act as `role`."""
     return get_membership(user, slug, role=role).project
 
 
 def get_alarm(user: User, slug: str, pk: int) -> Alarm:
+    """Return an alarm, for an admin."""
     project = get_project(user, slug, role=Role.ADMIN)
-    alarm = project.alarms.select_related("project").filter(pk=pk).first()
-    if alarm is None:
-        raise Http404("No such alarm")
-    return alarm
+    return get_object_or_404(project.alarms.select_related("project"), pk=pk)
 
 
 def get_member(user: User, slug: str, pk: int) -> Membership:
-    """Another person's membership, for an admin."""
+    """Return another person's membership, for an admin."""
     project = get_project(user, slug, role=Role.ADMIN)
-    membership = project.memberships.select_related("user", "project").filter(pk=pk).first()
-    if membership is None:
-        raise Http404("No such member")
-    return membership
+    return get_object_or_404(project.memberships.select_related("user", "project"), pk=pk)
 
 
 def get_assignment(user: User, slug: str, pk: int) -> Assignment:
-    """A seat that is, or was, this user's own."""
-    mine = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
-    try:
-        return mine.select_related("task__prompt", "task__proposal", "project").get(pk=pk)
-    except Assignment.DoesNotExist:
-        raise Http404("No such assignment") from None
+    """Return an assignment that is, or was, the user's own."""
+    own = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
+    return get_object_or_404(own.select_related("task__prompt", "task__proposal", "project"), pk=pk)
 
 
 def get_flag(user: User, slug: str, pk: int) -> Flag:
+    """Return a flag, for a reviewer."""
     project = get_project(user, slug, role=Role.REVIEWER)
-    flag = project.flags.select_related("prompt", "completion").filter(pk=pk).first()
-    if flag is None:
-        raise Http404("No such flag")
-    return flag
+    return get_object_or_404(project.flags.select_related("prompt", "completion"), pk=pk)
 
 
 def get_snapshot(user: User, slug: str, number: int) -> DatasetSnapshot:
-    project = get_project(user, slug, role=Role.REVIEWER)
-    snapshot = project.snapshots.filter(number=number).first()
-    if snapshot is None:
-        raise Http404("No such snapshot")
-    return snapshot
+    """Return a snapshot by its number, for a reviewer."""
+    return get_object_or_404(get_project(user, slug, role=Role.REVIEWER).snapshots, number=number)
 
 
 def get_upload(user: User, slug: str, pk: int) -> PromptUpload:
+    """Return a file that this admin uploaded."""
     project = get_project(user, slug, role=Role.ADMIN)
-    upload = PromptUpload.objects.filter(project=project, uploaded_by=user, pk=pk).first()
-    if upload is None:
-        raise Http404("No such upload")
-    return upload
+    return get_object_or_404(PromptUpload, project=project, uploaded_by=user, pk=pk)
 
 
 def get_ranked_task(user: User, slug: str, pk: int) -> Task:
-    """A task that people have ranked, for a reviewer. Checks of a person are none."""
+    """Return a task that was ranked, for a reviewer. A check of an annotator is not among them."""
     project = get_project(user, slug, role=Role.REVIEWER)
-    ranked = project.tasks.filter(pk=pk, purpose=Purpose.WORK, assignments__ranking__isnull=False)
-    task = ranked.select_related("prompt", "project").first()
-    if task is None:
-        raise Http404("No such task")
-    return task
+    ranked = project.tasks.filter(purpose=Purpose.WORK, assignments__ranking__isnull=False).distinct()
+    return get_object_or_404(ranked.select_related("prompt", "project"), pk=pk)
 
 
-def get_judged_seat(user: User, slug: str, pk: int) -> Assignment:
-    """Anybody's ranking in this project, for a reviewer."""
+def get_judged_assignment(user: User, slug: str, pk: int) -> Assignment:
+    """Return an assignment that ended with a ranking, for a reviewer."""
     project = get_project(user, slug, role=Role.REVIEWER)
-    seat = project.assignments.filter(pk=pk, ranking__isnull=False).select_related("task", "annotator").first()
-    if seat is None:
-        raise Http404("No such judgment")
-    return seat
+    ranked = project.assignments.filter(ranking__isnull=False)
+    return get_object_or_404(ranked.select_related("task", "annotator"), pk=pk)
 
 
 def get_annotator(user: User, slug: str, pk: int) -> tuple[Project, User]:
-    """Somebody who holds or held a seat in a project, for its admin. They need not be a member any more."""
+    """Return a project and a person who has or had an assignment in it, member or not any more, for an admin."""
     project = get_project(user, slug, role=Role.ADMIN)
-    annotator = User.objects.filter(pk=pk, assignments__project=project).first()
-    if annotator is None:
-        raise Http404("No such annotator")
-    return project, annotator
+    return project, get_object_or_404(User.objects.filter(assignments__project=project).distinct(), pk=pk)
 
 
 def get_own_comment(user: User, slug: str, pk: int) -> ReviewComment:
-    """A comment on this user's own judgment."""
+    """Return a reviewer's comment on a judgment of this user's."""
     project = get_project(user, slug)
-    comment = ReviewComment.objects.filter(pk=pk, assignment__project=project, assignment__annotator_id=user.pk).first()
-    if comment is None:
-        raise Http404("No such comment")
-    return comment
+    return get_object_or_404(ReviewComment, pk=pk, assignment__project=project, assignment__annotator_id=user.pk)
 
 
 def get_webhook(user: User, slug: str, pk: int) -> Webhook:
+    """Return a webhook, for an admin."""
     project = get_project(user, slug, role=Role.ADMIN)
-    webhook = Webhook.objects.select_related("project").filter(project=project, pk=pk).first()
-    if webhook is None:
-        raise Http404("No such webhook")
-    return webhook
+    return get_object_or_404(project.webhooks.select_related("project"), pk=pk)
 
 
 def get_delivery(user: User, slug: str, webhook: int, pk: int) -> Delivery:
-    delivery = get_webhook(user, slug, webhook).deliveries.filter(pk=pk).first()
-    if delivery is None:
-        raise Http404("No such delivery")
-    return delivery
+    """Return a delivery of a webhook, for an admin."""
+    return get_object_or_404(get_webhook(user, slug, webhook).deliveries, pk=pk)

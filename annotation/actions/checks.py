@@ -25,7 +25,6 @@ from annotation.models import (
 )
 
 REPEAT_AFTER = 20  # judgments in between, so that nobody answers from memory
-JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
 
 
 def claim_check(project: Project, by: User) -> Assignment | None:
@@ -38,7 +37,7 @@ def claim_check(project: Project, by: User) -> Assignment | None:
     # Two tabs of one person take turns here; the second then finds the seat that the first one opened.
     Membership.objects.select_for_update().filter(project=project, user_id=by.pk).first()
     seats = Assignment.objects.filter(project=project, annotator_id=by.pk)
-    if held := seats.filter(status=SeatStatus.HELD).first():
+    if held := seats.held().first():
         return held
     drawn = random.Random(f"check {project.pk} {by.pk} {seats.count()}")
     lot = drawn.random()
@@ -66,7 +65,7 @@ def _own_text(by: User) -> QuerySet[Candidate]:
 
 def _repeat(project: Project, by: User, drawn: random.Random) -> Assignment | None:
     """Something this person ranked a while ago, once, in the reverse of the order that it was shown in."""
-    judged = Assignment.objects.filter(project=project, annotator_id=by.pk, status__in=JUDGED, task__kind="ranking")
+    judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk, task__kind="ranking")
     latest = list(
         judged.order_by("-finished_at").values_list("finished_at", flat=True)[REPEAT_AFTER - 1 : REPEAT_AFTER]
     )

@@ -38,10 +38,9 @@ def open_evaluation(
     """
     project = Project.objects.select_for_update().get(pk=version.project_id)
     left_out = Counter(left_out)
-    newest = project.evaluations.order_by("-number").values_list("number", flat=True).first() or 0
     evaluation = Evaluation.objects.create(
         project=project,
-        number=newest + 1,
+        number=project.evaluations.next_number(),
         version=version,
         opponent=opponent,
         origin=origin,

@@ -37,8 +37,8 @@ def withdraw(*, flag: Flag, by: User) -> None:
     """Keep the text out of all tasks to come. Other open flags on it are settled with this one."""
     _settle(flag, FlagStatus.WITHDRAWN, by)
     now = timezone.now()
-    Completion.objects.filter(flags=flag, withdrawn_at=None).update(withdrawn_at=now)
-    Prompt.objects.filter(flags=flag, withdrawn_at=None).update(withdrawn_at=now)
+    Completion.objects.in_force().filter(flags=flag).update(withdrawn_at=now)
+    Prompt.objects.in_force().filter(flags=flag).update(withdrawn_at=now)
     others = Flag.objects.filter(completion=flag.completion, prompt=flag.prompt, status=FlagStatus.OPEN)
     others.update(status=FlagStatus.WITHDRAWN, settled_by_id=by.pk, settled_at=now)
 

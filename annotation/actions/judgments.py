@@ -30,7 +30,6 @@ from annotation.models import (
     ReferenceAnswer,
 )
 from annotation.models.judgment import Judgment
-from annotation.models.task import JUDGED
 
 PLAYGROUND = "playground-"  # with which the origin of a task begins that a verdict there opened
 NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
@@ -84,7 +83,7 @@ def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_
 
 def last_submitted(*, project: Project, by: User) -> Assignment | None:
     """The seat at which this person judged last, if that was a short while ago."""
-    judged = Assignment.objects.filter(project=project, annotator_id=by.pk, status__in=JUDGED)
+    judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk)
     recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
     # There the known order, or who wrote which reply, was shown meanwhile.
     recent = recent.exclude(task__purpose=Purpose.PRACTICE).exclude(task__origin__startswith=PLAYGROUND)

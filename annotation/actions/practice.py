@@ -24,7 +24,6 @@ from annotation.models import (
     Purpose,
     Ranking,
     Role,
-    SeatStatus,
 )
 from annotation.quality.agreement import agreed, choices
 
@@ -53,7 +52,7 @@ def next_seat(*, project: Project, by: User) -> Assignment:
     try:
         with transaction.atomic():
             Membership.objects.select_for_update().get(project=project, user_id=by.pk)  # two tabs take turns
-            held = Assignment.objects.filter(project=project, annotator_id=by.pk, status=SeatStatus.HELD)
+            held = Assignment.objects.held().filter(project=project, annotator_id=by.pk)
             if seat := held.first():
                 return seat
             round, _ = PracticeRound.objects.get_or_create(project=project, annotator_id=by.pk, finished_at=None)

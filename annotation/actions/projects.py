@@ -83,5 +83,5 @@ def register_base_policy(*, project: Project, checkpoint: str) -> PolicyVersion:
 @transaction.atomic
 def add_policy(*, project: Project, checkpoint: str, parent: PolicyVersion) -> PolicyVersion:
     Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
-    newest = project.policies.order_by("-number").values_list("number", flat=True).first() or 0
-    return PolicyVersion.objects.create(project=project, number=newest + 1, checkpoint=checkpoint, parent=parent)
+    number = project.policies.next_number()
+    return PolicyVersion.objects.create(project=project, number=number, checkpoint=checkpoint, parent=parent)

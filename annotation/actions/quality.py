@@ -41,14 +41,14 @@ def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], n
 
 def withdraw(*, task: Task, by: User) -> bool:
     """The votes count again. False if no adjudication stood."""
-    standing = Adjudication.objects.filter(task=task, withdrawn_at=None)
+    standing = Adjudication.objects.in_force().filter(task=task)
     return bool(standing.update(withdrawn_at=timezone.now(), withdrawn_by_id=by.pk))
 
 
 @transaction.atomic
 def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> GoldAnswer:
     """The adjudicated order becomes the known one. Marking again takes the order and the note as they are now."""
-    standing = Adjudication.objects.filter(task=task, withdrawn_at=None).first()
+    standing = Adjudication.objects.in_force().filter(task=task).first()
     if standing is None:
         raise NotPossible("Adjudicate the task first: its decided order becomes the known one.")
     if len(standing.tiers) < 2:
@@ -97,13 +97,13 @@ def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Excl
 
 
 def lift_exclusion(*, project: Project, annotator: User, by: User) -> bool:
-    standing = Exclusion.objects.filter(project=project, annotator_id=annotator.pk, lifted_at=None)
+    standing = Exclusion.objects.in_force().filter(project=project, annotator_id=annotator.pk)
     return bool(standing.update(lifted_at=timezone.now(), lifted_by_id=by.pk))
 
 
 def exclusion_rate(project: Project) -> dict[str, int]:
     """Rankings that snapshots leave out because of who made them, and all of them."""
-    excluded = Exclusion.objects.filter(project=project, annotator=OuterRef("assignment__annotator"), lifted_at=None)
+    excluded = Exclusion.objects.in_force().filter(project=project, annotator=OuterRef("assignment__annotator"))
     votes = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
     return {"excluded": votes.filter(Exists(excluded)).count(), "all": votes.count()}
 

@@ -25,14 +25,14 @@ from django.db import connection
 from django.utils import timezone
 
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Membership, Project, SeatStatus
-from annotation.models.task import JUDGED
+from annotation.models import Assignment, Membership, Project
+from annotation.models.task import COUNTED_OPEN
 
 WINDOW = 16  # seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
 REMEMBER = timedelta(minutes=10)  # not for ever: opening a task may commit after a later one was seen
 UNDO_WITHIN = timedelta(minutes=10)
-SEATS_COUNTED, OPEN_COUNTED = 100_000, 1_000  # a page counts no further
+SEATS_COUNTED = 100_000  # a page counts no further
 
 EMPTY = "FROM annotation_assignment WHERE project_id = %(project)s AND status = 'empty'"
 IN_LEVEL = f"{EMPTY} AND priority = %(priority)s AND seat = %(seat)s"
@@ -242,11 +242,11 @@ class PassedOver:
 def progress(project: Project) -> dict[str, int | bool]:
     """Seats of a project by where they stand, as far as they are counted."""
     seats = Assignment.objects.filter(project=project)
-    done = seats.filter(status__in=JUDGED).order_by().values("pk")[:SEATS_COUNTED].count()
-    empty = seats.filter(status=SeatStatus.EMPTY).order_by().values("pk")[:SEATS_COUNTED].count()
+    done = seats.judged().order_by().values("pk")[:SEATS_COUNTED].count()
+    empty = seats.empty().order_by().values("pk")[:SEATS_COUNTED].count()
     return {
         "done": done,
-        "held": seats.filter(status=SeatStatus.HELD).count(),
+        "held": seats.held().count(),
         "empty": empty,
         "more_done": done == SEATS_COUNTED,
         "more_empty": empty == SEATS_COUNTED,
@@ -257,6 +257,6 @@ def own_progress(project: Project, user: User) -> dict[str, int | bool]:
     """What one person has done here, how many seats are free (for anybody), as far as they are counted, and whether
     they submitted something that is new enough to be taken back."""
     since = connection.ops.adapt_datetimefield_value(timezone.now() - UNDO_WITHIN)
-    limits = {"most_done": SEATS_COUNTED, "most_open": OPEN_COUNTED, "since": since}
+    limits = {"most_done": SEATS_COUNTED, "most_open": COUNTED_OPEN, "since": since}
     done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})
-    return {"done": done, "empty": empty, "more_empty": empty == OPEN_COUNTED, "can_undo": bool(can_undo)}
+    return {"done": done, "empty": empty, "more_empty": empty == COUNTED_OPEN, "can_undo": bool(can_undo)}

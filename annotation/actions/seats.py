@@ -129,7 +129,7 @@ def _lease_end(project: Project) -> datetime:
 
 def held_by(project: Project, user: User) -> Assignment | None:
     """What this person works on; of two such seats, one of which an undo brought back, the one that began first."""
-    held = Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD)
+    held = Assignment.objects.held().filter(project=project, annotator_id=user.pk)
     return held.select_related("task__prompt", "task__proposal", "project").order_by("claimed_at").first()
 
 

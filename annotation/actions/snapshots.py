@@ -37,10 +37,9 @@ def take_snapshot(
     card = tally.as_json(project)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
-        newest = project.snapshots.order_by("-number").values_list("number", flat=True).first() or 0
         snapshot = DatasetSnapshot.objects.create(
             project=project,
-            number=newest + 1,
+            number=project.snapshots.next_number(),
             type=type,
             sha256=digest,
             rows=rows,

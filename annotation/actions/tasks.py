@@ -65,7 +65,7 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
     """
     project = policy.project
     already = set(Task.objects.filter(origin=origin).values_list("prompt_id", flat=True))
-    prompts = project.prompts.filter(completions__origin=origin, withdrawn_at=None).exclude(pk__in=already).distinct()
+    prompts = project.prompts.in_force().filter(completions__origin=origin).exclude(pk__in=already).distinct()
     tasks = []
     for prompt in prompts.prefetch_related("completions"):
         with_people = _falls_under(people_share, f"people {origin} {prompt.digest}")

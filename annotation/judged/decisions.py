@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import Q
-
 from annotation.models import Adjudication, Exclusion, Membership, Project
 
 
@@ -18,12 +16,12 @@ class Decisions:
     """
 
     def __init__(self, project: Project, cutoff: datetime) -> None:
-        standing = Exclusion.objects.filter(Q(lifted_at=None) | Q(lifted_at__gt=cutoff), created_at__lte=cutoff)
+        standing = Exclusion.objects.in_force_at(cutoff)
         self.excluded = set(standing.filter(project=project).values_list("annotator_id", flat=True))
         self.weights: dict[int, float] = {}
         if project.use_weights:
             self.weights = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
-        decided = Adjudication.objects.filter(Q(withdrawn_at=None) | Q(withdrawn_at__gt=cutoff), created_at__lte=cutoff)
+        decided = Adjudication.objects.in_force_at(cutoff)
         self.decided = {row.task_id: row for row in decided.filter(task__project=project).order_by("id")}
 
     def weight(self, annotator: int) -> float:

@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from annotation.models.project import Project
+from annotation.models.querysets import NumberedQuerySet
 from annotation.models.task import Assignment, SeatStatus, Task
 from annotation.models.text import Completion, PolicyVersion, Prompt
 
@@ -29,6 +30,8 @@ class Evaluation(models.Model):
     left_out = models.JSONField(default=dict, blank=True, help_text="Why prompts take no part, with their number.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = NumberedQuerySet["Evaluation"].as_manager()
 
     class Meta:
         ordering = ["project", "-number"]

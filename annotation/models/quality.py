@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from annotation.models.project import Project
+from annotation.models.querysets import RevocableQuerySet
 from annotation.models.task import Assignment, Task
 
 
@@ -23,6 +26,8 @@ class Adjudication(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RevocableQuerySet["Adjudication"].as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -58,6 +63,10 @@ class GoldAnswer(models.Model):
         return f"known order of {self.task}"
 
 
+class ExclusionQuerySet(RevocableQuerySet["Exclusion"]):
+    revoked: ClassVar[str] = "lifted_at"
+
+
 class Exclusion(models.Model):
     """An annotator's judgments stay out of snapshots, for a reason, until it is lifted."""
 
@@ -70,6 +79,8 @@ class Exclusion(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     lifted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExclusionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -7,6 +7,7 @@ from django.db import models
 from django.urls import reverse
 
 from annotation.models.project import Project
+from annotation.models.querysets import NumberedQuerySet
 
 
 class SnapshotType(models.TextChoices):
@@ -54,6 +55,8 @@ class DatasetSnapshot(models.Model):
     )
     taken_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = NumberedQuerySet["DatasetSnapshot"].as_manager()
 
     class Meta:
         ordering = ["project", "-number"]

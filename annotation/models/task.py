@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -100,8 +102,23 @@ class SeatStatus(models.TextChoices):
     LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
 
 
+COUNTED_OPEN = 1_000  # pages count open seats no further
 OCCUPIED = [SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.DONE]
 JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
+
+
+class AssignmentQuerySet(models.QuerySet["Assignment"]):
+    def judged(self) -> Self:
+        """Return the assignments that ended with a judgment."""
+        return self.filter(status__in=JUDGED)
+
+    def held(self) -> Self:
+        """Return the assignments that their annotators work on."""
+        return self.filter(status=SeatStatus.HELD)
+
+    def empty(self) -> Self:
+        """Return the assignments that nobody has yet."""
+        return self.filter(status=SeatStatus.EMPTY)
 
 
 class Assignment(models.Model):
@@ -124,6 +141,8 @@ class Assignment(models.Model):
     # Copied from the task so that one index finds the next seat; neither ever changes there.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
     priority = models.IntegerField(default=0)
+
+    objects = AssignmentQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models.project import Project
+from annotation.models.querysets import NumberedQuerySet, RevocableQuerySet
 
 EVAL_PERCENT = 20
 
@@ -35,6 +36,8 @@ class Prompt(models.Model):
         null=True, blank=True, editable=False, help_text="Since then no new task asks it."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RevocableQuerySet["Prompt"].as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -91,6 +94,8 @@ class PolicyVersion(models.Model):
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = NumberedQuerySet["PolicyVersion"].as_manager()
+
     class Meta:
         ordering = ["project", "number"]
         constraints = [
@@ -137,6 +142,8 @@ class Completion(models.Model):
         null=True, blank=True, editable=False, help_text="Since then no new task shows it."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RevocableQuerySet["Completion"].as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -180,7 +180,7 @@ def _annotators(
     used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
     excluded = {
         row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
-        for row in Exclusion.objects.filter(project=project, lifted_at=None).select_related("excluded_by")
+        for row in Exclusion.objects.in_force().filter(project=project).select_related("excluded_by")
     }
     return [
         {

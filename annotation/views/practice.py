@@ -14,7 +14,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation import access
-from annotation.actions import checks
 from annotation.actions import practice as actions
 from annotation.actions import quality as quality_actions
 from annotation.errors import NotPossible
@@ -100,7 +99,8 @@ def own_work(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug)
     project = membership.project
     done = (
-        Assignment.objects.filter(project=project, annotator=request.user, status__in=checks.JUDGED)
+        Assignment.objects.judged()
+        .filter(project=project, annotator=request.user)
         .exclude(task__purpose=Purpose.PRACTICE)
         .select_related("task__prompt", "task__proposal")
         .order_by("-finished_at", "-id")

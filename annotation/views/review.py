@@ -30,9 +30,7 @@ def task_list(request: UserRequest, slug: str) -> HttpResponse:
     """Judged tasks, those that people agree on least first."""
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
     contested = quality_report(project)["contested"]
-    standing = set(
-        Adjudication.objects.filter(task__project=project, withdrawn_at=None).values_list("task_id", flat=True)
-    )
+    standing = set(Adjudication.objects.in_force().filter(task__project=project).values_list("task_id", flat=True))
     decided = request.GET.get("show") == "decided"
     page = Paginator([row for row in contested if (row["task"] in standing) == decided], TASKS_A_PAGE).get_page(
         request.GET.get("page")
@@ -63,7 +61,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         .prefetch_related("assignment__comments__author")
         .order_by("id")
     )
-    standing = ranked.adjudications.filter(withdrawn_at=None).select_related("adjudicated_by").first()
+    standing = ranked.adjudications.in_force().select_related("adjudicated_by").first()
     form = AdjudicationForm(
         candidates, request.POST if request.method == "POST" else None, suggested=standing or _merged(votes)
     )
@@ -174,7 +172,7 @@ def _mark(ranked: Task, said: dict[str, Any], request: UserRequest) -> None:
 @login_required
 @require_POST
 def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_judged_seat(request.user, slug, pk)
+    seat = access.get_judged_assignment(request.user, slug, pk)
     try:
         actions.comment(assignment=seat, author=request.user, text=request.POST.get("text", ""))
     except NotPossible as refusal:

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from annotation.models import Assignment, Flag, FlagStatus, Membership, Project, Role
-from annotation.models.task import JUDGED
 
 DAYS = 14
 BAR_WIDTH, BAR_HEIGHT = 10, 32  # of the picture, whose units these are
@@ -46,9 +45,9 @@ def own_part(project: Project, membership: Membership, user: User) -> OwnPart:
     now = timezone.now()
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     done = list(
-        Assignment.objects.filter(
-            project=project, annotator_id=user.pk, status__in=JUDGED, finished_at__gte=first
-        ).values_list("finished_at", "active_ms")
+        Assignment.objects.judged()
+        .filter(project=project, annotator_id=user.pk, finished_at__gte=first)
+        .values_list("finished_at", "active_ms")
     )
     days = Counter(at.date() for at, _ in done if at)
     timed = [active / 1000 for _, active in done if active]

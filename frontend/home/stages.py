@@ -36,7 +36,7 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
     prompts = project.prompts.count()
     completions = Completion.objects.filter(prompt__project=project).count()
     judgments = rankings_that_count(project).count()
-    snapshot = project.snapshots.order_by("-number").first()
+    snapshot = project.snapshots.newest()
     reward = next(iter(runs.reward_models(project)), None)
     accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
     current = policies.current_policy(project) if project.policies.exists() else None

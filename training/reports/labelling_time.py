@@ -8,10 +8,8 @@ from typing import Any
 
 from django.db.models import Q, Sum
 
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, Project
 from training.models import RunStatus, TrainingRun
-
-JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,9 @@ def _total(runs: Sequence[TrainingRun], name: str) -> float:
 
 
 def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:
-    seats = Assignment.objects.filter(
+    seats = Assignment.objects.judged().filter(
         Q(ranking__created_at__lte=cutoff) | Q(referenceanswer__created_at__lte=cutoff),
         project=project,
-        status__in=JUDGED,
     )
     milliseconds = seats.aggregate(total=Sum("active_ms"))["total"] or 0
     return seats.count(), milliseconds / 60_000
