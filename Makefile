@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo serve test lint format
+.PHONY: help demo serve test quick nightly lint format
 help:
 	@echo "make demo    the whole circle on a demo project (ARGS=\"--small --exit --report r.json\")"
 	@echo "make serve   pages, sockets and worker on http://127.0.0.1:8000 (ARGS=\"--port 9000\")"
 	@echo "make test    lint, types and all tests, with a browser, PostgreSQL and Redis"
+	@echo "make quick   the tests that take a minute: no browser, no training (ARGS=\"tests/annotation\")"
+	@echo "make nightly make test with more examples and more kills"
 
 demo: .venv/ready-train .venv/ready-pages
 	$(BIN)/python manage.py migrate --verbosity 0
@@ -18,15 +20,27 @@ serve: .venv/ready-train .venv/ready-pages
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py serve $(ARGS)
 
-# The first run is on SQLite and has everything; the second repeats what touches database and sockets on PostgreSQL
-# and Redis, started for it and stopped after it.
+# First, beside lint and types, what depends on the database: on PostgreSQL and Redis, started for it and stopped after it.
+# Then everything, on SQLite. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),not browser and not recipes,database and not browser and not recipes)
+
 test: .venv/ready-test .venv/ready-pages
 	bash .ci/ensure chromium chromium
 	bash .ci/ensure redis-server redis-server
 	bash .ci/ensure postgres postgresql
-	$(BIN)/pytest $(ARGS)
-	$(BIN)/python -m tests.services $(BIN)/pytest -m "not browser and not recipes" \
-		tests/annotation tests/training tests/frontend tests/test_access.py
+	@$(MAKE) --no-print-directory lint > .venv/lint.log 2>&1 & lint=$$!; failed=; \
+	$(BIN)/python -m tests.services $(PYTEST) -m "$(DATABASE_TESTS)" || failed="$$failed tests-on-postgres"; \
+	wait $$lint && echo "lint and types: all well" || { cat .venv/lint.log; failed="$$failed lint"; }; \
+	$(PYTEST) --durations=20 $(ARGS) || failed="$$failed tests"; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+nightly:
+	PREFLOOP_TESTS=nightly $(MAKE) test
+
+quick: .venv/ready-test .venv/ready-pages
+	$(PYTEST) -m "not browser and not recipes and not slow" $(ARGS)
 
 lint: .venv/ready-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

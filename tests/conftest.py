@@ -33,6 +33,14 @@ from annotation.models import (
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares something costly: the browser tests, and files that say so by `xdist_group`."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(settings: LazySettings, tmp_path: Path) -> None:
     """Files of a test go into its own folder."""

@@ -14,11 +14,13 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "frontend.settings"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a second thread, and it is another test's
 
 from frontend.settings import *
-from frontend.settings import DATABASES, STORAGES
+from frontend.settings import CHANNEL_LAYERS, DATABASES, STORAGES
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     options = DATABASES["default"]["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=NORMAL", "synchronous=OFF")
+if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
+    CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 TRAINING_POLL_SECONDS = 0.05
 TRAINING_HEARTBEAT_SECONDS = 0.2

@@ -16,7 +16,7 @@ from annotation import imports
 from annotation.imports import PairRow, UnreadableFile, parse_prompts
 from annotation.models import Completion, ImportedLabel, ImportedPreference, Prompt, PromptUpload, Ranking, Task
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 API = "/api/v1/projects/letters"
 ASKED = {"role": "user", "content": "Say hello."}

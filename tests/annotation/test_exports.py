@@ -26,7 +26,7 @@ from annotation.models import (
     Split,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 PROMPT = [{"role": "user", "content": "Say hello."}]
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from annotation.actions import tasks
 from annotation.models import Assignment, Completion, Flag, FlagReason, Prompt, SeatStatus, Source
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 ANSWERS = ["Kind.", "Rude."]
 

@@ -15,7 +15,7 @@ from annotation.actions import checks, quality, seats, snapshots
 from annotation.models import Assignment, Membership, Purpose, Role, SeatStatus, SnapshotType, Task
 from tests.annotation.test_quality import rank
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

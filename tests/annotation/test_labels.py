@@ -12,7 +12,7 @@ from annotation.actions import labels, prompts, seats
 from annotation.imports import parse_prompts
 from annotation.models import Assignment, Label, Membership, Project, Role, SnapshotType, Split, Task
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 SETTINGS = "/projects/letters/settings/"
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from annotation.actions import seats
 from annotation.models import Membership, Role, SeatStatus
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from annotation.actions import quality
 from annotation.models import Assignment, GoldAnswer, Membership, PracticeRound, Ranking, SeatStatus
 from tests.annotation.test_quality import rank
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/practice/"
 
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Completion, Prompt, PromptUpload, Split
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 FILE = b"""\
 {"id": "a", "text": "Say hello."}

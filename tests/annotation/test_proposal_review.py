@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from annotation.actions import proposals
 from annotation.models import Assignment, Proposal, ProposalReview, SeatStatus, Task
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from annotation.models import Exclusion, Membership, Role, SnapshotType, Task
 from annotation.quality import reliability, report
 from annotation.quality.records import Record, Records
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/quality/"
 
 

@@ -16,7 +16,7 @@ from annotation.actions import judgments, queue, seats
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Membership, Project, Ranking, Role, SeatStatus
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def people(project: Project, count: int) -> list[User]:

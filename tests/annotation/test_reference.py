@@ -10,7 +10,7 @@ import pytest
 from annotation.actions import snapshots
 from annotation.models import Assignment, FirstVersion, Project, ReferenceAnswer, SeatStatus, SnapshotType
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from annotation.actions import snapshots
 from annotation.models import Adjudication, GoldAnswer, Membership, ReviewComment, Role, SnapshotType
 from tests.annotation.test_quality import rank
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

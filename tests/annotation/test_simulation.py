@@ -12,7 +12,7 @@ from annotation.models import Assignment, Project, Ranking, ReferenceAnswer, Sea
 from annotation.simulation import Habits, simulate
 from tests.conftest import PASSWORD
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_without_noise_the_ranking_is_the_judges_own_order(project, annotator, open_ranking_task, live_server):

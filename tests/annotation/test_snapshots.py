@@ -12,7 +12,7 @@ from annotation.actions.tasks import open_task
 from annotation.errors import NotPossible
 from annotation.models import Completion, DatasetSnapshot, Membership, PolicyVersion, Role, Source, Split
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def test_a_ranking_becomes_rows_that_trl_takes(project, ranked_task, make_prompt, admin):

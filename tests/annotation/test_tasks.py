@@ -7,7 +7,7 @@ import pytest
 from annotation.actions import tasks
 from annotation.models import Assignment, Completion, Source, Task
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def draw(policy, prompt, texts, origin="run-1"):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from annotation.actions import snapshots, tasks
 from annotation.models import Assignment, Completion, Ranking, ReferenceAnswer, SeatStatus
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 UNDO = "/projects/letters/undo/"
 

@@ -26,7 +26,7 @@ from training.actions import rounds
 from training.models import TrainingRound, TrainingRun
 from training.worker.loop import Worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 API = "/api/v1/projects/letters/webhooks/"
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"

@@ -9,7 +9,7 @@ import pytest
 
 from annotation.models import Assignment, Completion, Ranking, ReferenceAnswer, SeatStatus
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

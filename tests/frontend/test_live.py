@@ -21,7 +21,7 @@ from annotation import live
 from annotation.actions import presence
 from annotation.models import Membership, Project, Role
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 def _cookie(user: User) -> str:

@@ -18,6 +18,7 @@ import requests
 import websockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.xdist_group("serve")
 
 SET_UP = """
 from django.contrib.auth.models import User

@@ -15,7 +15,7 @@ from training.actions.autopilot import Decision, Facts, decide, look, queue_hour
 from training.actions.rounds import start_round
 from training.models import Autopilot, RunStatus, TrainingRound
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 CIRCLE = ("reward", "ppo", "sample")
 

@@ -16,7 +16,7 @@ from training.models import TrainingRound, TrainingRun
 from training.reports.cost_figure import svg
 from training.reports.costs import RoundCost, per_point, round_costs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 URL = "/projects/letters/rounds/{}/metrics.{}"
 
 

@@ -17,7 +17,7 @@ from annotation.models import Split
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CIRCLE = {
     "reward": {"rankings_per_step": 2, "epochs": 1},

@@ -35,7 +35,7 @@ from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound
 from training.reports.ladder import svg
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 ANSWERS = """
 inputs = run.config()["inputs"]

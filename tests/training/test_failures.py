@@ -18,7 +18,7 @@ from training.models import RunStatus, TrainingRound, TrainingRun
 from training.worker.executors.local import LocalExecutor
 from training.worker.loop import Worker, config_for, rows_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
+pytestmark = [pytest.mark.django_db, pytest.mark.recipes]
 
 ROUND = "/projects/letters/rounds/1/"
 REWARD = {"pooling": "mean", "learning_curve": 0, "lora_rank": 4, "top_blocks": 2, "gate": "report"}

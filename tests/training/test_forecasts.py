@@ -12,7 +12,7 @@ from annotation.models import DatasetSnapshot, Project
 from training.methods import METHODS
 from training.models import RunStatus, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/rounds/"
 API = "/api/v1/projects/letters/rounds/dry-run/"
 

@@ -10,7 +10,7 @@ from training.actions import runs
 from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 FAILS_ITS_GATE = """
 run.checkpoint_path.mkdir()

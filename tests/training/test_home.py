@@ -15,7 +15,7 @@ from annotation.models import Assignment, FlagReason
 from training.actions.rounds import start_round
 from training.models import TrainingRun
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def words(response) -> str:

@@ -19,7 +19,7 @@ import pytest
 from tests.frontend.test_serve import environment_of, manage
 from tests.tiny_model import tiny_checkpoint
 
-pytestmark = pytest.mark.recipes
+pytestmark = [pytest.mark.recipes, pytest.mark.xdist_group("kills")]
 ROOT = Path(__file__).resolve().parent.parent.parent
 KILLED_RUNS = 10
 SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the default

@@ -15,7 +15,7 @@ from annotation.delivery import mail as delivery
 from annotation.models import DeliveryStatus, MailMessage, Membership, Role
 from training.actions.rounds import cancel_round, start_round
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 MEMBERS = "/projects/letters/members/"
 CLOSED = """
 run.checkpoint_path.mkdir()

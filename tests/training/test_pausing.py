@@ -14,7 +14,7 @@ from training.actions.rounds import start_round
 from training.actions.runs import claim_run, put_back
 from training.models import RunStatus, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE, API = "/projects/letters/rounds/1/", "/api/v1/projects/letters/rounds/1/"
 
 # Counts its starts, and stays at work until a file says that it may end.
@@ -62,6 +62,7 @@ def at_work(make_worker):
     thread.join(30)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_paused_round_ends_its_process_and_goes_on_later(project, policy, make_prompt, at_work, admin, as_user):
     make_prompt()
     client = as_user(admin)
@@ -160,6 +161,7 @@ def test_trying_again_gives_all_attempts_again(project, policy, make_prompt, mak
     assert (run.status, run.attempt) == (RunStatus.FAILED, 2 * settings.TRAINING_MAX_ATTEMPTS)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_alarm_pauses_what_samples_until_it_is_settled(
     project, policy, make_prompt, at_work, admin, annotator, as_user
 ):

@@ -21,7 +21,7 @@ from training.actions import playground
 from training.models import Exchange, Outcome, Reply, ReplyStatus
 from training.worker.playground import Generator
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 HOME = "/projects/letters/playground/"
 
 
@@ -211,6 +211,7 @@ def test_a_reply_whose_generator_went_away_is_written_by_another_and_given_up_in
 
 
 @pytest.mark.recipes
+@pytest.mark.django_db(transaction=True)
 def test_cancelling_stops_it_in_the_middle(ask, as_user, admin, generator, versions):
     exchange = ask(count=1, max_new_tokens=4000)
 

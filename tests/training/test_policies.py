@@ -22,7 +22,7 @@ from training.archives import zipped
 from training.models import Package, PackageStatus, Promotion, TrainingRound
 from training.reports.lineage import model_card
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from annotation.models import ImportedLabel, PolicyVersion, Split
 from tests.tiny_model import tiny_tokenizer
 from training.models import RunStatus, TemplateVersion, TrainingRun, VerbalizerVersion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 BASE = "/projects/letters/prompt-tuning/"
 MARGINS = """
 rows = list(run.rows())

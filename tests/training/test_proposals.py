@@ -23,7 +23,7 @@ from training.instructions.seeds import seed_tasks
 from training.methods import InstructionTuningConfig
 from training.models import RunStatus
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 PROPOSES = """
 assert rows[0]["id"].startswith("seed:")

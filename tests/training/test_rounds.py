@@ -15,7 +15,7 @@ from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.methods.plans import plans
 from training.models import TrainingRound
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from annotation.models import Completion, PolicyVersion, Source, Task
 from training.actions.rounds import start_round
 from training.models import RunStatus
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 MIXED = """
 authors = ["policy", "policy"] + [name for name in ("base", "older") if name in run.config()["inputs"]]

@@ -18,7 +18,7 @@ from training.actions import runs
 from training.actions.rounds import cancel_round, start_round
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 HANGS = 'run.report_progress(1, 9, "updates")\ntime.sleep(60)\n'
 
@@ -151,6 +151,7 @@ def test_after_three_attempts_it_fails_and_says_how(project, policy, make_prompt
     assert "killed by signal 9" in run.error
 
 
+@pytest.mark.django_db(transaction=True)
 def test_cancel_ends_the_process(project, policy, make_prompt, make_worker, admin):
     make_prompt()
     round = start_round(project=project, methods=["sample"], by=admin)
@@ -169,6 +170,7 @@ def test_cancel_ends_the_process(project, policy, make_prompt, make_worker, admi
         cancel_round(round=round, by=admin)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_that_is_stopped_puts_its_run_back(project, policy, make_prompt, make_worker):
     make_prompt()
     start_round(project=project, methods=["sample"], by=None)
@@ -209,6 +211,7 @@ def test_a_fresh_heartbeat_is_left_alone(project, policy, make_prompt):
     assert runs.claim_run() is None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_two_workers_never_take_the_same_run(project, policy, make_prompt):
     make_prompt()
     start_round(project=project, methods=["sample"], by=None)
