@@ -57,8 +57,9 @@ class Server:
             self.environment["DATABASE_URL"] = database
 
     def prepare(self) -> None:
-        for command in (["migrate", "-v", "0"], ["collectstatic", "--noinput", "-v", "0"]):
-            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, check=True)
+        program = "from frontend.readiness import prepare; prepare(print)"
+        command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", program]
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

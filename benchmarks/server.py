@@ -16,12 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def serve(folder: Path, set_up: str) -> tuple[subprocess.Popen[bytes], str]:
     environment = {**os.environ, "PREFLOOP_HOME": str(folder)}
     environment.pop("DATABASE_URL", None)
-    for arguments in (
-        ["migrate", "--verbosity", "0"],
-        ["collectstatic", "--noinput", "--verbosity", "0"],
-        ["shell", "--verbosity", "0", "-c", set_up],
-    ):
-        subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
+    for program in ("from frontend.readiness import prepare; prepare(print)", set_up):
+        command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", program]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

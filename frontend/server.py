@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from django.conf import settings
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
+from frontend.readiness import can_train
 from training.worker.loop import Worker
 from training.worker.playground import Generator
 
@@ -66,24 +63,16 @@ class EmbeddedServer:
         self.threads = []
 
     def _start_work(self) -> None:
+        # Without the train extra a run or a reply could only fail: both wait in their queue for a worker that has it.
         if self.worker:
-            self._start(self.worker.run_forever, "worker")
-        self._start(self.generator.run_forever, "playground")
+            self._start(self.worker.run_forever if can_train() else self.worker.deliver_forever, "worker")
+        if can_train():
+            self._start(self.generator.run_forever, "playground")
 
     def _start(self, target: object, name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)  # type: ignore[arg-type]
         thread.start()
         self.threads.append(thread)
-
-
-def what_is_missing() -> str:
-    """What has to be done before the pages can be served, in words; empty if nothing."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        return "The database is not up to date. Run `manage.py migrate` first."
-    if not (Path(settings.STATIC_ROOT) / "staticfiles.json").exists() and not settings.DEBUG:
-        return "The pages' scripts and styles are not collected. Run `manage.py collectstatic` first."
-    return ""
 
 
 def as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """One file of settings; everything that differs between machines comes from the environment.
 
-PREFLOOP_HOME   folder of the database, snapshots, run directories and prepared models (default: var/)
+PREFLOOP_HOME   folder of the database, snapshots, run directories, prepared models and collected static files
+                (default: var/ in a checkout, otherwise the user's data folder, such as ~/.local/share/prefloop)
 DATABASE_URL    e.g. postgres://user:password@host/name (default: SQLite in PREFLOOP_HOME)
 REDIS_URL       channel layer for several processes (default: in-process)
 HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
@@ -12,34 +13,29 @@ PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_
 """
 
 import os
-import secrets
+import tempfile
 from pathlib import Path
 
 import dj_database_url
+from django.utils.functional import SimpleLazyObject
+from platformdirs import user_data_path
+
+from frontend import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-HOME = Path(os.environ.get("PREFLOOP_HOME", BASE_DIR / "var")).resolve()
-HOME.mkdir(parents=True, exist_ok=True)
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
+_default_home = BASE_DIR / "var" if IS_CHECKOUT else user_data_path("prefloop", appauthor=False)
+HOME = Path(os.environ.get("PREFLOOP_HOME") or _default_home).expanduser().resolve()
 
 
 def _flag(name: str) -> bool:
     return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
 
 
-def _secret_key() -> str:
-    """From the environment, or made once and kept readable by the owner alone."""
-    if key := os.environ.get("PREFLOOP_SECRET_KEY"):
-        return key
-    path = HOME / "secret_key"
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
-    return path.read_text()
-
-
-SECRET_KEY = _secret_key()
+# Made at its first use: reading the settings writes nothing.
+SECRET_KEY = os.environ.get("PREFLOOP_SECRET_KEY") or SimpleLazyObject(
+    lambda: secret_key.read_or_make(HOME / "secret_key")
+)
 DEBUG = _flag("PREFLOOP_DEBUG")
 ALLOWED_HOSTS = os.environ.get("PREFLOOP_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if "." in host and "*" not in host]
@@ -82,7 +78,7 @@ ASGI_APPLICATION = "frontend.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [BASE_DIR / "templates"] if IS_CHECKOUT else [],  # a wheel has them in frontend/templates
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -98,13 +94,14 @@ TEMPLATES = [
 DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{HOME / 'db.sqlite3'}", conn_max_age=None)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock when a transaction begins, so none dies half-way of "database is locked".
+    DATABASES["default"]["ENGINE"] = "frontend.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
     }
     # Tests run on a file too: an in-memory database locks its tables in ways that a real one does not.
-    DATABASES["default"]["TEST"] = {"NAME": HOME / f"test-{os.getpid()}.sqlite3"}
+    DATABASES["default"]["TEST"] = {"NAME": Path(tempfile.gettempdir()) / f"prefloop-test-{os.getpid()}.sqlite3"}
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
@@ -131,7 +128,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"  # made from the code, so beside it: another PREFLOOP_HOME needs no second one
+STATIC_ROOT = HOME / "static"  # collected by `serve`, whenever the code has other files
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "frontend.storage.HashedStaticFiles"},

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a
 from frontend.settings import *
 from frontend.settings import CHANNEL_LAYERS, DATABASES, STORAGES
 
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     options = DATABASES["default"]["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=NORMAL", "synchronous=OFF")
 if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run

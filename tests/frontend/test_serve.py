@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -16,6 +17,10 @@ from pathlib import Path
 import pytest
 import requests
 import websockets
+from django.contrib.staticfiles.finders import get_finder
+from django.core.management import CommandError
+
+from frontend.readiness import collect_static_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.xdist_group("serve")
@@ -52,11 +57,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def prepared_home(tmp_path_factory) -> Path:
-    """A folder as `make serve` leaves it before the server starts."""
+    """A folder as `serve` prepares it before it answers."""
     home = tmp_path_factory.mktemp("prepared") / "home"
-    manage(environment_of(home), "migrate", "--verbosity", "0")
-    manage(environment_of(home), "collectstatic", "--noinput", "--verbosity", "0")
-    manage(environment_of(home), "shell", "--verbosity", "0", "-c", SET_UP)
+    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
+    manage(environment_of(home), "shell", "--verbosity", "0", "-c", prepare + SET_UP)
     return home
 
 
@@ -143,12 +147,65 @@ def test_static_files_are_compressed_and_kept_for_ever(server):
     assert "immutable" in answer.headers["Cache-Control"]
 
 
-def test_without_migrations_it_says_what_to_do(environment):
+def test_a_database_of_an_older_version_is_left_alone(environment):
+    manage(environment, "migrate", "annotation", "0001", "--verbosity", "0")
     refused = subprocess.run(
         [sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
-    assert "manage.py migrate" in refused.stderr
+    assert "Back it up, then run `manage.py migrate`" in refused.stderr
+    assert "[ ] 0002" in manage(environment, "showmigrations", "annotation").stdout
+
+
+@pytest.fixture
+def sources(settings, tmp_path):
+    """A folder that static files are collected from, in the place of the app's own."""
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATICFILES_DIRS = [tmp_path / "sources"]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    get_finder.cache_clear()
+    (tmp_path / "sources" / "vendor").mkdir(parents=True)
+    yield tmp_path / "sources"
+    get_finder.cache_clear()
+
+
+def test_static_files_are_collected_again_only_when_the_code_has_others(sources, tmp_path):
+    library = sources / "vendor" / "htmx.min.js"
+    with pytest.raises(CommandError, match="make pages"):
+        collect_static_files(print)
+    said: list[str] = []
+    library.write_text("first")
+    collect_static_files(said.append)
+    collect_static_files(said.append)
+    assert len(said) == 1
+    library.write_text("another")
+    collect_static_files(said.append)
+    assert len(said) == 2
+    assert (tmp_path / "static" / "vendor" / "htmx.min.js").read_text() == "another"
+
+
+def test_reading_the_settings_writes_nothing(environment, tmp_path):
+    manage(environment, "check")
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_secret_key_is_made_once_for_the_owner_alone(environment, tmp_path):
+    program = "from django.conf import settings\nprint(len(settings.SECRET_KEY), hash(settings.SECRET_KEY + ''))"
+    environment["PYTHONHASHSEED"] = "0"
+    first, second = (manage(environment, "shell", "--verbosity", "0", "-c", program).stdout for _ in range(2))
+    assert first == second
+    assert first.startswith("67 ")  # 50 random bytes
+    assert stat.S_IMODE((tmp_path / "home" / "secret_key").stat().st_mode) == 0o600
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(environment, tmp_path):
+    (tmp_path / "home").write_text("a file")
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert f"The data folder {tmp_path / 'home'} cannot be made" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_sqlite_runs_in_wal_with_immediate_transactions_and_a_busy_timeout(environment):

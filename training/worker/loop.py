@@ -41,12 +41,12 @@ class Worker:
 
     def run_forever(self) -> None:
         # Beside the runs, which take hours: webhooks and mail go out within seconds.
-        sender = threading.Thread(target=self._deliver_forever, name="dispatch", daemon=True)
+        sender = threading.Thread(target=self.deliver_forever, name="dispatch", daemon=True)
         sender.start()
         self._repeat(self.work_once)
         sender.join()
 
-    def _deliver_forever(self) -> None:
+    def deliver_forever(self) -> None:
         try:
             self._repeat(dispatch.deliver_next)
         finally:

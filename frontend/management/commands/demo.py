@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.errors import NotPossible
-from frontend.server import EmbeddedServer, as_keyboard_interrupt, what_is_missing
+from frontend.readiness import can_train, prepare
+from frontend.server import EmbeddedServer, as_keyboard_interrupt
 
 
 class Command(BaseCommand):
@@ -26,9 +27,10 @@ class Command(BaseCommand):
         try:
             from frontend.demo import Demo
         except ImportError as missing:
-            raise CommandError(f"{missing.name} is missing: pip install '.[demo]'") from missing
-        if lacking := what_is_missing():
-            raise CommandError(lacking)
+            raise CommandError(f"{missing.name} is missing: pip install 'prefloop[train,demo]'") from missing
+        if not can_train():
+            raise CommandError("The demo trains, and torch is missing: pip install 'prefloop[train,demo]'")
+        prepare(self._say)
         signal.signal(signal.SIGTERM, as_keyboard_interrupt)
         server = EmbeddedServer(host="127.0.0.1", port=options["port"])
         try:

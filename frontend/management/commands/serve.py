@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.conf import settings
+from django.core.management.base import BaseCommand
 
-from frontend.server import EmbeddedServer, what_is_missing
+from frontend.readiness import can_train, prepare
+from frontend.server import EmbeddedServer
+
+STOP_SECONDS = 35  # a worker first puts its run back into the queue
 
 
 class Command(BaseCommand):
@@ -17,12 +23,38 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--threads", type=int, default=4, help="threads that answer pages")
         parser.add_argument("--no-worker", action="store_true", help="leave training to `manage.py run_worker`")
+        parser.add_argument("--reload", action="store_true", help="start again whenever code or a template changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if missing := what_is_missing():
-            raise CommandError(missing)
+        prepare(self._say)
+        if options["reload"]:
+            self._serve_and_reload()
+            return
         os.environ["PREFLOOP_THREADS"] = str(options["threads"])
         server = EmbeddedServer(host=options["host"], port=options["port"], with_worker=not options["no_worker"])
-        self.stdout.write(f"Prefloop is at {server.url} (Ctrl-C stops it)")
+        self._say(f"Prefloop is at {server.url} (Ctrl-C stops it)")
+        if not can_train():
+            self._say("torch is not installed: runs and playground replies wait for a worker that has it.")
         server.run()
-        self.stdout.write("Stopped.")
+        self._say("Stopped.")
+
+    def _serve_and_reload(self) -> None:
+        """Serve in a process of its own, which is started again at each change of a .py or .html file."""
+        from watchfiles import DefaultFilter, run_process
+
+        class Sources(DefaultFilter):
+            def __call__(self, change: Any, path: str) -> bool:
+                return path.endswith((".py", ".html")) and super().__call__(change, path)
+
+        folders = [settings.BASE_DIR / name for name in ("annotation", "training", "frontend", "templates")]
+        run_process(
+            *(folder for folder in folders if folder.exists()),
+            target=shlex.join([sys.executable, *(word for word in sys.argv if word != "--reload")]),
+            target_type="command",
+            watch_filter=Sources(),
+            sigint_timeout=STOP_SECONDS,
+        )
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
