@@ -16,11 +16,6 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_imports_point_one_way():
-    checked = run(str(Path(sys.executable).with_name("lint-imports")))
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
 def test_the_web_process_never_imports_torch():
     program = (
         "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'frontend.settings';"
@@ -48,9 +43,3 @@ def test_recipes_never_import_django():
 @pytest.mark.django_db
 def test_migrations_are_up_to_date():
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
-
-
-@pytest.mark.parametrize("command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]])
-def test_lint_and_types(command: list[str]):
-    checked = run(str(Path(sys.executable).with_name(command[0])), *command[1:])
-    assert checked.returncode == 0, checked.stdout[-3000:] + checked.stderr[-1000:]

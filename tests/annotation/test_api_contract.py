@@ -15,26 +15,39 @@ import schemathesis
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
-from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from annotation.actions import alarms, seats, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, Scope
+from tests import NIGHTLY
 from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
 
-pytestmark = pytest.mark.django_db
-EXAMPLES = 15
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+EXAMPLES = 15 if NIGHTLY else 5
 
-DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-SCHEMA.app = get_wsgi_application()
-OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+# The labels of the operations without their description, which takes a second to make.
+LABELS = [
+    f"{method} {path.replace('{pk}', '{id}')}"
+    for path, _, method, _ in EndpointEnumerator().get_api_endpoints()
+    if path not in ("/api/v1/docs/", "/api/v1/schema/")
+]
+
+
+@pytest.fixture(scope="session")
+def operations() -> dict[str, APIOperation]:
+    """The described operations by their label."""
+    schema = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
+    schema.app = get_wsgi_application()
+    return {operation.ok().label: operation.ok() for operation in schema.get_all_operations()}
+
 
 # Where a request that keeps to the description may still be refused, by a rule that JSON Schema has no words for.
 MORE_IS_ASKED = {
@@ -111,10 +124,14 @@ def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if f"{{{name}}}" in path}
 
 
+def test_every_operation_is_asked(operations):
+    assert sorted(LABELS) == sorted(operations)
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("label", OPERATIONS)
-def test_every_answer_is_one_that_is_described(label, mode, midlife, admin, annotator):
-    operation = OPERATIONS[label]
+@pytest.mark.parametrize("label", LABELS)
+def test_every_answer_is_one_that_is_described(label, mode, operations, midlife, admin, annotator):
+    operation = operations[label]
     # What breaks the description is refused for what it is only where the role would do.
     people = [admin, annotator] if mode == GenerationMode.POSITIVE else [admin]
     tokens = [make_token(user=user, name="contract", scopes=list(Scope))[1] for user in people]
@@ -125,7 +142,11 @@ def test_every_answer_is_one_that_is_described(label, mode, midlife, admin, anno
 
     @given(case=strategy)
     @hypothesis_settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=not NIGHTLY,  # the same examples in every run, but new ones at night
+        suppress_health_check=list(HealthCheck),
     )
     def ask(case: schemathesis.Case) -> None:
         has_nul = r"\u0000" in json.dumps(case.body, default=str)  # described as a text, and in no text accepted
