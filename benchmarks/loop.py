@@ -269,11 +269,13 @@ class Experiment:
 
 def run_evaluation(path: Path) -> None:
     """In a process of its own, so that this one stays small."""
-    from training.recipes.evaluation import evaluate
+    from training.recipes.evaluation import Evaluator
+    from training.recipes.models.generation import Drawing
     from training.recipes.models.reward_model import RewardModel
     from training.recipes.models.shared_model import SharedModel
     from training.recipes.process import checkpoints
-    from training.recipes.process.run import log_to_stdout, pick_device, use_all_cores
+    from training.recipes.process.log import log_to_stdout
+    from training.recipes.process.resources import pick_device, use_all_cores
     from training.recipes.text.prompts import read_prompts
 
     job = json.loads(path.read_text("utf-8"))
@@ -287,17 +289,9 @@ def run_evaluation(path: Path) -> None:
         shared.load_adapter(role, adapter)
     reward_model = RewardModel.load(shared, Path(job["reward_model"]))
     prompts, _ = read_prompts(shared.tokenizer, job["prompts"], shared.longest - job["tokens"] - 1)
-    rows = evaluate(
-        shared,
-        role,
-        reward_model,
-        prompts,
-        completions=job["answers"],
-        max_new_tokens=job["tokens"],
-        temperature=0.9,
-        seed=job["seed"] + 1_000_003,
-        batch_size=64,
-    )
+    drawing = Drawing(job["answers"], job["tokens"], 0.9)
+    evaluator = Evaluator(prompts, reward_model, shared, drawing, seed=job["seed"] + 1_000_003, batch_size=64)
+    rows = evaluator.rows(shared, role)
     written = Path(job["path"]).with_suffix(".tmp")
     written.write_text(json.dumps(rows), "utf-8")
     written.replace(job["path"])

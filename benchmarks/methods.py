@@ -145,7 +145,7 @@ def embeddings(rows: list[Row], seed: int, options: argparse.Namespace) -> Row:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from training.recipes.process.run import peak_rss_mb
+    from training.recipes.process.resources import peak_rss_mb
     from training.recipes.text.shots import sample_shots
 
     tokenizer = AutoTokenizer.from_pretrained(options.encoder)

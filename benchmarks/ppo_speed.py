@@ -29,17 +29,19 @@ import torch
 from training.methods import PPOConfig
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.ppo import appraise, learn, sample_episodes
-from training.recipes.ppo_policy import Policy, load_roles
 from training.recipes.process.distributed import Processes
-from training.recipes.process.run import generator, keep_freed_memory, peak_rss_mb, pick_device, use_all_cores
+from training.recipes.process.resources import keep_freed_memory, peak_rss_mb, pick_device, use_all_cores
+from training.recipes.process.seeds import generator
+from training.recipes.rl.episodes import sample_episodes, score_rollouts
+from training.recipes.rl.policy import Policy, load_roles
+from training.recipes.rl.update import learn
 from training.recipes.text.prompts import Prompt
 
 
 def write_reward_model(model: str, folder: Path, config: PPOConfig) -> None:
     """Untrained: how fast it is does not depend on what it says."""
     shared = SharedModel(model, pick_device())
-    fresh = RewardModel.fresh(
+    fresh = RewardModel.initialise(
         shared, rank=config.lora_rank, top_blocks=config.top_blocks, generator=generator(config.seed, "head")
     )
     folder.mkdir()
@@ -81,7 +83,7 @@ def measure(model: str, config: PPOConfig, prompt_tokens: int) -> dict[str, floa
         stamps, cpu = [time.perf_counter()], time.process_time()
         rollout = sample_episodes(policy, prompts, update, config, processes)
         stamps.append(time.perf_counter())
-        batch, tokens, _ = appraise(policy, rollout, config.kl_coef, config, processes, check_fresh=update == 1)
+        batch, tokens, _ = score_rollouts(policy, rollout, config.kl_coef, config, processes, check_fresh=update == 1)
         stamps.append(time.perf_counter())
         learn(policy, optimiser, batch, tokens, config.learning_rate, update, config, processes)
         stamps.append(time.perf_counter())

@@ -229,7 +229,7 @@ def run_trl_job(path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
     from trl import RewardConfig, RewardTrainer
 
-    from training.recipes.process.run import peak_rss_mb, use_all_cores
+    from training.recipes.process.resources import peak_rss_mb, use_all_cores
 
     job = json.loads(path.read_text("utf-8"))
     settings, pairs = job["settings"], job["pairs"]

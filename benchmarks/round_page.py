@@ -29,9 +29,9 @@ NAMES = (
     "objective/entropy",
     "objective/kl_coef",
     "objective/kl_round_start",
-    "ppo/policy_loss",
-    "ppo/clipfrac",
-    "ppo/explained_variance",
+    "ppo/loss/policy",
+    "ppo/policy/clipfrac",
+    "ppo/val/var_explained",
     "response/length",
     "response/eos_share",
 )

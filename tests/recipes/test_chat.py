@@ -39,16 +39,14 @@ def test_it_draws_what_sampling_draws(checkpoint):
     """Token by token from a cache, and in one batch: the same distribution, so at a low temperature the same text."""
     import torch
 
-    from training.recipes.models.generation import sample
+    from training.recipes.models.generation import Drawing, sample
     from training.recipes.text.prompts import prompt_tokens
 
     models = chat.Models()
     streamed = list(chat.reply(models, request(checkpoint, temperature=0.01)))[-1]
     model, role = models.get(str(checkpoint))
     tokens = prompt_tokens(model.tokenizer, QUESTION, 200)
-    rollout = sample(
-        model, role, [tokens], count=1, max_new_tokens=12, temperature=0.01, generator=torch.Generator().manual_seed(9)
-    )
+    rollout = sample(model, role, [tokens], Drawing(1, 12, 0.01), torch.Generator().manual_seed(9))
     assert rollout.texts(model)[0][0].rstrip("\ufffd") == streamed["text"]
 
 

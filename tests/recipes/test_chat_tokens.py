@@ -16,8 +16,8 @@ from training.instructions.tasks import TASKS
 from training.methods import InstructionTuningConfig
 from training.recipes.instruction_tuning import read_rows
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.sft import IGNORED, imitation
-from training.recipes.trl_training import load_roles
+from training.recipes.sft import IGNORED, sft_trainer
+from training.recipes.trainer.roles import load_roles
 from training.rundir import Row, RunDir
 from training.tokenizers.chat import NoTokens, PolicyTokenizer
 
@@ -45,7 +45,7 @@ def test_the_batch_that_the_trainer_computes_its_loss_on_is_what_the_page_shows(
     rows = [instruction("train", "Say it.", "the sea", "a good day"), instruction("train", "And then?", "", "tea")]
     config = InstructionTuningConfig(batch_size=2, top_blocks=2, train="full", epochs=1, packing=False)
     roles = load_roles(run := RunDir(tmp_path / "run"), config, {"policy": str(checkpoint)})
-    trainer = imitation(run, config, roles, read_rows(rows, roles.shared, config)[0])
+    trainer = sft_trainer(run, config, roles, read_rows(rows, roles.shared, config)[0])
     (batch,) = list(trainer.get_train_dataloader())
     tokenizer = PolicyTokenizer(str(checkpoint))
     expected = {tuple(ids): labels for ids, labels in (shown(tokenizer, row) for row in rows)}

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from training.methods import SampleConfig
-from training.recipes.process.run import derived_seed, execute
+from training.recipes.process.run import execute
+from training.recipes.process.seeds import derived_seed
 from training.rundir import RunDir
 
 pytestmark = pytest.mark.recipes
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOW = """
 import time
 from training.methods import SampleConfig
-from training.recipes.common import RecipeError, run_recipe
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.run import run_recipe
 
 def recipe(run, config, inputs):
     run.report_progress(1, 2, "naps")

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from training.recipes.evaluation import best_of_n, evaluate, mean_of
+from training.recipes.evaluation import Evaluator, best_of_n, mean_of
+from training.recipes.models.generation import Drawing
 from training.recipes.text.prompts import Prompt
 
 pytestmark = pytest.mark.recipes
@@ -29,17 +30,8 @@ def test_best_of_n_has_a_kl_of_its_own_on_top_of_the_policys():
 
 
 def test_without_a_reward_model_there_are_texts_and_kl_but_no_scores(shared):
-    rows = evaluate(
-        shared,
-        None,
-        None,
-        [Prompt(7, [5, 6, 7], "eval")],
-        completions=2,
-        max_new_tokens=4,
-        temperature=1.0,
-        seed=0,
-        batch_size=8,
-    )
+    prompts = [Prompt(7, [5, 6, 7], "eval")]
+    rows = Evaluator(prompts, None, shared, Drawing(2, 4, 1.0), seed=0, batch_size=8).rows(shared, None)
     assert [row["prompt_id"] for row in rows] == [7, 7]
     assert all(row["score"] is None and isinstance(row["text"], str) for row in rows)
     assert [row["kl"] for row in rows] == pytest.approx([0.0, 0.0], abs=1e-4)

@@ -7,7 +7,7 @@ import torch
 
 from training.recipes.models import generation
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 
 pytestmark = pytest.mark.recipes
 
@@ -15,8 +15,8 @@ PROMPTS = [[5, 9, 30], [7, 8, 9, 40, 41, 42, 43]]
 
 
 def sample(shared: SharedModel, **options: object) -> generation.Rollout:
-    settings = {"count": 8, "max_new_tokens": 12, "temperature": 0.8} | options
-    return generation.sample(shared, None, PROMPTS, generator=generator(1, "test"), **settings)
+    drawing = generation.Drawing(8, 12, 0.8)
+    return generation.sample(shared, None, PROMPTS, drawing, generator(1, "test"), **options)
 
 
 def end_often(shared: SharedModel) -> None:
@@ -99,9 +99,7 @@ def test_sampling_without_rotary_blocks_gives_the_same_answers(shared: SharedMod
 
 def test_token_frequencies_are_the_model_s_probabilities(shared: SharedModel):
     """4,000 first tokens: no probability of 1 % or more is off by more than five standard errors."""
-    rollout = generation.sample(
-        shared, None, PROMPTS[:1], count=4000, max_new_tokens=1, temperature=0.8, generator=generator(2)
-    )
+    rollout = generation.sample(shared, None, PROMPTS[:1], generation.Drawing(4000, 1, 0.8), generator(2))
     logits = shared.model(torch.tensor(PROMPTS[:1])).logits[0, -1] / 0.8
     expected = logits.softmax(-1)
     found = torch.bincount(rollout.answers.response[0, :, 0], minlength=len(expected)) / 4000

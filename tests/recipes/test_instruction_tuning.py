@@ -17,7 +17,7 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.checkpoints import resolve
 from training.recipes.process.errors import RecipeError
 from training.recipes.text.prompts import response_tokens
-from training.recipes.trl_training import load_roles
+from training.recipes.trainer.roles import load_roles
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes

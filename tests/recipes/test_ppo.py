@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ from transformers import AutoModelForCausalLM
 from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, PPOConfig
-from training.recipes import ppo
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import execute
 from training.recipes.reward import train_reward_model
+from training.recipes.rl import episodes, guards
+from training.recipes.text.prompts import Prompt
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -56,15 +58,16 @@ METRICS = {
     "objective/kl_round_start",
     "objective/kl_coef",
     "objective/score",
-    "objective/reward_total",
-    "objective/entropy",
-    "ppo/policy_loss",
-    "ppo/value_loss",
-    "ppo/clipfrac",
-    "ppo/approxkl",
+    "objective/score_total",
+    "ppo/policy/entropy",
+    "ppo/loss/policy",
+    "ppo/loss/value",
+    "ppo/loss/total",
+    "ppo/policy/clipfrac",
+    "ppo/policy/approxkl",
     "ppo/ratio_first_minibatch",
     "ppo/ratio_max",
-    "ppo/explained_variance",
+    "ppo/val/var_explained",
     "ppo/grad_norm",
     "ppo/lr",
     "response/length",
@@ -209,9 +212,9 @@ def test_a_second_round_is_measured_against_the_base_and_against_its_start(prepa
 def test_it_stops_when_the_kl_exceeds_its_limit_and_keeps_the_policy_from_before(prepare_ppo):
     free: RunDir = prepare_ppo("free")
     finish(free)
-    course = [row["objective/kl"] for row in free.metrics()]
-    limit = max(course[:6]) * 0.99
-    first_above = next(step for step, kl in enumerate(course, start=1) if kl > limit)
+    callback = [row["objective/kl"] for row in free.metrics()]
+    limit = max(callback[:6]) * 0.99
+    first_above = next(step for step, kl in enumerate(callback, start=1) if kl > limit)
     run: RunDir = prepare_ppo("limited", kl_limit=limit)
     result = finish(run)
     assert result["stopped"].endswith(f"at update {first_above}")
@@ -258,18 +261,18 @@ def test_another_architecture_learns_through_whole_forward_passes(prepare: Prepa
 
 
 def test_a_sampler_with_another_temperature_is_noticed(prepare_ppo, monkeypatch: pytest.MonkeyPatch):
-    original = ppo.sample
+    original = episodes.sample
 
-    def warmer(*args, temperature: float, **options):
-        return original(*args, temperature=temperature * 1.1, **options)
+    def warmer(model, role, prompts, drawing, *args, **options):
+        return original(model, role, prompts, replace(drawing, temperature=drawing.temperature * 1.1), *args, **options)
 
-    monkeypatch.setattr(ppo, "sample", warmer)
+    monkeypatch.setattr(episodes, "sample", warmer)
     with pytest.raises(AssertionError, match="it must be 1"):
         finish(prepare_ppo("warm"))
 
 
 def test_training_nothing_is_noticed(prepare_ppo):
-    with pytest.raises(AssertionError, match="nothing was trained"):
+    with pytest.raises(RecipeError, match=r"nothing was trained. Raise learning_rate \(now 0\)"):
         finish(prepare_ppo("idle", episodes=32, learning_rate=0.0))
 
 
@@ -287,14 +290,14 @@ def test_a_policy_that_is_not_its_reference_at_first_is_noticed(prepare_ppo, mon
 
 
 def test_a_kl_that_stays_negative_is_noticed():
-    progress = ppo.Progress()
+    progress = guards.Progress()
     for kl, error in [(-0.05, 0.05), (-0.4, 0.1), (-0.4, 0.1)]:
-        ppo.watch_for_negative_kl(progress, kl, error)
-    ppo.watch_for_negative_kl(progress, 0.1, 0.1)
+        guards.watch_for_negative_kl(progress, kl, error)
+    guards.watch_for_negative_kl(progress, 0.1, 0.1)
     assert progress.negative_kl == 0
     progress.negative_kl = 2
     with pytest.raises(AssertionError, match="KL has been negative for 3 updates"):
-        ppo.watch_for_negative_kl(progress, -0.4, 0.1)
+        guards.watch_for_negative_kl(progress, -0.4, 0.1)
 
 
 def test_a_reward_model_of_another_base_is_refused(prepare: Prepare, reward_model: Path, tmp_path: Path):
@@ -310,7 +313,7 @@ def test_minibatches_hold_whole_groups():
 
 
 def test_prompts_come_in_shuffled_passes():
-    prompts = [ppo.Prompt(number, [number]) for number in range(5)]
-    drawn = [p.prompt_id for update in range(1, 6) for p in ppo.prompts_of_update(prompts, update, 2, seed=0)]
+    prompts = [Prompt(number, [number]) for number in range(5)]
+    drawn = [p.prompt_id for update in range(1, 6) for p in episodes.prompts_of_update(prompts, update, 2, seed=0)]
     assert sorted(drawn[:5]) == sorted(drawn[5:]) == list(range(5))
     assert drawn[:5] != drawn[5:]

@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from tests.recipes.conftest import Prepare, finish, prompt_rows
 from tests.recipes.test_ppo import ROOT, SETTINGS, train_reward, wait_until, without_times
 from training.methods import PPOConfig
-from training.recipes import ppo
-from training.recipes.ppo_policy import load_roles
-from training.recipes.ppo_watch import distinct_pairs, select, stop_after_learning, stop_after_sampling
 from training.recipes.process.distributed import Processes
+from training.recipes.rl.episodes import sample_episodes, score_rollouts
+from training.recipes.rl.guards import distinct_pairs, select, stop_after_learning, stop_after_sampling
+from training.recipes.rl.policy import load_roles
+from training.recipes.rl.update import minibatch_loss
 from training.recipes.text.prompts import read_prompts
 from training.rundir import Row, RunDir
 
@@ -56,14 +57,14 @@ def one_update(checkpoint: Path, reward_model: Path, *, fast: bool, **settings: 
         with torch.no_grad():
             parameter.add_(torch.randn(parameter.shape, generator=dice), alpha=0.02)
     prompts, _ = read_prompts(policy.shared.tokenizer, prompt_rows(12), 200)
-    rollout = ppo.sample_episodes(policy, prompts, 1, config, Processes())
+    rollout = sample_episodes(policy, prompts, 1, config, Processes())
     assert (rollout.answers.prompt_trunk is not None) == (fast and config.train == "lora")
-    batch, tokens, metrics = ppo.appraise(policy, rollout, config.kl_coef, config, Processes())
+    batch, tokens, metrics = score_rollouts(policy, rollout, config.kl_coef, config, Processes())
     part = batch.select(torch.arange(4))
     # As after a first step: ratios off 1, some of them clipped, the value head no longer zero.
     part = replace(part, old_logprobs=part.old_logprobs + 0.15 * torch.randn(part.mask.shape, generator=dice))
     torch.nn.init.constant_(policy.value_head.weight, 0.1)
-    losses = ppo.minibatch_loss(policy, part, config, int(tokens[:4].sum()))
+    losses = minibatch_loss(policy, part, config, int(tokens[:4].sum()))
     losses["loss"].backward()
     gradients = [parameter.grad.flatten() for parameter in policy.parameters if parameter.grad is not None]
     return {
@@ -188,14 +189,14 @@ def test_it_stops_with_the_policy_from_before_and_says_why(prepare_ppo, options:
 
 
 def test_ratios_that_blow_up_stop_the_run():
-    fine = {"ppo/clipfrac": 0.1, "ppo/ratio_max": 4.9}
+    fine = {"ppo/policy/clipfrac": 0.1, "ppo/ratio_max": 4.9}
     assert stop_after_learning(fine, PPOConfig()) is None
     words = stop_after_learning(fine | {"ppo/ratio_max": 40.0}, PPOConfig())
     assert words == "the mean ratio of a minibatch reached 40, above 5"
 
 
 def test_answers_that_repeat_themselves_stop_the_run():
-    fine = {"objective/kl": 1.0, "objective/entropy": 2.0, "response/length": 20.0, "response/distinct_2": 0.31}
+    fine = {"objective/kl": 1.0, "ppo/policy/entropy": 2.0, "response/length": 20.0, "response/distinct_2": 0.31}
     assert stop_after_sampling(fine, PPOConfig()) is None
     words = stop_after_sampling(fine | {"response/distinct_2": 0.25}, PPOConfig())
     assert words == "only 25% of the answers' token pairs are distinct, below 30%"

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
 from training.methods import RewardConfig
 from training.recipes import reward
-from training.recipes.models.generation import sample
+from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import Pair, Ranking, Vote, collate, read_rankings
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -55,9 +55,7 @@ def test_it_learns_a_taste_and_predicts_it_on_unseen_prompts(prepare: Prepare, c
     model = RewardModel.load(shared, run.checkpoint_path)
     assert (model.gain, model.bias) == (result["gain"], result["bias"])
     prompts = [[5, 9, 30], [7, 8, 9, 40]]
-    answers = sample(
-        shared, None, prompts, count=100, max_new_tokens=8, temperature=0.9, generator=generator(0)
-    ).answers
+    answers = sample(shared, None, prompts, Drawing(100, 8, 0.9), generator(0)).answers
     scores = model.score(answers)
     assert abs(float(scores.mean())) < 1
     assert 0.4 < float(scores.std()) < 2.5
@@ -187,7 +185,7 @@ def test_rankings_are_read_as_they_were_given(shared: SharedModel):
 def test_a_score_does_not_depend_on_its_neighbours(shared: SharedModel):
     """Padding, other candidates and other prompts in the batch leave a score as it is."""
     torch.manual_seed(0)
-    model = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0))
+    model = RewardModel.initialise(shared, rank=4, top_blocks=2, generator=generator(0))
     rankings, _ = read_rankings(iter(preference_rows(4)), shared, 200)
     together = model.score(collate(rankings, shared))
     for row, ranking in enumerate(rankings):
@@ -278,10 +276,8 @@ def test_sampled_answers_bring_their_depths_along(shared: SharedModel):
         shared,
         "policy",
         [[5, 9, 30], [7, 8, 9, 40]],
-        count=60,
-        max_new_tokens=24,
-        temperature=1.0,
-        generator=generator(4),
+        Drawing(60, 24, 1.0),
+        generator(4),
         keep_trunk=True,
     ).answers
     assert answers.depths is not None
@@ -294,7 +290,7 @@ def test_sampled_answers_bring_their_depths_along(shared: SharedModel):
 
 
 def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
-    mean = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0))
+    mean = RewardModel.initialise(shared, rank=4, top_blocks=2, generator=generator(0))
     attention = RewardModel(shared, "attention")
     attention.head = mean.head
     rankings, _ = read_rankings(iter(preference_rows(3)), shared, 200)
@@ -303,7 +299,7 @@ def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
 
 
 def test_a_fresh_verbalizer_is_the_log_odds_of_yes_and_no(shared: SharedModel):
-    model = RewardModel.fresh(shared, rank=4, top_blocks=2, generator=generator(0), pooling="verbalizer", heads=2)
+    model = RewardModel.initialise(shared, rank=4, top_blocks=2, generator=generator(0), pooling="verbalizer", heads=2)
     rankings, _ = read_rankings(iter([*preference_rows(2), preference(prompt_rows(9)[8], "a", "bc")]), shared, 200)
     raw = model.raw_scores(collate(rankings, shared))
     assert torch.isfinite(raw).all()  # the third prompt has two candidates only

@@ -12,11 +12,11 @@ from tests.recipes.test_ppo import LEARNING, adapter_digest, train_reward
 from tests.recipes.test_sft import kill_at
 from training.methods import InvalidConfig, RLOOConfig
 from training.recipes import rloo
-from training.recipes.models.generation import sample
+from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import prompt_tokens
 from training.rundir import Row, RunDir
 
@@ -39,10 +39,10 @@ METRICS = {
     "objective/kl",
     "objective/kl_coef",
     "objective/score",
-    "objective/reward_total",
-    "objective/entropy",
+    "objective/score_total",
+    "rloo/policy/entropy",
     "rloo/loss",
-    "rloo/clipfrac",
+    "rloo/policy/clipfrac",
     "rloo/grad_norm",
     "rloo/lr",
     "response/length",
@@ -90,17 +90,17 @@ def test_it_stops_when_the_kl_exceeds_its_limit_and_keeps_the_policy_from_before
     fast: Row = LEARNING | {"learning_rate": 1.5e-2, "passes": 4, "episodes": 640}
     free: RunDir = prepare_rloo("free", **fast)
     finish(free)
-    course = [row["objective/kl"] for row in free.metrics()]
-    limit = max(course[3:]) * 0.99
-    first_above = next(step for step, kl in enumerate(course, start=1) if kl > limit)
+    callback = [row["objective/kl"] for row in free.metrics()]
+    limit = max(callback[3:]) * 0.99
+    first_above = next(step for step, kl in enumerate(callback, start=1) if kl > limit)
     run: RunDir = prepare_rloo("limited", kl_limit=limit, **fast)
     result = finish(run)
     assert result["stopped"].endswith(f"at update {first_above}")
     assert result["updates"] == first_above
     assert result["selected"]["step"] == first_above - 2
-    assert [row["objective/kl"] for row in run.metrics()] == course[:first_above]
+    assert [row["objective/kl"] for row in run.metrics()] == callback[:first_above]
     # What is kept is the policy that drew the answers of the update before.
-    assert result["kl"] == pytest.approx(course[first_above - 2], rel=0.5)
+    assert result["kl"] == pytest.approx(callback[first_above - 2], rel=0.5)
 
 
 def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, reward_model: Path):
@@ -109,9 +109,7 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
     model = RewardModel.load(shared, reward_model)
     messages = [row["messages"] for row in prompt_rows(4)]
     tokens = [prompt_tokens(shared.tokenizer, prompt, 100) for prompt in messages]
-    rollout = sample(
-        shared, None, tokens, count=32, max_new_tokens=12, temperature=2.0, generator=generator(0, "answers")
-    )
+    rollout = sample(shared, None, tokens, Drawing(32, 12, 2.0), generator(0, "answers"))
     assert rollout.finished.any()
     assert not rollout.finished.all()
     expected = model.score(rollout.answers)
@@ -149,7 +147,7 @@ def test_the_kl_is_logged_per_completion():
     }
     metrics = rloo.describe(log, 0.1)
     assert metrics["objective/kl"] == 4.0
-    assert metrics["objective/reward_total"] == pytest.approx(1.6)
+    assert metrics["objective/score_total"] == pytest.approx(1.6)
     assert metrics["response/eos_share"] == 0.25
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from tests.tiny_model import tiny_checkpoint
-from training.recipes.models.generation import Rollout, sample
+from training.recipes.models.generation import Drawing, Rollout, sample
 from training.recipes.models.key_values import cache_argument
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 
 pytestmark = pytest.mark.recipes
 
@@ -34,8 +34,7 @@ def with_adapters(shared: SharedModel, top_blocks: int = 2) -> SharedModel:
 
 
 def rollout_of(shared: SharedModel, role: str | None = "policy", **options: object) -> Rollout:
-    settings = {"count": 4, "max_new_tokens": 9, "temperature": 0.8, "keep_trunk": True} | options
-    return sample(shared, role, PROMPTS, generator=generator(1, "test"), **settings)
+    return sample(shared, role, PROMPTS, Drawing(4, 9, 0.8), generator(1, "test"), keep_trunk=True, **options)
 
 
 @pytest.mark.parametrize("role", [None, "policy", "reward"])

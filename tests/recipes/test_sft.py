@@ -17,9 +17,11 @@ from transformers import AutoModelForCausalLM
 from tests.recipes.conftest import Prepare, finish, prompt_rows
 from tests.recipes.test_ppo import ROOT, adapter_digest, train_reward, wait_until
 from training.methods import SFTConfig
-from training.recipes import sft, trl_training
-from training.recipes.models.shared_model import SharedModel
+from training.recipes import sft
+from training.recipes.models.answers import Answers
+from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
+from training.recipes.trainer import checks, roles
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -102,9 +104,9 @@ def test_the_policy_learns_to_give_the_answer_and_to_end_it(prepare_sft, checkpo
     base = AutoModelForCausalLM.from_pretrained(checkpoint)
     loaded = PeftModel.from_pretrained(base, run.checkpoint_path).eval()
     mask = torch.ones(1, 4, dtype=torch.bool)
-    answers = trl_training.Answers(ids[:, :1], mask[:, :1], ids[:, None, 1:], mask[:, None, 1:])
-    ours = trl_training.role_logprobs(shared, answers, answers.response_mask, "policy", 1.0)[:, 0]
-    assert torch.allclose(trl_training.next_token_logprobs(loaded, ids), ours, atol=1e-4)
+    answers = Answers(ids[:, :1], mask[:, :1], ids[:, None, 1:], mask[:, None, 1:])
+    ours = role_logprobs(shared, answers, answers.response_mask, "policy", 1.0)[:, 0]
+    assert torch.allclose(checks.next_token_logprobs(loaded, ids), ours, atol=1e-4)
 
 
 def test_only_the_answer_and_its_eos_are_learned(shared: SharedModel):
@@ -171,7 +173,7 @@ def test_a_run_stopped_after_its_last_step_trains_no_further(prepare_sft, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sft, "conclude", stop)
+        patch.setattr(sft, "report_results", stop)
         with pytest.raises(KeyboardInterrupt):
             finish(stopped)
     finish(stopped)
@@ -180,13 +182,13 @@ def test_a_run_stopped_after_its_last_step_trains_no_further(prepare_sft, monkey
 
 
 def test_training_nothing_is_noticed(prepare_sft):
-    with pytest.raises(AssertionError, match="nothing was trained"):
+    with pytest.raises(RecipeError, match="nothing was trained"):
         finish(prepare_sft("idle", learning_rate=0.0))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft, monkeypatch: pytest.MonkeyPatch):
     """From the third step on the loss is NaN: whether a large learning rate overflows depends on the processor."""
-    original = sft.imitation
+    original = sft.sft_trainer
 
     def overflows(*args):
         trainer = original(*args)
@@ -198,7 +200,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft, monk
         trainer.compute_loss = loss
         return trainer
 
-    monkeypatch.setattr(sft, "imitation", overflows)
+    monkeypatch.setattr(sft, "sft_trainer", overflows)
     run = prepare_sft("wild")
     with pytest.raises(RecipeError, match="learning rate is too large"):
         finish(run)
@@ -207,20 +209,20 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_reason(prepare_sft, monk
 
 
 def test_a_student_that_is_not_our_policy_is_noticed(prepare_sft, monkeypatch: pytest.MonkeyPatch):
-    original = trl_training.twin
+    original = roles.copy_for_trl
 
     def changed(model):
         student = original(model)
         student.lm_head.weight = torch.nn.Parameter(student.lm_head.weight * 1.1)
         return student
 
-    monkeypatch.setattr(trl_training, "twin", changed)
+    monkeypatch.setattr(roles, "copy_for_trl", changed)
     with pytest.raises(AssertionError, match="TRL's reference is not ours"):
         finish(prepare_sft("other"))
 
 
 def test_the_student_has_modules_of_its_own_around_the_same_weights(shared: SharedModel):
-    student = trl_training.twin(shared.model)
+    student = roles.copy_for_trl(shared.model)
     pairs = list(zip(student.parameters(), shared.model.parameters(), strict=True))
     assert all(ours is theirs for ours, theirs in pairs)
     assert not set(map(id, student.modules())) & set(map(id, shared.model.modules()))

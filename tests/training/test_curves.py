@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
@@ -86,3 +88,23 @@ def test_rounds_of_the_same_method_can_be_laid_beside(as_user, admin, run_with):
     page = as_user(admin).get("/projects/letters/rounds/3/").content.decode()
     assert URL.format(1, "json") in page
     assert URL.format(2, "json") not in page
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new"),
+    [
+        ("ppo", "ppo/policy_loss", "ppo/loss/policy"),
+        ("ppo", "ppo/clipfrac", "ppo/policy/clipfrac"),
+        ("ppo", "objective/reward_total", "objective/score_total"),
+        ("ppo", "objective/entropy", "ppo/policy/entropy"),
+        ("rloo", "objective/entropy", "rloo/policy/entropy"),
+        ("ppo", "objective/kl", "objective/kl"),
+    ],
+)
+def test_metrics_of_earlier_runs_get_the_names_of_new_ones(run_with, method: str, old: str, new: str):
+    migration = import_module("training.migrations.0010_metric_names")
+    run = run_with([0.25, 0.5], method=method, name=old)
+    migration.rename(apps, None)
+    assert list(run.metrics.order_by("step").values_list("name", "value")) == [(new, 0.25), (new, 0.5)]
+    migration.rename_back(apps, None)
+    assert set(run.metrics.values_list("name", flat=True)) == {old}

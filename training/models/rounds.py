@@ -198,7 +198,7 @@ class TrainingRun(models.Model):
 
 
 class Metric(models.Model):
-    """Names as in lm-human-preferences, such as objective/kl; the unit is in the name or in docs/metrics.md."""
+    """One figure of one step. PPO has the names of lm-human-preferences; units are in docs/metrics.md."""
 
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="metrics")
     step = models.PositiveIntegerField()

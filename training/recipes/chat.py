@@ -21,7 +21,7 @@ from training.recipes.models.generation import draw
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import pick_device
+from training.recipes.process.resources import pick_device
 from training.recipes.text.prompts import Refused, prompt_tokens
 
 SAY_EVERY = 0.2  # seconds

@@ -18,16 +18,9 @@ from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import run_recipe
 from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
-from training.recipes.trl_training import (
-    POLICY,
-    Course,
-    conclude,
-    count_rows,
-    held_out_prompts,
-    learn,
-    load_roles,
-    settings,
-)
+from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.roles import POLICY, load_roles
+from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
 
 
@@ -45,8 +38,8 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
     prompts, train, unseen, refused = read_pairs(rows, roles.shared, config)
     if not train:
         raise RecipeError(f"There is no pair to train on ({len(rows)} rows; refused: {dict(refused)})")
-    course = Course(run, config, roles, held_out_prompts(prompts), unit="steps")
-    with course.watch.measure("reference"):
+    callback = RunCallback(run, config, roles, held_out_prompts(prompts), unit="steps")
+    with callback.watch.measure("reference"):
         reference = pair_logprobs(roles.shared, train, None, config.batch_size)
 
     # 2. Training.
@@ -74,7 +67,7 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
             "max_length": None,
         },
     )
-    after = learn(trainer, course, describe)
+    after = learn(trainer, callback, describe)
 
     # 3. How often the policy prefers what people preferred, then save.
     accuracy = None
@@ -82,8 +75,13 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
         margins = [pair_logprobs(roles.shared, unseen, role, config.batch_size) for role in (POLICY, None)]
         gains = margins[0] - margins[1]
         accuracy = round(float((gains[:, 0] > gains[:, 1]).double().mean()), 4)
-    return conclude(
-        course, after, pairs=len(train), pairs_eval=len(unseen), accuracy=accuracy, rows=count_rows(len(rows), refused)
+    return report_results(
+        callback,
+        after,
+        pairs=len(train),
+        pairs_eval=len(unseen),
+        accuracy=accuracy,
+        rows=count_rows(len(rows), refused),
     )
 
 

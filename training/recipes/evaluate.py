@@ -12,7 +12,9 @@ from typing import Any
 
 from training.methods import EvaluateConfig, SampleConfig
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import Stopwatch, logger, peak_rss_mb, run_recipe
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch, peak_rss_mb
+from training.recipes.process.run import run_recipe
 from training.recipes.sample import LocalPolicy
 from training.rundir import Row, RunDir
 

@@ -5,69 +5,68 @@ One way for every method, so that their figures stand side by side: the same pro
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import comb, log
 from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.recipes.losses.rl_math import sequence_kl
-from training.recipes.models.generation import sample
+from training.recipes.models.answers import Answers
+from training.recipes.models.generation import Drawing, Rollout, sample
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.distributed import Processes
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import Prompt
 from training.rundir import Row
 
 
-@torch.no_grad()
-def evaluate(
-    shared: SharedModel,
-    role: str | None,
-    reward_model: RewardModel | None,
-    prompts: list[Prompt],
-    *,
-    completions: int,
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
-    batch_size: int,
-    reference: SharedModel | None = None,
-    round_start: tuple[SharedModel, str | None] | None = None,
-    processes: Processes | None = None,
-) -> list[Row]:
-    """One row per prompt and completion: text, score and judge (None without a reward model), KL in nats.
+@dataclass(frozen=True)
+class Evaluator:
+    """How every policy of a run is evaluated: the same prompts, the same random numbers, the same models beside it.
 
-    `kl` is to `reference` with its adapters off (None: those of `shared`), `kl_round_start` to the role `round_start`
-    of its model (None: the reference again). Several processes take the batches in turn; each gets all rows.
+    `kl` is to `reference` with its adapters off, `kl_round_start` to the role of `round_start` on its model (None: the
+    reference again). Several processes take the batches in turn; each gets all rows.
     """
-    rows: list[tuple[int, Row]] = []
-    reference, processes = reference or shared, processes or Processes()
-    per_batch = max(1, batch_size // completions)
-    for at in range(processes.rank * per_batch, len(prompts), processes.count * per_batch):
-        part = prompts[at : at + per_batch]
-        rollout = sample(
-            shared,
-            role,
-            [prompt.tokens for prompt in part],
-            count=completions,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            generator=generator(seed, "evaluate", at),
-            keep_trunk=True,
-        )
-        answers, mask = reference.with_trunk(rollout.answers), rollout.drawn
-        kl = sequence_kl(rollout.logprobs, role_logprobs(reference, answers, mask, None, temperature), mask)
-        kl_start = kl
-        if round_start is not None:
-            model, name = round_start
-            seen = answers if model is reference else answers.without_trunk()  # trunk states are the reference's
-            kl_start = sequence_kl(rollout.logprobs, role_logprobs(model, seen, mask, name, temperature), mask)
-        scores = None if reward_model is None else reward_model.score(answers)
-        judged = reward_model.judge(answers) if reward_model is not None and reward_model.has_judge else None
-        texts = rollout.texts(shared)
-        rows += [
+
+    prompts: list[Prompt]
+    reward_model: RewardModel | None
+    reference: SharedModel
+    drawing: Drawing
+    seed: int
+    batch_size: int  # answers drawn at once
+    round_start: tuple[SharedModel, str | None] | None = None
+    processes: Processes = field(default_factory=Processes)
+
+    @classmethod
+    def of(cls, config: Any, prompts: list[Prompt], reward_model: RewardModel | None, **more: Any) -> Evaluator:
+        """Return the evaluator by a method's settings `eval_completions`, `max_new_tokens`, `temperature`, `seed`."""
+        drawing = Drawing(config.eval_completions, config.max_new_tokens, config.temperature)
+        return cls(prompts, reward_model, drawing=drawing, seed=config.seed, **more)
+
+    @torch.no_grad()
+    def rows(self, model: SharedModel, role: str | None) -> list[Row]:
+        """Return one row per prompt and answer: text, score and judge (None without a reward model), KL in nats."""
+        rows: list[tuple[int, Row]] = []
+        per_batch = max(1, self.batch_size // self.drawing.count)
+        step = self.processes.count * per_batch
+        for at in range(self.processes.rank * per_batch, len(self.prompts), step):
+            rows += self._batch(model, role, at, self.prompts[at : at + per_batch])
+        return [row for _, row in sorted(self.processes.gather_objects(rows), key=lambda item: item[0])]
+
+    def _batch(self, model: SharedModel, role: str | None, at: int, prompts: list[Prompt]) -> list[tuple[int, Row]]:
+        """Return the rows of neighbouring prompts, each with its prompt's place; the first stands at `at`."""
+        tokens, random = [prompt.tokens for prompt in prompts], generator(self.seed, "evaluate", at)
+        rollout = sample(model, role, tokens, self.drawing, random, keep_trunk=True)
+        answers, texts = self.reference.with_trunk(rollout.answers), rollout.texts(model)
+        kl, kl_start = self._distances(rollout, answers)
+        scorer = self.reward_model
+        scores = None if scorer is None else scorer.score(answers)
+        judged = None if scorer is None or not scorer.has_judge else scorer.judge(answers)
+        return [
             (
                 at + row,
                 {
@@ -79,10 +78,40 @@ def evaluate(
                     "kl_round_start": float(kl_start[row, column]),
                 },
             )
-            for row, prompt in enumerate(part)
-            for column in range(completions)
+            for row, prompt in enumerate(prompts)
+            for column in range(self.drawing.count)
         ]
-    return [row for _, row in sorted(processes.gather_objects(rows), key=lambda item: item[0])]
+
+    def _distances(self, rollout: Rollout, answers: Answers) -> tuple[Tensor, Tensor]:
+        """Return the KL of each answer to the reference and to the round's start, (g, k) each, in nats."""
+        mask, temperature = rollout.drawn, self.drawing.temperature
+        kl = sequence_kl(rollout.logprobs, role_logprobs(self.reference, answers, mask, None, temperature), mask)
+        if self.round_start is None:
+            return kl, kl
+        model, role = self.round_start
+        seen = answers if model is self.reference else answers.without_trunk()  # trunk states are the reference's
+        start = role_logprobs(model, seen, mask, role, temperature)
+        return kl, sequence_kl(rollout.logprobs, start, mask)
+
+
+def report(before: list[Row], after: list[Row], reference: list[Row]) -> Row:
+    """Return what result.json says of a trained policy: means before and after, KL, and best-of-n beside them.
+
+    `reference` is empty where the round began with the reference.
+    """
+    return {
+        **{f"{name}_before": mean_of(before, name) for name in ("score", "judge")},
+        **{f"{name}_after": mean_of(after, name) for name in ("score", "judge")},
+        **({f"{name}_reference": mean_of(reference, name) for name in ("score", "judge")} if reference else {}),
+        "kl": mean_of(after, "kl"),
+        "kl_round_start": mean_of(after, "kl_round_start"),
+        "best_of_n": best_of_n(before),
+    }
+
+
+def figures(step: int, rows: list[Row]) -> Row:
+    """Return one point of the frontier: mean KL, score and judge at a step."""
+    return {"step": step, **{name: mean_of(rows, name) for name in ("kl", "score", "judge")}}
 
 
 def side_by_side(before: list[Row], after: list[Row], reference: list[Row]) -> list[Row]:
@@ -103,11 +132,6 @@ def side_by_side(before: list[Row], after: list[Row], reference: list[Row]) -> l
             row |= {"reference": reference[place]["text"], "score_reference": reference[place]["score"]}
         rows.append(row)
     return rows
-
-
-def of_reference(rows: list[Row]) -> Row:
-    """The reference's figures for result.json, where they are not those of the start."""
-    return {f"{name}_reference": mean_of(rows, name) for name in ("score", "judge")} if rows else {}
 
 
 def mean_of(rows: list[Row], name: str) -> float | None:

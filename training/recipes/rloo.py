@@ -14,12 +14,15 @@ import torch
 from training.methods import RLOOConfig
 from training.recipes.models.answers import Answers
 from training.recipes.models.reward_model import RewardModel
-from training.recipes.ppo import prompts_of_update
-from training.recipes.ppo_watch import left_the_ground
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import required_path, run_recipe
+from training.recipes.process.files import required_path
+from training.recipes.process.run import run_recipe
+from training.recipes.rl.episodes import prompts_of_update
+from training.recipes.rl.guards import outside_limits
 from training.recipes.text.prompts import Messages, Prompt, pad_left, prompt_tokens, read_prompts
-from training.recipes.trl_training import Course, conclude, count_rows, held_out_prompts, learn, load_roles, settings
+from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.roles import load_roles
+from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
 
 
@@ -38,14 +41,14 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
         raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
     updates = config.episodes // config.batch_size
     steps = config.batch_size // config.minibatch_size * config.passes
-    course = Course(
+    callback = RunCallback(
         run,
         config,
         roles,
         held_out_prompts({prompt.prompt_id: prompt for prompt in prompts}),
         unit="updates",
         steps_per_row=steps,
-        why_stop=lambda metrics: left_the_ground(metrics, config),
+        why_stop=lambda metrics: outside_limits(metrics, config, entropy="rloo/policy/entropy"),
     )
 
     # 2. Training. The data is the whole run's sequence of prompts, the same as PPO's, so that no pass over it ends.
@@ -88,15 +91,15 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
             save_steps=config.save_every * steps,
         ),
     )
-    after = learn(trainer, course, lambda log: describe(log, config.kl_coef))
+    after = learn(trainer, callback, lambda log: describe(log, config.kl_coef))
 
     # 3. Save.
     reasons = Counter(row["reason"] for row in refused)
-    return conclude(
-        course,
+    return report_results(
+        callback,
         after,
-        episodes=course.rows * config.batch_size,
-        updates=course.rows,
+        episodes=callback.rows * config.batch_size,
+        updates=callback.rows,
         rows=count_rows(len(rows), reasons),
     )
 
@@ -144,10 +147,10 @@ def describe(log: Row, kl_coef: float) -> dict[str, float]:
         "objective/kl": kl,
         "objective/kl_coef": kl_coef,
         "objective/score": log["reward"],
-        "objective/reward_total": log["reward"] - kl_coef * kl,
-        "objective/entropy": log["entropy"],
+        "objective/score_total": log["reward"] - kl_coef * kl,
+        "rloo/policy/entropy": log["entropy"],
         "rloo/loss": log["loss"],
-        "rloo/clipfrac": log["clip_ratio/region_mean"],
+        "rloo/policy/clipfrac": log["clip_ratio/region_mean"],
         "rloo/grad_norm": log["grad_norm"],
         "rloo/lr": log["learning_rate"],
         "response/length": log["completions/mean_length"],

@@ -18,15 +18,11 @@ from typing import Any
 
 from training.methods import SampleConfig
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import (
-    Stopwatch,
-    generator,
-    logger,
-    peak_rss_mb,
-    pick_device,
-    required_path,
-    run_recipe,
-)
+from training.recipes.process.files import required_path
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
+from training.recipes.process.run import run_recipe
+from training.recipes.process.seeds import generator
 from training.recipes.text.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
 
@@ -217,16 +213,14 @@ class LocalPolicy:
         self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
 
     def answer(self, batch: list[Any], number: int, count: int) -> list[Row]:
-        from training.recipes.models.generation import sample
+        from training.recipes.models.generation import Drawing, sample
 
         rollout = sample(
             self.model,
             self.role,
             [prompt.tokens for prompt in batch],
-            count=count,
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=self.config.temperature,
-            generator=generator(self.config.seed, "sample", number),
+            Drawing(count, self.config.max_new_tokens, self.config.temperature),
+            generator(self.config.seed, "sample", number),
         )
         texts = rollout.texts(self.model)
         return [

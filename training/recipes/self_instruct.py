@@ -14,7 +14,10 @@ from typing import Any
 from training.instructions.form import Unparsed, draw, parse, request
 from training.methods import SampleConfig, SelfInstructConfig
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import Stopwatch, derived_seed, logger, peak_rss_mb, run_recipe
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch, peak_rss_mb
+from training.recipes.process.run import run_recipe
+from training.recipes.process.seeds import derived_seed
 from training.recipes.sample import LocalPolicy
 from training.recipes.text.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir

@@ -28,7 +28,8 @@ from training.recipes.models.rankings import Ranking, collate
 from training.recipes.models.reward_model import RewardModel, base_of
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import log_to_stdout, logger, pick_device
+from training.recipes.process.log import log_to_stdout, logger
+from training.recipes.process.resources import pick_device
 from training.recipes.text.prompts import Refused, response_tokens
 
 LOCAL = ("127.0.0.1", "localhost", "::1")

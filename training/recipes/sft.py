@@ -11,16 +11,9 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import run_recipe
 from training.recipes.text.prompts import Prompt, Refused, prompt_tokens, response_tokens
-from training.recipes.trl_training import (
-    Course,
-    Roles,
-    conclude,
-    count_rows,
-    held_out_prompts,
-    learn,
-    load_roles,
-    settings,
-)
+from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.roles import Roles, load_roles
+from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
 
 IGNORED = -100  # label of a token that is read but not learned
@@ -33,17 +26,17 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
     prompts, examples, refused = read_answers(rows, roles.shared, config)
     if not examples:
         raise RecipeError(f"There is no answer to learn from ({len(rows)} rows; refused: {dict(refused)})")
-    course = Course(run, config, roles, held_out_prompts(prompts), unit="steps")
+    callback = RunCallback(run, config, roles, held_out_prompts(prompts), unit="steps")
 
     # 2. Training.
-    trainer = imitation(run, config, roles, examples)
-    after = learn(trainer, course, describe)
+    trainer = sft_trainer(run, config, roles, examples)
+    after = learn(trainer, callback, describe)
 
     # 3. Save.
-    return conclude(course, after, answers=len(examples), rows=count_rows(len(rows), refused))
+    return report_results(callback, after, answers=len(examples), rows=count_rows(len(rows), refused))
 
 
-def imitation(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles: Roles, examples: list[Row]) -> Trainer:
+def sft_trainer(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles: Roles, examples: list[Row]) -> Trainer:
     """TRL's trainer for examples of token ids with labels."""
     from datasets import Dataset
     from trl import SFTConfig as Arguments

@@ -178,9 +178,12 @@ def value_loss(
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-    """1 − Var(R − V) / Var(R): 1 for a perfect value head, 0 for one that knows only the mean. Shapes: (b, t) → ()."""
+    """Return 1 − E[(R − V)²] / Var(R), as lm-human-preferences defines it. Shapes: (b, t) → ().
+
+    1 is a perfect value model, 0 one that knows only the mean; it is below 0 where the mean is wrong as well.
+    """
     real_returns, errors = returns[mask], (returns - values)[mask]
-    return 1 - errors.var(unbiased=False) / real_returns.var(unbiased=False).clamp(min=1e-8)
+    return 1 - errors.square().mean() / real_returns.var(unbiased=False).clamp(min=1e-8)
 
 
 def adapted_kl_coef(coef: float, kl: float, *, target: float, episodes: int, horizon: float) -> float:

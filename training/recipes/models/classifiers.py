@@ -23,7 +23,7 @@ from training.prompt_tuning.cloze import Template, Verbalizer
 from training.recipes.models.label_scores import Blank, LabelScorer, scorer_for
 from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import replace_folder
+from training.recipes.process.files import replace_folder
 
 DESCRIPTION = "classifier.json"
 ADAPTER, WEIGHTS = "adapter", "model"  # folders of a checkpoint

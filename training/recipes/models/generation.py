@@ -49,6 +49,15 @@ class Rollout:
         ]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How answers are drawn: how many to a prompt, of at most how many tokens, at which temperature."""
+
+    count: int
+    max_new_tokens: int
+    temperature: float
+
+
 class Draw(NamedTuple):
     tokens: Tensor
     logprobs: Tensor
@@ -80,20 +89,19 @@ def sample(
     model: SharedModel,
     role: str | None,
     prompts: list[list[int]],
-    *,
-    count: int,
-    max_new_tokens: int,
-    temperature: float,
+    drawing: Drawing,
     generator: torch.Generator,
+    *,
     keep_trunk: bool = False,
     among: tuple[int, int] | None = None,
 ) -> Rollout:
-    """`count` answers to each prompt. With `keep_trunk` the answers carry their trunk states for other roles.
+    """Draw `drawing.count` answers to each prompt. With `keep_trunk` they carry their trunk states for other roles.
 
     `among` = (first, all): these prompts are those from `first` on of `all` that several processes answer with the
     same generator; each draws the numbers that it would have drawn in one process.
     """
     device, groups = model.device, len(prompts)
+    count, max_new_tokens, temperature = drawing.count, drawing.max_new_tokens, drawing.temperature
     rows_in_all, slots = groups * count, max_new_tokens + 1
     ids, mask = (tensor.to(device) for tensor in pad_left(prompts, model.pad))
     keep_trunk = keep_trunk and model.shares_trunk

@@ -53,7 +53,7 @@ class RewardModel:
         self.judge_gain, self.judge_bias = 1.0, 0.0
 
     @classmethod
-    def fresh(
+    def initialise(
         cls,
         shared: SharedModel,
         *,

@@ -37,9 +37,9 @@ from training.recipes.models.key_values import (
 )
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import logger
+from training.recipes.process.log import logger
 
-AGREEMENT = 1e-4
+ATOL = 1e-4
 
 
 class SharedModel:
@@ -359,7 +359,7 @@ class SharedModel:
         """We apply the head ourselves, to chosen positions only: the model must do nothing more than that to logits."""
         ids = self._sample_answers().prompt
         ours, theirs = self.head(self.decoder(input_ids=ids).last_hidden_state), self.model(input_ids=ids).logits
-        if (ours - theirs).abs().max() > AGREEMENT * theirs.abs().max().clamp(min=1):
+        if (ours - theirs).abs().max() > ATOL * theirs.abs().max().clamp(min=1):
             raise RecipeError(f"{type(self.model).__name__} scales its logits after the head, which is not supported")
 
     @torch.no_grad()
@@ -372,7 +372,7 @@ class SharedModel:
         except (TypeError, AttributeError, RuntimeError, ValueError):
             return False
         differences = (tree.after - rows.after)[answers.response_mask].abs().max()
-        return bool(differences <= AGREEMENT * rows.after.abs().max().clamp(min=1))
+        return bool(differences <= ATOL * rows.after.abs().max().clamp(min=1))
 
 
 def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import generator
+from training.recipes.process.seeds import generator
 from training.rundir import Row
 
 

@@ -21,7 +21,8 @@ from training.recipes.models.reward_model import ROLE as REWARD
 from training.recipes.models.reward_model import RewardModel, base_of
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process import checkpoints
-from training.recipes.process.run import pick_device, required_path
+from training.recipes.process.files import required_path
+from training.recipes.process.resources import pick_device
 from training.rundir import Row
 
 POLICY, VALUE, ROUND_START = "policy", "value", "round_start"

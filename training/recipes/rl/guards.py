@@ -1,7 +1,7 @@
 """What must hold in PPO, as assertions that run in every update, and the reasons to stop before it goes wrong.
 
-An assertion is a bug of ours: the run fails. A reason to stop is a policy that leaves the ground on which the reward
-model was trained: the run ends well, with the weights from before that update, and says why.
+An assertion is a bug of ours: the run fails. A reason to stop is a policy whose answers are unlike those that the
+reward model was trained on: the run ends well, with the weights from before that update, and says why.
 """
 
 from __future__ import annotations
@@ -85,16 +85,19 @@ def stop_after_sampling(metrics: Mapping[str, float], config: PPOConfig) -> str 
     distinct = metrics["response/distinct_2"]
     if distinct < config.distinct_floor:
         return f"only {distinct:.0%} of the answers' token pairs are distinct, below {config.distinct_floor:.0%}"
-    return left_the_ground(metrics, config)
+    return outside_limits(metrics, config, entropy="ppo/policy/entropy")
 
 
-def left_the_ground(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig) -> str | None:
-    """The policy no longer answers in the way in which the answers that people ranked were drawn."""
-    kl, entropy, length = (metrics[name] for name in ("objective/kl", "objective/entropy", "response/length"))
+def outside_limits(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig, *, entropy: str) -> str | None:
+    """Return why to stop where the policy's answers are no longer like those that people ranked; `entropy` is a name.
+
+    The reward model knows answers near the reference only: beyond these limits its score says nothing.
+    """
+    kl, entropy_now, length = (metrics[name] for name in ("objective/kl", entropy, "response/length"))
     if kl > config.kl_limit:
         return f"KL of {kl:.1f} nats exceeded the limit of {config.kl_limit:g}"
-    if entropy < config.entropy_floor:
-        return f"the entropy fell to {entropy:.3f} nats per token, below {config.entropy_floor:g}"
+    if entropy_now < config.entropy_floor:
+        return f"the entropy fell to {entropy_now:.3f} nats per token, below {config.entropy_floor:g}"
     if length < config.length_floor:
         return f"answers shrank to {length:.1f} tokens, below {config.length_floor:g}"
     return None
@@ -102,7 +105,7 @@ def left_the_ground(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig
 
 def stop_after_learning(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
     """What the steps of this update did to the policy: too far from the one that sampled, the ratios mean nothing."""
-    clipfrac, ratio = metrics["ppo/clipfrac"], metrics["ppo/ratio_max"]
+    clipfrac, ratio = metrics["ppo/policy/clipfrac"], metrics["ppo/ratio_max"]
     if clipfrac > config.clipfrac_limit:
         return f"{clipfrac:.0%} of the tokens were clipped, above {config.clipfrac_limit:.0%}"
     if ratio > config.ratio_limit:

@@ -1,0 +1,28 @@
+"""Folders that are whole or not there, and paths that config.json names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.recipes.process.errors import RecipeError
+from training.rundir import Row
+
+
+def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write(folder)` fill a folder, and put it in the place of `target` only when it is whole."""
+    fresh = target.with_name(f"{target.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    write(fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+
+
+def required_path(inputs: Row, name: str) -> str:
+    path: Any = inputs.get(name)
+    if not path:
+        raise RecipeError(f"config.json names no inputs.{name}")
+    return str(path)

@@ -1,0 +1,22 @@
+"""The log of a run: plain lines on standard output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+import transformers
+
+logger = logging.getLogger("recipe")
+
+
+def log_to_stdout() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("httpx", "filelock", "peft", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    # PEFT and TRL ask transformers by a name that it is giving up; the reader of a log can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    # Progress bars are for terminals; a log file wants lines.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

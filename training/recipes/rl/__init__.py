@@ -1,0 +1,1 @@
+"""What the policy gradient methods PPO and RLOO are made of."""

@@ -1,0 +1,173 @@
+"""Episodes of one PPO update: which prompts, the sampled answers, their scores, KL penalty and advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.methods import PPOConfig
+from training.recipes.losses.rl_math import (
+    explained_variance,
+    gae,
+    masked_mean,
+    masked_whiten,
+    penalised_rewards,
+    sequence_kl,
+)
+from training.recipes.models.answers import Answers
+from training.recipes.models.generation import Drawing, Rollout, sample
+from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.distributed import Processes
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.log import logger
+from training.recipes.process.seeds import generator
+from training.recipes.rl.guards import check_masks, check_untrained, check_whitened, distinct_pairs
+from training.recipes.rl.policy import Policy
+from training.recipes.text.prompts import Prompt, read_prompts
+from training.rundir import Row, RunDir
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One update's episodes with everything the loss needs: those of this process. Shapes: (groups, k, r)."""
+
+    answers: Answers
+    mask: Tensor
+    old_logprobs: Tensor
+    old_values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    def select(self, groups: Tensor) -> Batch:
+        tensors = (self.mask, self.old_logprobs, self.old_values, self.advantages, self.returns)
+        return Batch(self.answers.select(groups), *(tensor[groups] for tensor in tensors))
+
+
+def split_prompts(run: RunDir, shared: SharedModel, config: PPOConfig) -> tuple[list[Prompt], list[Prompt], list[Row]]:
+    """Prompts to train on, prompts to evaluate on, and the refused ones."""
+    most = min(config.max_prompt_tokens, shared.longest - config.max_new_tokens - 1)
+    prompts, refused = read_prompts(shared.tokenizer, list(run.rows()), most)
+    train = [prompt for prompt in prompts if prompt.split == "train"]
+    held_out = [prompt for prompt in prompts if prompt.split == "eval"]
+    if not train:
+        raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
+    if not held_out:
+        logger.info("No eval prompts: the scores before and after are those of prompts that were trained on")
+    return train, held_out or train, refused
+
+
+def prompts_of_update(prompts: list[Prompt], update: int, groups: int, seed: int) -> list[Prompt]:
+    """The next prompts of an endless sequence of shuffled passes; update numbers count from 1."""
+    chosen = []
+    for place in range((update - 1) * groups, update * groups):
+        turn, index = divmod(place, len(prompts))
+        order = torch.randperm(len(prompts), generator=generator(seed, "prompts", turn))
+        chosen.append(prompts[int(order[index])])
+    return chosen
+
+
+def sample_episodes(
+    policy: Policy, prompts: list[Prompt], update: int, config: PPOConfig, processes: Processes
+) -> Rollout:
+    groups = config.batch_size // config.completions_per_prompt
+    first, count = processes.share(groups)
+    chosen = prompts_of_update(prompts, update, groups, config.seed)[first : first + count]
+    return sample(
+        policy.actor,
+        policy.role,
+        [prompt.tokens for prompt in chosen],
+        Drawing(config.completions_per_prompt, config.max_new_tokens, config.temperature),
+        generator(config.seed, "episodes", update),
+        keep_trunk=True,
+        among=(first, groups),
+    )
+
+
+@torch.no_grad()
+def score_rollouts(
+    policy: Policy,
+    rollout: Rollout,
+    kl_coef: float,
+    config: PPOConfig,
+    processes: Processes,
+    *,
+    check_fresh: bool = False,
+) -> tuple[Batch, Tensor, dict[str, float]]:
+    """Score the answers, take the KL penalty off and estimate advantages.
+
+    Return this process's batch, the number of tokens in each group of the whole batch (groups of all processes,), and
+    the metrics: means over the whole batch, before it is learned from.
+    """
+    check_masks(policy.shared, rollout)
+    answers, mask = policy.shared.with_trunk(rollout.answers), rollout.drawn
+    reference = policy.reference_logprobs(answers, mask, config.temperature)
+    if check_fresh and policy.fresh:
+        check_untrained(policy.logprobs(answers, mask, config.temperature), reference)
+    start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)
+    score = penalised_scores(policy, answers, rollout.finished, config)
+    values = policy.values(answers, rollout.before).masked_fill(~mask, 0.0)
+
+    # From here on every process has the numbers of all episodes. Shapes: (b,) and (b, t).
+    def of_all(tensor: Tensor) -> Tensor:
+        return processes.gather(tensor.flatten(0, 1))
+
+    logprobs, reference, old_values, drawn = map(of_all, (rollout.logprobs, reference, values, mask))
+    scores = of_all(score)
+    rewards = penalised_rewards(scores, logprobs, reference, drawn, kl_coef)
+    advantages, returns = estimate_advantages(rewards, old_values, drawn, config)
+    groups, per_group, length = mask.shape
+    own = slice(processes.rank * groups * per_group, (processes.rank + 1) * groups * per_group)
+    batch = Batch(
+        answers=answers,
+        mask=mask,
+        old_logprobs=rollout.logprobs,
+        old_values=values,
+        advantages=advantages[own, :length].view_as(values),
+        returns=returns[own, :length].view_as(values),
+    )
+    kl = sequence_kl(logprobs, reference, drawn)
+    metrics = {
+        "objective/kl": float(kl.mean()),
+        "kl_error": float(kl.std() / len(kl) ** 0.5),
+        "objective/kl_round_start": float(sequence_kl(logprobs, of_all(start), drawn).mean()),
+        "objective/score": float(scores.mean()),
+        "objective/score_total": float(rewards.sum(-1).mean()),
+        "ppo/policy/entropy": float(masked_mean(of_all(rollout.entropy), drawn)),
+        "ppo/val/var_explained": float(explained_variance(old_values, returns, drawn)),
+        **answer_metrics(rollout, drawn, of_all),
+    }
+    return batch, drawn.sum(-1).view(-1, per_group).sum(-1), metrics
+
+
+def penalised_scores(policy: Policy, answers: Answers, finished: Tensor, config: PPOConfig) -> Tensor:
+    """Return the score of each answer (g, k), less what disagreement and a missing EOS cost."""
+    score = policy.reward_model.score(answers)
+    if config.disagreement_coef:
+        score = score - config.disagreement_coef * policy.reward_model.disagreement(answers)
+    if config.missing_eos == "replace":
+        score = torch.where(finished, score, config.missing_eos_score)
+    return score
+
+
+def estimate_advantages(rewards: Tensor, values: Tensor, drawn: Tensor, config: PPOConfig) -> tuple[Tensor, Tensor]:
+    """Return whitened advantages and returns, (b, t) each, of the whole batch."""
+    if config.whiten_rewards:
+        rewards = masked_whiten(rewards, drawn, shift_mean=False)
+    advantages, returns = gae(rewards, values, drawn, gamma=config.gamma, lam=config.gae_lambda)
+    advantages = masked_whiten(advantages, drawn)
+    check_whitened(advantages, drawn)
+    return advantages, returns
+
+
+def answer_metrics(rollout: Rollout, drawn: Tensor, of_all: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """Return length, share of finished answers and variety of the whole batch's answers."""
+    response, own = rollout.answers.response, rollout.drawn
+    distinct = distinct_pairs(response.flatten(0, 1), own.flatten(0, 1)).view(response.shape[:2])
+    return {
+        "response/length": float(drawn.sum(-1).float().mean()),
+        "response/eos_share": float(of_all(rollout.finished[..., None]).float().mean()),
+        "response/distinct_2": float(of_all(distinct).mean()),
+    }

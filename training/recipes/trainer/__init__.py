@@ -1,0 +1,1 @@
+"""Training with TRL: its models, callback and checks."""

@@ -1,0 +1,168 @@
+"""A TRL training's own callback: metrics, progress, reasons to stop, and a whole state to resume from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import TrainerCallback
+
+from training.recipes.evaluation import Evaluator
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.log import logger
+from training.recipes.process.resources import Stopwatch
+from training.recipes.text.prompts import Prompt
+from training.recipes.trainer.checks import check_start
+from training.recipes.trainer.roles import ROUND_START, STUDENT, Config, Roles
+from training.rundir import Row, RunDir
+
+TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
+EVALUATED_TOGETHER = 64
+
+Describe = Callable[[Row], dict[str, float]]
+WhyStop = Callable[[Row], str | None]
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class RunCallback(TrainerCallback):
+    """Write metrics and progress during a training, and keep a whole state to resume from.
+
+    TRL saves into a folder of its own, file by file; only when it is done does the folder become the run's state.
+    `steps_per_row` optimiser steps make one row of metrics; in rows all is counted that people see.
+    """
+
+    run: RunDir
+    config: Config
+    roles: Roles
+    prompts: list[Prompt]
+    unit: str
+    steps_per_row: int = 1
+    why_stop: WhyStop | None = None  # a reason ends the training, see rl.guards.outside_limits
+    measure: Callable[[], list[Row]] | None = None  # what a method asks of its policy besides, before and after
+    describe: Describe | None = None
+    before: list[Row] = field(default_factory=list)
+    measured: list[Row] = field(default_factory=list)  # before
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    rows: int = 0  # so far
+    stopped: str | None = None
+    earlier: list[Weights] = field(default_factory=list)  # the adapter as it was one and no row ago
+
+    def __post_init__(self) -> None:
+        folder = self.run.load_state()
+        if folder is None:
+            self.run.rewind(0)
+            self.before = self.evaluate()
+            self.measured = self.measure_policy()
+            check_start(self.before, self.roles)
+            self.earlier = [self.roles.start]  # empty where all weights learn: no such method stops by itself
+            self.save(None)
+            return
+        state = json.loads((folder / PROGRESS).read_text("utf-8"))
+        self.before, self.measured = state["before"], state.get("measured", [])
+        self.rows, self.watch = state["rows"], Stopwatch(state["seconds"])
+        self.stopped = state["stopped"]
+        self.earlier = unpack(load_file(folder / EARLIER))
+        self.run.rewind(self.rows)
+        logger.info("Going on after %d %s", self.rows, self.unit)
+
+    def evaluate(self) -> list[Row]:
+        """Return one row per eval prompt and answer of the policy."""
+        with self.watch.measure("evaluate"):
+            return self.evaluator.rows(self.roles.actor, self.roles.role)
+
+    def evaluate_reference(self) -> list[Row]:
+        with self.watch.measure("evaluate"):
+            return self.evaluator.rows(self.roles.shared, None)
+
+    @property
+    def evaluator(self) -> Evaluator:
+        roles = self.roles
+        return Evaluator.of(
+            self.config,
+            self.prompts,
+            roles.reward_model,
+            reference=roles.shared,
+            round_start=None if roles.fresh else (roles.shared, ROUND_START),
+            batch_size=EVALUATED_TOGETHER,
+        )
+
+    def measure_policy(self) -> list[Row]:
+        with self.watch.measure("measure"):
+            return self.measure() if self.measure else []
+
+    def save(self, checkpoint: Path | None) -> None:
+        progress = {
+            "before": self.before,
+            "measured": self.measured,
+            "rows": self.rows,
+            "seconds": self.watch.spent,
+            "stopped": self.stopped,
+        }
+
+        def write(folder: Path) -> None:
+            (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
+            save_file(pack(self.earlier), folder / EARLIER)
+            if checkpoint is not None:
+                checkpoint.rename(folder / TRAINER_STATE)
+
+        self.run.save_state(write)
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.watch.spent["train"] = self.watch.spent.get("train", 0.0) + time.perf_counter() - self.began
+
+    def on_log(self, _args: Any, state: Any, control: Any, *, logs: Row, model: nn.Module, **_: Any) -> None:
+        if "loss" not in logs:  # TRL's own summary at the end
+            return
+        if not isfinite(logs["loss"]):
+            raise RecipeError("The loss is not a number any more: the learning rate is too large")
+        assert self.describe is not None
+        self.rows = state.global_step // self.steps_per_row
+        metrics = self.describe(logs)
+        self.run.log_metrics(self.rows, **metrics)
+        self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
+        if self.why_stop is None:
+            return
+        if reason := self.why_stop(metrics):
+            self.stopped = f"{reason} at {self.unit.removesuffix('s')} {self.rows}"
+            logger.info("Stopped: %s", self.stopped)
+            control.should_training_stop = True
+        else:
+            self.earlier = [*self.earlier[-1:], student_weights(model)]
+
+    @property
+    def kept(self) -> int:
+        """The row whose policy is kept. A row's figures are of answers drawn before its steps: what they stop is the
+        policy of the row before, and the last good one is that of the row before that."""
+        return max(self.rows - 2, 0) if self.stopped else self.rows
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        self.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def student_weights(model: nn.Module) -> Weights:
+    weights = get_peft_model_state_dict(model, adapter_name=STUDENT)
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+
+
+def pack(several: list[Weights]) -> Weights:
+    return {f"{place}:{name}": tensor for place, weights in enumerate(several) for name, tensor in weights.items()}
+
+
+def unpack(packed: Weights) -> list[Weights]:
+    several: dict[int, Weights] = {}
+    for key, tensor in packed.items():
+        place, _, name = key.partition(":")
+        several.setdefault(int(place), {})[name] = tensor
+    return [several[place] for place in sorted(several)]
