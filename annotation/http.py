@@ -1,12 +1,44 @@
+"""What the views of all layers share about requests and refusals."""
+
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib import messages
 from django.contrib.auth.models import User
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
+from annotation.errors import NotPossible
+
 
 class UserRequest(HttpRequest):
-    """What a view behind @login_required gets: somebody signed in, and the details of htmx."""
+    """The request of a view behind @login_required: its user is signed in, and django-htmx has read it."""
 
     user: User
     htmx: HtmxDetails
+
+
+@contextmanager
+def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
+    """Run an action of a view; where it raises NotPossible, show the reason on the next page and go on after it."""
+    try:
+        yield
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+
+
+@contextmanager
+def refusals_as_errors(form: BaseForm, field: str | None = None) -> Iterator[None]:
+    """Run an action of a view; where it raises NotPossible, add the reason to the form, or to one of its fields."""
+    try:
+        yield
+    except NotPossible as refusal:
+        form.add_error(field, str(refusal))
+
+
+def problem_of(form: BaseForm) -> str:
+    """Return the errors of a form as one line; empty where there is none."""
+    return " ".join(str(error) for found in form.errors.values() for error in found)

@@ -61,14 +61,14 @@ class SimulatedAnnotator:
         """Until the queue is empty, `most_tasks` are done, or `stop` is set."""
         self._sign_in()
         page = self._post(f"/projects/{project}/annotate/")
-        while not stop.is_set() and (seat := self._seat_shown(project, page)):
+        while not stop.is_set() and (assignment := self._assignment_shown(project, page)):
             done = self.tally.rankings + self.tally.references
             if self.habits.most_tasks is not None and done >= self.habits.most_tasks:
                 break
             began = time.monotonic()
             if self.habits.pace and stop.wait(self.random.uniform(0.5, 1.5) * self.habits.pace):
                 break
-            page = self._judge(project, seat, active_ms=int(1000 * (time.monotonic() - began)))
+            page = self._judge(project, assignment, active_ms=int(1000 * (time.monotonic() - began)))
         return self.tally
 
     def _sign_in(self) -> None:
@@ -77,37 +77,37 @@ class SimulatedAnnotator:
         if "sessionid" not in self.session.cookies:
             raise RuntimeError(f"{self.username} could not sign in at {self.url}.")
 
-    def _seat_shown(self, project: str, page: requests.Response) -> dict[str, Any] | None:
+    def _assignment_shown(self, project: str, page: requests.Response) -> dict[str, Any] | None:
         """The task on the page, by the address that the page pushed; None where the queue is empty."""
         address = page.headers.get("HX-Push-Url", "")
         if "/tasks/" not in address:
             return None
         number = address.rstrip("/").rsplit("/", 1)[1]
-        seat: dict[str, Any] = self._get(f"/api/v1/projects/{project}/assignments/{number}/").json()
-        return seat
+        assignment: dict[str, Any] = self._get(f"/api/v1/projects/{project}/assignments/{number}/").json()
+        return assignment
 
-    def _judge(self, project: str, seat: dict[str, Any], *, active_ms: int) -> requests.Response:
-        path = f"/projects/{project}/tasks/{seat['id']}"
+    def _judge(self, project: str, assignment: dict[str, Any], *, active_ms: int) -> requests.Response:
+        path = f"/projects/{project}/tasks/{assignment['id']}"
         if self.random.random() < self.habits.skip_share:
             self.tally.skipped += 1
             return self._post(f"{path}/skip/", {"reason": "not sure what is asked"})
-        if seat["kind"] not in ("ranking", "reference"):
+        if assignment["kind"] not in ("ranking", "reference"):
             self.tally.skipped += 1
             return self._post(f"{path}/skip/", {"reason": "simulated annotators only rank and write"})
-        answer = self._ranking(seat) if seat["kind"] == "ranking" else self._reference(seat)
+        answer = self._ranking(assignment) if assignment["kind"] == "ranking" else self._reference(assignment)
         self._post(f"{path}/draft/", {"draft": _json(answer), "active_ms": active_ms})
         fields = {name: value if isinstance(value, str) else _json(value) for name, value in answer.items()}
         page = self._post(f"{path}/submit/", {**fields, "client_uuid": str(uuid.uuid4()), "active_ms": active_ms})
-        if seat["kind"] == "ranking":
+        if assignment["kind"] == "ranking":
             self.tally.rankings += 1
         else:
             self.tally.references += 1
         return page
 
-    def _ranking(self, seat: dict[str, Any]) -> dict[str, Any]:
+    def _ranking(self, assignment: dict[str, Any]) -> dict[str, Any]:
         scores = {
             candidate["id"]: self.judge.score(candidate["text"]) + self.random.gauss(0, self.habits.noise)
-            for candidate in seat["candidates"]
+            for candidate in assignment["candidates"]
         }
         tiers: list[list[int]] = []
         for pk in sorted(scores, key=lambda pk: -scores[pk]):
@@ -116,7 +116,7 @@ class SimulatedAnnotator:
             else:
                 tiers.append([pk])
         unacceptable = [pk for tier in tiers if scores[tier[0]] < UNACCEPTABLE_BELOW for pk in tier]
-        asked = seat["asked"]
+        asked = assignment["asked"]
         answer: dict[str, Any] = {"tiers": tiers, "unacceptable": unacceptable, "rationale": ""}
         if asked["rationale"] == "required":
             answer["rationale"] = "Simulated."
@@ -131,8 +131,8 @@ class SimulatedAnnotator:
                 answer |= {"tiers": [[pk] for pk in best], "unacceptable": []}
         return answer
 
-    def _reference(self, seat: dict[str, Any]) -> dict[str, Any]:
-        best = max(seat["candidates"], key=lambda candidate: self.judge.score(candidate["text"]), default=None)
+    def _reference(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        best = max(assignment["candidates"], key=lambda candidate: self.judge.score(candidate["text"]), default=None)
         if best is None:  # a project in which one writes first, without seeing the others
             return {"text": self.judge.improve(""), "derived_from": None}
         return {"text": self.judge.improve(best["text"]), "derived_from": best["id"]}

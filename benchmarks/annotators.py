@@ -149,7 +149,9 @@ def _add_tasks(project, tasks: int, seats: int) -> None:
         task_of = {task.prompt_id: task for task in opened}
         Candidate.objects.bulk_create(Candidate(task=task_of[one.prompt_id], completion=one) for one in completions)
         Assignment.objects.bulk_create(
-            Assignment(task=task, project=project, seat=seat) for task in opened for seat in range(1, seats + 1)
+            Assignment(task=task, project=project, seat_number=number)
+            for task in opened
+            for number in range(1, seats + 1)
         )
 
 

@@ -104,10 +104,10 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
             for which in (0, 1)
         ),
         *(
-            "INSERT INTO annotation_assignment (task_id, seat, status, shown_order, draft, skip_reason, active_ms,"
-            f" project_id, priority) {numbers} SELECT i, {seat}, 'empty', '[]', '{{}}', '', 0, {project}, {priority}"
-            " FROM numbers"
-            for seat in range(1, seats + 1)
+            "INSERT INTO annotation_assignment (task_id, seat_number, status, shown_order, draft, skip_reason,"
+            f" active_ms, project_id, priority) {numbers} SELECT i, {number}, 'empty', '[]', '{{}}', '', 0, {project},"
+            f" {priority} FROM numbers"
+            for number in range(1, seats + 1)
         ),
     ]
     with connection.cursor() as cursor:
@@ -118,13 +118,13 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
 
 def claim_times(project, people, count: int) -> list[float]:
     """Milliseconds of each claim; the seat is finished after it, so that the next claim looks for another."""
-    from annotation.actions import seats
+    from annotation.actions import queue, seats
 
     taken = []
     for number in range(-20, count):
         person = people[1 + number % (len(people) - 1)]
         began = time.perf_counter()
-        seat = seats.claim_next(project=project, by=person)
+        seat = queue.claim_next(project=project, by=person)
         if number >= 0:
             taken.append(1000 * (time.perf_counter() - began))
         assert seat is not None
@@ -135,17 +135,17 @@ def claim_times(project, people, count: int) -> list[float]:
 def bad_case(project, person, tasks: int, count: int) -> list[float]:
     from django.utils import timezone
 
-    from annotation.actions import seats
+    from annotation.actions import queue, seats
     from annotation.models import Assignment, SeatStatus
 
     add_tasks(project.pk, tasks + 1, tasks + JUDGED_BY_ONE, seats=3, priority=1)
-    Assignment.objects.filter(task_id__gt=tasks, seat=1).update(
+    Assignment.objects.filter(task_id__gt=tasks, seat_number=1).update(
         status=SeatStatus.DONE, annotator_id=person.pk, claimed_at=timezone.now(), finished_at=timezone.now()
     )
     taken = []
     for _ in range(count):
         began = time.perf_counter()
-        seat = seats.claim_next(project=project, by=person)
+        seat = queue.claim_next(project=project, by=person)
         taken.append(1000 * (time.perf_counter() - began))
         assert seat is not None
         assert seat.priority == 0

@@ -68,7 +68,7 @@ def _fill_some(project: Any, policy: Any, people: list[Any], numbers: range, can
         [
             Assignment(
                 task=task,
-                seat=1,
+                seat_number=1,
                 project=project,
                 status=SeatStatus.DONE,
                 annotator=chance.choice(people),

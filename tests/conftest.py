@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from annotation.actions import judgments, proposals, seats, tasks
+from annotation.actions import judgments, proposals, queue, tasks
 from annotation.models import (
     Completion,
     Membership,
@@ -135,7 +135,7 @@ def ranked_task(
         ranker = User.objects.create_user(f"ranker-{User.objects.count()}")
         Membership.objects.create(project=project, user=ranker, role=Role.ANNOTATOR)
         task = open_ranking_task(texts, priority=100, **values)
-        seat = seats.claim_next(project=project, by=ranker)
+        seat = queue.claim_next(project=project, by=ranker)
         assert seat is not None
         assert seat.task == task
         answer = {"tiers": [[pk] for pk in sorted(seat.shown_order)], "unacceptable": [], "rationale": ""}

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import alarms, flags, seats, snapshots
+from annotation.actions import alarms, flags, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
@@ -232,7 +232,7 @@ DJANGOS_OWN = {"password_change", "password_change_done"}
 def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ranked_task) -> dict[str, str]:
     """A project in mid-life: one task ranked, one held by the annotator, a snapshot, an active round, an upload."""
     open_ranking_task()
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     snapshots.take_snapshot(project=project, by=admin)
     round = TrainingRound.objects.create(project=project, number=1)
     TrainingRun.objects.create(round=round, position=0, method="sample")

@@ -100,7 +100,7 @@ def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | Non
         random.Random(f"check {copy.pk}").shuffle(shown)
     return Assignment.objects.create(
         task=copy,
-        seat=1,
+        seat_number=1,
         project_id=task.project_id,
         priority=task.priority,
         status=SeatStatus.HELD,

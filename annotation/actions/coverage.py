@@ -13,7 +13,7 @@ from django.db.models import Exists, Max, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from annotation import live
-from annotation.actions import queue
+from annotation.actions import passed_over
 from annotation.judged.preferences import Tiers
 from annotation.models import Assignment, Membership, Project, Prompt, Purpose, Ranking, Role, SeatStatus, Task
 from annotation.models.task import OCCUPIED
@@ -45,7 +45,7 @@ def follow_settings(*, project: Project) -> None:
 
 
 @transaction.atomic
-def welcome(*, project: Project) -> None:
+def open_seats_for_members(*, project: Project) -> None:
     """Somebody joined: tasks that everybody judges have a seat for them, too."""
     wanted = planned_seats(project, calibration=True)
     short = project.tasks.filter(calibration=True, planned_seats__lt=wanted)
@@ -130,24 +130,24 @@ def _plan(pks: list[int], wanted: int) -> None:
 
 def _close_above(tasks: list[int], wanted: int) -> None:
     """Delete the empty seats with a higher number."""
-    Assignment.objects.filter(task__in=tasks, seat__gt=wanted, status=SeatStatus.EMPTY).delete()
+    Assignment.objects.filter(task__in=tasks, seat_number__gt=wanted, status=SeatStatus.EMPTY).delete()
     left = Assignment.objects.filter(task=OuterRef("pk"), status__in=OCCUPIED).order_by().values("task")
-    highest = Subquery(left.annotate(most=Max("seat")).values("most"))
+    highest = Subquery(left.annotate(most=Max("seat_number")).values("most"))
     Task.objects.filter(pk__in=tasks).update(seats=Coalesce(highest, 1))
 
 
 def _open_up_to(tasks: list[int], wanted: int) -> None:
     """Fill in the numbers up to `wanted` that no seat has."""
     there = set(
-        Assignment.objects.filter(task__in=tasks, status__in=OCCUPIED).order_by().values_list("task_id", "seat")
+        Assignment.objects.filter(task__in=tasks, status__in=OCCUPIED).order_by().values_list("task_id", "seat_number")
     )
     opened = [
-        Assignment(task=task, seat=seat, project_id=task.project_id, priority=task.priority)
+        Assignment(task=task, seat_number=number, project_id=task.project_id, priority=task.priority)
         for task in Task.objects.filter(pk__in=tasks)
-        for seat in range(1, wanted + 1)
-        if (task.pk, seat) not in there
+        for number in range(1, wanted + 1)
+        if (task.pk, number) not in there
     ]
     if opened:
         Assignment.objects.bulk_create(opened)
         Task.objects.filter(pk__in=tasks, seats__lt=wanted).update(seats=wanted)
-        queue.look_again(opened[0].project_id)
+        passed_over.invalidate(opened[0].project_id)

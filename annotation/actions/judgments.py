@@ -59,15 +59,15 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
     return judgment
 
 
-def _tell(seat: Assignment, judgment: Judgment) -> None:
+def _tell(assignment: Assignment, judgment: Judgment) -> None:
     data = {
         "judgment_id": judgment.pk,
-        "kind": seat.task.kind,
-        "task_id": seat.task_id,
-        "prompt_id": seat.task.prompt_id,
-        "annotator_id": seat.annotator_id,
+        "kind": assignment.task.kind,
+        "task_id": assignment.task_id,
+        "prompt_id": assignment.task.prompt_id,
+        "annotator_id": assignment.annotator_id,
     }
-    webhooks.record_event(project=seat.project, event=Event.JUDGMENT, data=data)
+    webhooks.record_event(project=assignment.project, event=Event.JUDGMENT, data=data)
 
 
 @transaction.atomic
@@ -96,11 +96,11 @@ def undo(*, project: Project, by: User) -> Assignment:
 
     A seat that they claimed meanwhile stays theirs with its own draft, and comes after this one.
     """
-    seat = last_submitted(project=project, by=by)
-    if seat is None:
+    assignment = last_submitted(project=project, by=by)
+    if assignment is None:
         minutes = int(UNDO_WITHIN.total_seconds() // 60)
         raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
-    judgment = KINDS[seat.task.kind].judgment._default_manager.filter(assignment=seat).first()
+    judgment = KINDS[assignment.task.kind].judgment._default_manager.filter(assignment=assignment).first()
     if judgment is None:
         raise NotPossible("This was taken back already.")
     if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
@@ -112,10 +112,10 @@ def undo(*, project: Project, by: User) -> Assignment:
     judgment.delete()
     if written:
         Completion.objects.filter(pk=written.pk).delete()
-    seats.give_back(assignment=seat, draft=draft)
-    coverage.settle(task=seat.task, project=project)
+    seats.give_back(assignment=assignment, draft=draft)
+    coverage.settle(task=assignment.task, project=project)
     live.announce(project.pk, "queue")
-    return seat
+    return assignment
 
 
 def _as_draft(judgment: Judgment) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from annotation.actions import queue
+from annotation.actions import passed_over
 from annotation.exports.types import conversation_text
 from annotation.models import Assignment, Project, Prompt, Purpose, SeatStatus, Task
 
@@ -51,9 +51,9 @@ def _open(project: Project, prompts: list[int]) -> None:
     )
     Assignment.objects.bulk_create(
         [
-            Assignment(task=task, seat=seat, project=project, priority=task.priority)
+            Assignment(task=task, seat_number=number, project=project, priority=task.priority)
             for task in opened
-            for seat in range(1, seats + 1)
+            for number in range(1, seats + 1)
         ],
         batch_size=AT_ONCE,
     )
@@ -94,5 +94,5 @@ def prioritise(
             part = moved[at : at + AT_ONCE]
             Task.objects.filter(pk__in=part).update(priority=place)
             Assignment.objects.filter(task__in=part, status=SeatStatus.EMPTY).update(priority=place)
-    queue.look_again(project.pk)
+    passed_over.invalidate(project.pk)
     return control

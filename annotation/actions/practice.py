@@ -47,14 +47,14 @@ def require(project: Project, user: User) -> None:
         raise PractiseFirst("This project has practice tasks for new annotators. The queue opens once you have passed.")
 
 
-def next_seat(*, project: Project, by: User) -> Assignment:
+def next_assignment(*, project: Project, by: User) -> Assignment:
     """The practice task to go on with; begins a round where none is going on."""
     try:
         with transaction.atomic():
             Membership.objects.select_for_update().get(project=project, user_id=by.pk)  # two tabs take turns
             held = Assignment.objects.held().filter(project=project, annotator_id=by.pk)
-            if seat := held.first():
-                return seat
+            if assignment := held.first():
+                return assignment
             round, _ = PracticeRound.objects.get_or_create(project=project, annotator_id=by.pk, finished_at=None)
             waiting = remaining(round).first()
             if waiting is None:

@@ -36,7 +36,7 @@ def set_member(*, project: Project, user: User, role: Role, by: User) -> Members
     if user.pk == by.pk and role != Role.ADMIN and own.exists():
         raise NotPossible("You would lock yourself out. Ask another admin to change your role.")
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
-    coverage.welcome(project=project)
+    coverage.open_seats_for_members(project=project)
     return membership
 
 

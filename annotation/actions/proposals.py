@@ -23,7 +23,7 @@ def open_reviews(*, project: Project, proposals: Iterable[Proposal]) -> list[Tas
         ]
     )
     Assignment.objects.bulk_create(
-        [Assignment(task=task, seat=seat, project=project) for task in tasks for seat in range(1, SEATS + 1)]
+        [Assignment(task=task, seat_number=number, project=project) for task in tasks for number in range(1, SEATS + 1)]
     )
     if tasks:
         live.announce(project.pk, "queue")

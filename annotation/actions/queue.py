@@ -1,11 +1,9 @@
-"""Which seat is next for somebody: by priority, then by how few people have judged the task, then by chance.
+"""Which assignment a person gets next: by priority, then by how few people have judged the task, then by chance.
 
-Seats of one priority and one number are a *level*. A person gets a seat from the first level that has one for them.
-Within a level each search starts at a random seat: a hundred people who ask at once do not all reach for the same row,
-and the tasks that somebody has judged already, which may fill most of a level, are not walked from the start each time.
-
-A level in which nothing was for this person is remembered on their membership with its last task, for some minutes:
-only later tasks are looked at there. Where an older task gets an empty seat again, `look_again` forgets all that.
+Empty seats of one priority and one seat number are a *level*. A person gets a seat from the first level that has one
+for them. Within a level each search starts at a random seat: a hundred people who ask at once do not all reach for the
+same row, and tasks that somebody has judged already, which may fill most of a level, are not walked from the start
+each time. `passed_over` remembers for some minutes which levels had nothing for a person.
 
 Seats are ordered by task and not by their own id: asked for the lowest id, a planner may walk the primary key past a
 million seats that are done, while tasks come in order in no other index that knows which seats are empty.
@@ -17,33 +15,41 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotation.actions import checks, practice, seats
+from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Membership, Project
+from annotation.models import Assignment, Project
 from annotation.models.task import COUNTED_OPEN
 
-WINDOW = 16  # seats that one random start looks at
+CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
+CLAIM_TRIES = 20
+WINDOW = 16  # empty seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
-REMEMBER = timedelta(minutes=10)  # not for ever: opening a task may commit after a later one was seen
 UNDO_WITHIN = timedelta(minutes=10)
 SEATS_COUNTED = 100_000  # a page counts no further
 
 EMPTY = "FROM annotation_assignment WHERE project_id = %(project)s AND status = 'empty'"
-IN_LEVEL = f"{EMPTY} AND priority = %(priority)s AND seat = %(seat)s"
-FIRST_LEVEL = f"SELECT priority, seat {EMPTY} ORDER BY priority DESC, seat LIMIT 1"
-NEXT_SEAT = f"SELECT priority, seat {EMPTY} AND priority = %(priority)s AND seat > %(seat)s ORDER BY seat LIMIT 1"
-NEXT_PRIORITY = f"SELECT priority, seat {EMPTY} AND priority < %(priority)s ORDER BY priority DESC, seat LIMIT 1"
+IN_LEVEL = f"{EMPTY} AND priority = %(priority)s AND seat_number = %(seat_number)s"
+FIRST_LEVEL = f"SELECT priority, seat_number {EMPTY} ORDER BY priority DESC, seat_number LIMIT 1"
+NEXT_SEAT_NUMBER = f"""
+    SELECT priority, seat_number {EMPTY} AND priority = %(priority)s AND seat_number > %(seat_number)s
+    ORDER BY seat_number LIMIT 1
+"""
+NEXT_PRIORITY = f"""
+    SELECT priority, seat_number {EMPTY} AND priority < %(priority)s ORDER BY priority DESC, seat_number LIMIT 1
+"""
 ENDS = f"""
     SELECT (SELECT task_id {IN_LEVEL} AND task_id > %(after)s ORDER BY task_id LIMIT 1),
            (SELECT task_id {IN_LEVEL} AND task_id > %(after)s ORDER BY task_id DESC LIMIT 1)
 """
-# Not a task at which they have, or had, a seat, and not one that shows an answer of their own.
+# Not a task at which the person has, or had, an assignment, and not one that shows an answer of their own.
 FOR_PERSON = """
     NOT EXISTS (SELECT 1 FROM annotation_assignment mine
                 WHERE mine.task_id = free.task_id AND mine.annotator_id = %(user)s)
@@ -57,7 +63,7 @@ IN_WINDOW = f"""
 """
 FROM_THE_START = f"""
     SELECT id FROM annotation_assignment free
-    WHERE project_id = %(project)s AND status = 'empty' AND priority = %(priority)s AND seat = %(seat)s
+    WHERE project_id = %(project)s AND status = 'empty' AND priority = %(priority)s AND seat_number = %(seat_number)s
     AND task_id > %(after)s AND {FOR_PERSON} ORDER BY task_id LIMIT 1
 """
 # There are no more held seats than people, so this walk is short. A check stays with the person it is for.
@@ -68,9 +74,7 @@ LAPSED = f"""
                 WHERE work.id = free.task_id AND work.purpose IN ('work', 'evaluate'))
     ORDER BY expires_at LIMIT 1
 """
-
-
-# Locked where that exists: two tabs of one person take turns, and the second finds the seat of the first.
+# Locked on PostgreSQL: two tabs of one person take turns, and the second finds the assignment of the first.
 PERSON = """
     SELECT member.id, member.passed_over,
            (SELECT id FROM annotation_assignment
@@ -78,20 +82,20 @@ PERSON = """
             ORDER BY claimed_at LIMIT 1)
     FROM annotation_membership member WHERE member.project_id = %(project)s AND member.user_id = %(user)s
 """
-# Whether they hold a seat is asked again here: what another tab took while this one waited for its turn, only a new
-# statement sees.
+# Whether the person holds an assignment is asked again here: only a new statement sees what another tab took while this
+# one waited for the lock.
 TAKE = """
     UPDATE annotation_assignment
     SET status = 'held', annotator_id = %(user)s, claimed_at = %(now)s, expires_at = %(until)s, shown_order = %(order)s
-    WHERE id = %(seat)s AND status = 'empty' AND NOT EXISTS (
+    WHERE id = %(assignment)s AND status = 'empty' AND NOT EXISTS (
         SELECT 1 FROM annotation_assignment mine
         WHERE mine.project_id = %(project)s AND mine.annotator_id = %(user)s AND mine.status = 'held')
 """
-# The two answers of an evaluation stand in an order that was drawn for them, swapped for every second seat.
+# The two answers of an evaluation are shown in the order that was drawn for them, swapped for every second seat.
 CANDIDATES = """
-    SELECT shown.completion_id, compared.answer_id, compared.version_first, seat.seat FROM annotation_candidate shown
-    JOIN annotation_assignment seat ON seat.task_id = shown.task_id
-    LEFT JOIN annotation_comparison compared ON compared.task_id = seat.task_id WHERE seat.id = %s ORDER BY shown.id
+    SELECT shown.completion_id, compared.answer_id, compared.version_first, own.seat_number
+    FROM annotation_candidate shown JOIN annotation_assignment own ON own.task_id = shown.task_id
+    LEFT JOIN annotation_comparison compared ON compared.task_id = own.task_id WHERE own.id = %s ORDER BY shown.id
 """
 TEXTS = """
     SELECT answer.id, answer.text FROM annotation_candidate shown
@@ -109,20 +113,44 @@ OWN_PROGRESS = """
 """
 
 
-class Level(NamedTuple):
-    priority: int
-    seat: int
-
-
 class Person(NamedTuple):
-    """What a search has to know about somebody: the seat they hold, and what `PassedOver` kept about them."""
+    """What a search has to know about a person: the assignment they hold, and what they were passed over at."""
 
     membership: int
     passed_over: dict[str, Any]
     held: int | None
 
 
-def ask(project: Project, user: User) -> Person:
+def claim_next(*, project: Project, by: User) -> Assignment | None:
+    """Return the assignment this user holds, or else claim the next one; None if there is nothing for them.
+
+    Raises NotPossible where the project is closed, and PractiseFirst where the user has to practise before.
+    """
+    for _ in range(CLAIM_TRIES):
+        try:
+            with transaction.atomic():
+                person = _person(project, by)
+                if person.held is not None:
+                    return seats.renew(assignment=_with_task(person.held, project))
+                if project.closed_at:
+                    raise NotPossible(CLOSED)
+                practice.require(project, by)
+                if check := checks.claim_check(project, by):
+                    return check
+                free = _next_empty(project, by, person)
+                if free is None:
+                    lapsed = _next_lapsed(project, by)
+                    if lapsed is None:
+                        return None
+                    free = seats.replace_lapsed(lapsed)
+                if free is not None and _take(free, project, by):
+                    return _with_task(free, project)
+        except IntegrityError:
+            continue  # another tab of the same person claimed in the same moment: the next look finds its assignment
+    raise NotPossible("So many people asked at once that no seat could be found. Try again.")
+
+
+def _person(project: Project, user: User) -> Person:
     row = _row(PERSON + _for_update(" FOR UPDATE OF member"), {"project": project.pk, "user": user.pk})
     if row is None:
         raise NotPossible(f"You are no member of {project} any more.")
@@ -130,75 +158,21 @@ def ask(project: Project, user: User) -> Person:
     return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, held)
 
 
-def next_free(project: Project, user: User, person: Person) -> int | None:
-    """The id of an empty seat that this person may take, not taken yet; None if there is none."""
-    passed = PassedOver(person)
+def _next_empty(project: Project, user: User, person: Person) -> int | None:
+    """Return the id of an empty assignment that this person may take, not taken yet; None if there is none."""
+    passed = PassedOver(person.membership, person.passed_over)
     about: dict[str, Any] = {"project": project.pk, "user": user.pk}
     found = _row(FIRST_LEVEL, about)
     while found:
         level = Level(*found)
-        about.update(priority=level.priority, seat=level.seat, after=passed.last_task(level))
+        about.update(priority=level.priority, seat_number=level.seat_number, after=passed.last_task(level))
         first, last = _row(ENDS, about)
         if first is not None:
-            if seat := _from_random_start(about, first, last) or _from_the_start(about):
-                return seat
+            if assignment := _from_random_start(about, first, last) or _from_the_start(about):
+                return assignment
             passed.remember(level, last)
-        found = _row(NEXT_SEAT, about) or _row(NEXT_PRIORITY, about)
+        found = _row(NEXT_SEAT_NUMBER, about) or _row(NEXT_PRIORITY, about)
     return None
-
-
-def next_lapsed(project: Project, user: User) -> int | None:
-    """The id of a held seat whose lease is over."""
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    row = _row(LAPSED + _passing_over_locked(), {"project": project.pk, "user": user.pk, "now": now})
-    return row[0] if row else None
-
-
-def take(seat: int, project: Project, user: User, *, until: datetime, order: list[int]) -> bool:
-    """EMPTY to HELD; False if somebody else was faster, or another tab of this person has a seat by now."""
-    moment = connection.ops.adapt_datetimefield_value
-    about: dict[str, Any] = {"seat": seat, "project": project.pk, "user": user.pk, "order": json.dumps(order)}
-    about.update(now=moment(timezone.now()), until=moment(until))
-    with connection.cursor() as cursor:
-        cursor.execute(TAKE, about)
-        return bool(cursor.rowcount)
-
-
-def shown_order(seat: int) -> list[int]:
-    """The candidates as this seat sees them: shuffled anew for every seat, but as drawn where two authors compete."""
-    with connection.cursor() as cursor:
-        cursor.execute(CANDIDATES, [seat])
-        rows = cursor.fetchall()
-    ids = [row[0] for row in rows]
-    random.Random(f"seat {seat}").shuffle(ids)
-    if rows and rows[0][1] is not None:
-        _, own, version_first, number = rows[0]
-        own_first = bool(version_first) == (number % 2 == 1)
-        ids.sort(key=lambda pk: (pk == own) != own_first)
-    return ids
-
-
-def texts_of(task: int) -> dict[int, str]:
-    """The candidates of a task by their ids."""
-    with connection.cursor() as cursor:
-        cursor.execute(TEXTS, [task])
-        return dict(cursor.fetchall())
-
-
-def _row(statement: str, about: dict[str, Any]) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, about)
-        return cursor.fetchone()
-
-
-def _passing_over_locked() -> str:
-    """Pass over seats that another transaction is taking."""
-    return _for_update(" FOR UPDATE OF free SKIP LOCKED")
-
-
-def _for_update(clause: str) -> str:
-    """For PostgreSQL alone: SQLite has one writer at a time anyway."""
-    return clause if connection.features.has_select_for_update_skip_locked else ""
 
 
 def _from_random_start(about: dict[str, Any], first: int, last: int) -> int | None:
@@ -211,42 +185,83 @@ def _from_random_start(about: dict[str, Any], first: int, last: int) -> int | No
 
 
 def _from_the_start(about: dict[str, Any]) -> int | None:
-    # One that somebody else is taking now may yet be free, so it is no sign that the level has nothing.
+    # One that another person is taking now may yet be free, so it does not mean that the level has nothing.
     row = _row(FROM_THE_START + _passing_over_locked(), about) or _row(FROM_THE_START, about)
     return row[0] if row else None
 
 
-def look_again(project_id: int) -> None:
-    """Called by whoever gives an older task an empty seat: people who had passed it over find it."""
-    Membership.objects.filter(project_id=project_id).exclude(passed_over={}).update(passed_over={})
+def _next_lapsed(project: Project, user: User) -> int | None:
+    """Return the id of a held assignment whose lease is over and whose task this person may judge."""
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    row = _row(LAPSED + _passing_over_locked(), {"project": project.pk, "user": user.pk, "now": now})
+    return row[0] if row else None
 
 
-class PassedOver:
-    """The levels in which nothing was for this person, each up to a task. Kept on the membership."""
+def _take(assignment: int, project: Project, user: User) -> bool:
+    """Move an assignment from EMPTY to HELD; return False if another person, or another tab of this one, was faster."""
+    moment = connection.ops.adapt_datetimefield_value
+    order = json.dumps(shown_order(assignment))
+    about: dict[str, Any] = {"assignment": assignment, "project": project.pk, "user": user.pk, "order": order}
+    about.update(now=moment(timezone.now()), until=moment(seats.lease_end(project)))
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE, about)
+        return bool(cursor.rowcount)
 
-    def __init__(self, person: Person) -> None:
-        self.membership, kept = person.membership, person.passed_over
-        fresh = bool(kept) and datetime.fromisoformat(kept["until"]) > timezone.now()
-        self.until = kept["until"] if fresh else (timezone.now() + REMEMBER).isoformat()
-        self.levels: dict[str, int] = dict(kept["levels"]) if fresh else {}
 
-    def last_task(self, level: Level) -> int:
-        return self.levels.get(f"{level.priority}:{level.seat}", 0)
+def _with_task(pk: int, project: Project) -> Assignment:
+    assignment = Assignment.objects.select_related("task__prompt", "task__proposal").get(pk=pk)
+    assignment.project = project  # known already: a wide row less to read
+    return assignment
 
-    def remember(self, level: Level, last_task: int) -> None:
-        self.levels[f"{level.priority}:{level.seat}"] = last_task
-        kept = {"until": self.until, "levels": self.levels}
-        Membership.objects.filter(pk=self.membership).update(passed_over=kept)
+
+def shown_order(assignment: int) -> list[int]:
+    """Return the candidates' ids in the order in which an assignment shows them.
+
+    They are shuffled for each assignment; the two sides of an evaluation keep the order that was drawn for them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(CANDIDATES, [assignment])
+        rows = cursor.fetchall()
+    ids = [row[0] for row in rows]
+    random.Random(f"seat {assignment}").shuffle(ids)
+    if rows and rows[0][1] is not None:
+        _, own, version_first, seat_number = rows[0]
+        own_first = bool(version_first) == (seat_number % 2 == 1)
+        ids.sort(key=lambda pk: (pk == own) != own_first)
+    return ids
+
+
+def texts_of(task: int) -> dict[int, str]:
+    """Return the texts of a task's candidates by their ids."""
+    with connection.cursor() as cursor:
+        cursor.execute(TEXTS, [task])
+        return dict(cursor.fetchall())
+
+
+def _row(statement: str, about: dict[str, Any]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, about)
+        return cursor.fetchone()
+
+
+def _passing_over_locked() -> str:
+    """Return the clause that leaves out rows which another transaction is taking."""
+    return _for_update(" FOR UPDATE OF free SKIP LOCKED")
+
+
+def _for_update(clause: str) -> str:
+    """Return the clause on PostgreSQL; an empty one on SQLite, which has one writer at a time anyway."""
+    return clause if connection.features.has_select_for_update_skip_locked else ""
 
 
 def progress(project: Project) -> dict[str, int | bool]:
-    """Seats of a project by where they stand, as far as they are counted."""
-    seats = Assignment.objects.filter(project=project)
-    done = seats.judged().order_by().values("pk")[:SEATS_COUNTED].count()
-    empty = seats.empty().order_by().values("pk")[:SEATS_COUNTED].count()
+    """Return how many assignments of a project are done, held and empty, counted up to SEATS_COUNTED."""
+    there = Assignment.objects.filter(project=project)
+    done = there.judged().order_by().values("pk")[:SEATS_COUNTED].count()
+    empty = there.empty().order_by().values("pk")[:SEATS_COUNTED].count()
     return {
         "done": done,
-        "held": seats.held().count(),
+        "held": there.held().count(),
         "empty": empty,
         "more_done": done == SEATS_COUNTED,
         "more_empty": empty == SEATS_COUNTED,
@@ -254,8 +269,8 @@ def progress(project: Project) -> dict[str, int | bool]:
 
 
 def own_progress(project: Project, user: User) -> dict[str, int | bool]:
-    """What one person has done here, how many seats are free (for anybody), as far as they are counted, and whether
-    they submitted something that is new enough to be taken back."""
+    """Return how much a person has done, how many seats are empty (for anybody), both counted up to a limit, and
+    whether what they submitted last is new enough to be taken back."""
     since = connection.ops.adapt_datetimefield_value(timezone.now() - UNDO_WITHIN)
     limits = {"most_done": SEATS_COUNTED, "most_open": COUNTED_OPEN, "since": since}
     done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})

@@ -16,51 +16,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from annotation.actions import checks, practice, queue
+from annotation.actions import passed_over
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project, SeatStatus
 from annotation.models.task import FOR_ANYBODY
 
-CLAIM_TRIES = 20
-CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
-
-
-def claim_next(*, project: Project, by: User) -> Assignment | None:
-    """The seat this user holds already, or else the next free one, now theirs; None if there is nothing for them."""
-    for _ in range(CLAIM_TRIES):
-        try:
-            with transaction.atomic():
-                # Two tabs of one person take turns: the second finds the seat of the first.
-                person = queue.ask(project, by)
-                if person.held is not None:
-                    return renew(assignment=_with_task(person.held, project))
-                if project.closed_at:
-                    raise NotPossible(CLOSED)
-                practice.require(project, by)
-                if check := checks.claim_check(project, by):
-                    return check
-                free = queue.next_free(project, by, person)
-                if free is None:
-                    lapsed = queue.next_lapsed(project, by)
-                    if lapsed is None:
-                        return None
-                    free = _free_lapsed(lapsed)
-                if free is not None and queue.take(
-                    free, project, by, until=_lease_end(project), order=queue.shown_order(free)
-                ):
-                    return _with_task(free, project)
-        except IntegrityError:
-            # Another tab of the same person claimed in the same moment: look again and find that seat.
-            continue
-    raise NotPossible("So many people asked at once that no seat could be found. Try again.")
-
 
 def renew(*, assignment: Assignment) -> Assignment:
     """A sign of life: the lease starts again, if the seat is still this person's."""
-    expires_at = _lease_end(assignment.project)
+    expires_at = lease_end(assignment.project)
     if Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(expires_at=expires_at):
         assignment.expires_at = expires_at
     return assignment
@@ -90,13 +57,8 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         raise NotPossible("This task is finished and cannot be skipped any more.")
     if assignment.task.purpose not in FOR_ANYBODY:
         return  # a check is for one person: nobody else is asked
-    Assignment.objects.create(
-        task_id=assignment.task_id,
-        seat=assignment.seat,
-        project_id=assignment.project_id,
-        priority=assignment.priority,
-    )
-    queue.look_again(assignment.project_id)
+    _open_again(assignment)
+    passed_over.invalidate(assignment.project_id)
 
 
 def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
@@ -114,7 +76,7 @@ def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
 def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
     """DONE to HELD, or LATE to LAPSED, where a judgment was taken back. Called inside that transaction."""
     for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
-        expires_at = _lease_end(assignment.project) if after == SeatStatus.HELD else None
+        expires_at = lease_end(assignment.project) if after == SeatStatus.HELD else None
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
             status=after, finished_at=None, expires_at=expires_at, draft=draft, draft_saved_at=timezone.now()
         ):
@@ -123,7 +85,7 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
     raise NotPossible("This was taken back already.")
 
 
-def _lease_end(project: Project) -> datetime:
+def lease_end(project: Project) -> datetime:
     return timezone.now() + timedelta(minutes=project.lease_minutes)
 
 
@@ -133,20 +95,19 @@ def held_by(project: Project, user: User) -> Assignment | None:
     return held.select_related("task__prompt", "task__proposal", "project").order_by("claimed_at").first()
 
 
-def _with_task(pk: int, project: Project) -> Assignment:
-    seat = Assignment.objects.select_related("task__prompt", "task__proposal").get(pk=pk)
-    seat.project = project  # known already: a wide row less to read
-    return seat
-
-
-def _free_lapsed(seat: int) -> int | None:
-    """A new empty seat in the place of one whose lease is over; None if somebody else was faster."""
-    now = timezone.now()
-    lapsed = Assignment.objects.filter(pk=seat, status=SeatStatus.HELD, expires_at__lt=now)
-    if not lapsed.update(status=SeatStatus.LAPSED, expires_at=None):
+def replace_lapsed(pk: int) -> int | None:
+    """Lapse a held assignment whose lease is over and return the id of a new empty one; None if another was faster."""
+    expired = Assignment.objects.held().filter(pk=pk, expires_at__lt=timezone.now())
+    if not expired.update(status=SeatStatus.LAPSED, expires_at=None):
         return None
-    old = Assignment.objects.get(pk=seat)
-    new = Assignment.objects.create(
-        task_id=old.task_id, seat=old.seat, project_id=old.project_id, priority=old.priority
+    return _open_again(Assignment.objects.get(pk=pk)).pk
+
+
+def _open_again(assignment: Assignment) -> Assignment:
+    """Create and return an empty assignment with the same seat number."""
+    return Assignment.objects.create(
+        task_id=assignment.task_id,
+        seat_number=assignment.seat_number,
+        project_id=assignment.project_id,
+        priority=assignment.priority,
     )
-    return new.pk

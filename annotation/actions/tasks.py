@@ -49,8 +49,8 @@ def open_task(
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(
         [
-            Assignment(task=task, seat=seat, project_id=prompt.project_id, priority=priority)
-            for seat in range(1, seats + 1)
+            Assignment(task=task, seat_number=number, project_id=prompt.project_id, priority=priority)
+            for number in range(1, seats + 1)
         ]
     )
     return task

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import flags, judgments, seats
+from annotation.actions import flags, judgments, queue, seats
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.work import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
@@ -162,17 +162,17 @@ class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
     @extend_schema(request=None, responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task")})
     @action(detail=False, methods=["post"])
     def claim(self, request: Request, slug: str) -> Response:
-        """The next seat for the caller, or 204 where there is nothing to do."""
+        """Claim the caller's next assignment; 204 where there is nothing to do."""
         project = access.get_project(signed_in(request), slug)
-        seat = seats.claim_next(project=project, by=signed_in(request))
-        if seat is None:
+        assignment = queue.claim_next(project=project, by=signed_in(request))
+        if assignment is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(AssignmentSerializer(seat).data)
+        return Response(AssignmentSerializer(assignment).data)
 
     @extend_schema(request=None, responses={200: AssignmentSerializer})
     @action(detail=False, methods=["post"])
     def undo(self, request: Request, slug: str) -> Response:
-        """Take back the caller's last judgment, for some minutes: the seat comes back with it as its draft."""
+        """Take back the caller's last judgment, for some minutes: it becomes the draft of the assignment again."""
         project = access.get_project(signed_in(request), slug)
         return Response(AssignmentSerializer(judgments.undo(project=project, by=signed_in(request))).data)
 
@@ -185,56 +185,57 @@ class AssignmentViewSet(ViewSet):
     queryset = Assignment.objects.none()
     lookup_value_regex = r"\d+"
 
-    def _seat(self, request: Request, slug: str, pk: str) -> Assignment:
+    def _assignment(self, request: Request, slug: str, pk: str) -> Assignment:
         return access.get_assignment(signed_in(request), slug, int(pk))
 
     def retrieve(self, request: Request, slug: str, pk: str) -> Response:
-        return Response(AssignmentSerializer(self._seat(request, slug, pk)).data)
+        return Response(AssignmentSerializer(self._assignment(request, slug, pk)).data)
 
     @extend_schema(request=SubmitSerializer, responses=StoredSerializer)
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, slug: str, pk: str) -> Response:
-        seat = self._seat(request, slug, pk)
-        envelope, form = SubmitForm(fields_of(request)), KINDS[seat.task.kind].form(seat, fields_of(request))
+        assignment = self._assignment(request, slug, pk)
+        fields = fields_of(request)
+        envelope, form = SubmitForm(fields), KINDS[assignment.task.kind].form(assignment, fields)
         if not (envelope.is_valid() & form.is_valid()):
             return Response({"errors": {**envelope.errors, **form.errors}}, status=status.HTTP_400_BAD_REQUEST)
-        judgment = judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
+        judgment = judgments.submit(assignment=assignment, answer=form.cleaned_data, **envelope.cleaned_data)
         return Response({"id": judgment.pk, "created_at": judgment.created_at})
 
     @extend_schema(request=DraftSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"])
     def draft(self, request: Request, slug: str, pk: str) -> Response:
-        seat = self._seat(request, slug, pk)
+        assignment = self._assignment(request, slug, pk)
         form = DraftForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        return Response(AssignmentSerializer(seats.save_draft(assignment=seat, **form.cleaned_data)).data)
+        return Response(AssignmentSerializer(seats.save_draft(assignment=assignment, **form.cleaned_data)).data)
 
     @extend_schema(request=DraftSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"], url_path="first-version")
     def first_version(self, request: Request, slug: str, pk: str) -> Response:
         """Where people write before they see the candidates: keep the draft's text as it is, then show them."""
-        seat = self._seat(request, slug, pk)
+        assignment = self._assignment(request, slug, pk)
         form = DraftForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        judgments.keep_first_version(assignment=seat, **form.cleaned_data)
-        return Response(AssignmentSerializer(self._seat(request, slug, pk)).data)
+        judgments.keep_first_version(assignment=assignment, **form.cleaned_data)
+        return Response(AssignmentSerializer(self._assignment(request, slug, pk)).data)
 
     @extend_schema(request=SkipSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, slug: str, pk: str) -> Response:
-        seats.skip(assignment=self._seat(request, slug, pk), reason=str(fields_of(request).get("reason", "")))
+        seats.skip(assignment=self._assignment(request, slug, pk), reason=str(fields_of(request).get("reason", "")))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=FlagSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def flag(self, request: Request, slug: str, pk: str) -> Response:
         """Tell the reviewers that something is wrong with an answer of the task, or with its prompt."""
-        seat = self._seat(request, slug, pk)
-        form = FlagForm(seat, fields_of(request))
+        assignment = self._assignment(request, slug, pk)
+        form = FlagForm(assignment, fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         answer, reason, note = (form.cleaned_data[name] for name in ("answer", "reason", "note"))
-        flags.flag(assignment=seat, completion=answer, reason=reason, note=note, by=signed_in(request))
+        flags.flag(assignment=assignment, completion=answer, reason=reason, note=note, by=signed_in(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

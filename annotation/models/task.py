@@ -125,7 +125,7 @@ class Assignment(models.Model):
     """One seat at a task. The partial index below is what makes a task with n seats never have n + 1 holders."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
-    seat = models.PositiveSmallIntegerField(help_text="From 1 to the task's number of seats.")
+    seat_number = models.PositiveSmallIntegerField(help_text="From 1 to the task's number of seats.")
     status = models.CharField(max_length=7, choices=SeatStatus, default=SeatStatus.EMPTY)
     annotator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="assignments"
@@ -148,7 +148,7 @@ class Assignment(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["task", "seat"], condition=Q(status__in=OCCUPIED), name="one_holder_per_seat"
+                fields=["task", "seat_number"], condition=Q(status__in=OCCUPIED), name="one_holder_per_seat"
             ),
             models.UniqueConstraint(
                 fields=["task", "annotator"],
@@ -174,7 +174,7 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "-priority", "seat", "task"],
+                fields=["project", "-priority", "seat_number", "task"],
                 condition=Q(status=SeatStatus.EMPTY),
                 name="next_empty_seat",
             ),
@@ -192,7 +192,7 @@ class Assignment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"seat {self.seat} at {self.task_id}: {self.status}"
+        return f"seat {self.seat_number} at {self.task_id}: {self.status}"
 
     def get_absolute_url(self) -> str:
         return reverse("assignment", args=[self.project.slug, self.pk])

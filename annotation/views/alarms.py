@@ -9,9 +9,8 @@ from django.views.decorators.http import require_POST
 from annotation import access
 from annotation.actions import alarms
 from annotation.characters import cleaned
-from annotation.errors import NotPossible
 from annotation.forms.projects import AlarmForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 
 RAISED = "The alarm is raised: nothing is sampled until an admin has looked. You can go on with your work."
 
@@ -21,14 +20,11 @@ RAISED = "The alarm is raised: nothing is sampled until an admin has looked. You
 def raise_alarm(request: UserRequest, slug: str) -> HttpResponse:
     """From the work page: a line that says what became of it, and the work goes on."""
     project = access.get_project(request.user, slug)
-    form, problem = AlarmForm(cleaned(request.POST)), ""
+    form = AlarmForm(cleaned(request.POST))
     if form.is_valid():
-        try:
+        with refusals_as_errors(form):
             alarms.raise_alarm(project=project, note=form.cleaned_data["note"], by=request.user)
-        except NotPossible as refusal:
-            problem = str(refusal)
-    else:
-        problem = " ".join(str(error) for found in form.errors.values() for error in found)
+    problem = problem_of(form)
     if request.htmx:
         context = {"problem": problem, "done": RAISED}
         return render(request, "annotation/flags.html#flagged", context, status=422 if problem else 200)
@@ -40,10 +36,7 @@ def raise_alarm(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     alarm = access.get_alarm(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         alarms.settle(alarm=alarm, by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, "Settled. Rounds may sample again; one that was paused waits for you to resume it.")
     return redirect(alarm.project)

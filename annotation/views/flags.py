@@ -10,9 +10,8 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation import access
 from annotation.actions import flags
 from annotation.characters import cleaned
-from annotation.errors import NotPossible
 from annotation.forms.work import FlagForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 from annotation.models import FlagStatus, Role
 
 
@@ -20,20 +19,17 @@ from annotation.models import FlagStatus, Role
 @require_POST
 def flag(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """From the work page: a line that says what became of it, and the work goes on."""
-    seat = access.get_assignment(request.user, slug, pk)
-    form, problem = FlagForm(seat, cleaned(request.POST)), ""
+    assignment = access.get_assignment(request.user, slug, pk)
+    form = FlagForm(assignment, cleaned(request.POST))
     if form.is_valid():
         answer, reason, note = (form.cleaned_data[name] for name in ("answer", "reason", "note"))
-        try:
-            flags.flag(assignment=seat, completion=answer, reason=reason, note=note, by=request.user)
-        except NotPossible as refusal:
-            problem = str(refusal)
-    else:
-        problem = " ".join(str(error) for found in form.errors.values() for error in found)
+        with refusals_as_errors(form):
+            flags.flag(assignment=assignment, completion=answer, reason=reason, note=note, by=request.user)
+    problem = problem_of(form)
     if request.htmx:
         return render(request, "annotation/flags.html#flagged", {"problem": problem}, status=422 if problem else 200)
     (messages.error if problem else messages.success)(request, problem or "Flagged. A reviewer will look at it.")
-    return redirect(seat)
+    return redirect(assignment)
 
 
 @login_required
@@ -52,11 +48,8 @@ def flag_list(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def dismiss(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         flags.dismiss(flag=found, by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, "Dismissed. The text stays where it is.")
     return redirect("flags", slug)
 
@@ -65,10 +58,7 @@ def dismiss(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         flags.withdraw(flag=found, by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, "Withdrawn. No new task has the text; tasks that are open keep it.")
     return redirect("flags", slug)

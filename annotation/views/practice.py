@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -16,8 +15,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from annotation import access
 from annotation.actions import practice as actions
 from annotation.actions import quality as quality_actions
-from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
 from annotation.quality.agreement import places
 from annotation.quality.report import own_agreement
@@ -39,11 +37,9 @@ def practice(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug)
     project = membership.project
     if request.method == "POST":
-        try:
-            return redirect(actions.next_seat(project=project, by=request.user))
-        except NotPossible as refusal:
-            messages.error(request, str(refusal))
-            return redirect("practice", slug)
+        with refusals_as_messages(request):
+            return redirect(actions.next_assignment(project=project, by=request.user))
+        return redirect("practice", slug)
     rounds = list(PracticeRound.objects.filter(project=project, annotator=request.user).order_by("-id"))
     current = rounds[0] if rounds else None
     given = list(actions.answers(current)) if current else []

@@ -13,9 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from annotation import access
 from annotation.actions import projects
 from annotation.delivery import mail
-from annotation.errors import NotPossible
 from annotation.forms.projects import MemberForm, ProjectForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Project, Role
 
 
@@ -67,9 +66,7 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
     form = MemberForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
-        if user == request.user and role != Role.ADMIN:
-            form.add_error("role", "You would lock yourself out. Ask another admin to change your role.")
-        else:
+        with refusals_as_errors(form, "role"):
             projects.set_member(project=project, user=user, role=role, by=request.user)
             messages.success(request, f"{user} is now {role.label.lower()} of {project}.")
             return redirect("members", slug)
@@ -89,11 +86,8 @@ def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
     """Whether this admin hears of rounds by mail."""
     membership = access.get_membership(request.user, slug, role=Role.ADMIN)
     wanted = "wanted" in request.POST
-    try:
+    with refusals_as_messages(request):
         mail.subscribe(membership=membership, wanted=wanted)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, "You get mail when a round ends." if wanted else "You get no mail about rounds.")
     return redirect("members", slug)
 
@@ -102,11 +96,8 @@ def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     membership = access.get_member(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         projects.remove_member(project=membership.project, user=membership.user, by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, f"{membership.user} is no member any more. What they judged stays.")
     return redirect("members", slug)
 

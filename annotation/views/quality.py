@@ -10,8 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import quality as actions
-from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import Role
 from annotation.quality.report import quality_report
 
@@ -57,11 +56,8 @@ def weights(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         quality_report(project, anew=True)
         messages.success(request, f"Snapshots leave out what {annotator} judged, from now on.")
     return redirect("quality", slug)

@@ -13,9 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import quality as actions
-from annotation.errors import NotPossible
 from annotation.forms.review import AdjudicationForm, KnownForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
 from annotation.quality.agreement import places
 from annotation.quality.report import quality_report
@@ -66,7 +65,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         candidates, request.POST if request.method == "POST" else None, suggested=standing or _merged(votes)
     )
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_as_messages(request):
             actions.adjudicate(
                 task=ranked,
                 tiers=form.cleaned_data["tiers"],
@@ -74,9 +73,6 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 by=request.user,
             )
-        except NotPossible as refusal:
-            messages.error(request, str(refusal))
-        else:
             messages.success(request, "Decided: snapshots take this order instead of the votes.")
         return redirect("review_task", slug, pk)
     gold = GoldAnswer.objects.filter(task=ranked).first()
@@ -152,12 +148,10 @@ def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         messages.success(request, "Nobody is held against this order any more.")
         return redirect("review_task", slug, pk)
     form = KnownForm(request.POST)
-    try:
+    with refusals_as_messages(request):
         if form.is_valid():
             _mark(ranked, form.cleaned_data, request)
             messages.success(request, "The order is known now: others are held against it.")
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
     return redirect("review_task", slug, pk)
 
 
@@ -172,14 +166,11 @@ def _mark(ranked: Task, said: dict[str, Any], request: UserRequest) -> None:
 @login_required
 @require_POST
 def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_judged_assignment(request.user, slug, pk)
-    try:
-        actions.comment(assignment=seat, author=request.user, text=request.POST.get("text", ""))
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
-        messages.success(request, f"{seat.annotator} finds the comment under “My work”.")
-    return redirect("review_task", slug, seat.task.repeat_of_id or seat.task_id)
+    assignment = access.get_judged_assignment(request.user, slug, pk)
+    with refusals_as_messages(request):
+        actions.comment(assignment=assignment, author=request.user, text=request.POST.get("text", ""))
+        messages.success(request, f"{assignment.annotator} finds the comment under “My work”.")
+    return redirect("review_task", slug, assignment.task.repeat_of_id or assignment.task_id)
 
 
 @login_required
@@ -203,8 +194,6 @@ def known(request: UserRequest, slug: str) -> HttpResponse:
 def set_practice(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     access.get_project(request.user, slug, role=Role.ADMIN)
     ranked = access.get_ranked_task(request.user, slug, pk)
-    try:
+    with refusals_as_messages(request):
         actions.set_practice(task=ranked, practice=request.POST.get("practice") == "1")
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
     return redirect("known", slug)

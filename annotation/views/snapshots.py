@@ -9,12 +9,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access
 from annotation.actions import snapshots
 from annotation.downloads import snapshot_response
-from annotation.errors import NotPossible
 from annotation.exports.diff import diff
 from annotation.exports.writers import NoParquet
 from annotation.forms.snapshots import DownloadForm, TakeSnapshotForm
 from annotation.forms.uploads import WithdrawForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import DatasetSnapshot, Project, Role
 
 GROUPS_SHOWN = 200
@@ -28,13 +27,10 @@ def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
     project = membership.project
     form = TakeSnapshotForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_as_messages(request):
             taken = snapshots.take_snapshot(
                 project=project, by=request.user, type=form.cleaned_data["type"], wanted=form.wanted
             )
-        except NotPossible as refusal:
-            messages.error(request, str(refusal))
-        else:
             messages.success(request, f"Took snapshot {taken.number}: {taken.rows} {taken.unit}.")
         return redirect("snapshots", slug)
     return _list_page(request, project, form, WithdrawForm() if membership.may_act_as(Role.ADMIN) else None)

@@ -1,8 +1,10 @@
-"""The annotator's pages: get a task, work on it, hand it in, see the next one."""
+"""The work page: claim an assignment, keep a draft of its answer, submit it, and go on with the next."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
@@ -26,12 +28,32 @@ from annotation.rendering import markdown
 from annotation.views.practice import to_practice
 
 PAGE = "annotation/work.html"
+OwnView = Callable[[UserRequest, Assignment], HttpResponse]
+
+
+def own_assignment(view: OwnView) -> Callable[[UserRequest, str, int], HttpResponse]:
+    """Decorate a view that gets an assignment of the user's own by POST.
+
+    Where an action raises NotPossible, the page is shown again with the reason, status 409.
+    """
+
+    @login_required
+    @require_POST
+    @wraps(view)
+    def wrapped(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+        assignment = access.get_assignment(request.user, slug, pk)
+        try:
+            return view(request, assignment)
+        except NotPossible as refusal:
+            return _page(request, _context(request, assignment), errors={"": [str(refusal)]}, status=409)
+
+    return wrapped
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def annotate(request: UserRequest, slug: str) -> HttpResponse:
-    """POST claims the next seat; GET goes on with the one that is held."""
+    """POST claims the next assignment; GET shows the one that the user holds."""
     project = access.get_project(request.user, slug)
     if request.method == "POST":
         return _next_task(request, project)
@@ -41,106 +63,89 @@ def annotate(request: UserRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def assignment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_assignment(request.user, slug, pk)
-    if seat.status in (SeatStatus.HELD, SeatStatus.LAPSED):
-        seats.renew(assignment=seat)
-    return render(request, PAGE, _context(request, seat))
+def show(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Show an assignment of the user's own and renew its lease."""
+    assignment = access.get_assignment(request.user, slug, pk)
+    if assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED):
+        seats.renew(assignment=assignment)
+    return render(request, PAGE, _context(request, assignment))
 
 
 @login_required
 @require_POST
 def save_draft(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_assignment(request.user, slug, pk)
+    """Store a draft; answer with JSON, as the page's script asks for it."""
+    assignment = access.get_assignment(request.user, slug, pk)
     form = DraftForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
     try:
-        seats.save_draft(assignment=seat, **form.cleaned_data)
+        seats.save_draft(assignment=assignment, **form.cleaned_data)
     except NotPossible as refusal:
         return JsonResponse({"errors": {"draft": [str(refusal)]}}, status=409)
     return JsonResponse(
         {
-            "saved_at": seat.draft_saved_at,
-            "expires_at": seat.expires_at if seat.status == SeatStatus.HELD else None,
-            "status": seat.status,
+            "saved_at": assignment.draft_saved_at,
+            "expires_at": assignment.expires_at if assignment.status == SeatStatus.HELD else None,
+            "status": assignment.status,
         }
     )
 
 
-@login_required
-@require_POST
-def submit(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_assignment(request.user, slug, pk)
+@own_assignment
+def submit(request: UserRequest, assignment: Assignment) -> HttpResponse:
+    """Store the judgment, then show the next task; after a practice task, the practice page."""
     answer = cleaned(request.POST)
-    envelope, form = SubmitForm(answer), KINDS[seat.task.kind].form(seat, answer)
+    envelope, form = SubmitForm(answer), KINDS[assignment.task.kind].form(assignment, answer)
     if not (envelope.is_valid() & form.is_valid()):
         errors: dict[str, Any] = {**envelope.errors, **form.errors}
-        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=422)
-    try:
-        judgments.submit(assignment=seat, answer=form.cleaned_data, **envelope.cleaned_data)
-    except NotPossible as refusal:
-        errors = {"": [str(refusal)]}
-        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
-    if seat.task.purpose == Purpose.PRACTICE:
-        return to_practice(request, seat.project)
-    return _next_task(request, seat.project)
+        return _page(request, _context(request, assignment), errors=errors, status=422)
+    judgments.submit(assignment=assignment, answer=form.cleaned_data, **envelope.cleaned_data)
+    if assignment.task.purpose == Purpose.PRACTICE:
+        return to_practice(request, assignment.project)
+    return _next_task(request, assignment.project)
 
 
-@login_required
-@require_POST
-def skip(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    seat = access.get_assignment(request.user, slug, pk)
-    try:
-        seats.skip(assignment=seat, reason=cleaned(request.POST.get("reason", "")))
-    except NotPossible as refusal:
-        errors = {"": [str(refusal)]}
-        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
-    return _next_task(request, seat.project)
+@own_assignment
+def skip(request: UserRequest, assignment: Assignment) -> HttpResponse:
+    """Give the task back with a reason, then show the next one."""
+    seats.skip(assignment=assignment, reason=cleaned(request.POST.get("reason", "")))
+    return _next_task(request, assignment.project)
 
 
 @login_required
 @require_POST
 def undo(request: UserRequest, slug: str) -> HttpResponse:
-    """Back to what was submitted last, as it was; or, where that cannot be, on with what is held, and why."""
+    """Take back what was submitted last and show it; where that cannot be, show what the user holds, and why."""
     project = access.get_project(request.user, slug)
     try:
-        seat: Assignment | None = judgments.undo(project=project, by=request.user)
+        return _show(request, project, judgments.undo(project=project, by=request.user))
     except NotPossible as refusal:
-        seat = seats.held_by(project, request.user)
-        context = _context(request, seat) if seat else _empty_context(request, project)
-        return render(request, _fragment(request), {**context, "errors": {"": [str(refusal)]}}, status=409)
-    return _show(request, project, seat)
+        held = seats.held_by(project, request.user)
+        context = _context(request, held) if held else _empty_context(request, project)
+        return _page(request, context, errors={"": [str(refusal)]}, status=409)
 
 
-@login_required
-@require_POST
-def preview(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """What the written text will look like."""
-    access.get_assignment(request.user, slug, pk)
+@own_assignment
+def preview(request: UserRequest, assignment: Assignment) -> HttpResponse:
+    """Render the written text as Markdown."""
     return HttpResponse(markdown(request.POST.get("text", "")[:MAX_CHARACTERS]))
 
 
-@login_required
-@require_POST
-def first_version(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+@own_assignment
+def first_version(request: UserRequest, assignment: Assignment) -> HttpResponse:
     """Keep what was written without knowing the answers, then show them."""
-    seat = access.get_assignment(request.user, slug, pk)
     form = DraftForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
-    try:
-        judgments.keep_first_version(assignment=seat, **form.cleaned_data)
-    except NotPossible as refusal:
-        errors = {"": [str(refusal)]}
-        return render(request, _fragment(request), {**_context(request, seat), "errors": errors}, status=409)
-    return render(request, _fragment(request), _context(request, seat)) if request.htmx else redirect(seat)
+    judgments.keep_first_version(assignment=assignment, **form.cleaned_data)
+    return _page(request, _context(request, assignment)) if request.htmx else redirect(assignment)
 
 
 def _next_task(request: UserRequest, project: Project) -> HttpResponse:
-    """Claim, then show."""
+    """Claim the next assignment and show it, or the empty page with the reason."""
     try:
-        return _show(request, project, seats.claim_next(project=project, by=request.user))
+        return _show(request, project, queue.claim_next(project=project, by=request.user))
     except PractiseFirst:
         return to_practice(request, project)
     except NotPossible as refusal:
@@ -149,22 +154,26 @@ def _next_task(request: UserRequest, project: Project) -> HttpResponse:
         return _show(request, project, None)
 
 
-def _show(request: UserRequest, project: Project, seat: Assignment | None) -> HttpResponse:
-    """As a fragment with the new address for htmx, as a redirect for everybody else."""
-    url = seat.get_absolute_url() if seat else reverse("annotate", args=[project.slug])
+def _show(request: UserRequest, project: Project, assignment: Assignment | None) -> HttpResponse:
+    """Return a fragment with the new address for htmx, a redirect for everything else."""
+    url = assignment.get_absolute_url() if assignment else reverse("annotate", args=[project.slug])
     if not request.htmx:
         return redirect(url)
-    context = _context(request, seat) if seat else _empty_context(request, project)
-    response = render(request, _fragment(request), context)
+    response = _page(request, _context(request, assignment) if assignment else _empty_context(request, project))
     response.headers["HX-Push-Url"] = url
     return response
 
 
-def _fragment(request: UserRequest) -> str:
-    return f"{PAGE}#task" if request.htmx else PAGE
+def _page(
+    request: UserRequest, context: dict[str, Any], *, errors: dict[str, Any] | None = None, status: int = 200
+) -> HttpResponse:
+    """Render the task for htmx, and the whole page for everything else."""
+    template = f"{PAGE}#task" if request.htmx else PAGE
+    return render(request, template, {**context, "errors": errors} if errors else context, status=status)
 
 
 def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
+    """Return what the page shows while the user holds no assignment."""
     return {
         "project": project,
         "assignment": None,
@@ -172,17 +181,18 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
     }
 
 
-def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
-    kind = KINDS[seat.task.kind]
-    texts = queue.texts_of(seat.task_id)
-    shown = seat.shown_order if kind.shows_candidates(seat) else []
+def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
+    """Return what the page shows of an assignment: conversation, candidates as HTML, draft and progress."""
+    kind = KINDS[assignment.task.kind]
+    texts = queue.texts_of(assignment.task_id)
+    shown = assignment.shown_order if kind.shows_candidates(assignment) else []
     return {
-        **kind.page(seat),
-        "project": seat.project,
-        "assignment": seat,
+        **kind.page(assignment),
+        "project": assignment.project,
+        "assignment": assignment,
         "kind": kind,
         "messages_shown": [
-            {"role": message["role"], "html": markdown(message["content"])} for message in seat.task.messages
+            {"role": message["role"], "html": markdown(message["content"])} for message in assignment.task.messages
         ],
         "candidates": [
             # Numbers as text: the template would look at each for its thousands, a fifth of its time.
@@ -195,9 +205,9 @@ def _context(request: UserRequest, seat: Assignment) -> dict[str, Any]:
             }
             for number, pk in enumerate(shown, start=1)
         ],
-        "guidelines": markdown(seat.project.guidelines),
-        "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{seat.pk}:{request.user.pk}"),
-        "is_open": seat.status in (SeatStatus.HELD, SeatStatus.LAPSED),
-        "own": queue.own_progress(seat.project, request.user),
+        "guidelines": markdown(assignment.project.guidelines),
+        "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{assignment.pk}:{request.user.pk}"),
+        "is_open": assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED),
+        "own": queue.own_progress(assignment.project, request.user),
         "flag_reasons": FlagReason.choices,
     }

@@ -206,11 +206,11 @@ def test_the_quality_page_finds_the_same_on_pandalm(project, admin, as_user):
     seats, tiers = [], []
     for row, choices_made in enumerate(said):
         first, second = texts[2 * row].pk, texts[2 * row + 1].pk
-        for seat, (person, choice) in enumerate(zip(people, choices_made, strict=True), start=1):
+        for number, (person, choice) in enumerate(zip(people, choices_made, strict=True), start=1):
             seats.append(
                 Assignment(
                     task=tasks[row],
-                    seat=seat,
+                    seat_number=number,
                     project=project,
                     annotator=person,
                     status="done",

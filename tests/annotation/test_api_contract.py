@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from annotation.actions import alarms, seats, snapshots
+from annotation.actions import alarms, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, Scope
@@ -89,7 +89,7 @@ def midlife(
 ) -> dict[str, Any]:
     """Something of everything, and the values that lead there."""
     open_ranking_task()
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     snapshots.take_snapshot(project=project, by=admin)
     round = TrainingRound.objects.create(project=project, number=1)
     run = TrainingRun.objects.create(round=round, position=0, method="sample")

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import coverage, judgments, seats, tasks
+from annotation.actions import coverage, judgments, queue, tasks
 from annotation.models import Assignment, Completion, Membership, Project, Role, SeatStatus, Source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -21,7 +21,7 @@ def person(project: Project, name: str) -> User:
 
 def rank(project: Project, user: User, *order: str) -> Assignment:
     """Claim, and rank the answers by their texts; "a b" in one string is a tie."""
-    seat = seats.claim_next(project=Project.objects.get(pk=project.pk), by=user)
+    seat = queue.claim_next(project=Project.objects.get(pk=project.pk), by=user)
     ids = dict(seat.task.candidates.values_list("text", "pk"))
     tiers = [[ids[text] for text in tier.split()] for tier in order]
     answer = {"tiers": tiers, "unacceptable": [], "rationale": ""}
@@ -30,7 +30,7 @@ def rank(project: Project, user: User, *order: str) -> Assignment:
 
 
 def statuses(task) -> list[tuple[int, str]]:
-    return sorted(Assignment.objects.filter(task=task).values_list("seat", "status"))
+    return sorted(Assignment.objects.filter(task=task).values_list("seat_number", "status"))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_fewer_people_per_task_take_only_empty_seats(project, annotator, open_ra
     change(seats_per_task=3)
     task = open_ranking_task("ab", seats=3)
     for name in ("one", "two"):
-        seats.claim_next(project=project, by=person(project, name))
+        queue.claim_next(project=project, by=person(project, name))
     change(seats_per_task=1)
     assert sorted(status for _, status in statuses(task)) == ["held", "held"]
     task.refresh_from_db()
@@ -101,7 +101,7 @@ def test_agreement_closes_the_seats_that_are_left(project, open_ranking_task, ch
     assert statuses(task) == [(1, "done"), (2, "done")]
     task.refresh_from_db()
     assert task.seats == 2
-    assert seats.claim_next(project=project, by=person(project, "three")) is None
+    assert queue.claim_next(project=project, by=person(project, "three")) is None
 
 
 @pytest.mark.parametrize(

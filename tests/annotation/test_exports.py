@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotation.actions import judgments, seats, snapshots
+from annotation.actions import judgments, queue, snapshots
 from annotation.errors import NotPossible
 from annotation.models import (
     Completion,
@@ -38,7 +38,7 @@ def judge(project):
     def answer(said, unacceptable=()) -> User:
         person = User.objects.create_user(f"judge-{User.objects.count()}")
         Membership.objects.create(project=project, user=person, role=Role.ANNOTATOR)
-        seat = seats.claim_next(project=project, by=person)
+        seat = queue.claim_next(project=project, by=person)
         if isinstance(said, str):
             given = {"text": said, "derived_from": None}
         else:

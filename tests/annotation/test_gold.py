@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import checks, quality, seats, snapshots
+from annotation.actions import checks, quality, queue, seats, snapshots
 from annotation.models import Assignment, Membership, Purpose, Role, SeatStatus, SnapshotType, Task
 from tests.annotation.test_quality import rank
 
@@ -39,7 +39,7 @@ def past_seat(project, task, user) -> None:
     """One more seat that this person has had, so that their next lot is another one."""
     other = Task.objects.create(project=project, prompt=task.prompt, kind="ranking")
     Assignment.objects.create(
-        task=other, seat=1, project=project, annotator=user, status="skipped", finished_at=timezone.now()
+        task=other, seat_number=1, project=project, annotator=user, status="skipped", finished_at=timezone.now()
     )
 
 
@@ -76,7 +76,7 @@ def test_nobody_meets_the_same_known_task_twice_nor_their_own_judgment(project, 
     met = []
     for user in (annotator, judge, admin):
         for _ in range(30):
-            seat = seats.claim_next(project=project, by=user)
+            seat = queue.claim_next(project=project, by=user)
             if seat is not None:
                 seats.skip(assignment=seat, reason="enough")
                 met.append((user, seat.task.repeat_of))
@@ -101,10 +101,10 @@ def test_a_check_that_lapses_or_is_skipped_goes_to_nobody_else(project, known_ta
     Assignment.objects.filter(pk=seat.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
     other = User.objects.create_user("other")
     Membership.objects.create(project=project, user=other, role=Role.ANNOTATOR)
-    assert seats.claim_next(project=project, by=other) is None
-    assert seats.claim_next(project=project, by=annotator) == seat
+    assert queue.claim_next(project=project, by=other) is None
+    assert queue.claim_next(project=project, by=annotator) == seat
     seats.skip(assignment=seat, reason="no idea")
-    assert seats.claim_next(project=project, by=other) is None
+    assert queue.claim_next(project=project, by=other) is None
 
 
 def test_a_repeat_comes_after_twenty_others_in_the_reverse_order(project, annotator, admin, as_user, open_ranking_task):
@@ -116,7 +116,7 @@ def test_a_repeat_comes_after_twenty_others_in_the_reverse_order(project, annota
     while not (repeat := Assignment.objects.filter(task__purpose=Purpose.REPEAT).first()):
         rank(project, annotator)
         done += 1
-        seats.claim_next(project=project, by=annotator)
+        queue.claim_next(project=project, by=annotator)
         assert done < 40
     first = Assignment.objects.get(task=repeat.task.repeat_of, annotator=annotator)
     between = Assignment.objects.filter(finished_at__gt=first.finished_at, status=SeatStatus.DONE).count()
@@ -133,7 +133,7 @@ def test_a_repeat_comes_after_twenty_others_in_the_reverse_order(project, annota
 
 def test_without_a_share_the_queue_is_as_it_was(project, known_task, annotator, open_ranking_task):
     task = open_ranking_task()
-    assert seats.claim_next(project=project, by=annotator).task == task
+    assert queue.claim_next(project=project, by=annotator).task == task
     assert Task.objects.exclude(purpose=Purpose.WORK).count() == 0
 
 
@@ -151,7 +151,7 @@ def test_many_tabs_of_one_person_open_one_known_task(project, known_task, annota
         tiers = [[pk] for pk in task.candidates.order_by("text").values_list("pk", flat=True)]
         quality.adjudicate(task=task, tiers=tiers, unacceptable=[], note="", by=admin)
         quality.mark_gold(task=task, by=admin, note="")
-    while not (seat := seats.claim_next(project=with_gold(project), by=annotator)):
+    while not (seat := queue.claim_next(project=with_gold(project), by=annotator)):
         past_seat(project, known_task, annotator)
     # The same lot again, drawn by eight tabs at once.
     Task.objects.filter(pk=seat.task_id).delete()
@@ -160,7 +160,7 @@ def test_many_tabs_of_one_person_open_one_known_task(project, known_task, annota
     def claim() -> None:
         try:
             start.wait(10)
-            found.append(seats.claim_next(project=project, by=annotator))
+            found.append(queue.claim_next(project=project, by=annotator))
         except Exception as problem:
             failures.append(problem)
         finally:

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import labels, prompts, seats
+from annotation.actions import labels, prompts, queue
 from annotation.imports import parse_prompts
 from annotation.models import Assignment, Label, Membership, Project, Role, SnapshotType, Split, Task
 
@@ -209,13 +209,13 @@ def test_what_a_model_is_least_sure_of_comes_first_but_for_a_control_share(annot
     sure, torn = make_prompt("Sure."), make_prompt("Torn.")
     begun = make_prompt("Begun.")
     labels.open_label_tasks(project=labelling, prompts=labelling.prompts.filter(pk=begun.pk))
-    assert seats.claim_next(project=labelling, by=annotator).task.prompt == begun
+    assert queue.claim_next(project=labelling, by=annotator).task.prompt == begun
     labels.open_label_tasks(project=labelling)
     margins = {sure.pk: 0.9, torn.pk: 0.05, begun.pk: 0.0}
     assert labels.prioritise(project=labelling, margins=margins, control_share=0) == []
     priority = dict(Task.objects.values_list("prompt_id", "priority"))
     assert priority == {sure.pk: 10, torn.pk: 95, begun.pk: 0}
     [other] = people(labelling, 1)
-    assert seats.claim_next(project=labelling, by=other).task.prompt == torn
+    assert queue.claim_next(project=labelling, by=other).task.prompt == torn
     control = labels.prioritise(project=labelling, margins=margins, control_share=1)
     assert control == [Task.objects.get(prompt=sure).pk]

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from annotation.actions import seats
+from annotation.actions import queue, seats
 from annotation.models import Membership, Role, SeatStatus
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -37,14 +37,14 @@ def test_a_removed_member_is_out_and_somebody_else_gets_the_seat_at_once(
     project, admin, annotator, colleague, open_ranking_task, as_user
 ):
     task = open_ranking_task()
-    held = seats.claim_next(project=project, by=annotator)
+    held = queue.claim_next(project=project, by=annotator)
     seats.save_draft(assignment=held, draft={"tiers": [[1]]}, active_ms=10)
-    assert seats.claim_next(project=project, by=colleague) is None
+    assert queue.claim_next(project=project, by=colleague) is None
 
     page = remove(as_user(admin), Membership.objects.get(user=annotator)).content.decode()
     assert "bob is no member any more. What they judged stays." in page
     assert as_user(annotator).get(held.get_absolute_url()).status_code == 404
-    assert seats.claim_next(project=project, by=colleague).task == task
+    assert queue.claim_next(project=project, by=colleague).task == task
     held.refresh_from_db()
     assert (held.status, held.draft) == (SeatStatus.LAPSED, {"tiers": [[1]]})
 

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import judgments, quality, seats, snapshots
+from annotation.actions import judgments, quality, queue, snapshots
 from annotation.models import Exclusion, Membership, Role, SnapshotType, Task
 from annotation.quality import reliability, report
 from annotation.quality.records import Record, Records
@@ -27,7 +27,7 @@ def people(project) -> list[User]:
 
 def rank(project, user, order=None, **values):
     """Claim the next seat and put its answers in an order of their texts; by default A, B, C …"""
-    seat = seats.claim_next(project=project, by=user)
+    seat = queue.claim_next(project=project, by=user)
     texts = dict(seat.task.candidates.values_list("text", "pk"))
     tiers = [[texts[text]] for text in (order or sorted(texts))]
     answer = {"tiers": tiers, "unacceptable": [], "rationale": "", **values}
@@ -96,7 +96,7 @@ def test_one_judgment_a_task_gives_no_agreement_and_says_why(ranked_task, admin,
 
 def test_skips_are_counted_by_reason(project, annotator, admin, as_user, open_ranking_task, ranked_task):
     open_ranking_task()
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     as_user(annotator).post(f"{seat.get_absolute_url()}skip/", {"reason": "The prompt makes no sense"})
     assert "The prompt makes no sense" in as_user(admin).get(PAGE).content.decode()
 

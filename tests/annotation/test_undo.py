@@ -129,7 +129,7 @@ def test_late_work_that_is_taken_back_leaves_the_seat_with_who_has_it(bob, ranke
     Assignment.objects.create(
         task=ranked.task,
         project=ranked.project,
-        seat=1,
+        seat_number=1,
         status=SeatStatus.HELD,
         annotator=admin,
         expires_at=timezone.now() + timedelta(minutes=5),

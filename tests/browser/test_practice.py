@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from annotation.actions import judgments, quality, seats
+from annotation.actions import judgments, quality, queue
 from annotation.models import Membership, Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -20,7 +20,7 @@ def lesson(project, admin, open_ranking_task):
     judge = User.objects.create_user("judge")
     Membership.objects.create(project=project, user=judge, role=Role.ANNOTATOR)
     task = open_ranking_task(["Kind words.", "Rude words."])
-    seat = seats.claim_next(project=project, by=judge)
+    seat = queue.claim_next(project=project, by=judge)
     tiers = [[pk] for pk in task.candidates.order_by("text").values_list("pk", flat=True)]
     answer = {"tiers": tiers, "unacceptable": [], "rationale": ""}
     judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=5)

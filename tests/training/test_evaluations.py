@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from annotation.actions import judgments, seats
+from annotation.actions import judgments, queue, seats
 from annotation.actions.evaluations import open_evaluation
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
@@ -69,7 +69,7 @@ def evaluation(project, newer, policy, eval_prompts, make_worker) -> Evaluation:
 
 def judge(project, by, verdict) -> Assignment | None:
     """The next task; `verdict` says from the two texts in the order shown which of them is better, or None: a tie."""
-    seat = seats.claim_next(project=project, by=by)
+    seat = queue.claim_next(project=project, by=by)
     if seat is None:
         return None
     texts = dict(Completion.objects.filter(pk__in=seat.shown_order).values_list("pk", "text"))
@@ -121,7 +121,7 @@ def test_the_ladder_heads_the_project_page_for_those_who_do_not_judge_blind(
 
 def test_an_admin_ends_it_early_and_what_is_judged_stays(evaluation, project, annotator, admin, as_user):
     judge(project, annotator, for_the_version)
-    held = seats.claim_next(project=project, by=annotator)
+    held = queue.claim_next(project=project, by=annotator)
     client = as_user(admin)
     assert "Ask nobody else" in client.get(evaluation.get_absolute_url()).content.decode()
     # Five tasks of two seats: one is judged, one in work.
@@ -139,16 +139,17 @@ def test_an_admin_ends_it_early_and_what_is_judged_stays(evaluation, project, an
 
 def test_it_comes_before_other_work(evaluation, open_ranking_task, project, annotator):
     open_ranking_task(priority=99)
-    assert seats.claim_next(project=project, by=annotator).task.purpose == Purpose.EVALUATION
+    assert queue.claim_next(project=project, by=annotator).task.purpose == Purpose.EVALUATION
 
 
 def test_a_lapsed_and_a_skipped_seat_go_to_somebody_else_in_the_same_order(evaluation, project, annotator, admin):
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     seats.skip(assignment=seat, reason="Not my field.")
     again = []
     while found := judge(project, admin, for_the_version):
         again.append(found)
-    (same,) = [found for found in again if (found.task_id, found.seat) == (seat.task_id, seat.seat)] or [None]
+    place = (seat.task_id, seat.seat_number)
+    (same,) = [found for found in again if (found.task_id, found.seat_number) == place] or [None]
     if same is not None:
         assert same.shown_order == seat.shown_order
     assert Assignment.objects.filter(task=seat.task, status=SeatStatus.EMPTY).count() == 1
@@ -192,7 +193,7 @@ def test_a_reviewer_sees_whose_answer_is_whose_once_everybody_has_judged(
 
 
 def test_whoever_judges_never_learns_whose_answer_it_is(evaluation, project, annotator, as_user):
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     page = as_user(annotator).get(seat.get_absolute_url()).content.decode()
     for giveaway in ("valuation", "v1 against", "/models/", "policy"):
         assert giveaway not in page
@@ -208,7 +209,7 @@ def test_judgments_of_an_evaluation_train_nothing(evaluation, project, annotator
 def test_one_key_is_asked_whatever_the_project_asks_for(evaluation, project, annotator, as_user):
     project.ranking_form, project.criteria, project.criteria_required = "best", ["Kind"], True
     project.save()
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     address = f"/api/v1/projects/letters/assignments/{seat.pk}/submit/"
     tie = {"tiers": [seat.shown_order], "strength": 0, "client_uuid": str(uuid.uuid4())}
     stored = as_user(annotator).post(address, tie, content_type="application/json")
@@ -227,7 +228,7 @@ def test_against_reference_answers_only_prompts_that_have_one_are_asked(
     (only,) = Evaluation.objects.get().comparisons.all()
     assert (only.prompt, only.other.text, only.identical) == (eval_prompts[1], "By hand.", False)
     # Whoever wrote it is not asked about it.
-    assert seats.claim_next(project=project, by=annotator) is None
+    assert queue.claim_next(project=project, by=annotator) is None
 
 
 def test_a_round_compares_what_it_made_with_what_it_began_with(project, policy, ranked_task, eval_prompts, make_worker):

@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 from django.utils import timezone
 
-from annotation.actions import flags, judgments, seats
+from annotation.actions import flags, judgments, queue
 from annotation.models import Assignment, FlagReason
 from training.actions.rounds import start_round
 from training.models import TrainingRun
@@ -77,7 +77,7 @@ def test_ones_own_pace_and_what_waits_for_a_reviewer(
     Assignment.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=15))
     assert "Today 2, in 14 days 2, 65 s each" in words(as_user(annotator).get("/projects/letters/"))
     open_ranking_task()
-    seat = seats.claim_next(project=project, by=annotator)
+    seat = queue.claim_next(project=project, by=annotator)
     flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="No question.", by=annotator)
     assert "1 flag waits for a decision" in words(as_user(admin).get("/projects/letters/"))
     assert "waits for a decision" not in words(as_user(annotator).get("/projects/letters/"))
@@ -86,7 +86,7 @@ def test_ones_own_pace_and_what_waits_for_a_reviewer(
 @pytest.fixture
 def annotate_once(project):
     def judge(person, seconds: int) -> None:
-        seat = seats.claim_next(project=project, by=person)
+        seat = queue.claim_next(project=project, by=person)
         answer = {"tiers": [[pk] for pk in seat.shown_order], "unacceptable": [], "rationale": ""}
         judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=1000 * seconds)
 

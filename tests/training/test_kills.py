@@ -27,7 +27,7 @@ SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the de
 SET_UP = """
 import uuid
 from django.contrib.auth.models import User
-from annotation.actions import judgments, projects, seats, tasks
+from annotation.actions import judgments, projects, seats, tasks, queue
 from annotation.models import Completion, Project, Prompt, Source
 admin = User.objects.create_user("admin")
 project = projects.create_project(project=Project(name="Letters"), by=admin)
@@ -39,7 +39,7 @@ for number in range(12):
     texts = ["the sea is calm", "the sky is green and warm", "rain"]
     made = [Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=policy, text=text) for text in texts]
     tasks.open_task(prompt=prompt, kind="ranking", candidates=made, seats=1)
-while seat := seats.claim_next(project=project, by=admin):
+while seat := queue.claim_next(project=project, by=admin):
     answer = {{"tiers": [[pk] for pk in sorted(seat.shown_order)], "unacceptable": [], "rationale": ""}}
     judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
 from training.actions.rounds import start_round

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from annotation.actions import judgments, seats
+from annotation.actions import judgments, queue
 from annotation.exports.pool import pool
 from annotation.models import Proposal, ProposalBatch, Task, Withdrawal
 from training.actions.proposals import store
@@ -90,7 +90,7 @@ def test_storing_the_same_batch_again_changes_nothing(project):
 
 
 def review(project, person, **said):
-    seat = seats.claim_next(project=project, by=person)
+    seat = queue.claim_next(project=project, by=person)
     answer = {"reason": "", "instruction": "", "input": "", "output": "", **said}
     judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=10)
     return seat.task.proposal
@@ -164,7 +164,7 @@ def reviewed_batch(project, annotator):
         "Say something rude to me": {"verdict": "reject", "reason": "harmful"},
     }
     for _ in range(3):
-        seat = seats.claim_next(project=project, by=annotator)
+        seat = queue.claim_next(project=project, by=annotator)
         answer = {"reason": "", "instruction": "", "input": "", "output": "", **said[seat.task.proposal.instruction]}
         judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=2000)
 

@@ -84,16 +84,16 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     task = tasks.open_task(prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange))
     left, right = (completion.pk for completion in own)
     tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
-    seat = task.assignments.get()
+    assignment = task.assignments.get()
     now = timezone.now()
     held = {"annotator_id": by.pk, "claimed_at": exchange.created_at, "expires_at": now, "shown_order": [left, right]}
-    task.assignments.filter(pk=seat.pk).update(status=SeatStatus.HELD, **held)
-    seat.refresh_from_db()
+    task.assignments.filter(pk=assignment.pk).update(status=SeatStatus.HELD, **held)
+    assignment.refresh_from_db()
     answer: dict[str, Any] = {"tiers": tiers, "unacceptable": [], "rationale": ""}
     written = max(reply.heartbeat_at or reply.created_at for reply in replies.values())
     read_for = min(now - written, LONGEST_READING)
     active_ms = round(max(read_for.total_seconds(), 0) * 1000)
-    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=active_ms)
+    judgments.submit(assignment=assignment, client_uuid=uuid.uuid4(), answer=answer, active_ms=active_ms)
     Exchange.objects.filter(pk=exchange.pk).update(task=task)
 
 
