@@ -26,6 +26,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 _default_home = BASE_DIR / "var" if IS_CHECKOUT else user_data_path("prefloop", appauthor=False)
 HOME = Path(os.environ.get("PREFLOOP_HOME") or _default_home).expanduser().resolve()
+DOCS_DIR = BASE_DIR / "docs"  # shown under Help
 
 
 def _flag(name: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -22,10 +24,30 @@ def test_commands_and_files_that_are_named_exist(page: Path):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_readme_has_both_commands():
+def test_the_readme_is_for_a_newcomer():
     text = (ROOT / "README.md").read_text("utf-8")
     assert "make demo" in text
     assert "make test" in text
+    assert len(text.splitlines()) <= 90
+
+
+def test_links_of_pages_outside_the_site_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"):
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text("utf-8"))
+        assert [target for target in targets if not (ROOT / target).exists()] == [], name
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    """Links, anchors and file names: mkdocs fails on each that leads nowhere."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    assert "Glossary" in (tmp_path / "site" / "index.html").read_text("utf-8")
 
 
 def test_every_metric_that_a_recipe_logs_is_explained():
