@@ -27,7 +27,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stats.bootstrap import ratio_interval, rounded
+from annotation.stats.bootstrap import ratio_interval, rounded
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent

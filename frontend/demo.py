@@ -22,8 +22,8 @@ from annotation.imports import parse_prompts
 from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
 from annotation.simulation import Habits, Tally, simulate
+from annotation.stats.bootstrap import ratio_interval, rounded
 from frontend.server import EmbeddedServer
-from stats.bootstrap import ratio_interval, rounded
 from training.actions.rounds import start_round
 from training.methods.plans import FULL_ROUND
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stats.bootstrap import ratio_interval
+from annotation.stats.bootstrap import ratio_interval
 
 FEW_CLUSTERS = 5  # an interval over fewer would only look like one
 

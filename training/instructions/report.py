@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import sqrt
 from typing import Any
 
-from stats.bootstrap import mean_interval, rounded
+from annotation.stats.bootstrap import mean_interval, rounded
 from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
 
 Row = dict[str, Any]

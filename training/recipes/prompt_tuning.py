@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stats.bootstrap import mean_interval, rounded
+from annotation.stats.bootstrap import mean_interval, rounded
 from training.methods import PromptTuningConfig
 from training.prompt_tuning.cloze import InvalidTemplate, InvalidVerbalizer, Template, Verbalizer
 from training.recipes.models.classifiers import ASKED, VECTORS, Classifier, load_classifier, weights_that_learn

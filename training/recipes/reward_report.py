@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from stats.bootstrap import ratio_interval, rounded
+from annotation.stats.bootstrap import ratio_interval, rounded
 from training.recipes.models.rankings import Ranking
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row

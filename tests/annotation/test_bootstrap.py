@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from stats.bootstrap import crossed_interval, mean_interval, percentile_interval, ratio_interval, rounded
+from annotation.stats.bootstrap import crossed_interval, mean_interval, percentile_interval, ratio_interval, rounded
 
 
 def test_the_ends_are_interpolated_between_order_statistics():
