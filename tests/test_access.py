@@ -19,9 +19,9 @@ from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
 from training.actions import playground, prompt_tuning
-from training.actions.proposals import store
 from training.instructions.form import Written
 from training.models import TrainingRound, TrainingRun
+from training.products.proposals import store
 
 pytestmark = pytest.mark.django_db
 

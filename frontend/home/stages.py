@@ -13,8 +13,10 @@ from annotation.actions import alarms
 from annotation.judged.rows import rankings_that_count
 from annotation.models import Completion, Membership, Project, Role
 from frontend.home.next_step import Standing
-from training.actions import autopilot, policies, runs
+from training.actions import autopilot
 from training.models import Autopilot, RunStatus, TrainingRound, TrainingRun
+from training.products.promotions import current_policy
+from training.products.reward_model import reward_models
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
     completions = Completion.objects.filter(prompt__project=project).count()
     judgments = rankings_that_count(project).count()
     snapshot = project.snapshots.newest()
-    reward = next(iter(runs.reward_models(project)), None)
+    reward = next(iter(reward_models(project)), None)
     accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
-    current = policies.current_policy(project) if project.policies.exists() else None
+    current = current_policy(project) if project.policies.exists() else None
     versions = project.policies.count()
     seats = queue["done"] + queue["held"] + queue["empty"]
     return [
@@ -77,7 +79,7 @@ def standing(project: Project, queue: dict[str, Any], newest: TrainingRound | No
     """What `next_step` goes by."""
     pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
     has_policy = project.policies.exists()
-    current = policies.current_policy(project) if has_policy else None
+    current = current_policy(project) if has_policy else None
     proven = current is None or current.number == 0 or current.evaluations.exists() or current.opposed_in.exists()
     made_here = current is not None and TrainingRun.objects.filter(policy=current, status=RunStatus.SUCCEEDED).exists()
     return Standing(

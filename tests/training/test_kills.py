@@ -49,7 +49,8 @@ start_round(project=project, methods=["reward"], by=admin, settings={{"reward": 
 NEXT = """
 from django.contrib.auth.models import User
 from annotation.models import Project
-from training.actions.policies import current_policy, promote
+from training.actions.policies import promote
+from training.products.promotions import current_policy
 from training.actions.rounds import start_round
 project, admin = Project.objects.get(), User.objects.get()
 if current_policy(project).number:

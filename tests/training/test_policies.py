@@ -20,6 +20,7 @@ from training.actions import packages, policies
 from training.actions.rounds import start_round
 from training.archives import zipped
 from training.models import Package, PackageStatus, Promotion, TrainingRound
+from training.products.promotions import current_policy
 from training.reports.lineage import model_card
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -36,11 +37,11 @@ def circle(project, policy, ranked_task, make_worker) -> PolicyVersion:
 def test_what_a_round_makes_is_in_use_and_an_older_version_can_be_again(
     circle, project, policy, as_user, admin, make_worker, ranked_task
 ):
-    assert policies.current_policy(project) == circle
+    assert current_policy(project) == circle
     client = as_user(admin)
     address = "/projects/letters/policies/0/promote/"
     assert client.post(address, {"why": "v1 has gone mad."}).status_code == 302
-    assert policies.current_policy(project) == policy
+    assert current_policy(project) == policy
     history = list(Promotion.objects.order_by("number").values_list("number", "policy__number", "why", "by__username"))
     assert history == [(1, 1, "Made by PPO in round 1.", None), (2, 0, "v1 has gone mad.", "alice")]
     # The next round starts from it, and what it makes is its child.
@@ -50,7 +51,7 @@ def test_what_a_round_makes_is_in_use_and_an_older_version_can_be_again(
     assert round.runs.get().directory.config()["inputs"]["policy"] == "/models/base"
     made = PolicyVersion.objects.get(number=2)
     assert made.parent == policy
-    assert policies.current_policy(project) == made
+    assert current_policy(project) == made
     page = client.get("/projects/letters/policies/").content.decode()
     assert page.index(">v0<") < page.index(">v1<") < page.index(">v2<")
     assert "v1 has gone mad." in page
@@ -194,5 +195,5 @@ def test_the_card_of_a_base_model_claims_nothing(policy, project):
 
 def test_a_round_from_before_there_were_promotions_goes_on_from_the_newest(project, policy):
     newer = PolicyVersion.objects.create(project=project, number=1, checkpoint="/models/one", parent=policy)
-    assert policies.current_policy(project) == newer
+    assert current_policy(project) == newer
     assert not TrainingRound.objects.exists()

@@ -12,7 +12,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from annotation.actions import judgments, queue
 from annotation.exports.pool import pool
 from annotation.models import Proposal, ProposalBatch, Task, Withdrawal
-from training.actions.proposals import store
 from training.actions.rounds import start_round
 from training.instructions.data import rows_for
 from training.instructions.form import Written
@@ -22,6 +21,7 @@ from training.instructions.pool import examples
 from training.instructions.seeds import seed_tasks
 from training.methods import InstructionTuningConfig
 from training.models import RunStatus
+from training.products.proposals import store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 

@@ -6,6 +6,7 @@ A worker calls `look`. What is decided, and why, is a pure function of counted f
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from statistics import median
@@ -19,19 +20,19 @@ from annotation import live
 from annotation.actions import alarms
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
-from annotation.models import Assignment, Project, SeatStatus, SnapshotType
+from annotation.models import Assignment, Project, SeatStatus
 from annotation.models.task import JUDGED
 from training.actions import rounds
-from training.methods import METHODS, InvalidConfig
+from training.methods import METHODS, InvalidConfig, Method
 from training.methods.presets import with_preset
 from training.models import ACTIVE, WAITING, Autopilot, RunStatus, TrainingRound
+from training.products import methods_where, product_of
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=20)
 JUDGMENTS_TIMED = 200
 SECONDS_UNKNOWN = 60.0  # taken for a judgment where nobody has made one yet
-SAMPLES = {name for name, method in METHODS.items() if method.makes == "completions"}
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,21 @@ def decide(pilot: Autopilot, facts: Facts) -> Decision:
     cause = _cause(pilot, facts)
     if not cause:
         if pilot.owes_sampling and not full:
-            return Decision(("sample",), f"The queue has room again ({queue}): new answers are sampled.")
+            why = f"The queue has room again ({queue}): new answers are sampled."
+            return Decision(tuple(_that_fill_the_queue(pilot.methods)), why)
         return Decision((), _waits_for(pilot, facts))
     if not full:
         return Decision(pilot.methods, cause)
-    without = tuple(method for method in pilot.methods if method not in SAMPLES)
+    filling = _that_fill_the_queue(pilot.methods)
+    without = tuple(method for method in pilot.methods if method not in filling)
     if not without:
         return Decision((), f"{queue}: nothing is sampled.")
     return Decision(without, f"{cause} {queue}: this round trains without sampling.")
+
+
+def _that_fill_the_queue(methods: Sequence[str]) -> list[str]:
+    filling = methods_where(lambda product: product.fills_queue)
+    return [method for method in methods if method in filling]
 
 
 def _cause(pilot: Autopilot, facts: Facts) -> str:
@@ -116,7 +124,7 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
                 by_itself=decision.why,
             )
             said = f"Started round {round.number}: {decision.why}"
-            owes = bool(SAMPLES & set(pilot.methods)) and not SAMPLES & set(decision.methods)
+            owes = bool(_that_fill_the_queue(pilot.methods)) and not _that_fill_the_queue(decision.methods)
             Autopilot.objects.filter(pk=pilot.pk).update(owes_sampling=owes)
         except (NotPossible, InvalidConfig) as why:
             said = f"A round is due, but cannot start: {why}"
@@ -144,10 +152,11 @@ def _settings_of(method: str) -> set[str]:
 def facts_of(pilot: Autopilot, now: datetime) -> Facts:
     project = pilot.project
     held_up = _held_up(project)
-    trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method="prompt_tuning")
+    beside_the_loop = methods_where(lambda product: not product.in_the_loop)
+    trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method__in=beside_the_loop)
     last = trained.aggregate(at=Max("created_at"), cutoff=Max("runs__snapshot__cutoff"))
     since, latest = last["cutoff"], last["at"]
-    if not any(METHODS[method].data in SnapshotType.values for method in pilot.methods):
+    if not any(_freezes_judgments(METHODS[method]) for method in pilot.methods):
         # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
         own = project.rounds.exclude(by_itself="").aggregate(at=Max("created_at"))["at"]
         since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))
@@ -156,6 +165,10 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
         new = new.filter(created_at__gt=since)
     days = (now - latest).total_seconds() / 86400 if latest else None
     return Facts(new.count(), days, queue_hours(project), held_up)
+
+
+def _freezes_judgments(method: Method) -> bool:
+    return product_of(method).data(method).snapshot_type is not None
 
 
 def _held_up(project: Project) -> str:

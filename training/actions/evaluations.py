@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 
 from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
-from training.actions import compared, rounds
+from training.actions import rounds
 from training.methods.plans import configs_of
 from training.models import TrainingRound
+from training.products import comparisons
 
 METHOD = "evaluate"
 NO_REFERENCES = (
@@ -36,7 +37,7 @@ def start_evaluation(
     (config,) = configs_of([METHOD], {METHOD: settings or {}})
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
         raise NotPossible(why_not)
-    if opponent is None and not compared.with_references(compared.prompts(project)).exists():
+    if opponent is None and not comparisons.with_references(comparisons.prompts(project)).exists():
         raise NotPossible(NO_REFERENCES)
     sides = {"version": version.number, "opponent": opponent.number if opponent else None}
     return rounds.queue_round(project=project, by=by, planned=[(METHOD, config, None, sides)])

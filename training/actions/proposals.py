@@ -1,162 +1,22 @@
-"""What a run or a file proposes becomes proposals, and those that are worth a look become tasks for people."""
+"""Taking tasks from a file as proposals."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
-from annotation.actions import proposals as reviews
-from annotation.characters import cleaned
-from annotation.exports.pool import pool as accepted
-from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch
-from training.actions import policies
+from annotation.models import Project
 from training.instructions.form import Written
-from training.instructions.heuristics import Proposed, refused_by
-from training.instructions.seeds import seed_tasks
-from training.instructions.similarity import NEAR_DUPLICATE, Pool
-from training.models import TrainingRun
-
-
-def take_run(run: TrainingRun) -> ProposalBatch:
-    """The samples of a self-instruct run. Called inside the transaction of its success."""
-    rows = list(run.directory.samples())
-    config = run.config
-    return store(
-        project=run.round.project,
-        origin=f"run-{run.pk}",
-        # As it was when the run began: no run of its round has made another one since.
-        policy=None if config["server"] else policies.current_policy(run.round.project),
-        model=run.result.get("model") or config["server_model"],
-        sampling={name: config[name] for name in ("temperature", "max_new_tokens", "seed", "server")},
-        proposed=len(rows),
-        unparsed=Counter(row["unparsed"] for row in rows if row["unparsed"]),
-        tasks=[
-            Written(
-                instruction=row["instruction"],
-                input=row["input"],
-                output=row["output"],
-                prompt=row["prompt"],
-                examples=row["examples"],
-                finished=row["finished"],
-            )
-            for row in rows
-            if not row["unparsed"]
-        ],
-        threshold=config["similarity"],
-        review_near_duplicates=config["near_duplicates"] == "review",
-    )
-
-
-@transaction.atomic
-def store(
-    *,
-    project: Project,
-    origin: str,
-    proposed: int,
-    unparsed: Counter[str],
-    tasks: Iterable[Written],
-    policy: PolicyVersion | None = None,
-    model: str = "",
-    sampling: dict[str, Any] | None = None,
-    by: User | None = None,
-    threshold: float = NEAR_DUPLICATE,
-    review_near_duplicates: bool = False,
-) -> ProposalBatch:
-    """A batch of proposals with what the rules say to each; a repeated call stores nothing twice."""
-    Project.objects.select_for_update().get(pk=project.pk)  # two batches at once would not see each other's tasks
-    batch, is_new = ProposalBatch.objects.get_or_create(
-        project=project,
-        origin=origin,
-        defaults={
-            "policy": policy,
-            "model": model,
-            "sampling": sampling or {},
-            "proposed": proposed,
-            "unparsed": dict(unparsed),
-            "created_by_id": by.pk if by else None,
-        },
-    )
-    if not is_new:
-        return batch
-    judged, batch.duplicates = _judge(batch, tasks, threshold)
-    batch.save(update_fields=["duplicates"])
-    stored = Proposal.objects.bulk_create(judged, batch_size=500)
-    _name_each_other(stored)
-    worth_a_look = [
-        proposal
-        for proposal in stored
-        if not proposal.refused_by and (review_near_duplicates or not proposal.near_duplicate)
-    ]
-    reviews.open_reviews(project=project, proposals=worth_a_look)
-    return batch
+from training.products.proposals import store
 
 
 def take_file(*, project: Project, filename: str, content: bytes, tasks: list[Written], refused: int, by: User) -> bool:
-    """The tasks of a file; False where this very file was taken before."""
+    """Store the tasks of a file; return False where this very file was taken before."""
     origin = f"{filename[-80:]} {hashlib.sha256(content).hexdigest()[:12]}"
     if project.proposal_batches.filter(origin=origin).exists():
         return False
     unparsed = Counter({"refused_row": refused} if refused else {})
     store(project=project, origin=origin, proposed=len(tasks) + refused, unparsed=unparsed, tasks=tasks, by=by)
     return True
-
-
-def _judge(batch: ProposalBatch, tasks: Iterable[Written], threshold: float) -> tuple[list[Proposal], int]:
-    """The batch's proposals, not saved yet, and how many were there already, word for word."""
-    project = batch.project
-    known = set(project.proposals.values_list("digest", flat=True))
-    texts = {f"seed:{task.id}": (task.instruction, task.input) for task in seed_tasks()}
-    pool = Pool((id, instruction) for id, (instruction, _) in texts.items())
-    kept = project.proposals.filter(refused_by="", near_duplicate=False).order_by("pk")
-    for pk, instruction, given in kept.values_list("pk", "instruction", "input").iterator(2000):
-        pool.add(f"proposal:{pk}", instruction)
-        texts[f"proposal:{pk}"] = (instruction, given)
-    for item in accepted(project):
-        if item.edited:
-            pool.add(f"proposal:{item.proposal.pk}", item.instruction)
-            texts[f"proposal:{item.proposal.pk}"] = (item.instruction, item.input)
-    judged: list[Proposal] = []
-    duplicates = 0
-    for number, written in enumerate(tasks):
-        task = {name: cleaned(getattr(written, name)).strip() for name in ("instruction", "input", "output")}
-        digest = Proposal.digest_of(**task)
-        if digest in known:
-            duplicates += 1
-            continue
-        known.add(digest)
-        shown = frozenset(texts[id] for id in written.examples if id in texts)
-        refused = refused_by(Proposed(**task, finished=written.finished, examples=shown))
-        similar = pool.most_similar(task["instruction"])
-        nearest = similar[0].score if similar else 0.0
-        is_near = not refused and nearest >= threshold
-        if not refused and not is_near:
-            pool.add(f"batch:{number}", task["instruction"])
-        judged.append(
-            Proposal(
-                project=project,
-                batch=batch,
-                index=number,
-                digest=digest,
-                prompt=written.prompt,
-                examples=written.examples,
-                refused_by=refused,
-                similarity=nearest,
-                near_duplicate=is_near,
-                similar=[item._asdict() for item in similar],
-                **task,
-            )
-        )
-    return judged, duplicates
-
-
-def _name_each_other(stored: list[Proposal]) -> None:
-    """Among the most similar tasks may be others of the same batch, which had no id until now."""
-    ids = {f"batch:{proposal.index}": f"proposal:{proposal.pk}" for proposal in stored}
-    for proposal in stored:
-        proposal.similar = [{**item, "id": ids.get(item["id"], item["id"])} for item in proposal.similar]
-    Proposal.objects.bulk_update(stored, ["similar"], batch_size=500)

@@ -16,9 +16,9 @@ from pathlib import Path
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotation.models import PolicyVersion, Project
-from training.actions import runs
 from training.archives import size_on_disk
 from training.models import ACTIVE, FINAL, WAITING, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
+from training.products.reward_model import reward_models
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are
 
@@ -74,7 +74,7 @@ def needed_paths() -> set[Path]:
         if run.directory.is_prepared():
             needed |= {Path(value) for value in run.directory.config()["inputs"].values() if isinstance(value, str)}
     for project in Project.objects.all():
-        needed |= {run.directory.checkpoint_path for run in runs.reward_models(project)[:1]}
+        needed |= {run.directory.checkpoint_path for run in reward_models(project)[:1]}
     return {path.resolve() for path in needed}
 
 

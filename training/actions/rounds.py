@@ -13,23 +13,20 @@ from django.utils import timezone
 from annotation import live
 from annotation.actions import alarms, snapshots
 from annotation.errors import NotPossible
-from annotation.exports import NO_GOOD_ANSWER
 from annotation.judged.rows import rankings_that_count
 from annotation.models import (
     Alarm,
     DatasetSnapshot,
-    ImportedPreference,
     Project,
-    ReferenceAnswer,
     SnapshotType,
 )
-from training.actions import compared, runs
-from training.instructions.pool import EXAMPLES
-from training.methods import METHODS, Method
+from training.actions import runs
+from training.methods import METHODS
 from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
 from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
+from training.products import methods_where, product_of
+from training.products.base import Planned, Product
 
-SHOWN_TO_PEOPLE = ("completions", "comparisons")
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
@@ -55,19 +52,17 @@ def start_round(
     why_not = refusal(project, methods, configs)
     if why_not:
         raise NotPossible(why_not)
-    types = [METHODS[method].data for method in methods]
-    taken = {
-        type: snapshots.take_snapshot(project=project, by=by, type=SnapshotType(type))
-        for type in dict.fromkeys(types)
-        if type in SnapshotType.values
-    }
+    types = [product_of(METHODS[method]).data(METHODS[method]).snapshot_type for method in methods]
+    taken: dict[SnapshotType | None, DatasetSnapshot | None] = {None: None}
+    for type in types:
+        if type is not None and type not in taken:
+            taken[type] = snapshots.take_snapshot(project=project, by=by, type=type)
     return queue_round(
         project=project,
         by=by,
         by_itself=by_itself,
         planned=[
-            (method, config, taken.get(SnapshotType(type)) if type in SnapshotType.values else None, {})
-            for method, type, config in zip(methods, types, configs, strict=True)
+            (method, config, taken[type], {}) for method, type, config in zip(methods, types, configs, strict=True)
         ],
     )
 
@@ -110,62 +105,55 @@ def refusal(
     *,
     with_inputs: bool = False,
 ) -> str:
-    """Why a round of these methods cannot start now; empty if it can. Without `configs` the defaults are meant.
+    """Return why a round of these methods cannot start now; empty if it can. Without `configs` the defaults are meant.
 
     `with_inputs`: what else they need is at hand.
     """
-    if not with_inputs and any(METHODS[method].makes == "classifier" for method in methods):
-        return "Prompt tuning needs templates and a verbalizer: start it on its own page, or with compare_methods."
-    if not methods:
+    plan = [
+        Planned(
+            project,
+            METHODS[method],
+            configs[position] if configs else {},
+            made_before=[METHODS[earlier].makes for earlier in methods[:position]],
+            with_inputs=with_inputs,
+        )
+        for position, method in enumerate(methods)
+    ]
+    products = [product_of(planned.method) for planned in plan]
+    needing_inputs = [product.needs_inputs for product in products if product.needs_inputs and not with_inputs]
+    if needing_inputs:
+        return needing_inputs[0]
+    return _refused_now(project, products, plan) or _refused_stage(products, plan)
+
+
+def _refused_now(project: Project, products: Sequence[Product], plan: Sequence[Planned]) -> str:
+    """Return what about the project keeps the round from starting."""
+    if not plan:
         return "Choose at least one method."
     if project.rounds.filter(status__in=ACTIVE).exists():
         return ALREADY_ACTIVE
-    if any(METHODS[method].makes in SHOWN_TO_PEOPLE for method in methods) and alarms.open_alarm(project):
+    if any(product.shown_to_people for product in products) and alarms.open_alarm(project):
         return ALARMED
     if not project.policies.exists():
         return (
             f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
             "which registers its base model as version 0."
         )
-    without_prompts = (SnapshotType.CLASSIFICATION, EXAMPLES)
-    if not project.prompts.exists() and any(METHODS[method].data not in without_prompts for method in methods):
+    needs_prompts = any(
+        product.data(planned.method).needs_prompts for product, planned in zip(products, plan, strict=True)
+    )
+    if needs_prompts and not project.prompts.exists():
         return "The project has no prompts yet. Import some first."
-    for position, method in enumerate(methods):
-        if why_not := _nothing_to_train_on(project, METHODS[method]):
-            return why_not
-        made = [METHODS[earlier].makes for earlier in methods[:position]]
-        if METHODS[method].makes == "comparisons" and (
-            why_not := compared.refusal(project, makes_policy="policy" in made, with_inputs=with_inputs)
-        ):
-            return why_not
-        has_reward_model = "reward_model" in made or runs.reward_models(project)
-        config = configs[position] if configs else {}
-        if _needs_reward_model(METHODS[method], config) and not has_reward_model:
-            return (
-                f"{METHODS[method].label} needs a reward model that passed its gate: put the method reward before it."
-            )
     return ""
 
 
-def _needs_reward_model(method: Method, config: Mapping[str, Any]) -> bool:
-    """A policy that learns from its own answers needs somebody to score them; so does a choice by disagreement."""
-    learns_from_own = method.makes == "policy" and method.data == "prompt-only"
-    return learns_from_own or config.get("choose_by") == "disagreement"
-
-
-def _nothing_to_train_on(project: Project, method: Method) -> str:
-    """Why there is no data for a method; empty where there is some, or where prompts are enough."""
-    ranked = (
-        rankings_that_count(project).exists() or ImportedPreference.objects.filter(prompt__project=project).exists()
-    )
-    match method.data:
-        case SnapshotType.PREFERENCE | SnapshotType.RANKING if not ranked:
-            return (
-                f"Nobody has ranked anything yet, so there is nothing to train on: {method.label} learns from rankings."
-            )
-        case SnapshotType.PROMPT_COMPLETION if not ranked:
-            if not ReferenceAnswer.objects.filter(assignment__project=project).exists():
-                return f"{NO_GOOD_ANSWER} {method.label} needs such answers."
+def _refused_stage(products: Sequence[Product], plan: Sequence[Planned]) -> str:
+    """Return what one of the stages lacks."""
+    for product, planned in zip(products, plan, strict=True):
+        if why_not := product.data(planned.method).refusal(planned.project, planned.method):
+            return why_not
+        if why_not := product.refusal(planned):
+            return why_not
     return ""
 
 
@@ -200,8 +188,8 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
 
 def pause_alarmed() -> None:
     """Rounds that would still sample, in projects where somebody raised the alarm. The worker calls this."""
-    samples = [name for name, method in METHODS.items() if method.makes in SHOWN_TO_PEOPLE]
-    to_sample = TrainingRun.objects.filter(round=OuterRef("pk"), method__in=samples, status__in=ACTIVE)
+    shown_to_people = methods_where(lambda product: product.shown_to_people)
+    to_sample = TrainingRun.objects.filter(round=OuterRef("pk"), method__in=shown_to_people, status__in=ACTIVE)
     alarms_open = Alarm.objects.filter(settled_at=None)
     found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)
     for round in found.select_related("project"):

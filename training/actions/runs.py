@@ -20,13 +20,11 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import labels, projects
 from annotation.delivery import mail, webhooks
-from annotation.models import Event, Project
-from training.actions import compared, policies, proposals, sampled
+from annotation.models import Event
 from training.actions.round_letter import body_of, subject_of
-from training.methods import METHODS
 from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
+from training.products import product_of
 from training.rundir import NO_SPACE, Row
 
 
@@ -171,13 +169,6 @@ def reclaim_lost_runs() -> int:
     return reclaimed
 
 
-def reward_models(project: Project) -> list[TrainingRun]:
-    """The runs that made one that may be trained against, the newest first."""
-    made = [name for name, method in METHODS.items() if method.makes == "reward_model"]
-    trained = TrainingRun.objects.filter(round__project=project, method__in=made, status=RunStatus.SUCCEEDED)
-    return [run for run in trained.order_by("-round__number", "-position") if not run.closed_gate]
-
-
 def _ours(run: TrainingRun) -> Any:
     return TrainingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING, attempt=run.attempt)
 
@@ -188,23 +179,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
     if not _ours(run).update(status=RunStatus.SUCCEEDED, result=result, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
     run.result = result
-    match run.spec.makes:
-        case "policy":
-            policy = projects.add_policy(
-                project=run.round.project,
-                checkpoint=str(run.directory.checkpoint_path),
-                parent=policies.current_policy(run.round.project_id),
-            )
-            policies.promote_made(policy=policy, why=f"Made by {run.label} in {run.round}.")
-            TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
-        case "completions":
-            sampled.take_run(run)
-        case "comparisons":
-            compared.take_run(run)
-        case "classifier":
-            _order_labels(run)
-        case "proposals":
-            proposals.take_run(run)
+    product_of(run.spec).settle(run)
     settle_round(round=run.round, last=run)
 
 
@@ -230,12 +205,3 @@ def tell_finished(round: TrainingRound) -> None:
 def _write_mail(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
     mail.write(project=round.project, subject=subject_of(round), body=body_of(round))
-
-
-def _order_labels(run: TrainingRun) -> None:
-    """Where the project wants it: the texts of which this classifier is least sure are labelled next."""
-    margins = {row["prompt_id"]: row["margin"] for row in run.directory.samples()}
-    if margins and run.round.project.uncertain_first:
-        control = labels.prioritise(project=run.round.project, margins=margins, seed=run.pk)
-        run.result["ordered"] = {"texts": len(margins), "control_tasks": control}
-        TrainingRun.objects.filter(pk=run.pk).update(result=run.result)

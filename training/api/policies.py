@@ -15,6 +15,7 @@ from annotation.api.projects import PolicyViewSet as PolicyList
 from annotation.models import PolicyVersion, Role, Scope
 from training import access
 from training.actions import policies
+from training.products.promotions import current_policy
 from training.reports.lineage import made_by, snapshots_behind
 
 
@@ -28,7 +29,7 @@ class PolicyDetailSerializer(PolicySerializer):
         fields = [*PolicySerializer.Meta.fields, "in_use", "method", "round", "snapshots"]
 
     def get_in_use(self, policy: PolicyVersion) -> bool:
-        return policies.current_policy(policy.project_id) == policy
+        return current_policy(policy.project_id) == policy
 
     def get_method(self, policy: PolicyVersion) -> str | None:
         run = made_by(policy)

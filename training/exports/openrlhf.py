@@ -7,10 +7,10 @@ an adapter would ruin them: unless the round itself trained all weights, the rat
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 
-from training.exports.stages import Stage
+from training.exports.stages import NO_COUNTERPART, Stage, Tool
 from training.rundir import Row
 
 VERSION = "0.11.0"  # whose options these are
@@ -47,27 +47,28 @@ def files(stages: list[Stage], base: str, start: str) -> dict[str, str]:
     return {"run.sh": script}
 
 
-def differences(stages: list[Stage]) -> list[str]:
-    """Where the script does something else than Prefloop did, for the README."""
+REWARD_DIFFERENCES = (
+    "OpenRLHF's reward model is a head on the last token, trained on pairs. Ties are in no pair, soft labels "
+    "(`share`) are not used, and there is no gate.",
+)
+ONLINE_DIFFERENCES = (
+    "The KL is measured to where the round began; what Prefloop stops at (KL limit, floors of entropy and "
+    "length) is not watched. Prompts longer than `--data.max_len` leave no room for answers.",
+    "To be rewarded by Prefloop's own reward model instead: `python manage.py serve_reward --project SLUG`, "
+    "and `REWARD_URL=http://localhost:5000/get_reward ./run.sh`.",
+)
+DIFFERENCES = {"reward": REWARD_DIFFERENCES, "ppo": ONLINE_DIFFERENCES, "rloo": ONLINE_DIFFERENCES}
+
+
+def differences(stages: list[Stage], _: str) -> list[str]:
+    """Return where the script does something else than Prefloop did, for the README; each once."""
     said = [
         "All weights are trained: OpenRLHF's PPO samples with vLLM, which does not see adapters. Learning rates are "
         "those of OpenRLHF's examples, unless the round trained all weights."
     ]
     methods = {stage.method for stage in stages}
-    if "reward" in methods:
-        said.append(
-            "OpenRLHF's reward model is a head on the last token, trained on pairs. Ties are in no pair, soft labels "
-            "(`share`) are not used, and there is no gate."
-        )
-    if methods & {"ppo", "rloo"}:
-        said.append(
-            "The KL is measured to where the round began; what Prefloop stops at (KL limit, floors of entropy and "
-            "length) is not watched. Prompts longer than `--data.max_len` leave no room for answers."
-        )
-        said.append(
-            "To be rewarded by Prefloop's own reward model instead: `python manage.py serve_reward --project SLUG`, "
-            "and `REWARD_URL=http://localhost:5000/get_reward ./run.sh`."
-        )
+    for method, differences in DIFFERENCES.items():
+        said += [each for each in differences if method in methods and each not in said]
     return said
 
 
@@ -128,9 +129,29 @@ def _trained(program: str, stage: Stage, model: str, options: Row) -> str:
 
 def _ppo(stage: Stage) -> str:
     config = stage.config
+    own: Row = {
+        "train.max_epochs": config["ppo_epochs"],
+        "algo.advantage.estimator": "gae",
+        "algo.advantage.lambd": config["gae_lambda"],
+        "algo.advantage.gamma": config["gamma"],
+        "critic.value_clip": config["value_clip_range"],
+        "critic.adam.lr": CRITIC_RATE,
+    }
+    if config["kl_target"]:
+        own |= {"algo.kl.target": config["kl_target"], "algo.kl.horizon": _horizon(config)}
+    return _online(stage, own, ("actor", "ref", "reward", "critic"))
+
+
+def _rloo(stage: Stage) -> str:
+    own: Row = {"train.max_epochs": stage.config["passes"], "algo.advantage.estimator": "rloo"}
+    return _online(stage, own, ("actor", "ref", "reward"))
+
+
+def _online(stage: Stage, own: Row, roles: Sequence[str]) -> str:
+    """Return the commands for a policy that learns from its own answers; `own` are the options of its method."""
+    config = stage.config
     answers = config["completions_per_prompt"]
     prompts = max(1, stage.count("train"))
-    learns_from_group = stage.method == "rloo"
     given: Row = {
         "actor.model_name_or_path": "$POLICY",
         "ckpt.output_dir": f"$OUT/{stage.name}",
@@ -147,25 +168,15 @@ def _ppo(stage: Stage) -> str:
         "rollout.micro_batch_size": "$MICRO",
         "train.batch_size": config["minibatch_size"],
         "train.micro_batch_size": "$MICRO",
-        "train.max_epochs": config["passes" if learns_from_group else "ppo_epochs"],
         "train.num_episodes": max(1, ceil(config["episodes"] / (prompts * answers))),
         "train.seed": config["seed"],
         "actor.adam.lr": _rate(stage),
         "actor.eps_clip": config["clip_range"],
         "actor.max_norm": config["max_grad_norm"],
         "algo.kl.init_coef": config["kl_coef"],
-        "algo.advantage.estimator": "rloo" if learns_from_group else "gae",
+        **own,
     }
-    if not learns_from_group:
-        given |= {
-            "algo.advantage.lambd": config["gae_lambda"],
-            "algo.advantage.gamma": config["gamma"],
-            "critic.value_clip": config["value_clip_range"],
-            "critic.adam.lr": CRITIC_RATE,
-        }
-        if config["kl_target"]:
-            given |= {"algo.kl.target": config["kl_target"], "algo.kl.horizon": _horizon(config)}
-    for role in ("actor", "ref", "reward", *(() if learns_from_group else ("critic",))):
+    for role in roles:
         given |= {f"{role}.num_nodes": 1, f"{role}.num_gpus_per_node": "$GPUS"}
     given |= {
         "train.colocate_all": True,
@@ -214,5 +225,26 @@ COMMANDS: dict[str, Callable[[Stage], str]] = {
     "sft": _sft,
     "instruction_tuning": _sft,
     "ppo": _ppo,
-    "rloo": _ppo,
+    "rloo": _rloo,
 }
+
+HOW_TO_RUN = f"""\
+On a machine with GPUs and OpenRLHF {VERSION}:
+
+```
+GPUS=1 ./run.sh
+```
+
+Each stage goes on from what the one before it made, and leaves its model in `out/<stage>`. `MODEL` names another base
+model, `OUT` another folder, `MICRO` how many rows one card takes at a time. The options were checked against the
+programs of that version; nothing of it was run on GPUs by whoever wrote this export."""
+
+TOOL = Tool(
+    "openrlhf",
+    "OpenRLHF",
+    HOW_TO_RUN,
+    methods=COMMANDS,
+    files=files,
+    differences=differences,
+    left_out={**NO_COUNTERPART, "sample": "Sampling: OpenRLHF has no program that only samples"},
+)

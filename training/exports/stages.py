@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotation.errors import NotPossible
 from annotation.judged.preferences import Vote, merge
 from annotation.models import PolicyVersion, Project, SnapshotType
-from training.actions import policies, runs
 from training.instructions.recast import prompt_text
-from training.methods import METHODS
+from training.methods import METHODS, making
 from training.models import TrainingRound, TrainingRun
+from training.products import product_of
+from training.products.promotions import current_policy
+from training.products.reward_model import PRODUCT as REWARD_MODEL
+from training.products.reward_model import reward_models
 from training.rundir import Row
-from training.worker.loop import rows_for
 
 # What the bundled model is called on the Hugging Face hub.
 HUB_NAMES = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+
+
 NO_COUNTERPART = {
     "prompt_tuning": "prompt tuning: neither tool has templates and verbalizers",
     "self_instruct": "self-instruct: proposals are for Prefloop's own reviewers",
     "evaluate": "the evaluation: it asks Prefloop's annotators",
 }
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool that a round can be repeated with: what a module of this package says of it in `TOOL`."""
+
+    name: str  # in URLs
+    label: str
+    how_to_run: str  # for the README
+    methods: Container[str]  # those that it has a counterpart of
+    # Texts by file name; from the stages, the base model, and the adapter to start from ("" for none).
+    files: Callable[[list[Stage], str, str], dict[str, str]]
+    # What is not as in Prefloop; from the stages, and the version that the round began with ("" for version 0).
+    differences: Callable[[list[Stage], str], list[str]]
+    left_out: Mapping[str, str] = field(default_factory=lambda: NO_COUNTERPART)  # why, by method
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Stage:
         return METHODS[self.method].config().as_json() | dict(self.run.config)
 
     def rows(self, split: str) -> Iterator[Row]:
-        to_rows = ROWS[self.method]
+        to_rows = ROWS[self.run.spec.data]
         for row in rows_of(self.run):
             if (row["split"] == "train") == (split == "train"):
                 yield from to_rows(row, self.config)
@@ -68,15 +87,26 @@ class Stage:
         return max(1, round(counts.get("train pairs", 0) / max(counts.get("train tasks", 0), 1)))
 
 
-def stages_of(round: TrainingRound) -> tuple[list[Stage], list[str]]:
-    """In their order, and in words what is left out. Raises NotPossible where nothing remains."""
+def stages_of(round: TrainingRound, tool: Tool) -> tuple[list[Stage], list[str]]:
+    """Return the stages that the tool can repeat, in their order, and in words what is left out.
+
+    Raises NotPossible where nothing remains.
+    """
     found = list(round.runs.select_related("round__project", "snapshot"))
-    left_out = [NO_COUNTERPART[run.method] for run in found if run.method in NO_COUNTERPART]
-    kept = [run for run in found if run.method not in NO_COUNTERPART]
+    reasons = {run.method: _without_counterpart(run, tool) for run in found}
+    left_out = [reasons[run.method] for run in found if reasons[run.method]]
+    kept = [run for run in found if not reasons[run.method]]
     if not kept:
-        raise NotPossible(f"Nothing of this round can be repeated elsewhere: {'; '.join(left_out)}.")
+        raise NotPossible(f"Nothing of this round can be repeated with {tool.label}: {'; '.join(left_out)}.")
     kept = [*_teachers(kept), *kept]
     return [_stage(number, run) for number, run in enumerate(kept, start=1)], left_out
+
+
+def _without_counterpart(run: TrainingRun, tool: Tool) -> str:
+    """Return why a run cannot be repeated with the tool; empty where it can."""
+    if run.method in tool.methods and run.spec.data in ROWS:
+        return ""
+    return tool.left_out.get(run.method, f"{run.label}: {tool.label} has no counterpart that Prefloop knows of")
 
 
 def _stage(number: int, run: TrainingRun) -> Stage:
@@ -92,13 +122,13 @@ def _stage(number: int, run: TrainingRun) -> Stage:
 def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
     """The run of an earlier round that made the reward model which this one is taught by; else it could not start."""
     for run in kept:
-        if run.method == "reward":
+        if run.method in making(REWARD_MODEL.name):
             return []
-        if run.method in ("ppo", "rloo"):
+        if product_of(run.spec).learns_from_scores(run.spec):
             break
     else:
         return []
-    made = {str(each.directory.checkpoint_path): each for each in runs.reward_models(run.round.project)}
+    made = {str(each.directory.checkpoint_path): each for each in reward_models(run.round.project)}
     used = run.directory.config()["inputs"].get("reward_model") if run.directory.is_prepared() else next(iter(made), "")
     if used not in made:
         raise NotPossible("The reward model that taught this round is not among those of the project any more.")
@@ -109,7 +139,7 @@ def rows_of(run: TrainingRun) -> Iterator[Row]:
     """What it was or will be given: a snapshot, or what stands in its run directory."""
     if run.snapshot is None and run.directory.is_prepared():
         return run.directory.rows()
-    return rows_for(run)
+    return product_of(run.spec).rows_for(run)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------
@@ -160,14 +190,13 @@ def instructions(row: Row, _: Row) -> Iterator[Row]:
     }
 
 
+# By the data that a method reads.
 ROWS: dict[str, Callable[[Row, Row], Iterator[Row]]] = {
-    "sample": prompts,
-    "ppo": prompts,
-    "rloo": prompts,
-    "reward": pairs,
-    "dpo": preferences,
-    "sft": imitated,
-    "instruction_tuning": instructions,
+    "prompt-only": prompts,
+    "ranking": pairs,
+    "preference": preferences,
+    "prompt-completion": imitated,
+    "instructions": instructions,
 }
 
 
@@ -181,7 +210,7 @@ def start_of(round: TrainingRound) -> PolicyVersion:
         given = first.directory.config()["inputs"].get("policy")
         if found := round.project.policies.filter(checkpoint=given).first():
             return found
-    return policies.current_policy(round.project)
+    return current_policy(round.project)
 
 
 def base_name(project: Project) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import NotPossible
-from training.exports.stages import Stage
+from training.exports.stages import Stage, Tool
 from training.rundir import Row
 
 SCRIPT = Path(__file__).resolve().with_name("trl_script.py")  # text to send along: nothing here imports it
@@ -114,27 +114,49 @@ ARGUMENTS: dict[str, Callable[[Row, Stage], tuple[str, Row]]] = {
 }
 
 
+def _ppo_differences(stage: Stage) -> list[str]:
+    said = [
+        "TRL has no PPO since 1.13; RLOO stands in for it. The other answers to a prompt are the baseline, so "
+        "there is no value model; what PPO stops at (KL limit, floors of entropy and length) is not watched."
+    ]
+    if stage.config["completions_per_prompt"] < 2:
+        said.append("RLOO draws 2 answers to each prompt, where PPO drew 1.")
+    return said
+
+
+def _reward_differences(stage: Stage) -> list[str]:
+    said = [
+        "TRL's reward model is an adapter under one head on the last token, trained on pairs with the logistic "
+        "loss. Ties are in no pair, soft labels (`share`) are not used, and there is no gate."
+    ]
+    if stage.config["pooling"] == "depths":
+        said.append(
+            "Prefloop's was heads on the base model's states, without an adapter; epochs and learning rate are "
+            "therefore those that its settings name for an adapter."
+        )
+    return said
+
+
+DIFFERENCES: dict[str, Callable[[Stage], list[str]]] = {"ppo": _ppo_differences, "reward": _reward_differences}
+
+
 def differences(stages: list[Stage], start: str) -> list[str]:
-    """Where the script does something else than Prefloop did, for the README."""
-    said = []
+    """Return where the script does something else than Prefloop did, for the README."""
     methods = {stage.method: stage for stage in stages}
-    if "ppo" in methods:
-        said.append(
-            "TRL has no PPO since 1.13; RLOO stands in for it. The other answers to a prompt are the baseline, so "
-            "there is no value model; what PPO stops at (KL limit, floors of entropy and length) is not watched."
-        )
-        if methods["ppo"].config["completions_per_prompt"] < 2:
-            said.append("RLOO draws 2 answers to each prompt, where PPO drew 1.")
-    if "reward" in methods:
-        said.append(
-            "TRL's reward model is an adapter under one head on the last token, trained on pairs with the logistic "
-            "loss. Ties are in no pair, soft labels (`share`) are not used, and there is no gate."
-        )
-        if methods["reward"].config["pooling"] == "depths":
-            said.append(
-                "Prefloop's was heads on the base model's states, without an adapter; epochs and learning rate are "
-                "therefore those that its settings name for an adapter."
-            )
+    said = [each for method, of in DIFFERENCES.items() if method in methods for each in of(methods[method])]
     if start:
         said.append(f"The KL is measured to where the round began ({start}), in Prefloop to the base model.")
     return said
+
+
+HOW_TO_RUN = """\
+```
+python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+.venv/bin/python train.py --try     # two steps of each stage on a few rows
+.venv/bin/python train.py
+```
+
+`train.py` reads the settings from `round.json`. Each stage goes on from what the one before it made, and leaves a whole
+model in `out/<stage>/model`; `--only` repeats some of them, `--model` names another base model."""
+
+TOOL = Tool("trl", "TRL", HOW_TO_RUN, methods=ARGUMENTS, files=files, differences=differences)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from django.utils import timezone
 
@@ -12,11 +13,29 @@ from annotation.models import Project, SnapshotType
 from training.instructions.recast import POOL, TRAIN, Row, recast, recast_labelled, seed_rows
 from training.instructions.seeds import seed_tasks
 from training.instructions.tasks import TASKS
-from training.methods import InstructionTuningConfig
 
 
-def rows_for(project: Project, config: InstructionTuningConfig) -> Iterator[Row]:
-    """The rows of data.jsonl, by source. Raises NotPossible where labelled texts are asked for and there are none."""
+class Sources(Protocol):
+    """The settings that say which tasks are used, as in InstructionTuningConfig."""
+
+    @property
+    def per_task(self) -> int: ...
+    @property
+    def test_per_task(self) -> int: ...
+    @property
+    def clusters_held_out(self) -> Sequence[str]: ...
+    @property
+    def seed_tasks(self) -> bool: ...
+    @property
+    def pool(self) -> bool: ...
+    @property
+    def labelled(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def rows_for(project: Project, config: Sources) -> Iterator[Row]:
+    """Yield the rows of data.jsonl, by source. Raises NotPossible if labelled texts are wanted and missing."""
     held_out = config.clusters_held_out
     yield from recast(
         TASKS, held_out=held_out, per_task=config.per_task, test_per_task=config.test_per_task, seed=config.seed

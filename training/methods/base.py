@@ -42,7 +42,7 @@ class Method:
     shows_tokens: bool = False  # it learns from texts that the page of exact tokens can show
     settings_page: tuple[str, str] | None = None  # name of a URL beside its settings, and the text of the link
 
-    @property
-    def module(self) -> str:
-        """Return the module that `python -m` runs."""
-        return self.recipe if "." in self.recipe else f"training.recipes.{self.recipe}"
+
+def module_of(recipe: str) -> str:
+    """Return the module that `python -m` runs for a recipe."""
+    return recipe if "." in recipe else f"training.recipes.{recipe}"

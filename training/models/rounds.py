@@ -163,9 +163,7 @@ class TrainingRun(models.Model):
 
     @property
     def title(self) -> str:
-        """Its label; of several classifiers in a round the way each was made, too."""
-        if self.spec.makes != "classifier":
-            return self.label
+        """Return its label, or the approach that its settings are; several of them may run in one round."""
         name = approach_of(self.config)
         seed = f", seed {self.config['seed']}" if name and APPROACHES[name].learns else ""
         return f"{APPROACHES[name].label}{seed}" if name else self.label

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import Avg, Count, F, Max, Min, QuerySet
 
-from training.methods import METHODS
-from training.models import Metric, RunStatus, TrainingRound, TrainingRun
+from training.models import Metric, TrainingRound, TrainingRun
+from training.products.reward_model import trained_reward_models
 
 Curve = dict[str, list[float]]
 
@@ -92,16 +92,9 @@ def findings(run: TrainingRun) -> dict[str, Any]:
 
 def _earlier_reward_models(run: TrainingRun) -> list[dict[str, Any]]:
     """Accuracy by number of rankings of the project's reward models before this run, each at its full size."""
-    made = [name for name, method in METHODS.items() if method.makes == "reward_model"]
-    runs = TrainingRun.objects.filter(
-        round__project=run.round.project_id,
-        round__number__lt=run.round.number,
-        method__in=made,
-        status=RunStatus.SUCCEEDED,
-    )
-    rows = runs.order_by("round__number", "position").values_list("round__number", "result")
+    earlier = [made for made in trained_reward_models(run.round.project_id) if made.round.number < run.round.number]
     return [
-        {"round": number, **curve[-1]}
-        for number, result in rows
-        if (curve := result.get("learning_curve")) and curve[-1]["accuracy"] is not None
+        {"round": made.round.number, **curve[-1]}
+        for made in earlier
+        if (curve := made.result.get("learning_curve")) and curve[-1]["accuracy"] is not None
     ]

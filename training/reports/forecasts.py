@@ -6,23 +6,18 @@ installation. Where there is none nothing is guessed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from django.utils import timezone
-
-from annotation.errors import NotPossible
-from annotation.exports import EXPORTS, Taking
-from annotation.models import Project, SnapshotType
+from annotation.models import Project
 from training.actions.rounds import refusal
-from training.instructions import data as instructions
-from training.instructions.pool import EXAMPLES, examples
-from training.methods import METHODS, InstructionTuningConfig
+from training.methods import METHODS
 from training.methods.plans import configs_of
 from training.models import RunStatus, TrainingRun
+from training.products import product_of
+from training.products.data import Counts
 
 RUNS_COMPARED = 5
 
@@ -73,47 +68,21 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
     """Raises InvalidConfig as starting the round would. Nothing is written."""
     configs = configs_of(methods, settings)
     stages = []
-    data: dict[str, Stage] = {}
+    counted: dict[tuple[str, str], Counts] = {}
     for method, config in zip(methods, configs, strict=True):
         spec = METHODS[method]
         stage = Stage(method, spec.label)
-        seen = data.setdefault(spec.data, _data(project, spec.data, config))
-        stage.rows, stage.unit, stage.counts, stage.problem = seen.rows, seen.unit, seen.counts, seen.problem
+        read = (spec.makes, spec.data)
+        if read not in counted:
+            counted[read] = product_of(spec).data(spec).count(project, config)
+        data = counted[read]
+        stage.rows, stage.unit, stage.counts, stage.problem = data.rows, data.unit, dict(data.counts), data.problem
         _compare(stage, project, config)
         stage.from_defaults = _changes(spec.config().as_json(), config)
         if (last := _last_run(project, method)) is not None:
             stage.from_round, stage.since = last.round.number, _changes(last.config, config)
         stages.append(stage)
     return Forecast(refusal(project, methods, configs), stages)
-
-
-def _data(project: Project, type: str, config: Mapping[str, Any]) -> Stage:
-    """Counts of a data type as things stand. A snapshot would have the same rows."""
-    if type == EXAMPLES:
-        found = Counter(row["id"].partition(":")[0] for row in examples(project))
-        counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
-        return Stage("", "", rows=found.total(), unit="examples", counts=counts)
-    if type == METHODS["instruction_tuning"].data:
-        return _instructions(project, InstructionTuningConfig(**config))
-    if type not in SnapshotType.values:
-        splits = Counter(project.prompts.values_list("split", flat=True))
-        counts = {f"{split} prompts": count for split, count in sorted(splits.items())}
-        return Stage("", "", rows=splits.total(), unit="prompts", counts=counts)
-    taking = Taking(project, timezone.now())
-    try:
-        rows = sum(1 for _ in EXPORTS[SnapshotType(type)](taking))
-    except NotPossible as why:
-        return Stage("", "", unit="rows", problem=str(why))
-    return Stage("", "", rows=rows, unit="rows", counts={name: count for name, count in taking.counts.items() if count})
-
-
-def _instructions(project: Project, config: InstructionTuningConfig) -> Stage:
-    try:
-        rows = list(instructions.rows_for(project, config))
-    except NotPossible as why:
-        return Stage("", "", unit="instructions", problem=str(why))
-    splits = Counter(row["split"].replace("_", " ") for row in rows)
-    return Stage("", "", rows=len(rows), unit="instructions", counts=dict(splits))
 
 
 def _compare(stage: Stage, project: Project, config: Mapping[str, Any]) -> None:

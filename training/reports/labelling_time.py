@@ -10,6 +10,7 @@ from django.db.models import Q, Sum
 
 from annotation.models import Assignment, Project
 from training.models import RunStatus, TrainingRun
+from training.products import methods_where
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def _row(run: TrainingRun) -> PolicyRow:
 
 
 def _total(runs: Sequence[TrainingRun], name: str) -> float:
-    return sum(run.result.get(name) or 0.0 for run in runs if run.spec.makes in ("policy", "reward_model"))
+    training = methods_where(lambda product: product.is_training)
+    return sum(run.result.get(name) or 0.0 for run in runs if run.method in training)
 
 
 def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annotation.models import DatasetSnapshot, Project
 from annotation.quality.labels import label_report
+from training.methods import making
 from training.models import RunStatus, TrainingRun
-from training.prompt_tuning.approaches import approach_of
-from training.prompt_tuning.method_rows import MethodRow, method_row
+from training.products.classifier import PRODUCT as CLASSIFIER
+from training.products.classifier import rows_of
+from training.prompt_tuning.method_rows import MethodRow
 
 
 @dataclass
@@ -37,7 +38,9 @@ class Table:
 
 def tables(project: Project) -> list[Table]:
     """All that were measured in a project, the newest first."""
-    runs = TrainingRun.objects.filter(round__project=project, method="prompt_tuning", status=RunStatus.SUCCEEDED)
+    runs = TrainingRun.objects.filter(
+        round__project=project, method__in=making(CLASSIFIER.name), status=RunStatus.SUCCEEDED
+    )
     grouped: dict[tuple[Any, ...], list[TrainingRun]] = defaultdict(list)
     for run in runs.select_related("snapshot", "round").order_by("round__number", "position"):
         assert run.snapshot is not None  # it was started with one
@@ -64,16 +67,6 @@ def _table(runs: list[TrainingRun], seconds_per_label: float | None) -> Table:
         ],
         runs=runs,
     )
-
-
-def rows_of(runs: Iterable[TrainingRun]) -> list[MethodRow]:
-    """One row for each approach among the runs; of two runs with the same seed the later one."""
-    results: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    for run in runs:
-        if run.result and (name := approach_of(run.config)):
-            results[name][run.config["seed"]] = run.result
-    rows = [method_row(name, list(by_seed.values())) for name, by_seed in results.items()]
-    return sorted(rows, key=lambda row: row.mean, reverse=True)
 
 
 COLUMNS = (

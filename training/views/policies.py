@@ -23,6 +23,7 @@ from training import access
 from training.actions import packages, policies
 from training.archives import size_on_disk, zipped
 from training.models import Package, PackageStatus
+from training.products.promotions import current_policy
 from training.reports.lineage import Branch, ancestors, family, files_of, is_adapter, made_by, snapshots_behind
 
 
@@ -34,7 +35,7 @@ def policy_list(request: UserRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "branches": list(_flattened(root, 0)) if root else [],
-        "current": policies.current_policy(project) if root else None,
+        "current": current_policy(project) if root else None,
         "promotions": project.promotions.select_related("policy", "by"),
     }
     return render(request, "training/policies.html", context)
@@ -56,7 +57,7 @@ def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
     context = {
         "project": found.project,
         "policy": found,
-        "current": policies.current_policy(found.project),
+        "current": current_policy(found.project),
         "is_admin": membership.may_act_as(Role.ADMIN),
         "run": run,
         "line": ancestors(found)[1:],

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -18,28 +17,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access as annotation_access
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
-from annotation.models import Project, Prompt, Role
+from annotation.models import Project, Role
 from training import access
 from training.actions import rounds
+from training.exports import TOOLS
 from training.forms.rounds import StartRoundForm
-from training.instructions.report import NAMES
 from training.methods import InvalidConfig
 from training.methods.presets import PRESETS, preset_settings
 from training.models import RunStatus, TrainingRound, TrainingRun
-from training.prompt_tuning.approaches import APPROACHES, approach_of
+from training.products import sections_of
 from training.reports import curves
 from training.reports.forecasts import forecast
-from training.reports.methods import rows_of
 
 ON_A_PAGE = 25
-SAMPLES_SHOWN = 20
 EARLIER_SHOWN = 20
-SLICES = {
-    "margin": "By how clearly people preferred one answer",
-    "length_gap": "By how far the lengths are apart, in tokens",
-    "annotator": "By annotator",
-    "policy": "By the newest policy among the answers",
-}
 
 
 @login_required
@@ -93,11 +84,8 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "runs": runs,
         "is_admin": membership.may_act_as(Role.ADMIN),
         "log_tail": _log_tail(runs),
-        "samples": _samples(runs),
-        "slices": _slices(round.project, runs),
-        "classifiers": rows_of([run for run in runs if run.status == RunStatus.SUCCEEDED]),
-        "asked": _asked(runs),
-        "tuned": _tuned(runs),
+        "tools": list(TOOLS.values()),
+        "sections": list(sections_of(round.project, runs)),
         "metrics_url": reverse("round_metrics", args=[slug, number]),
         "earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN],
     }
@@ -178,62 +166,3 @@ def _log_tail(runs: list[TrainingRun]) -> str:
     running = [run for run in started if run.status == RunStatus.RUNNING]
     chosen = (running or started)[-1:]
     return chosen[0].directory.log_tail() if chosen else ""
-
-
-def _samples(runs: list[TrainingRun]) -> list[dict[str, Any]]:
-    """Answers to eval prompts before and after training, evenly picked from the largest gain to the largest loss."""
-    trained = [run for run in runs if run.spec.makes == "policy" and run.status == RunStatus.SUCCEEDED]
-    if not trained:
-        return []
-    rows = list(trained[-1].directory.samples())
-    if all(row["score_before"] is not None for row in rows):  # scored by a reward model
-        rows.sort(key=lambda row: row["score_before"] - row["score_after"])
-    chosen = [rows[place * len(rows) // SAMPLES_SHOWN] for place in range(SAMPLES_SHOWN)] if rows else []
-    chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
-    prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
-    return [{"prompt": prompts.get(row["prompt_id"], "(deleted)"), **row} for row in chosen]
-
-
-def _tuned(runs: list[TrainingRun]) -> list[dict[str, Any]]:
-    """What became of unseen wordings and tasks: a title with its figures as a whole and by cluster."""
-    results = [run.result for run in runs if run.method == "instruction_tuning" and run.result]
-    if not results:
-        return []
-    return [
-        {"title": title, "rows": [{"cluster": "All of them", **found}, *found["clusters"]]}
-        for split, title in NAMES.items()
-        if (found := results[-1][split])["n"]
-    ]
-
-
-def _asked(runs: list[TrainingRun]) -> list[dict[str, Any]]:
-    """Of each classifier: how often it said each label and how often that was right; the template, or all of them."""
-    found = []
-    for run in runs:
-        result = run.result
-        if run.spec.makes != "classifier" or not result.get("wanted"):
-            continue
-        most = max([*result["said"].values(), *result["wanted"].values()])
-        bars = [
-            {"label": label, "wanted": count, "said": result["said"].get(label, 0), "most": most}
-            for label, count in result["wanted"].items()
-        ]
-        name = approach_of(run.config)
-        label = APPROACHES[name].label if name else run.config["tuning"]
-        seed = run.config["seed"] if run.config["tuning"] != "zero_shot" else None
-        found.append({"label": label, "seed": seed, "bars": bars, "result": result})
-    return found
-
-
-def _slices(project: Project, runs: list[TrainingRun]) -> list[dict[str, Any]]:
-    """Where the reward model is right more and less often: headings with rows of `result["slices"]`."""
-    made = [run for run in runs if run.spec.makes == "reward_model"]
-    if not made:
-        return []
-    found = made[-1].result.get("slices") or {}
-    people = {f"annotator-{user.pk}": user.username for user in User.objects.filter(memberships__project=project)}
-    return [
-        {"title": title, "rows": [{**row, "label": people.get(row["label"], row["label"])} for row in found[name]]}
-        for name, title in SLICES.items()
-        if found.get(name)
-    ]

@@ -16,11 +16,11 @@ from annotation import access as annotation_access
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training import access
-from training.actions import policies
 from training.instructions import data as instructions
 from training.instructions.recast import TRAIN, prompt_text
 from training.methods import METHODS, InstructionTuningConfig
 from training.models import TrainingRound
+from training.products.promotions import current_policy
 from training.rundir import Row
 from training.tokenizers.chat import NoTokens, PolicyTokenizer, Token
 
@@ -48,7 +48,7 @@ def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
     """Of a run of instruction tuning that could start now, with the default settings."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     config = InstructionTuningConfig()
-    checkpoint = policies.current_policy(project).checkpoint if project.policies.exists() else None
+    checkpoint = current_policy(project).checkpoint if project.policies.exists() else None
     rows = instructions.rows_for(project, config)
     return _page(request, project, None, checkpoint, rows, config.max_length)
 

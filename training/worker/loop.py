@@ -5,9 +5,7 @@ It imports no tensor library, so it may share a process with the pages; any numb
 
 from __future__ import annotations
 
-import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +15,10 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from annotation import live
-from annotation.actions import labels
 from annotation.delivery import dispatch
-from annotation.models import Prompt, SnapshotType
-from training.actions import autopilot, compared, packages, policies, rounds, runs
-from training.instructions import data as instructions
-from training.instructions.pool import EXAMPLES, examples
-from training.methods import InstructionTuningConfig, SampleConfig
+from training.actions import autopilot, packages, rounds, runs
 from training.models import RunStatus, TrainingRun
+from training.products import product_of
 from training.rundir import Row
 from training.worker.executors import Executor, Process
 from training.worker.executors.local import LocalExecutor
@@ -58,7 +52,7 @@ class Worker:
                 busy = work()
             except Exception:
                 # The database may be away for a moment; a worker that gives up then is a stuck queue.
-                logger.exception("The worker stumbled and goes on")
+                logger.exception("worker iteration failed; retrying")
                 busy = False
             close_old_connections()
             if not busy:
@@ -141,77 +135,10 @@ class Worker:
 
 
 def config_for(run: TrainingRun) -> dict[str, Any]:
-    """What a recipe finds in config.json: its settings, and the paths it starts from."""
-    return {"method": run.method, "settings": run.config, "inputs": inputs_for(run)}
-
-
-def inputs_for(run: TrainingRun) -> dict[str, Any]:
-    """What a run starts from: folders of models, by what it makes; and for a classifier what it is asked with."""
-    project = run.round.project
-    inputs: dict[str, Any] = {"policy": policies.current_policy(project).checkpoint}
-    scored_by = runs.reward_models(project)
-    own = [made for made in scored_by if made.round_id == run.round_id]
-    newest = next((str(made.directory.checkpoint_path) for made in own + scored_by), None)
-    match run.spec.makes:
-        case "classifier":
-            inputs["policy"] = project.policies.get(number=0).checkpoint
-            inputs["templates"] = [template["body"] for template in run.inputs["templates"]]
-            inputs["verbalizer"] = run.inputs["verbalizer"]["words"]
-        case "reward_model":
-            inputs["base_model"] = project.policies.get(number=0).checkpoint
-            if newest:
-                inputs["previous"] = newest
-        case "comparisons":
-            version, opponent = compared.sides(run)
-            inputs = {"version": version.checkpoint, "opponent": opponent and opponent.checkpoint}
-        case "completions":
-            inputs |= _authors(run)
-            if newest and run.config.get("choose_by") == "disagreement":
-                inputs["reward_model"] = newest
-        case "policy" if newest:
-            inputs["reward_model"] = newest
-    return inputs
-
-
-def _authors(run: TrainingRun) -> dict[str, Any]:
-    """Which versions answer beside the policy, and the number of each: it may be another one when the run ends."""
-    current = policies.current_policy(run.round.project_id)
-    versions = {"policy": current}
-    others = run.round.project.policies.exclude(pk=current.pk)
-    if run.config.get("base_share") and (base := others.filter(number=0).first()):
-        versions["base"] = base
-    if run.config.get("older_share") and (older := list(others.filter(number__gt=0, number__lt=current.number))):
-        versions["older"] = random.Random(f"older {run.pk}").choice(older)
-    paths = {author: version.checkpoint for author, version in versions.items()}
-    return {**paths, "versions": {author: version.number for author, version in versions.items()}}
+    """Return what a recipe finds in config.json: its settings, and what it starts from."""
+    return {"method": run.method, "settings": run.config, "inputs": product_of(run.spec).inputs_for(run)}
 
 
 def rows_for(run: TrainingRun) -> Iterator[Row]:
-    """What a recipe finds in data.jsonl."""
-    if run.spec.data in SnapshotType.values:
-        if run.snapshot is None:
-            raise ValueError("The run has no snapshot of judgments.")
-        with run.snapshot.path.open(encoding="utf-8") as file:
-            for row in map(json.loads, file):
-                if run.spec.makes != "classifier" or row["label"] in run.inputs["verbalizer"]["words"]:
-                    yield row
-        if run.spec.makes == "classifier" and run.round.project.uncertain_first:
-            yield from labels.unlabelled(run.round.project)
-        return
-    if run.spec.data == EXAMPLES:
-        yield from examples(run.round.project)
-        return
-    if run.spec.config is InstructionTuningConfig:
-        yield from instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
-        return
-    if run.spec.makes == "comparisons":
-        for prompt in compared.prompts_for(run):
-            yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
-        return
-    prompts = list(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
-    wanted = SampleConfig(**run.config).asked if run.spec.makes == "completions" else 0
-    if 0 < wanted < len(prompts):
-        chosen = random.Random(f"run {run.pk}").sample(prompts, wanted)
-        prompts = sorted(chosen, key=lambda prompt: prompt.pk)
-    for prompt in prompts:
-        yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
+    """Yield what a recipe finds in data.jsonl."""
+    return product_of(run.spec).rows_for(run)

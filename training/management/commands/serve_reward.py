@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.management.commands.import_prompts import find_project
-from training.actions.runs import reward_models
+from training.products.reward_model import reward_models
 
 
 class Command(BaseCommand):

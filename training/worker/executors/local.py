@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from training.methods.base import module_of
 from training.rundir import RunDir
 
 
@@ -38,7 +39,7 @@ class LocalProcess:
 class LocalExecutor:
     def command(self, recipe: str, directory: RunDir) -> list[str]:
         """One process, or as many as the run's settings ask for, joined by torch's own launcher (gloo or nccl)."""
-        module = ["-m", f"training.recipes.{recipe}", str(directory.path)]
+        module = ["-m", module_of(recipe), str(directory.path)]
         processes = directory.config().get("settings", {}).get("processes", 1)
         if processes == 1:
             return [sys.executable, *module]

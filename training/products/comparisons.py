@@ -1,32 +1,72 @@
-"""Who is compared with whom on what in an evaluation by people, and what becomes of the answers that its run drew."""
+"""Comparisons: the answers of two versions, or of a version and of people, which others compare blind."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.db.models import QuerySet
 
 from annotation.actions import evaluations
 from annotation.errors import NotPossible
-from annotation.models import Completion, Evaluation, PolicyVersion, Project, Prompt, Source, Split
+from annotation.models import Completion, PolicyVersion, Project, Prompt, Source, Split
 from training.models import TrainingRun
+from training.products.base import Planned, Product
+from training.products.data import prompt_rows
+from training.products.policy import PRODUCT as POLICY
+from training.rundir import Row
 
 NO_PROMPTS = "No prompt is kept for evaluation: about one in five of those imported is. Import more prompts first."
+NO_NEW_VERSION = (
+    "An evaluation compares a new version with the one before it: put a method that makes a policy before it, or start "
+    "it on the page Evaluation."
+)
 
 
-def refusal(project: Project, *, makes_policy: bool, with_inputs: bool) -> str:
-    """Why nothing could be compared; empty where something can be."""
-    if not with_inputs and not makes_policy:
-        return (
-            "An evaluation compares a new version with the one before it: put a method that makes a policy before it, "
-            "or start it on the page Evaluation."
+class Comparisons(Product):
+    name = "comparisons"
+    order = 50
+    shown_to_people = True
+
+    def refusal(self, planned: Planned) -> str:
+        if not planned.with_inputs and POLICY.name not in planned.made_before:
+            return NO_NEW_VERSION
+        return "" if prompts(planned.project).exists() else NO_PROMPTS
+
+    def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
+        version, opponent = sides(run)
+        return {"version": version.checkpoint, "opponent": opponent and opponent.checkpoint}
+
+    def rows_for(self, run: TrainingRun) -> Iterator[Row]:
+        return prompt_rows(prompts_for(run))
+
+    def settle(self, run: TrainingRun) -> None:
+        """Store the answers as completions, and open an evaluation with them."""
+        version, opponent = sides(run)
+        origin = f"run-{run.pk}"
+        asked = {prompt.pk: prompt for prompt in Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None)}
+        sampling = {name: value for name, value in run.config.items() if name not in ("prompts", "seats", "against")}
+        _store_answers(run, origin, asked, [version, opponent], sampling)
+        evaluations.open_evaluation(
+            version=version,
+            opponent=opponent,
+            pairs=_pairs(origin, asked, against_references=opponent is None),
+            seats=run.config["seats"],
+            seed=run.config["seed"],
+            origin=origin,
+            sampling=sampling,
+            left_out=Counter(row["reason"] for row in run.result.get("refused", [])),
+            by=run.round.started_by,
         )
-    return "" if prompts(project).exists() else NO_PROMPTS
+
+
+PRODUCT = Comparisons()
 
 
 def prompts(project: Project) -> QuerySet[Prompt]:
-    """Those kept for evaluation: nothing was ever trained on them."""
+    """Return the prompts kept for evaluation: nothing was ever trained on them."""
     return project.prompts.filter(split=Split.EVAL, withdrawn_at=None)
 
 
@@ -40,7 +80,7 @@ def _references() -> QuerySet[Completion]:
 
 
 def prompts_for(run: TrainingRun) -> list[Prompt]:
-    """What both sides are asked, drawn by the run's seed."""
+    """Return what both sides are asked, drawn by the run's seed."""
     found = prompts(run.round.project)
     if sides(run)[1] is None:
         found = with_references(found)
@@ -52,7 +92,7 @@ def prompts_for(run: TrainingRun) -> list[Prompt]:
 
 
 def sides(run: TrainingRun) -> tuple[PolicyVersion, PolicyVersion | None]:
-    """The version and its opponent, None for reference answers. Raises NotPossible where there is no opponent."""
+    """Return the version and its opponent, None for reference answers. Raises NotPossible if none was made."""
     policies = run.round.project.policies
     if "version" in run.inputs:
         number = run.inputs["opponent"]
@@ -70,14 +110,13 @@ def sides(run: TrainingRun) -> tuple[PolicyVersion, PolicyVersion | None]:
     return version, first.parent
 
 
-def take_run(run: TrainingRun) -> Evaluation:
-    """A run's answers become completions, and those an evaluation. Called inside the transaction of its success."""
-    version, opponent = sides(run)
-    origin = f"run-{run.pk}"
-    asked = {prompt.pk: prompt for prompt in Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None)}
-    sampling = {name: value for name, value in run.config.items() if name not in ("prompts", "seats", "against")}
-    authors = {0: version, 1: opponent}
-    rows = [row for row in run.directory.samples() if row["prompt_id"] in asked]
+def _store_answers(
+    run: TrainingRun,
+    origin: str,
+    asked: dict[int, Prompt],
+    authors: Sequence[PolicyVersion | None],
+    sampling: dict[str, Any],
+) -> None:
     Completion.objects.bulk_create(
         [
             Completion(
@@ -92,28 +131,21 @@ def take_run(run: TrainingRun) -> Evaluation:
                 origin=origin,
                 index=row["index"],
             )
-            for row in rows
+            for row in run.directory.samples()
+            if row["prompt_id"] in asked
         ],
         batch_size=500,
         ignore_conflicts=True,
     )
+
+
+def _pairs(origin: str, asked: dict[int, Prompt], *, against_references: bool) -> list[tuple[Completion, Completion]]:
+    """Return the two answers to each prompt that has both."""
     found: dict[int, dict[int, Completion]] = {}
     for completion in Completion.objects.filter(origin=origin, prompt__in=asked).order_by("prompt_id"):
         completion.prompt = asked[completion.prompt_id]
         found.setdefault(completion.prompt_id, {})[completion.index] = completion
-    if opponent is None:
+    if against_references:
         for reference in _references().filter(prompt__in=found).order_by("id"):
             found[reference.prompt_id][1] = reference  # of several the newest
-    pairs = [(both[0], both[1]) for both in found.values() if len(both) == len(authors)]
-    left_out = Counter(row["reason"] for row in run.result.get("refused", []))
-    return evaluations.open_evaluation(
-        version=version,
-        opponent=opponent,
-        pairs=pairs,
-        seats=run.config["seats"],
-        seed=run.config["seed"],
-        origin=origin,
-        sampling=sampling,
-        left_out=left_out,
-        by=run.round.started_by,
-    )
+    return [(both[0], both[1]) for both in found.values() if len(both) == 2]

@@ -1,0 +1,56 @@
+"""What runs make: one module per product, which knows all that is particular to it. Everybody else asks PRODUCTS.
+
+policy         a new version of the policy
+reward_model   scores answers as people would
+completions    answers of versions, which people rank
+comparisons    answers of two versions, which people compare blind
+classifier     a prompted or tuned model that labels texts
+proposals      tasks that a model wrote, which people review
+
+To add a product: a module here with `PRODUCT`, one test file. An installed package adds one with an entry point of the
+group `prefloop.products` that names its `PRODUCT`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from annotation.errors import NotPossible
+from annotation.models import Project
+from training.methods import METHODS, Method, making
+from training.models import TrainingRun
+from training.plugins import plugins
+from training.products.base import Product, Section
+
+PRODUCTS: dict[str, Product] = {}
+
+
+def discover() -> None:
+    """Fill PRODUCTS with the products of this package and of installed packages, in their order."""
+    found = plugins(sys.modules[__name__], "PRODUCT", Product, "prefloop.products")
+    PRODUCTS.clear()
+    PRODUCTS.update((product.name, product) for product in sorted(found, key=lambda each: (each.order, each.name)))
+
+
+def product_of(method: Method) -> Product:
+    """Return what a method makes. Raises NotPossible where the package that brought the product is not installed."""
+    if method.makes not in PRODUCTS:
+        raise NotPossible(f"{method.label} makes {method.makes or 'something'} that no installed package knows.")
+    return PRODUCTS[method.makes]
+
+
+def methods_where(holds: Callable[[Product], bool]) -> list[str]:
+    """Return the names of the methods whose product has a trait."""
+    return making(*(product.name for product in PRODUCTS.values() if holds(product)))
+
+
+def sections_of(project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
+    """Yield the sections that a round's page has below its runs, product by product."""
+    for product in PRODUCTS.values():
+        own = [run for run in runs if run.method in METHODS and METHODS[run.method].makes == product.name]
+        if own:
+            yield from product.sections(project, own)
+
+
+discover()

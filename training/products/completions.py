@@ -1,0 +1,119 @@
+"""Completions: answers of one or more versions, and tasks to rank them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from annotation import live
+from annotation.actions import tasks
+from annotation.models import Completion, PolicyVersion, Prompt, Source
+from training.methods import SampleConfig
+from training.models import TrainingRun
+from training.products.base import Planned, Product
+from training.products.data import prompt_rows
+from training.products.policy import no_reward_model
+from training.products.promotions import current_policy
+from training.products.reward_model import newest_for
+from training.rundir import Row
+
+ABOUT_THE_CHOICE = ("prompts", "pool", "choose_by", "control_share", "people_share", "base_share", "older_share")
+
+
+class Completions(Product):
+    name = "completions"
+    order = 40
+    shown_to_people = True
+    fills_queue = True
+
+    def refusal(self, planned: Planned) -> str:
+        return no_reward_model(planned) if planned.config.get("choose_by") == "disagreement" else ""
+
+    def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
+        inputs = _versions(run)
+        if run.config.get("choose_by") == "disagreement" and (judge := newest_for(run)):
+            inputs["reward_model"] = judge
+        return inputs
+
+    def rows_for(self, run: TrainingRun) -> Iterator[Row]:
+        """Yield the prompts that are answered: as many as the settings say, drawn at random, in their order."""
+        prompts = list(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
+        wanted = SampleConfig(**run.config).asked
+        if 0 < wanted < len(prompts):
+            chosen = random.Random(f"run {run.pk}").sample(prompts, wanted)
+            prompts = sorted(chosen, key=lambda prompt: prompt.pk)
+        return prompt_rows(prompts)
+
+    def settle(self, run: TrainingRun) -> None:
+        """Store the answers as completions of their authors, and open tasks to rank them."""
+        project, origin = run.round.project, f"run-{run.pk}"
+        authors = _authors(run)
+        sampling = {name: value for name, value in run.config.items() if name not in ABOUT_THE_CHOICE}
+        # A prompt may have been deleted meanwhile; and of a pool only the chosen ones are shown to people.
+        prompts = set(Prompt.objects.filter(project=project).values_list("pk", flat=True))
+        chosen = {row["prompt_id"]: row for row in run.result.get("chosen", [])}
+        if chosen:
+            prompts &= set(chosen)
+        Completion.objects.bulk_create(
+            [
+                _completion(row, authors, origin, sampling | _why(chosen.get(row["prompt_id"])))
+                for row in run.directory.samples()
+                if row["prompt_id"] in prompts
+            ],
+            batch_size=500,
+            ignore_conflicts=True,
+        )
+        policy = authors["policy"] or current_policy(project)
+        tasks.open_tasks_for(policy=policy, origin=origin, people_share=run.config.get("people_share", 1.0))
+        live.announce(project.pk, "queue")
+
+
+PRODUCT = Completions()
+
+
+def _versions(run: TrainingRun) -> dict[str, Any]:
+    """Return the folders and the numbers of the versions that answer. Another may be in use when the run ends."""
+    current = current_policy(run.round.project_id)
+    versions = {"policy": current}
+    others = run.round.project.policies.exclude(pk=current.pk)
+    if run.config.get("base_share") and (base := others.filter(number=0).first()):
+        versions["base"] = base
+    if run.config.get("older_share") and (older := list(others.filter(number__gt=0, number__lt=current.number))):
+        versions["older"] = random.Random(f"older {run.pk}").choice(older)
+    paths = {author: version.checkpoint for author, version in versions.items()}
+    return {**paths, "versions": {author: version.number for author, version in versions.items()}}
+
+
+def _authors(run: TrainingRun) -> dict[str, PolicyVersion | None]:
+    """Return the versions by the names that the rows of the run use."""
+    if run.config.get("server"):
+        # What another server answered with is nobody's policy here, whatever it may have been told to load.
+        return {"policy": None}
+    project = run.round.project
+    numbers = run.directory.config()["inputs"].get("versions", {})
+    found: dict[str, PolicyVersion | None] = {"policy": current_policy(project)}
+    return found | {author: project.policies.get(number=number) for author, number in numbers.items()}
+
+
+def _why(chosen: Row | None) -> dict[str, Any]:
+    """Return why a prompt was chosen, kept with each answer. Estimates for all prompts may only use the control."""
+    return {"chosen_by": chosen["by"], "disagreement": chosen["disagreement"]} if chosen else {}
+
+
+def _completion(
+    row: Row, authors: dict[str, PolicyVersion | None], origin: str, sampling: dict[str, Any]
+) -> Completion:
+    policy = authors[row.get("author", "policy")]
+    return Completion(
+        prompt_id=row["prompt_id"],
+        source=Source.POLICY if policy else Source.IMPORTED,
+        policy=policy,
+        text=row["text"],
+        sampling=sampling,
+        logprob=row["logprob"],
+        tokens=row["tokens"],
+        finished=row["finished"],
+        origin=origin,
+        index=row["index"],
+    )

@@ -1,0 +1,156 @@
+"""What methods read: DATA, by the name that a method gives in `data`. Snapshot types have TRL's names."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from annotation.errors import NotPossible
+from annotation.exports import EXPORTS, NO_GOOD_ANSWER, Taking
+from annotation.judged.rows import rankings_that_count
+from annotation.models import ImportedPreference, Project, Prompt, ReferenceAnswer, SnapshotType
+from training.instructions import data as instructions
+from training.instructions.pool import examples
+from training.methods import InstructionTuningConfig, Method
+from training.models import TrainingRun
+from training.rundir import Row
+
+NOTHING_RANKED = "Nobody has ranked anything yet, so there is nothing to train on"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows that a run would read if it started now, by split or whatever tells them apart; or why there are none."""
+
+    unit: str
+    rows: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+class Data:
+    """One kind of data. `snapshot_type` is what a round freezes for it, None where nothing is."""
+
+    snapshot_type: SnapshotType | None = None
+    needs_prompts: bool = False
+
+    def refusal(self, project: Project, method: Method) -> str:
+        """Return why there is nothing to learn from; empty where there is something."""
+        return ""
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        """Yield the rows of data.jsonl."""
+        raise NotImplementedError
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        """Return what a run with this config would read."""
+        raise NotImplementedError
+
+
+class NoData(Data):
+    """For recipes that read nothing but their settings and inputs."""
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        yield from ()
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        return Counts("rows")
+
+
+class Snapshot(Data):
+    """Judgments, frozen when the round starts."""
+
+    def __init__(self, type: SnapshotType) -> None:
+        self.snapshot_type = type
+        self.needs_prompts = type is not SnapshotType.CLASSIFICATION
+
+    def refusal(self, project: Project, method: Method) -> str:
+        match self.snapshot_type:
+            case SnapshotType.PREFERENCE | SnapshotType.RANKING if not _is_ranked(project):
+                return f"{NOTHING_RANKED}: {method.label} learns from rankings."
+            case SnapshotType.PROMPT_COMPLETION if not _is_ranked(project):
+                if not ReferenceAnswer.objects.filter(assignment__project=project).exists():
+                    return f"{NO_GOOD_ANSWER} {method.label} needs such answers."
+        return ""
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        if run.snapshot is None:
+            raise ValueError("The run has no snapshot of judgments.")
+        with run.snapshot.path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        assert self.snapshot_type is not None
+        taking = Taking(project, timezone.now())
+        try:
+            rows = sum(1 for _ in EXPORTS[self.snapshot_type](taking))
+        except NotPossible as why:
+            return Counts("rows", problem=str(why))
+        return Counts("rows", rows, {name: count for name, count in taking.counts.items() if count})
+
+
+def _is_ranked(project: Project) -> bool:
+    imported = ImportedPreference.objects.filter(prompt__project=project)
+    return rankings_that_count(project).exists() or imported.exists()
+
+
+class Prompts(Data):
+    """All prompts of the project that were not withdrawn."""
+
+    needs_prompts = True
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        return prompt_rows(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        splits = Counter(project.prompts.values_list("split", flat=True))
+        return Counts("prompts", splits.total(), {f"{split} prompts": count for split, count in sorted(splits.items())})
+
+
+def prompt_rows(prompts: Iterable[Prompt]) -> Iterator[Row]:
+    """Yield prompts as recipes read them."""
+    for prompt in prompts:
+        yield {"prompt_id": prompt.pk, "messages": prompt.messages, "split": prompt.split}
+
+
+class Examples(Data):
+    """Tasks that a request for further tasks may show: seed tasks, and proposals that people accepted."""
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        return examples(run.round.project)
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        found = Counter(row["id"].partition(":")[0] for row in examples(project))
+        counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
+        return Counts("examples", found.total(), counts)
+
+
+class Instructions(Data):
+    """Tasks worded as instructions."""
+
+    needs_prompts = True
+
+    def rows(self, run: TrainingRun) -> Iterator[Row]:
+        return instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
+
+    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+        try:
+            rows = list(instructions.rows_for(project, InstructionTuningConfig(**config)))
+        except NotPossible as why:
+            return Counts("instructions", problem=str(why))
+        splits = Counter(row["split"].replace("_", " ") for row in rows)
+        return Counts("instructions", len(rows), dict(splits))
+
+
+DATA: dict[str, Data] = {
+    **{type.value: Snapshot(type) for type in SnapshotType},
+    "prompt-only": Prompts(),
+    "examples": Examples(),
+    "instructions": Instructions(),
+    "": NoData(),
+}

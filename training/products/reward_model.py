@@ -1,0 +1,68 @@
+"""Reward models: what scores answers as people would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from annotation.models import Project
+from training.methods import making
+from training.models import RunStatus, TrainingRun
+from training.products.base import Product, Section
+
+SLICES = {
+    "margin": "By how clearly people preferred one answer",
+    "length_gap": "By how far the lengths are apart, in tokens",
+    "annotator": "By annotator",
+    "policy": "By the newest policy among the answers",
+}
+
+
+class RewardModel(Product):
+    name = "reward_model"
+    order = 20
+    is_training = True
+
+    def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
+        inputs = super().inputs_for(run)
+        inputs["base_model"] = run.round.project.policies.get(number=0).checkpoint
+        if previous := newest_for(run):
+            inputs["previous"] = previous
+        return inputs
+
+    def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
+        """Yield where the last reward model is right more and less often: headings with rows of `result["slices"]`."""
+        found = runs[-1].result.get("slices") or {}
+        people = {f"annotator-{user.pk}": user.username for user in User.objects.filter(memberships__project=project)}
+        slices = [
+            {"title": title, "rows": [{**row, "label": people.get(row["label"], row["label"])} for row in found[name]]}
+            for name, title in SLICES.items()
+            if found.get(name)
+        ]
+        if slices:
+            yield Section("training/products/slices.html", slices)
+
+
+PRODUCT = RewardModel()
+
+
+def trained_reward_models(project: Project | int) -> list[TrainingRun]:
+    """Return the runs that made a reward model, whatever its gate said, in the order of their rounds."""
+    runs = TrainingRun.objects.filter(
+        round__project=project, method__in=making(PRODUCT.name), status=RunStatus.SUCCEEDED
+    )
+    return list(runs.select_related("round").order_by("round__number", "position"))
+
+
+def reward_models(project: Project | int) -> list[TrainingRun]:
+    """Return the runs whose reward model may be trained against, the newest first."""
+    return [run for run in reversed(trained_reward_models(project)) if not run.closed_gate]
+
+
+def newest_for(run: TrainingRun) -> str:
+    """Return the folder of the reward model that the run uses: its own round's, or else the newest; "" for none."""
+    usable = reward_models(run.round.project)
+    own = [made for made in usable if made.round_id == run.round_id]
+    return next((str(made.directory.checkpoint_path) for made in own + usable), "")
