@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -26,8 +27,16 @@ def sockets_run_here() -> None:
 
 def announce(project_id: int, topic: str) -> None:
     """Say "look again" to every open page of a project. `topic` is "queue", "people" or "round"."""
+    _send(project_id, {"type": "look.again", "topic": topic})
+
+
+def end_membership(project_id: int, user_id: int) -> None:
+    """Close the open pages' sockets of a person who has left the project."""
+    _send(project_id, {"type": "membership.ended", "user_id": user_id})
+
+
+def _send(project_id: int, message: dict[str, Any]) -> None:
     layer = get_channel_layer()
-    message = {"type": "look.again", "topic": topic}
     try:
         if not isinstance(layer, InMemoryChannelLayer):
             async_to_sync(layer.group_send)(group_name(project_id), message)
@@ -35,4 +44,4 @@ def announce(project_id: int, topic: str) -> None:
             asyncio.run_coroutine_threadsafe(layer.group_send(group_name(project_id), message), _socket_loop)
     except Exception:
         # A page that is told late is no reason to lose the judgment that was just stored.
-        logger.warning("Could not announce %r", topic, exc_info=True)
+        logger.warning("Could not announce %r", message, exc_info=True)

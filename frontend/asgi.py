@@ -7,7 +7,6 @@ application in a fixed set of threads keeps its connections and takes about half
 import gc
 import os
 
-from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
@@ -19,6 +18,8 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from frontend.consumers import ProjectConsumer  # noqa: E402
+from frontend.serving.health import Health  # noqa: E402
+from frontend.serving.pages import Pages  # noqa: E402
 
 # What is loaded by now stays: looking through it again and again took a tenth of the time of every page.
 gc.collect()
@@ -29,7 +30,7 @@ PAGE_THREADS = int(os.environ.get("PREFLOOP_THREADS", "4"))
 
 application = ProtocolTypeRouter(
     {
-        "http": WSGIMiddleware(pages, workers=PAGE_THREADS),  # type: ignore[arg-type]
+        "http": Health(Pages(pages, threads=PAGE_THREADS)),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter([path("ws/projects/<slug:slug>/", ProjectConsumer.as_asgi())]))
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
 from types import FrameType
@@ -9,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from frontend.readiness import can_train
+from frontend.serving.connections import BoundedConnection
 from training.worker.loop import Worker
 from training.worker.playground import Generator
 
@@ -25,6 +27,11 @@ class EmbeddedServer:
             log_level="warning",
             lifespan="off",
             timeout_graceful_shutdown=3,
+            http=BoundedConnection,
+            # Sockets only say "look again" and take nothing.
+            ws_max_size=1024,
+            ws_max_queue=4,
+            ws_per_message_deflate=False,
         )
         self.server = uvicorn.Server(config)
         self.worker = Worker() if with_worker else None
@@ -40,6 +47,7 @@ class EmbeddedServer:
         # uvicorn raises the signal again once it has shut down; by default SIGTERM would then end the process before
         # the worker could put its run back.
         previous = signal.signal(signal.SIGTERM, as_keyboard_interrupt)
+        allow_many_files()
         try:
             self._start_work()
             self.server.run()
@@ -73,6 +81,12 @@ class EmbeddedServer:
         thread = threading.Thread(target=target, name=name, daemon=True)  # type: ignore[arg-type]
         thread.start()
         self.threads.append(thread)
+
+
+def allow_many_files() -> None:
+    """Raise this process's limit of open files as far as it may: by default 1,024 connections would use it up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:

@@ -50,6 +50,7 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
         Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD).update(
             expires_at=timezone.now()
         )
+        transaction.on_commit(lambda: live.end_membership(project.pk, user.pk))
 
 
 @transaction.atomic

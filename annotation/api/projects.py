@@ -31,6 +31,7 @@ from annotation.models import (
     Scope,
 )
 from annotation.quality.report import quality_report
+from annotation.uploads import takes_uploads
 
 
 def fields_of(request: Request) -> Mapping[str, Any]:
@@ -245,6 +246,7 @@ class PolicyViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
         return access.get_project(signed_in(self.request), self.kwargs["slug"]).policies.select_related("parent")
 
 
+@takes_uploads
 class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
     scopes = {"list": Scope.READ, "create": Scope.DATA}
     serializer_class = PromptSerializer

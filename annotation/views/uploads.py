@@ -18,10 +18,12 @@ from annotation.forms.uploads import MappingForm, UploadForm
 from annotation.http import UserRequest
 from annotation.imports import ParsedPrompts, UnknownColumns, UnreadableFile, columns_of, parse_prompts
 from annotation.models import PromptUpload, Role
+from annotation.uploads import takes_uploads
 
 PREVIEW_ROWS = 10
 
 
+@takes_uploads
 @login_required
 @require_http_methods(["GET", "POST"])
 def prompt_list(request: UserRequest, slug: str) -> HttpResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import requests
@@ -64,38 +67,41 @@ def prepared_home(tmp_path_factory) -> Path:
     return home
 
 
-@pytest.fixture
-def server(prepared_home, tmp_path):
-    shutil.copytree(prepared_home, tmp_path / "home")
-    environment = environment_of(tmp_path / "home")
+@contextlib.contextmanager
+def serving(environment: dict[str, str], *, log: IO[str] | int = subprocess.PIPE) -> Iterator[tuple[Any, str]]:
+    """A process of `manage.py serve` that answers, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "serve", "--port", str(port)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://127.0.0.1:{port}"
-    for _ in range(150):
-        try:
-            requests.get(f"{url}/health/", timeout=5)
-            break
-        except requests.ConnectionError:
-            assert process.poll() is None, process.stdout.read()
-            time.sleep(0.1)
-    yield process, url
-    if process.poll() is None:
-        process.kill()
+    try:
+        for _ in range(150):
+            try:
+                requests.get(f"{url}/health/", timeout=5)
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None, process.stdout and process.stdout.read()
+                time.sleep(0.1)
+        yield process, url
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
-def sign_in(url: str) -> requests.Session:
+@pytest.fixture
+def server(prepared_home, tmp_path):
+    shutil.copytree(prepared_home, tmp_path / "home")
+    with serving(environment_of(tmp_path / "home")) as running:
+        yield running
+
+
+def sign_in(url: str, username: str = "admin") -> requests.Session:
     session = requests.Session()
     session.get(f"{url}/accounts/login/", timeout=10)
-    form = {"username": "admin", "password": "secret words", "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    form = {"username": username, "password": "secret words", "csrfmiddlewaretoken": session.cookies["csrftoken"]}
     answer = session.post(f"{url}/accounts/login/", data=form, headers={"Referer": url}, timeout=10)
     assert answer.status_code == 200
     assert "sessionid" in session.cookies

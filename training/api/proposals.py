@@ -16,6 +16,7 @@ from annotation import access
 from annotation.api.projects import signed_in
 from annotation.exports.pool import items, pooled, reviewed
 from annotation.models import Proposal, RejectReason, Role, Scope, Verdict
+from annotation.uploads import takes_uploads
 
 UNREVIEWED = "none"
 
@@ -62,6 +63,7 @@ class PoolSerializer(serializers.Serializer[Any]):
     reviewed_at = serializers.DateTimeField(source="review.created_at")
 
 
+@takes_uploads
 class ProposalViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Proposal]):
     scopes = {"list": Scope.READ, "retrieve": Scope.READ}
     serializer_class = ProposalSerializer

@@ -5,6 +5,7 @@ TrainingRun    one step of it: a method, its settings, the snapshot it trains on
 Metric         one number of one run at one step
 Promotion      which version of the policy is in use, and from when on; Package  a merged copy of one
 Exchange, Reply  a question in the playground, and what one or two versions answer
+WorkerSign     when a worker was last seen alive
 Autopilot      when rounds of a project start by themselves
 TemplateVersion, VerbalizerVersion  what prompt tuning asks a model, and the words that stand for labels
 """
@@ -24,6 +25,7 @@ from training.models.rounds import (
     TrainingRun,
     before,
 )
+from training.models.worker import WorkerSign
 
 __all__ = [
     "ACTIVE",
@@ -46,5 +48,6 @@ __all__ = [
     "TrainingRound",
     "TrainingRun",
     "VerbalizerVersion",
+    "WorkerSign",
     "before",
 ]

@@ -19,6 +19,7 @@ from annotation.exports.pool import ACCEPTED, reviewed
 from annotation.http import UserRequest
 from annotation.imports import RefusedRow, UnreadableFile
 from annotation.models import Project, Proposal, ProposalReview, RejectReason, Role, Verdict
+from annotation.uploads import takes_uploads
 from training import access
 from training.actions import proposals
 from training.forms.proposals import ProposalFileForm
@@ -42,6 +43,7 @@ SHOW = {
 PIECE = re.compile(f"\\s+|[{UNSPACED}]|[^\\W{UNSPACED}]+|.", re.DOTALL)
 
 
+@takes_uploads
 @login_required
 @require_http_methods(["GET", "POST"])
 def proposal_list(request: UserRequest, slug: str) -> HttpResponse:

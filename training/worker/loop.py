@@ -16,7 +16,7 @@ from django.db import close_old_connections, connections
 
 from annotation import live
 from annotation.delivery import dispatch
-from training.actions import autopilot, packages, rounds, runs
+from training.actions import autopilot, packages, rounds, runs, signs
 from training.models import RunStatus, TrainingRun
 from training.products import product_of
 from training.rundir import Row
@@ -24,6 +24,7 @@ from training.worker.executors import Executor, Process
 from training.worker.executors.local import LocalExecutor
 
 logger = logging.getLogger(__name__)
+SIGN_EVERY_SECONDS = 10.0  # for /ready/
 
 
 class Worker:
@@ -32,6 +33,7 @@ class Worker:
     def __init__(self, executor: Executor | None = None) -> None:
         self.executor: Executor = executor or LocalExecutor()
         self.stopping = threading.Event()
+        self.signed_at = -SIGN_EVERY_SECONDS
 
     def run_forever(self) -> None:
         # Beside the runs, which take hours: webhooks and mail go out within seconds.
@@ -68,8 +70,14 @@ class Worker:
     def stop(self) -> None:
         self.stopping.set()
 
+    def _give_sign(self) -> None:
+        if time.monotonic() - self.signed_at >= SIGN_EVERY_SECONDS:
+            signs.give_sign()
+            self.signed_at = time.monotonic()
+
     def work_once(self) -> bool:
         """Take one run, if there is one, and see it to its end."""
+        self._give_sign()
         runs.reclaim_lost_runs()
         rounds.pause_alarmed()
         autopilot.look()
@@ -122,6 +130,7 @@ class Worker:
         while (exit_code := process.poll()) is None:
             if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
                 return None
+            self._give_sign()
             rows, offset = run.directory.metrics_since(offset)
             news = runs.save_metrics(run=run, rows=rows)
             current = run.directory.progress()

@@ -1,0 +1,20 @@
+"""Signs of life that workers give, for `/ready/`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+
+from django.utils import timezone
+
+from training.models import WorkerSign
+
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+def give_sign() -> None:
+    """Note that this process's worker is at work; forget those that have been silent for a day."""
+    now = timezone.now()
+    WorkerSign.objects.update_or_create(name=f"{socket.gethostname()}:{os.getpid()}"[:255], defaults={"seen_at": now})
+    WorkerSign.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()
