@@ -110,7 +110,7 @@ class Pages:
             await send(start)
             await send({"type": "http.response.body", "body": answer.body})
             return
-        gone = asyncio.ensure_future(receive())  # only a disconnect can come now
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
             await send(start)
             while piece := await self._in(self.files, answer.file.read):
@@ -121,6 +121,12 @@ class Pages:
         finally:
             gone.cancel()
             await self._in(self.files, answer.file.close)
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return once the client has gone; a request without a body has its empty body still to come."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def spooled(stream: Iterable[bytes]) -> FileToSend:
