@@ -33,9 +33,8 @@ task = tasks.open_task(prompt=prompt, kind="reference", candidates=[], seats=1, 
 def server(tmp_path_factory) -> Iterator[str]:
     """The address of a server whose clients are given a few seconds instead of many."""
     environment = environment_of(tmp_path_factory.getbasetemp() / "hostile") | {"PREFLOOP_LIMITS": LIMITS}
-    manage(environment, "migrate", "--verbosity", "0")
-    manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
-    manage(environment, "shell", "--verbosity", "0", "-c", SET_UP + MORE)
+    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
+    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE)
     path = tmp_path_factory.getbasetemp() / "hostile.log"
     with path.open("w") as log, serving(environment, log=log) as (process, url):
         yield url
