@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0009_autopilot_like'),
+        ('training', '0010_metric_names'),
     ]
 
     operations = [
