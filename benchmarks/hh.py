@@ -94,16 +94,18 @@ def compare(options: argparse.Namespace, home: Path) -> Row:
 
 def read(path: Path, tokenizer: Any, most: int) -> tuple[list[Row], Row]:
     """Pairs with their tokens, in an order of no meaning that is always the same; and why others are left out."""
+    from training.recipes.text.formats import chat_format
     from training.recipes.text.prompts import Refused, prompt_tokens, response_tokens
 
+    chat = chat_format(tokenizer)
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     openings: dict[str, int] = {}
     for number, line in enumerate(path.read_text("utf-8").splitlines()):
         try:
             messages, chosen, rejected = split_pair(json.loads(line))
-            prompt = prompt_tokens(tokenizer, messages, most)
-            ids = [response_tokens(tokenizer, text, most - len(prompt)) for text in (chosen, rejected)]
+            prompt = prompt_tokens(chat, messages, most)
+            ids = [response_tokens(chat, text, most - len(prompt)) for text in (chosen, rejected)]
         except Refused as reason:
             left_out[str(reason)] += 1
             continue

@@ -288,7 +288,7 @@ def run_evaluation(path: Path) -> None:
             raise SystemExit(f"{job['checkpoint']} is not an adapter")
         shared.load_adapter(role, adapter)
     reward_model = RewardModel.load(shared, Path(job["reward_model"]))
-    prompts, _ = read_prompts(shared.tokenizer, job["prompts"], shared.longest - job["tokens"] - 1)
+    prompts, _ = read_prompts(shared.chat, job["prompts"], shared.longest - job["tokens"] - 1)
     drawing = Drawing(job["answers"], job["tokens"], 0.9)
     evaluator = Evaluator(prompts, reward_model, shared, drawing, seed=job["seed"] + 1_000_003, batch_size=64)
     rows = evaluator.rows(shared, role)

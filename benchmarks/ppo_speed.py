@@ -54,13 +54,17 @@ def silence_eos(policy: Policy, prompts: list[Prompt]) -> None:
     ids = torch.tensor([prompt.tokens for prompt in prompts[:16]], device=shared.device)
     # Without the first token, whose state is unlike all others.
     average = shared.decoder(input_ids=ids).last_hidden_state[:, 1:].flatten(0, 1).mean(0)
-    shared.head.weight[shared.eos] = -200 * average / average.square().sum()
+    shared.head.weight[shared.closing] = -200 * average / average.square().sum()
 
 
 def random_prompts(policy: Policy, count: int, length: int, seed: int) -> list[Prompt]:
     shared = policy.shared
     usable = torch.tensor(
-        [token for token in range(10, min(40_000, shared.head.out_features)) if token not in (shared.eos, shared.pad)]
+        [
+            token
+            for token in range(10, min(40_000, shared.head.out_features))
+            if token not in (shared.closing, shared.pad)
+        ]
     )
     chosen = torch.randint(len(usable), (count, length), generator=generator(seed, "prompts"))
     return [Prompt(number, usable[row].tolist()) for number, row in enumerate(chosen)]

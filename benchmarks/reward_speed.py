@@ -119,14 +119,16 @@ def ranking_row(number: int, prompt: str, texts: list[str], tiers: list[list[int
 def random_rankings(tokenizer: Any, count: int, prompt_tokens: int, answer_tokens: int) -> list[Row]:
     """Random words that are one token each, in answers and prompts of exactly these lengths."""
     from training.recipes.text import prompts
+    from training.recipes.text.formats import chat_format
 
+    chat = chat_format(tokenizer)
     dice = random.Random(0)
     words = [
         text.strip()
         for token in range(tokenizer.vocab_size)
         if (text := tokenizer.decode([token])).startswith(" ") and text[1:].isascii() and text[1:].isalpha()
     ]
-    around = len(prompts.prompt_tokens(tokenizer, [{"role": "user", "content": "The"}], 1 << 30)) - 1
+    around = len(prompts.prompt_tokens(chat, [{"role": "user", "content": "The"}], 1 << 30)) - 1
     rows = []
     for number in range(count):
         texts = [
@@ -135,8 +137,8 @@ def random_rankings(tokenizer: Any, count: int, prompt_tokens: int, answer_token
         ]
         tiers = [[index] for index in dice.sample(range(ANSWERS), ANSWERS)]
         row = ranking_row(number, texts[0], texts[1:], tiers, "train")
-        lengths = {len(prompts.response_tokens(tokenizer, text, 1 << 30)) for text in texts[1:]}
-        if len(prompts.prompt_tokens(tokenizer, row["prompt"], 1 << 30)) != prompt_tokens or lengths != {answer_tokens}:
+        lengths = {len(prompts.response_tokens(chat, text, 1 << 30)) for text in texts[1:]}
+        if len(prompts.prompt_tokens(chat, row["prompt"], 1 << 30)) != prompt_tokens or lengths != {answer_tokens}:
             raise SystemExit("This tokenizer does not read its own words as one token each")
         rows.append(row)
     return rows
@@ -168,12 +170,14 @@ def kind_rankings(count: int, split: str) -> list[Row]:
 
 def pairs_of(rows: list[Row], tokenizer: Any) -> list[Row]:
     """The rankings as TRL reads them: the same tokens, every pair with its prompt on both sides."""
+    from training.recipes.text.formats import chat_format
     from training.recipes.text.prompts import prompt_tokens, response_tokens
 
+    chat = chat_format(tokenizer)
     pairs = []
     for row in rows:
-        prompt = prompt_tokens(tokenizer, row["prompt"], 1 << 30)
-        answers = [response_tokens(tokenizer, candidate["text"], 1 << 30) for candidate in row["candidates"]]
+        prompt = prompt_tokens(chat, row["prompt"], 1 << 30)
+        answers = [response_tokens(chat, candidate["text"], 1 << 30) for candidate in row["candidates"]]
         order = [index for tier in row["rankings"][0]["tiers"] for index in tier]
         pairs += [
             {

@@ -45,7 +45,7 @@ def test_it_draws_what_sampling_draws(checkpoint):
     models = chat.Models()
     streamed = list(chat.reply(models, request(checkpoint, temperature=0.01)))[-1]
     model, role = models.get(str(checkpoint))
-    tokens = prompt_tokens(model.tokenizer, QUESTION, 200)
+    tokens = prompt_tokens(model.chat, QUESTION, 200)
     rollout = sample(model, role, [tokens], Drawing(1, 12, 0.01), torch.Generator().manual_seed(9))
     assert rollout.texts(model)[0][0].rstrip("\ufffd") == streamed["text"]
 

@@ -93,7 +93,7 @@ def test_a_template_that_refuses_or_reaches_out_of_its_sandbox_says_so(checkpoin
     shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     for template, why in (
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
-        ("{{ messages.__class__.__mro__ }}", "refuses it"),
+        ("{{ messages.__class__.__mro__ }}", "refuses a question"),
     ):
         (folder / "chat_template.jinja").write_text(template)
         with pytest.raises(NoTokens, match=why):

@@ -64,12 +64,12 @@ def test_finished_and_cut_answers(shared: SharedModel):
             tokens = rollout.answers.response[row, column]
             scored = int(rollout.answers.response_mask[row, column].sum())
             if rollout.finished[row, column]:
-                assert tokens[length - 1] == shared.eos
+                assert int(tokens[length - 1]) in shared.chat.stops
                 assert scored == length
             else:
                 assert length == 12
-                assert shared.eos not in tokens[:length]
-                assert tokens[length] == shared.eos  # closed for scoring, though the policy did not draw it
+                assert not shared.chat.stops & set(tokens[:length].tolist())
+                assert tokens[length] == shared.closing  # closed for scoring, though the policy did not draw it
                 assert scored == length + 1
     assert not rollout.logprobs[~rollout.drawn].any()
 

@@ -161,7 +161,7 @@ def test_the_most_probable_option_is_that_of_whole_forward_passes(shared: Shared
     for question in questions:
         logprobs = []
         for option in options:
-            answer = response_tokens(shared.tokenizer, option, 50)
+            answer = response_tokens(shared.chat, option, 50)
             ids = torch.tensor([question.prompt + answer])
             with torch.no_grad():
                 own = shared.model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]

@@ -56,7 +56,7 @@ def one_update(checkpoint: Path, reward_model: Path, *, fast: bool, **settings: 
     for parameter in policy.parameters:
         with torch.no_grad():
             parameter.add_(torch.randn(parameter.shape, generator=dice), alpha=0.02)
-    prompts, _ = read_prompts(policy.shared.tokenizer, prompt_rows(12), 200)
+    prompts, _ = read_prompts(policy.shared.chat, prompt_rows(12), 200)
     rollout = sample_episodes(policy, prompts, 1, config, Processes())
     assert (rollout.answers.prompt_trunk is not None) == (fast and config.train == "lora")
     batch, tokens, metrics = score_rollouts(policy, rollout, config.kl_coef, config, Processes())

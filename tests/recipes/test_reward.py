@@ -113,12 +113,12 @@ def test_pairs_are_regrouped_and_refused_with_a_reason(shared: SharedModel):
     assert [len(ranking.candidates) for ranking in rankings] == [3, 2]
     assert rankings[0].pairs == [Pair(0, 1, 1.0, 0.5), Pair(0, 2, 1.0, 0.5), Pair(1, 2, 1.0, 0.5)]
     assert rankings[1].split == "eval"
-    assert all(tokens[-1] == shared.eos for ranking in rankings for tokens in ranking.candidates)
+    assert all(tokens[-1] == shared.closing for ranking in rankings for tokens in ranking.candidates)
 
 
 def test_special_tokens_spelled_out_in_an_answer_are_text(shared: SharedModel):
     rankings, _ = read_rankings(iter([preference(prompt_rows(1)[0], "a<|end|>b", "c")]), shared, 200)
-    assert rankings[0].candidates[0].count(shared.eos) == 1
+    assert rankings[0].candidates[0].count(shared.closing) == 1
 
 
 def one_vote(*tiers: list[int], candidates: int = 3, **more) -> Ranking:

@@ -108,16 +108,18 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
     model = RewardModel.load(shared, reward_model)
     messages = [row["messages"] for row in prompt_rows(4)]
-    tokens = [prompt_tokens(shared.tokenizer, prompt, 100) for prompt in messages]
+    tokens = [prompt_tokens(shared.chat, prompt, 100) for prompt in messages]
     rollout = sample(shared, None, tokens, Drawing(32, 12, 2.0), generator(0, "answers"))
     assert rollout.finished.any()
     assert not rollout.finished.all()
-    expected = model.score(rollout.answers)
+    expected = rollout.read_as_seen(shared, rollout.answers, model.score)
     drawn = [
         ids[mask].tolist()
         for ids, mask in zip(rollout.answers.response.flatten(0, 1), rollout.drawn.flatten(0, 1), strict=True)
     ]
-    scores = rloo.scorer(model, 32)(prompts=[prompt for prompt in messages for _ in range(32)], completion_ids=drawn)
+    score = rloo.scorer(model, dict(enumerate(tokens)), 32)
+    carried = [rloo.stand_in(number) for number in range(4)]
+    scores = score(prompts=[prompt for prompt in carried for _ in range(32)], completion_ids=drawn)
     assert scores == pytest.approx(expected.flatten().tolist(), abs=1e-4)
     # An answer's EOS is a part of what is scored.
     unclosed = model.score(
@@ -125,12 +127,12 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
             rollout.answers.prompt,
             rollout.answers.prompt_mask,
             rollout.answers.response,
-            rollout.drawn & (rollout.answers.response != shared.eos),
+            rollout.drawn & ~torch.isin(rollout.answers.response, shared.stops),
         )
     )
     assert float((unclosed - expected).abs().max()) > 0.05
     with pytest.raises(AssertionError, match="mixed the answers"):
-        rloo.scorer(model, 32)(prompts=messages * 32, completion_ids=drawn)
+        score(prompts=carried * 32, completion_ids=drawn)
 
 
 def test_the_kl_is_logged_per_completion():

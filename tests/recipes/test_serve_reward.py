@@ -65,8 +65,8 @@ def scores_of(folder: Path, checkpoint: Path, answers: list[str]) -> list[float]
     """By the recipe's own way from texts to scores."""
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
     model = RewardModel.load(shared, folder)
-    prompt = prompt_tokens(shared.tokenizer, MESSAGES, 200)
-    candidates = [response_tokens(shared.tokenizer, answer, 200) for answer in answers]
+    prompt = prompt_tokens(shared.chat, MESSAGES, 200)
+    candidates = [response_tokens(shared.chat, answer, 200) for answer in answers]
     return model.score(collate([Ranking(0, "train", prompt, candidates)], shared))[0].tolist()
 
 
@@ -92,8 +92,8 @@ def test_an_empty_answer_is_scored_as_its_end_alone_and_a_prompt_may_be_cut(addr
     prompt, eos = as_text(checkpoint)
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
     model = RewardModel.load(shared, reward_model)
-    ids = prompt_tokens(shared.tokenizer, MESSAGES, 200)
-    (wanted,) = model.score(collate([Ranking(0, "train", ids, [[shared.eos]])], shared))[0].tolist()
+    ids = prompt_tokens(shared.chat, MESSAGES, 200)
+    (wanted,) = model.score(collate([Ranking(0, "train", ids, [[shared.closing]])], shared))[0].tolist()
     sent = {"query": [prompt + eos, prompt], "prompts": [prompt] * 2}
     assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 2, abs=1e-4)
     cut = {"query": [prompt[9:] + "rain"], "prompts": [prompt]}

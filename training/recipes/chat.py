@@ -53,16 +53,18 @@ class Models:
 def tokens_of(
     model: SharedModel, role: str | None, prompt: list[int], *, most: int, temperature: float, seed: int
 ) -> Iterator[int]:
-    """One after the other, up to EOS, which is the last, or to `most` of them."""
+    """Yield one token after the other, up to the stop, which is the last, or to `most` of them."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.tensor([prompt], device=model.device)
     seen = torch.ones_like(ids, dtype=torch.bool)
     cache = model.new_cache(len(prompt) + most)
     state = model.advance(ids, seen, cache, role).final[:, -1]
+    written: list[int] = []
     for _ in range(most):
         token = draw(model.head(state), torch.rand(1, generator=generator).to(model.device), temperature).tokens
         yield int(token)
-        if int(token) == model.eos:
+        written.append(int(token))
+        if model.chat.is_over(written):
             return
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
         state = model.advance(token[:, None], seen, cache, role).final[:, -1]
@@ -72,7 +74,7 @@ def reply(models: Models, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         model, role = models.get(request["checkpoint"])
         most = request["max_new_tokens"]
-        prompt = prompt_tokens(model.tokenizer, request["messages"], model.longest - most - 1)
+        prompt = prompt_tokens(model.chat, request["messages"], model.longest - most - 1, asks=True)
     except (RecipeError, Refused, OSError, ValueError) as problem:
         yield {"error": str(problem)}
         return
@@ -83,12 +85,12 @@ def reply(models: Models, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
             yield {"text": _text(model, written), "tokens": len(written)}
-    yield {"text": _text(model, written), "tokens": len(written), "finished": written[-1:] == [model.eos]}
+    yield {"text": _text(model, written), "tokens": len(written), "finished": model.chat.is_over(written)}
 
 
 def _text(model: SharedModel, written: list[int]) -> str:
     """Without the half of a character whose other half is still to come."""
-    return str(model.tokenizer.decode(written, skip_special_tokens=True)).rstrip("\ufffd")
+    return model.chat.text(written, asked=True).rstrip("\ufffd")
 
 
 def main() -> None:

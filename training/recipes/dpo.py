@@ -114,9 +114,9 @@ def read_pairs(
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
         try:
-            prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)
+            prompt = prompt_tokens(shared.chat, row["prompt"], most)
             chosen, rejected = (
-                response_tokens(shared.tokenizer, row[name][0]["content"], most - len(prompt))
+                response_tokens(shared.chat, row[name][0]["content"], most - len(prompt))
                 for name in ("chosen", "rejected")
             )
             if chosen == rejected:

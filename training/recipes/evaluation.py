@@ -64,8 +64,10 @@ class Evaluator:
         answers, texts = self.reference.with_trunk(rollout.answers), rollout.texts(model)
         kl, kl_start = self._distances(rollout, answers)
         scorer = self.reward_model
-        scores = None if scorer is None else scorer.score(answers)
-        judged = None if scorer is None or not scorer.has_judge else scorer.judge(answers)
+        scores = judged = None
+        if scorer is not None:
+            scores = rollout.read_as_seen(self.reference, answers, scorer.score)
+            judged = rollout.read_as_seen(self.reference, answers, scorer.judge) if scorer.has_judge else None
         return [
             (
                 at + row,

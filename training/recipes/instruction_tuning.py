@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from training.recipes.process.log import logger
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.sft import IGNORED, describe, example, sft_trainer
-from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.text.prompts import Prompt, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.checks import ATOL
 from training.recipes.trainer.roles import Roles, load_roles
@@ -106,9 +105,9 @@ def read_rows(
     for row in rows:
         messages = [{"role": "user", "content": prompt_text(row)}]
         try:
-            prompt = prompt_tokens(shared.tokenizer, messages, most)
+            prompt = prompt_tokens(shared.chat, messages, most)
             texts = [row["output"]] if row["split"] == TRAIN else row["options"]
-            answers = [response_tokens(shared.tokenizer, text, most - len(prompt)) for text in texts]
+            answers = [response_tokens(shared.chat, text, most - len(prompt)) for text in texts]
         except Refused as problem:
             refused[str(problem)] += 1
             continue
@@ -206,14 +205,6 @@ def most_probable(model: SharedModel, role: str | None, asked: Sequence[Question
     logprobs = role_logprobs(model, answers, answers.response_mask, role, 1.0)
     best: list[int] = logprobs.sum(-1).argmax(-1).tolist()
     return best
-
-
-def pad_right(groups: list[list[list[int]]], pad: int) -> tuple[Tensor, Tensor]:
-    """(g, k, r) ids and a mask that is True on real tokens."""
-    longest = max(len(tokens) for group in groups for tokens in group)
-    ids: Any = [[tokens + [pad] * (longest - len(tokens)) for tokens in group] for group in groups]
-    mask: Any = [[[place < len(tokens) for place in range(longest)] for tokens in group] for group in groups]
-    return torch.tensor(ids), torch.tensor(mask)
 
 
 if __name__ == "__main__":

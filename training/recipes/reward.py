@@ -340,7 +340,7 @@ def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config:
             generator(config.seed, "normalise", number),
             keep_trunk=True,
         )
-        scores.append(reward_model.raw_scores(rollout.answers).flatten(0, 1))
+        scores.append(rollout.read_as_seen(reward_model.shared, rollout.answers, reward_model.raw_scores).flatten(0, 1))
     return torch.cat(scores)
 
 

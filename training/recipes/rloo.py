@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import torch
-
 from training.methods import RLOOConfig
 from training.recipes.models.answers import Answers
 from training.recipes.models.reward_model import RewardModel
@@ -19,11 +17,12 @@ from training.recipes.process.files import required_path
 from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import prompts_of_update
 from training.recipes.rl.guards import outside_limits
-from training.recipes.text.prompts import Messages, Prompt, pad_left, prompt_tokens, read_prompts
+from training.recipes.text.prompts import Messages, pad_left, pad_right, read_prompts
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
+from training.tokenizers.chat_format import ChatFormat
 
 
 def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
@@ -31,11 +30,10 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     required_path(inputs, "reward_model")
     roles = load_roles(run, config, inputs)
     assert roles.reward_model is not None
-    # Only the tokenizer's EOS ends an answer, as everywhere else; a model may declare more.
-    roles.student.generation_config.eos_token_id = roles.shared.eos
+    roles.student.generation_config.eos_token_id = sorted(roles.shared.chat.stops)
     rows = list(run.rows())
     most = min(config.max_prompt_tokens, roles.shared.longest - config.max_new_tokens - 1)
-    prompts, refused = read_prompts(roles.shared.tokenizer, rows, most)
+    prompts, refused = read_prompts(roles.shared.chat, rows, most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
     if not train:
         raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
@@ -54,22 +52,21 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     # 2. Training. The data is the whole run's sequence of prompts, the same as PPO's, so that no pass over it ends.
     from datasets import Dataset
     from trl import RLOOConfig as Arguments
-    from trl import RLOOTrainer
 
-    messages = {row["prompt_id"]: row["messages"] for row in rows}
     groups = config.batch_size // config.completions_per_prompt
     sequence = [
         prompt.prompt_id
         for update in range(1, updates + 1)
         for prompt in prompts_of_update(train, update, groups, config.seed)
     ]
-    check_prompts(roles.shared.tokenizer, train, messages)
-    trainer = RLOOTrainer(
+    tokens = {prompt.prompt_id: prompt.tokens for prompt in train}
+    trainer = make_trainer(
+        tokens,
         model=roles.student,
-        reward_funcs=scorer(roles.reward_model, config.completions_per_prompt),
+        reward_funcs=scorer(roles.reward_model, tokens, config.completions_per_prompt),
         peft_config=roles.adapter,
         processing_class=roles.shared.tokenizer,
-        train_dataset=Dataset.from_list([{"prompt": messages[number]} for number in sequence]),
+        train_dataset=Dataset.from_list([{"prompt": stand_in(number)} for number in sequence]),
         args=Arguments(
             **settings(run, config, roles),
             max_steps=updates * steps,
@@ -104,41 +101,54 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     )
 
 
-def scorer(reward_model: RewardModel, per_prompt: int) -> Any:
-    """TRL's reward function: the reward model's own score of prompt, answer and EOS.
+def stand_in(prompt_id: int) -> Messages:
+    """Return what TRL carries for a prompt: its number. The tokens are ours, see `make_trainer`."""
+    return [{"role": "user", "content": str(prompt_id)}]
+
+
+def make_trainer(tokens: dict[int, list[int]], **arguments: Any) -> Any:
+    """Return TRL's trainer, which samples after our tokens of each prompt.
+
+    TRL would render and tokenise the conversation itself: a control token that is spelled in it would become one.
+    """
+    from trl import RLOOTrainer
+
+    class TokenTrainer(RLOOTrainer):  # type: ignore[misc]
+        def _tokenize_prompts(self, prompts: list[Messages]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [tokens[int(messages[0]["content"])] for messages in prompts], None, {}
+
+    return TokenTrainer(**arguments)
+
+
+def scorer(reward_model: RewardModel, tokens: dict[int, list[int]], per_prompt: int) -> Any:
+    """Return TRL's reward function: the reward model's own score of prompt, answer and closing token.
 
     TRL hands over the answers to a prompt one after the other, so that the prompt is read once for all of them.
     """
     shared = reward_model.shared
 
     def score(prompts: list[Messages], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        """`completion_ids` are the tokens that were drawn: with EOS where the policy ended the answer itself."""
+        """`completion_ids` are the tokens that were drawn: with a stop where the policy ended the answer itself."""
         firsts = prompts[::per_prompt]
         if prompts != [messages for messages in firsts for _ in range(per_prompt)]:
             raise AssertionError("TRL has mixed the answers of different prompts")
-        closed = [ids if ids[-1:] == [shared.eos] else [*ids, shared.eos] for ids in completion_ids]
-        prompt, prompt_mask = pad_left(
-            [prompt_tokens(shared.tokenizer, messages, shared.longest) for messages in firsts], shared.pad
-        )
-        length = max(map(len, closed))
-        response = torch.tensor([ids + [shared.pad] * (length - len(ids)) for ids in closed])
-        mask = torch.tensor([[True] * len(ids) + [False] * (length - len(ids)) for ids in closed])
-        tensors = (prompt, prompt_mask, *(tensor.unflatten(0, (-1, per_prompt)) for tensor in (response, mask)))
-        answers = Answers(*(tensor.to(shared.device) for tensor in tensors))
+        closed = [as_scored(shared.chat, ids) for ids in completion_ids]
+        prompt, prompt_mask = pad_left([tokens[int(messages[0]["content"])] for messages in firsts], shared.pad)
+        groups = [closed[at : at + per_prompt] for at in range(0, len(closed), per_prompt)]
+        batch = (prompt, prompt_mask, *pad_right(groups, shared.pad))
+        answers = Answers(*(tensor.to(shared.device) for tensor in batch))
         scores: list[float] = reward_model.score(answers).flatten().tolist()
         return scores
 
     return score
 
 
-def check_prompts(tokenizer: Any, prompts: list[Prompt], messages: dict[int, Messages]) -> None:
-    """TRL renders and tokenises the prompts itself; what the policy reads there must be what is scored and sampled."""
-    for prompt in prompts:
-        theirs = tokenizer.apply_chat_template(
-            messages[prompt.prompt_id], add_generation_prompt=True, tokenize=True, return_dict=True
-        )["input_ids"]
-        if theirs != prompt.tokens:
-            raise AssertionError(f"TRL reads prompt {prompt.prompt_id} as other tokens than we do")
+def as_scored(chat: ChatFormat, drawn: list[int]) -> list[int]:
+    """Return drawn tokens with the closing one behind them, or those of the text that people see, where it differs."""
+    if chat.is_as_seen(drawn):
+        return drawn if drawn[-1:] == [chat.closing] else [*drawn, chat.closing]
+    text = chat.text(drawn)
+    return chat.answer(text) if text else [chat.closing]
 
 
 def describe(log: Row, kl_coef: float) -> dict[str, float]:

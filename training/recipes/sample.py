@@ -209,7 +209,7 @@ class LocalPolicy:
             self.role = "policy"
             self.model.load_adapter(self.role, policy.adapter)
         most = min(config.max_prompt_tokens, self.model.longest - config.max_new_tokens - 1)
-        prompts, self.refused = read_prompts(self.model.tokenizer, rows, most)
+        prompts, self.refused = read_prompts(self.model.chat, rows, most, asks=True)
         self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
 
     def answer(self, batch: list[Any], number: int, count: int) -> list[Row]:
@@ -222,7 +222,7 @@ class LocalPolicy:
             Drawing(count, self.config.max_new_tokens, self.config.temperature),
             generator(self.config.seed, "sample", number),
         )
-        texts = rollout.texts(self.model)
+        texts = rollout.texts(self.model, asked=True)
         return [
             {
                 "step": number,

@@ -49,7 +49,9 @@ class Scorer:
         self.model = RewardModel.load(self.shared, folder)
         self.batch_size = batch_size
         self.turn = threading.Lock()
-        self.marker = _assistants_turn(self.shared.tokenizer)
+        self.marker = self.shared.chat.generation_prompt
+        stops = {self.shared.tokenizer.convert_ids_to_tokens(token) for token in self.shared.chat.stops}
+        self.stops = {*stops, self.shared.tokenizer.pad_token} - {None}
 
     def rewards(self, body: Any) -> list[float]:
         pairs = [self._tokens(number, query, prompt) for number, (query, prompt) in enumerate(self._texts(body))]
@@ -71,10 +73,10 @@ class Scorer:
         return list(zip(queries, prompts, strict=True))
 
     def _tokens(self, number: int, query: str, prompt: str | None) -> tuple[list[int], list[int]]:
-        tokenizer = self.shared.tokenizer
+        chat = self.shared.chat
         if isinstance(prompt, str) and query.startswith(prompt):
             answer = query[len(prompt) :]
-        else:  # none was sent, or the sender cut it from the left
+        else:  # none was sent, or the sender cut or padded it on the left
             before, marker, answer = query.rpartition(self.marker)
             if not marker:
                 raise BadRequest(
@@ -82,15 +84,19 @@ class Scorer:
                     f"({self.marker!r}) either."
                 )
             prompt = before + marker
-        for ending in {tokenizer.eos_token, tokenizer.pad_token} - {None}:
-            answer = answer.removesuffix(ending)
-        ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
+        ids = chat.encode(chat.ready(_without_padding(prompt, self.shared.tokenizer.pad_token)))
+        answer = self._without_ends(answer)
         if not answer:
-            return ids, [tokenizer.eos_token_id]  # as PPO scores an answer that ends before it begins
+            return ids, [chat.closing]  # as PPO scores an answer that ends before it begins
         try:
-            return ids, response_tokens(tokenizer, answer, self.shared.longest - len(ids))
+            return ids, response_tokens(chat, answer, self.shared.longest - len(ids))
         except Refused as problem:
             raise BadRequest(f"query {number}: {problem}") from None
+
+    def _without_ends(self, answer: str) -> str:
+        """Return the answer's text up to the first of the model's stops; pads and what comes after it are no words."""
+        ends = [place for stop in self.stops if (place := answer.find(stop)) >= 0]
+        return answer[: min(ends)] if ends else answer
 
     @torch.no_grad()
     def _score(self, pairs: list[tuple[list[int], list[int]]]) -> list[float]:
@@ -99,14 +105,11 @@ class Scorer:
         return [float(score) for score in self.model.score(answers)[:, 0]]
 
 
-def _assistants_turn(tokenizer: Any) -> str:
-    """What a chat template puts before an answer."""
-    messages = [{"role": "user", "content": "?"}]
-    plain, asked = (
-        tokenizer.apply_chat_template(messages, add_generation_prompt=prompt, tokenize=False)
-        for prompt in (False, True)
-    )
-    return str(asked.removeprefix(plain))
+def _without_padding(prompt: str, pad: str) -> str:
+    """Return the prompt without the pads on its left."""
+    while pad and prompt.startswith(pad):
+        prompt = prompt[len(pad) :]
+    return prompt
 
 
 def handler(scorer: Scorer, token: str) -> type[BaseHTTPRequestHandler]:
@@ -121,12 +124,17 @@ def handler(scorer: Scorer, token: str) -> type[BaseHTTPRequestHandler]:
             given = self.headers.get("Authorization", "").removeprefix("Bearer ")
             if token and not hmac.compare_digest(given, token):
                 return self._answer(HTTPStatus.UNAUTHORIZED, {"error": "Authorization: Bearer <token> is missing."})
-            size = int(self.headers.get("Content-Length") or 0)
+            given_size = self.headers.get("Content-Length") or ""
+            if not (given_size.isascii() and given_size.isdigit()):
+                return self._answer(HTTPStatus.LENGTH_REQUIRED, {"error": "Content-Length is no number."})
+            size = int(given_size)
             if size > MOST_BYTES:
                 return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": "At most 64 MB at once."})
             try:
                 rewards = scorer.rewards(json.loads(self.rfile.read(size)))
-            except json.JSONDecodeError as problem:
+            except UnicodeDecodeError as problem:
+                return self._answer(HTTPStatus.BAD_REQUEST, {"error": f"The body is no UTF-8: {problem}"})
+            except (json.JSONDecodeError, RecursionError) as problem:
                 return self._answer(HTTPStatus.BAD_REQUEST, {"error": f"The body is no JSON: {problem}"})
             except BadRequest as problem:
                 return self._answer(HTTPStatus.BAD_REQUEST, {"error": str(problem)})

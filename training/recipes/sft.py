@@ -74,8 +74,8 @@ def read_answers(
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
         try:
-            prompt = prompt_tokens(shared.tokenizer, row["prompt"], most)
-            answer = response_tokens(shared.tokenizer, row["completion"][0]["content"], most - len(prompt))
+            prompt = prompt_tokens(shared.chat, row["prompt"], most)
+            answer = response_tokens(shared.chat, row["completion"][0]["content"], most - len(prompt))
         except Refused as problem:
             refused[str(problem)] += 1
             continue

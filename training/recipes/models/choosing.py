@@ -68,7 +68,7 @@ def _read(shared: SharedModel, prompt: Prompt, answers: Mapping[int, Sequence[st
     candidates = []
     for text in dict.fromkeys(answers.get(prompt.prompt_id, ())):
         try:
-            candidates.append(response_tokens(shared.tokenizer, text, shared.longest - len(prompt.tokens)))
+            candidates.append(response_tokens(shared.chat, text, shared.longest - len(prompt.tokens)))
         except Refused:
             continue
     return Ranking(prompt.prompt_id, "train", prompt.tokens, candidates)

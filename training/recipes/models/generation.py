@@ -6,6 +6,7 @@ log-probabilities are compared later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from training.recipes.models.answers import Answers, Step
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.text.prompts import pad_left
+from training.recipes.text.prompts import pad_left, pad_right
 
 # Taking finished rows out copies the key-value cache, so it is done when enough of them wait.
 LEAVING_SHARE = 1 / 8
@@ -24,8 +25,8 @@ LEAVING_SHARE = 1 / 8
 class Rollout:
     """Sampled answers. Shapes (g, k, r); `drawn` marks the tokens that the policy drew itself.
 
-    An answer that was cut at its length limit has one token more in `answers` than in `drawn`: the EOS that closes
-    it for scoring. `before` (g, k, r, d) are the final states that predicted the tokens.
+    An answer that was cut at its length limit has one token more in `answers` than in `drawn`: the closing one, for
+    scoring. `before` (g, k, r, d) are the final states that predicted the tokens.
     """
 
     answers: Answers
@@ -39,14 +40,34 @@ class Rollout:
     def lengths(self) -> Tensor:
         return self.drawn.sum(-1)
 
-    def texts(self, model: SharedModel) -> list[list[str]]:
+    def texts(self, model: SharedModel, *, asked: bool = False) -> list[list[str]]:
+        """Return what people see of each answer; `asked`: the prompts let the model think."""
+        return [[model.chat.text(tokens, asked=asked) for tokens in group] for group in self._tokens()]
+
+    def _tokens(self) -> list[list[list[int]]]:
+        """Return the ids that were drawn, by prompt and answer."""
         return [
-            [
-                model.tokenizer.decode(ids[mask & (ids != model.eos)].tolist(), skip_special_tokens=True)
-                for ids, mask in zip(group, masks, strict=True)
-            ]
-            for group, masks in zip(self.answers.response, self.drawn, strict=True)
+            [ids[mask].tolist() for ids, mask in zip(group, masks, strict=True)]
+            for group, masks in zip(self.answers.response.cpu(), self.drawn.cpu(), strict=True)
         ]
+
+    def read_as_seen(self, model: SharedModel, answers: Answers, read: Callable[[Answers], Tensor]) -> Tensor:
+        """Return what `read` makes of each answer as people see it. Shapes: (g, k) or (g, k, heads).
+
+        `answers` are those of this rollout as they were drawn. Nearly all are what people see, token by token; one
+        that ends by another stop, has a control token inside or goes on as somebody else is read anew from its text.
+        """
+        found = read(answers)
+        drawn = self._tokens()
+        changed = torch.tensor([[not model.chat.is_as_seen(tokens) for tokens in group] for group in drawn])
+        for place in changed.any(-1).nonzero()[:, 0].tolist():
+            texts = [model.chat.text(tokens) for tokens in drawn[place]]
+            ids = [model.chat.answer(text) if text else [model.closing] for text in texts]
+            response, mask = (tensor.to(model.device) for tensor in pad_right([ids], model.pad))
+            prompt, prompt_mask = self.answers.prompt[place, None], self.answers.prompt_mask[place, None]
+            again = read(Answers(prompt, prompt_mask, response, mask))[0]
+            found[place, changed[place]] = again[changed[place]]
+        return found
 
 
 @dataclass(frozen=True)
@@ -137,7 +158,7 @@ def sample(
         at = rows[live]
         response[at, slot], drawn[at, slot] = step.tokens[live], True
         logprobs[at, slot], entropy[at, slot], before[at, slot] = step.logprobs[live], step.entropy[live], state[live]
-        done = done | (step.tokens == model.eos)
+        done = done | torch.isin(step.tokens, model.stops)
         # The last token is read only for its trunk state: nothing is drawn after it.
         to_read = live if keep_trunk else ~done
         if not to_read.any() or (slot == max_new_tokens - 1 and not keep_trunk):
@@ -152,12 +173,12 @@ def sample(
         state = step_read.final[:, -1]
         keep(step_read, to_read, slot)
 
-    # 3. Answers that were cut are closed with EOS, as the reward model wants to read them.
-    finished = ((response == model.eos) & drawn).any(-1)
-    response[~finished, max_new_tokens] = model.eos
+    # 3. Answers that were cut are closed, as the reward model wants to read them.
+    finished = (torch.isin(response, model.stops) & drawn).any(-1)
+    response[~finished, max_new_tokens] = model.closing
     if response_trunk is not None and not done.all():
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        keep(model.advance(torch.full_like(rows, model.eos)[:, None], seen, cache, role), ~done, max_new_tokens)
+        keep(model.advance(torch.full_like(rows, model.closing)[:, None], seen, cache, role), ~done, max_new_tokens)
 
     # 4. Slots that no answer came to use are cut off.
     closed = drawn.clone()

@@ -111,13 +111,13 @@ def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> 
 
 def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
     """A row of type "ranking". A candidate that is empty or too long is left out of it, and of every vote."""
-    prompt = prompt_tokens(shared.tokenizer, row["prompt"], max_length)
+    prompt = prompt_tokens(shared.chat, row["prompt"], max_length)
     candidates: list[list[int]] = []
     index_of: dict[int, int] = {}
     reason = "fewer than two candidates"
     for position, candidate in enumerate(row["candidates"]):
         try:
-            tokens = response_tokens(shared.tokenizer, candidate["text"], max_length - len(prompt))
+            tokens = response_tokens(shared.chat, candidate["text"], max_length - len(prompt))
         except Refused as problem:
             reason = f"fewer than two usable candidates ({problem})"
             continue
@@ -153,10 +153,9 @@ class _PairReader:
         chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
         if chosen == rejected:
             raise Refused("both answers are the same text")
-        prompt = prompt_tokens(self.shared.tokenizer, row["prompt"], self.max_length)
+        prompt = prompt_tokens(self.shared.chat, row["prompt"], self.max_length)
         tokens = {
-            text: response_tokens(self.shared.tokenizer, text, self.max_length - len(prompt))
-            for text in (chosen, rejected)
+            text: response_tokens(self.shared.chat, text, self.max_length - len(prompt)) for text in (chosen, rejected)
         }
         group = row.get("group_id", f"row {number}")
         if group not in self.known:

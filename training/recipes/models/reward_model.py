@@ -20,11 +20,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedTokenizerBase
 
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
+from training.tokenizers.chat_format import ChatFormat
 
 ROLE = "reward"
 HEAD_FILE = "head.safetensors"
@@ -169,7 +169,7 @@ class RewardModel:
 
     def _with_question(self, answers: Answers) -> Answers:
         """With the question after every EOS. They are read anew: states that were kept end before it."""
-        question = torch.tensor(question_tokens(self.shared.tokenizer), device=self.shared.device)
+        question = torch.tensor(question_tokens(self.shared.chat), device=self.shared.device)
         lengths = answers.response_mask.sum(-1, keepdim=True)
         places = lengths + torch.arange(len(question), device=self.shared.device)
         response = functional.pad(answers.response, (0, len(question)), value=self.shared.pad)
@@ -213,17 +213,15 @@ class RewardModel:
         self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
 
 
-def question_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What comes between an answer's EOS and the verdict on it, in the model's own chat format."""
+def question_tokens(chat: ChatFormat) -> list[int]:
+    """Return what comes between an answer's closing token and the verdict on it, in the model's own chat format."""
     messages = [
         {"role": "user", "content": "?"},
         {"role": "assistant", "content": (answer := "ANSWER")},
         {"role": "user", "content": QUESTION},
     ]
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    after = text.rpartition(answer)[2].removeprefix(tokenizer.eos_token)
-    tokens: list[int] = tokenizer(after, add_special_tokens=False).input_ids
-    return tokens
+    tokens = chat.encode(chat.render(messages).rpartition(answer)[2])
+    return tokens[tokens.index(chat.closing) + 1 :] if chat.closing in tokens else tokens
 
 
 def base_of(folder: Path) -> str:

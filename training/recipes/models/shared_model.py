@@ -38,6 +38,7 @@ from training.recipes.models.key_values import (
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
+from training.recipes.text.formats import chat_format
 
 ATOL = 1e-4
 
@@ -52,7 +53,9 @@ class SharedModel:
         self.model, self.tokenizer = checkpoints.load_base(path, device, merged)
         self.decoder = getattr(self.model, self.model.base_model_prefix)
         self.hidden_size = self.head.in_features
-        self.eos: int = self.tokenizer.eos_token_id
+        self.chat = chat_format(self.tokenizer, self.model)
+        self.closing = self.chat.closing  # the token behind every answer that is trained on or scored
+        self.stops = torch.tensor(sorted(self.chat.stops), device=device)  # those that end a sampled one
         self.pad: int = self.tokenizer.pad_token_id
         self.block_path, self.blocks = _find_blocks(self.model)
         self.cut = len(self.blocks)  # blocks below this one carry no adapter

@@ -15,6 +15,7 @@ from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.process.parent import die_with_parent
 from training.recipes.process.resources import keep_freed_memory, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
+from training.recipes.text.formats import chat_settings
 from training.rundir import Row, RunDir
 
 Config = TypeVar("Config", bound=MethodConfig)
@@ -71,7 +72,9 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
         raise RecipeError(str(problem)) from None
     tracking.attach(run)
     seed_everything(getattr(config, "seed", 0))
-    result = recipe(run, config, given.get("inputs", {}))
+    inputs = given.get("inputs", {})
+    with chat_settings(inputs.get("chat")):
+        result = recipe(run, config, inputs)
     if int(os.environ.get("RANK", "0")) == 0:
         run.finish({**result, **used()})
 

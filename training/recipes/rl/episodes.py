@@ -49,7 +49,7 @@ class Batch:
 def split_prompts(run: RunDir, shared: SharedModel, config: PPOConfig) -> tuple[list[Prompt], list[Prompt], list[Row]]:
     """Prompts to train on, prompts to evaluate on, and the refused ones."""
     most = min(config.max_prompt_tokens, shared.longest - config.max_new_tokens - 1)
-    prompts, refused = read_prompts(shared.tokenizer, list(run.rows()), most)
+    prompts, refused = read_prompts(shared.chat, list(run.rows()), most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
     held_out = [prompt for prompt in prompts if prompt.split == "eval"]
     if not train:
@@ -107,7 +107,7 @@ def score_rollouts(
     if check_fresh and policy.fresh:
         check_untrained(policy.logprobs(answers, mask, config.temperature), reference)
     start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)
-    score = penalised_scores(policy, answers, rollout.finished, config)
+    score = penalised_scores(policy, rollout, answers, config)
     values = policy.values(answers, rollout.before).masked_fill(~mask, 0.0)
 
     # From here on every process has the numbers of all episodes. Shapes: (b,) and (b, t).
@@ -142,13 +142,14 @@ def score_rollouts(
     return batch, drawn.sum(-1).view(-1, per_group).sum(-1), metrics
 
 
-def penalised_scores(policy: Policy, answers: Answers, finished: Tensor, config: PPOConfig) -> Tensor:
-    """Return the score of each answer (g, k), less what disagreement and a missing EOS cost."""
-    score = policy.reward_model.score(answers)
+def penalised_scores(policy: Policy, rollout: Rollout, answers: Answers, config: PPOConfig) -> Tensor:
+    """Return the score of each answer (g, k) as people see it, less what disagreement and a missing end cost."""
+    score = rollout.read_as_seen(policy.shared, answers, policy.reward_model.score)
     if config.disagreement_coef:
-        score = score - config.disagreement_coef * policy.reward_model.disagreement(answers)
+        doubt = rollout.read_as_seen(policy.shared, answers, policy.reward_model.disagreement)
+        score = score - config.disagreement_coef * doubt
     if config.missing_eos == "replace":
-        score = torch.where(finished, score, config.missing_eos_score)
+        score = torch.where(rollout.finished, score, config.missing_eos_score)
     return score
 
 

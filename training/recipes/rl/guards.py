@@ -42,8 +42,8 @@ class Progress:
 
 
 def check_masks(shared: SharedModel, rollout: Rollout) -> None:
-    if shared.pad == shared.eos:
-        raise AssertionError("padding and EOS are the same token")
+    if shared.pad == shared.closing:
+        raise AssertionError("padding and the closing token are the same")
     closing = rollout.answers.response_mask & ~rollout.drawn
     if (rollout.drawn & ~rollout.answers.response_mask).any() or (closing.sum(-1) != (~rollout.finished).long()).any():
         raise AssertionError("drawn tokens and scored tokens do not fit together")

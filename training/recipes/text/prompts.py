@@ -1,14 +1,17 @@
-"""Chat messages to token ids. What does not fit is refused with a reason, never cut in silence."""
+"""Conversations and answers as token ids. What does not fit is refused with a reason, or shortened and marked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+
+from training.tokenizers.chat_format import DROP_OLDEST, ChatFormat, FormatError
+from training.tokenizers.conversations import without_oldest
+from training.tokenizers.templates import Message
 
 Messages = list[dict[str, str]]
 
@@ -19,52 +22,80 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
+    """A conversation's tokens. `dropped` counts the messages that it lost to fit."""
+
     prompt_id: int
     tokens: list[int]
     split: str = "train"
+    dropped: int = 0
 
 
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Messages, most: int) -> list[int]:
-    if not messages:
-        raise Refused("no messages")
+def prompt_tokens(chat: ChatFormat, messages: Sequence[Message], most: int, *, asks: bool = False) -> list[int]:
+    """Return the tokens of a conversation up to where the answer begins, `most` at most.
+
+    With `asks` they are what an answer is sampled after, which may begin with thoughts. Raises Refused.
+    """
+    return shortened_prompt(chat, messages, most, asks=asks)[0]
+
+
+def shortened_prompt(
+    chat: ChatFormat, messages: Sequence[Message], most: int, *, asks: bool = False
+) -> tuple[list[int], int]:
+    """Return the tokens, and how many of the oldest messages had to go for them to fit.
+
+    Messages go only where the project's setting says so. Raises Refused.
+    """
+    kept: Sequence[Message] | None = messages
+    while kept is not None:
+        try:
+            tokens = chat.prompt(kept, asks=asks)
+        except FormatError as problem:
+            raise Refused(str(problem)) from None
+        if len(tokens) <= most:
+            return tokens, len(messages) - len(kept)
+        kept = without_oldest(kept) if chat.settings.long_prompts == DROP_OLDEST else None
+    raise Refused(f"prompt longer than {most} tokens")
+
+
+def response_tokens(chat: ChatFormat, text: str, most: int) -> list[int]:
+    """Return an answer as it is trained on and scored: its text and the closing token. Raises Refused."""
     try:
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    except (TemplateError, KeyError, TypeError) as problem:
-        raise Refused(f"the chat template refuses it ({problem})") from None
-    tokens: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+        tokens = chat.answer(text)
+    except FormatError as problem:
+        raise Refused(str(problem)) from None
+    if not text or len(tokens) == 1:
+        raise Refused("empty answer")
     if len(tokens) > most:
-        raise Refused(f"prompt longer than {most} tokens")
+        raise Refused("prompt and answer longer than max_length")
     return tokens
 
 
-def response_tokens(tokenizer: PreTrainedTokenizerBase, text: str, most: int) -> list[int]:
-    """The answer as it is scored: its text and then EOS. Special tokens spelled out in the text are just text."""
-    tokens: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
-    if not tokens:
-        raise Refused("empty answer")
-    if len(tokens) + 1 > most:
-        raise Refused("prompt and answer longer than max_length")
-    return [*tokens, tokenizer.eos_token_id]
-
-
 def read_prompts(
-    tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]], most: int
+    chat: ChatFormat, rows: list[dict[str, Any]], most: int, *, asks: bool = False
 ) -> tuple[list[Prompt], list[dict[str, Any]]]:
-    """Usable prompts in the order of the rows, and {"prompt_id", "reason"} of the others."""
+    """Return usable prompts in the order of the rows, and {"prompt_id", "reason"} of the others."""
     prompts, refused = [], []
     for row in rows:
         try:
-            tokens = prompt_tokens(tokenizer, row["messages"], most)
+            tokens, dropped = shortened_prompt(chat, row["messages"], most, asks=asks)
         except Refused as problem:
             refused.append({"prompt_id": row["prompt_id"], "reason": str(problem)})
         else:
-            prompts.append(Prompt(row["prompt_id"], tokens, row.get("split", "train")))
+            prompts.append(Prompt(row["prompt_id"], tokens, row.get("split", "train"), dropped))
     return prompts, refused
 
 
 def pad_left(sequences: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """(n, longest) ids and a mask that is True on real tokens. Padding stands before them."""
+    """Return (n, longest) ids and a mask that is True on real tokens. Padding stands before them."""
     longest = max(map(len, sequences))
     ids = torch.tensor([[pad] * (longest - len(tokens)) + tokens for tokens in sequences])
     mask = torch.tensor([[False] * (longest - len(tokens)) + [True] * len(tokens) for tokens in sequences])
     return ids, mask
+
+
+def pad_right(groups: list[list[list[int]]], pad: int) -> tuple[Tensor, Tensor]:
+    """Return (g, k, r) ids and a mask that is True on real tokens."""
+    longest = max(len(tokens) for group in groups for tokens in group)
+    ids: Any = [[tokens + [pad] * (longest - len(tokens)) for tokens in group] for group in groups]
+    mask: Any = [[[place < len(tokens) for place in range(longest)] for tokens in group] for group in groups]
+    return torch.tensor(ids), torch.tensor(mask)
