@@ -8,8 +8,10 @@ import os
 import shutil
 import tempfile
 
-os.environ["PREFLOOP_HOME"] = tempfile.mkdtemp(prefix="prefloop-tests-")
-atexit.register(shutil.rmtree, os.environ["PREFLOOP_HOME"], ignore_errors=True)
+if "PREFLOOP_TEST_FOLDER" not in os.environ:  # the processes of pytest-xdist share that of the first
+    os.environ["PREFLOOP_TEST_FOLDER"] = tempfile.mkdtemp(prefix="prefloop-tests-")
+    atexit.register(shutil.rmtree, os.environ["PREFLOOP_TEST_FOLDER"], ignore_errors=True)
+os.environ["PREFLOOP_HOME"] = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f"home-{os.getpid()}")
 os.environ["DJANGO_SETTINGS_MODULE"] = "frontend.settings"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a second thread, and it is another test's
 

@@ -1,12 +1,21 @@
 """A language model for tests: random weights, four blocks, a byte-level vocabulary of a few hundred tokens.
 
-`tiny_checkpoint(path)` writes it as any prepared model is written. No network, about a second the first time.
+`tiny_checkpoint(path)` writes it as any prepared model is written. No network. What is costly to make is made once for
+all processes of a test run, see `made_once`.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 SENTENCES = [
     "The sea is calm and the morning is good.",
@@ -21,8 +30,30 @@ CHAT_TEMPLATE = (
 )
 
 
+def made_once(kind: str, what: Any, make: Callable[[Path], object]) -> Path:
+    """Return the folder that `make(folder)` has filled for `what` (JSON), once for all tests, which only read it."""
+    digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    folder = Path(os.environ["PREFLOOP_TEST_FOLDER"]) / f"{kind}-{digest}"
+    with FileLock(f"{folder}.lock"):
+        if not (whole := folder.with_suffix(".whole")).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            whole.touch()
+    return folder
+
+
+def shared_checkpoint(*, seed: int = 0, architecture: str = "llama") -> Path:
+    """Return the folder of a tiny model that all tests share."""
+    return made_once("tiny", [architecture, seed], lambda folder: _write(folder, seed, architecture))
+
+
 def tiny_checkpoint(path: Path, *, seed: int = 0, architecture: str = "llama") -> Path:
     """Write model and tokenizer to `path`; "gpt2" gives a model whose blocks cannot be run one by one."""
+    shutil.copytree(shared_checkpoint(seed=seed, architecture=architecture), path, dirs_exist_ok=True)
+    return Path(path)
+
+
+def _write(path: Path, seed: int, architecture: str) -> None:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
@@ -43,7 +74,6 @@ def tiny_checkpoint(path: Path, *, seed: int = 0, architecture: str = "llama") -
         model = GPT2LMHeadModel(GPT2Config(**tokens, **dropout, n_embd=32, n_layer=4, n_head=4, n_positions=256))
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
-    return Path(path)
 
 
 @cache

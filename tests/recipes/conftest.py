@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tiny_model import tiny_checkpoint
+from tests.tiny_model import made_once, shared_checkpoint
 from training.methods import (
     DPOConfig,
     EvaluateConfig,
@@ -39,7 +39,19 @@ CONFIGS = {
     "instruction_tuning": InstructionTuningConfig,
     "evaluate": EvaluateConfig,
 }
+SEVERAL_HEADS: Row = {"learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}
 Prepare = Callable[..., RunDir]
+LIKES_A: Row = {
+    "pooling": "mean",
+    "heads": 1,
+    "learning_curve": 0,
+    "epochs": 6,
+    "learning_rate": 1e-2,
+    "lora_rank": 4,
+    "top_blocks": 2,
+    "reference_samples": 40,
+    "max_new_tokens": 8,
+}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -49,8 +61,27 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+def checkpoint() -> Path:
+    return shared_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def reward_model(checkpoint: Path) -> Path:
+    """Likes the letter a."""
+    return trained_reward(checkpoint)
+
+
+def trained_reward(checkpoint: Path, settings: Row = LIKES_A, *, rankings: int = 30, candidates: int = 4) -> Path:
+    """Return the checkpoint of a reward model that was trained on preferences for the letter a, once for all tests."""
+    rows = preference_rows(rankings, candidates=candidates)
+    config = {"method": "reward", "settings": settings, "inputs": {"base_model": str(checkpoint)}}
+
+    def train(folder: Path) -> None:
+        run = RunDir(folder)
+        run.prepare(config=config, rows=rows)
+        finish(run)
+
+    return RunDir(made_once("reward", [config, rows], train)).checkpoint_path
 
 
 @pytest.fixture

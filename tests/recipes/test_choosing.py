@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
+from tests.recipes.conftest import SEVERAL_HEADS, Prepare, finish, prompt_rows, trained_reward
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, SampleConfig
 from training.recipes.models import choosing
@@ -23,15 +23,8 @@ BY_DISAGREEMENT = {"choose_by": "disagreement", "prompts": 4, "pool": 10, "contr
 
 
 @pytest.fixture(scope="module")
-def reward_model(tmp_path_factory, checkpoint: Path) -> Path:
-    from tests.recipes.test_serve_reward import SETTINGS as LEARNING
-    from training.rundir import RunDir
-
-    run = RunDir(tmp_path_factory.mktemp("judged") / "reward")
-    inputs = {"base_model": str(checkpoint)}
-    run.prepare(config={"method": "reward", "settings": LEARNING, "inputs": inputs}, rows=preference_rows(20))
-    finish(run)
-    return run.checkpoint_path
+def reward_model(checkpoint: Path) -> Path:
+    return trained_reward(checkpoint, SEVERAL_HEADS, rankings=20, candidates=3)
 
 
 @pytest.fixture(scope="module")

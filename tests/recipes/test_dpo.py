@@ -11,8 +11,6 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, preference_rows
-from tests.recipes.test_ppo import adapter_digest
-from tests.recipes.test_sft import kill_at
 from training.methods import DPOConfig
 from training.recipes import dpo
 from training.recipes.models.shared_model import SharedModel
@@ -130,14 +128,3 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_dpo):
     assert (result["pairs"], result["pairs_eval"], result["accuracy"]) == (10, 0, None)
     with pytest.raises(RecipeError, match="no pair to train on"):
         finish(prepare_dpo("none", rows=rows[:2], max_length=60))
-
-
-def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_dpo):
-    whole: RunDir = prepare_dpo("whole", epochs=40)
-    finish(whole)
-    killed: RunDir = prepare_dpo("killed", epochs=40)
-    kill_at(killed, "dpo", 5)
-    finish(killed)
-    assert adapter_digest(killed) == adapter_digest(whole)
-    assert list(killed.metrics()) == list(whole.metrics())
-    assert list(killed.samples()) == list(whole.samples())

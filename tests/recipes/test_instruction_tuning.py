@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from tests.recipes.conftest import Prepare, finish
-from tests.recipes.test_ppo import adapter_digest
-from tests.recipes.test_sft import kill_at
 from training.methods import InstructionTuningConfig, InvalidConfig
 from training.recipes import instruction_tuning
 from training.recipes.instruction_tuning import Question, answer_all, most_probable, read_rows
@@ -91,18 +89,6 @@ def test_it_learns_what_unseen_wordings_ask_for_and_says_what_became_of_unseen_t
     assert len(metrics) == 12 * 3
     assert metrics[-1]["sft/loss"] < metrics[0]["sft/loss"]
     assert resolve(run.checkpoint_path).adapter == run.checkpoint_path
-
-
-def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy_and_figures(prepare_tuning):
-    whole: RunDir = prepare_tuning("whole", epochs=40)
-    result = finish(whole)
-    killed: RunDir = prepare_tuning("killed", epochs=40)
-    kill_at(killed, "instruction_tuning", 9)
-    again = finish(killed)
-    assert adapter_digest(killed) == adapter_digest(whole)
-    assert again["unseen_templates"] == result["unseen_templates"]
-    assert again["unseen_tasks"] == result["unseen_tasks"]
-    assert list(killed.samples()) == list(whole.samples())
 
 
 def test_all_weights_may_learn_and_the_next_round_starts_from_them(prepare_tuning, checkpoint: Path):

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +16,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
+from tests.recipes.conftest import Prepare, finish, prompt_rows, trained_reward
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, PPOConfig
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import execute
-from training.recipes.reward import train_reward_model
 from training.recipes.rl import episodes, guards
 from training.recipes.text.prompts import Prompt
 from training.rundir import Row, RunDir
@@ -78,35 +75,6 @@ METRICS = {
 }
 
 
-def train_reward(folder: Path, checkpoint: Path) -> Path:
-    from training.methods import RewardConfig
-
-    run = RunDir(folder)
-    settings = {
-        "pooling": "mean",
-        "heads": 1,
-        "learning_curve": 0,
-        "epochs": 6,
-        "learning_rate": 1e-2,
-        "lora_rank": 4,
-        "top_blocks": 2,
-        "reference_samples": 40,
-        "max_new_tokens": 8,
-    }
-    run.prepare(
-        config={"method": "reward", "settings": settings, "inputs": {"base_model": str(checkpoint)}},
-        rows=preference_rows(30, candidates=4),
-    )
-    execute(train_reward_model, RewardConfig, run)
-    return run.checkpoint_path
-
-
-@pytest.fixture(scope="module")
-def reward_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Likes the letter a."""
-    return train_reward(tmp_path_factory.mktemp("reward") / "run", checkpoint)
-
-
 @pytest.fixture
 def prepare_ppo(prepare: Prepare, checkpoint: Path, reward_model: Path):
     def prepare_run(name: str, policy: Path = checkpoint, **settings: object) -> RunDir:
@@ -156,15 +124,9 @@ def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_ppo):
     whole: RunDir = prepare_ppo("whole")
     finish(whole)
     killed: RunDir = prepare_ppo("killed")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.recipes.ppo", str(killed.path)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    wait_until(lambda: (killed.progress() or {"done": 0})["done"] >= 3)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    command = [sys.executable, "-m", "tests.recipes.killing", "ppo", str(killed.path), "progress", "3"]
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL
     assert killed.result() is None
     assert killed.load_state() is not None
 
@@ -178,13 +140,6 @@ def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_ppo):
     assert {name: ours[name] for name in ("score_after", "kl", "updates")} == {
         name: theirs[name] for name in ("score_after", "kl", "updates")
     }
-
-
-def wait_until(condition, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.002)
 
 
 def without_times(metrics) -> list[Row]:
@@ -250,7 +205,7 @@ def test_cut_answers_get_the_replacement_score(prepare_ppo):
 
 def test_another_architecture_learns_through_whole_forward_passes(prepare: Prepare, tmp_path: Path):
     base = tiny_checkpoint(tmp_path / "gpt2", architecture="gpt2")
-    reward_model = train_reward(tmp_path / "reward", base)
+    reward_model = trained_reward(base)
     inputs = {"policy": str(base), "reward_model": str(reward_model)}
     run = prepare("gpt2-run", "ppo", SETTINGS | {"episodes": 64}, inputs, prompt_rows(8, held_out=2))
     assert finish(run)["updates"] == 2

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests import NIGHTLY
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from tests.recipes.test_ppo import ROOT, SETTINGS, train_reward, wait_until, without_times
+from tests.recipes.killing import POINTS, kill_at
+from tests.recipes.test_ppo import ROOT, SETTINGS, without_times
 from training.methods import PPOConfig
 from training.recipes.process.distributed import Processes
 from training.recipes.rl.episodes import sample_episodes, score_rollouts
@@ -27,11 +27,6 @@ from training.recipes.text.prompts import read_prompts
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
-
-
-@pytest.fixture(scope="module")
-def reward_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_reward(tmp_path_factory.mktemp("reward") / "run", checkpoint)
 
 
 @pytest.fixture
@@ -239,30 +234,21 @@ def test_without_a_judge_the_last_is_kept():
 # --- resume ------------------------------------------------------------------------------------------------------
 
 
-def kill_after(run: RunDir, *, updates: int, pause: float) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.recipes.ppo", str(run.path)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until(lambda: process.poll() is not None or (run.progress() or {"done": 0})["done"] >= updates)
-    time.sleep(pause)
-    process.kill()
-    process.wait()
+SEPARATE: Row = {"value_model": "separate"}
+WHOLE: Row = {"train": "full", "learning_rate": 3e-4}
+KILLS = [(SEPARATE, [(1, "metrics"), (2, "swap")]), (WHOLE, [(3, "half")])]
+AT_NIGHT = [(options, [(step, point) for step in (1, 3, 4)]) for options in (SEPARATE, WHOLE) for point in POINTS]
 
 
-@pytest.mark.parametrize("options", [{"value_model": "separate"}, {"train": "full", "learning_rate": 3e-4}])
-def test_killed_at_random_moments_it_ends_with_the_same_weights(prepare_ppo, options: Row):
-    """Three attempts end by kill -9 at moments nobody chose; the weights are those of an unbroken run, bit for bit."""
-    settings: Row = {"episodes": 192, "eval_every": 2, "kl_target": 0.5, **options}
+@pytest.mark.parametrize(("options", "kills"), AT_NIGHT if NIGHTLY else KILLS)
+def test_killed_again_and_again_it_ends_with_the_same_weights(prepare_ppo, options: Row, kills: list[tuple[int, str]]):
+    """Attempts end by kill -9 at these points; the weights are those of an unbroken run, bit for bit."""
+    settings: Row = {"episodes": 160, "eval_every": 2, "kl_target": 0.5, **options}
     whole: RunDir = prepare_ppo("unbroken", **settings)
     finish(whole)
     killed: RunDir = prepare_ppo("killed", **settings)
-    dice = random.Random(5)
-    for attempt in range(3):
-        kill_after(killed, updates=attempt + 1, pause=dice.random() * 0.3)
+    for step, point in kills:
+        kill_at(killed, step, point)
     finish(killed)
     name = "model.safetensors" if options.get("train") == "full" else "adapter_model.safetensors"
     ours, theirs = load_file(killed.checkpoint_path / name), load_file(whole.checkpoint_path / name)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.recipes.conftest import Prepare, finish
-from tests.recipes.test_sft import kill_at
+from tests.recipes.killing import kill_at
 from training.recipes.models.classifiers import Classifier
 from training.recipes.models.label_scores import all_scores
 from training.recipes.process.errors import RecipeError
@@ -139,7 +139,7 @@ def test_a_run_killed_in_the_middle_ends_up_with_the_same_classifier(prepare_tun
     whole: RunDir = prepare_tuning("whole", epochs=30, learning_rate=2e-2)
     finish(whole)
     killed: RunDir = prepare_tuning("killed", epochs=30, learning_rate=2e-2)
-    kill_at(killed, "prompt_tuning", 5)
+    kill_at(killed, 5)
     finish(killed)
     weights = "checkpoint/adapter/adapter_model.safetensors"
     assert (killed.path / weights).read_bytes() == (whole.path / weights).read_bytes()

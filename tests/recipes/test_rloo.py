@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from tests.recipes.test_ppo import LEARNING, adapter_digest, train_reward
-from tests.recipes.test_sft import kill_at
+from tests.recipes.test_ppo import LEARNING
 from training.methods import InvalidConfig, RLOOConfig
 from training.recipes import rloo
 from training.recipes.models.generation import Drawing, sample
@@ -48,12 +47,6 @@ METRICS = {
     "response/length",
     "response/eos_share",
 }
-
-
-@pytest.fixture(scope="module")
-def reward_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Likes the letter a."""
-    return train_reward(tmp_path_factory.mktemp("reward") / "run", checkpoint)
 
 
 @pytest.fixture
@@ -165,18 +158,6 @@ def test_the_reference_is_the_base_in_a_second_round_too(prepare_rloo):
     assert start["objective/kl"] == pytest.approx(reached["kl"], rel=0.5)
     assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
     assert result["kl"] > result["kl_round_start"]
-
-
-def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_rloo):
-    """With two passes over each update's answers, which TRL's own state does not hold."""
-    whole: RunDir = prepare_rloo("whole", passes=2, episodes=320)
-    finish(whole)
-    killed: RunDir = prepare_rloo("killed", passes=2, episodes=320)
-    kill_at(killed, "rloo", 3)
-    finish(killed)
-    assert adapter_digest(killed) == adapter_digest(whole)
-    assert list(killed.metrics()) == list(whole.metrics())
-    assert list(killed.samples()) == list(whole.samples())
 
 
 def test_it_needs_a_reward_model_and_a_prompt(prepare: Prepare, checkpoint: Path, reward_model: Path):

@@ -13,29 +13,19 @@ import pytest
 import requests
 import torch
 
-from tests.recipes.conftest import preference_rows
+from tests.recipes.conftest import SEVERAL_HEADS, trained_reward
 from training.recipes.models.rankings import Ranking, collate
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import prompt_tokens, response_tokens
 
 pytestmark = pytest.mark.recipes
-SETTINGS = {"learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}
 MESSAGES = [{"role": "user", "content": "Describe the sea."}]
 
 
 @pytest.fixture(scope="module")
-def reward_model(tmp_path_factory, checkpoint) -> Path:
-    from training.methods import RewardConfig
-    from training.recipes.process.run import execute
-    from training.recipes.reward import train_reward_model
-    from training.rundir import RunDir
-
-    run = RunDir(tmp_path_factory.mktemp("runs") / "reward")
-    inputs = {"base_model": str(checkpoint)}
-    run.prepare(config={"method": "reward", "settings": SETTINGS, "inputs": inputs}, rows=preference_rows(20))
-    execute(train_reward_model, RewardConfig, run)
-    return run.checkpoint_path
+def reward_model(checkpoint: Path) -> Path:
+    return trained_reward(checkpoint, SEVERAL_HEADS, rankings=20, candidates=3)
 
 
 def serve(folder: Path, *arguments: str, token: str = "") -> tuple[subprocess.Popen[str], str]:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows
-from tests.recipes.test_ppo import ROOT, adapter_digest, train_reward, wait_until
+from tests.recipes.test_ppo import adapter_digest
 from training.methods import SFTConfig
 from training.recipes import sft
 from training.recipes.models.answers import Answers
@@ -136,34 +132,6 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_sft):
         finish(prepare_sft("none", rows=rows[:2], max_length=60))
 
 
-def test_a_run_killed_in_the_middle_ends_up_with_the_same_policy(prepare_sft):
-    """Beyond its first epoch, so that the order of the answers must be found again, too."""
-    whole: RunDir = prepare_sft("whole", epochs=40)
-    finish(whole)
-    killed: RunDir = prepare_sft("killed", epochs=40)
-    kill_at(killed, "sft", 7)
-    assert 7 <= json.loads((killed.load_state() / "progress.json").read_text())["rows"] + 3 < 120
-    finish(killed)
-    assert adapter_digest(killed) == adapter_digest(whole)
-    assert list(killed.metrics()) == list(whole.metrics())
-    assert list(killed.samples()) == list(whole.samples())
-
-
-def kill_at(run: RunDir, recipe: str, done: int) -> None:
-    """Start the recipe as a process of its own and kill it when it has come that far."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"training.recipes.{recipe}", str(run.path)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    wait_until(lambda: (run.progress() or {"done": 0})["done"] >= done)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert run.result() is None
-    assert run.load_state() is not None
-
-
 def test_a_run_stopped_after_its_last_step_trains_no_further(prepare_sft, monkeypatch: pytest.MonkeyPatch):
     whole: RunDir = prepare_sft("whole")
     finish(whole)
@@ -228,7 +196,7 @@ def test_the_student_has_modules_of_its_own_around_the_same_weights(shared: Shar
     assert not set(map(id, student.modules())) & set(map(id, shared.model.modules()))
 
 
-def test_ppo_starts_from_what_sft_has_made(prepare_sft, prepare: Prepare, checkpoint: Path, tmp_path: Path):
+def test_ppo_starts_from_what_sft_has_made(prepare_sft, prepare: Prepare, reward_model: Path):
     first: RunDir = prepare_sft("first", epochs=30)
     imitated = finish(first)
     settings = {
@@ -244,7 +212,7 @@ def test_ppo_starts_from_what_sft_has_made(prepare_sft, prepare: Prepare, checkp
         "temperature": 0.9,
         "seed": 0,
     }
-    inputs = {"policy": str(first.checkpoint_path), "reward_model": str(train_reward(tmp_path / "reward", checkpoint))}
+    inputs = {"policy": str(first.checkpoint_path), "reward_model": str(reward_model)}
     second = prepare("second", "ppo", settings, inputs, prompt_rows(16, held_out=4))
     result = finish(second)
     # Prompts, seed and temperature are the same, so PPO's answers before are those that SFT ended with.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 
@@ -48,21 +49,25 @@ class LocalExecutor:
 
     def start(self, recipe: str, directory: RunDir) -> LocalProcess:
         with directory.log_path.open("ab") as log:
-            process = subprocess.Popen(
-                self.command(recipe, directory),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=settings.BASE_DIR,
-                env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
-            )
+            process = self.open_process(recipe, directory, log)
         try:
             _pid_path(directory).write_text(str(process.pid))
         except OSError:
             LocalProcess(process).stop()  # nobody would find it again
             raise
         return LocalProcess(process)
+
+    def open_process(self, recipe: str, directory: RunDir, log: BinaryIO) -> subprocess.Popen[bytes]:
+        """Start the recipe in a session of its own, with all that it prints going to `log`; returns the process."""
+        return subprocess.Popen(
+            self.command(recipe, directory),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=settings.BASE_DIR,
+            env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
+        )
 
     def stop_leftover(self, directory: RunDir) -> None:
         try:
