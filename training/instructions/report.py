@@ -8,10 +8,10 @@ from math import sqrt
 from typing import Any
 
 from annotation.stats.bootstrap import mean_interval, rounded
+from annotation.stats.quantiles import Z95
 from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
 
 Row = dict[str, Any]
-Z = 1.959964  # of a 95 % interval
 NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Unseen tasks"}
 
 
@@ -39,9 +39,9 @@ def wilson(right: int, n: int) -> list[float] | None:
     """The 95 % interval of a share (Wilson 1927); it stays within 0 and 1 and has a width where all are right."""
     if not n:
         return None
-    share, room = right / n, Z * Z / n
+    share, room = right / n, Z95 * Z95 / n
     middle = share + room / 2
-    half = Z * sqrt(share * (1 - share) / n + room / (4 * n))
+    half = Z95 * sqrt(share * (1 - share) / n + room / (4 * n))
     ends = ((middle - half) / (1 + room), (middle + half) / (1 + room))
     return [round(min(1.0, max(0.0, end)), 4) for end in ends]
 

@@ -16,12 +16,10 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+from annotation.stats.quantiles import Z95, student_t95
 from training.prompt_tuning.approaches import APPROACHES
 
 WATTS_PER_CORE = 15.0  # a server core at work with its share of memory and losses; measure yours
-# Student's t, two-sided 95 %, by degrees of freedom.
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,11 @@ class MethodRow:
 
 
 def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
+    """Return the 95 % interval of the mean accuracy over seeds."""
     mean, k = fmean(accuracies), len(accuracies)
     half = Z95**2 * mean * (1 - mean) / n_test
     if k > 1:
-        half += T95.get(k - 1, Z95) ** 2 * stdev(accuracies) ** 2 / k
+        half += student_t95(k - 1) ** 2 * stdev(accuracies) ** 2 / k
     return max(0.0, mean - sqrt(half)), min(1.0, mean + sqrt(half))
 
 
