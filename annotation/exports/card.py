@@ -8,7 +8,7 @@ from typing import Any
 
 from annotation.judged.preferences import Even, Pair
 from annotation.judged.rows import Answer, JudgedTask, Judgment, guideline_version
-from annotation.judged.strengths import Records, jackknifed
+from annotation.judged.strengths import WinRecords, jackknifed
 from annotation.judged.strengths import count as count_comparisons
 from annotation.models import Project
 
@@ -29,7 +29,7 @@ class CardTally:
     expected_at: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     milliseconds: int = 0
     timed: int = 0
-    comparisons: list[Records] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
+    comparisons: list[WinRecords] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
 
     def see(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> None:
         for judgment in task.judgments:

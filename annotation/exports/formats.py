@@ -11,7 +11,7 @@ from typing import Any
 
 from annotation.exports.types import Row, conversation_text
 from annotation.judged.preferences import Vote
-from annotation.judged.strengths import Records, count, fit
+from annotation.judged.strengths import WinRecords, count, fit
 from annotation.models import SnapshotType
 
 Messages = list[dict[str, str]]
@@ -65,7 +65,7 @@ def kto(row: Row) -> Iterator[Row]:
 
 def scores(row: Row) -> Iterator[Row]:
     """Every answer with its Bradley–Terry strength among those beside it; `annotation.strengths` says how."""
-    records: Records = {}
+    records: WinRecords = {}
     names = {place: str(place) for place in range(len(row["candidates"]))}
     for ranking in row["rankings"]:
         vote = Vote(ranking["tiers"], weight=ranking["weight"], unranked=ranking.get("unranked", ()))

@@ -8,10 +8,11 @@ what most people said, but no order of all three is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+
+from annotation.stats.votes import tally_of
 
 Tiers = Sequence[Sequence[int]]
 MAX_STRENGTH = 2
@@ -32,10 +33,11 @@ class Vote:
     strength: int | None = None
 
     def says_nothing_of(self, first: int, second: int) -> bool:
+        """Return whether neither of the two got a place."""
         return first in self.unranked and second in self.unranked
 
     def longest(self, candidates: int) -> float:
-        """The distance in tiers that is a margin of 1. "Better" is half of what "much better" is."""
+        """Return the distance in tiers that is a margin of 1. "Better" is half of what "much better" is."""
         if self.strength is None:
             return max(candidates - 1, 1)
         return MAX_STRENGTH / max(self.strength, 1)
@@ -74,7 +76,7 @@ class Even:
 
 
 def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
-    """Pairs over the candidates of one task, and the pairs on which the votes are even.
+    """Return the pairs over the candidates of one task, and those on which the votes are even.
 
     A ranking that lacks a candidate says nothing about it, and one of weight 0 nothing at all.
     """
@@ -101,7 +103,7 @@ def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
 
 
 def _of_one_ranking(vote: Vote, places: dict[int, int]) -> tuple[list[Pair], list[Even]]:
-    """What `_compare` would find, in a fifth of the time: most tasks have been ranked once."""
+    """Return what `_compare` would, in a fifth of the time: most tasks have been ranked once."""
     pairs, evens, most = [], [], vote.longest(len(places))
     for first, second in combinations(sorted(places), 2):
         if vote.unranked and vote.says_nothing_of(first, second):
@@ -119,37 +121,37 @@ def _of_one_ranking(vote: Vote, places: dict[int, int]) -> tuple[list[Pair], lis
 
 
 def _compare(first: int, second: int, both: list[tuple[Vote, dict[int, int]]]) -> Pair | Even | None:
+    """Return what the votes say of two candidates that all of them placed; None where there is no vote."""
     if not both:
         return None
     # Positive: first is better, by that many tiers.
-    distances = [(places[second] - places[first], vote.longest(len(places)), vote) for vote, places in both]
-    total = math.fsum(vote.weight for vote, _ in both)
-    ahead = math.fsum(vote.weight for distance, _, vote in distances if distance > 0)
-    behind = math.fsum(vote.weight for distance, _, vote in distances if distance < 0)
-    ups, downs = sum(distance > 0 for distance, *_ in distances), sum(distance < 0 for distance, *_ in distances)
+    distances = [places[second] - places[first] for _, places in both]
+    tally = tally_of(
+        (distance / vote.longest(len(places)), vote.weight)
+        for distance, (vote, places) in zip(distances, both, strict=True)
+    )
+    ups, downs = sum(distance > 0 for distance in distances), sum(distance < 0 for distance in distances)
     ties = len(both) - ups - downs
-    if math.isclose(ahead, behind, rel_tol=1e-9):
+    if tally.is_even:
         return Even(first, second, (ups, downs), ties)
-    margin = math.fsum(vote.weight * distance / most for distance, most, vote in distances) / total
-    if ahead < behind:
-        first, second, ups, downs, ahead, margin = second, first, downs, ups, behind, -margin
-        behind = math.fsum(vote.weight for distance, _, vote in distances if distance > 0)
+    if tally.ahead < tally.behind:
+        first, second, ups, downs = second, first, downs, ups
     return Pair(
         chosen=first,
         rejected=second,
         votes_for=ups,
         votes_against=downs,
         ties=ties,
-        margin=round(max(margin, 0.0), 6),
-        share=round((ahead + (total - ahead - behind) / 2) / total, 6),
-        weight=round(total / len(both), 6),
+        margin=round(tally.margin, 6),
+        share=round(max(tally.share, 1 - tally.share), 6),
+        weight=round(tally.total / len(both), 6),
         chosen_unacceptable=sum(first in vote.unacceptable for vote, _ in both),
         rejected_unacceptable=sum(second in vote.unacceptable for vote, _ in both),
     )
 
 
 def _mark_cycles(pairs: list[Pair]) -> list[Pair]:
-    """A pair is in a cycle where majorities also lead from the rejected answer back to the chosen one."""
+    """Mark the pairs in which majorities also lead from the rejected answer back to the chosen one."""
     below: dict[int, set[int]] = {}
     for pair in pairs:
         below.setdefault(pair.chosen, set()).add(pair.rejected)

@@ -20,23 +20,25 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from annotation.judged.preferences import Vote
+import numpy as np
 
-Z95 = 1.959964
+from annotation.judged.preferences import Vote
+from annotation.stats.quantiles import Z95
+
 LEAST_GROUPS = 10
 Matrix = list[list[float]]
 
 
 @dataclass
-class Record:
-    """What was seen of two things: weight of wins of the first, wins of the second, ties."""
+class WinRecord:
+    """How comparisons of two things ended: the weights of wins of the first, of wins of the second, and of ties."""
 
     wins: float = 0.0
     losses: float = 0.0
     ties: float = 0.0
 
 
-Records = dict[tuple[str, str], Record]
+WinRecords = dict[tuple[str, str], WinRecord]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class NoEstimate(ValueError):
     """Without a prior the data have no finite estimate; the message says why."""
 
 
-def count(records: Records, vote: Vote, name_of: Mapping[int, str]) -> None:
+def count(records: WinRecords, vote: Vote, name_of: Mapping[int, str]) -> None:
     """Add every comparison of one ranking; candidates of the same name are not compared."""
     places = [(pk, name_of[pk], level) for level, tier in enumerate(vote.tiers) for pk in tier if pk in name_of]
     for position, (pk, name, level) in enumerate(places):
@@ -60,7 +62,7 @@ def count(records: Records, vote: Vote, name_of: Mapping[int, str]) -> None:
             if name == other or vote.says_nothing_of(pk, another):
                 continue
             first, second = min(name, other), max(name, other)
-            record = records.setdefault((first, second), Record())
+            record = records.setdefault((first, second), WinRecord())
             if level == lower:
                 record.ties += vote.weight
             elif name == first:
@@ -69,18 +71,19 @@ def count(records: Records, vote: Vote, name_of: Mapping[int, str]) -> None:
                 record.losses += vote.weight
 
 
-def fit(records: Records, prior: float = 0.5) -> dict[str, Strength]:
-    """Strengths with intervals from the curvature."""
+def fit(records: WinRecords, prior: float = 0.5) -> dict[str, Strength]:
+    """Return the strengths by name, with intervals from the curvature at the maximum."""
     names, values = _maximum(records, prior)
     if not names:
         return {}
     _, hessian = _slope_and_curvature(records, names, values, prior)
-    errors = [math.sqrt(max(_solve(hessian, _unit(len(values), place))[place], 0.0)) for place in range(len(names))]
+    variances = np.linalg.inv(hessian).diagonal()[: len(names)]
+    errors = np.sqrt(np.maximum(variances, 0.0)).tolist()
     return {name: _strength(value, error) for name, value, error in zip(names, values, errors, strict=False)}
 
 
-def jackknifed(groups: Sequence[Records], prior: float = 0.5) -> dict[str, Strength]:
-    """Strengths from all groups, with intervals from leaving out each in turn, if there are enough of them."""
+def jackknifed(groups: Sequence[WinRecords], prior: float = 0.5) -> dict[str, Strength]:
+    """Return the strengths from all groups; with LEAST_GROUPS or more, the intervals are those of the jackknife."""
     groups = [group for group in groups if group]
     whole = fit(_sum(groups), prior)
     if len(groups) < LEAST_GROUPS:  # a few groups that agree by chance would look certain
@@ -99,35 +102,35 @@ def _strength(value: float, error: float) -> Strength:
     return Strength(round(value, 4), round(value - Z95 * error, 4), round(value + Z95 * error, 4))
 
 
-def _sum(groups: Sequence[Records]) -> Records:
-    total: Records = {}
+def _sum(groups: Sequence[WinRecords]) -> WinRecords:
+    total: WinRecords = {}
     for group in groups:
         for pair, record in group.items():
-            into = total.setdefault(pair, Record())
+            into = total.setdefault(pair, WinRecord())
             into.wins += record.wins
             into.losses += record.losses
             into.ties += record.ties
     return total
 
 
-def _maximum(records: Records, prior: float) -> tuple[list[str], list[float]]:
-    """Names, and their strengths with the logarithm of ν last (left out where nobody tied)."""
+def _maximum(records: WinRecords, prior: float) -> tuple[list[str], list[float]]:
+    """Return the names, and their strengths with the logarithm of ν last (absent where there are no ties)."""
     names = sorted({name for pair in records for name in pair})
     if not names:
         return [], []
     if not prior:
         _refuse_what_has_no_maximum(records, names)
     values = [0.0] * (len(names) + _has_ties(records))
-    height = _height(records, names, values, prior)
+    height = _log_likelihood(records, names, values, prior)
     for _ in range(100):
         slope, curvature = _slope_and_curvature(records, names, values, prior)
         if max(abs(part) for part in slope) < 1e-9:
             break
-        step = _solve(curvature, slope)
+        step = np.linalg.solve(curvature, slope).tolist()
         size = 1.0
         while size > 1e-6:
             tried = [value + size * part for value, part in zip(values, step, strict=True)]
-            reached = _height(records, names, tried, prior)
+            reached = _log_likelihood(records, names, tried, prior)
             if reached >= height - 1e-12:
                 break
             size /= 2
@@ -136,12 +139,12 @@ def _maximum(records: Records, prior: float) -> tuple[list[str], list[float]]:
     return names, [value - middle for value in values[: len(names)]] + values[len(names) :]
 
 
-def _has_ties(records: Records) -> int:
+def _has_ties(records: WinRecords) -> int:
     return int(any(record.ties for record in records.values()))
 
 
-def _refuse_what_has_no_maximum(records: Records, names: list[str]) -> None:
-    """A maximum exists where every thing is led to from every other by wins or ties."""
+def _refuse_what_has_no_maximum(records: WinRecords, names: list[str]) -> None:
+    """Raise NoEstimate unless the comparison graph is strongly connected by wins and ties (Ford 1957)."""
     for forwards in (True, False):
         leads: dict[str, set[str]] = {name: set() for name in names}
         for (first, second), record in records.items():
@@ -160,7 +163,7 @@ def _refuse_what_has_no_maximum(records: Records, names: list[str]) -> None:
 
 
 def _chances(first: float, second: float, log_nu: float | None) -> tuple[float, float, float]:
-    """Of a win of the first, of the second, and of a tie."""
+    """Return the probabilities of a win of the first, a win of the second, and a tie."""
     tie = -math.inf if log_nu is None else log_nu + (first + second) / 2
     top = max(first, second, tie)
     odds = [math.exp(first - top), math.exp(second - top), math.exp(tie - top)]
@@ -168,7 +171,8 @@ def _chances(first: float, second: float, log_nu: float | None) -> tuple[float, 
     return odds[0] / total, odds[1] / total, odds[2] / total
 
 
-def _height(records: Records, names: list[str], values: list[float], prior: float) -> float:
+def _log_likelihood(records: WinRecords, names: list[str], values: list[float], prior: float) -> float:
+    """Return the logarithm of the likelihood times the prior."""
     place = {name: number for number, name in enumerate(names)}
     log_nu = values[len(names)] if len(values) > len(names) else None
     height = 0.0
@@ -184,9 +188,9 @@ def _height(records: Records, names: list[str], values: list[float], prior: floa
 
 
 def _slope_and_curvature(
-    records: Records, names: list[str], values: list[float], prior: float
+    records: WinRecords, names: list[str], values: list[float], prior: float
 ) -> tuple[list[float], Matrix]:
-    """The gradient, and the negative Hessian with a trace on its diagonal that only fixes the scale's zero."""
+    """Return the gradient, and the negative Hessian; without a prior, a constant in it fixes the zero of the scale."""
     size = len(values)
     place = {name: number for number, name in enumerate(names)}
     log_nu = values[len(names)] if size > len(names) else None
@@ -221,27 +225,3 @@ def _slope_and_curvature(
         slope[-1] -= prior * log_nu
         curvature[-1][-1] += prior
     return slope, curvature
-
-
-def _unit(size: int, place: int) -> list[float]:
-    return [float(number == place) for number in range(size)]
-
-
-def _solve(matrix: Matrix, right: Sequence[float]) -> list[float]:
-    """Gaussian elimination with pivots; the matrices here are small and positive definite."""
-    size = len(right)
-    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    for column in range(size):
-        pivot = max(range(column, size), key=lambda row: abs(rows[row][column]))
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        if abs(rows[column][column]) < 1e-300:
-            continue
-        for row in range(column + 1, size):
-            factor = rows[row][column] / rows[column][column]
-            if factor:
-                rows[row] = [value - factor * above for value, above in zip(rows[row], rows[column], strict=True)]
-    found = [0.0] * size
-    for row in reversed(range(size)):
-        known = math.fsum(rows[row][column] * found[column] for column in range(row + 1, size))
-        found[row] = (rows[row][size] - known) / rows[row][row] if abs(rows[row][row]) > 1e-300 else 0.0
-    return found

@@ -16,14 +16,14 @@ from statistics import fmean, variance
 from typing import Any
 
 from annotation.judged.rows import rankings_that_count
-from annotation.judged.strengths import Record, Records, Strength, jackknifed
+from annotation.judged.strengths import Strength, WinRecord, WinRecords, jackknifed
 from annotation.models import Comparison, Evaluation, Project, Purpose
 from annotation.quality.figures import Figure, ratio, unknown
+from annotation.stats.quantiles import Z95
 
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
 MOST_GROUPS = 100  # of the jackknife: more fits than this say nothing new
 ELO = 400 / log(10)  # points per unit of the log scale: 400 points are odds of ten to one
-Z95 = 1.959964
 FEWEST_BY_LENGTH = 5
 
 
@@ -170,7 +170,7 @@ class Rung:
 
 def ladder(found: Iterable[Compared]) -> list[Rung]:
     """Bradley–Terry strengths of all versions, and of people's reference answers, from all comparisons; best first."""
-    groups: list[Records] = []
+    groups: list[WinRecords] = []
     counted: dict[str, int] = defaultdict(int)
     for each in found:
         if each.score is None:
@@ -178,7 +178,7 @@ def ladder(found: Iterable[Compared]) -> list[Rung]:
         counted[each.version] += 1
         counted[each.opponent] += 1
         first, second = sorted((each.version, each.opponent))
-        record = Record()
+        record = WinRecord()
         outcomes = [TIE] if each.identical else each.outcomes
         for outcome in outcomes:  # of a comparison's judgments each has its share: a prompt counts once
             own = outcome if first == each.version else 1 - outcome
@@ -186,7 +186,7 @@ def ladder(found: Iterable[Compared]) -> list[Rung]:
             record.losses += (own == LOSS) / len(outcomes)
             record.ties += (own == TIE) / len(outcomes)
         groups.append({(first, second): record})
-    fitted = jackknifed(_thrown_together(groups))
+    fitted = jackknifed(_sum_records(groups))
     rungs = [_rung(name, strength, counted[name]) for name, strength in fitted.items()]
     return sorted(rungs, key=lambda rung: rung.elo, reverse=True)
 
@@ -195,14 +195,14 @@ def _rung(name: str, strength: Strength, comparisons: int) -> Rung:
     return Rung(name, ELO * strength.value, ELO * strength.low, ELO * strength.high, comparisons)
 
 
-def _thrown_together(groups: list[Records]) -> list[Records]:
+def _sum_records(groups: list[WinRecords]) -> list[WinRecords]:
     """No more than MOST_GROUPS, drawn at random: groups that are alike by design would make it look certain."""
     groups = random.Random(0).sample(groups, len(groups))
-    together: list[Records] = [{} for _ in range(min(len(groups), MOST_GROUPS))]
+    together: list[WinRecords] = [{} for _ in range(min(len(groups), MOST_GROUPS))]
     for number, group in enumerate(groups):
         into = together[number % MOST_GROUPS]
         for pair, record in group.items():
-            total = into.setdefault(pair, Record())
+            total = into.setdefault(pair, WinRecord())
             total.wins += record.wins
             total.losses += record.losses
             total.ties += record.ties

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from annotation.stats.votes import tally_of
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import Refused, pad_left, prompt_tokens, response_tokens
@@ -37,6 +38,16 @@ class Vote(NamedTuple):
     annotator: str = ""
     margin: float | None = None  # of a pair, where its source or the strength of the comparison gives one
     unranked: tuple[int, ...] = ()
+
+    def distance(self, first: int, second: int) -> float | None:
+        """Return how far the first stands above the second, from -1 to 1; None where the vote does not compare them."""
+        places = {index: level for level, tier in enumerate(self.tiers) for index in tier}
+        if first not in places or second not in places or {first, second} <= set(self.unranked):
+            return None
+        tiers = places[second] - places[first]
+        if self.margin is None:
+            return tiers / max(len(places) - 1, 1)
+        return self.margin * ((tiers > 0) - (tiers < 0))
 
 
 class Pair(NamedTuple):
@@ -75,19 +86,16 @@ class Ranking:
         return sum(vote.weight for vote in self.votes) / len(self.votes)
 
     def _pair(self, first: int, second: int) -> Pair | None:
-        share = margin = total = 0.0
-        for vote in self.votes:
-            places = {index: level for level, tier in enumerate(vote.tiers) for index in tier}
-            if first not in places or second not in places or vote.weight <= 0:
-                continue
-            if first in vote.unranked and second in vote.unranked:
-                continue
-            distance = places[second] - places[first]
-            share += vote.weight * (0.5 if distance == 0 else float(distance > 0))
-            size = vote.margin if vote.margin is not None else abs(distance) / max(len(places) - 1, 1)
-            margin += vote.weight * (size if distance > 0 else -size if distance < 0 else 0.0)
-            total += vote.weight
-        return Pair(first, second, share / total, abs(margin) / total) if total else None
+        """Return what all votes say of two candidates; None where nobody compared them."""
+        compared = [
+            (distance, vote.weight)
+            for vote in self.votes
+            if vote.weight > 0 and (distance := vote.distance(first, second)) is not None
+        ]
+        if not compared:
+            return None
+        tally = tally_of(compared)
+        return Pair(first, second, tally.share, tally.margin)
 
 
 def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[Ranking], Row]:
