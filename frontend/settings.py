@@ -26,7 +26,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 _default_home = BASE_DIR / "var" if IS_CHECKOUT else user_data_path("prefloop", appauthor=False)
 HOME = Path(os.environ.get("PREFLOOP_HOME") or _default_home).expanduser().resolve()
-DOCS_DIR = BASE_DIR / "docs"  # shown under Help
+DOCS_DIR = BASE_DIR / "docs" if IS_CHECKOUT else BASE_DIR / "frontend" / "docs"  # shown under Help
 
 
 def _flag(name: str) -> bool:
@@ -79,7 +79,7 @@ ASGI_APPLICATION = "frontend.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"] if IS_CHECKOUT else [],  # a wheel has them in frontend/templates
+        "DIRS": [BASE_DIR / "templates"] if IS_CHECKOUT else [],  # a wheel has them in the app frontend
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -106,7 +106,7 @@ def served(commands, tmp_path) -> Iterator[str]:
 def test_the_wheel_holds_what_pages_need_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     folders = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert folders == {"annotation", "frontend", "stats", "training"}
+    assert folders == {"annotation", "frontend", "training"}
     for needed in (
         "annotation/migrations/0001_initial.py",
         "annotation/sample_prompts.jsonl",
@@ -130,6 +130,7 @@ def test_prefloop_serve_opens_a_page_and_keeps_data_in_the_users_folder(served, 
     assert "Sign in" in page.text
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
     assert any("htmx" in address for address in addresses)
+    assert "Guides" in requests.get(f"{served}/help/", timeout=20).text
     for address in addresses:
         assert requests.get(served + address, timeout=20).status_code == 200, address
     home = tmp_path / "data" / "prefloop"
