@@ -76,9 +76,8 @@ class Demo:
         finished = self._run_round(project, list(FULL_ROUND))
         for run in finished.runs.all():
             if run.started_at and run.finished_at:
-                self.seconds[run.method if run.method != "sample" else "sample again"] = round(
-                    (run.finished_at - run.started_at).total_seconds(), 1
-                )
+                name = f"{run.method} again" if run.method in self.seconds else run.method
+                self.seconds[name] = round((run.finished_at - run.started_at).total_seconds(), 1)
         return self._report(project, finished, tasks_before=before)
 
     @contextmanager
@@ -135,7 +134,7 @@ class Demo:
     def _settings(self, project: Project, methods: list[str]) -> dict[str, dict[str, Any]]:
         differing = SMALL if self.small else FULL
         chosen = {method: dict(differing[method]) for method in methods}
-        if "ppo" in methods:
+        if methods == list(FULL_ROUND):
             asked = chosen["sample"].get("prompts") or project.prompts.count()
             chosen["sample"]["prompts"] = round(ANSWERED_AGAIN * asked)
         return chosen

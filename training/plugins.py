@@ -1,31 +1,64 @@
-"""How methods and products are found: a module each in their package, and entry points of installed packages."""
+"""How methods, products and tools are found: a module each in their package, and entry points of installed packages."""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
-from typing import TypeVar
-
-Plugin = TypeVar("Plugin")
+from typing import Protocol, TypeVar
 
 
-def plugins(package: ModuleType, attribute: str, kind: type[Plugin], group: str) -> Iterator[Plugin]:
-    """Yield the `attribute` of each module of the package that has one, then what the entry points of `group` name.
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    Raises TypeError where that is not of `kind`.
+    @property
+    def order(self) -> int:
+        """Return the place in lists; of equals the name decides."""
+
+
+Plugin = TypeVar("Plugin", bound=Named)
+
+
+class Registry(Mapping[str, Plugin]):
+    """Plug-ins by name, in their order: the `attribute` of each module of a package that has one, and entry points.
+
+    They are looked for when they are first asked for, so that a plug-in's module may be imported before all others.
     """
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        found = getattr(import_module(module.name), attribute, None)
-        if found is not None:
-            yield _checked(found, kind, f"{module.name}.{attribute}")
-    for point in entry_points(group=group):
-        yield _checked(point.load(), kind, f"the entry point {point.name} = {point.value}")
 
+    def __init__(self, package: str, attribute: str, kind: type[Plugin], group: str) -> None:
+        self.package, self.attribute, self.kind, self.group = package, attribute, kind, group
+        self._found: dict[str, Plugin] | None = None
 
-def _checked(found: object, kind: type[Plugin], where: str) -> Plugin:
-    if not isinstance(found, kind):
-        raise TypeError(f"{where} should be a {kind.__name__}, not {found!r}")
-    return found
+    def discover(self) -> None:
+        """Look for plug-ins again. Raises TypeError for an entry point that names something else."""
+        found = sorted(self._plugins(), key=lambda plugin: (plugin.order, plugin.name))
+        self._found = {plugin.name: plugin for plugin in found}
+
+    def _plugins(self) -> Iterator[Plugin]:
+        for module in pkgutil.iter_modules(import_module(self.package).__path__, f"{self.package}."):
+            if hasattr(import_module(module.name), self.attribute):
+                yield self._checked(getattr(import_module(module.name), self.attribute), module.name)
+        for point in entry_points(group=self.group):
+            yield self._checked(point.load(), f"the entry point {point.name} = {point.value}")
+
+    def _checked(self, found: object, where: str) -> Plugin:
+        if not isinstance(found, self.kind):
+            raise TypeError(f"{where} should be a {self.kind.__name__}, not {found!r}")
+        return found
+
+    @property
+    def _all(self) -> dict[str, Plugin]:
+        if self._found is None:
+            self.discover()
+        return self._found or {}
+
+    def __getitem__(self, name: str) -> Plugin:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)

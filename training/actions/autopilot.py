@@ -140,13 +140,13 @@ def _settings_like(pilot: Autopilot) -> dict[str, dict[str, Any]]:
     if pilot.like is None:
         return {}
     return {
-        run.method: {name: value for name, value in run.config.items() if name in _settings_of(run.method)}
+        run.method: {name: value for name, value in run.config.items() if name in _settings_of(run.spec)}
         for run in pilot.like.runs.all()
     }
 
 
-def _settings_of(method: str) -> set[str]:
-    return {setting.name for setting in fields(METHODS[method].config)}
+def _settings_of(method: Method) -> set[str]:
+    return {setting.name for setting in fields(method.config)}
 
 
 def facts_of(pilot: Autopilot, now: datetime) -> Facts:
@@ -156,7 +156,7 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
     trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method__in=beside_the_loop)
     last = trained.aggregate(at=Max("created_at"), cutoff=Max("runs__snapshot__cutoff"))
     since, latest = last["cutoff"], last["at"]
-    if not any(_freezes_judgments(METHODS[method]) for method in pilot.methods):
+    if not any(_freezes_judgments(METHODS[method]) for method in pilot.methods if method in METHODS):
         # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
         own = project.rounds.exclude(by_itself="").aggregate(at=Max("created_at"))["at"]
         since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))

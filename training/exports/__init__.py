@@ -5,7 +5,6 @@ To add a tool: a module here with `TOOL`, one test file.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +13,11 @@ from training.archives import Source, chunks
 from training.exports.readme import readme
 from training.exports.stages import Tool, base_name, stages_of, start_of
 from training.models import TrainingRound
-from training.plugins import plugins
+from training.plugins import Registry
 from training.reports.lineage import is_adapter, weights_of
 
 Files = list[tuple[str, Source]]
-TOOLS: dict[str, Tool] = {}
-
-
-def discover() -> None:
-    """Fill TOOLS with those of this package and of installed packages (entry points `prefloop.round_exports`)."""
-    TOOLS.clear()
-    TOOLS.update((tool.name, tool) for tool in plugins(sys.modules[__name__], "TOOL", Tool, "prefloop.round_exports"))
+TOOLS = Registry("training.exports", "TOOL", Tool, "prefloop.round_exports")
 
 
 def files_of_round(round: TrainingRound, name: str) -> Files:
@@ -58,6 +51,3 @@ def write_round(round: TrainingRound, name: str, folder: Path) -> None:
             file.writelines(chunks(source))
         if path.suffix == ".sh":
             path.chmod(0o755)
-
-
-discover()

@@ -246,5 +246,6 @@ TOOL = Tool(
     methods=COMMANDS,
     files=files,
     differences=differences,
+    order=20,
     left_out={**NO_COUNTERPART, "sample": "Sampling: OpenRLHF has no program that only samples"},
 )

@@ -43,6 +43,7 @@ class Tool:
     files: Callable[[list[Stage], str, str], dict[str, str]]
     # What is not as in Prefloop; from the stages, and the version that the round began with ("" for version 0).
     differences: Callable[[list[Stage], str], list[str]]
+    order: int = 1000  # place on the menu
     left_out: Mapping[str, str] = field(default_factory=lambda: NO_COUNTERPART)  # why, by method
 
 

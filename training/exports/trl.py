@@ -159,4 +159,4 @@ python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
 `train.py` reads the settings from `round.json`. Each stage goes on from what the one before it made, and leaves a whole
 model in `out/<stage>/model`; `--only` repeats some of them, `--model` names another base model."""
 
-TOOL = Tool("trl", "TRL", HOW_TO_RUN, methods=ARGUMENTS, files=files, differences=differences)
+TOOL = Tool("trl", "TRL", HOW_TO_RUN, methods=ARGUMENTS, files=files, differences=differences, order=10)

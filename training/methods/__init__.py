@@ -7,8 +7,6 @@ an entry point of the group `prefloop.methods` that names its `METHOD`.
 
 from __future__ import annotations
 
-import sys
-
 from training.methods.base import Method, Plan
 from training.methods.dpo import DPOConfig
 from training.methods.evaluate import EvaluateConfig
@@ -21,7 +19,7 @@ from training.methods.sample import SampleConfig
 from training.methods.self_instruct import SelfInstructConfig
 from training.methods.settings import InvalidConfig, MethodConfig
 from training.methods.sft import SFTConfig
-from training.plugins import plugins
+from training.plugins import Registry
 
 __all__ = [
     "METHODS",
@@ -39,23 +37,12 @@ __all__ = [
     "SFTConfig",
     "SampleConfig",
     "SelfInstructConfig",
-    "discover",
     "making",
 ]
 
-METHODS: dict[str, Method] = {}
-
-
-def discover() -> None:
-    """Fill METHODS with the methods of this package and of installed packages, in their order."""
-    found = plugins(sys.modules[__name__], "METHOD", Method, "prefloop.methods")
-    METHODS.clear()
-    METHODS.update((method.name, method) for method in sorted(found, key=lambda method: (method.order, method.name)))
+METHODS = Registry("training.methods", "METHOD", Method, "prefloop.methods")
 
 
 def making(*products: str) -> list[str]:
     """Return the names of the methods that make one of these products."""
     return [name for name, method in METHODS.items() if method.makes in products]
-
-
-discover()

@@ -43,6 +43,11 @@ class Method:
     settings_page: tuple[str, str] | None = None  # name of a URL beside its settings, and the text of the link
 
 
+def unknown(name: str) -> Method:
+    """Return a stand-in for the method of an old run whose package is not installed any more."""
+    return Method(name, name, MethodConfig, recipe="", data="", makes="")
+
+
 def module_of(recipe: str) -> str:
     """Return the module that `python -m` runs for a recipe."""
     return recipe if "." in recipe else f"training.recipes.{recipe}"

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from training.methods import METHODS, Method
+from training.methods.base import unknown
 from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.rundir import RunDir
 
@@ -155,7 +156,7 @@ class TrainingRun(models.Model):
 
     @property
     def spec(self) -> Method:
-        return METHODS[self.method]
+        return METHODS.get(self.method) or unknown(self.method)
 
     @property
     def label(self) -> str:

@@ -13,30 +13,22 @@ group `prefloop.products` that names its `PRODUCT`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from annotation.errors import NotPossible
 from annotation.models import Project
 from training.methods import METHODS, Method, making
 from training.models import TrainingRun
-from training.plugins import plugins
+from training.plugins import Registry
 from training.products.base import Product, Section
 
-PRODUCTS: dict[str, Product] = {}
-
-
-def discover() -> None:
-    """Fill PRODUCTS with the products of this package and of installed packages, in their order."""
-    found = plugins(sys.modules[__name__], "PRODUCT", Product, "prefloop.products")
-    PRODUCTS.clear()
-    PRODUCTS.update((product.name, product) for product in sorted(found, key=lambda each: (each.order, each.name)))
+PRODUCTS = Registry("training.products", "PRODUCT", Product, "prefloop.products")
 
 
 def product_of(method: Method) -> Product:
     """Return what a method makes. Raises NotPossible where the package that brought the product is not installed."""
     if method.makes not in PRODUCTS:
-        raise NotPossible(f"{method.label} makes {method.makes or 'something'} that no installed package knows.")
+        raise NotPossible(f"{method.label}: the package that brings this method, or what it makes, is not installed.")
     return PRODUCTS[method.makes]
 
 
@@ -51,6 +43,3 @@ def sections_of(project: Project, runs: Sequence[TrainingRun]) -> Iterator[Secti
         own = [run for run in runs if run.method in METHODS and METHODS[run.method].makes == product.name]
         if own:
             yield from product.sections(project, own)
-
-
-discover()
