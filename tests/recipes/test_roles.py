@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from tests.tiny_model import tiny_checkpoint
+from training.recipes.models.caches import cache_argument
 from training.recipes.models.generation import Drawing, Rollout, sample
-from training.recipes.models.key_values import cache_argument
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
@@ -100,7 +100,7 @@ def test_the_adapter_loads_with_peft(shared: SharedModel, tmp_path: Path):
     length = int(answers.response_mask[1, 2].sum())
     ids = PROMPTS[1] + answers.response[1, 2, :length].tolist()
     theirs = peft(torch.tensor([ids])).logits[0, len(PROMPTS[1]) :]
-    ours = shared.head(shared.read(answers, "policy").after[1, 2, :length])
+    ours = shared.logits(shared.read(answers, "policy").after[1, 2, :length])
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
     assert checkpoints.resolve(tmp_path / "adapter").base == shared.path
 

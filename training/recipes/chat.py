@@ -61,7 +61,7 @@ def tokens_of(
     state = model.advance(ids, seen, cache, role).final[:, -1]
     written: list[int] = []
     for _ in range(most):
-        token = draw(model.head(state), torch.rand(1, generator=generator).to(model.device), temperature).tokens
+        token = draw(model.logits(state), torch.rand(1, generator=generator).to(model.device), temperature).tokens
         yield int(token)
         written.append(int(token))
         if model.chat.is_over(written):

@@ -133,7 +133,7 @@ def sample(
     logprobs, entropy = torch.zeros(2, rows_in_all, slots, device=device)
     before = torch.zeros(rows_in_all, slots, model.hidden_size, device=device)
     response_trunk = torch.zeros_like(before) if keep_trunk else None
-    depths = torch.zeros(rows_in_all, len(model.depths), model.hidden_size, device=device)  # sums over tokens
+    depths = torch.zeros(rows_in_all, len(model.depths), model.depth_size, device=device)  # sums over tokens
 
     def keep(read: Step, which: Tensor, slot: int) -> None:
         if response_trunk is not None and read.trunk is not None:
@@ -144,7 +144,7 @@ def sample(
     # 1. Every prompt is read once, and its K answers go on from copies of its keys and values.
     cache = model.new_cache(ids.shape[1] + slots)
     prompt_trunk, _, final = model.advance(ids, mask, cache, role)
-    cache.batch_repeat_interleave(count)
+    cache.select(torch.arange(groups, device=device).repeat_interleave(count))
     state = final[:, -1].repeat_interleave(count, 0)
     seen = mask.repeat_interleave(count, 0)
     rows = torch.arange(rows_in_all, device=device)  # which answer each row of the running batch belongs to
@@ -153,7 +153,7 @@ def sample(
     # 2. Token by token.
     for slot in range(max_new_tokens):
         uniform = torch.rand(everybody * count, generator=generator)[first * count :][:rows_in_all].to(device)[rows]
-        step = draw(model.head(state), uniform, temperature)
+        step = draw(model.logits(state), uniform, temperature)
         live = ~done
         at = rows[live]
         response[at, slot], drawn[at, slot] = step.tokens[live], True
@@ -166,7 +166,7 @@ def sample(
         tokens = step.tokens
         if (~to_read).float().mean() >= LEAVING_SHARE:
             stay = to_read.nonzero()[:, 0]
-            cache.batch_select_indices(stay)
+            cache.select(stay)
             rows, done, seen, tokens, to_read = rows[stay], done[stay], seen[stay], tokens[stay], to_read[stay]
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
         step_read = model.advance(tokens[:, None], seen, cache, role)

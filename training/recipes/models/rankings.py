@@ -201,7 +201,7 @@ def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
             response_mask[row, column, : len(tokens)] = True
     answers = Answers(*(tensor.to(shared.device) for tensor in (ids, mask, response, response_mask)))
     if all(ranking.depths is not None for ranking in rankings):
-        depths = torch.zeros(len(rankings), count, len(shared.depths), shared.hidden_size, device=shared.device)
+        depths = torch.zeros(len(rankings), count, len(shared.depths), shared.depth_size, device=shared.device)
         for row, ranking in enumerate(rankings):
             depths[row, : len(ranking.candidates)] = ranking.depths
         answers = replace(answers, depths=depths)

@@ -44,7 +44,7 @@ class RewardModel:
 
     def __init__(self, shared: SharedModel, pooling: str, heads: int = 1, role: str = ROLE) -> None:
         self.shared, self.pooling, self.role = shared, pooling, role
-        width = shared.hidden_size * (len(shared.depths) if pooling == "depths" else 1)
+        width = shared.depth_size * len(shared.depths) if pooling == "depths" else shared.hidden_size
         self.head = nn.Linear(width, heads, device=shared.device)
         self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
         # Of the states at each depth over the answers trained on: no depth is louder than another.

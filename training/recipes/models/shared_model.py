@@ -1,18 +1,19 @@
 """One base model in memory, and the roles that share it.
 
-Policy, reward model and value head are LoRA adapters in the top blocks, and small heads; the reference policy ρ is the
+Policy, reward model and value head are LoRA adapters in the top blocks, and small heads; the reference policy is the
 base with its adapters off, in every round, so that the KL is always to the same model. Below the lowest adapted block,
 the *trunk*, all roles are one and the same computation: it is done once per answer (while the answer is generated) and
 its hidden states are kept; each role then runs only the blocks above.
 
 The K answers to one prompt are read as a tree: one row holds the prompt once and then every answer, and a mask lets
 an answer see the prompt and itself only. This needs models built like Llama (a list of blocks that take rotary
-embeddings and an attention mask). Whether a model is, is not guessed from its name but tried on a few tokens when it
-is loaded; any other causal model goes through whole forward passes, one row per answer, with the same results.
+embeddings and an attention mask). Whether a model is, is tried when it is loaded (checks.py); any other causal model
+goes through whole forward passes, one row per answer, with the same results, and the run says so.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,25 +23,17 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from training.recipes.losses.rl_math import head_logprobs, token_logprobs
 from training.recipes.models.answers import Answers, Reading, Step
-from training.recipes.models.key_values import (
-    KeyValues,
-    _additive,
-    _causal,
-    _positions,
-    _tree,
-    cache_argument,
-    tree_mask,
-)
+from training.recipes.models.blocks import Blocks, is_conv1d, linear_names
+from training.recipes.models.caches import AnyCache, KeyValues, ModelCache, WholeRows, cache_argument
+from training.recipes.models.checks import cache_disagrees, check_padding, find_scaling, layers_disagree, widths
+from training.recipes.models.masks import as_tree, causal_mask, positions_of, tree_mask
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.log import logger
+from training.recipes.process.log import remark
 from training.recipes.text.formats import chat_format
-
-ATOL = 1e-4
 
 
 class SharedModel:
@@ -51,27 +44,42 @@ class SharedModel:
         self.path = os.path.abspath(path)
         self.device = device
         self.model, self.tokenizer = checkpoints.load_base(path, device, merged)
-        self.decoder = getattr(self.model, self.model.base_model_prefix)
-        self.hidden_size = self.head.in_features
+        # Llama 4 names a prefix for its part in a larger model, which is not there in a causal one.
+        self.decoder = getattr(self.model, self.model.base_model_prefix, None) or self.model.model
         self.chat = chat_format(self.tokenizer, self.model)
         self.closing = self.chat.closing  # the token behind every answer that is trained on or scored
         self.stops = torch.tensor(sorted(self.chat.stops), device=device)  # those that end a sampled one
         self.pad: int = self.tokenizer.pad_token_id
-        self.block_path, self.blocks = _find_blocks(self.model)
+        self.blocks = Blocks(self.model, self.decoder)
         self.cut = len(self.blocks)  # blocks below this one carry no adapter
-        # Evenly spaced, in numbers of blocks: what a reward model reads that learns nothing but its head.
-        self.depths = sorted({max(1, round(len(self.blocks) * part / 5)) for part in range(1, 5)})
-        self.layered = True  # until it is shown not to work
+        self._arguments = inspect.signature(self.decoder.forward).parameters
         self._learning: list[nn.Parameter] = []
         self.learns_whole = False  # all weights do: no trunk is shared then
         self._peft: Any = None
         self._role: str | None = None
-        self._check_head()
-        self.layered = self._layers_agree()
-        if not self.layered:
-            logger.info(
-                "%s: whole forward passes, since its blocks cannot be run one by one", type(self.model).__name__
-            )
+        self.layered, self.cached = False, True
+        # Of the final states, and of those between the blocks (0: the model does not show them).
+        self.hidden_size, self.depth_size = widths(self)
+        self._scaling = find_scaling(self)
+        with self.blocks.short_windows():
+            self._choose_passes()
+
+    def _choose_passes(self) -> None:
+        """Find the fastest way of reading and sampling that gives what whole forward passes give."""
+        check_padding(self)
+        name = type(self.model).__name__
+        self.layered = (reason := layers_disagree(self)) is None
+        if self.layered:
+            return
+        remark(f"{name} goes through whole forward passes, which is slower: {reason}")
+        self.cached = (reason := cache_disagrees(self)) is None
+        if not self.cached:
+            remark(f"{name} reads a whole answer anew for every token, which is much slower: {reason}")
+
+    @property
+    def depths(self) -> list[int]:
+        """After which blocks a reward model without an adapter reads."""
+        return self.blocks.depths
 
     @property
     def head(self) -> nn.Module:
@@ -89,6 +97,16 @@ class SharedModel:
         return self.shares_trunk and self.depths[-1] <= self.cut
 
     @property
+    def scales_logits(self) -> bool:
+        """Whether anything is done to the logits after the head."""
+        return self._scaling is not None
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return the model's logits from final states, scaled or capped as the model does it."""
+        logits = self.head(states)
+        return logits if self._scaling is None else self._scaling(logits)
+
+    @property
     def longest(self) -> int:
         return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
 
@@ -104,10 +122,10 @@ class SharedModel:
                 r=rank,
                 lora_alpha=2 * rank,
                 lora_dropout=0.0,
-                fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in self.blocks.modules()),
-                target_modules=sorted(_linear_names(self.blocks)),
+                fan_in_fan_out=any(map(is_conv1d, self.blocks.modules.modules())),
+                target_modules=sorted(linear_names(self.blocks)),
                 layers_to_transform=list(range(max(0, len(self.blocks) - top_blocks), len(self.blocks))),
-                layers_pattern=self.block_path.rpartition(".")[2],
+                layers_pattern=self.blocks.path.rpartition(".")[2],
                 base_model_name_or_path=self.path,
                 task_type="CAUSAL_LM",
             ),
@@ -176,7 +194,7 @@ class SharedModel:
 
     def _lowest_adapted_block(self) -> tuple[int, bool]:
         """And whether anything outside the blocks is adapted, which the layered path does not know how to run."""
-        prefix = f"{self.block_path}."
+        prefix = f"{self.blocks.path}."
         names = [name for name, _ in self._lora_layers()]
         inside = [int(name.removeprefix(prefix).split(".")[0]) for name in names if name.startswith(prefix)]
         return min(inside, default=0), len(inside) < len(names)
@@ -217,7 +235,7 @@ class SharedModel:
     def read(self, answers: Answers, role: str | None) -> Reading:
         """Final hidden states of a role over the answers; with gradients where the caller has them enabled."""
         self._act_as(role)
-        return self._read_tree(answers) if self.layered else self._read_rows(answers)
+        return self.read_tree(answers) if self.layered else self.read_rows(answers)
 
     @torch.no_grad()
     def with_trunk(self, answers: Answers) -> Answers:
@@ -225,9 +243,9 @@ class SharedModel:
         if not self.shares_trunk or answers.prompt_trunk is not None:
             return answers
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
-        hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
+        hidden = self.blocks.embed(as_tree(answers.prompt, answers.response))
         passed: list[Tensor] = []
-        hidden = self._run_blocks(hidden, mask, positions, 0, self.cut, passed=passed)
+        hidden = self.blocks.run(hidden, mask, positions, (0, self.cut), passed=passed)
         width = answers.prompt.shape[1]
         shape = (*answers.response.shape, self.hidden_size)
         return replace(
@@ -246,11 +264,14 @@ class SharedModel:
         passed: list[Tensor] = []
         if self.layered:
             mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
-            hidden = self.decoder.embed_tokens(_tree(answers.prompt, answers.response))
-            self._run_blocks(hidden, mask, positions, 0, self.depths[-1], passed=passed)
-        else:
-            outcome = self._whole_pass(answers, output_hidden_states=True)
+            hidden = self.blocks.embed(as_tree(answers.prompt, answers.response))
+            self.blocks.run(hidden, mask, positions, (0, self.depths[-1]), passed=passed)
+        elif self.depth_size:
+            outcome = self.whole_pass(*_rows(answers), output_hidden_states=True)
             passed = [outcome.hidden_states[depth] for depth in self.depths]
+        else:
+            name = type(self.model).__name__
+            raise RecipeError(f"{name} does not show the states between its blocks: set pooling to mean, not depths")
         return _mean_states(passed, answers)
 
     def logprobs(self, reading: Reading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
@@ -258,124 +279,61 @@ class SharedModel:
         hidden, tokens = reading.before[mask], answers.response[mask]
         head = self.head
         learns = torch.is_grad_enabled() and head.weight.requires_grad
-        if type(head) is nn.Linear and head.bias is None and not learns:
+        if type(head) is nn.Linear and head.bias is None and not learns and not self.scales_logits:
             values = head_logprobs(hidden, head.weight, tokens, temperature)
         else:
-            values = token_logprobs(head(hidden), tokens, temperature)
+            values = token_logprobs(self.logits(hidden), tokens, temperature)
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values)
 
-    def _read_tree(self, answers: Answers) -> Reading:
+    def read_tree(self, answers: Answers) -> Reading:
         answers = self.with_trunk(answers)
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
         if self.shares_trunk:
-            hidden, first = _tree(answers.prompt_trunk, answers.response_trunk), self.cut
+            hidden, first = as_tree(answers.prompt_trunk, answers.response_trunk), self.cut
         else:
-            hidden, first = self.decoder.embed_tokens(_tree(answers.prompt, answers.response)), 0
-        hidden = self.decoder.norm(self._run_blocks(hidden, mask, positions, first, len(self.blocks)))
+            hidden, first = self.blocks.embed(as_tree(answers.prompt, answers.response)), 0
+        hidden = self.blocks.norm(self.blocks.run(hidden, mask, positions, (first, len(self.blocks))))
         width = answers.prompt.shape[1]
         after = hidden[:, width:].reshape(*answers.response.shape, self.hidden_size)
         return _reading(hidden[:, width - 1], after)
 
-    def _read_rows(self, answers: Answers) -> Reading:
+    def read_rows(self, answers: Answers) -> Reading:
         groups, count, length = answers.response.shape
-        hidden = self._whole_pass(answers).last_hidden_state.reshape(groups, count, -1, self.hidden_size)
+        hidden = self.whole_pass(*_rows(answers)).last_hidden_state.reshape(groups, count, -1, self.hidden_size)
         # The K copies of the prompt are equal; the first one's last state speaks for them all.
         return _reading(hidden[:, 0, -length - 1], hidden[:, :, -length:])
 
-    def _whole_pass(self, answers: Answers, **options: bool) -> Any:
-        """One row per answer: (g · k, p + r)."""
-        count = answers.response.shape[1]
-        ids = torch.cat([answers.prompt.repeat_interleave(count, 0), answers.response.flatten(0, 1)], 1)
-        mask = torch.cat([answers.prompt_mask.repeat_interleave(count, 0), answers.response_mask.flatten(0, 1)], 1)
-        return self.decoder(
-            input_ids=ids, attention_mask=mask.long(), position_ids=_positions(mask), use_cache=False, **options
-        )
+    def whole_pass(self, ids: Tensor, mask: Tensor, cache: ModelCache | None = None, **options: Any) -> Any:
+        """Run the model as transformers does. Shapes: ids (n, q), mask (n, all tokens so far)."""
+        if "position_ids" in self._arguments:
+            options["position_ids"] = positions_of(mask)[:, -ids.shape[1] :]
+        if cache is not None:
+            options[cache_argument(self.decoder.forward)] = cache.states
+        return self.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=cache is not None, **options)
 
     # --- generating --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def advance(self, ids: Tensor, mask: Tensor, cache: KeyValues | DynamicCache, role: str | None) -> Step:
+    def advance(self, ids: Tensor, mask: Tensor, cache: AnyCache, role: str | None) -> Step:
         """Read q more tokens of n rows, after what the cache holds. Shapes: ids (n, q), mask (n, everything so far)."""
         self._act_as(role)
         width = ids.shape[1]
-        positions = _positions(mask)[:, -width:]
-        if not self.layered:
-            outcome = self.decoder(
-                input_ids=ids,
-                attention_mask=mask.long(),
-                position_ids=positions,
-                use_cache=True,
-                **{cache_argument(self.decoder.forward): cache},
-            )
-            return Step(None, None, outcome.last_hidden_state)
-        additive = _additive(_causal(mask, width))
+        if isinstance(cache, ModelCache):
+            return Step(None, None, self.whole_pass(ids, mask, cache).last_hidden_state)
+        if isinstance(cache, WholeRows):
+            return Step(None, None, self.whole_pass(cache.add(ids), mask).last_hidden_state[:, -width:])
+        visible, positions = causal_mask(mask, width), positions_of(mask)
         passed: list[Tensor] = []
-        trunk = self._run_blocks(self.decoder.embed_tokens(ids), additive, positions, 0, self.cut, cache, passed)
-        hidden = self._run_blocks(trunk, additive, positions, self.cut, len(self.blocks), cache)
-        return Step(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.decoder.norm(hidden))
+        hidden = self.blocks.embed(ids)
+        trunk = self.blocks.run(hidden, visible, positions, (0, self.cut), cache=cache, passed=passed)
+        hidden = self.blocks.run(trunk, visible, positions, (self.cut, len(self.blocks)), cache=cache)
+        return Step(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.blocks.norm(hidden))
 
-    def new_cache(self, length: int) -> KeyValues | DynamicCache:
-        """Room for the keys and values of `length` tokens per row."""
-        return KeyValues(len(self.blocks), length) if self.layered else DynamicCache(config=self.model.config)
-
-    # --- blocks ------------------------------------------------------------------------------------------------
-
-    def _run_blocks(
-        self,
-        hidden: Tensor,
-        mask: Tensor,
-        positions: Tensor,
-        first: int,
-        last: int,
-        cache: KeyValues | None = None,
-        passed: list[Tensor] | None = None,
-    ) -> Tensor:
-        """Blocks `first` to `last`; states at the depths on the way are added to `passed`."""
-        rotary = self.decoder.rotary_emb(hidden, position_ids=positions)
-        argument = cache_argument(self.blocks[0].forward)
-        for number, block in enumerate(self.blocks[first:last], start=first + 1):
-            hidden = block(
-                hidden,
-                attention_mask=mask,
-                position_ids=positions,
-                position_embeddings=rotary,
-                use_cache=cache is not None,
-                **{argument: cache},
-            )
-            if passed is not None and number in self.depths:
-                passed.append(hidden)
-        return hidden
-
-    def _sample_answers(self) -> Answers:
-        """Two prompts of unequal length with two answers each, to try a path on."""
-        # Spread over the vocabulary: its first entries are often special tokens that were never trained, whose tiny
-        # embeddings blow rounding errors up.
-        ids = (torch.arange(1, 25, device=self.device) * 7919).reshape(2, 12) % self.head.out_features
-        prompt_mask = torch.ones(2, 6, dtype=torch.bool, device=self.device)
-        prompt_mask[0, :2] = False
-        response_mask = torch.ones(2, 2, 3, dtype=torch.bool, device=self.device)
-        response_mask[1, 1, 2] = False
-        return Answers(ids[:, :6], prompt_mask, ids[:, 6:].reshape(2, 2, 3), response_mask)
-
-    @torch.no_grad()
-    def _check_head(self) -> None:
-        """We apply the head ourselves, to chosen positions only: the model must do nothing more than that to logits."""
-        ids = self._sample_answers().prompt
-        ours, theirs = self.head(self.decoder(input_ids=ids).last_hidden_state), self.model(input_ids=ids).logits
-        if (ours - theirs).abs().max() > ATOL * theirs.abs().max().clamp(min=1):
-            raise RecipeError(f"{type(self.model).__name__} scales its logits after the head, which is not supported")
-
-    @torch.no_grad()
-    def _layers_agree(self) -> bool:
-        if not all(hasattr(self.decoder, name) for name in ("embed_tokens", "layers", "norm", "rotary_emb")):
-            return False
-        answers = self._sample_answers()
-        try:
-            tree, rows = self._read_tree(answers), self._read_rows(answers)
-        except (TypeError, AttributeError, RuntimeError, ValueError):
-            return False
-        differences = (tree.after - rows.after)[answers.response_mask].abs().max()
-        return bool(differences <= ATOL * rows.after.abs().max().clamp(min=1))
+    def new_cache(self, length: int) -> AnyCache:
+        """Return room for the states of `length` tokens per row."""
+        if self.layered:
+            return KeyValues(len(self.blocks), length)
+        return ModelCache(self.model.config) if self.cached else WholeRows()
 
 
 def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:
@@ -402,17 +360,9 @@ def _reading(prompt_end: Tensor, after: Tensor) -> Reading:
     return Reading(before=torch.cat([first, after[:, :, :-1]], 2), after=after)
 
 
-def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The longest list of modules is the stack of transformer blocks."""
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    if not lists:
-        raise RecipeError(f"{type(model).__name__} has no stack of transformer blocks")
-    return max(lists, key=lambda item: len(item[1]))
-
-
-def _linear_names(blocks: nn.ModuleList) -> set[str]:
-    return {
-        name.rpartition(".")[2]
-        for name, module in blocks.named_modules()
-        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-    }
+def _rows(answers: Answers) -> tuple[Tensor, Tensor]:
+    """Return ids and mask with one row per answer: (g · k, p + r) each."""
+    count = answers.response.shape[1]
+    ids = torch.cat([answers.prompt.repeat_interleave(count, 0), answers.response.flatten(0, 1)], 1)
+    mask = torch.cat([answers.prompt_mask.repeat_interleave(count, 0), answers.response_mask.flatten(0, 1)], 1)
+    return ids, mask

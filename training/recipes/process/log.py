@@ -9,6 +9,14 @@ import warnings
 import transformers
 
 logger = logging.getLogger("recipe")
+remarks: list[str] = []  # of this run, for its result and its page
+
+
+def remark(text: str) -> None:
+    """Log what the person who started the run should know, and keep it for result.json; each text once."""
+    if text not in remarks:
+        remarks.append(text)
+        logger.info("%s", text)
 
 
 def log_to_stdout() -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 from training.methods import InvalidConfig, MethodConfig
 from training.recipes.process import failures, tracking
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.log import log_to_stdout, logger
+from training.recipes.process.log import log_to_stdout, logger, remarks
 from training.recipes.process.parent import die_with_parent
 from training.recipes.process.resources import keep_freed_memory, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
@@ -72,11 +72,12 @@ def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> 
         raise RecipeError(str(problem)) from None
     tracking.attach(run)
     seed_everything(getattr(config, "seed", 0))
+    remarks.clear()
     inputs = given.get("inputs", {})
     with chat_settings(inputs.get("chat")):
         result = recipe(run, config, inputs)
     if int(os.environ.get("RANK", "0")) == 0:
-        run.finish({**result, **used()})
+        run.finish({**result, **({"remarks": list(remarks)} if remarks else {}), **used()})
 
 
 def _leave(message: str, exit_code: int = 1) -> NoReturn:
