@@ -143,6 +143,12 @@ def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, p
     assert '<dd>2</dd><dd class="note-line">too long (2)</dd>' in page
 
 
+def test_what_the_recipe_had_to_say_stands_on_the_page(finished_round, page_of):
+    remark = "GPT2LMHeadModel goes through whole forward passes, which is slower: its blocks are not built like Llama's"
+    page = page_of(finished_round(ppo={**PPO, "remarks": [remark]}))
+    assert remark.replace("'", "&#x27;") + "." in page
+
+
 def test_slices_name_annotators_as_people_know_them(finished_round, annotator, page_of):
     rows = [
         {"label": f"annotator-{annotator.pk}", "accuracy": 0.625, "ci95": [0.5, 0.75], "n": 40},
