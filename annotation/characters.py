@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from django.http import QueryDict
 
-# NUL and the other control characters except tab and line breaks, and halves of surrogate pairs. What steers the
-# direction of text stays: people write from right to left.
-NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+from annotation.plain_text import cleaned_text
 
 
 def cleaned(value: Any) -> Any:
     """The same value, without those characters in any of its strings."""
     match value:
         case str():
-            return NO_TEXT.sub("", value)
+            return cleaned_text(value)
         case QueryDict():
             fields = QueryDict(mutable=True)
             for name, entries in value.lists():

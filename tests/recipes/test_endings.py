@@ -14,7 +14,8 @@ from training.recipes.prepare import prepare
 from training.recipes.process.errors import RecipeError
 from training.recipes.text.formats import chat_format, chat_settings
 from training.tokenizers.chat import PolicyTokenizer
-from training.tokenizers.chat_format import ChatFormat, ChatSettings, FormatError
+from training.tokenizers.chat_format import ChatFormat, FormatError
+from training.tokenizers.settings import ChatSettings
 
 pytestmark = pytest.mark.recipes
 

@@ -25,6 +25,40 @@ pytestmark = pytest.mark.recipes
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+def message(content: Any, **more: Any) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": content, **more}, "finish_reason": "stop"}
+
+
+def cut_short(handler: BaseHTTPRequestHandler) -> None:
+    """A body that ends before its announced length, and the connection with it."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "5000")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [{"mess')
+    handler.close_connection = True
+
+
+# Words of a prompt → what the server sends: bytes, or the first choices of its reply.
+ODD: dict[str, Any] = {
+    "no object": b"[1, 2]",
+    "web page": b"<html><body>Sign in</body></html>",
+    "latin": '{"choices": ["é"]}'.encode("latin-1"),
+    "deep": b'{"choices": ' + b"[" * 100_000,
+    "without choices": b'{"error": {"message": "out of memory"}}',
+    "no choice": b'{"choices": []}',
+    "truncated": cut_short,
+    "null": [message(None)],
+    "strange": ["a string", {"message": 7}, message(7)],
+    "parts": [message([{"type": "thinking", "thinking": "…"}, {"type": "text", "text": "two "}, {"text": "parts"}])],
+    "picture": [message([{"type": "image_url", "image_url": {"url": "x"}}])],
+    "half": [message("Cut \ud83d emoji\x00.")],
+    "tool": [message(None, tool_calls=[{"id": "1"}])],
+    "thinks": [message("<think>let me see</think>Yes."), message("<think>for ever"), message("", reasoning="hm")],
+    "refusal": [message(None, refusal="I would rather not.")],
+    "huge": [message("a" * 1_000_001)],
+}
+
+
 class FakeServer(ThreadingHTTPServer):
     """Answers "<last word of the prompt> <seed>-<n>"; `mood` says what else it does."""
 
@@ -64,12 +98,27 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(trouble[0], {"error": {"message": "as you wished", "code": trouble[0]}}, trouble[1])
         elif server.refuses_several and body["n"] > 1:
             self.reply(400, {"error": {"message": "Only one completion choice is allowed"}})
+        elif odd := next((name for name in ODD if name in body["messages"][-1]["content"]), ""):
+            self.odd(ODD[odd], body)
         elif "too long" in body["messages"][-1]["content"]:
             self.reply(400, {"error": {"message": "This prompt is too long"}})
         else:
             count = min(body["n"], server.at_once)
             choices = [self.choice(body, number) for number in range(count)]
             self.reply(200, {"choices": choices, "usage": {"completion_tokens": 7 * count}})
+
+    def odd(self, sent: Any, body: dict[str, Any]) -> None:
+        """Answer with bytes as they are, or with choices of which some are odd."""
+        if callable(sent):
+            return sent(self)
+        if isinstance(sent, bytes):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+            return None
+        whole = [self.choice(body, number) for number in range(body["n"])]
+        return self.reply(200, {"choices": [*sent, *whole][: body["n"]]})
 
     def choice(self, body: dict[str, Any], number: int) -> dict[str, Any]:
         word = body["messages"][-1]["content"].split()[-1]
@@ -233,6 +282,88 @@ def test_a_refused_prompt_is_counted_and_not_asked_again(prepare: Prepare, serve
     assert killed.samples_path.read_text() == whole.samples_path.read_text()
 
 
+# What is kept of three answers, and why the others are not.
+OUTCOMES = {
+    "no object": (0, {"the reply is no JSON object: [1, 2]": 3}),
+    "web page": (0, {"the reply is no JSON: <html><body>Sign in</body></html>": 3}),
+    "latin": (0, {"the reply is no UTF-8": 3}),
+    "deep": (0, {"the reply is no JSON": 3}),
+    "without choices": (0, {"the reply has no choices: out of memory": 3}),
+    "no choice": (0, {"the reply has no choices": 3}),
+    "truncated": (0, {"the server answers others, and after 8 attempts": 3}),
+    "null": (2, {"an answer is empty": 1}),
+    "strange": (0, {"a choice has no message": 2, "an answer's content is no text but int": 1}),
+    "parts": (3, {}),
+    "picture": (2, {"an answer has a part that is no text": 1}),
+    "half": (3, {}),
+    "tool": (2, {"an answer calls a tool": 1}),
+    "thinks": (1, {"an answer ended before its thoughts did": 2}),
+    "refusal": (3, {}),
+    "huge": (2, {"an answer is longer than 1,000,000 characters": 1}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_one_odd_answer_costs_that_answer(prepare: Prepare, server: FakeServer, name: str):
+    rows = prompt_rows(3)
+    rows[1]["messages"][0]["content"] = name
+    run = prepare("odd", "sample", settings(server, batch_size=3), {}, rows)
+    result = finish(run)
+    kept, reasons = OUTCOMES[name]
+    found = Counter(row["prompt_id"] for row in run.samples())
+    assert found == Counter({0: 3, 1: kept, 2: 3})
+    assert [row["answers"] for row in result["refused"]] == list(reasons.values())
+    for row, reason in zip(result["refused"], reasons, strict=True):
+        assert row["prompt_id"] == 1
+        assert row["reason"].startswith(reason)
+        assert reason in " ".join(result["in_words"])
+
+
+def test_odd_text_is_cleaned_and_thoughts_are_hidden_or_shown(prepare: Prepare, server: FakeServer):
+    first: dict[str, str] = {}
+    for name, thoughts in (("parts", "off"), ("half", "off"), ("refusal", "off"), ("thinks", "hidden")):
+        rows = prompt_rows(1)
+        rows[0]["messages"][0]["content"] = name
+        run = prepare(name, "sample", settings(server), {"chat": {"thoughts": thoughts}}, rows)
+        finish(run)
+        first[name] = next(run.samples())["text"]
+    wanted = {"parts": "two parts", "half": "Cut  emoji.", "refusal": "I would rather not.", "thinks": "Yes."}
+    assert first == wanted
+    shown = prepare("shown", "sample", settings(server), {"chat": {"thoughts": "shown"}}, rows)
+    finish(shown)
+    assert [row["text"] for row in shown.samples()] == ["<think>let me see</think>Yes.", "<think>for ever"]
+
+
+def test_what_the_template_is_told_is_sent(prepare: Prepare, server: FakeServer):
+    chat = {"chat": {"template_kwargs": {"enable_thinking": False}}}
+    finish(prepare("told", "sample", settings(server), chat, prompt_rows(1)))
+    assert server.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_answers_left_out_are_not_asked_again_when_a_run_goes_on(prepare: Prepare, server: FakeServer):
+    rows = prompt_rows(3)
+    rows[0]["messages"][0]["content"] = "null"
+    whole = prepare("whole", "sample", settings(server, batch_size=3), {}, rows)
+    refused = finish(whole)["refused"]
+    killed = prepare("killed", "sample", settings(server, batch_size=3), {}, rows)
+    lines = whole.samples_path.read_text().splitlines(keepends=True)
+    killed.samples_path.write_text("".join(lines[:5]))
+    killed.save_state(lambda folder: (folder / served.REFUSED_FILE).write_text(json.dumps(refused)))
+    server.asked.clear()
+    assert finish(killed)["refused"] == refused
+    assert len(server.asked) == 1
+    assert killed.samples_path.read_text() == whole.samples_path.read_text()
+
+
+def test_a_server_that_is_no_model_s_ends_the_run_soon(prepare: Prepare, server: FakeServer):
+    rows = prompt_rows(40)
+    for row in rows:
+        row["messages"][0]["content"] = "web page"
+    with pytest.raises(RecipeError, match="no answer that can be used: the reply is no JSON"):
+        finish(prepare("page", "sample", settings(server), {}, rows))
+    assert len(server.asked) < 40 * 3
+
+
 def test_none_of_the_prompts(prepare: Prepare, server: FakeServer):
     server.status = 400
     with pytest.raises(RecipeError, match=r"None of the 2 prompts can be answered.*400: as you wished"):
@@ -249,7 +380,7 @@ def test_an_address_that_is_none(address: str):
 
 
 def test_no_tensor_library_is_needed():
-    program = "import sys, training.recipes.served; assert not {'torch', 'transformers'} & set(sys.modules)"
+    program = "import sys, training.recipes.text.served; assert not {'torch', 'transformers'} & set(sys.modules)"
     checked = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
     )

@@ -25,6 +25,7 @@ from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.text.served import ServedModel, ServerProblem
 from training.rundir import Row, RunDir
+from training.tokenizers.settings import ChatSettings
 
 OTHERS = ("base", "older")  # authors beside the policy
 
@@ -38,7 +39,11 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
         if 0 < config.asked < len(rows):
             chosen = sorted(random.Random(config.seed).sample(range(len(rows)), config.asked))
             rows = [rows[index] for index in chosen]
-        source = ServedModel(config, run, rows) if config.server else LocalPolicy(config, inputs, rows)
+        source = (
+            ServedModel(config, run, rows, ChatSettings.of(inputs.get("chat")))
+            if config.server
+            else LocalPolicy(config, inputs, rows)
+        )
         shares = Shares(config, others=[author for author in OTHERS if inputs.get(author)])
         asked.total = len(source.prompts) + len(shares.others) * (config.prompts or len(source.prompts))
 
@@ -72,7 +77,7 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
         "mean_tokens": round(fmean(lengths), 2) if lengths else None,
         "refused": source.refused,
         **({"chosen": list(why.values()), "pool": len(source.prompts)} if why is not None else {}),
-        "in_words": in_words(samples, why, len(source.prompts)),
+        "in_words": in_words(samples, why, len(source.prompts)) + left_out_in_words(source.refused),
         "seconds": watch.total(),
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -113,6 +118,15 @@ def in_words(samples: list[Row], why: dict[int, Row] | None, pool: int) -> list[
             f"heads disagree most, {means['control']} by chance."
         )
     return said
+
+
+def left_out_in_words(refused: list[Row]) -> list[str]:
+    """Return how many answers of a server could not be used, and why."""
+    reasons: Counter[str] = Counter()
+    for row in refused:
+        reasons[row["reason"]] += row.get("answers", 0)
+    counted = [f"{count} ({reason})" for reason, count in reasons.most_common() if count]
+    return [f"Answers of the server that were left out: {', '.join(counted)}."] if counted else []
 
 
 class Shares:
@@ -166,7 +180,7 @@ class Asked:
             batch = prompts[at : at + per_batch]
             self.number += 1
             self.done += len(batch)
-            if self._is_there(batch, author, count, source.refused):
+            if self._is_there(batch, author, count, source):
                 continue
             with self.watch.measure("sample"):
                 for row in source.answer(batch, self.number, count):
@@ -175,13 +189,13 @@ class Asked:
             self.run.report_progress(self.done, max(self.done, self.total), "prompts")
             logger.info("batch %d, %s: %.1f s", self.number, author, self.watch.latest["sample"])
 
-    def _is_there(self, batch: list[Any], author: str, count: int, refused: list[Row]) -> bool:
+    def _is_there(self, batch: list[Any], author: str, count: int, source: Any) -> bool:
         if not self.behind:
             return False
-        excused = {row["prompt_id"] for row in refused}
         for prompt in batch:
             there = self.found[self.number, prompt.prompt_id, author]
-            if prompt.prompt_id not in excused and there != count:
+            left_out = source.left_out(prompt.prompt_id)
+            if left_out is not None and there != count - left_out:
                 self.behind = False
                 self.run.rewind(self.number - 1)
                 return False
@@ -211,6 +225,10 @@ class LocalPolicy:
         most = min(config.max_prompt_tokens, self.model.longest - config.max_new_tokens - 1)
         prompts, self.refused = read_prompts(self.model.chat, rows, most, asks=True)
         self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
+
+    def left_out(self, _prompt_id: int) -> int | None:
+        """Return 0: every answer that is drawn here is kept."""
+        return 0
 
     def answer(self, batch: list[Any], number: int, count: int) -> list[Row]:
         from training.recipes.models.generation import Drawing, sample

@@ -16,12 +16,12 @@ from tokenizers import Tokenizer
 
 from training.tokenizers.chat_format import (
     ChatFormat,
-    ChatSettings,
     FormatError,
     declared_stops,
     read_json,
     special_tokens,
 )
+from training.tokenizers.settings import ChatSettings
 
 Messages = list[dict[str, str]]
 NO_FILES = "This policy's folder has no tokenizer with a chat template on this machine"

@@ -17,16 +17,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer, pre_tokenizers
 
+from annotation.plain_text import cleaned_text
 from training.tokenizers.conversations import variants
+from training.tokenizers.settings import OFF, SHOWN, ChatSettings
 from training.tokenizers.templates import ChatTemplate, Message
-from training.tokenizers.thoughts import OFF, SHOWN, split_thoughts, tag_left_open
+from training.tokenizers.thoughts import split_thoughts, tag_left_open
 
 MARK = "\ufdd0"  # a noncharacter: Unicode keeps it for a program's own use, no text has it
 BYTES_OF_MARK = "ï·Ĳ"  # EF B7 90, in the letters that byte-level tokenizers write bytes with
@@ -34,30 +35,10 @@ REPLACEMENT = "\ufffd"
 # Added tokens that no tokenizer calls special, but that are markup by their looks.
 MARKUP = re.compile(r"<[|｜].+[|｜]>|\[/?[A-Z_]{3,}\]|</?(?:think|tools?|tool_\w+)>")
 QUESTION, ANSWER, NEXT = "QUESTION", "ANSWER", "FOLLOWUP"
-REFUSE, DROP_OLDEST = "refuse", "drop_oldest"
-LONG_PROMPTS = {
-    REFUSE: "Prompts that are too long are left out and counted",
-    DROP_OLDEST: "Prompts that are too long lose their oldest turns, which is kept with the answers",
-}
 
 
 class FormatError(ValueError):
     """This model, conversation or text cannot be written as tokens; the message says why."""
-
-
-@dataclass(frozen=True)
-class ChatSettings:
-    """A project's say in how conversations are written."""
-
-    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    thoughts: str = OFF
-    long_prompts: str = REFUSE
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any] | None) -> ChatSettings:
-        """Return the settings out of a run's inputs; what is missing has its default."""
-        names = set(cls.__dataclass_fields__)
-        return cls(**{name: value for name, value in (given or {}).items() if name in names})
 
 
 class ChatFormat:
@@ -253,7 +234,7 @@ class ChatFormat:
         text = self.decode(tokens[:end])
         begins = self._turn_begins(text)
         text = text if begins is None else text[:begins]
-        text = text.removeprefix(self._space)
+        text = cleaned_text(text.removeprefix(self._space))
         opened = self._opened if asked and self.settings.thoughts != OFF else ""
         if self.settings.thoughts == SHOWN:
             return f"{opened}\n{text}" if opened else text
@@ -265,7 +246,7 @@ class ChatFormat:
         if not body or any(token in self._control_ids or token in self.stops for token in body):
             return not body and bool(tokens)
         text = self.decode(body)
-        return self._turn_begins(text) is None and not split_thoughts(text).block
+        return text == cleaned_text(text) and self._turn_begins(text) is None and not split_thoughts(text).block
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens with every control token spelled out."""

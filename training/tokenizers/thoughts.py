@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OFF, HIDDEN, SHOWN = "off", "hidden", "shown"
-THOUGHTS = {
-    OFF: "The model answers without thinking: a thinking block that its template opens is closed at once",
-    HIDDEN: "The model may think; people see and rank the answer only",
-    SHOWN: "The model may think; its thoughts are part of the answer that people see and rank",
-}
 TAGS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),

@@ -11,7 +11,8 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.recipes.process.errors import RecipeError
-from training.tokenizers.chat_format import ChatFormat, ChatSettings, FormatError, declared_stops
+from training.tokenizers.chat_format import ChatFormat, FormatError, declared_stops
+from training.tokenizers.settings import ChatSettings
 
 _SETTINGS: ContextVar[ChatSettings | None] = ContextVar("chat settings", default=None)
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.tokenizers.chat_format import DROP_OLDEST, ChatFormat, FormatError
+from training.tokenizers.chat_format import ChatFormat, FormatError
 from training.tokenizers.conversations import without_oldest
+from training.tokenizers.settings import DROP_OLDEST
 from training.tokenizers.templates import Message
 
 Messages = list[dict[str, str]]

@@ -12,22 +12,30 @@ import os
 import random
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 
 from training.methods import SampleConfig
+from training.recipes.text.replies import OddAnswer, OddReply, read_choices, read_object, shortened
 from training.rundir import Row, RunDir
+from training.tokenizers.settings import ChatSettings
+
+T = TypeVar("T")
 
 KEY_VARIABLE = "PREFLOOP_SERVER_KEY"  # never in a config: those are shown on pages and kept with the answers
 PARALLEL = 8  # requests at a time
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 8, 0.5, 60.0  # seconds, doubled each time: a server may take a minute to load
 TIMEOUT = 600.0
+ODD_ATTEMPTS = 3  # at a reply that cannot be read
+MOST_ODD = 24  # odd answers in a row with not one that can be used: the server is no model's
+MOST_BYTES, MOST_TOLD = 64 * 2**20, 100_000  # of a reply, and of an error's text
 REFUSED_FILE = "refused.json"
 NOT_THERE = (404, 405)
 
@@ -46,48 +54,94 @@ class PromptRefused(Exception):
 
 @dataclass(frozen=True)
 class ServedPrompt:
+    """A prompt as a server is asked it."""
+
     prompt_id: int
     messages: list[dict[str, str]]
 
 
-class ServedModel:
-    """Where sample.py gets answers from if its config names a server."""
+@dataclass
+class Answered:
+    """What came back for a prompt: answers, how many could not be used by reason, or why it was refused whole."""
 
-    def __init__(self, config: SampleConfig, run: RunDir, rows: list[Row]) -> None:
+    answers: list[Row] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+    refused: str = ""
+
+    @property
+    def count(self) -> int:
+        """Return for how many of the answers that are wanted something has come."""
+        return len(self.answers) + self.odd.total()
+
+
+class ServedModel:
+    """Where sample.py gets answers from if its config names a server.
+
+    One odd answer, or one reply that cannot be read, costs that answer: it is counted by its reason in `refused`.
+    """
+
+    def __init__(
+        self, config: SampleConfig, run: RunDir, rows: list[Row], settings: ChatSettings | None = None
+    ) -> None:
+        self.settings = settings or ChatSettings()
+        self.answered = self.odd = 0
         self.config, self.run = config, run
         self.url, self.key = config.server.rstrip("/"), os.environ.get(KEY_VARIABLE, "")
         self.prompts = [ServedPrompt(row["prompt_id"], row["messages"]) for row in rows]
-        self.refused = _earlier_refused(run)  # {"prompt_id", "reason"}
+        self.refused = _earlier_refused(run)  # {"prompt_id", "reason"}, with "answers" where only so many are left out
         self.model = config.server_model or self._only_model()
 
     def answer(self, batch: list[ServedPrompt], number: int, count: int) -> Iterator[Row]:
-        """The batch's rows in its order, as they come in; a resumed run does not ask what was refused again."""
-        known = {row["prompt_id"] for row in self.refused}
+        """Yield the batch's rows in its order, as they come in; what was refused is not asked again."""
+        known = {row["prompt_id"] for row in self.refused if "answers" not in row}
+        asked = {prompt.prompt_id for prompt in batch} - known
+        self.refused = [row for row in self.refused if row["prompt_id"] not in asked]  # an earlier attempt's
         pool = ThreadPoolExecutor(PARALLEL)
         try:
             open_prompts = [prompt for prompt in batch if prompt.prompt_id not in known]
-            for prompt, outcome in zip(
+            for prompt, answered in zip(
                 open_prompts, pool.map(partial(self._answers_to, wanted=count), open_prompts), strict=True
             ):
-                if isinstance(outcome, PromptRefused):
-                    self._keep_refused(prompt, outcome)
-                    continue
-                for index, facts in enumerate(outcome):
+                self._keep_refused(prompt, answered)
+                for index, facts in enumerate(answered.answers):
                     yield {"step": number, "prompt_id": prompt.prompt_id, "index": index, **facts}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _answers_to(self, prompt: ServedPrompt, wanted: int) -> list[Row] | PromptRefused:
-        """All at once where the server can do that, else the missing ones one by one."""
-        answers: list[Row] = []
-        try:
-            while len(answers) < wanted:
-                answers += self._ask(prompt, wanted if not answers else 1, first=len(answers))
-        except PromptRefused as reason:
-            return reason
-        return answers
+    def left_out(self, prompt_id: int) -> int | None:
+        """Return how many answers to a prompt could not be used; None where the whole prompt was refused."""
+        own = [row for row in self.refused if row["prompt_id"] == prompt_id]
+        return sum(row["answers"] for row in own) if all("answers" in row for row in own) else None
 
-    def _ask(self, prompt: ServedPrompt, count: int, first: int) -> list[Row]:
+    def _answers_to(self, prompt: ServedPrompt, wanted: int) -> Answered:
+        """Return all answers, at once where the server can do that, else the missing ones one by one."""
+        found = Answered()
+        while (asked := found.count) < wanted:
+            try:
+                for answer in self._ask(prompt, 1 if asked else wanted, first=asked)[: wanted - asked]:
+                    if isinstance(answer, OddAnswer):
+                        found.odd[str(answer)] += 1
+                    else:
+                        found.answers.append(answer)
+            except PromptRefused as reason:
+                if not asked:
+                    found.refused = str(reason)
+                    break
+                found.odd[str(reason)] += wanted - asked
+            except OddReply as reason:
+                found.odd[str(reason)] += wanted - asked
+        self._count(found)
+        return found
+
+    def _count(self, found: Answered) -> None:
+        """Give up where a server has sent many odd replies and not one answer: it will send no other."""
+        self.answered += len(found.answers)
+        self.odd += found.odd.total()
+        if not self.answered and self.odd >= MOST_ODD:
+            reason = next(iter(found.odd), "")
+            raise ServerProblem(f"{self.url} has given {self.odd} replies and no answer that can be used: {reason}")
+
+    def _ask(self, prompt: ServedPrompt, count: int, first: int) -> list[Row | OddAnswer]:
         config = self.config
         # A seed for each request: the same one would bring the same answer again.
         seed = random.Random(f"{config.seed} {prompt.prompt_id} {first}").getrandbits(31)
@@ -99,65 +153,88 @@ class ServedModel:
             "temperature": config.temperature,
             "top_p": 1.0,
             "seed": seed,
+            "chat_template_kwargs": dict(self.settings.template_kwargs),
         }
         try:
-            reply = self._request("chat/completions", {name: value for name, value in body.items() if value != ""})
+            sent = {name: value for name, value in body.items() if value not in ("", {})}
+            return self._request("chat/completions", sent, partial(read_choices, settings=self.settings))
         except PromptRefused:
             if count == 1:
                 raise
             return self._ask(prompt, 1, first)  # some servers refuse n > 1 instead of ignoring it
-        choices = reply.get("choices")
-        if not choices:
-            raise ServerProblem(f"{self.url} gave no answer to prompt {prompt.prompt_id}: {_shortened(reply)}")
-        drawn = (reply.get("usage") or {}).get("completion_tokens") if len(choices) == 1 else None
-        return [_facts(choice, drawn) for choice in choices[:count]]
 
     def _only_model(self) -> str:
         """The model that the server has, if it has one; a server without a list of models chooses by itself."""
         try:
-            listed = self._request("models", None).get("data") or []
+            listed = self._request("models", None, read_object).get("data")
+        except OddReply as reason:
+            raise ServerProblem(f"{self.url}/models does not speak OpenAI's protocol: {reason}") from None
         except ServerProblem as problem:
             if problem.code not in NOT_THERE:
                 raise
             return ""
-        names = [str(entry.get("id")) for entry in listed]
+        entries = listed if isinstance(listed, list) else []
+        names = [str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")]
         if len(names) > 1:
             raise ServerProblem(f"{self.url} has several models: set server_model to one of {', '.join(names[:20])}")
         return names[0] if names else ""
 
     # --- HTTP --------------------------------------------------------------------------------------------------
 
-    def _request(self, path: str, body: Row | None) -> Row:
-        """Raises PromptRefused where the server finds fault with the request, ServerProblem where all would fail."""
-        wait, problem = FIRST_WAIT, "no attempt was made"
+    def _request(self, path: str, body: Row | None, read: Callable[[bytes], T]) -> T:
+        """Return what `read` makes of the reply.
+
+        Raises PromptRefused where the server finds fault with the request, OddReply where no attempt brought a reply
+        that can be read, ServerProblem where all requests would fail.
+        """
+        wait, problem, odd = FIRST_WAIT, "no attempt was made", 0
         for attempt in range(ATTEMPTS):
             if attempt:
                 # Not all at the same moment again.
                 time.sleep(min(wait * random.uniform(1.0, 1.5), LONGEST_WAIT))
                 wait *= 2
             try:
-                return self._send(path, body)
+                return read(self._send(path, body))
+            except OddReply:
+                odd += 1
+                if odd == ODD_ATTEMPTS:
+                    raise
             except HTTPError as error:
-                told = _shortened(error.read().decode("utf-8", errors="replace"))
+                told = shortened(_body_of(error))
                 problem = f"{error.code} {told}"
                 if error.code != 429 and error.code < 500:
                     raise self._hopeless(error, told) from None
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
-            except (OSError, HTTPException, json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (OSError, HTTPException) as error:
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
+        if body is not None and self.answered and self._is_up():
+            raise OddReply(f"the server answers others, and after {ATTEMPTS} attempts: {problem}")
         raise ServerProblem(f"{self.url} does not answer after {ATTEMPTS} attempts: {problem}")
 
-    def _send(self, path: str, body: Row | None) -> Row:
+    def _is_up(self) -> bool:
+        """Return whether the server still answers anything at all."""
+        try:
+            self._send("models", None)
+        except HTTPError as error:
+            return error.code in NOT_THERE
+        except (OSError, HTTPException, OddReply):
+            return False
+        return True
+
+    def _send(self, path: str, body: Row | None) -> bytes:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, headers)
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as reply:
-            value = json.loads(reply.read().decode("utf-8"))
-        if not isinstance(value, dict):
-            raise ServerProblem(f"{self.url}/{path} answers, but not in OpenAI's protocol: {_shortened(value)}")
-        return value
+            received: bytes = reply.read(MOST_BYTES + 1)
+            # Read in parts, http.client does not say that a body is shorter than was announced.
+            if reply.length and len(received) <= MOST_BYTES:
+                raise IncompleteRead(received, reply.length)
+        if len(received) > MOST_BYTES:
+            raise OddReply(f"the reply is larger than {MOST_BYTES // 2**20} MB")
+        return received
 
     def _hopeless(self, error: HTTPError, told: str) -> Exception:
         if error.code in (401, 403):
@@ -174,8 +251,13 @@ class ServedModel:
 
     # --- what was refused ---------------------------------------------------------------------------------------
 
-    def _keep_refused(self, prompt: ServedPrompt, reason: PromptRefused) -> None:
-        self.refused.append({"prompt_id": prompt.prompt_id, "reason": str(reason)})
+    def _keep_refused(self, prompt: ServedPrompt, answered: Answered) -> None:
+        if answered.refused:
+            self.refused.append({"prompt_id": prompt.prompt_id, "reason": answered.refused})
+        for reason, count in answered.odd.items():
+            self.refused.append({"prompt_id": prompt.prompt_id, "reason": reason, "answers": count})
+        if not answered.refused and not answered.odd:
+            return
 
         def write(folder: Path) -> None:
             (folder / REFUSED_FILE).write_text(json.dumps(self.refused), "utf-8")
@@ -196,28 +278,14 @@ def _earlier_refused(run: RunDir) -> list[Row]:
     return refused
 
 
-def _facts(choice: Row, drawn: int | None) -> Row:
-    """Text and figures of one choice. What the server does not tell stays None: it is not ours to guess."""
-    tokens = (choice.get("logprobs") or {}).get("content") or []
-    return {
-        "text": (choice.get("message") or {}).get("content") or "",
-        "tokens": len(tokens) if tokens else drawn,
-        "logprob": sum(float(token["logprob"]) for token in tokens) if tokens else None,
-        "finished": choice.get("finish_reason") == "stop",
-    }
+def _body_of(error: HTTPError) -> str:
+    """Return what a server says with an error code, as far as it comes through."""
+    try:
+        return error.read(MOST_TOLD).decode("utf-8", errors="replace")
+    except (OSError, HTTPException):
+        return str(error.reason)
 
 
 def _seconds(header: str | None) -> float:
     """Retry-After in seconds; 0 if it is missing or a date."""
     return float(header) if header and header.strip().isdigit() else 0.0
-
-
-def _shortened(told: Any) -> str:
-    """An error's message on one line, whichever of the usual shapes it comes in."""
-    try:
-        told = json.loads(told) if isinstance(told, str) else told
-        error = told.get("error", told.get("message", told))
-        told = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        pass
-    return " ".join(str(told).split())[:300]
