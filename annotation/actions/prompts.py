@@ -1,116 +1,69 @@
-"""Taking what a file brings: prompts with answers and preferences, or labelled texts. All or nothing."""
+"""Taking what a file brings: prompts with answers and votes, and labelled texts. All or nothing."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from annotation.actions import labels
-from annotation.actions.tasks import open_task
-from annotation.exports.writers import safe_cell
+from annotation.actions import import_votes, labels
+from annotation.actions.import_reports import ImportReport
+from annotation.actions.tasks import blind_candidates, open_task
 from annotation.imports import LabelRow, ParsedPrompts, PromptRow, RefusedRow
-from annotation.models import (
-    Completion,
-    ImportedLabel,
-    ImportedPreference,
-    Project,
-    Prompt,
-    PromptUpload,
-    Source,
-    Split,
-    Task,
-)
+from annotation.imports.rows import ACCEPTABLE
+from annotation.judged.preferences import Vote, merge
+from annotation.models import Completion, ImportedLabel, Project, Prompt, PromptUpload, Source, Split, Task
 
-IMPORT = "import"  # origin of answers that came in to be ranked or in a pair, and of the tasks opened for them
+__all__ = ["ImportReport", "dry_run", "import_prompts", "sort_labels", "sort_rows", "take_upload"]
+
+IMPORT = "import"  # origin of answers that came in to be ranked or judged, and of the tasks opened for them
 AT_ONCE = 500
-
-# What a row adds to its prompt: an answer by its text, or a pair by both.
-Addition = tuple[str, ...]
-
-
-@dataclass
-class ImportReport:
-    """What became of every row of a file. `taken` counts rows."""
-
-    taken: int = 0
-    answers: int = 0
-    pairs: int = 0
-    tasks: int = 0
-    duplicates: list[RefusedRow] = field(default_factory=list)
-    refused: list[RefusedRow] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        brought = {"answers": self.answers, "preferences": self.pairs, "tasks opened": self.tasks}
-        more = "".join(f", {count} {name}" for name, count in brought.items() if count)
-        return f"{self.taken} taken, {len(self.duplicates)} duplicate, {len(self.refused)} refused{more}"
-
-    def add(self, other: ImportReport) -> None:
-        self.taken += other.taken
-        self.answers += other.answers
-        self.pairs += other.pairs
-        self.tasks += other.tasks
-        self.duplicates += other.duplicates
-        self.refused += other.refused
-
-    def as_json(self) -> dict[str, Any]:
-        numbers = {name: getattr(self, name) for name in ("taken", "answers", "pairs", "tasks")}
-        lists = {"duplicates": self.duplicates, "refused": self.refused}
-        return numbers | {name: [[row.line, row.reason] for row in rows] for name, rows in lists.items()}
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> ImportReport:
-        duplicates, refused = ([RefusedRow(*row) for row in given[name]] for name in ("duplicates", "refused"))
-        return cls(given["taken"], given["answers"], given["pairs"], given["tasks"], duplicates, refused)
-
-    def as_csv(self) -> str:
-        """Every row that was not taken, for whoever mends the file."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(["line", "what", "reason"])
-        rows = [(row.line, "refused", row.reason) for row in self.refused]
-        rows += [(row.line, "duplicate", row.reason) for row in self.duplicates]
-        writer.writerows((line, what, safe_cell(reason)) for line, what, reason in sorted(rows))
-        return text.getvalue()
 
 
 @dataclass
 class FreshRow:
-    """A row that brings something new: its prompt, or answers and pairs for a prompt that is there."""
+    """A row that brings something new: its prompt, or answers and votes for a prompt that is there.
+
+    `votes` are those that are new, by their digest; `texts` the new answers.
+    """
 
     row: PromptRow
     digest: str
-    additions: list[Addition]
+    texts: list[str]
+    votes: dict[str, Any]
 
 
 def import_prompts(*, project: Project, parsed: ParsedPrompts, by: User | None) -> ImportReport:
-    """Take every row that brings something new; say of every other one why not. All or nothing.
+    """Take every row that brings something new and return what became of each. All or nothing.
 
-    Prompts that come with two answers or more become ranking tasks. Pairs count as judgments of the source "imported".
+    Prompts that come with two answers or more and no vote become ranking tasks. Votes count as judgments of the source
+    "imported".
     """
     with transaction.atomic():
         # Other imports wait; people at work do not: no row that they write needs this lock.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-        if parsed.labels:
-            return _import_labels(project, parsed)
         fresh, report = sort_rows(project, parsed)
         prompts = _store_prompts(project, fresh)
-        report.tasks = _store_additions(project, fresh, prompts)
+        report.tasks, report.held_back = _store_additions(project, fresh, prompts)
         for part in _in_parts([prompt.pk for prompt in prompts.values()]):
             labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
+        if parsed.labels:
+            _store_labels(project, parsed, report)
     return report
 
 
 def dry_run(project: Project, parsed: ParsedPrompts) -> ImportReport:
-    """The report that an import would give, and no import."""
-    return sort_labels(project, parsed)[1] if parsed.labels else sort_rows(project, parsed)[1]
+    """Return the report that an import would give, and import nothing."""
+    fresh, report = sort_rows(project, parsed)
+    report.tasks, report.held_back = _tasks_to_open(project, fresh)
+    if parsed.labels:
+        sort_labels(project, parsed, report)
+    return report
 
 
 def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> ImportReport:
@@ -120,24 +73,26 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
         if pending.report is not None:
             return ImportReport.from_json(pending.report)
         report = import_prompts(project=pending.project, parsed=parsed, by=by)
-        PromptUpload.objects.filter(pk=upload.pk).update(report=report.as_json(), content=b"")
+        PromptUpload.objects.filter(pk=upload.pk).update(report=report.as_json(), content=b"", parsed=None)
     return report
 
 
 def sort_rows(project: Project, parsed: ParsedPrompts) -> tuple[list[FreshRow], ImportReport]:
-    """Rows that bring something the project does not have yet, and the report an import of them would give."""
-    report = ImportReport(refused=list(parsed.refused))
+    """Return the rows that bring something the project does not have yet, and the report of an import of them."""
+    report = ImportReport.of(parsed)
     digests = [Prompt.digest_of(row.messages) for row in parsed.rows]
     known = _known_prompts(project, digests)
     known_ids = _known_ids(project, parsed.rows)
-    have = _known_additions(known, {digest for digest, row in zip(digests, parsed.rows, strict=True) if _texts(row)})
+    adding = {digest for digest, row in zip(digests, parsed.rows, strict=True) if row.answers or row.references}
+    have = _known_additions(known, adding)
     seen: dict[str, int] = {}
     fresh: list[FreshRow] = []
     for row, digest in zip(parsed.rows, digests, strict=True):
-        additions = [each for each in _additions(row) if each not in have[digest]]
-        if digest in seen and not additions:
+        texts = [text for text in _texts(row) if text not in have[digest]]
+        votes = {key: vote for key, vote in import_votes.by_digest(row).items() if key not in have[digest]}
+        if digest in seen and not texts and not votes:
             report.duplicates.append(RefusedRow(row.line, f"the same prompt as line {seen[digest]}"))
-        elif digest in known and not additions:
+        elif digest in known and not texts and not votes:
             report.duplicates.append(RefusedRow(row.line, "this project has the prompt already"))
         elif row.external_id and known_ids.get(row.external_id, digest) != digest:
             report.refused.append(RefusedRow(row.line, f"id {row.external_id!r} already stands for another prompt"))
@@ -145,17 +100,37 @@ def sort_rows(project: Project, parsed: ParsedPrompts) -> tuple[list[FreshRow], 
             seen.setdefault(digest, row.line)
             if row.external_id:
                 known_ids[row.external_id] = digest
-            have[digest] |= set(additions)
-            report.answers += sum(len(each) == 1 for each in additions)
-            report.pairs += sum(len(each) == 2 for each in additions)
-            fresh.append(FreshRow(row, digest, additions))
+            have[digest] |= {*texts, *votes}
+            report.answers += len(texts)
+            report.votes += len(votes)
+            report.labels += sum(name == ACCEPTABLE for vote in votes.values() for _, name, _ in vote.ratings)
+            fresh.append(FreshRow(row, digest, texts, votes))
+    report.pairs = _preferences(fresh)
     report.taken = len(fresh)
     report.refused.sort(key=lambda refused: refused.line)
     return fresh, report
 
 
-def sort_labels(project: Project, parsed: ParsedPrompts) -> tuple[list[tuple[LabelRow, str]], ImportReport]:
-    report = ImportReport(refused=list(parsed.refused))
+def _preferences(fresh: list[FreshRow]) -> int:
+    """Return how many pairs of answers the new votes put in an order, those of several rows together."""
+    number: dict[str, int] = {}
+    votes: dict[tuple[str, frozenset[int]], list[Vote]] = defaultdict(list)
+    for each in fresh:
+        for vote in each.votes.values():
+            if vote.orders:
+                place = [number.setdefault(text, len(number)) for text in each.row.completions]
+                tiers = [[place[at] for at in tier] for tier in vote.tiers]
+                unranked = [place[at] for at in vote.unranked]
+                group = frozenset(at for tier in tiers for at in tier)
+                votes[each.digest, group].append(Vote(tiers, weight=vote.weight, unranked=unranked))
+    return sum(len(merge(group)[0]) for group in votes.values())
+
+
+def sort_labels(
+    project: Project, parsed: ParsedPrompts, report: ImportReport | None = None
+) -> tuple[list[tuple[LabelRow, str]], ImportReport]:
+    """Return the labelled texts that are new, and the report with what becomes of them added."""
+    report = report or ImportReport.of(parsed)
     digests = [_digest(row.text) for row in parsed.labels]
     found: dict[str, str] = {}
     for some in _in_parts(digests):
@@ -169,13 +144,15 @@ def sort_labels(project: Project, parsed: ParsedPrompts) -> tuple[list[tuple[Lab
             report.duplicates.append(RefusedRow(row.line, "this project has the text with this label already"))
         else:
             report.refused.append(RefusedRow(row.line, f"the text is labelled {found[digest]!r} already"))
-    report.taken = len(fresh)
+    report.taken += len(fresh)
+    report.labels += len(fresh)
     report.refused.sort(key=lambda refused: refused.line)
+    report.duplicates.sort(key=lambda row: row.line)
     return fresh, report
 
 
-def _import_labels(project: Project, parsed: ParsedPrompts) -> ImportReport:
-    fresh, report = sort_labels(project, parsed)
+def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport) -> None:
+    fresh, _ = sort_labels(project, parsed, report)
     ImportedLabel.objects.bulk_create(
         [
             ImportedLabel(project=project, text=row.text, label=row.label, digest=digest, split=Split.of(digest))
@@ -183,11 +160,10 @@ def _import_labels(project: Project, parsed: ParsedPrompts) -> ImportReport:
         ],
         batch_size=AT_ONCE,
     )
-    return report
 
 
 def _store_prompts(project: Project, fresh: list[FreshRow]) -> dict[str, Prompt]:
-    """The prompts of the rows by digest; those that are missing are made."""
+    """Return the prompts of the rows by digest; those that are missing are made."""
     prompts = _known_prompts(project, [each.digest for each in fresh])
     new: dict[str, Prompt] = {}
     for each in fresh:
@@ -204,80 +180,88 @@ def _store_prompts(project: Project, fresh: list[FreshRow]) -> dict[str, Prompt]
     return prompts | new
 
 
-def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str, Prompt]) -> int:
-    """Answers, pairs and, where there is something to rank, tasks; gives the number of tasks."""
-    adding = [each for each in fresh if each.additions]
+def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str, Prompt]) -> tuple[int, int]:
+    """Store answers and votes, and open tasks; return the numbers of tasks and of answers held back."""
+    adding = [each for each in fresh if each.texts or each.votes]
     if not adding:
-        return 0
-    texts = _imported_texts(prompts[each.digest].pk for each in adding)
+        return 0, 0
+    stored = _imported_answers(prompts[each.digest].pk for each in adding)
     new: list[Completion] = []
     for each in adding:
         prompt = prompts[each.digest]
-        have = texts[prompt.pk]
+        have = stored[prompt.pk]
+        about = {answer.text: answer for answer in each.row.answers}
         for text in _texts(each.row):
             if text not in have:
-                origin = "" if text == each.row.reference else IMPORT
-                completion = Completion(
-                    prompt=prompt, source=Source.IMPORTED, text=text, origin=origin, index=len(have)
+                answer = about.get(text)
+                have[text] = Completion(
+                    prompt=prompt,
+                    source=Source.IMPORTED,
+                    text=text,
+                    origin="" if text in each.row.references else IMPORT,
+                    index=len(have),
+                    finished=answer.finished if answer else True,
+                    sampling={"model": answer.name} if answer and answer.name else {},
                 )
-                have[text] = completion
-                new.append(completion)
+                new.append(have[text])
     Completion.objects.bulk_create(new, batch_size=AT_ONCE)
-    pairs = [
-        ImportedPreference(
-            prompt=prompts[each.digest],
-            chosen=texts[prompts[each.digest].pk][pair.chosen],
-            rejected=texts[prompts[each.digest].pk][pair.rejected],
-            margin=pair.margin,
-        )
-        for each in adding
-        for pair in _new_pairs(each)
-    ]
-    ImportedPreference.objects.bulk_create(pairs, batch_size=AT_ONCE)
-    return _open_tasks(project, adding, prompts, texts)
+    import_votes.store(
+        (prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding
+    )
+    return _open_tasks(project, adding, prompts, stored)
 
 
-def _new_pairs(fresh: FreshRow) -> Iterator[Any]:
-    wanted = set(fresh.additions)
-    for pair in fresh.row.pairs:
-        if (pair.chosen, pair.rejected) in wanted:
-            wanted.discard((pair.chosen, pair.rejected))
-            yield pair
+def _to_rank(fresh: list[FreshRow]) -> dict[str, list[str]]:
+    """Return the answers to rank by the digest of their prompt: of rows in which nobody has judged them yet."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for each in fresh:
+        if (each.texts or each.votes) and not each.row.votes:
+            found[each.digest] |= dict.fromkeys(each.row.completions)
+    return {digest: list(texts) for digest, texts in found.items() if len(texts) > 1}
+
+
+def _tasks_to_open(project: Project, fresh: list[FreshRow]) -> tuple[int, int]:
+    """Return how many tasks an import would open, and how many answers it would hold back."""
+    wanted = _to_rank(fresh)
+    known = _known_prompts(project, list(wanted))
+    has_one = _have_tasks(project)
+    opened = held = 0
+    for digest, texts in wanted.items():
+        if digest in known and known[digest].pk in has_one:
+            continue
+        kept = blind_candidates([Completion(text=text) for text in texts], project)
+        held += len(texts) - len(kept)
+        opened += len(kept) > 1
+    return opened, held
+
+
+def _have_tasks(project: Project) -> set[int]:
+    return set(Task.objects.filter(project=project, origin=IMPORT, kind="ranking").values_list("prompt_id", flat=True))
 
 
 def _open_tasks(
-    project: Project, adding: list[FreshRow], prompts: dict[str, Prompt], texts: dict[int, dict[str, Completion]]
-) -> int:
-    """A ranking task for each prompt with two answers or more, once; pairs are judged already."""
-    candidates: dict[int, dict[str, Completion]] = defaultdict(dict)
-    for each in adding:
-        if not each.row.pairs:
-            prompt = prompts[each.digest].pk
-            candidates[prompt] |= {text: texts[prompt][text] for text in each.row.completions}
-    by_pk = {prompt.pk: prompt for prompt in prompts.values()}
-    has_one = set(
-        Task.objects.filter(project=project, origin=IMPORT, kind="ranking").values_list("prompt_id", flat=True)
-    )
-    opened = 0
-    for pk, answers in candidates.items():
-        if len(answers) >= 2 and pk not in has_one:
-            chosen = list(answers.values())[: project.candidates_per_task]
-            open_task(prompt=by_pk[pk], kind="ranking", candidates=chosen, seats=project.seats_per_task, origin=IMPORT)
+    project: Project, adding: list[FreshRow], prompts: dict[str, Prompt], stored: dict[int, dict[str, Completion]]
+) -> tuple[int, int]:
+    """Open a ranking task for each prompt with two answers or more, once; return how many, and how many were held."""
+    has_one = _have_tasks(project)
+    opened = held = 0
+    for digest, texts in _to_rank(adding).items():
+        prompt = prompts[digest]
+        if prompt.pk in has_one:
+            continue
+        answers = [stored[prompt.pk][text] for text in texts]
+        kept = blind_candidates(answers, project)
+        held += len(answers) - len(kept)
+        if len(kept) > 1:
+            chosen = kept[: project.candidates_per_task]
+            open_task(prompt=prompt, kind="ranking", candidates=chosen, seats=project.seats_per_task, origin=IMPORT)
             opened += 1
-    return opened
+    return opened, held
 
 
 def _texts(row: PromptRow) -> list[str]:
-    """Every answer in a row, once."""
-    pairs = [text for pair in row.pairs for text in (pair.chosen, pair.rejected)]
-    return list(dict.fromkeys(text for text in (row.reference, *row.completions, *pairs) if text))
-
-
-def _additions(row: PromptRow) -> list[Addition]:
-    return [
-        *((text,) for text in _texts(row)),
-        *dict.fromkeys((pair.chosen, pair.rejected) for pair in row.pairs),
-    ]
+    """Return every answer in a row, once."""
+    return list(dict.fromkeys((*row.references, *row.completions)))
 
 
 def _known_prompts(project: Project, digests: list[str]) -> dict[str, Prompt]:
@@ -288,27 +272,26 @@ def _known_prompts(project: Project, digests: list[str]) -> dict[str, Prompt]:
 
 
 def _known_ids(project: Project, rows: list[PromptRow]) -> dict[str, str]:
-    """Which prompt stands behind each id, by digest."""
+    """Return the digest of the prompt behind each id."""
     found: dict[str, str] = {}
     for some in _in_parts([row.external_id for row in rows if row.external_id]):
         found |= dict(project.prompts.filter(external_id__in=some).values_list("external_id", "digest"))
     return found
 
 
-def _known_additions(known: dict[str, Prompt], wanted: set[str]) -> dict[str, set[Addition]]:
-    """What prompts have been brought before, for those that a row wants to add to."""
-    have: dict[str, set[Addition]] = defaultdict(set)
+def _known_additions(known: dict[str, Prompt], wanted: set[str]) -> dict[str, set[str]]:
+    """Return the texts and the digests of votes that prompts have, for those that a row wants to add to."""
+    have: dict[str, set[str]] = defaultdict(set)
     digest_of = {prompt.pk: digest for digest, prompt in known.items() if digest in wanted}
-    for pk, texts in _imported_texts(digest_of).items():
-        have[digest_of[pk]] |= {(text,) for text in texts}
+    for pk, answers in _imported_answers(digest_of).items():
+        have[digest_of[pk]] |= set(answers)
     for some in _in_parts(list(digest_of)):
-        pairs = ImportedPreference.objects.filter(prompt__in=some)
-        for pk, chosen, rejected in pairs.values_list("prompt_id", "chosen__text", "rejected__text"):
-            have[digest_of[pk]].add((chosen, rejected))
+        for pk, digest in import_votes.known(some):
+            have[digest_of[pk]].add(digest)
     return have
 
 
-def _imported_texts(prompts: Iterable[int]) -> dict[int, dict[str, Completion]]:
+def _imported_answers(prompts: Iterable[int]) -> dict[int, dict[str, Completion]]:
     found: dict[int, dict[str, Completion]] = defaultdict(dict)
     for some in _in_parts(list(dict.fromkeys(prompts))):
         for completion in Completion.objects.filter(prompt__in=some, source=Source.IMPORTED).order_by("pk"):
@@ -317,7 +300,7 @@ def _imported_texts(prompts: Iterable[int]) -> dict[int, dict[str, Completion]]:
 
 
 def _in_parts(values: list[Any]) -> Iterator[list[Any]]:
-    """As many as one query takes."""
+    """Yield as many values as one query takes."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]
 

@@ -56,6 +56,19 @@ def open_task(
     return task
 
 
+def blind_candidates(completions: Iterable[Completion], project: Project) -> list[Completion]:
+    """Return the answers that may stand in a blind task: of equal texts the first, and none that names its maker.
+
+    Every blind task is opened over what this returns, wherever its answers come from.
+    """
+    kept: dict[str, Completion] = {}
+    for completion in completions:
+        text = completion.text.strip()
+        if text and text not in kept and not names_its_model(text, project):
+            kept[text] = completion
+    return list(kept.values())
+
+
 @transaction.atomic
 def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 1.0) -> list[Task]:
     """Tasks over the answers that the run `origin` drew from `policy`; a repeated call opens nothing twice.
@@ -111,12 +124,7 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: 
     references = [c for c in there if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in there if c.origin == origin]
     random.Random(f"candidates {origin} {prompt.digest}").shuffle(drawn)
-    chosen: dict[str, Completion] = {}
-    for completion in [*(references[-1:] if with_people else ()), *drawn]:
-        text = completion.text.strip()
-        if text and text not in chosen and len(chosen) < wanted and not names_its_model(text, prompt.project):
-            chosen[text] = completion
-    return list(chosen.values())
+    return blind_candidates([*(references[-1:] if with_people else ()), *drawn], prompt.project)[:wanted]
 
 
 def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion) -> bool:

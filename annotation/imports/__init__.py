@@ -1,78 +1,196 @@
-"""Reads files of prompts, answers, preferences and labels. No database here: the same bytes always give the same rows
-and the same refusals.
+"""Reads files of prompts, answers, votes and labels. No database here: the same bytes give the same rows.
 
-reading   bytes to raw rows: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip
-foreign   rows of other tools in our words
-rows      raw rows to prompts and labelled texts
-batches   files of any length, some thousand rows at a time
-hub       data sets of a Hugging Face hub
+reading        bytes to raw rows: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip
+shapes         which tool wrote a row, and what each of its fields says
+mapping        columns that a person names
+conversations  messages and transcripts in their many spellings
+rows           items to rows as they are stored, every text cleaned
+batches        files of any length, some thousand rows at a time
+folders        the data files of a folder, and data sets of a Hugging Face hub
 
-A row that cannot be used is refused with its line and what to do about it; the others are still taken.
+A row that cannot be used is refused with its line and what to do about it; the others are still taken. Every field of
+every row is used or counted as not used. A row whose unused fields look like answers, votes, labels or a conversation
+is refused until somebody maps them or says that they are to be ignored.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from annotation.imports.foreign import native
-from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, RawRow, columns_of, read_rows
+from annotation.imports import mapping as mappings
+from annotation.imports.fields import Fields, telling
+from annotation.imports.items import Item
+from annotation.imports.raw import RawRow
+from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, columns_of, read_rows
 from annotation.imports.refusals import Refusal, RefusedRow, UnknownColumns, UnreadableFile
-from annotation.imports.rows import LabelRow, PairRow, PromptRow, label_row, prompt_row
+from annotation.imports.rows import AnswerRow, LabelRow, PairRow, PromptRow, VoteRow, label_row, prompt_row
+from annotation.imports.shapes import PLAIN, SHAPES, shape_of
 
 __all__ = [
     "MAX_FILE_BYTES",
     "MAX_ROWS",
+    "SHAPES",
+    "AnswerRow",
     "LabelRow",
     "PairRow",
     "ParsedPrompts",
     "PromptRow",
+    "Reading",
     "RefusedRow",
     "UnknownColumns",
     "UnreadableFile",
+    "VoteRow",
     "columns_of",
     "parse_prompts",
     "parse_rows",
 ]
+LABELLED = "labelled"
+MAPPED = "mapped"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a person wants a file to be read: `shape` is a name in SHAPES or empty, `ignore` names fields to leave out."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    labels: bool = False
+    shape: str = ""
+    ignore: tuple[str, ...] = ()
+
+    def checked(self) -> Reading:
+        """Return it without empty entries; an UnreadableFile where a shape or a field is not known."""
+        if self.shape and self.shape not in SHAPES:
+            raise UnreadableFile(f"There is no shape {self.shape!r}. Shapes: {', '.join(SHAPES)}.")
+        return Reading(mappings.check(self.mapping), self.labels, self.shape, tuple(self.ignore))
 
 
 @dataclass(frozen=True)
 class ParsedPrompts:
-    """Everything a file holds, each list in the order of the file."""
+    """Everything a file holds, each list in the order of the file. `not_used` and `stopping` count rows by field."""
 
     rows: list[PromptRow]
     refused: list[RefusedRow]
     labels: list[LabelRow] = field(default_factory=list)
+    not_used: Counter[str] = field(default_factory=Counter, compare=False)
+    stopping: Counter[str] = field(default_factory=Counter, compare=False)
+    shapes: Counter[str] = field(default_factory=Counter, compare=False)
+    count: Counter[str] = field(default_factory=Counter, compare=False)  # "rows" of the file
 
 
 def parse_prompts(
-    data: bytes, filename: str, mapping: Mapping[str, str] | None = None, *, labels: bool = False
+    data: bytes,
+    filename: str,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    labels: bool = False,
+    shape: str = "",
+    ignore: Iterable[str] = (),
 ) -> ParsedPrompts:
-    """Read what is in `data`: prompts with all they bring, or labelled texts. Duplicates are kept."""
-    return parse_rows(read_rows(data, filename, mapping), labels=labels)
+    """Return what is in `data`: prompts with all they bring, and labelled texts. Duplicates are kept."""
+    reading = Reading(mapping or {}, labels, shape, tuple(ignore)).checked()
+    return parse_rows(read_rows(data, filename, mappings.columns_named(reading.mapping)), reading)
 
 
-def parse_rows(found: Iterable[RawRow | RefusedRow], *, labels: bool = False) -> ParsedPrompts:
+def parse_rows(
+    found: Iterable[RawRow | RefusedRow], reading: Reading | None = None, *, before: str = PLAIN
+) -> ParsedPrompts:
+    """Return what raw rows hold; `before` is the shape of the rows before them."""
+    reading = reading or Reading()
     parsed = ParsedPrompts(rows=[], refused=[])
-    for each in found:
+    for each in _gathered(found, reading):
+        parsed.count["rows"] += 1
         if isinstance(each, RefusedRow):
             parsed.refused.append(each)
             continue
         try:
-            native_rows = list(_native_rows(each))  # all of them or none
-            if labels:
-                parsed.labels.extend([label_row(row) for row in native_rows])
-            else:
-                parsed.rows.extend([prompt_row(row) for row in native_rows])
+            before = _parse(each, reading, parsed, before)
         except Refusal as refusal:
             parsed.refused.append(RefusedRow(each.line, str(refusal)))
     return parsed
 
 
-def _native_rows(raw: RawRow) -> Iterator[RawRow]:
+def _gathered(found: Iterable[RawRow | RefusedRow], reading: Reading) -> Iterator[RawRow | RefusedRow]:
+    """Yield the rows; those of a shape whose rows belong together as one row for each whole."""
+    rows = iter(found)
+    first = next(rows, None)
+    if first is None:
+        return
+    if isinstance(first, RawRow) and not reading.mapping:
+        gather = SHAPES[reading.shape or shape_of(Fields(first.fields))].gather
+        if gather:
+            whole = [first, *rows]
+            yield from (row for row in whole if isinstance(row, RefusedRow))
+            raw = [row for row in whole if isinstance(row, RawRow)]
+            line_of = {row.fields.get("message_id"): row.line for row in raw}
+            for tree in gather([row.fields for row in raw]):
+                root = tree["prompt"].get("message_id") if isinstance(tree.get("prompt"), dict) else None
+                yield RawRow(line_of.get(root, first.line), tree)
+            return
+    yield first
+    yield from rows
+
+
+def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) -> str:
+    """Add what one row holds to `parsed`, all of it or nothing, and return the name of its shape."""
+    fields = Fields({name: value for name, value in raw.fields.items() if name not in reading.ignore})
+    name = _shape_name(fields, reading, before)
+    rows, labels = _checked(raw.line, name, fields, reading)
+    unused = fields.unused()
+    left = Fields({key: value for key, value in raw.fields.items() if key in reading.ignore}).unused()
+    parsed.not_used.update([*unused, *left])
+    parsed.shapes[name] += 1
+    stopping = [each for each in telling(unused, fields.describing()) if each not in reading.ignore]
+    if stopping:
+        parsed.stopping.update(stopping)
+        names = ", ".join(f'"{each[:60]}"' for each in stopping[:8])
+        several = len(stopping) > 1
+        raise Refusal(
+            f"{names} look{'s' * (not several)} like answers, votes, labels or a conversation and "
+            f"{'are' if several else 'is'} not used; say what {'they are' if several else 'it is'} (columns), "
+            f"or that {'they are' if several else 'it is'} to be ignored"
+        )
+    parsed.rows.extend(rows)
+    parsed.labels.extend(labels)
+    return name
+
+
+def _shape_name(fields: Fields, reading: Reading, before: str) -> str:
+    if reading.mapping:
+        return MAPPED
+    name = reading.shape or shape_of(fields, before)
+    return LABELLED if reading.labels and name == PLAIN else name
+
+
+def _checked(line: int, name: str, fields: Fields, reading: Reading) -> tuple[list[PromptRow], list[LabelRow]]:
+    rows: list[PromptRow] = []
+    labels: list[LabelRow] = []
+    for item in _items(name, fields, reading):
+        if reading.labels or (item.label is not None and not item.answers and not item.votes):
+            labels.append(label_row(line, item))
+        elif item.label is not None:
+            raise Refusal('the row has a "label" beside answers, which nothing here can hold; ignore one of them')
+        else:
+            rows.append(prompt_row(line, item))
+    return rows, labels
+
+
+def _items(name: str, fields: Fields, reading: Reading) -> Iterator[Item]:
     try:
-        for fields in native(raw.fields):
-            yield RawRow(raw.line, fields)
-    except (AttributeError, KeyError, TypeError, RecursionError):
+        yield from mappings.read(fields, reading.mapping) if name == MAPPED else SHAPES[name].items(fields)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError, StopIteration) as problem:
+        if isinstance(problem, Refusal):
+            raise
         # A file of another tool may have any shape inside.
         raise Refusal("the row looks like one of another tool but has not its shape; export it again") from None
+
+
+def shape_label(name: str) -> str:
+    """Return the name of a shape as people read it."""
+    return "Columns as mapped" if name == MAPPED else SHAPES[name].label if name in SHAPES else name
+
+
+def shape_choices() -> list[tuple[str, str]]:
+    """Return every shape for a form, by label."""
+    return sorted(((name, shape.label) for name, shape in SHAPES.items()), key=lambda each: each[1])

@@ -5,28 +5,24 @@ Only when no row can be trusted (wrong encoding, no header, a broken JSON list) 
 
 from __future__ import annotations
 
-import codecs
-import csv
 import gzip
 import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Set
+from typing import Any
 
-from annotation.imports.refusals import KINDS, Refusal, RefusedRow, UnknownColumns, UnreadableFile
-
-if TYPE_CHECKING:
-    from _csv import Reader
+from annotation.imports.raw import RawRow
+from annotation.imports.refusals import KINDS, Refusal, RefusedRow, UnreadableFile
+from annotation.imports.tables import DELIMITERS, header_of, read_table
+from annotation.imports.text import decode
 
 MAX_FILE_BYTES = 50 * 2**20
 MAX_ROWS = 500_000  # 50 MB of one-letter lines would keep a web request busy for minutes
 CHUNK = 2**20
-DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
-# A header must name one of these sets, so that a table without a header is not taken for one with strange names.
-NEEDED = ({"text"}, {"prompt"}, {"chosen", "rejected"})
+# Fields of a JSON file that hold its rows.
+ROW_LISTS = {"data", "rows", "train", "examples", "items", "records", "samples", "instances", "annotations", "tasks"}
 
 _MEND_LIST = "Mend it, or write one object on each line and save the file as .jsonl."
 
@@ -34,18 +30,11 @@ _JSON = json.JSONDecoder()
 _JSON_SPACE = re.compile(r"[ \t\n]*")
 
 
-@dataclass(frozen=True)
-class RawRow:
-    line: int
-    fields: dict[str, object]
-
-
 _Reader = Callable[[str], Iterator[RawRow | RefusedRow]]
 
 
-def read_rows(data: bytes, filename: str, mapping: Mapping[str, str] | None = None) -> Iterator[RawRow | RefusedRow]:
-    """The rows in `data`; the extension of `filename` says how. `mapping` gives fields the column they come from."""
-    mapping = {name: column for name, column in (mapping or {}).items() if column}
+def read_rows(data: bytes, filename: str, columns: Set[str] = frozenset()) -> Iterator[RawRow | RefusedRow]:
+    """Yield the rows in `data`; the extension of `filename` says how. `columns` are those that a person named."""
     if len(data) > MAX_FILE_BYTES:
         raise UnreadableFile(_too_large())
     if filename.lower().endswith(".gz"):
@@ -53,7 +42,7 @@ def read_rows(data: bytes, filename: str, mapping: Mapping[str, str] | None = No
     if filename.lower().endswith(".parquet"):
         rows = _read_parquet(data)
     else:
-        read = _reader_for(filename, mapping)
+        read = _reader_for(filename, columns)
         text = decode(data)
         if not text.strip():
             raise UnreadableFile("The file is empty. Choose a file that holds at least one prompt.")
@@ -62,7 +51,7 @@ def read_rows(data: bytes, filename: str, mapping: Mapping[str, str] | None = No
     for count, found in enumerate(rows, start=1):
         if count > MAX_ROWS:
             raise UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split it into smaller files.")
-        yield _mapped(found, mapping) if mapping and isinstance(found, RawRow) else found
+        yield found
     if not count:
         raise UnreadableFile("The file holds no rows. Choose a file that holds at least one prompt.")
 
@@ -73,7 +62,7 @@ def columns_of(data: bytes, filename: str) -> list[str]:
         data, filename = unpacked(data), filename[:-3]
     if filename.lower().endswith((".csv", ".tsv")):
         text = decode(data)
-        return [name for name in max((_header(text, each) for each in DELIMITERS), key=len) if name]
+        return [name for name in max((header_of(text, each) for each in DELIMITERS), key=len) if name]
     names: dict[str, None] = {}
     for place, row in enumerate(read_rows(data, filename)):
         if isinstance(row, RawRow):
@@ -81,14 +70,6 @@ def columns_of(data: bytes, filename: str) -> list[str]:
         if place == 100:
             break
     return list(names)[:100]
-
-
-def _mapped(row: RawRow, mapping: Mapping[str, str]) -> RawRow:
-    """Fields under the names that are meant; what a column was called before means nothing any more."""
-    taken = {column.lower() for column in mapping.values()}
-    lower = {name.lower(): value for name, value in row.fields.items()}
-    kept = {name: value for name, value in row.fields.items() if name.lower() not in taken and name not in mapping}
-    return RawRow(row.line, kept | {name: lower.get(column.lower()) for name, column in mapping.items()})
 
 
 def _too_large() -> str:
@@ -137,52 +118,17 @@ def _plain(fields: dict[str, Any]) -> dict[str, object]:
     return plain
 
 
-# --- from bytes to text -------------------------------------------------------------------------------------
-
-
-def decode(data: bytes) -> str:
-    """UTF-8, or UTF-16 that says so with a byte order mark; line ends become \\n."""
-    encoding, mark = "utf-8", b""
-    for name, bom in [
-        ("utf-8", codecs.BOM_UTF8),
-        ("utf-16-le", codecs.BOM_UTF16_LE),
-        ("utf-16-be", codecs.BOM_UTF16_BE),
-    ]:
-        if data.startswith(bom):
-            encoding, mark = name, bom
-    body = data[len(mark) :]
-    try:
-        text = body.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = unix_lines(body[: error.start].decode(encoding, "ignore"))
-        raise UnreadableFile(
-            f"Byte {len(mark) + error.start} of the file, on line {before.count(chr(10)) + 1}, "
-            f"is not valid {encoding[:6].upper().rstrip('-')}. Save the file as UTF-8 and upload it again."
-        ) from None
-    # ASCII in UTF-16 without its mark is valid UTF-8 in which every second character is NUL.
-    if "\0" in text and text.count("\0") * 2 >= len(text):
-        raise UnreadableFile(
-            "The file is mostly NUL bytes: it is not text, or it is UTF-16 without a byte order mark. "
-            "Save it as UTF-8 and upload it again."
-        )
-    return unix_lines(text)
-
-
-def unix_lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 # --- from text to raw rows ----------------------------------------------------------------------------------
 
 
-def _reader_for(filename: str, mapping: Mapping[str, str]) -> _Reader:
+def _reader_for(filename: str, columns: Set[str]) -> _Reader:
     extension = filename.rpartition(".")[2].lower() if "." in filename else ""
     readers: dict[str, _Reader] = {
         "jsonl": _read_json_lines,
         "ndjson": _read_json_lines,
-        "json": _read_json_list,
-        "csv": lambda text: _read_table(text, ",", mapping),
-        "tsv": lambda text: _read_table(text, "\t", mapping),
+        "json": _read_json,
+        "csv": lambda text: read_table(text, ",", columns),
+        "tsv": lambda text: read_table(text, "\t", columns),
         "txt": _read_plain_lines,
     }
     if extension not in readers:
@@ -219,6 +165,31 @@ def _read_json_lines(text: str) -> Iterator[RawRow | RefusedRow]:
             yield RefusedRow(line, f'{refusal}; write one whole object on a line, such as {{"text": "…"}}')
         else:
             yield _object_row(line, value)
+
+
+def _read_json(text: str) -> Iterator[RawRow | RefusedRow]:
+    """Yield the rows of a list, of an object that holds one list of rows, or of one object on each line."""
+    start = _skip_space(text, 0)
+    if text[start] != "{":
+        yield from _read_json_list(text)
+        return
+    try:
+        value, end = _decode_json(text, start)
+    except Refusal:
+        value, end = None, start
+    if not isinstance(value, dict) or _skip_space(text, end) < len(text):
+        yield from _read_json_lines(text)
+        return
+    lists = [name for name, rows in value.items() if name in ROW_LISTS and _are_rows(rows)]
+    if len(lists) == 1:
+        for number, row in enumerate(value[lists[0]], start=1):  # the lines inside are not known
+            yield _object_row(number, row)
+    else:
+        yield _object_row(1, value)
+
+
+def _are_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _read_json_list(text: str) -> Iterator[RawRow | RefusedRow]:
@@ -282,89 +253,3 @@ def _object_row(line: int, value: object) -> RawRow | RefusedRow:
     if isinstance(value, dict):
         return RawRow(line, value)
     return RefusedRow(line, f'the row is {KINDS[type(value)]}; write an object such as {{"text": "…"}}')
-
-
-def _read_table(text: str, usual_delimiter: str, mapping: Mapping[str, str]) -> Iterator[RawRow | RefusedRow]:
-    """Rows under a header that names "text" or "prompt", or what stands for it."""
-    needed = ({column.lower() for column in mapping.values()},) if mapping else NEEDED
-    delimiter = _find_delimiter(text, usual_delimiter, needed)
-    header = _header(text, delimiter)
-    _check_header(header, needed, mapped=bool(mapping))
-    reader = _csv_reader(text, delimiter)
-    before_header = True
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RefusedRow(line, _csv_reason(error, line, reader.line_num))
-            continue
-        if not cells:
-            continue
-        if before_header:
-            before_header = False
-        elif len(cells) != len(header):
-            yield RefusedRow(line, _columns_reason(len(cells), len(header), delimiter))
-        else:
-            fields: dict[str, object] = dict(zip(header, cells, strict=True))
-            fields.pop("messages", None)  # a conversation does not fit into a cell
-            yield RawRow(line, fields)
-
-
-def _csv_reader(text: str, delimiter: str) -> Reader:
-    # newline="\n" keeps StringIO from splitting at anything but \n. Strict, because otherwise a quote that is
-    # never closed would silently swallow the rest of the file.
-    lines = io.StringIO(text, newline="\n")
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _header(text: str, delimiter: str) -> list[str]:
-    """The column names in small letters; none if the first row cannot be read."""
-    try:
-        cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if cells), [])
-    except csv.Error:
-        return []
-    return [cell.strip().lower() for cell in cells]
-
-
-def _find_delimiter(text: str, usual: str, needed: tuple[set[str], ...]) -> str:
-    """The delimiter that splits a usable header into most columns; the usual one if that does not decide."""
-
-    def columns(delimiter: str) -> int:
-        header = _header(text, delimiter)
-        return len(header) if any(names <= set(header) for names in needed) else 0
-
-    return max([usual, *DELIMITERS], key=columns)
-
-
-def _check_header(header: list[str], needed: tuple[set[str], ...], *, mapped: bool) -> None:
-    prompts = [name for name in header if name in ("text", "prompt")]
-    if mapped and not needed[0] <= set(header):
-        missing = ", ".join(f'"{name}"' for name in sorted(needed[0] - set(header)))
-        raise UnreadableFile(f"The file has no column {missing}. Choose the columns again.")
-    if not any(names <= set(header) for names in needed):
-        found = ", ".join(f'"{name[:40]}"' for name in header[:10]) or "none that can be read"
-        raise UnknownColumns(
-            f'The first row must name the columns, one of them "text" or "prompt". Columns found: {found}.'
-        )
-    if not mapped and len(set(prompts)) > 1:
-        raise UnreadableFile('The file has a column "text" and a column "prompt". Keep the one that holds the prompts.')
-    for name in (*prompts[:1], "id", "reference", "category"):
-        if header.count(name) > 1:
-            raise UnreadableFile(f'{header.count(name)} columns are called "{name}". Keep one of them.')
-
-
-def _csv_reason(error: csv.Error, first_line: int, last_line: int) -> str:
-    span = f"lines {first_line} to {last_line} were read as one row" if last_line > first_line else "broken CSV"
-    return f'{span} ({error}); close every quoted cell and write a quote inside it twice ("")'
-
-
-def _columns_reason(found: int, expected: int, delimiter: str) -> str:
-    advice = (
-        f"put text that contains {DELIMITERS[delimiter]} in double quotes"
-        if found > expected
-        else "leave an empty cell for a value that is missing"
-    )
-    return f"the row has {found} column{'s' * (found != 1)} but the header has {expected}; {advice}"

@@ -1,24 +1,28 @@
-"""From raw rows to prompts, with the answers and preferences that they bring, and to labelled texts."""
+"""From items to rows as they are stored: every text is cleaned here, once, and what cannot be used is refused."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
-from annotation.imports.reading import RawRow, unix_lines
+from annotation.imports.conversations import is_open_transcript, messages_of, text_of, transcript_of, with_history
+from annotation.imports.items import Answer, Item, Vote, number
 from annotation.imports.refusals import KINDS, Refusal
+from annotation.imports.text import unix_lines
+from annotation.judged import preferences
 
 MAX_TEXT_LENGTH = 20_000
 MAX_ID_LENGTH = 200  # as Prompt.external_id
 MAX_CATEGORY_LENGTH = 100  # as Prompt.category
 MAX_LABEL_LENGTH = 100  # as ImportedLabel.label
-MAX_COMPLETIONS = 100
+MAX_NAME_LENGTH = 200  # as ImportedJudgment.annotator
 
-ROLES = ("system", "user", "assistant")
-PROMPT_FIELDS = ("text", "prompt", "messages")
+ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good or bad: 1 or 0
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -26,11 +30,41 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class PairRow:
-    """Somebody elsewhere preferred the one text to the other; `margin` from 0 to 1, where the file says how much."""
+    """One answer that the votes of a row put above another; `margin` from 0 to 1 where the file says how much."""
 
     chosen: str
     rejected: str
     margin: float | None = None
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """An answer as it will be stored, with the name of its maker where the file says."""
+
+    text: str
+    name: str = ""
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class VoteRow:
+    """One person's judgment: tiers of places in the row's answers, best first. Ratings are by place and criterion."""
+
+    tiers: tuple[tuple[int, ...], ...]
+    unacceptable: tuple[int, ...] = ()
+    unranked: tuple[int, ...] = ()
+    ratings: tuple[tuple[int, str, float], ...] = ()
+    margin: float | None = None
+    strength: int | None = None
+    annotator: str = ""
+    weight: float = 1.0
+    at: str = ""
+    rationale: str = ""
+
+    @property
+    def orders(self) -> bool:
+        """Whether it puts two answers in an order or finds them equally good."""
+        return sum(map(len, self.tiers)) > 1 and len(self.unranked) < sum(map(len, self.tiers))
 
 
 @dataclass(frozen=True)
@@ -42,8 +76,34 @@ class PromptRow:
     external_id: str
     reference: str
     category: str
-    completions: tuple[str, ...] = ()
-    pairs: tuple[PairRow, ...] = ()
+    answers: tuple[AnswerRow, ...] = ()
+    votes: tuple[VoteRow, ...] = ()
+    more_references: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every reference answer of the row."""
+        return tuple(filter(None, (self.reference, *self.more_references)))
+
+    @property
+    def completions(self) -> tuple[str, ...]:
+        """The texts of the answers."""
+        return tuple(answer.text for answer in self.answers)
+
+    @property
+    def pairs(self) -> tuple[PairRow, ...]:
+        """The preferences on which the votes are not even."""
+        votes = [
+            preferences.Vote(vote.tiers, vote.unacceptable, vote.weight, vote.unranked, vote.strength)
+            for vote in self.votes
+            if vote.orders
+        ]
+        margins = [vote.margin for vote in self.votes if vote.margin is not None]
+        margin = margins[0] if len(self.votes) == 1 and margins else None
+        merged, _ = preferences.merge(votes) if votes else ([], [])
+        return tuple(
+            PairRow(self.answers[pair.chosen].text, self.answers[pair.rejected].text, margin) for pair in merged
+        )
 
 
 @dataclass(frozen=True)
@@ -53,156 +113,192 @@ class LabelRow:
     label: str
 
 
-def label_row(raw: RawRow) -> LabelRow:
-    fields = raw.fields
-    name = next((name for name in ("text", "prompt") if fields.get(name) is not None), None)
-    if name is None:
+def label_row(line: int, item: Item) -> LabelRow:
+    """Return a text with its label. Of several people's labels the one with the most votes is taken."""
+    if item.prompt is None:
         raise Refusal('the row has no "text"; add it')
-    label = fields.get("label")
+    return LabelRow(line, _required(f'"{item.field}"', item.prompt), _label(item.label))
+
+
+def _label(label: Any) -> str:
+    if isinstance(label, list):
+        votes = Counter(str(each) for each in label)
+        if not votes:
+            raise Refusal('"label" is an empty list; write the class there or delete the row')
+        (label, most), *others = votes.most_common()
+        if others and others[0][1] == most:
+            raise Refusal(f"the text has the labels {label!r} and {others[0][0]!r}; only one can be kept")
     if label is None:
         raise Refusal('the row has no "label"; add it')
-    if type(label) is int:  # classes are often numbered; true and false are no numbers
-        label = str(label)
-    text = _clean('"label"', label, MAX_LABEL_LENGTH)
+    text = _clean('"label"', _named(label), MAX_LABEL_LENGTH)
     if not text:
         raise Refusal('"label" is empty; write the class there or delete the row')
-    return LabelRow(raw.line, _required(f'"{name}"', fields[name]), text)
+    return text
 
 
-def prompt_row(raw: RawRow) -> PromptRow:
+def prompt_row(line: int, item: Item) -> PromptRow:
+    """Return a prompt with its answers, votes and reference answers, each text cleaned."""
+    messages = _conversation(item)
+    answers, place_of = _answers(item.answers)
+    references = [_required('"reference"', _answer(text)) for text in item.references if not _blank(text)]
+    references = list(dict.fromkeys(references))
     return PromptRow(
-        line=raw.line,
-        messages=_prompt_messages(raw.fields),
-        external_id=_optional(raw.fields, "id", MAX_ID_LENGTH),
-        reference=_optional(raw.fields, "reference", MAX_TEXT_LENGTH),
-        category=_optional(raw.fields, "category", MAX_CATEGORY_LENGTH),
-        completions=_completions(raw.fields.get("completions"), raw.fields.get("completion")),
-        pairs=_pairs(raw.fields),
+        line=line,
+        messages=messages,
+        external_id=_optional("id", item.id, MAX_ID_LENGTH),
+        reference=references[0] if references else "",
+        category=_optional("category", item.category, MAX_CATEGORY_LENGTH),
+        answers=tuple(answers),
+        votes=tuple(_vote(vote, place_of, item.answers) for vote in item.votes),
+        more_references=tuple(references[1:]),
     )
 
 
-def _completions(several: object, one: object) -> tuple[str, ...]:
-    """Answers that the file brings, each of them once."""
-    if several is None:
-        several = [] if one is None else [one]
-    if not isinstance(several, list):
-        raise Refusal(f'"completions" is {KINDS[type(several)]}; write a list of texts')
-    if len(several) > MAX_COMPLETIONS:
-        raise Refusal(f'"completions" has {len(several):,} texts; keep at most {MAX_COMPLETIONS}')
-    texts = [_required(f"answer {number} of the row", _answer(each)) for number, each in enumerate(several, start=1)]
-    return tuple(dict.fromkeys(texts))
+def _answers(given: list[Answer]) -> tuple[list[AnswerRow], list[int]]:
+    """Return every text once, and the place of each given answer among them."""
+    rows: list[AnswerRow] = []
+    places: dict[str, int] = {}
+    place_of = []
+    for number_of, answer in enumerate(given, start=1):
+        label = f'"{answer.field}"' if answer.field else f"answer {number_of} of the row"
+        text = _required(label, _answer(answer.text))
+        if text not in places:
+            places[text] = len(rows)
+            rows.append(
+                AnswerRow(
+                    text,
+                    _clean("the name of an answer", answer.name[:MAX_NAME_LENGTH], MAX_NAME_LENGTH),
+                    answer.finished,
+                )
+            )
+        place_of.append(places[text])
+    return rows, place_of
 
 
-def _pairs(fields: dict[str, object]) -> tuple[PairRow, ...]:
-    """The preferences of a row: `chosen` and `rejected`, or a list of such objects in `pairs`."""
-    found = fields.get("pairs")
-    if not isinstance(found, list):
-        found = [fields] if fields.get("chosen") is not None or fields.get("rejected") is not None else []
-    return tuple(_pair(each) for each in found)
+def _vote(vote: Vote, place_of: list[int], answers: list[Answer]) -> VoteRow:
+    tiers = [tuple(dict.fromkeys(place_of[place] for place in tier)) for tier in vote.tiers if tier]
+    placed = [place for tier in tiers for place in tier]
+    if len(set(placed)) < len(placed):
+        if {answer.field for answer in answers} == {"chosen", "rejected"}:
+            raise Refusal('"chosen" and "rejected" are the same text; nobody prefers an answer to itself')
+        raise Refusal("two answers in different places are the same text; nobody prefers an answer to itself")
+    if not placed:
+        raise Refusal("a ranking places no answer; delete it")
+    ratings = [
+        (place_of[place], _clean("a criterion", str(name)[:MAX_CATEGORY_LENGTH], MAX_CATEGORY_LENGTH), float(value))
+        for place, said in sorted(vote.ratings.items())
+        for name, value in said.items()
+    ]
+    weight = number(vote.weight)
+    if weight is None or weight <= 0:
+        raise Refusal('"weight" of a vote is no number above 0; correct it or leave it out')
+    return VoteRow(
+        tiers=tuple(tiers),
+        unacceptable=tuple(sorted({place_of[place] for place in vote.unacceptable})),
+        unranked=tuple(sorted({place_of[place] for place in vote.unranked})),
+        ratings=tuple(dict.fromkeys(ratings)),
+        margin=_margin(vote.margin),
+        strength=vote.strength,
+        annotator=_clean('"annotator"', _named(vote.annotator), MAX_NAME_LENGTH),
+        weight=weight,
+        at=_moment(vote.at),
+        rationale=_clean("the reason of a vote", _named(vote.rationale), MAX_TEXT_LENGTH),
+    )
 
 
-def _pair(fields: dict[str, object]) -> PairRow:
-    for name in ("chosen", "rejected"):
-        if fields.get(name) is None:
-            raise Refusal(f'the row has no "{name}"; a preference needs both answers')
-    chosen, rejected = (_required(f'"{name}"', _answer(fields[name])) for name in ("chosen", "rejected"))
-    if chosen == rejected:
-        raise Refusal('"chosen" and "rejected" are the same text; nobody prefers an answer to itself')
-    return PairRow(chosen, rejected, _margin(fields.get("margin")))
+def _moment(value: Any) -> str:
+    """Return a date in ISO 8601 with its zone, out of text or seconds since 1970; empty where it is neither."""
+    seconds = number(value)
+    try:
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC).isoformat()
+        at = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
-def _margin(value: object) -> float | None:
+def _margin(value: Any) -> float | None:
     if value is None or value == "":
         return None
-    try:
-        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
+    found = number(value)
+    if found is None or not 0 <= found <= 1:
         raise Refusal('"margin" is no number from 0 to 1; correct it or leave it out')
-    return number
+    return found
 
 
-def _answer(value: object) -> object:
-    """The text of an answer that stands there as a message or as a list of one."""
+def _answer(value: Any) -> Any:
+    """Return the text of an answer that stands there as a message, as a list of one, or in content parts."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, dict) and set(value) >= {"from", "value"}:
+        value = {"role": value["from"], "content": value["value"]}
     if isinstance(value, dict) and set(value) >= {"role", "content"}:
-        if value["role"] != "assistant":
+        if value["role"] not in ("assistant", "gpt", "model", "chatgpt", "bot"):
             raise Refusal(f"an answer has the role {json.dumps(str(value['role'])[:40])}; it should be assistant")
-        return value["content"]
-    return value
+        value = value["content"]
+    return text_of(value, "an answer")
 
 
-def _prompt_messages(fields: dict[str, object]) -> list[dict[str, str]]:
-    """The conversation that a row holds in exactly one of its possible fields."""
-    # Tools that write a table as JSON put null where there is no value: null is no second prompt.
-    given = [name for name in PROMPT_FIELDS if fields.get(name) is not None]
-    if len(given) > 1:
-        names = " and ".join(f'"{name}"' for name in given)
-        raise Refusal(f"{names} are both given; keep one of them")
-    if not given:
-        null = next((name for name in PROMPT_FIELDS if name in fields), None)
-        if null:
-            raise Refusal(f'"{null}" is null; write the prompt there')
+def _conversation(item: Item) -> list[dict[str, str]]:
+    """Return the whole prompt: system text, earlier turns, and the question."""
+    asked = item.prompt
+    if asked is None:
         raise Refusal('the row has no "text", "prompt" or "messages"; add one of them')
-    name = given[0]
-    if name == "messages" or (name == "prompt" and isinstance(fields[name], list)):
-        return _conversation(fields[name])
-    return [{"role": "user", "content": _required(f'"{name}"', fields[name])}]
-
-
-def _conversation(value: object) -> list[dict[str, str]]:
-    shape = '{"role": "user", "content": "…"}'
-    if not isinstance(value, list):
-        raise Refusal(f'"messages" is {KINDS[type(value)]}; write a list of messages such as {shape}')
-    if not value:
-        raise Refusal(f'"messages" is an empty list; add a message such as {shape}')
-    messages = []
-    for number, item in enumerate(value, start=1):
-        if not isinstance(item, dict):
-            raise Refusal(f'message {number} of "messages" is {KINDS[type(item)]}; write {shape}')
-        messages.append(_message(number, item))
+    if is_open_transcript(asked):
+        asked = transcript_of(asked)
+    asked = text_of(asked, f'"{item.field}"')
+    if isinstance(asked, list) or item.field == "messages":
+        turns = messages_of(asked, "messages" if item.field in ("prompt", "messages") else item.field)
+    else:
+        turns = [{"role": "user", "content": _required(f'"{item.field}"', asked)}]
+    turns = [*with_history(item.history), *turns]
+    if not _blank(item.system):
+        system = _required('"system"', item.system)
+        if turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": system})
+        elif str(turns[0]["content"]).strip() != system:
+            raise Refusal('"system" differs from the system message of the conversation; keep one of them')
+    messages = [
+        {"role": turn["role"], "content": _required(f'"content" of message {number_of}', turn["content"])}
+        for number_of, turn in enumerate(turns, start=1)
+    ]
     last = messages[-1]["role"]
     if last != "user":
         article = "an" if last == "assistant" else "a"
         raise Refusal(f'"messages" ends with {article} {last} message; end with the user message to answer')
     length = sum(len(message["content"]) for message in messages)
     if length > MAX_TEXT_LENGTH:
-        raise Refusal(_too_long('"messages"', length, MAX_TEXT_LENGTH))
+        raise Refusal(_too_long(f'"{item.field}"', length, MAX_TEXT_LENGTH))
     return messages
 
 
-def _message(number: int, item: dict[str, object]) -> dict[str, str]:
-    for name in ("role", "content"):
-        if name not in item:
-            raise Refusal(f'message {number} of "messages" has no "{name}"; add it')
-    role = item["role"]
-    if not isinstance(role, str):
-        raise Refusal(f'"role" of message {number} is {KINDS[type(role)]}; use system, user or assistant')
-    if role not in ROLES:
-        # Shown back to people, so without whatever it may hold that is not printable, and not at any length.
-        name = json.dumps(role[:40])
-        raise Refusal(f'"role" of message {number} is {name}, which is unknown; use system, user or assistant')
-    if role == "system" and number > 1:
-        raise Refusal(f"message {number} is a system message; keep only one and put it first")
-    return {"role": role, "content": _required(f'"content" of message {number}', item["content"])}
+def _blank(value: Any) -> bool:
+    return value is None or value == "" or value == []
 
 
-def _required(label: str, value: object) -> str:
+def _named(value: Any) -> Any:
+    """Return the text of a number that only names something; true and false are no numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return "" if value is None else value
+
+
+def _required(label: str, value: Any) -> str:
     text = _clean(label, value, MAX_TEXT_LENGTH)
     if not text:
         raise Refusal(f"{label} is empty; write something there or delete the row")
     return text
 
 
-def _optional(fields: dict[str, object], name: str, limit: int) -> str:
-    value = fields.get(name)
-    return "" if value is None else _clean(f'"{name}"', value, limit)
+def _optional(name: str, value: Any, limit: int) -> str:
+    return _clean(f'"{name}"', _named(value), limit)
 
 
-def _clean(label: str, value: object, limit: int) -> str:
-    """Text as it is stored: trimmed, \\n for line ends, no control characters, and NFC."""
+def _clean(label: str, value: Any, limit: int) -> str:
+    """Return text as it is stored: trimmed, \\n for line ends, no control characters, and NFC."""
     if not isinstance(value, str):
         raise Refusal(f"{label} is {KINDS[type(value)]}; write text in double quotes instead")
     if "\0" in value:

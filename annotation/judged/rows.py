@@ -10,15 +10,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Self
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from annotation.judged.decisions import Decisions
 from annotation.judged.preferences import Vote
 from annotation.models import (
     Candidate,
-    ImportedPreference,
+    Completion,
+    ImportedJudgment,
     Label,
     Project,
     Purpose,
@@ -105,14 +108,15 @@ class Judgment:
     at: datetime
     unranked: list[int] = field(default_factory=list)
     strength: int | None = None
-    ratings: dict[str, dict[str, int]] = field(default_factory=dict)
+    ratings: dict[str, dict[str, float]] = field(default_factory=dict)
     shown_order: list[int] = field(default_factory=list)
     active_ms: int = 0
     rationale: str = ""
     claimed_at: datetime | None = None
-    margin: float | None = None  # of an imported pair, where its file gave one
+    margin: float | None = None  # of an imported judgment, where its file states one
     weight: float = 1.0
     adjudicated: bool = False
+    name: str = ""  # that a file gives the person
 
     @property
     def vote(self) -> Vote:
@@ -121,7 +125,7 @@ class Judgment:
     @property
     def who(self) -> str:
         if self.annotator is None:
-            return IMPORTED
+            return f"{IMPORTED}:{self.name}" if self.name else IMPORTED
         return f"{'reviewer' if self.adjudicated else 'annotator'}-{self.annotator}"
 
 
@@ -294,34 +298,50 @@ def _judgments(
 
 
 def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
-    pairs = (
-        ImportedPreference.objects.filter(prompt__project=project, created_at__lte=cutoff)
-        .order_by("pk")
-        .annotate(messages=F("prompt__messages"), split=F("prompt__split"))
-        .values_list(
-            "pk",
-            "prompt_id",
-            "messages",
-            "split",
-            "margin",
-            "created_at",
-            "chosen_id",
-            "chosen__text",
-            "rejected_id",
-            "rejected__text",
-        )
-    )
-    for pk, prompt_id, messages, split, margin, at, chosen, better, rejected, worse in pairs.iterator(TASKS_AT_ONCE):
+    """Yield what files brought: for each set of answers to a prompt one task with everybody's judgments of it.
+
+    Sets with a stated margin come first, so that a column of margins begins with a number and never with null.
+    """
+    said = ImportedJudgment.objects.filter(prompt__project=project, created_at__lte=cutoff)
+    stated = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group"), margin__isnull=False)
+    first = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group")).order_by("pk").values("pk")[:1]
+    ordered = said.annotate(stated=Exists(stated), first=Subquery(first)).order_by("-stated", "first", "pk")
+    with_prompt = ordered.select_related("prompt")
+    for _, group in groupby(with_prompt.iterator(TASKS_AT_ONCE), key=attrgetter("first")):
+        if task := _imported_task(list(group), wanted, counts):
+            yield task
+
+
+def _imported_task(said: list[ImportedJudgment], wanted: Filter, counts: Counter[str]) -> JudgedTask | None:
+    judgments = []
+    for each in said:
+        at = each.judged_at or each.created_at
         if reason := wanted.refusal(None, at):
-            counts[f"imported pairs {reason}"] += 1
+            counts[f"imported votes {reason}"] += 1
             continue
-        counts["imported pairs"] += 1
-        answers = {
-            chosen: Answer(chosen, better, finished=True, policy=None, source=IMPORTED),
-            rejected: Answer(rejected, worse, finished=True, policy=None, source=IMPORTED),
-        }
-        said = Judgment([[chosen], [rejected]], [], None, at, margin=margin)
-        yield JudgedTask(-pk, prompt_id, messages, split, answers, [said], source=IMPORTED)
+        counts["imported votes"] += 1
+        judgments.append(
+            Judgment(
+                each.tiers,
+                each.unacceptable,
+                None,
+                at,
+                each.unranked,
+                each.strength,
+                each.ratings,
+                rationale=each.rationale,
+                margin=each.margin,
+                weight=each.weight,
+                name=each.annotator,
+            )
+        )
+    if not judgments:
+        return None
+    pks = [pk for tier in said[0].tiers for pk in tier]
+    texts = Completion.objects.filter(pk__in=pks).order_by("pk").values_list("pk", "text", "finished")
+    answers = {pk: Answer(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}
+    prompt = said[0].prompt
+    return JudgedTask(-said[0].pk, prompt.pk, prompt.messages, prompt.split, answers, judgments, source=IMPORTED)
 
 
 def guideline_version(project: Project) -> str:

@@ -21,7 +21,7 @@ ReviewComment  what a reviewer told an annotator about a judgment
 PracticeRound  one go of a new annotator at the practice tasks
 Evaluation, Comparison  two authors' answers to the same prompts, blind beside each other
 Alarm       somebody found that the policy as a whole has gone wrong: nothing is sampled until an admin has looked
-ImportedPreference, ImportedLabel  what a file says that other people said elsewhere
+ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on somebody's judgments no longer count
 Token       a key to the API that somebody made for a program; a Scope is what it is for
@@ -32,7 +32,7 @@ MailMessage  a mail to a member who asked for it, on its way
 from annotation.models.alarm import Alarm
 from annotation.models.evaluation import Comparison, Evaluation
 from annotation.models.flag import Flag, FlagReason, FlagStatus
-from annotation.models.imported import ImportedLabel, ImportedPreference
+from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
 from annotation.models.judgment import (
     FirstVersion,
     Label,
@@ -72,7 +72,8 @@ __all__ = [
     "FlagStatus",
     "GoldAnswer",
     "ImportedLabel",
-    "ImportedPreference",
+    "ImportedJudgment",
+    "ImportMapping",
     "Label",
     "MailMessage",
     "Membership",

@@ -78,6 +78,9 @@ class PromptUpload(models.Model):
     content = models.BinaryField()
     labels = models.BooleanField(default=False, help_text="The file holds texts with a label and no prompts.")
     mapping = models.JSONField(default=dict, blank=True, help_text="Which column each field comes from.")
+    shape = models.CharField(max_length=40, blank=True, help_text="The shape that somebody chose; empty: as detected.")
+    ignore = models.JSONField(default=list, blank=True, help_text="Fields that are left out.")
+    parsed = models.BinaryField(null=True, help_text="Its rows as they were read, gzipped JSON: a file is read once.")
     report = models.JSONField(null=True, blank=True, help_text="What became of its rows, once it was taken.")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from annotation.actions.prompts import ImportReport, dry_run, import_prompts
 from annotation.imports import UnreadableFile
 from annotation.imports.batches import parse_batches
-from annotation.imports.hub import downloaded, files_in
+from annotation.imports.folders import downloaded, files_in
 from annotation.imports.refusals import RefusedRow
 from annotation.models import Project
 

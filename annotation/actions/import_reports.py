@@ -1,0 +1,117 @@
+"""What an import takes, leaves and refuses, and which fields of the file nobody read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from annotation.imports import ParsedPrompts, RefusedRow, shape_label
+
+NUMBERS = ("rows", "taken", "answers", "pairs", "votes", "labels", "tasks", "held_back")
+LISTS = ("duplicates", "refused")
+COUNTERS = ("not_used", "stopping", "shapes")
+
+
+@dataclass
+class ImportReport:
+    """What became of every row of a file. `taken` counts rows; `pairs` are preferences, `votes` what people said.
+
+    `not_used` counts rows by field; `stopping` are those of the fields for which rows were refused. `held_back` counts
+    answers that name their maker and stand in no ranking task.
+    """
+
+    rows: int = 0
+    taken: int = 0
+    answers: int = 0
+    pairs: int = 0
+    votes: int = 0
+    labels: int = 0
+    tasks: int = 0
+    held_back: int = 0
+    duplicates: list[RefusedRow] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
+    not_used: Counter[str] = field(default_factory=Counter)
+    stopping: Counter[str] = field(default_factory=Counter)
+    shapes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, parsed: ParsedPrompts) -> ImportReport:
+        """Return the report of a file from which nothing has been taken yet."""
+        return cls(
+            rows=parsed.count["rows"] or len(parsed.rows) + len(parsed.labels) + len(parsed.refused),
+            refused=list(parsed.refused),
+            not_used=Counter(parsed.not_used),
+            stopping=Counter(parsed.stopping),
+            shapes=Counter(parsed.shapes),
+        )
+
+    def __str__(self) -> str:
+        brought = {
+            "answers": self.answers,
+            "preferences": self.pairs,
+            "votes": self.votes if self.votes != self.pairs else 0,
+            "labels": self.labels if self.labels != self.taken else 0,
+            "tasks opened": self.tasks,
+            "answers held back because they name their maker": self.held_back,
+        }
+        more = "".join(f", {count} {name}" for name, count in brought.items() if count)
+        unused = "".join(f", {name} ({count} rows)" for name, count in self.not_used.most_common())
+        said = f"{self.taken} taken, {len(self.duplicates)} duplicate, {len(self.refused)} refused{more}"
+        return said + (f"; not used: {unused[2:]}" if unused else "")
+
+    @property
+    def shape(self) -> str:
+        """The shapes of the rows, the most common first, as people read them."""
+        return ", ".join(shape_label(name) for name, _ in self.shapes.most_common())
+
+    @property
+    def unused(self) -> list[tuple[str, int, bool]]:
+        """Every field that nobody read, in how many rows, and whether it stops them."""
+        return [(name, count, name in self.stopping) for name, count in self.not_used.most_common()]
+
+    def add(self, other: ImportReport) -> None:
+        """Add what became of further rows."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is stored with an upload."""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        lists = {name: [[row.line, row.reason] for row in getattr(self, name)] for name in LISTS}
+        return numbers | lists | {name: dict(getattr(self, name)) for name in COUNTERS}
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> ImportReport:
+        """Return a stored report; one from before a number was counted has 0 there."""
+        numbers = {name: given.get(name, 0) for name in NUMBERS}
+        lists = {name: [RefusedRow(*row) for row in given.get(name, [])] for name in LISTS}
+        return cls(**numbers, **lists, **{name: Counter(given.get(name, {})) for name in COUNTERS})
+
+    def for_machines(self) -> dict[str, Any]:
+        """Return what the command prints with --json: counts, and every row that is not taken with its reason."""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        rows = {name: [{"line": row.line, "reason": row.reason} for row in getattr(self, name)] for name in LISTS}
+        return {
+            "shape": self.shape,
+            "shapes": dict(self.shapes),
+            **numbers,
+            "duplicate": len(self.duplicates),
+            "refused": len(self.refused),
+            "not_used": dict(self.not_used),
+            "stopping": dict(self.stopping),
+            "refused_rows": rows["refused"],
+            "duplicate_rows": rows["duplicates"],
+        }
+
+    def as_csv(self) -> str:
+        """Return every row that was not taken, for whoever mends the file."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["line", "what", "reason"])
+        rows = [(row.line, "refused", row.reason) for row in self.refused]
+        rows += [(row.line, "duplicate", row.reason) for row in self.duplicates]
+        writer.writerows(sorted(rows))
+        return text.getvalue()

@@ -1,0 +1,13 @@
+"""A row as it stands in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """Fields by name, and the line on which the row starts."""
+
+    line: int
+    fields: dict[str, object]

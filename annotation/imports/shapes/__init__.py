@@ -1,0 +1,86 @@
+"""Shapes of files, one function and one row each: the first in SHAPES that knows a row reads it."""
+
+from __future__ import annotations
+
+from annotation.imports.fields import Fields
+from annotation.imports.shapes import (
+    alpaca,
+    arena,
+    argilla,
+    helpsteer,
+    hh,
+    label_studio,
+    labelled,
+    nectar,
+    nemo,
+    oasst,
+    openai,
+    plain,
+    potato,
+    prefloop,
+    sharegpt,
+    traces,
+    trl,
+    two_answers,
+    ultrafeedback,
+)
+from annotation.imports.shapes.shape import Shape
+
+SHAPES: dict[str, Shape] = {
+    "prefloop-rankings": prefloop.RANKING,
+    "prefloop-judgments": prefloop.JUDGMENT,
+    "prefloop-preference": prefloop.PREFERENCE,
+    "prefloop-implicit": prefloop.IMPLICIT,
+    "prefloop-text": prefloop.TEXT,
+    "prefloop-scores": prefloop.SCORES,
+    "oasst": oasst.TREE,
+    "oasst-messages": oasst.MESSAGES,
+    "label-studio": label_studio.TASKS,
+    "argilla": argilla.RECORDS,
+    "argilla-hub": argilla.FLAT,
+    "prodigy": labelled.PRODIGY,
+    "openai-preference": openai.PREFERENCE,
+    "sharegpt-preference": sharegpt.PREFERENCE,
+    "sharegpt-kto": sharegpt.KTO,
+    "sharegpt": sharegpt.CONVERSATION,
+    "nemo-rl": nemo.NEMO,
+    "nectar": nectar.NECTAR,
+    "ultrafeedback": ultrafeedback.RAW,
+    "ultrafeedback-binarized": ultrafeedback.BINARIZED,
+    "helpsteer3": helpsteer.PREFERENCES,
+    "helpsteer2": helpsteer.RATED,
+    "pku-saferlhf": two_answers.PKU,
+    "shp": two_answers.SHP,
+    "pandalm": two_answers.PANDALM,
+    "llmbar": two_answers.LLMBAR,
+    "arena": arena.BATTLE,
+    "arena-answers": arena.ANSWERS,
+    "label-studio-flat": label_studio.FLAT,
+    "langsmith": traces.LANGSMITH,
+    "langfuse": traces.LANGFUSE,
+    "hh": hh.PAIR,
+    "trl-preference": trl.PREFERENCE,
+    "trl-stepwise": trl.STEPWISE,
+    "trl-kto": trl.UNPAIRED,
+    "alpaca-kto": alpaca.KTO,
+    "alpaca": alpaca.ALPACA,
+    "potato": potato.POTATO,
+    "openai": openai.CHAT,
+    "labelled": labelled.LABELLED,
+    "trl-completion": prefloop.COMPLETION,
+    "transcript": hh.TRANSCRIPT,
+    "plain": plain.PLAIN,
+}
+PLAIN = "plain"
+# Each of these sets of column names shows that the first row of a table is a header.
+KNOWN_COLUMNS = tuple(names for shape in SHAPES.values() for names in shape.columns)
+
+
+def shape_of(fields: Fields, before: str = PLAIN) -> str:
+    """Return the name of the shape that knows a row; the one of the row before it, where that knows it as well."""
+    if before != PLAIN and SHAPES[before].knows(fields):
+        return before
+    return next(name for name, shape in SHAPES.items() if shape.knows(fields))
+
+
+__all__ = ["KNOWN_COLUMNS", "PLAIN", "SHAPES", "Shape", "shape_of"]

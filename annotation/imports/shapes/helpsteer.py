@@ -1,0 +1,72 @@
+"""NVIDIA HelpSteer: rated answers (1 and 2) and preferences from −3 to 3 with reasons (2 and 3).
+
+https://huggingface.co/datasets/nvidia/HelpSteer2, https://huggingface.co/datasets/nvidia/HelpSteer3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from annotation.imports.fields import Fields
+from annotation.imports.items import Item, Vote, number
+from annotation.imports.refusals import Refusal
+from annotation.imports.shapes.shape import Shape, columns
+
+ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+LONGEST = 3  # how far a preference can go on either side
+
+
+def rated(fields: Fields) -> Iterator[Item]:
+    """Read an answer with its five ratings. Nobody compared it, so it takes part in no preference."""
+    item = Item(fields.take("prompt"), id=fields.take("id"))
+    place = item.answer(fields.take("response"))
+    ratings = {name: value for name in ATTRIBUTES if (value := number(fields.take(name))) is not None}
+    item.votes.append(Vote([[place]], ratings={place: ratings}))
+    yield item
+
+
+def preferences(fields: Fields) -> Iterator[Item]:
+    """Read two answers with everybody's preference: below 0 the first is better, above 0 the second, 0 is a tie."""
+    item = Item(fields.take("context", "prompt"), "context", id=fields.take("id"), category=fields.take("domain"))
+    places = item.answer(fields.take("response1", "response_1")), item.answer(fields.take("response2", "response_2"))
+    overall = fields.take("overall_preference", "preference_strength")
+    reason = fields.take("preference_elaboration", "preference_statement") or ""
+    fields.describes("preference_statement", "language", "split")
+    each_name = "individual_preference" if "individual_preference" in fields else "all_preferences_unprocessed"
+    individual = fields.take(each_name)
+    if not isinstance(individual, list) or not individual:
+        _vote(item, places, overall, reason)
+    else:
+        for given in individual:  # who they are is not said, and they are others in every row
+            said = fields.sub(given, each_name)
+            score = said.take("score", "strength")
+            why = said.take("reasoning", "elaboration", "statement") or ""
+            said.describes(*said.data)
+            _vote(item, places, score, why)
+    yield item
+
+
+def _vote(item: Item, places: tuple[int, int], score: Any, reason: Any) -> None:
+    value = number(score)
+    if value is None or abs(value) > LONGEST:
+        raise Refusal(f"a preference is {str(score)[:40]!r}; it should be a number from -{LONGEST} to {LONGEST}")
+    said = {"rationale": reason}
+    if value == 0:
+        item.tie(*places, **said)
+    else:
+        better, worse = places if value < 0 else places[::-1]
+        item.prefer(better, worse, margin=abs(value) / LONGEST, **said)
+
+
+def _is_rated(fields: Fields) -> bool:
+    return fields.has("prompt", "response") and sum(name in fields for name in ATTRIBUTES) >= 2
+
+
+def _is_preferences(fields: Fields) -> bool:
+    two = fields.has("response1", "response2") or fields.has("response_1", "response_2")
+    return two and ("overall_preference" in fields or "preference_strength" in fields)
+
+
+RATED = Shape("HelpSteer2", _is_rated, rated, (columns("prompt", "response", "helpfulness"),))
+PREFERENCES = Shape("HelpSteer3", _is_preferences, preferences)

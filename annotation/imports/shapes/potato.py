@@ -1,0 +1,85 @@
+"""Potato: items with a list of answers, and what people said of them. https://github.com/davidjurgens/potato
+
+An item's annotations are choices by scheme (`label_annotations` or `annotations`): a choice names an answer by its
+letter, its number or its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from annotation.imports.fields import Fields
+from annotation.imports.items import Item, Vote, number
+from annotation.imports.shapes.shape import Shape
+
+LISTS = ("responses", "displayed_text", "options", "items", "texts")
+SAID = ("label_annotations", "annotations")
+
+
+def items(fields: Fields) -> Iterator[Item]:
+    """Read an item with its answers, and one person's choices where it has some."""
+    item = Item(id=fields.take("id", "instance_id"))
+    item.prompt = fields.take("prompt", "instruction", "question", "context", "text")
+    name = next(name for name in LISTS if isinstance(fields.peek(name), list))
+    places = {}
+    for number_of, each in enumerate(fields.take(name)):
+        answer = fields.sub(each, name) if isinstance(each, dict) else None
+        text = answer.take("text", "response", "content") if answer else each
+        place = item.answer(text, answer.take("model", "name", "id") if answer else "")
+        for known in (chr(97 + number_of), str(number_of + 1), str(text).lower(), f"response {chr(97 + number_of)}"):
+            places[known] = place
+    annotator = fields.take("user_id", "user", "annotator") or ""
+    for said in SAID:
+        schemes = fields.child(said)
+        for scheme in list(schemes.data):
+            if _take_scheme(item, places, schemes.peek(scheme), scheme, annotator):
+                schemes.take(scheme)
+    fields.describes("span_annotations", "behavioral_data", "displayed_text", "model_names")
+    yield item
+
+
+def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, annotator: Any) -> bool:
+    """Take one scheme: a chosen answer, a tie, an order, or a rating of an answer; False where it is none of these."""
+    chosen = (
+        [key for key, marked in value.items() if marked not in (None, False, "", "false")]
+        if isinstance(value, dict)
+        else [value]
+    )
+    if isinstance(value, list):
+        chosen = value
+    known = [places.get(str(each).strip().lower()) for each in chosen]
+    if isinstance(value, list) and len(known) > 1 and None not in known:
+        item.votes.append(Vote([[place] for place in known if place is not None], annotator=annotator))
+    elif len(chosen) == 1 and known[0] is not None:
+        others = [place for place in range(len(item.answers)) if place != known[0]]
+        item.votes.append(Vote([[known[0]], others], unranked=others if len(others) > 1 else [], annotator=annotator))
+    elif len(chosen) == 1 and str(chosen[0]).strip().lower() in ("tie", "equal", "both", "same"):
+        item.tie(*range(len(item.answers)), annotator=annotator)
+    elif isinstance(value, dict) and None not in known and all(number(mark) is not None for mark in value.values()):
+        ratings = {
+            place: {scheme: number(value[key]) or 0.0}
+            for key, place in zip(chosen, known, strict=True)
+            if place is not None
+        }
+        rated = sorted(ratings)
+        item.votes.append(Vote([rated], unranked=rated, ratings=ratings, annotator=annotator))
+    else:
+        return False
+    return True
+
+
+def _is_potato(fields: Fields) -> bool:
+    listed = any(isinstance(fields.peek(name), list) and fields.peek(name) for name in LISTS)
+    texts = [each for name in LISTS if isinstance(fields.peek(name), list) for each in fields.peek(name)]
+    plain = all(
+        isinstance(each, str) or (isinstance(each, dict) and set(each) & {"text", "response", "content"})
+        for each in texts
+    )
+    prompted = any(
+        isinstance(fields.peek(name), str) for name in ("prompt", "instruction", "question", "context", "text")
+    )
+    return listed and plain and prompted
+
+
+POTATO = Shape("Potato", _is_potato, items)

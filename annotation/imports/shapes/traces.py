@@ -1,0 +1,95 @@
+"""Datasets of LangSmith and Langfuse: inputs with the expected output.
+
+https://docs.smith.langchain.com/evaluation/how_to_guides/manage_datasets, https://langfuse.com/docs/datasets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from annotation.imports.fields import Fields
+from annotation.imports.items import Item, is_messages
+from annotation.imports.refusals import Refusal
+from annotation.imports.shapes.shape import Shape
+
+ASKED = ("messages", "input", "question", "query", "prompt", "text", "instruction", "content")
+ANSWERED = (
+    "output",
+    "answer",
+    "response",
+    "completion",
+    "text",
+    "result",
+    "content",
+    "messages",
+    "message",
+    "generations",
+)
+
+
+def langsmith(fields: Fields) -> Iterator[Item]:
+    """Read an example: its inputs are the prompt, its outputs the reference answer."""
+    item = Item(id=fields.take("id"))
+    _ask(fields, "inputs", item)
+    _answer(fields, "outputs", item)
+    fields.describes(*fields.data)
+    yield item
+
+
+def langfuse(fields: Fields) -> Iterator[Item]:
+    """Read a dataset item: its input is the prompt, its expected output the reference answer."""
+    item = Item(id=fields.take("id"))
+    _ask(fields, "input", item)
+    name = "expectedOutput" if "expectedOutput" in fields.data else "expected_output"
+    _answer(fields, name, item)
+    fields.describes(*fields.data)
+    yield item
+
+
+def _ask(fields: Fields, name: str, item: Item) -> None:
+    item.field = name
+    if not isinstance(fields.peek(name), dict):
+        item.prompt = fields.take(name)
+        return
+    given = fields.child(name)
+    known = next((each for each in ASKED if each in given), None)
+    if known is None and len(given.data) == 1:
+        known = next(iter(given.data))
+    if known is None:
+        raise Refusal(f'"{name}" has none of {", ".join(ASKED[:6])}; name one of its fields so')
+    item.prompt = given.take(known)
+    if isinstance(given.peek("system"), str):
+        item.system = given.take("system")
+
+
+def _answer(fields: Fields, name: str, item: Item) -> None:
+    if name not in fields:
+        return
+    value: Any = fields.peek(name)
+    if isinstance(value, dict):
+        given = fields.child(name)
+        known = next((each for each in ANSWERED if each in given), None)
+        if known is None and len(given.data) == 1:
+            known = next(iter(given.data))
+        value = given.take(known) if known else None
+    else:
+        fields.take(name)
+    if is_messages(value):
+        value = value[-1].get("content", value[-1].get("value"))
+    elif isinstance(value, dict) and "content" in value:
+        value = value["content"]
+    if value is not None:
+        item.references.append(value)
+
+
+def _is_langsmith(fields: Fields) -> bool:
+    return isinstance(fields.peek("inputs"), (dict, str)) and "outputs" in fields.data
+
+
+def _is_langfuse(fields: Fields) -> bool:
+    return "input" in fields and ("expectedOutput" in fields.data or "expected_output" in fields.data)
+
+
+LANGSMITH = Shape("LangSmith dataset", _is_langsmith, langsmith)
+LANGFUSE = Shape("Langfuse dataset", _is_langfuse, langfuse)

@@ -1,0 +1,89 @@
+"""TRL: preference, with or without a prompt of its own, unpaired preference (KTO), and stepwise supervision.
+
+https://huggingface.co/docs/trl/dataset_formats
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from annotation.imports.fields import Fields
+from annotation.imports.items import Item, Vote, texts_below
+from annotation.imports.refusals import Refusal
+from annotation.imports.shapes.pairs import add_preference, add_scores, repeats_pair, take_prompt
+from annotation.imports.shapes.shape import Shape, columns
+
+TRUE = {"true": True, "1": True, "yes": True, "desirable": True, "false": False, "0": False, "no": False}
+TRUE |= {"undesirable": False, "good": True, "bad": False, "thumbs_up": True, "thumbs_down": False}
+
+
+def preference(fields: Fields) -> Iterator[Item]:
+    """Read a better and a worse answer to a prompt; a prompt that both repeat is understood, too."""
+    item = Item(id=fields.take("id"), category=fields.take("category"))
+    chosen, rejected = fields.take("chosen"), fields.take("rejected")
+    if "instruction" in fields and not fields.has("prompt"):
+        item.prompt, item.field = texts_below(fields.take("instruction"), fields.take("input")), "instruction"
+        item.system, item.history = fields.take("system"), fields.take("history")
+    else:
+        names = ("prompt", "text", "question", "query", "input", "context")
+        take_prompt(fields, item, names if not _whole(chosen) else ("prompt", "question", "text"))
+        if item.prompt is None and not _whole(chosen):
+            take_prompt(fields, item, ("messages",))
+    places = add_preference(item, chosen, rejected, margin=fields.take("margin"))
+    add_scores(fields, item, places)
+    repeats_pair(fields, item)
+    if "reference" in fields:
+        item.references.append(fields.take("reference"))
+    if isinstance(fields.peek("response"), str) and fields.peek("response") in (chosen, rejected):
+        fields.take("response")  # the same text once more
+    fields.describes("tools", "prompt_id", "chat_template_kwargs")
+    yield item
+
+
+def _whole(chosen: object) -> bool:
+    """Whether an answer is a conversation that begins with its prompt."""
+    return isinstance(chosen, list) and len(chosen) > 1
+
+
+def unpaired(fields: Fields) -> Iterator[Item]:
+    """Read an answer with true or false: a vote that says whether it is acceptable."""
+    item = Item(id=fields.take("id"), category=fields.take("category"))
+    take_prompt(fields, item)
+    place = item.answer(fields.take("completion", "response", "output"))
+    thumb(item, place, fields.take("label", "kto_tag"))
+    fields.describes("prompt_id", "group_id", "split", "tools")
+    yield item
+
+
+def thumb(item: Item, place: int, value: object) -> None:
+    """Add a vote that finds one answer acceptable or not."""
+    good = value if isinstance(value, bool) else TRUE.get(str(value).strip().lower())
+    if good is None:
+        raise Refusal(f'"label" of an answer is {str(value)[:40]!r}; write true or false')
+    ratings = {place: {"acceptable": float(good)}}  # as annotation.imports.rows.ACCEPTABLE
+    item.votes.append(Vote([[place]], unacceptable=[] if good else [place], ratings=ratings))
+
+
+def stepwise(fields: Fields) -> Iterator[Item]:
+    """Refuse labels of single steps, which are no answers to choose from."""
+    raise Refusal("the row labels the steps of one answer (stepwise supervision), which cannot be judged here")
+
+
+def _is_preference(fields: Fields) -> bool:
+    return "chosen" in fields or "rejected" in fields
+
+
+def _is_unpaired(fields: Fields) -> bool:
+    answered = fields.has("prompt") and any(name in fields for name in ("completion", "response"))
+    label = fields.peek("label")
+    return answered and (isinstance(label, bool) or str(label).strip().lower() in TRUE)
+
+
+def _is_stepwise(fields: Fields) -> bool:
+    steps, labels = fields.peek("completions"), fields.peek("labels")
+    return isinstance(steps, list) and isinstance(labels, list) and all(isinstance(each, bool) for each in labels)
+
+
+PREFERENCE = Shape("TRL preference", _is_preference, preference, (columns("chosen", "rejected"),))
+UNPAIRED = Shape("TRL unpaired preference (KTO)", _is_unpaired, unpaired)
+STEPWISE = Shape("TRL stepwise supervision", _is_stepwise, stepwise)

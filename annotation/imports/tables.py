@@ -1,0 +1,119 @@
+"""Rows of CSV and TSV, under a header that names their columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Set
+from typing import TYPE_CHECKING
+
+from annotation.imports.raw import RawRow
+from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
+from annotation.imports.shapes import KNOWN_COLUMNS
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+TEXT_COLUMNS = {"text", "prompt", "question", "instruction", "input", "output", "chosen", "rejected", "completion"}
+TEXT_COLUMNS |= {"response", "answer", "reference", "answer1", "answer2", "response1", "response2"}
+
+
+def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[RawRow | RefusedRow]:
+    """Yield the rows under a header that a shape knows, or that has the columns a person named."""
+    needed: tuple[Set[str], ...] = (columns,) if columns else KNOWN_COLUMNS
+    delimiter = _find_delimiter(text, usual_delimiter, needed)
+    header = header_of(text, delimiter)
+    _check_header(header, needed, mapped=bool(columns))
+    reader = _csv_reader(text, delimiter)
+    before_header = True
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield RefusedRow(line, _csv_reason(error, line, reader.line_num))
+            continue
+        if not cells:
+            continue
+        if before_header:
+            before_header = False
+        elif len(cells) != len(header):
+            yield RefusedRow(line, _columns_reason(len(cells), len(header), delimiter))
+        else:
+            yield RawRow(line, {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)})
+
+
+def _cell(name: str, cell: str) -> object:
+    """Return a cell as text, or the messages and objects that it holds as JSON; a text in brackets stays one.
+
+    A list of numbers or words may be what somebody wrote, so it is only read in a column that is no text.
+    """
+    if cell[:1] not in ("[", "{"):
+        return cell
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    objects = isinstance(value, dict) or (isinstance(value, list) and value and all(isinstance(x, dict) for x in value))
+    return value if objects or (isinstance(value, list) and name not in TEXT_COLUMNS) else cell
+
+
+def _csv_reader(text: str, delimiter: str) -> Reader:
+    # newline="\n" keeps StringIO from splitting at anything but \n. Strict, because otherwise a quote that is
+    # never closed would silently swallow the rest of the file.
+    lines = io.StringIO(text, newline="\n")
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def header_of(text: str, delimiter: str) -> list[str]:
+    """The column names in small letters; none if the first row cannot be read."""
+    try:
+        cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if cells), [])
+    except csv.Error:
+        return []
+    return [cell.strip().lower() for cell in cells]
+
+
+def _find_delimiter(text: str, usual: str, needed: tuple[Set[str], ...]) -> str:
+    """The delimiter that splits a usable header into most columns; the usual one if that does not decide."""
+
+    def columns(delimiter: str) -> int:
+        header = header_of(text, delimiter)
+        return len(header) if any(names <= set(header) for names in needed) else 0
+
+    return max([usual, *DELIMITERS], key=columns)
+
+
+def _check_header(header: list[str], needed: tuple[Set[str], ...], *, mapped: bool) -> None:
+    prompts = [name for name in header if name in ("text", "prompt")]
+    if mapped and not needed[0] <= set(header):
+        missing = ", ".join(f'"{name}"' for name in sorted(needed[0] - set(header)))
+        raise UnreadableFile(f"The file has no column {missing}. Choose the columns again.")
+    if not any(names <= set(header) for names in needed):
+        found = ", ".join(f'"{name[:40]}"' for name in header[:10]) or "none that can be read"
+        raise UnknownColumns(
+            f'The first row must name the columns, one of them "text" or "prompt". Columns found: {found}.'
+        )
+    if not mapped and len(set(prompts)) > 1:
+        raise UnreadableFile('The file has a column "text" and a column "prompt". Keep the one that holds the prompts.')
+    for name in (*prompts[:1], "id", "reference", "category"):
+        if header.count(name) > 1:
+            raise UnreadableFile(f'{header.count(name)} columns are called "{name}". Keep one of them.')
+
+
+def _csv_reason(error: csv.Error, first_line: int, last_line: int) -> str:
+    span = f"lines {first_line} to {last_line} were read as one row" if last_line > first_line else "broken CSV"
+    return f'{span} ({error}); close every quoted cell and write a quote inside it twice ("")'
+
+
+def _columns_reason(found: int, expected: int, delimiter: str) -> str:
+    advice = (
+        f"put text that contains {DELIMITERS[delimiter]} in double quotes"
+        if found > expected
+        else "leave an empty cell for a value that is missing"
+    )
+    return f"the row has {found} column{'s' * (found != 1)} but the header has {expected}; {advice}"
