@@ -86,9 +86,10 @@ class ImportReport:
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> ImportReport:
         """Return a stored report; one from before a number was counted has 0 there."""
-        numbers = {name: given.get(name, 0) for name in NUMBERS}
-        lists = {name: [RefusedRow(*row) for row in given.get(name, [])] for name in LISTS}
-        return cls(**numbers, **lists, **{name: Counter(given.get(name, {})) for name in COUNTERS})
+        known: dict[str, Any] = {name: given.get(name, 0) for name in NUMBERS}
+        known |= {name: [RefusedRow(*row) for row in given.get(name, [])] for name in LISTS}
+        known |= {name: Counter(given.get(name, {})) for name in COUNTERS}
+        return cls(**known)
 
     def for_machines(self) -> dict[str, Any]:
         """Return what the command prints with --json: counts, and every row that is not taken with its reason."""

@@ -205,9 +205,7 @@ def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str,
                 )
                 new.append(have[text])
     Completion.objects.bulk_create(new, batch_size=AT_ONCE)
-    import_votes.store(
-        (prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding
-    )
+    import_votes.store((prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding)
     return _open_tasks(project, adding, prompts, stored)
 
 

@@ -19,8 +19,9 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
 from annotation.actions import projects, prompts, queue
+from annotation.actions.import_mappings import reading_of
 from annotation.characters import cleaned
-from annotation.imports import MAX_FILE_BYTES, ParsedPrompts, parse_prompts
+from annotation.imports import MAX_FILE_BYTES, SHAPES, parse_file
 from annotation.models import (
     PolicyVersion,
     Project,
@@ -137,6 +138,18 @@ class PromptFileSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Columns by field: mapping.text=question.",
     )
+    shape = serializers.ChoiceField(
+        choices=list(SHAPES), required=False, help_text="How rows are read; as they look where it is left out."
+    )
+    ignore = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Fields of the file to leave out."
+    )
+    mapping_name = serializers.CharField(
+        required=False, help_text="Columns, shape and ignored fields as saved under this name."
+    )
+    save_mapping = serializers.CharField(
+        required=False, max_length=100, help_text="Save columns, shape and ignored fields under this name."
+    )
     dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
 
     def validate_file(self, file: Any) -> Any:
@@ -151,12 +164,26 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
 
 
 class ImportReportSerializer(serializers.Serializer[Any]):
+    """What became of every row, and which fields nobody read."""
+
+    shape = serializers.CharField(help_text="How the rows were read, the most common shape first.")
+    rows = serializers.IntegerField()
     taken = serializers.IntegerField()
     answers = serializers.IntegerField()
-    pairs = serializers.IntegerField()
+    pairs = serializers.IntegerField(help_text="Pairs of answers that the votes put in an order.")
+    votes = serializers.IntegerField(help_text="Judgments of people, as many as the file has.")
+    labels = serializers.IntegerField()
     tasks = serializers.IntegerField()
+    held_back = serializers.IntegerField(help_text="Answers that name their maker and stand in no ranking task.")
     duplicates = RefusedRowSerializer(many=True)
     refused = RefusedRowSerializer(many=True)
+    not_used = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Fields that nobody read, with the number of their rows."
+    )
+    stopping = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Those that look like answers, votes, labels or a conversation: their rows are refused.",
+    )
 
 
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
@@ -266,9 +293,16 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         upload = PromptFileSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
         wanted = upload.validated_data
-        parsed: ParsedPrompts = parse_prompts(
-            wanted["file"].read(), wanted["file"].name, wanted.get("mapping"), labels=wanted["labels"]
+        reading = reading_of(
+            project,
+            mapping=wanted.get("mapping", {}),
+            labels=wanted["labels"],
+            shape=wanted.get("shape", ""),
+            ignore=wanted.get("ignore", []),
+            name=wanted.get("mapping_name", ""),
+            save_as=wanted.get("save_mapping", ""),
         )
+        parsed = parse_file(wanted["file"].read(), wanted["file"].name, reading)
         if wanted["dry_run"]:
             return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
         report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.exports.types import Row, conversation_text
+from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote
 from annotation.judged.strengths import WinRecords, count, fit
 from annotation.models import SnapshotType
@@ -37,7 +38,7 @@ def preference_text(row: Row) -> Iterator[Row]:
         "prompt": _prompt_text(row["prompt"]),
         "chosen": _answer(row["chosen"]),
         "rejected": _answer(row["rejected"]),
-        "margin": row["margin"],
+        **_stated(row, "margin"),
     }
 
 
@@ -46,7 +47,7 @@ def preference_implicit(row: Row) -> Iterator[Row]:
     yield _origin(row) | {
         "chosen": row["prompt"] + row["chosen"],
         "rejected": row["prompt"] + row["rejected"],
-        "margin": row["margin"],
+        **_stated(row, "margin"),
     }
 
 
@@ -173,6 +174,11 @@ def formats_of(type: str) -> dict[str, Format]:
     return {name: format for name, format in FORMATS.items() if format.made_from == type}
 
 
+def _stated(row: Row, name: str) -> Row:
+    """Return a column that only some snapshots have."""
+    return {name: row[name]} if name in row else {}
+
+
 def _origin(row: Row) -> Row:
     return {name: row[name] for name in ("prompt_id", "group_id", "split")}
 
@@ -188,20 +194,29 @@ def _prompt_text(prompt: Messages) -> str:
 
 def _good_and_bad(ranking: dict[str, Any]) -> Iterator[tuple[int, bool]]:
     tiers, below = ranking["tiers"], set(ranking["unacceptable"])
-    if below:
+    said = [(each["place"], each["rating"] > 0) for each in _ratings(ranking) if each["criterion"] == ACCEPTABLE]
+    if said:
+        yield from said
+    elif below:
         yield from ((place, place not in below) for tier in tiers for place in tier)
     elif len(tiers) > 1:
         yield from ((place, True) for place in tiers[0])
         yield from ((place, False) for place in tiers[-1])
 
 
+def _ratings(ranking: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the ratings of a ranking; in a snapshot from before they were a list there is none of this kind."""
+    ratings = ranking.get("ratings")
+    return ratings if isinstance(ratings, list) else []
+
+
 def _transcript(conversation: Messages) -> str:
     system, turns = _without_system(conversation)
     speakers = {"user": "Human", "assistant": "Assistant"}
-    texts = [f"\n\n{speakers[turn['role']]}: {turn['content']}" for turn in turns]
+    said = [turn["content"] for turn in turns]
     if system:
-        texts[0] = texts[0].replace(turns[0]["content"], f"{system}\n\n{turns[0]['content']}", 1)
-    return "".join(texts)
+        said[0] = f"{system}\n\n{said[0]}"
+    return "".join(f"\n\n{speakers[turn['role']]}: {text}" for turn, text in zip(turns, said, strict=True))
 
 
 def _without_system(conversation: Messages) -> tuple[str, Messages]:

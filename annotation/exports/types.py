@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from annotation.errors import NotPossible
 from annotation.exports.card import CardTally
 from annotation.exports.pool import pool
+from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.decisions import Decisions
 from annotation.judged.preferences import Even, Pair, merge
 from annotation.judged.rows import (
@@ -32,7 +33,7 @@ from annotation.judged.rows import (
     labels_that_count,
     references_that_count,
 )
-from annotation.models import ImportedLabel, Project, ReferenceAnswer, SnapshotType, Split
+from annotation.models import Completion, ImportedLabel, Project, ReferenceAnswer, SnapshotType, Source, Split
 
 Row = dict[str, Any]
 Counts = Counter[str]
@@ -42,6 +43,7 @@ NOTHING_LABELLED = "No answer was called unacceptable and no labelled text impor
 NO_PROMPTS = "The project has no prompts yet. Import some first."
 NO_JUDGMENTS = "Nobody has ranked anything yet."
 NOTHING_ACCEPTED = "Nobody has accepted a proposed task yet, so there are no instructions."
+MISSING = -1  # a number that nobody stated, in a column of numbers
 AND_THE_FILTER = " Or the filter leaves nothing over."
 
 
@@ -101,56 +103,75 @@ def ranking_rows(taking: Taking) -> Iterator[Row]:
             counts["tasks without enough agreement"] += 1
             continue
         counts[f"{task.split} tasks"] += 1
+        counts["tasks with ratings alone"] += not pairs and not evens
         annotators |= {judgment.who for judgment in task.judgments}
         place = {pk: number for number, pk in enumerate(task.answers)}
         yield {
             "prompt": task.messages,
             "candidates": [{"text": answer.text, "finished": answer.finished} for answer in task.answers.values()],
-            "rankings": [
-                {
-                    "tiers": [sorted(place[pk] for pk in tier) for tier in judgment.tiers],
-                    "unacceptable": sorted(place[pk] for pk in judgment.unacceptable),
-                    "weight": judgment.weight,
-                    "annotator": judgment.who,
-                    **_only_asked(judgment, place),
-                }
-                for judgment in task.judgments
-            ],
+            "rankings": [_ranking(judgment, place) for judgment in task.judgments],
             "prompt_id": task.prompt_id,
             "group_id": task.pk,
             "split": task.split,
-            "policy": task.policy,
+            "policy": MISSING if task.policy is None else task.policy,
         }
-    counts["annotators"] = len(annotators - {IMPORTED})
-    taking.refuse_nothing(counts["train pairs"] + counts["eval pairs"], NOTHING_PREFERRED)
+    counts["annotators"] = sum(not who.startswith(IMPORTED) for who in annotators)
+    found = counts["train pairs"] + counts["eval pairs"] + counts["tasks with ratings alone"]
+    taking.refuse_nothing(found, NOTHING_PREFERRED)
 
 
-def _only_asked(judgment: Judgment, place: dict[int, int]) -> Row:
-    """What only some ways of asking give: answers without a place, the strength of a comparison, ratings."""
-    said: Row = {}
-    if judgment.unranked:
-        said["unranked"] = sorted(place[pk] for pk in judgment.unranked)
-    if judgment.strength is not None:
-        said["strength"] = judgment.strength
-    if judgment.ratings:
-        said["ratings"] = {str(place[int(pk)]): rated for pk, rated in judgment.ratings.items()}
-    return said
+def _ranking(judgment: Judgment, place: dict[int, int]) -> Row:
+    """Return a judgment with every key, whatever was asked: readers infer the columns of a file from its first rows.
+
+    What nobody stated is MISSING in `strength` and `margin` and an empty list elsewhere.
+    """
+    return {
+        "tiers": [sorted(place[pk] for pk in tier) for tier in judgment.tiers],
+        "unacceptable": sorted(place[pk] for pk in judgment.unacceptable),
+        "unranked": sorted(place[pk] for pk in judgment.unranked),
+        "strength": MISSING if judgment.strength is None else judgment.strength,
+        "margin": float(MISSING if judgment.margin is None else judgment.margin),
+        "ratings": [
+            {"place": place[int(pk)], "criterion": criterion, "rating": float(rating)}
+            for pk, rated in judgment.ratings.items()
+            for criterion, rating in rated.items()
+        ],
+        "weight": float(judgment.weight),
+        "annotator": judgment.who,
+    }
 
 
 def preference_rows(taking: Taking) -> Iterator[Row]:
-    """One row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together.
+    """Yield one row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together.
 
-    Whoever made a reference answer out of a candidate preferred what came of it: these pairs come last.
+    Who made a reference answer out of a candidate preferred what came of it. Pairs of files come last, those with a
+    stated margin first: a column of numbers then never begins with null, and where no pair has a margin there is none.
     """
+    margins = False
+    for row in _pairs(taking):
+        margins |= row["margin"] is not None
+        yield row if margins else {name: value for name, value in row.items() if name != "margin"}
+    taking.refuse_nothing(taking.counts["train pairs"] + taking.counts["eval pairs"], NOTHING_PREFERRED)
+
+
+def _pairs(taking: Taking) -> Iterator[Row]:
+    edited = False
     for task, pairs, evens in taking.tasks():
+        if task.source == IMPORTED and not edited:
+            edited = True
+            yield from _edited_pairs(taking)
         for pair in taking.agreed(task, pairs, evens):
             yield _pair_row(task, pair)
+    if not edited:
+        yield from _edited_pairs(taking)
+
+
+def _edited_pairs(taking: Taking) -> Iterator[Row]:
     if taking.wanted.wants("reference"):
         for reference in _references(taking, references_that_count(taking.project).exclude(derived_from=None)):
             taking.counts["edited answers"] += 1
             taking.counts[f"{reference.completion.prompt.split} pairs"] += 1
             yield _edited_row(reference)
-    taking.refuse_nothing(taking.counts["train pairs"] + taking.counts["eval pairs"], NOTHING_PREFERRED)
 
 
 def completion_rows(taking: Taking) -> Iterator[Row]:
@@ -165,6 +186,11 @@ def completion_rows(taking: Taking) -> Iterator[Row]:
             taking.counts["reference answers"] += 1
             answer = Answer(completion.pk, completion.text, completion.finished, None)
             yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, "reference")
+    for completion in _imported_references(taking):
+        taken.add(completion.pk)
+        prompt = completion.prompt
+        answer = Answer(completion.pk, completion.text, completion.finished, None)
+        yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, IMPORTED)
     for task, *_ in taking.tasks():
         if best := _best_answer(task, taken, taking.counts):
             taken.add(best.pk)
@@ -173,6 +199,21 @@ def completion_rows(taking: Taking) -> Iterator[Row]:
             source = IMPORTED if imported else "best_ranked"
             yield _completion_row(best, task.messages, task.prompt_id, task.split, source)
     taking.refuse_nothing(taken, NO_GOOD_ANSWER)
+
+
+def _imported_references(taking: Taking) -> Iterator[Completion]:
+    """Yield the reference answers of files, which have no origin: those with one were brought to be judged."""
+    wanted = taking.wanted
+    if not wanted.wants(IMPORTED) or wanted.annotators or wanted.policies:
+        return
+    found = Completion.objects.filter(prompt__project=taking.project, source=Source.IMPORTED, origin="")
+    found = found.filter(created_at__lte=taking.cutoff, withdrawn_at=None).select_related("prompt").order_by("pk")
+    for completion in found.iterator(500):
+        if reason := wanted.refusal(None, completion.created_at):
+            taking.counts[f"imported reference answers {reason}"] += 1
+        else:
+            taking.counts["imported reference answers"] += 1
+            yield completion
 
 
 def prompt_rows(taking: Taking) -> Iterator[Row]:
@@ -190,10 +231,10 @@ def classification_rows(taking: Taking) -> Iterator[Row]:
     The text of an answer is its conversation. Where as many find an answer acceptable as do not, it has no class.
     """
     for task, *_ in taking.tasks():
-        lines = [judgment for judgment in task.judgments if judgment.unacceptable]
         for pk, answer in task.answers.items():
-            below = sum(judgment.weight for judgment in lines if pk in judgment.unacceptable)
-            above = sum(judgment.weight for judgment in lines) - below
+            said = [(judgment.weight, _is_acceptable(judgment, pk)) for judgment in task.judgments]
+            below = sum(weight for weight, good in said if good is False)
+            above = sum(weight for weight, good in said if good)
             if below == above:
                 taking.counts["answers without a class"] += 1
                 continue
@@ -209,6 +250,14 @@ def classification_rows(taking: Taking) -> Iterator[Row]:
             yield _labelled(text, label, split, IMPORTED)
     found = sum(taking.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
     taking.refuse_nothing(found, NOTHING_LABELLED)
+
+
+def _is_acceptable(judgment: Judgment, pk: int) -> bool | None:
+    """Return whether a judgment finds an answer acceptable; None where it draws no line and does not say."""
+    rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
+    if rating is not None:
+        return rating > 0
+    return pk not in judgment.unacceptable if judgment.unacceptable else None
 
 
 def _labels_of_people(taking: Taking) -> Iterator[Row]:
@@ -265,21 +314,22 @@ def judgment_rows(taking: Taking) -> Iterator[Row]:
                 "tiers": judgment.tiers,
                 "unacceptable": judgment.unacceptable,
                 "unranked": judgment.unranked,
-                "strength": judgment.strength,
+                "strength": MISSING if judgment.strength is None else judgment.strength,
+                "margin": float(MISSING if judgment.margin is None else judgment.margin),
                 "ratings": [
-                    {"id": int(pk), "criterion": criterion, "rating": rating}
+                    {"id": int(pk), "criterion": criterion, "rating": float(rating)}
                     for pk, rated in judgment.ratings.items()
                     for criterion, rating in rated.items()
                 ],
                 "shown_order": judgment.shown_order,
                 "rationale": judgment.rationale,
                 "active_ms": judgment.active_ms,
-                "claimed_at": judgment.claimed_at.isoformat() if judgment.claimed_at else None,
+                "claimed_at": judgment.claimed_at.isoformat() if judgment.claimed_at else "",
                 "submitted_at": judgment.at.isoformat(),
-                "weight": judgment.weight,
+                "weight": float(judgment.weight),
                 "split": task.split,
             }
-    taking.refuse_nothing(taking.counts["rankings"] + taking.counts["imported pairs"], NO_JUDGMENTS)
+    taking.refuse_nothing(taking.counts["rankings"] + taking.counts["imported votes"], NO_JUDGMENTS)
 
 
 def instruction_rows(taking: Taking) -> Iterator[Row]:
@@ -338,6 +388,9 @@ def _references(taking: Taking, counting: QuerySet[ReferenceAnswer]) -> Iterator
 
 def _best_answer(task: JudgedTask, taken: set[int], counts: Counts) -> Answer | None:
     """The one answer that every ranking puts first and nobody finds unacceptable."""
+    if len(task.answers) < 2:
+        counts["answers that nobody compared"] += 1
+        return None
     firsts = {tuple(sorted(judgment.tiers[0])) for judgment in task.judgments}
     first = firsts.pop()
     if firsts or len(first) > 1:
@@ -353,13 +406,11 @@ def _best_answer(task: JudgedTask, taken: set[int], counts: Counts) -> Answer | 
 
 def _pair_row(task: JudgedTask, pair: Pair) -> Row:
     chosen, rejected = task.answers[pair.chosen], task.answers[pair.rejected]
-    # An imported pair brings its own margin; between two answers it would be always 1.
-    given = task.judgments[0].margin if task.source == IMPORTED else None
     return {
         "prompt": task.messages,
         "chosen": _message(chosen),
         "rejected": _message(rejected),
-        "margin": pair.margin if given is None else given,
+        "margin": _margin(task, pair),
         "votes_for": pair.votes_for,
         "votes_against": pair.votes_against,
         "ties": pair.ties,
@@ -375,6 +426,28 @@ def _pair_row(task: JudgedTask, pair: Pair) -> Row:
         "chosen_finished": chosen.finished,
         "rejected_finished": rejected.finished,
     }
+
+
+def _margin(task: JudgedTask, pair: Pair) -> float | None:
+    """Return how far apart two answers are; of two alone out of a file only what the file states, or None."""
+    if task.source != IMPORTED or len(task.answers) > 2:
+        return pair.margin
+    stated = [judgment for judgment in task.judgments if judgment.margin is not None]
+    if not stated:
+        return None
+    total = sum(judgment.weight for judgment in stated)
+    towards = sum(
+        judgment.weight * (judgment.margin or 0.0) * _direction(judgment, pair.chosen, pair.rejected)
+        for judgment in stated
+    )
+    return round(max(towards / total, 0.0), 6)
+
+
+def _direction(judgment: Judgment, better: int, worse: int) -> int:
+    """Return 1 where a judgment puts the one above the other, -1 for the reverse, 0 for a tie."""
+    places = {pk: level for level, tier in enumerate(judgment.tiers) for pk in tier}
+    distance = places[worse] - places[better]
+    return (distance > 0) - (distance < 0)
 
 
 def _edited_row(reference: ReferenceAnswer) -> Row:

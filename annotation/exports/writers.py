@@ -16,9 +16,6 @@ from annotation.exports.types import Row
 
 ROWS_AT_ONCE = 2000
 MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
-# What a spreadsheet takes for the start of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 # Rows that can be asked for again: Parquet needs to see them all before it writes the first.
 Rows = Callable[[], Iterator[Row]]
 
@@ -40,14 +37,18 @@ def write_jsonl(rows: Rows, file: BinaryIO) -> int:
 
 
 def write_csv(rows: Rows, file: BinaryIO) -> int:
-    """UTF-8 with a header. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    """Write UTF-8 with a byte order mark, by which spreadsheets know it, and a header. Every cell is as it was.
+
+    An answer may begin like a formula ("- first", "=SUM(A1)"). A mark before it would be trained on, so there is none:
+    the page says to import such a file into a spreadsheet as text.
+    """
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     writer, count = None, 0
     for row in rows():
         if writer is None:
             writer = csv.DictWriter(text, list(row))
             writer.writeheader()
-        writer.writerow({name: safe_cell(value) for name, value in row.items()})
+        writer.writerow(row)
         count += 1
     text.detach()  # flushes, and leaves the file open for its owner
     return count
@@ -79,13 +80,6 @@ def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
     """Without a time in its head, so that the same rows give the same bytes."""
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
         yield packed  # type: ignore[misc]
-
-
-def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs."""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return value
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -43,8 +43,11 @@ __all__ = [
     "UnreadableFile",
     "VoteRow",
     "columns_of",
+    "parse_file",
     "parse_prompts",
     "parse_rows",
+    "shape_choices",
+    "shape_label",
 ]
 LABELLED = "labelled"
 MAPPED = "mapped"
@@ -52,7 +55,7 @@ MAPPED = "mapped"
 
 @dataclass(frozen=True)
 class Reading:
-    """How a person wants a file to be read: `shape` is a name in SHAPES or empty, `ignore` names fields to leave out."""
+    """How a person wants a file to be read: `shape` is a name in SHAPES or empty, `ignore` names what to leave out."""
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     labels: bool = False
@@ -89,7 +92,12 @@ def parse_prompts(
     ignore: Iterable[str] = (),
 ) -> ParsedPrompts:
     """Return what is in `data`: prompts with all they bring, and labelled texts. Duplicates are kept."""
-    reading = Reading(mapping or {}, labels, shape, tuple(ignore)).checked()
+    return parse_file(data, filename, Reading(mapping or {}, labels, shape, tuple(ignore)))
+
+
+def parse_file(data: bytes, filename: str, reading: Reading) -> ParsedPrompts:
+    """Return what is in `data`, read as a person wants it."""
+    reading = reading.checked()
     return parse_rows(read_rows(data, filename, mappings.columns_named(reading.mapping)), reading)
 
 

@@ -29,7 +29,7 @@ def parse_batches(path: Path, reading: Reading | None = None) -> Iterator[Parsed
     if not name.endswith(LINES) or _belongs_together(path, reading):
         yield parse_rows(read_rows(path.read_bytes(), path.name, columns), reading)
         return
-    check_file(path)
+    _check_lines(path)
     batch: list[bytes] = []
     first, before = 1, PLAIN
     with _opened(path) as file:
@@ -44,14 +44,14 @@ def parse_batches(path: Path, reading: Reading | None = None) -> Iterator[Parsed
         yield _parsed(batch, first, name, reading, before)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, reading: Reading) -> None:
     """Raise UnreadableFile for a file that cannot be read to its end, before its first row is taken."""
     name = path.name.removesuffix(".gz")
     if name.endswith(LINES):
         _check_lines(path)
     else:
-        for _ in read_rows(path.read_bytes(), path.name, frozenset()):
-            break
+        for _ in read_rows(path.read_bytes(), path.name, mappings.columns_named(reading.mapping)):
+            pass
 
 
 def _check_lines(path: Path) -> None:

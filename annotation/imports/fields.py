@@ -127,7 +127,7 @@ def _is_telling(name: str, value: object) -> bool:
         for each in value
     ):
         return True
-    words = _words(name)
+    words = _words(name.rsplit(".", 1)[-1])
     return bool(words & TELLING) and not words & DESCRIBING
 
 

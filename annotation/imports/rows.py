@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotation.imports.conversations import is_open_transcript, messages_of, text_of, transcript_of, with_history
-from annotation.imports.items import Answer, Item, Vote, number
+from annotation.imports.items import Answer, Item, Vote, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
 from annotation.imports.text import unix_lines
 from annotation.judged import preferences
@@ -248,7 +248,7 @@ def _conversation(item: Item) -> list[dict[str, str]]:
     if is_open_transcript(asked):
         asked = transcript_of(asked)
     asked = text_of(asked, f'"{item.field}"')
-    if isinstance(asked, list) or item.field == "messages":
+    if item.field == "messages" or (isinstance(asked, list) and (item.field != "text" or is_messages(asked))):
         turns = messages_of(asked, "messages" if item.field in ("prompt", "messages") else item.field)
     else:
         turns = [{"role": "user", "content": _required(f'"{item.field}"', asked)}]

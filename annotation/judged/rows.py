@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, Self
 
@@ -306,13 +306,20 @@ def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counte
     stated = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group"), margin__isnull=False)
     first = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group")).order_by("pk").values("pk")[:1]
     ordered = said.annotate(stated=Exists(stated), first=Subquery(first)).order_by("-stated", "first", "pk")
-    with_prompt = ordered.select_related("prompt")
-    for _, group in groupby(with_prompt.iterator(TASKS_AT_ONCE), key=attrgetter("first")):
-        if task := _imported_task(list(group), wanted, counts):
-            yield task
+    rows = ordered.select_related("prompt").iterator(TASKS_AT_ONCE)
+    groups = (list(group) for _, group in groupby(rows, key=attrgetter("first")))
+    while batch := list(islice(groups, TASKS_AT_ONCE)):
+        pks = {pk for votes in batch for tier in votes[0].tiers for pk in tier}
+        texts = Completion.objects.filter(pk__in=pks).values_list("pk", "text", "finished")
+        answers = {pk: Answer(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}
+        for votes in batch:
+            if task := _imported_task(votes, answers, wanted, counts):
+                yield task
 
 
-def _imported_task(said: list[ImportedJudgment], wanted: Filter, counts: Counter[str]) -> JudgedTask | None:
+def _imported_task(
+    said: Sequence[ImportedJudgment], answers: dict[int, Answer], wanted: Filter, counts: Counter[str]
+) -> JudgedTask | None:
     judgments = []
     for each in said:
         at = each.judged_at or each.created_at
@@ -337,11 +344,9 @@ def _imported_task(said: list[ImportedJudgment], wanted: Filter, counts: Counter
         )
     if not judgments:
         return None
-    pks = [pk for tier in said[0].tiers for pk in tier]
-    texts = Completion.objects.filter(pk__in=pks).order_by("pk").values_list("pk", "text", "finished")
-    answers = {pk: Answer(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}
+    about = {pk: answers[pk] for pk in sorted(pk for tier in said[0].tiers for pk in tier)}
     prompt = said[0].prompt
-    return JudgedTask(-said[0].pk, prompt.pk, prompt.messages, prompt.split, answers, judgments, source=IMPORTED)
+    return JudgedTask(-said[0].pk, prompt.pk, prompt.messages, prompt.split, about, judgments, source=IMPORTED)
 
 
 def guideline_version(project: Project) -> str:

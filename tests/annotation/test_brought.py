@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from annotation import imports
 from annotation.imports import PairRow, UnreadableFile, parse_prompts
-from annotation.models import Completion, ImportedLabel, ImportedPreference, Prompt, PromptUpload, Ranking, Task
+from annotation.models import Completion, ImportedJudgment, ImportedLabel, Prompt, PromptUpload, Ranking, Task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -124,7 +124,7 @@ def test_a_tree_gives_each_of_its_questions():
         ({"prompt": "Hi", "chosen": [{"role": "user", "content": "x"}], "rejected": "No."}, "should be assistant"),
         ({"chosen": HH["chosen"], "rejected": "\n\nHuman: Other\n\nAssistant: No."}, "part before the last answer"),
         ({"chosen": HH["chosen"], "rejected": "\n\nHuman: Other"}, "does not end with an answer"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "unknown"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "tool turn"),
         ({"prompt": "Hi", "completions": "One."}, '"completions" is text'),
         ({"prompt": "Hi", "completions": ["One.", False]}, "answer 2 of the row is true or false"),
         ({"message_tree_id": "t", "prompt": {"role": "judge", "text": "Hi"}}, "role 'judge'"),
@@ -151,7 +151,9 @@ def test_a_preference_counts_as_imported_and_never_as_an_annotators(project, adm
     )
     assert (pair["chosen"], pair["rejected"]) == ([said("Hello!")], [said("No.")])
     assert (pair["source"], pair["margin"], pair["votes_for"]) == ("imported", 0.25, 1)
-    assert ranking["rankings"] == [{"tiers": [[0], [1]], "unacceptable": [], "weight": 1.0, "annotator": "imported"}]
+    (vote,) = ranking["rankings"]
+    assert (vote["tiers"], vote["unacceptable"], vote["weight"], vote["margin"]) == ([[0], [1]], [], 1.0, 0.25)
+    assert vote["annotator"] == "imported"
     assert (judgment["annotator"], judgment["source"]) == ("imported", "imported")
     card = client.get(f"{API}/snapshots/1/card/").json()
     assert card["people"] == {"imported": 1}
@@ -164,7 +166,7 @@ def test_the_same_preference_again_is_a_duplicate_and_its_reverse_another_judgme
     report = send(client, jsonl(row, row, {**row, "chosen": "No.", "rejected": "Hello!"})).json()
     assert (report["taken"], report["answers"], report["pairs"]) == (1, 0, 1)
     assert [each["line"] for each in report["duplicates"]] == [1, 2]
-    assert ImportedPreference.objects.count() == 2
+    assert ImportedJudgment.objects.count() == 2
     assert Completion.objects.count() == 2
 
 
@@ -220,7 +222,8 @@ def test_columns_with_other_names_are_chosen_in_the_preview(project, admin, as_u
     refused = client.post(address, {"text": "elsewhere"}).content.decode()
     assert "not one of the available choices" in refused
     client.post(f"{address}take/")
-    assert ImportedPreference.objects.get().chosen.text == "Hello!"
+    best = ImportedJudgment.objects.get().tiers[0]
+    assert Completion.objects.get(pk__in=best).text == "Hello!"
     over_api = send(client, b"question\nAnother one?\n", "b.csv", **{"mapping.text": "question"})
     assert over_api.json()["taken"] == 1
 

@@ -16,8 +16,8 @@ from annotation.actions import judgments, queue, snapshots
 from annotation.errors import NotPossible
 from annotation.models import (
     Completion,
+    ImportedJudgment,
     ImportedLabel,
-    ImportedPreference,
     Membership,
     PolicyVersion,
     Role,
@@ -82,12 +82,20 @@ def test_a_ranking_row_keeps_ties_contradictions_and_who_said_what(project, open
                 {
                     "tiers": [[0, 2], [1]],
                     "unacceptable": [1],
+                    "unranked": [],
+                    "strength": -1,
+                    "margin": -1.0,
+                    "ratings": [],
                     "weight": 1.0,
                     "annotator": f"annotator-{first.pk}",
                 },
                 {
                     "tiers": [[1], [2], [0]],
                     "unacceptable": [],
+                    "unranked": [],
+                    "strength": -1,
+                    "margin": -1.0,
+                    "ratings": [],
                     "weight": 1.0,
                     "annotator": f"annotator-{second.pk}",
                 },
@@ -156,11 +164,12 @@ def test_completions_are_references_and_what_all_put_first(project, open_ranking
 def test_the_better_answers_of_imported_pairs_are_imitated_as_imported(project, policy, make_prompt):
     prompt = make_prompt("Say hello.", split=Split.TRAIN)
     good, bad, worse = (
-        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text)
-        for text in ("Hello!", "What?", "Go away.")
+        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text, origin="import", index=index)
+        for index, text in enumerate(("Hello!", "What?", "Go away."))
     )
-    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=bad)
-    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=worse)
+    for other in (bad, worse):
+        group = ImportedJudgment.group_of([good.pk, other.pk])
+        ImportedJudgment.objects.create(prompt=prompt, group=group, digest=group, tiers=[[good.pk], [other.pk]])
     rows, counts = rows_of(project, SnapshotType.PROMPT_COMPLETION)
     assert [(row["completion"][0]["content"], row["source"]) for row in rows] == [("Hello!", "imported")]
     assert counts["better answers of imported pairs"] == 1

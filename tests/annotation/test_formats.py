@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -238,10 +239,11 @@ def test_a_split_without_rows_is_a_file_without_rows(download, tmp_path: Path, f
         assert content == b""
 
 
-def test_csv_has_no_formulas(download):
-    content = download("preference-text", file="csv").decode()
-    rejected = [row["rejected"] for row in csv.DictReader(io.StringIO(content))]
-    assert rejected == ["Hi.", "'=1+1", "'=1+1", "Off."]
+def test_csv_changes_no_answer_and_says_that_it_is_utf_8(download):
+    content = download("preference-text", file="csv")
+    assert content.startswith(codecs.BOM_UTF8)
+    rejected = [row["rejected"] for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig")))]
+    assert rejected == ["Hi.", "=1+1", "=1+1", "Off."]
 
 
 def test_gzip_and_split(download):

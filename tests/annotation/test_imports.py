@@ -9,7 +9,7 @@ import pytest
 
 import annotation
 from annotation import imports
-from annotation.imports import ParsedPrompts, PromptRow, RefusedRow, UnreadableFile, parse_prompts
+from annotation.imports import AnswerRow, ParsedPrompts, PromptRow, RefusedRow, UnreadableFile, parse_prompts
 
 SAMPLES = Path(annotation.__file__).parent / "sample_prompts.jsonl"
 LIMIT = imports.rows.MAX_TEXT_LENGTH
@@ -71,9 +71,9 @@ def message(role: str, content: str) -> dict[str, str]:
         ),
         pytest.param(
             "a.csv",
-            "text,messages\nOne,two\n",
-            [row(2, "One")],
-            id="a messages column in a table means nothing",
+            'prompt,completions\nOne,"[""A"", ""B""]"\n',
+            [PromptRow(2, [{"role": "user", "content": "One"}], "", "", "", (AnswerRow("A"), AnswerRow("B")))],
+            id="a list in a cell",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_byte_order_marks(filename: str, encoding: str, bom: bytes) -> None:
         ('{"text": ["a"]}', '"text" is a list; write text in double quotes instead'),
         ('{"text": "a", "prompt": "b"}', '"text" and "prompt" are both given; keep one of them'),
         ('{"text": "a", "messages": []}', '"text" and "messages" are both given; keep one of them'),
-        ('{"text": "a", "id": 7}', '"id" is a number; write text in double quotes instead'),
+        ('{"text": "a", "id": true}', '"id" is true or false; write text in double quotes instead'),
         ('{"text": "a", "category": []}', '"category" is a list; write text in double quotes instead'),
         (
             '{"text": "a", "reference": false}',
@@ -246,7 +246,7 @@ SHAPE = '{"role": "user", "content": "…"}'
         ([{"role": 1, "content": "Hi"}], '"role" of message 1 is a number; use system, user or assistant'),
         (
             [USER, {"role": "tool", "content": "4"}, USER],
-            '"role" of message 2 is "tool", which is unknown; use system, user or assistant',
+            'message 2 is a tool turn ("tool"); conversations with tools cannot be judged here',
         ),
         (
             [{"role": "User", "content": "Hi"}],
@@ -265,8 +265,8 @@ SHAPE = '{"role": "user", "content": "…"}'
             '"content" of message 2 is null; write text in double quotes instead',
         ),
         (
-            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
-            '"content" of message 1 is a list; write text in double quotes instead',
+            [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}],
+            '"content" of message 1 has a part of type "image_url"; only text can be judged here',
         ),
         (
             [USER, {"role": "system", "content": "Be kind."}, USER],
@@ -277,7 +277,7 @@ SHAPE = '{"role": "user", "content": "…"}'
             "message 2 is a system message; keep only one and put it first",
         ),
         (
-            [USER, {"role": "assistant", "content": "Hello"}],
+            [{"role": "assistant", "content": "Hello"}],
             '"messages" ends with an assistant message; end with the user message to answer',
         ),
         (
@@ -451,7 +451,6 @@ NOT_TEXT = (
         ),
         ("a.csv", b"text,Text\nOne,Two\n", '2 columns are called "text". Keep one of them.'),
         ("a.csv", b"text,id,id,id\nOne,1,2,3\n", '3 columns are called "id". Keep one of them.'),
-        ("a.json", b'{"text": "One"}', NOT_A_LIST),
         ("a.json", b'"One"', NOT_A_LIST),
         (
             "a.json",

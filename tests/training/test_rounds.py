@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.errors import NotPossible
-from annotation.models import Completion, ImportedPreference, Source
+from annotation.models import Completion, ImportedJudgment, Source
 from training.actions.rounds import cancel_round, start_round
 from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.methods.plans import plans
@@ -63,11 +63,13 @@ def test_every_plan_starts_from_the_page(ready, admin, as_user, plan):
 def test_imported_pairs_are_enough_to_start_with(project, policy, admin, make_prompt):
     prompt = make_prompt()
     good, bad = (
-        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text) for text in ("Hello!", "Go away.")
+        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text, origin="import", index=index)
+        for index, text in enumerate(("Hello!", "Go away."))
     )
     with pytest.raises(NotPossible, match="Nobody has"):
         start_round(project=project, methods=["sft"], by=admin)
-    ImportedPreference.objects.create(prompt=prompt, chosen=good, rejected=bad)
+    group = ImportedJudgment.group_of([good.pk, bad.pk])
+    ImportedJudgment.objects.create(prompt=prompt, group=group, digest=group, tiers=[[good.pk], [bad.pk]])
     sft, dpo, reward = start_round(project=project, methods=["sft", "dpo", "reward"], by=admin).runs.all()
     assert [run.snapshot.rows for run in (sft, dpo, reward)] == [1, 1, 1]
 

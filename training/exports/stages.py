@@ -150,6 +150,11 @@ def prompts(row: Row, _: Row) -> Iterator[Row]:
     yield {"prompt": row["messages"], "prompt_id": row["prompt_id"]}
 
 
+def _stated(number: int | None) -> int | None:
+    """Return a number, or None for -1, which stands in a column of numbers where nobody stated one."""
+    return None if number is None or number < 0 else number
+
+
 def pairs(row: Row, config: Row) -> Iterator[Row]:
     """A ranked task as pairs. TRL subtracts a column `margin` wherever it finds one, so it is there only if wanted."""
     votes = [
@@ -157,7 +162,7 @@ def pairs(row: Row, config: Row) -> Iterator[Row]:
             ranking["tiers"],
             weight=ranking["weight"],
             unranked=ranking.get("unranked", ()),
-            strength=ranking.get("strength"),
+            strength=_stated(ranking.get("strength")),
         )
         for ranking in row["rankings"]
     ]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, NO_GOOD_ANSWER, Taking
 from annotation.judged.rows import rankings_that_count
-from annotation.models import ImportedPreference, Project, Prompt, ReferenceAnswer, SnapshotType
+from annotation.models import ImportedJudgment, Project, Prompt, ReferenceAnswer, SnapshotType
 from training.instructions import data as instructions
 from training.instructions.pool import examples
 from training.methods import InstructionTuningConfig, Method
@@ -95,7 +95,7 @@ class Snapshot(Data):
 
 
 def _is_ranked(project: Project) -> bool:
-    imported = ImportedPreference.objects.filter(prompt__project=project)
+    imported = ImportedJudgment.objects.filter(prompt__project=project)
     return rankings_that_count(project).exists() or imported.exists()
 
 

@@ -5,7 +5,7 @@ Only submitted responses count: drafts and discarded ones are no votes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from annotation.imports.fields import Fields
@@ -17,7 +17,7 @@ PROMPTS = ("instruction", "prompt", "question", "messages", "chat", "conversatio
 ANSWER_WORDS = ("response", "answer", "completion", "generation", "output", "reply", "candidate", "text1", "text2")
 REASONS = ("reason", "rationale", "comment", "why", "explan", "justif", "note", "feedback")
 RESPONSES = ".responses"
-BROKEN = "the row looks like one of another tool but has not its shape; export it again"
+ABOUT = ("id", "external_id", "status", "metadata", "_server_id", "inserted_at", "updated_at")
 
 
 def records(fields: Fields) -> Iterator[Item]:
@@ -56,7 +56,7 @@ def flat(fields: Fields) -> Iterator[Item]:
     item = Item(id=fields.take("id", "external_id"))
     asked = {name.removesuffix(RESPONSES): "v2" for name in fields.data if name.endswith(RESPONSES)}
     asked |= {name: "v1" for name, value in fields.data.items() if _is_v1(value)}
-    about = ("id", "external_id", "status", "metadata", "_server_id", "_server_id", "inserted_at", "updated_at")
+    about: tuple[str, ...] = ABOUT
     about += tuple(
         name for name in fields.data if ".suggestion" in name or "-suggestion" in name or name.startswith("metadata.")
     )
@@ -93,7 +93,7 @@ def _is_v1(value: Any) -> bool:
     )
 
 
-def _fields(data: Fields, item: Item, besides: set[str] = frozenset()) -> dict[str, int]:  # type: ignore[assignment]
+def _fields(data: Fields, item: Item, besides: Set[str] = frozenset()) -> dict[str, int]:
     """Take the prompt and the answers; return the place of each answer by the name of its field."""
     names = [name for name in data.data if name not in besides and name in data]
     prompt = next((name for name in PROMPTS if name in names), None)
@@ -120,7 +120,7 @@ def _value(answer: Any) -> Any:
 
 def _take(item: Item, places: dict[str, int], name: str, value: Any, user: Any) -> bool:
     """Take what one person answered to one question; False where nothing here can hold it."""
-    said = {"annotator": "" if user is None else str(user)}
+    annotator = "" if user is None else str(user)
     ranks = _ranks(value, places)
     if ranks is not None:
         tiers: dict[float, list[int]] = {}
@@ -128,20 +128,20 @@ def _take(item: Item, places: dict[str, int], name: str, value: Any, user: Any) 
             if answer not in places:
                 raise Refusal(f"the order names {answer[:40]!r}, which is not among the fields of the record")
             tiers.setdefault(rank, []).append(places[answer])
-        item.votes.append(Vote([tiers[rank] for rank in sorted(tiers)], **said))
+        item.votes.append(Vote([tiers[rank] for rank in sorted(tiers)], annotator=annotator))
         return True
     if isinstance(value, bool) or value is None:
         return value is None
     if (rating := number(value)) is not None and not isinstance(value, str):
-        return _rate(item, places, name, rating, said["annotator"])
+        return _rate(item, places, name, rating, annotator)
     if isinstance(value, str):
-        return _text(item, places, name, value, said["annotator"])
+        return _text(item, places, name, value, annotator)
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         if len(value) > 1:
             raise Refusal(f'"{name}" has {len(value)} labels; only one label can be kept')
         item.label = [*(item.label or []), value[0]]
         return True
-    return value == []
+    return bool(value == [])
 
 
 def _ranks(value: Any, places: dict[str, int]) -> list[tuple[str, float]] | None:

@@ -51,15 +51,17 @@ def _questions(node: Fields, before: list[dict[str, Any]]) -> Iterator[Item]:
 def gather(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Make trees out of messages that name their parents. What has no parent in the file stays a row of its own."""
     nodes = {row["message_id"]: dict(row, replies=[]) for row in rows if isinstance(row.get("message_id"), str)}
+    roots = []
     for row in rows:
         node = nodes.get(str(row.get("message_id")))
         parent = nodes.get(str(row.get("parent_id")))
         if node is not None and parent is not None and parent is not node:
             parent["replies"].append(node)
         elif node is not None:
-            yield {"message_tree_id": row.get("message_tree_id") or row["message_id"], "prompt": node}
+            roots.append({"message_tree_id": row.get("message_tree_id") or row["message_id"], "prompt": node})
         else:
-            yield row
+            roots.append(row)
+    yield from roots
 
 
 def _is_tree(fields: Fields) -> bool:

@@ -67,7 +67,9 @@ def _answer(fields: Fields, name: str, item: Item) -> None:
     if name not in fields:
         return
     value: Any = fields.peek(name)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "role" in value and "content" in value:
+        fields.take(name)
+    elif isinstance(value, dict):
         given = fields.child(name)
         known = next((each for each in ANSWERED if each in given), None)
         if known is None and len(given.data) == 1:

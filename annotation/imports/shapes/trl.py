@@ -34,7 +34,9 @@ def preference(fields: Fields) -> Iterator[Item]:
     repeats_pair(fields, item)
     if "reference" in fields:
         item.references.append(fields.take("reference"))
-    if isinstance(fields.peek("response"), str) and fields.peek("response") in (chosen, rejected):
+    response = fields.peek("response")
+    texts = [text.strip() for text in (chosen, rejected) if isinstance(text, str)]
+    if isinstance(response, str) and response.strip() in texts:
         fields.take("response")  # the same text once more
     fields.describes("tools", "prompt_id", "chat_template_kwargs")
     yield item

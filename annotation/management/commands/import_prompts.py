@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from annotation.actions.import_mappings import reading_of
 from annotation.actions.prompts import ImportReport, dry_run, import_prompts
-from annotation.imports import UnreadableFile
-from annotation.imports.batches import parse_batches
-from annotation.imports.folders import downloaded, files_in
+from annotation.imports import SHAPES, Reading, UnreadableFile
+from annotation.imports.batches import check_file, parse_batches
+from annotation.imports.folders import Folder, downloaded, look_into
+from annotation.imports.mapping import KNOWN
 from annotation.imports.refusals import RefusedRow
 from annotation.models import Project
 
@@ -23,8 +25,9 @@ BREATH = 1.5  # of the time that a batch took: as long as that, people at work h
 
 class Command(BaseCommand):
     help = (
-        "Import prompts, with answers and preferences where the file has some, or labelled texts. Takes batches: "
-        "stopped half-way, the same command goes on where it was. Refused rows are named with line and reason."
+        "Import prompts, with answers and votes where the file has some, or labelled texts. Takes batches: "
+        "stopped half-way, the same command goes on where it was. Refused rows are named with line and reason, "
+        "fields that nobody reads with the number of their rows."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,34 +36,48 @@ class Command(BaseCommand):
         parser.add_argument("--hub", metavar="ID", help="a data set of the Hugging Face hub, instead of a file")
         parser.add_argument("--labels", action="store_true", help="the rows are texts with labels, no prompts")
         parser.add_argument(
+            "--shape", default="", choices=list(SHAPES), metavar="SHAPE", help=f"how rows are read: {', '.join(SHAPES)}"
+        )
+        parser.add_argument(
             "--column",
             action="append",
             default=[],
             metavar="FIELD=NAME",
-            help="the column that a field comes from, such as text=question",
+            help=f"the column that a field comes from, such as text=question; fields: {', '.join(KNOWN)}",
         )
+        parser.add_argument(
+            "--ignore", action="append", default=[], metavar="FIELD", help="a field of the file to leave out"
+        )
+        parser.add_argument("--mapping", metavar="NAME", help="columns, shape and ignored fields as saved under a name")
+        parser.add_argument("--save-mapping", metavar="NAME", help="save columns, shape and ignored fields")
         parser.add_argument("--dry-run", action="store_true", help="say what would happen, and take nothing")
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
         parser.add_argument("--refused", type=Path, metavar="CSV", help="write rows that are not taken to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])
-        mapping = dict(_column(text) for text in options["column"])
         total = ImportReport()
-        try:
-            with ExitStack() as stack:
-                for path in _files(options, stack):
-                    total.add(self._take(project, path, mapping, options))
-        except FileNotFoundError as problem:
-            raise CommandError(f"There is no file {problem.filename}.") from None
-        except (UnreadableFile, OSError) as problem:
-            raise CommandError(f"{options['file'] or options['hub']}: {problem}") from problem
+        with ExitStack() as stack:
+            try:
+                reading = _reading(project, options)
+                folder = _folder(options, stack)
+                _check_all(folder, reading)
+            except UnreadableFile as problem:
+                raise CommandError(f"{options['file'] or options['hub']}: {problem}") from problem
+            for path in folder.files:
+                try:
+                    total.add(self._take(project, path, reading, options))
+                except FileNotFoundError:
+                    raise CommandError(f"There is no file {path}.") from None
+                except (UnreadableFile, OSError) as problem:
+                    raise CommandError(f"{path}: {problem}") from problem
         if options["refused"]:
             options["refused"].write_text(total.as_csv(), "utf-8")
-        self.stdout.write(f"{total}{' (nothing was taken: dry run)' * options['dry_run']}")
+        self._print(total, folder, options)
 
-    def _take(self, project: Project, path: Path, mapping: dict[str, str], options: dict[str, Any]) -> ImportReport:
+    def _take(self, project: Project, path: Path, reading: Reading, options: dict[str, Any]) -> ImportReport:
         total = ImportReport()
-        for parsed in parse_batches(path, mapping, labels=options["labels"]):
+        for parsed in parse_batches(path, reading):
             started = time.monotonic()
             if options["dry_run"]:
                 report = dry_run(project, parsed)
@@ -76,19 +93,50 @@ class Command(BaseCommand):
         for row in rows:
             self.stderr.write(f"{path}:{row.line}: {what}: {row.reason}")
 
+    def _print(self, total: ImportReport, folder: Folder, options: dict[str, Any]) -> None:
+        if options["json"]:
+            files = {"files": [str(path) for path in folder.files], "ignored": [str(path) for path in folder.ignored]}
+            report = total.for_machines() | files | {"dry_run": options["dry_run"], "file": str(options["file"] or "")}
+            self.stdout.write(json.dumps(report, ensure_ascii=False))
+            return
+        if folder.ignored:
+            self.stderr.write(f"Not read: {', '.join(str(path) for path in folder.ignored)}")
+        self.stdout.write(f"{total}{' (nothing was taken: dry run)' * options['dry_run']}")
 
-def _files(options: dict[str, Any], stack: ExitStack) -> Iterator[Path]:
+
+def _reading(project: Project, options: dict[str, Any]) -> Reading:
+    return reading_of(
+        project,
+        mapping=dict(_column(text) for text in options["column"]),
+        labels=options["labels"],
+        shape=options["shape"],
+        ignore=options["ignore"],
+        name=options["mapping"] or "",
+        save_as=options["save_mapping"] or "",
+    )
+
+
+def _folder(options: dict[str, Any], stack: ExitStack) -> Folder:
+    """Return the files to read, and those beside them that are left alone."""
     if bool(options["file"]) == bool(options["hub"]):
         raise CommandError("Name a file or a folder, or a data set with --hub.")
     if options["hub"]:
-        folder = stack.enter_context(
-            downloaded(options["hub"], endpoint=settings.HUB_ENDPOINT, token=os.environ.get("HF_TOKEN"))
-        )
-        yield from files_in(folder)
-    elif options["file"].is_dir():
-        yield from files_in(options["file"])
-    else:
-        yield options["file"]
+        token = os.environ.get("HF_TOKEN")
+        return look_into(stack.enter_context(downloaded(options["hub"], endpoint=settings.HUB_ENDPOINT, token=token)))
+    if options["file"].is_dir():
+        return look_into(options["file"])
+    return Folder([options["file"]], [])
+
+
+def _check_all(folder: Folder, reading: Reading) -> None:
+    """Refuse every file of a folder where one cannot be read, so that nothing of it is half imported."""
+    if len(folder.files) == 1:
+        return
+    for path in folder.files:
+        try:
+            check_file(path, reading)
+        except UnreadableFile as problem:
+            raise UnreadableFile(f"{path.name}: {problem} Nothing was taken of any file.") from None
 
 
 def _column(text: str) -> tuple[str, str]:
@@ -99,6 +147,7 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def find_project(slug: str) -> Project:
+    """Return the project of this slug; a CommandError that names the others where there is none."""
     project = Project.objects.filter(slug=slug).first()
     if project is None:
         known = ", ".join(Project.objects.values_list("slug", flat=True)) or "none yet"

@@ -138,16 +138,27 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
             [kept for tier in ranking["tiers"] if (kept := [index_of[place] for place in tier if place in index_of])],
             float(ranking.get("weight", 1.0)),
             str(ranking.get("annotator", "")),
-            ranking["strength"] / 2 if "strength" in ranking else None,
+            _stated_margin(ranking),
             tuple(index_of[place] for place in ranking.get("unranked", ()) if place in index_of),
         )
         for ranking in row["rankings"]
     ]
     prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
-    ranking = Ranking(prompt_id, row.get("split", "train"), prompt, candidates, votes, row.get("policy"))
+    ranking = Ranking(prompt_id, row.get("split", "train"), prompt, candidates, votes, _stated(row.get("policy")))
     if not votes or not ranking.pairs:
         raise Refused("nobody compared two of its candidates")
     return ranking
+
+
+def _stated_margin(ranking: Row) -> float | None:
+    """Return the margin of a vote out of the strength of a comparison, or as a file stated it; None without either."""
+    strength = _stated(ranking.get("strength"))
+    return _stated(ranking.get("margin")) if strength is None else strength / 2
+
+
+def _stated(number: Any) -> Any:
+    """Return a number, or None for -1, which stands in a column of numbers where nobody stated one."""
+    return None if number is None or number < 0 else number
 
 
 class _PairReader:

@@ -1,0 +1,552 @@
+"""Rows as other tools write them: the shape that is found, what people said in them, and what nobody reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from annotation.imports import PairRow, ParsedPrompts, parse_prompts
+from annotation.imports.shapes import SHAPES
+
+ASK = "At what temperature does water boil?"
+GOOD, BAD, FAIR = "At 100 degrees Celsius.", "When it wants to.", "At 212 degrees Fahrenheit."
+USER = {"role": "user", "content": ASK}
+BETTER = PairRow(GOOD, BAD)
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def turn(speaker: str, text: str) -> dict[str, str]:
+    return {"from": speaker, "value": text}
+
+
+def parse(*rows: object, name: str = "rows.jsonl", **how: Any) -> ParsedPrompts:
+    return parse_prompts(b"".join(json.dumps(row).encode() + b"\n" for row in rows), name, **how)
+
+
+def task(data: dict, *results: dict, **about: Any) -> dict:
+    """A Label Studio task with one annotation for each result."""
+    annotations = [
+        {"id": number, "completed_by": number, "was_cancelled": False, "result": [result]}
+        for number, result in enumerate(results, start=1)
+    ]
+    return {"id": 1, "data": data, "annotations": annotations, **about}
+
+
+ITEMS = [{"id": "a", "body": GOOD}, {"id": "b", "body": BAD}, {"id": "c", "body": FAIR}]
+LIST = {"prompt": ASK, "items": ITEMS}
+SIDES = {"prompt": ASK, "answer1": BAD, "answer2": GOOD}
+RECORD = {"instruction": ASK, "response-1": BAD, "response-2": GOOD}
+HH = f"\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: {ASK}\n\nAssistant: "
+TWO = {"instruction": "Answer.", "input": ASK, "response1": BAD, "response2": GOOD}
+TURNS = [{"role": "user", "content": "Hi"}, said("Hello."), USER]
+BATTLE = {
+    "question_id": "q1",
+    "model_a": "m1",
+    "model_b": "m2",
+    "conversation_a": [USER, said(BAD)],
+    "conversation_b": [USER, said(GOOD)],
+    "turn": 1,
+    "judge": "judge-1",
+}
+
+# Shape, row, and the pairs in it; each row asks ASK and has one row of votes.
+PREFERENCES: list[tuple[str, dict]] = [
+    ("trl-preference", {"prompt": ASK, "chosen": GOOD, "rejected": BAD}),
+    ("trl-preference", {"prompt": [USER], "chosen": [said(GOOD)], "rejected": [said(BAD)]}),
+    ("trl-preference", {"chosen": [USER, said(GOOD)], "rejected": [USER, said(BAD)]}),
+    ("trl-preference", {"prompt": ASK, "chosen": [USER, said(GOOD)], "rejected": [USER, said(BAD)], "source": "x"}),
+    ("trl-preference", {"question": ASK, "chosen": GOOD, "rejected": BAD}),
+    ("trl-preference", {"instruction": ASK, "input": "", "chosen": GOOD, "rejected": BAD}),
+    ("trl-preference", {"prompt": [USER], "chosen": [said(GOOD)], "rejected": [said(BAD)], "tools": [{"type": "x"}]}),
+    (
+        "ultrafeedback-binarized",
+        {
+            "prompt": ASK,
+            "prompt_id": "ab12",
+            "chosen": [USER, said(GOOD)],
+            "rejected": [USER, said(BAD)],
+            "messages": [USER, said(GOOD)],
+            "score_chosen": 8.5,
+            "score_rejected": 4.0,
+        },
+    ),
+    ("ultrafeedback-binarized", {"instruction": ASK, "chosen_response": GOOD, "rejected_response": BAD}),
+    (
+        "openai-preference",
+        {
+            "input": {"messages": [USER], "tools": [], "parallel_tool_calls": True},
+            "preferred_output": [said(GOOD)],
+            "non_preferred_output": [said(BAD)],
+        },
+    ),
+    (
+        "sharegpt-preference",
+        {
+            "conversations": [turn("human", ASK)],
+            "chosen": turn("gpt", GOOD),
+            "rejected": turn("gpt", BAD),
+            "system": "",
+        },
+    ),
+    ("helpsteer3", {"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": 3}),
+    ("helpsteer3", {"prompt": ASK, "response_1": GOOD, "response_2": BAD, "preference_strength": -2}),
+    ("pku-saferlhf", {"prompt": ASK, "response_0": BAD, "response_1": GOOD, "better_response_id": 1}),
+    ("shp", {"history": ASK, "human_ref_A": BAD, "human_ref_B": GOOD, "labels": 0, "score_A": 3, "score_B": 30}),
+    ("llmbar", {"input": ASK, "output_1": BAD, "output_2": GOOD, "label": 2}),
+    ("arena", BATTLE | {"winner": "model_b"}),
+    (
+        "arena-answers",
+        {"prompt": json.dumps([ASK]), "response_a": BAD, "response_b": GOOD, "winner_model_b": 1, "winner_tie": 0},
+    ),
+    (
+        "nemo-rl",
+        {
+            "context": [USER],
+            "completions": [{"rank": 1, "completion": [said(BAD)]}, {"rank": 0, "completion": [said(GOOD)]}],
+        },
+    ),
+    ("label-studio", task(SIDES, {"to_name": "answer1,answer2", "type": "pairwise", "value": {"selected": "right"}})),
+    ("label-studio", task(LIST | {"items": ITEMS[:2]}, {"value": {"ranker": ["a", "b"]}})),
+    (
+        "label-studio",
+        task(
+            LIST | {"items": [{"id": 1, "body": GOOD}, {"id": 2, "body": BAD}]},
+            {"value": {"ranker": {"rank": ["1", "2"]}}},
+        ),
+    ),
+    (
+        "label-studio",
+        task(
+            {"prompt": ASK, "items": [{"id": "a", "html": f"<p>{GOOD}</p>"}, {"id": "b", "html": BAD}]},
+            {"value": {"ranker": {"rank": ["a", "b"]}}},
+        ),
+    ),
+    (
+        "label-studio-flat",
+        SIDES | {"id": 4, "comparison": "right", "annotator": 1, "annotation_id": 9, "lead_time": 6.7},
+    ),
+    ("label-studio-flat", SIDES | {"comparison": "right"}),
+    (
+        "argilla",
+        {
+            "id": "r",
+            "fields": RECORD,
+            "responses": {"ranking": [{"value": ["response-2", "response-1"], "user_id": "u"}]},
+        },
+    ),
+    (
+        "argilla",
+        {
+            "fields": RECORD,
+            "responses": [{"user_id": "u", "status": "submitted", "values": {"best": {"value": "response-2"}}}],
+        },
+    ),
+    (
+        "argilla-hub",
+        RECORD
+        | {
+            "ranking.responses": [["response-2", "response-1"], ["response-1", "response-2"]],
+            "ranking.responses.users": ["u1", "u2"],
+            "ranking.responses.status": ["submitted", "discarded"],
+        },
+    ),
+    (
+        "potato",
+        {
+            "id": "p1",
+            "prompt": ASK,
+            "responses": [BAD, GOOD],
+            "user_id": "ann",
+            "label_annotations": {"best": {"B": "true"}},
+        },
+    ),
+    (
+        "prodigy",
+        {
+            "text": ASK,
+            "options": [{"id": "x", "text": BAD}, {"id": "y", "text": GOOD}],
+            "accept": ["y"],
+            "answer": "accept",
+        },
+    ),
+    (
+        "prodigy",
+        {"input": {"text": ASK}, "accept": {"text": BAD}, "reject": {"text": GOOD}, "answer": "reject", "mapping": {}},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "row"), PREFERENCES, ids=[f"{n} {shape}" for n, (shape, _) in enumerate(PREFERENCES)]
+)
+def test_a_preference_in_each_shape(shape: str, row: dict) -> None:
+    parsed = parse(row)
+    assert (parsed.refused, list(parsed.shapes)) == ([], [shape])
+    assert parsed.rows[0].messages == [USER]
+    assert [(pair.chosen, pair.rejected) for pair in parsed.rows[0].pairs] == [(GOOD, BAD)]
+    assert sum(vote.orders for vote in parsed.rows[0].votes) == 1
+    assert not parsed.stopping
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"chosen": HH + GOOD, "rejected": HH + BAD},
+        {"chosen": HH.strip() + " " + GOOD, "rejected": HH.strip() + " " + BAD},
+        {"prompt": HH, "response": GOOD, "chosen": " " + GOOD, "rejected": BAD},
+        {"prompt": HH.strip(), "answers": [{"answer": BAD, "model": "m", "rank": 2.0}, {"answer": GOOD, "rank": 1.0}]},
+    ],
+    ids=["HH", "without leading line breaks", "full-hh", "Nectar"],
+)
+def test_a_transcript_is_a_conversation_wherever_it_stands(row: dict) -> None:
+    parsed = parse(row)
+    assert parsed.refused == []
+    assert parsed.rows[0].messages == TURNS
+    assert parsed.rows[0].pairs == (BETTER,)
+
+
+def test_seven_ranks_are_one_vote_and_ties_stay() -> None:
+    answers = [
+        {"answer": f"Answer {place}", "model": "m", "rank": rank} for place, rank in enumerate([1, 2, 2, 4, 5, 6, 7])
+    ]
+    (row,) = parse({"prompt": f"\n\nHuman: {ASK}\n\nAssistant: ", "answers": answers}).rows
+    (vote,) = row.votes
+    assert vote.tiers == ((0,), (1, 2), (3,), (4,), (5,), (6,))
+    assert len(row.pairs) == 7 * 6 / 2 - 1
+
+
+def test_everybody_who_voted_is_a_vote() -> None:
+    (row,) = parse(TWO | {"idx": 0, "annotator1": 2, "annotator2": 2, "annotator3": 0}).rows
+    assert row.messages[0]["content"] == f"Answer.\n\n{ASK}"
+    assert [(vote.annotator, vote.tiers) for vote in row.votes] == [
+        ("annotator1", ((1,), (0,))),
+        ("annotator2", ((1,), (0,))),
+        ("annotator3", ((0, 1),)),
+    ]
+    assert row.pairs == (BETTER,)
+    left, right = ({"to_name": "answer1,answer2", "value": {"selected": side}} for side in ("left", "right"))
+    (row,) = parse(task(SIDES, left, right, right)).rows
+    assert [vote.annotator for vote in row.votes] == ["1", "2", "3"]
+    assert row.pairs == (BETTER,)
+
+
+def test_helpsteer3_keeps_every_preference_with_its_reason() -> None:
+    individual = [
+        {"score": 3, "reasoning": "Wrong.", "feedback1": "x", "feedback2": ""},
+        {"score": 0, "reasoning": "Alike."},
+        {"score": -1, "reasoning": "Funny."},
+    ]
+    row = {"domain": "general", "language": "english", "context": [USER], "response1": BAD, "response2": GOOD}
+    parsed = parse(row | {"overall_preference": 2, "individual_preference": individual})
+    votes = parsed.rows[0].votes
+    assert [(vote.tiers, vote.margin, vote.rationale) for vote in votes] == [
+        (((1,), (0,)), 1.0, "Wrong."),
+        (((0, 1),), None, "Alike."),
+        (((0,), (1,)), pytest.approx(1 / 3), "Funny."),
+    ]
+    assert parsed.not_used == {"language": 1, "individual_preference[].feedback1": 1}
+
+
+def test_a_tie_in_an_arena_is_a_vote_and_no_pair() -> None:
+    parsed = parse(*(BATTLE | {"winner": winner, "question_id": winner} for winner in ("tie", "tie (bothbad)")))
+    assert [vote.unacceptable for row in parsed.rows for vote in row.votes] == [(), (0, 1)]
+    assert [row.pairs for row in parsed.rows] == [(), ()]
+    assert [answer.name for answer in parsed.rows[0].answers] == ["m1", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("ranker", "pairs"),
+    [
+        ({"_": ["b", "a"], "relevant": ["c"], "biased": []}, []),
+        ({"_": ["a", "b", "c"]}, []),
+        ({"relevant": ["a", "c"], "irrelevant": ["b"]}, [(GOOD, BAD), (FAIR, BAD)]),
+        (["a", "c", "b"], [(GOOD, BAD), (GOOD, FAIR), (FAIR, BAD)]),
+        ({"rank": ["a", "c"], "_": ["b"]}, [(GOOD, FAIR)]),
+        ({"first pile": ["a"], "second pile": ["b"], "_": ["c"]}, []),
+    ],
+)
+def test_of_label_studios_buckets_only_what_somebody_ordered_is_an_order(ranker: Any, pairs: list) -> None:
+    parsed = parse(task(LIST, {"from_name": "rank", "to_name": "items", "type": "ranker", "value": {"ranker": ranker}}))
+    assert parsed.refused == []
+    assert {(pair.chosen, pair.rejected) for pair in parsed.rows[0].pairs} == set(pairs)
+
+
+def test_label_studios_ratings_texts_and_cancelled_annotations() -> None:
+    row = task(
+        {"prompt": ASK, "response": BAD},
+        {"to_name": "response", "from_name": "quality", "type": "rating", "value": {"rating": 2}},
+    )
+    row["annotations"][0]["result"].append({"from_name": "better", "type": "textarea", "value": {"text": [GOOD]}})
+    row["annotations"].append({"was_cancelled": True, "result": [{"value": {"rating": 5}, "to_name": "response"}]})
+    (found,) = parse(row).rows
+    assert [vote.ratings for vote in found.votes] == [((0, "quality", 2.0),)]
+    assert found.references == (GOOD,)
+
+
+def test_only_submitted_responses_of_argilla_count() -> None:
+    values = [
+        {
+            "value": [{"value": "response-2", "rank": 1}, {"value": "response-1", "rank": 2}],
+            "user_id": "u1",
+            "status": "submitted",
+        },
+        *(
+            {
+                "value": [{"value": "response-1", "rank": 1}, {"value": "response-2", "rank": 2}],
+                "user_id": "u2",
+                "status": status,
+            }
+            for status in ("discarded", "draft", "pending")
+        ),
+    ]
+    (row,) = parse({"id": "r1", "fields": RECORD, "responses": {"order": values}}).rows
+    assert [(vote.annotator, vote.tiers) for vote in row.votes] == [("u1", ((1,), (0,)))]
+    corrected = {"corrected-answer": [{"value": GOOD, "user_id": "u"}], "quality": [{"value": 4, "user_id": "u"}]}
+    parsed = parse({"id": "r1", "fields": {"prompt": ASK}, "responses": corrected})
+    assert parsed.rows[0].references == (GOOD,)
+    assert parsed.not_used == {"responses.quality": 1}
+
+
+def test_answers_that_are_only_rated_or_called_good_are_votes_without_an_order() -> None:
+    parsed = parse(
+        {
+            "prompt": ASK,
+            "response": GOOD,
+            "helpfulness": 4,
+            "correctness": 4,
+            "coherence": 4,
+            "complexity": 1,
+            "verbosity": 1,
+        },
+        {
+            "prompt": ASK,
+            "response": BAD,
+            "helpfulness": 0,
+            "correctness": 0,
+            "coherence": 3,
+            "complexity": 1,
+            "verbosity": 1,
+        },
+    )
+    assert [row.completions for row in parsed.rows] == [(GOOD,), (BAD,)]
+    assert [row.votes[0].ratings[0] for row in parsed.rows] == [(0, "helpfulness", 4.0), (0, "helpfulness", 0.0)]
+    kto = parse(
+        {"prompt": ASK, "completion": GOOD, "label": True},
+        {"prompt": [USER], "completion": [said(BAD)], "label": False},
+        {"instruction": ASK, "input": "", "output": BAD, "kto_tag": False},
+        {"messages": [USER, said(GOOD)], "label": True},
+    )
+    assert kto.refused == []
+    assert list(kto.shapes) == ["trl-kto", "alpaca-kto", "sharegpt-kto"]
+    assert [row.votes[0].ratings for row in kto.rows] == [((0, "acceptable", value),) for value in (1.0, 0.0, 0.0, 1.0)]
+
+
+def test_ultrafeedback_orders_its_answers_by_their_overall_score() -> None:
+    completions = [
+        {
+            "model": name,
+            "response": text,
+            "overall_score": score,
+            "critique": "A long critique of it.",
+            "annotations": {"helpfulness": {"Rating": "4", "Rationale": "x"}},
+        }
+        for name, text, score in (("m1", BAD, 2.0), ("m2", GOOD, 8.0), ("m3", FAIR, 8.0))
+    ]
+    parsed = parse({"source": "x", "instruction": ASK, "models": ["m1"], "completions": completions})
+    (row,) = parsed.rows
+    assert row.votes[0].tiers == ((1, 2), (0,))
+    assert (0, "overall_score", 2.0) in row.votes[0].ratings
+    assert parsed.not_used["completions[].critique"] == 1
+
+
+def test_openassistants_messages_become_the_same_as_its_tree() -> None:
+    flat = [
+        {
+            "message_id": "q",
+            "parent_id": None,
+            "message_tree_id": "q",
+            "role": "prompter",
+            "text": ASK,
+            "lang": "en",
+            "rank": None,
+        },
+        {
+            "message_id": "a",
+            "parent_id": "q",
+            "message_tree_id": "q",
+            "role": "assistant",
+            "text": BAD,
+            "lang": "en",
+            "rank": 1,
+        },
+        {
+            "message_id": "b",
+            "parent_id": "q",
+            "message_tree_id": "q",
+            "role": "assistant",
+            "text": GOOD,
+            "lang": "en",
+            "rank": 0,
+        },
+        {
+            "message_id": "c",
+            "parent_id": "b",
+            "message_tree_id": "q",
+            "role": "prompter",
+            "text": "Why?",
+            "lang": "en",
+            "rank": None,
+        },
+    ]
+    parsed = parse(*flat)
+    assert (parsed.refused, list(parsed.shapes)) == ([], ["oasst"])
+    assert [(row.external_id, len(row.messages)) for row in parsed.rows] == [("q", 1), ("c", 3)]
+    assert parsed.rows[0].pairs == (BETTER,)
+
+
+REFERENCES: list[tuple[str, dict, list]] = [
+    ("openai", {"messages": [{"role": "developer", "content": "Be brief."}, USER, said(GOOD)]}, ["system", "user"]),
+    ("sharegpt", {"conversations": [turn("human", ASK), turn("gpt", GOOD)], "system": "Be brief."}, ["system", "user"]),
+    ("alpaca", {"instruction": "Answer.", "input": ASK, "output": GOOD}, ["user"]),
+    (
+        "alpaca",
+        {"instruction": ASK, "output": GOOD, "system": "Be brief.", "history": [["Hi", "Hello."]]},
+        ["system", "user", "assistant", "user"],
+    ),
+    ("trl-completion", {"prompt": ASK, "completion": GOOD}, ["user"]),
+    (
+        "langsmith",
+        {"id": "x", "inputs": {"question": ASK}, "outputs": {"answer": GOOD}, "metadata": {"a": 1}},
+        ["user"],
+    ),
+    ("langfuse", {"id": "x", "input": ASK, "expectedOutput": GOOD, "status": "ACTIVE"}, ["user"]),
+    ("langfuse", {"input": {"messages": [USER]}, "expected_output": said(GOOD)}, ["user"]),
+]
+
+
+@pytest.mark.parametrize(("shape", "row", "roles"), REFERENCES)
+def test_an_answer_to_imitate_in_each_shape(shape: str, row: dict, roles: list[str]) -> None:
+    parsed = parse(row)
+    assert (parsed.refused, list(parsed.shapes)) == ([], [shape])
+    (found,) = parsed.rows
+    assert [message["role"] for message in found.messages] == roles
+    assert ASK in found.messages[-1]["content"]
+    assert found.references == (GOOD,)
+    assert found.votes == found.answers == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "shape"),
+    [
+        ({"id": 1, "text": "Lovely.", "label": ["good"], "Comments": []}, "labelled"),
+        ({"id": 1, "text": "Lovely.", "label": "good"}, "labelled"),
+        ({"text": "Lovely.", "label": "good", "answer": "accept", "_input_hash": 1, "_task_hash": 2}, "prodigy"),
+        (
+            {
+                "text": "Lovely.",
+                "options": [{"id": "good", "text": "good"}, {"id": "bad", "text": "bad"}],
+                "accept": ["good"],
+                "answer": "accept",
+            },
+            "prodigy",
+        ),
+        (
+            task(
+                {"text": "Lovely."},
+                *[
+                    {"from_name": "s", "to_name": "text", "value": {"choices": [label]}}
+                    for label in ("good", "bad", "good")
+                ],
+            ),
+            "label-studio",
+        ),
+        ({"fields": {"text": "Lovely."}, "responses": {"mood": [{"value": "good", "user_id": "u"}]}}, "argilla"),
+    ],
+)
+def test_a_label_in_each_shape(row: dict, shape: str) -> None:
+    parsed = parse(row)
+    assert (parsed.refused, list(parsed.shapes), parsed.rows) == ([], [shape], [])
+    assert [(label.text, label.label) for label in parsed.labels] == [("Lovely.", "good")]
+
+
+@pytest.mark.parametrize(
+    ("row", "stopping"),
+    [
+        ({"prompt": ASK, "my_reply": GOOD}, ["my_reply"]),
+        (
+            {"prompt": ASK, "gpt4": "It boils at 100 degrees.", "llama": "It boils whenever it likes."},
+            ["gpt4", "llama"],
+        ),
+        ({"prompt": ASK, "dialog_so_far": [turn("human", "Hi")]}, ["dialog_so_far"]),
+        ({"prompt": ASK, "thumbsUp": True}, ["thumbsUp"]),
+        ({"prompt": ASK, "rating": 4}, ["rating"]),
+    ],
+)
+def test_fields_that_look_like_answers_or_votes_stop_a_row_until_they_are_waived(
+    row: dict, stopping: list[str]
+) -> None:
+    parsed = parse(row)
+    assert parsed.rows == []
+    assert list(parsed.stopping) == stopping
+    assert all(f'"{name}"' in parsed.refused[0].reason for name in stopping)
+    waived = parse(row, ignore=stopping)
+    assert (len(waived.rows), waived.refused) == (1, [])
+    assert dict(waived.not_used) == dict.fromkeys(stopping, 1)
+
+
+def test_fields_that_only_describe_are_counted_and_stop_nothing() -> None:
+    row = {
+        "prompt": ASK,
+        "source": "web",
+        "num_turns": 3,
+        "language": "en",
+        "created_at": "2026-01-01",
+        "note": "Ask Ann.",
+    }
+    parsed = parse(row, row | {"prompt": "Another?", "language": None})
+    assert len(parsed.rows) == 2
+    assert parsed.not_used == {"source": 2, "num_turns": 2, "language": 1, "created_at": 2, "note": 2}
+
+
+def test_ids_and_categories_may_be_numbers_and_stay_apart_from_texts() -> None:
+    parsed = parse({"id": 1, "prompt": "One?", "category": 3}, {"id": 2.0, "prompt": "Two?"})
+    assert [(row.external_id, row.category) for row in parsed.rows] == [("1", "3"), ("2", "")]
+
+
+def test_messages_in_newer_spellings() -> None:
+    parts = [{"type": "text", "text": ASK}]
+    parsed = parse(
+        {"messages": [{"role": "user", "content": parts}]},
+        {"messages": [{"role": "developer", "content": "Be brief."}, USER]},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": []},
+                {"role": "tool", "content": "x"},
+            ]
+        },
+        {"messages": [{"role": "human", "content": ASK}]},
+        {"prompt": "steps", "completions": ["one", "two"], "labels": [True, False]},
+    )
+    assert [row.messages[0]["role"] for row in parsed.rows] == ["user", "system", "user"]
+    assert [row.messages[-1]["content"] for row in parsed.rows] == [ASK] * 3
+    reasons = [refused.reason for refused in parsed.refused]
+    assert "tool turn" in reasons[0]
+    assert "stepwise supervision" in reasons[1]
+
+
+def test_a_shape_can_be_chosen() -> None:
+    row = {"text": ASK, "label": "good"}
+    assert parse(row).labels
+    parsed = parse(row, shape="plain", ignore=["label"])
+    assert [row.messages for row in parsed.rows] == [[USER]]
+    assert parsed.not_used == {"label": 1}
+
+
+def test_every_shape_has_a_name_of_its_own() -> None:
+    assert len({shape.label for shape in SHAPES.values()}) == len(SHAPES)
