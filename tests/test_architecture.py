@@ -22,6 +22,8 @@ def test_the_web_process_never_imports_torch():
         "import django, sys; django.setup();"
         "from django.urls import get_resolver; get_resolver().url_patterns;"
         "import frontend.asgi, training.worker, annotation.simulation;"
+        "from training import exports, methods, products;"
+        "assert all(map(len, (exports.TOOLS, methods.METHODS, products.PRODUCTS)));"
         "heavy = {'torch', 'transformers', 'trl', 'peft', 'accelerate', 'datasets'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -24,6 +24,7 @@ Plugin = TypeVar("Plugin", bound=Named)
 class Registry(Mapping[str, Plugin]):
     """Plug-ins by name, in their order: the `attribute` of each module of a package that has one, and entry points.
 
+    A module whose name begins with _ is not imported.
     They are looked for when they are first asked for, so that a plug-in's module may be imported before all others.
     """
 
@@ -38,6 +39,8 @@ class Registry(Mapping[str, Plugin]):
 
     def _plugins(self) -> Iterator[Plugin]:
         for module in pkgutil.iter_modules(import_module(self.package).__path__, f"{self.package}."):
+            if module.name.rpartition(".")[2].startswith("_"):
+                continue
             if hasattr(import_module(module.name), self.attribute):
                 yield self._checked(getattr(import_module(module.name), self.attribute), module.name)
         for point in entry_points(group=self.group):

@@ -150,7 +150,7 @@ def test_a_package_without_the_product_of_its_method_is_refused_by_name(toy):
 
 OTHERS = ("annotation", "training", "frontend")
 OWN = ("training/methods/", "training/products/", "training/recipes/")
-RUNS_ELSEWHERE = "training/exports/trl_script.py"  # its "reward" is one of TRL's trainers
+RUNS_ELSEWHERE = "training/exports/_trl_script.py"  # its "reward" is one of TRL's trainers
 
 
 def test_nobody_but_products_and_methods_asks_which_method_or_product_it_is():

@@ -16,7 +16,7 @@ from annotation.errors import NotPossible
 from training.exports.stages import Stage, Tool
 from training.rundir import Row
 
-SCRIPT = Path(__file__).resolve().with_name("trl_script.py")  # text to send along: nothing here imports it
+SCRIPT = Path(__file__).resolve().with_name("_trl_script.py")  # text to send along: nothing here imports it
 REQUIRES = ["trl>=1.16,<2", "peft>=0.21", "datasets>=4.7", "torch"]
 
 
