@@ -5,6 +5,7 @@ The points, each of the first time that STEP is reached:
     progress  the step's progress is reported
     half      a state is written into its folder, which has not taken the place of the one before
     swap      the state before has stepped aside, the new one has not taken its place
+    pause     the step's progress is reported; not killed, it says so by the file `paused` and waits for others to die
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +52,10 @@ def die_at(point: str, step: int) -> None:
         report_progress(self, done, total, unit)
         if point == "progress" and done >= step:
             die()
+        if point == "pause" and done >= step:
+            (self.path / "paused").touch()
+            while True:
+                time.sleep(0.05)
 
     def save(self: RunDir, write: Callable[[Path], None]) -> None:
         def write_and_die(folder: Path) -> None:

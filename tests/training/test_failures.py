@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from annotation.models import PolicyVersion, Split
+from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound, TrainingRun
-from training.worker.executors.local import LocalExecutor
 from training.worker.loop import Worker, config_for, rows_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.recipes]
@@ -36,7 +36,7 @@ def model(project, policy: PolicyVersion, tmp_path: Path) -> Path:
 @pytest.fixture
 def worker(settings) -> Worker:
     settings.TRAINING_POLL_SECONDS = 0.05
-    return Worker(LocalExecutor())
+    return Worker(ForkingExecutor())
 
 
 @pytest.fixture

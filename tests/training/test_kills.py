@@ -1,4 +1,4 @@
-"""Workers killed with -9 at random points: what they trained ends with the very weights of an unbroken run.
+"""Workers killed with -9 at fixed steps of their runs: what they trained ends with the very weights of an unbroken run.
 
 Everything is real: a database in a file, `manage.py run_worker` as a process, PPO on a tiny model. The recipe's own
 process survives its worker, as it does after a real kill, and the next worker has to deal with it.
@@ -7,7 +7,6 @@ process survives its worker, as it does after a real kill, and the next worker h
 from __future__ import annotations
 
 import hashlib
-import random
 import sqlite3
 import subprocess
 import sys
@@ -16,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import NIGHTLY
 from tests.frontend.test_serve import environment_of, manage
 from tests.tiny_model import tiny_checkpoint
 
 pytestmark = [pytest.mark.recipes, pytest.mark.xdist_group("kills")]
 ROOT = Path(__file__).resolve().parent.parent.parent
-KILLED_RUNS = 10
+KILLED_RUNS = 10 if NIGHTLY else 3
 SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the default
 
 SET_UP = """
@@ -62,6 +62,18 @@ round = start_round(project=project, methods=["ppo"], by=admin, settings={"ppo":
 print(round.runs.get().pk)
 """
 
+WORKS_UNTIL = """
+import sys
+from training.worker.executors.local import LocalExecutor
+from training.worker.loop import Worker
+
+class PausingExecutor(LocalExecutor):
+    def command(self, recipe, directory):
+        return [sys.executable, "-m", "tests.recipes.killing", recipe, str(directory.path), "pause", "{step}"]
+
+Worker(PausingExecutor()).run_until_idle()
+"""
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -70,18 +82,27 @@ def environment(tmp_path: Path) -> dict[str, str]:
     checkpoint = str(tiny_checkpoint(tmp_path / "base"))
     manage(environment, "migrate", "--verbosity", "0")
     manage(environment, "shell", "--verbosity", "0", "-c", SET_UP.format(checkpoint=checkpoint))
-    manage(environment, "run_worker", "--until-idle")
+    work(environment)
     return environment
 
 
-def worker(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "run_worker", "--until-idle"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def work(environment: dict[str, str]) -> None:
+    command = [sys.executable, "manage.py", "run_worker", "--until-idle"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def kill_worker(environment: dict[str, str], run: Path, step: int) -> None:
+    """Start a worker whose recipe waits after `step` updates, and kill it there."""
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", WORKS_UNTIL.format(step=step)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    paused = run / "paused"
+    while not paused.exists():
+        assert process.poll() is None, (run / "log.txt").read_text()
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    paused.unlink()
 
 
 def start(environment: dict[str, str]) -> int:
@@ -98,26 +119,20 @@ def weights(home: Path, run: int) -> str:
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
-def test_ten_killed_runs_end_with_the_weights_of_an_unbroken_one(environment, tmp_path):
+def test_killed_runs_end_with_the_weights_of_an_unbroken_one(environment, tmp_path):
     home = tmp_path / "home"
     unbroken = start(environment)
-    began = time.monotonic()
-    assert worker(environment).wait(120) == 0
-    seconds = time.monotonic() - began
+    work(environment)
     assert status(home, unbroken) == "succeeded", (home / "runs" / str(unbroken) / "log.txt").read_text()
     wanted = weights(home, unbroken)
 
-    drawn = random.Random(9)
-    broken = 0
-    for _ in range(KILLED_RUNS):
+    for kill in range(KILLED_RUNS):
         run = start(environment)
-        process = worker(environment)
-        time.sleep(drawn.uniform(0.15, 0.95) * seconds)
-        process.kill()
-        process.wait()
-        broken += status(home, run) != "succeeded"
-        time.sleep(SILENCE + 0.5)
-        assert worker(environment).wait(120) == 0
-        assert status(home, run) == "succeeded", (home / "runs" / str(run) / "log.txt").read_text()
+        folder = home / "runs" / str(run)
+        for step in ((1,), (4,), (8,), (3, 6))[kill % 4]:  # of eight updates
+            kill_worker(environment, folder, step)
+            assert status(home, run) == "running"
+            time.sleep(SILENCE + 0.1)
+        work(environment)
+        assert status(home, run) == "succeeded", (folder / "log.txt").read_text()
         assert weights(home, run) == wanted
-    assert broken >= KILLED_RUNS / 2  # or the kills came too late to break anything
