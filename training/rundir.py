@@ -22,7 +22,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 Row = dict[str, Any]
 
@@ -65,11 +65,15 @@ class RunDir:
         return _read_lines(self.metrics_path)
 
     def metrics_since(self, offset: int) -> tuple[list[Row], int]:
-        """Whole lines from byte `offset` on, and where to go on. A file that shrank is read anew."""
+        """Return whole lines from byte `offset` on, and where to go on.
+
+        A resumed attempt drops its last rows and writes them again, with other times in them: where no line begins at
+        `offset` any more, all is read anew.
+        """
         try:
             with self.metrics_path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(start := offset if offset <= size else 0)
+                start = offset if _begins_a_line(file, offset) else 0
+                file.seek(start)
                 whole, _, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
             return [], 0
@@ -183,6 +187,15 @@ def _read_lines(path: Path) -> Iterator[Row]:
             if not line.endswith("\n"):
                 return
             yield json.loads(line)
+
+
+def _begins_a_line(file: BinaryIO, offset: int) -> bool:
+    if offset == 0:
+        return True
+    if offset > file.seek(0, os.SEEK_END):
+        return False
+    file.seek(offset - 1)
+    return file.read(1) == b"\n"
 
 
 def _append(path: Path, row: Row) -> None:
