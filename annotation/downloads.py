@@ -10,17 +10,17 @@ from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingH
 from django.http.request import HttpRequest
 from django.utils.http import content_disposition_header
 
-from annotation.exports.files import Wish, rendered
+from annotation.exports.files import DownloadOptions, rendered
 from annotation.models import DatasetSnapshot
 
 CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
-def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, wish: Wish) -> HttpResponseBase:
-    path = rendered(snapshot, wish)
-    name = wish.name(f"{snapshot.project.slug}-{wish.rows}-{snapshot.number}")
-    return file_response(request, path, name, wish.media_type, tag=path.name)
+def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, options: DownloadOptions) -> HttpResponseBase:
+    path = rendered(snapshot, options)
+    name = options.name(f"{snapshot.project.slug}-{options.rows}-{snapshot.number}")
+    return file_response(request, path, name, options.media_type, tag=path.name)
 
 
 def file_response(request: HttpRequest, path: Path, name: str, media_type: str, *, tag: str) -> HttpResponseBase:

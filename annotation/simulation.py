@@ -27,15 +27,17 @@ MUCH_BETTER_FROM = 0.6
 
 
 @dataclass
-class Tally:
+class WorkTally:
     """What one annotator, or all together, did."""
 
     rankings: int = 0
     references: int = 0
     skipped: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.rankings + other.rankings, self.references + other.references, self.skipped + other.skipped)
+    def __add__(self, other: WorkTally) -> WorkTally:
+        return WorkTally(
+            self.rankings + other.rankings, self.references + other.references, self.skipped + other.skipped
+        )
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class SimulatedAnnotator:
         self.judge, self.habits = judge, habits
         self.random = random.Random(username)
         self.session = requests.Session()
-        self.tally = Tally()
+        self.tally = WorkTally()
 
-    def work_through(self, project: str, stop: threading.Event) -> Tally:
+    def work_through(self, project: str, stop: threading.Event) -> WorkTally:
         """Until the queue is empty, `most_tasks` are done, or `stop` is set."""
         self._sign_in()
         page = self._post(f"/projects/{project}/annotate/")
@@ -168,7 +170,7 @@ def simulate(
     judge: Judge,
     habits: Habits,
     stop: threading.Event | None = None,
-) -> Tally:
+) -> WorkTally:
     """Everybody at once, each with a session of their own; returns what they did together."""
     stop = stop or threading.Event()
     people = [
@@ -177,4 +179,4 @@ def simulate(
     ]
     with ThreadPoolExecutor(max_workers=len(people)) as pool:
         tallies = list(pool.map(lambda person: person.work_through(project, stop), people))
-    return sum(tallies, Tally())
+    return sum(tallies, WorkTally())

@@ -35,7 +35,7 @@ from training.recipes.process.seeds import generator
 from training.recipes.rl.episodes import sample_episodes, score_rollouts
 from training.recipes.rl.policy import Policy, load_roles
 from training.recipes.rl.update import learn
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 
 
 def write_reward_model(model: str, folder: Path, config: PPOConfig) -> None:
@@ -49,7 +49,7 @@ def write_reward_model(model: str, folder: Path, config: PPOConfig) -> None:
 
 
 @torch.no_grad()
-def silence_eos(policy: Policy, prompts: list[Prompt]) -> None:
+def silence_eos(policy: Policy, prompts: list[PromptTokens]) -> None:
     shared = policy.shared
     ids = torch.tensor([prompt.tokens for prompt in prompts[:16]], device=shared.device)
     # Without the first token, whose state is unlike all others.
@@ -57,7 +57,7 @@ def silence_eos(policy: Policy, prompts: list[Prompt]) -> None:
     shared.head.weight[shared.closing] = -200 * average / average.square().sum()
 
 
-def random_prompts(policy: Policy, count: int, length: int, seed: int) -> list[Prompt]:
+def random_prompts(policy: Policy, count: int, length: int, seed: int) -> list[PromptTokens]:
     shared = policy.shared
     usable = torch.tensor(
         [
@@ -67,7 +67,7 @@ def random_prompts(policy: Policy, count: int, length: int, seed: int) -> list[P
         ]
     )
     chosen = torch.randint(len(usable), (count, length), generator=generator(seed, "prompts"))
-    return [Prompt(number, usable[row].tolist()) for number, row in enumerate(chosen)]
+    return [PromptTokens(number, usable[row].tolist()) for number, row in enumerate(chosen)]
 
 
 def measure(model: str, config: PPOConfig, prompt_tokens: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ from annotation.errors import NotPossible
 from annotation.imports import parse_prompts
 from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
-from annotation.simulation import Habits, Tally, simulate
+from annotation.simulation import Habits, WorkTally, simulate
 from annotation.stats.bootstrap import ratio_interval, rounded
 from frontend.server import EmbeddedServer
 from training.actions.rounds import start_round
@@ -58,7 +58,7 @@ class Demo:
         self.server, self.small, self.say = server, small, say
         self.judge: Judge = SentimentJudge()
         self.seconds: dict[str, float] = {}
-        self.tally = Tally()
+        self.tally = WorkTally()
 
     def run(self) -> dict[str, Any]:
         """Set up, go round the circle once, and report."""

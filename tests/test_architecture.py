@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,31 @@ def test_recipes_never_import_django():
 @pytest.mark.django_db
 def test_migrations_are_up_to_date():
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+# Names that two modules share, and why that is right.
+SHARED_NAMES = {
+    "Command": "Django finds a management command by this name.",
+    **dict.fromkeys(["Classifier", "Policy", "RewardModel"], "A product has the name of the model it makes."),
+}
+
+
+def test_no_two_classes_share_a_name():
+    """A name that is met on a page of code means one thing, whatever module it is imported from."""
+    modules: dict[str, list[str]] = {}
+    for path in sorted(each for root in ("annotation", "training", "frontend") for each in (ROOT / root).rglob("*.py")):
+        if "migrations" not in path.parts:
+            for name in names_of_types(ast.parse(path.read_text(encoding="utf-8"))):
+                modules.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    shared = {name: found for name, found in modules.items() if len(found) > 1 and name not in SHARED_NAMES}
+    assert not shared, shared
+
+
+def names_of_types(module: ast.Module) -> Iterator[str]:
+    """Classes and type aliases at the top of a module; private ones are nobody else's business."""
+    for node in module.body:
+        match node:
+            case ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
+                # CamelCase: constants are in capitals alone.
+                if name[0].isupper() and (isinstance(node, ast.ClassDef) or not name.isupper()):
+                    yield name

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 CHUNK = 1024 * 1024
-Source = Path | str | Callable[[], Iterable[bytes]]  # a file, a text, or what makes the bytes when they are wanted
+FileSource = Path | str | Callable[[], Iterable[bytes]]  # a file, a text, or what makes the bytes when they are wanted
 
 
 class _Sent(io.RawIOBase):
@@ -29,7 +29,7 @@ class _Sent(io.RawIOBase):
         return taken
 
 
-def chunks(source: Source) -> Iterator[bytes]:
+def chunks(source: FileSource) -> Iterator[bytes]:
     if isinstance(source, str):
         yield source.encode()
     elif isinstance(source, Path):
@@ -40,7 +40,7 @@ def chunks(source: Source) -> Iterator[bytes]:
         yield from source()
 
 
-def zipped(files: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
+def zipped(files: Iterable[tuple[str, FileSource]]) -> Iterator[bytes]:
     """Name and source of each file. Stored, not deflated: weights do not get smaller."""
     out = _Sent()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 Row = dict[str, Any]
+Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be on that disk, and say nothing
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation.delivery import webhooks
-from annotation.exports import EXPORTS, Filter, Row, Taking
+from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line
 from annotation.models import DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
@@ -32,7 +32,7 @@ def take_snapshot(
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
     tally = CardTally()
-    taking = Taking(project, timezone.now(), wanted or Filter(), tally=tally)
+    taking = SnapshotContext(project, timezone.now(), wanted or Filter(), tally=tally)
     digest, rows = _write(EXPORTS[type](taking))
     card = tally.as_json(project)
     with transaction.atomic():
@@ -54,7 +54,7 @@ def take_snapshot(
     return snapshot
 
 
-def _write(rows: Iterator[Row]) -> tuple[str, int]:
+def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
     folder = Path(settings.SNAPSHOT_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"taking-{os.getpid()}-{timezone.now().timestamp()}.tmp"

@@ -262,7 +262,7 @@ class ProjectViewSet(
         return Response({**queue.progress(project), "own_done": own["done"]})
 
 
-class PolicyViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
+class PolicyNumbersViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
     """The models so far; only their numbers, as where they lie is the server's business."""
 
     scopes = {"list": Scope.READ}

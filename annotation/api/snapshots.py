@@ -127,7 +127,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         try:
-            return snapshot_response(request, snapshot, form.cleaned_data["wish"])
+            return snapshot_response(request, snapshot, form.cleaned_data["options"])
         except NoParquet as missing:
             return Response({"errors": {"file": [str(missing)]}}, status=status.HTTP_400_BAD_REQUEST)
 

@@ -18,12 +18,12 @@ from django.utils import timezone
 
 from annotation.models.outgoing import DeliveryStatus, OutgoingMessage, OutgoingQuerySet
 
-Message = TypeVar("Message", bound=OutgoingMessage)
+_Message = TypeVar("_Message", bound=OutgoingMessage)
 
 LOST = "The process that made the last attempt ended without a result."
 
 
-def claim(due: OutgoingQuerySet[Message], *, lost_after: timedelta) -> Message | None:
+def claim(due: OutgoingQuerySet[_Message], *, lost_after: timedelta) -> _Message | None:
     """Return the first due message, ours for one attempt of at most `lost_after`; None where none is due.
 
     A message whose last allowed attempt was lost is failed first.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotation.judged.preferences import Even, Pair
-from annotation.judged.rows import Answer, JudgedTask, Judgment, guideline_version
+from annotation.judged.rows import CountedJudgment, JudgedCandidate, JudgedTask, guideline_version
 from annotation.judged.strengths import WinRecords, jackknifed
 from annotation.judged.strengths import count as count_comparisons
 from annotation.models import Project
@@ -43,7 +43,7 @@ class CardTally:
         for pair in pairs:
             self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
 
-    def _see_person(self, task: JudgedTask, judgment: Judgment) -> None:
+    def _see_person(self, task: JudgedTask, judgment: CountedJudgment) -> None:
         self.people[judgment.who] += 1
         authors = {pk: answer.author for pk, answer in task.answers.items()}
         if len(set(authors.values())) > 1:
@@ -56,7 +56,7 @@ class CardTally:
             for place in range(len(judgment.shown_order)):
                 self.expected_at[place] += 1 / len(judgment.shown_order)
 
-    def _see_lengths(self, chosen: Answer, rejected: Answer) -> None:
+    def _see_lengths(self, chosen: JudgedCandidate, rejected: JudgedCandidate) -> None:
         self.pairs += 1
         self.characters["chosen"] += len(chosen.text)
         self.characters["rejected"] += len(rejected.text)

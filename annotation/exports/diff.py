@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from annotation.exports.files import stored_rows
-from annotation.exports.types import Row
+from annotation.exports.types import SnapshotRow
 from annotation.models import DatasetSnapshot
 
 Digests = dict[str, dict[bytes, bytes]]  # group, what a row is about, what it says
@@ -67,7 +67,7 @@ def _digests(snapshot: DatasetSnapshot) -> Digests:
     return found
 
 
-def _about(row: Row) -> object:
+def _about(row: SnapshotRow) -> object:
     """What makes two rows the same row, whatever they say: the two answers of a pair, in either order."""
     if "chosen" in row:
         return sorted(json.dumps(row[name], sort_keys=True) for name in ("chosen", "rejected"))

@@ -13,17 +13,17 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotation.exports.formats import FORMATS, STORED, Format
-from annotation.exports.types import Row
+from annotation.exports.types import SnapshotRow
 from annotation.exports.writers import MEDIA_TYPES, WRITERS, Rows, gzipped
 from annotation.models import DatasetSnapshot, SnapshotType
 
 
-class NotThatWay(ValueError):
+class UnsupportedFormat(ValueError):
     """These rows do not go into such a file; the message says why."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class DownloadOptions:
     """`rows` names a format, `file` a container; `split` is "train", "eval" or empty for both."""
 
     rows: str
@@ -33,14 +33,16 @@ class Wish:
 
     def __post_init__(self) -> None:
         if self.rows not in FORMATS:
-            raise NotThatWay(f"There is no format {self.rows!r}. Formats: {', '.join(FORMATS)}.")
+            raise UnsupportedFormat(f"There is no format {self.rows!r}. Formats: {', '.join(FORMATS)}.")
         if self.file not in WRITERS:
-            raise NotThatWay(f"There is no file type {self.file!r}. Types: {', '.join(WRITERS)}.")
+            raise UnsupportedFormat(f"There is no file type {self.file!r}. Types: {', '.join(WRITERS)}.")
         if self.file == "csv" and not self.format.flat:
             flat = ", ".join(name for name, each in FORMATS.items() if each.flat)
-            raise NotThatWay(f"{self.format.label} has lists in its rows, which CSV has no place for. Flat: {flat}.")
+            raise UnsupportedFormat(
+                f"{self.format.label} has lists in its rows, which CSV has no place for. Flat: {flat}."
+            )
         if self.split not in ("", "train", "eval"):
-            raise NotThatWay('The split is "train", "eval" or empty for both.')
+            raise UnsupportedFormat('The split is "train", "eval" or empty for both.')
 
     @property
     def format(self) -> Format:
@@ -57,7 +59,7 @@ class Wish:
     def name(self, stem: str) -> str:
         return "-".join(part for part in (stem, self.split) if part) + self.suffix
 
-    def of(self, stored: Iterator[Row]) -> Iterator[Row]:
+    def of(self, stored: Iterator[SnapshotRow]) -> Iterator[SnapshotRow]:
         """The rows that are wanted, out of those of a snapshot."""
         for row in stored:
             if not self.split or row["split"] == self.split:
@@ -72,26 +74,26 @@ class Wish:
         return writer(lambda: self.of(stored()), file)
 
 
-def stored_rows(snapshot: DatasetSnapshot) -> Iterator[Row]:
+def stored_rows(snapshot: DatasetSnapshot) -> Iterator[SnapshotRow]:
     with snapshot.path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
 
 
-def rendered(snapshot: DatasetSnapshot, wish: Wish) -> Path:
+def rendered(snapshot: DatasetSnapshot, options: DownloadOptions) -> Path:
     """The file, made once and kept: a download that broke off can go on, as its bytes do not change."""
-    if wish.format.made_from != snapshot.type:
-        raise NotThatWay(f"{wish.format.label} is made from a snapshot of type {wish.format.made_from}.")
-    if wish == Wish(STORED[SnapshotType(snapshot.type)]):
+    if options.format.made_from != snapshot.type:
+        raise UnsupportedFormat(f"{options.format.label} is made from a snapshot of type {options.format.made_from}.")
+    if options == DownloadOptions(STORED[SnapshotType(snapshot.type)]):
         return snapshot.path
     folder = Path(settings.SNAPSHOT_DIR) / "renderings"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / wish.name(f"{snapshot.sha256}-{wish.rows}")
+    path = folder / options.name(f"{snapshot.sha256}-{options.rows}")
     if not path.exists():
         temporary = folder / f"making-{os.getpid()}-{timezone.now().timestamp()}.tmp"
         try:
             with temporary.open("wb") as file:
-                wish.write(lambda: stored_rows(snapshot), file)
+                options.write(lambda: stored_rows(snapshot), file)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

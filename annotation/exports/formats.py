@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.exports.types import Row, conversation_text
+from annotation.exports.types import SnapshotRow, conversation_text
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote
 from annotation.judged.strengths import WinRecords, count, fit
 from annotation.models import SnapshotType
 
-Messages = list[dict[str, str]]
+_Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Format:
 
     label: str
     made_from: SnapshotType
-    rows: Callable[[Row], Iterator[Row]]
+    rows: Callable[[SnapshotRow], Iterator[SnapshotRow]]
     flat: bool = False
 
 
-def as_it_is(row: Row) -> Iterator[Row]:
+def as_it_is(row: SnapshotRow) -> Iterator[SnapshotRow]:
     yield row
 
 
-def preference_text(row: Row) -> Iterator[Row]:
+def preference_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """TRL's standard form: prompt, chosen and rejected are text."""
     yield _origin(row) | {
         "prompt": _prompt_text(row["prompt"]),
@@ -42,7 +42,7 @@ def preference_text(row: Row) -> Iterator[Row]:
     }
 
 
-def preference_implicit(row: Row) -> Iterator[Row]:
+def preference_implicit(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """TRL's form without a prompt of its own: both conversations begin alike."""
     yield _origin(row) | {
         "chosen": row["prompt"] + row["chosen"],
@@ -51,7 +51,7 @@ def preference_implicit(row: Row) -> Iterator[Row]:
     }
 
 
-def kto(row: Row) -> Iterator[Row]:
+def kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """An answer with true or false. What somebody drew a line of acceptance for goes by the line; else the first tier
     is good and the last is not. The middle says nothing, and where good and bad weigh the same, nothing is said."""
     balance = [0.0] * len(row["candidates"])
@@ -64,7 +64,7 @@ def kto(row: Row) -> Iterator[Row]:
             yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": weight > 0}
 
 
-def scores(row: Row) -> Iterator[Row]:
+def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Every answer with its Bradley–Terry strength among those beside it; `annotation.strengths` says how."""
     records: WinRecords = {}
     names = {place: str(place) for place in range(len(row["candidates"]))}
@@ -82,17 +82,17 @@ def scores(row: Row) -> Iterator[Row]:
         }
 
 
-def messages(row: Row) -> Iterator[Row]:
+def messages(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """A conversation to imitate, as TRL, axolotl and OpenAI take it."""
     yield {"messages": row["prompt"] + row["completion"]}
 
 
-def anthropic_hh(row: Row) -> Iterator[Row]:
+def anthropic_hh(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Whole transcripts, as in Anthropic's hh-rlhf. A system message has no place there: it opens the first turn."""
     yield {name: _transcript(row["prompt"] + row[name]) for name in ("chosen", "rejected")}
 
 
-def openai_preference(row: Row) -> Iterator[Row]:
+def openai_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """OpenAI's preference fine-tuning."""
     yield {
         "input": {"messages": row["prompt"], "tools": [], "parallel_tool_calls": True},
@@ -101,7 +101,7 @@ def openai_preference(row: Row) -> Iterator[Row]:
     }
 
 
-def alpaca(row: Row) -> Iterator[Row]:
+def alpaca(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """LLaMA-Factory's alpaca; earlier turns are its `history`."""
     system, turns = _without_system(row["prompt"])
     yield {
@@ -113,13 +113,13 @@ def alpaca(row: Row) -> Iterator[Row]:
     }
 
 
-def sharegpt(row: Row) -> Iterator[Row]:
+def sharegpt(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """LLaMA-Factory's sharegpt."""
     system, turns = _without_system(row["prompt"])
     yield {"conversations": _sharegpt_turns(turns + row["completion"]), "system": system}
 
 
-def sharegpt_preference(row: Row) -> Iterator[Row]:
+def sharegpt_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """LLaMA-Factory's sharegpt with a better and a worse answer (`ranking: true` in its dataset_info.json)."""
     system, turns = _without_system(row["prompt"])
     yield {
@@ -130,12 +130,12 @@ def sharegpt_preference(row: Row) -> Iterator[Row]:
     }
 
 
-def instruction_alpaca(row: Row) -> Iterator[Row]:
+def instruction_alpaca(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Alpaca's three fields and nothing else."""
     yield {name: row[name] for name in ("instruction", "input", "output")}
 
 
-def instruction_prompt_completion(row: Row) -> Iterator[Row]:
+def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """TRL's prompt and completion; the input is a paragraph below the instruction."""
     asked = "\n\n".join(filter(None, [row["instruction"], row["input"]]))
     yield {
@@ -174,20 +174,20 @@ def formats_of(type: str) -> dict[str, Format]:
     return {name: format for name, format in FORMATS.items() if format.made_from == type}
 
 
-def _stated(row: Row, name: str) -> Row:
+def _stated(row: SnapshotRow, name: str) -> SnapshotRow:
     """Return a column that only some snapshots have."""
     return {name: row[name]} if name in row else {}
 
 
-def _origin(row: Row) -> Row:
+def _origin(row: SnapshotRow) -> SnapshotRow:
     return {name: row[name] for name in ("prompt_id", "group_id", "split")}
 
 
-def _answer(message: Messages) -> str:
+def _answer(message: _Messages) -> str:
     return message[0]["content"]
 
 
-def _prompt_text(prompt: Messages) -> str:
+def _prompt_text(prompt: _Messages) -> str:
     """A single question as it is; a conversation with its roles."""
     return prompt[0]["content"] if len(prompt) == 1 else conversation_text(prompt)
 
@@ -210,7 +210,7 @@ def _ratings(ranking: dict[str, Any]) -> list[dict[str, Any]]:
     return ratings if isinstance(ratings, list) else []
 
 
-def _transcript(conversation: Messages) -> str:
+def _transcript(conversation: _Messages) -> str:
     system, turns = _without_system(conversation)
     speakers = {"user": "Human", "assistant": "Assistant"}
     said = [turn["content"] for turn in turns]
@@ -219,13 +219,13 @@ def _transcript(conversation: Messages) -> str:
     return "".join(f"\n\n{speakers[turn['role']]}: {text}" for turn, text in zip(turns, said, strict=True))
 
 
-def _without_system(conversation: Messages) -> tuple[str, Messages]:
+def _without_system(conversation: _Messages) -> tuple[str, _Messages]:
     if conversation[0]["role"] == "system":
         return conversation[0]["content"], conversation[1:]
     return "", conversation
 
 
-def _exchanges(turns: Messages) -> list[list[str]]:
+def _exchanges(turns: _Messages) -> list[list[str]]:
     """Question and answer by twos; several messages of one side in a row are one."""
     merged: list[dict[str, str]] = []
     for turn in turns:
@@ -240,6 +240,6 @@ def _exchanges(turns: Messages) -> list[list[str]]:
     return [[one["content"], other["content"]] for one, other in zip(merged[::2], merged[1::2], strict=True)]
 
 
-def _sharegpt_turns(turns: Messages) -> Messages:
+def _sharegpt_turns(turns: _Messages) -> _Messages:
     speakers = {"user": "human", "assistant": "gpt"}
     return [{"from": speakers[turn["role"]], "value": turn["content"]} for turn in turns]

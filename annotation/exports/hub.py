@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from annotation.exports.files import NotThatWay, Wish, rendered
+from annotation.exports.files import DownloadOptions, UnsupportedFormat, rendered
 from annotation.models import DatasetSnapshot
 
 
@@ -73,9 +73,9 @@ def _files(snapshot: DatasetSnapshot, rows: str) -> Iterator[tuple[str, Path]]:
     """A file for each split that has rows; the hub's name for eval is test."""
     found = False
     for split, name in (("train", "train"), ("eval", "test")):
-        path = rendered(snapshot, Wish(rows, split=split))
+        path = rendered(snapshot, DownloadOptions(rows, split=split))
         if path.stat().st_size:
             found = True
             yield f"data/{name}.jsonl", path
     if not found:
-        raise NotThatWay("The snapshot has no rows in this format.")
+        raise UnsupportedFormat("The snapshot has no rows in this format.")

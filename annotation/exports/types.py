@@ -25,18 +25,18 @@ from annotation.judged.decisions import Decisions
 from annotation.judged.preferences import Even, Pair, merge
 from annotation.judged.rows import (
     IMPORTED,
-    Answer,
+    CountedJudgment,
     Filter,
+    JudgedCandidate,
     JudgedTask,
-    Judgment,
     judged_tasks,
     labels_that_count,
     references_that_count,
 )
 from annotation.models import Completion, ImportedLabel, Project, ReferenceAnswer, SnapshotType, Source, Split
 
-Row = dict[str, Any]
-Counts = Counter[str]
+SnapshotRow = dict[str, Any]
+ReasonCounts = Counter[str]
 NOTHING_PREFERRED = "No ranking prefers one answer to another yet, so there is nothing to train on."
 NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
 NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
@@ -48,13 +48,13 @@ AND_THE_FILTER = " Or the filter leaves nothing over."
 
 
 @dataclass
-class Taking:
+class SnapshotContext:
     """What one file is made of, and what is found on the way."""
 
     project: Project
     cutoff: datetime
     wanted: Filter = field(default_factory=Filter)
-    counts: Counts = field(default_factory=Counter)
+    counts: ReasonCounts = field(default_factory=Counter)
     tally: CardTally | None = None  # for the data card; a plain export has none
 
     @cached_property
@@ -86,20 +86,20 @@ class Taking:
         self.counts[f"{task.split} pairs"] += len(kept)
         return kept
 
-    def refuse_nothing(self, found: object, why: str) -> None:
+    def require_some(self, found: object, why: str) -> None:
         if not found:
             raise NotPossible(why + (AND_THE_FILTER if self.wanted.as_json() else ""))
 
 
-def ranking_rows(taking: Taking) -> Iterator[Row]:
+def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """One row per judged task: its candidates, and everything that people said, ties and contradictions too.
 
     `tiers` and `unacceptable` are places in `candidates`. `policy` is the newest version among their authors.
     """
-    annotators, counts = set(), taking.counts
-    for task, pairs, evens in taking.tasks():
-        kept = taking.agreed(task, pairs, evens)
-        if taking.wanted.min_agreement and not kept:
+    annotators, counts = set(), context.counts
+    for task, pairs, evens in context.tasks():
+        kept = context.agreed(task, pairs, evens)
+        if context.wanted.min_agreement and not kept:
             counts["tasks without enough agreement"] += 1
             continue
         counts[f"{task.split} tasks"] += 1
@@ -117,10 +117,10 @@ def ranking_rows(taking: Taking) -> Iterator[Row]:
         }
     counts["annotators"] = sum(not who.startswith(IMPORTED) for who in annotators)
     found = counts["train pairs"] + counts["eval pairs"] + counts["tasks with ratings alone"]
-    taking.refuse_nothing(found, NOTHING_PREFERRED)
+    context.require_some(found, NOTHING_PREFERRED)
 
 
-def _ranking(judgment: Judgment, place: dict[int, int]) -> Row:
+def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
     """Return a judgment with every key, whatever was asked: readers infer the columns of a file from its first rows.
 
     What nobody stated is MISSING in `strength` and `margin` and an empty list elsewhere.
@@ -141,118 +141,118 @@ def _ranking(judgment: Judgment, place: dict[int, int]) -> Row:
     }
 
 
-def preference_rows(taking: Taking) -> Iterator[Row]:
+def preference_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Yield one row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together.
 
     Who made a reference answer out of a candidate preferred what came of it. Pairs of files come last, those with a
     stated margin first: a column of numbers then never begins with null, and where no pair has a margin there is none.
     """
     margins = False
-    for row in _pairs(taking):
+    for row in _pairs(context):
         margins |= row["margin"] is not None
         yield row if margins else {name: value for name, value in row.items() if name != "margin"}
-    taking.refuse_nothing(taking.counts["train pairs"] + taking.counts["eval pairs"], NOTHING_PREFERRED)
+    context.require_some(context.counts["train pairs"] + context.counts["eval pairs"], NOTHING_PREFERRED)
 
 
-def _pairs(taking: Taking) -> Iterator[Row]:
+def _pairs(context: SnapshotContext) -> Iterator[SnapshotRow]:
     edited = False
-    for task, pairs, evens in taking.tasks():
+    for task, pairs, evens in context.tasks():
         if task.source == IMPORTED and not edited:
             edited = True
-            yield from _edited_pairs(taking)
-        for pair in taking.agreed(task, pairs, evens):
+            yield from _edited_pairs(context)
+        for pair in context.agreed(task, pairs, evens):
             yield _pair_row(task, pair)
     if not edited:
-        yield from _edited_pairs(taking)
+        yield from _edited_pairs(context)
 
 
-def _edited_pairs(taking: Taking) -> Iterator[Row]:
-    if taking.wanted.wants("reference"):
-        for reference in _references(taking, references_that_count(taking.project).exclude(derived_from=None)):
-            taking.counts["edited answers"] += 1
-            taking.counts[f"{reference.completion.prompt.split} pairs"] += 1
+def _edited_pairs(context: SnapshotContext) -> Iterator[SnapshotRow]:
+    if context.wanted.wants("reference"):
+        for reference in _references(context, references_that_count(context.project).exclude(derived_from=None)):
+            context.counts["edited answers"] += 1
+            context.counts[f"{reference.completion.prompt.split} pairs"] += 1
             yield _edited_row(reference)
 
 
-def completion_rows(taking: Taking) -> Iterator[Row]:
+def completion_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """What an answer should be like: reference answers, then the answers that every ranking of a task puts first, and
     with them the better ones of imported pairs.
     """
     taken: set[int] = set()
-    if taking.wanted.wants("reference"):
-        for reference in _references(taking, references_that_count(taking.project)):
+    if context.wanted.wants("reference"):
+        for reference in _references(context, references_that_count(context.project)):
             completion, prompt = reference.completion, reference.completion.prompt
             taken.add(completion.pk)
-            taking.counts["reference answers"] += 1
-            answer = Answer(completion.pk, completion.text, completion.finished, None)
+            context.counts["reference answers"] += 1
+            answer = JudgedCandidate(completion.pk, completion.text, completion.finished, None)
             yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, "reference")
-    for completion in _imported_references(taking):
+    for completion in _imported_references(context):
         taken.add(completion.pk)
         prompt = completion.prompt
-        answer = Answer(completion.pk, completion.text, completion.finished, None)
+        answer = JudgedCandidate(completion.pk, completion.text, completion.finished, None)
         yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, IMPORTED)
-    for task, *_ in taking.tasks():
-        if best := _best_answer(task, taken, taking.counts):
+    for task, *_ in context.tasks():
+        if best := _best_answer(task, taken, context.counts):
             taken.add(best.pk)
             imported = task.source == IMPORTED
-            taking.counts["better answers of imported pairs" if imported else "best-ranked answers"] += 1
+            context.counts["better answers of imported pairs" if imported else "best-ranked answers"] += 1
             source = IMPORTED if imported else "best_ranked"
             yield _completion_row(best, task.messages, task.prompt_id, task.split, source)
-    taking.refuse_nothing(taken, NO_GOOD_ANSWER)
+    context.require_some(taken, NO_GOOD_ANSWER)
 
 
-def _imported_references(taking: Taking) -> Iterator[Completion]:
+def _imported_references(context: SnapshotContext) -> Iterator[Completion]:
     """Yield the reference answers of files, which have no origin: those with one were brought to be judged."""
-    wanted = taking.wanted
+    wanted = context.wanted
     if not wanted.wants(IMPORTED) or wanted.annotators or wanted.policies:
         return
-    found = Completion.objects.filter(prompt__project=taking.project, source=Source.IMPORTED, origin="")
-    found = found.filter(created_at__lte=taking.cutoff, withdrawn_at=None).select_related("prompt").order_by("pk")
+    found = Completion.objects.filter(prompt__project=context.project, source=Source.IMPORTED, origin="")
+    found = found.filter(created_at__lte=context.cutoff, withdrawn_at=None).select_related("prompt").order_by("pk")
     for completion in found.iterator(500):
         if reason := wanted.refusal(None, completion.created_at):
-            taking.counts[f"imported reference answers {reason}"] += 1
+            context.counts[f"imported reference answers {reason}"] += 1
         else:
-            taking.counts["imported reference answers"] += 1
+            context.counts["imported reference answers"] += 1
             yield completion
 
 
-def prompt_rows(taking: Taking) -> Iterator[Row]:
+def prompt_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Every prompt; nothing that was said about it."""
-    prompts = taking.project.prompts.filter(created_at__lte=taking.cutoff).order_by("pk")
+    prompts = context.project.prompts.filter(created_at__lte=context.cutoff).order_by("pk")
     for pk, messages, split, category in prompts.values_list("pk", "messages", "split", "category").iterator(2000):
-        taking.counts[f"{split} prompts"] += 1
+        context.counts[f"{split} prompts"] += 1
         yield {"prompt": messages, "prompt_id": pk, "category": category, "split": split}
-    taking.refuse_nothing(taking.counts.total(), NO_PROMPTS)
+    context.require_some(context.counts.total(), NO_PROMPTS)
 
 
-def classification_rows(taking: Taking) -> Iterator[Row]:
+def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Answers that somebody drew the line of what is acceptable under or over; labelled texts; those out of files.
 
     The text of an answer is its conversation. Where as many find an answer acceptable as do not, it has no class.
     """
-    for task, *_ in taking.tasks():
+    for task, *_ in context.tasks():
         for pk, answer in task.answers.items():
             said = [(judgment.weight, _is_acceptable(judgment, pk)) for judgment in task.judgments]
             below = sum(weight for weight, good in said if good is False)
             above = sum(weight for weight, good in said if good)
             if below == above:
-                taking.counts["answers without a class"] += 1
+                context.counts["answers without a class"] += 1
                 continue
             label = "unacceptable" if below > above else "acceptable"
-            taking.counts[label] += 1
+            context.counts[label] += 1
             conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
             yield _labelled(conversation_text(conversation), label, task.split, "people")
-    yield from _labels_of_people(taking)
-    labelled = ImportedLabel.objects.filter(project=taking.project, created_at__lte=taking.cutoff).order_by("pk")
-    if taking.wanted.wants("imported"):
+    yield from _labels_of_people(context)
+    labelled = ImportedLabel.objects.filter(project=context.project, created_at__lte=context.cutoff).order_by("pk")
+    if context.wanted.wants("imported"):
         for text, label, split in labelled.values_list("text", "label", "split").iterator(2000):
-            taking.counts["imported texts"] += 1
+            context.counts["imported texts"] += 1
             yield _labelled(text, label, split, IMPORTED)
-    found = sum(taking.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
-    taking.refuse_nothing(found, NOTHING_LABELLED)
+    found = sum(context.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
+    context.require_some(found, NOTHING_LABELLED)
 
 
-def _is_acceptable(judgment: Judgment, pk: int) -> bool | None:
+def _is_acceptable(judgment: CountedJudgment, pk: int) -> bool | None:
     """Return whether a judgment finds an answer acceptable; None where it draws no line and does not say."""
     rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
     if rating is not None:
@@ -260,12 +260,12 @@ def _is_acceptable(judgment: Judgment, pk: int) -> bool | None:
     return pk not in judgment.unacceptable if judgment.unacceptable else None
 
 
-def _labels_of_people(taking: Taking) -> Iterator[Row]:
+def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Texts with the label that most of the votes are for; where two labels have the most, the text has none."""
-    if not taking.wanted.wants("label"):
+    if not context.wanted.wants("label"):
         return
-    given = labels_that_count(taking.project).filter(created_at__lte=taking.cutoff)
-    given = given.exclude(assignment__annotator__in=taking.decisions.excluded)
+    given = labels_that_count(context.project).filter(created_at__lte=context.cutoff)
+    given = given.exclude(assignment__annotator__in=context.decisions.excluded)
     by_task = given.order_by("assignment__task_id", "pk").values_list(
         "assignment__task_id",
         "label",
@@ -279,29 +279,29 @@ def _labels_of_people(taking: Taking) -> Iterator[Row]:
         rows = list(group)
         *_, messages, split = rows[0]
         for _, label, annotator, at, *_ in rows:
-            if reason := taking.wanted.refusal(annotator, at):
-                taking.counts[f"labels {reason}"] += 1
+            if reason := context.wanted.refusal(annotator, at):
+                context.counts[f"labels {reason}"] += 1
                 continue
-            votes[label] += taking.decisions.weight(annotator)
-            if taking.tally:
-                taking.tally.see_writer(annotator)
+            votes[label] += context.decisions.weight(annotator)
+            if context.tally:
+                context.tally.see_writer(annotator)
         if not votes:
             continue
         (label, most), *others = sorted(votes.items(), key=lambda vote: -vote[1])
         share = most / sum(votes.values())
         if others and others[0][1] == most:
-            taking.counts["texts whose labels are tied"] += 1
-        elif share < taking.wanted.min_agreement:
-            taking.counts["texts below the least agreement"] += 1
+            context.counts["texts whose labels are tied"] += 1
+        elif share < context.wanted.min_agreement:
+            context.counts["texts below the least agreement"] += 1
         else:
-            taking.counts["labelled texts"] += 1
+            context.counts["labelled texts"] += 1
             text = messages[0]["content"] if len(messages) == 1 else conversation_text(messages)
             yield {**_labelled(text, label, split, "annotators"), "share": round(share, 4)}
 
 
-def judgment_rows(taking: Taking) -> Iterator[Row]:
+def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Every ranking as it was made: by which number, when, for how long, and in which order the answers were shown."""
-    for task, *_ in taking.tasks(as_made=True):
+    for task, *_ in context.tasks(as_made=True):
         texts = {str(pk): answer.text for pk, answer in task.answers.items()}
         for judgment in task.judgments:
             yield {
@@ -329,21 +329,21 @@ def judgment_rows(taking: Taking) -> Iterator[Row]:
                 "weight": float(judgment.weight),
                 "split": task.split,
             }
-    taking.refuse_nothing(taking.counts["rankings"] + taking.counts["imported votes"], NO_JUDGMENTS)
+    context.require_some(context.counts["rankings"] + context.counts["imported votes"], NO_JUDGMENTS)
 
 
-def instruction_rows(taking: Taking) -> Iterator[Row]:
+def instruction_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Proposed tasks that people accepted, with their changes, in Alpaca's words. Its digest decides a task's split."""
-    for item in pool(taking.project, taking.cutoff):
+    for item in pool(context.project, context.cutoff):
         author = item.review.assignment.annotator_id
-        if reason := taking.wanted.refusal(author, item.review.created_at):
-            taking.counts[f"reviews {reason}"] += 1
+        if reason := context.wanted.refusal(author, item.review.created_at):
+            context.counts[f"reviews {reason}"] += 1
             continue
-        if author is not None and taking.tally:
-            taking.tally.see_writer(author)
+        if author is not None and context.tally:
+            context.tally.see_writer(author)
         split = Split.of(item.proposal.digest)
-        taking.counts["accepted with changes" if item.edited else "accepted as proposed"] += 1
-        taking.counts[f"{split} tasks"] += 1
+        context.counts["accepted with changes" if item.edited else "accepted as proposed"] += 1
+        context.counts[f"{split} tasks"] += 1
         yield {
             "instruction": item.instruction,
             "input": item.input,
@@ -353,10 +353,10 @@ def instruction_rows(taking: Taking) -> Iterator[Row]:
             "proposal_id": item.proposal.pk,
             "split": split,
         }
-    taking.refuse_nothing(taking.counts["train tasks"] + taking.counts["eval tasks"], NOTHING_ACCEPTED)
+    context.require_some(context.counts["train tasks"] + context.counts["eval tasks"], NOTHING_ACCEPTED)
 
 
-EXPORTS: dict[str, Callable[[Taking], Iterator[Row]]] = {
+EXPORTS: dict[str, Callable[[SnapshotContext], Iterator[SnapshotRow]]] = {
     SnapshotType.PREFERENCE: preference_rows,
     SnapshotType.RANKING: ranking_rows,
     SnapshotType.PROMPT_COMPLETION: completion_rows,
@@ -372,21 +372,21 @@ def conversation_text(messages: list[dict[str, str]]) -> str:
     return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
 
 
-def _references(taking: Taking, counting: QuerySet[ReferenceAnswer]) -> Iterator[ReferenceAnswer]:
-    references = counting.filter(created_at__lte=taking.cutoff).order_by("id")
-    references = references.exclude(assignment__annotator__in=taking.decisions.excluded)
+def _references(context: SnapshotContext, counting: QuerySet[ReferenceAnswer]) -> Iterator[ReferenceAnswer]:
+    references = counting.filter(created_at__lte=context.cutoff).order_by("id")
+    references = references.exclude(assignment__annotator__in=context.decisions.excluded)
     with_texts = references.select_related("completion__prompt", "derived_from", "assignment")
     for reference in with_texts.iterator(500):
         author = reference.assignment.annotator_id
-        if reason := taking.wanted.refusal(author, reference.created_at):
-            taking.counts[f"reference answers {reason}"] += 1
+        if reason := context.wanted.refusal(author, reference.created_at):
+            context.counts[f"reference answers {reason}"] += 1
             continue
-        if author is not None and taking.tally:
-            taking.tally.see_writer(author)
+        if author is not None and context.tally:
+            context.tally.see_writer(author)
         yield reference
 
 
-def _best_answer(task: JudgedTask, taken: set[int], counts: Counts) -> Answer | None:
+def _best_answer(task: JudgedTask, taken: set[int], counts: ReasonCounts) -> JudgedCandidate | None:
     """The one answer that every ranking puts first and nobody finds unacceptable."""
     if len(task.answers) < 2:
         counts["answers that nobody compared"] += 1
@@ -404,7 +404,7 @@ def _best_answer(task: JudgedTask, taken: set[int], counts: Counts) -> Answer | 
     return None
 
 
-def _pair_row(task: JudgedTask, pair: Pair) -> Row:
+def _pair_row(task: JudgedTask, pair: Pair) -> SnapshotRow:
     chosen, rejected = task.answers[pair.chosen], task.answers[pair.rejected]
     return {
         "prompt": task.messages,
@@ -443,23 +443,25 @@ def _margin(task: JudgedTask, pair: Pair) -> float | None:
     return round(max(towards / total, 0.0), 6)
 
 
-def _direction(judgment: Judgment, better: int, worse: int) -> int:
+def _direction(judgment: CountedJudgment, better: int, worse: int) -> int:
     """Return 1 where a judgment puts the one above the other, -1 for the reverse, 0 for a tie."""
     places = {pk: level for level, tier in enumerate(judgment.tiers) for pk in tier}
     distance = places[worse] - places[better]
     return (distance > 0) - (distance < 0)
 
 
-def _edited_row(reference: ReferenceAnswer) -> Row:
+def _edited_row(reference: ReferenceAnswer) -> SnapshotRow:
     after, before = reference.completion, reference.derived_from
     assert before is not None
-    answers = {each.pk: Answer(each.pk, each.text, each.finished, None) for each in (after, before)}
+    answers = {each.pk: JudgedCandidate(each.pk, each.text, each.finished, None) for each in (after, before)}
     seat, prompt = reference.assignment, after.prompt
     task = JudgedTask(seat.task_id, prompt.pk, prompt.messages, prompt.split, answers, [], source="edit")
     return _pair_row(task, Pair(after.pk, before.pk, votes_for=1, votes_against=0, ties=0, margin=1.0, share=1.0))
 
 
-def _completion_row(answer: Answer, messages: list[dict[str, str]], prompt_id: int, split: str, source: str) -> Row:
+def _completion_row(
+    answer: JudgedCandidate, messages: list[dict[str, str]], prompt_id: int, split: str, source: str
+) -> SnapshotRow:
     return {
         "prompt": messages,
         "completion": _message(answer),
@@ -470,9 +472,9 @@ def _completion_row(answer: Answer, messages: list[dict[str, str]], prompt_id: i
     }
 
 
-def _labelled(text: str, label: str, split: str, source: str) -> Row:
+def _labelled(text: str, label: str, split: str, source: str) -> SnapshotRow:
     return {"text": text, "label": label, "split": split, "source": source}
 
 
-def _message(answer: Answer) -> list[dict[str, str]]:
+def _message(answer: JudgedCandidate) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": answer.text}]

@@ -12,19 +12,19 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from annotation.exports.types import Row
+from annotation.exports.types import SnapshotRow
 
 ROWS_AT_ONCE = 2000
 MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 # Rows that can be asked for again: Parquet needs to see them all before it writes the first.
-Rows = Callable[[], Iterator[Row]]
+Rows = Callable[[], Iterator[SnapshotRow]]
 
 
 class NoParquet(RuntimeError):
     """pyarrow is not installed."""
 
 
-def json_line(row: Row) -> bytes:
+def json_line(row: SnapshotRow) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -82,7 +82,7 @@ def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
         yield packed  # type: ignore[misc]
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _batches(rows: Iterator[SnapshotRow]) -> Iterator[list[SnapshotRow]]:
     while batch := list(islice(rows, ROWS_AT_ONCE)):
         yield batch
 

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from annotation.exports import Filter
-from annotation.exports.files import NotThatWay, Wish
+from annotation.exports.files import DownloadOptions, UnsupportedFormat
 from annotation.exports.formats import STORED, formats_of
 from annotation.models import (
     DatasetSnapshot,
@@ -90,7 +90,7 @@ class DownloadForm(forms.Form):
             return data
         try:
             rows, file = data["rows"] or self.stored, data["file"] or "jsonl"
-            data["wish"] = Wish(rows, file, gzip=data["gzip"], split=data["split"])
-        except NotThatWay as why:
+            data["options"] = DownloadOptions(rows, file, gzip=data["gzip"], split=data["split"])
+        except UnsupportedFormat as why:
             self.add_error("file", str(why))
         return data

@@ -23,7 +23,7 @@ class Answer:
 
 
 @dataclass
-class Vote:
+class ImportedVote:
     """One person's judgment. Numbers are places in the item's answers; `ratings` are by place and criterion.
 
     `margin` from 0 to 1 is there only where the file states how much better; `annotator` is a name out of the file.
@@ -53,7 +53,7 @@ class Item:
     category: Any = None
     references: list[Any] = made(default_factory=list)
     answers: list[Answer] = made(default_factory=list)
-    votes: list[Vote] = made(default_factory=list)
+    votes: list[ImportedVote] = made(default_factory=list)
     label: Any = None
 
     def answer(self, text: Any, name: Any = "", *, finished: bool = True, field: str = "") -> int:
@@ -63,17 +63,17 @@ class Item:
 
     def prefer(self, better: int, worse: int, **said: Any) -> None:
         """Add a vote for one answer over another."""
-        self.votes.append(Vote([[better], [worse]], **said))
+        self.votes.append(ImportedVote([[better], [worse]], **said))
 
     def tie(self, *places: int, **said: Any) -> None:
         """Add a vote that finds these answers equally good."""
-        self.votes.append(Vote([list(places)], **said))
+        self.votes.append(ImportedVote([list(places)], **said))
 
     def rank(self, scores: Sequence[tuple[int, float]], *, within: float = 0.0, **said: Any) -> None:
         """Add a ranking of places by their scores, highest first; scores that differ by `within` or less tie."""
         tiers = tiers_of(scores, within)
         if len(scores) > 1:
-            self.votes.append(Vote(tiers, **said))
+            self.votes.append(ImportedVote(tiers, **said))
 
 
 def tiers_of(scores: Sequence[tuple[int, float]], within: float = 0.0) -> list[list[int]]:

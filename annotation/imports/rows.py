@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotation.imports.conversations import is_open_transcript, messages_of, text_of, transcript_of, with_history
-from annotation.imports.items import Answer, Item, Vote, is_messages, number
+from annotation.imports.items import Answer, ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
 from annotation.imports.text import unix_lines
 from annotation.judged import preferences
@@ -175,7 +175,7 @@ def _answers(given: list[Answer]) -> tuple[list[AnswerRow], list[int]]:
     return rows, place_of
 
 
-def _vote(vote: Vote, place_of: list[int], answers: list[Answer]) -> VoteRow:
+def _vote(vote: ImportedVote, place_of: list[int], answers: list[Answer]) -> VoteRow:
     tiers = [tuple(dict.fromkeys(place_of[place] for place in tier)) for tier in vote.tiers if tier]
     placed = [place for tier in tiers for place in tier]
     if len(set(placed)) < len(placed):

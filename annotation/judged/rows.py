@@ -83,7 +83,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Answer:
+class JudgedCandidate:
     """A candidate as files need it."""
 
     pk: int
@@ -99,7 +99,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Judgment:
+class CountedJudgment:
     """A person's ranking of a task, a reviewer's decision in the place of all of them, or a pair that was imported."""
 
     tiers: list[list[int]]
@@ -137,8 +137,8 @@ class JudgedTask:
     prompt_id: int
     messages: list[dict[str, str]]
     split: str
-    answers: dict[int, Answer]
-    judgments: list[Judgment]
+    answers: dict[int, JudgedCandidate]
+    judgments: list[CountedJudgment]
     source: str = PEOPLE
 
     @property
@@ -229,7 +229,7 @@ def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_ma
         counts["adjudicated tasks"] += 1
         counts["rankings replaced by an adjudication"] += len(task.judgments)
         by = order.adjudicated_by_id
-        said = Judgment(order.tiers, order.unacceptable, by, order.created_at, adjudicated=True)
+        said = CountedJudgment(order.tiers, order.unacceptable, by, order.created_at, adjudicated=True)
         return replace(task, judgments=[said])
     if not decisions.excluded:
         return task
@@ -253,7 +253,7 @@ def _kept(task: JudgedTask, wanted: Filter, counts: Counter[str]) -> JudgedTask 
     return replace(task, judgments=kept)
 
 
-def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, Answer]]:
+def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, JudgedCandidate]]:
     rows = (
         Candidate.objects.filter(task__project=project, task__gte=first, task__lte=last)
         .filter(task__kind="ranking", task__purpose=Purpose.WORK)
@@ -267,9 +267,9 @@ def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, Ans
             "completion__source",
         )
     )
-    found: dict[int, dict[int, Answer]] = defaultdict(dict)
+    found: dict[int, dict[int, JudgedCandidate]] = defaultdict(dict)
     for task_id, pk, text, finished, policy, source in rows:
-        found[task_id][pk] = Answer(pk, text, finished, policy, source)
+        found[task_id][pk] = JudgedCandidate(pk, text, finished, policy, source)
     return found
 
 
@@ -281,14 +281,14 @@ def _judgments(
     counts: Counter[str],
     columns: tuple[str, ...],
     decisions: Decisions,
-) -> dict[int, list[Judgment]]:
+) -> dict[int, list[CountedJudgment]]:
     tasks = {"assignment__task__gte": first, "assignment__task__lte": last, "created_at__lte": cutoff}
     everyone = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK, **tasks)
     counting: QuerySet[Any] = rankings_that_count(project).filter(**tasks).order_by("pk")
-    found: dict[int, list[Judgment]] = defaultdict(list)
+    found: dict[int, list[CountedJudgment]] = defaultdict(list)
     taken = 0
     for *said, task_id in counting.values_list(*columns, "assignment__task_id"):
-        judgment = Judgment(*said)
+        judgment = CountedJudgment(*said)
         if decisions.weights:
             judgment = replace(judgment, weight=decisions.weight(judgment.annotator or 0))
         found[task_id].append(judgment)
@@ -311,14 +311,16 @@ def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counte
     while batch := list(islice(groups, TASKS_AT_ONCE)):
         pks = {pk for votes in batch for tier in votes[0].tiers for pk in tier}
         texts = Completion.objects.filter(pk__in=pks).values_list("pk", "text", "finished")
-        answers = {pk: Answer(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}
+        answers = {
+            pk: JudgedCandidate(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts
+        }
         for votes in batch:
             if task := _imported_task(votes, answers, wanted, counts):
                 yield task
 
 
 def _imported_task(
-    said: Sequence[ImportedJudgment], answers: dict[int, Answer], wanted: Filter, counts: Counter[str]
+    said: Sequence[ImportedJudgment], answers: dict[int, JudgedCandidate], wanted: Filter, counts: Counter[str]
 ) -> JudgedTask | None:
     judgments = []
     for each in said:
@@ -328,7 +330,7 @@ def _imported_task(
             continue
         counts["imported votes"] += 1
         judgments.append(
-            Judgment(
+            CountedJudgment(
                 each.tiers,
                 each.unacceptable,
                 None,

@@ -10,18 +10,18 @@ from typing import Any, ClassVar, Self, TypeVar
 from django.db import models
 from django.db.models import F
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
+_Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 LOOKED_AT = 10  # rows that one call tries to claim before it reports that none is left
 
 
-class ClaimQuerySet(models.QuerySet[Row]):
+class ClaimQuerySet(models.QuerySet[_Row]):
     """Rows that several processes take work from, in the order of the query."""
 
     counter: ClassVar[str] = "attempt"  # goes up by one with each claim
     fence: ClassVar[tuple[str, ...]] = ("status", "attempt", "heartbeat_at")  # who changed one of these was faster
 
-    def claim(self, **changes: Any) -> Row | None:
+    def claim(self, **changes: Any) -> _Row | None:
         """Update the first row of this query with `changes`, count its attempt and return it; None where none is left.
 
         The UPDATE asks for the values that were read and not for this query's own conditions: PostgreSQL evaluates
@@ -31,7 +31,7 @@ class ClaimQuerySet(models.QuerySet[Row]):
         for read in self.values("pk", *self.fence)[:LOOKED_AT]:
             unchanged = self.model._default_manager.filter(**read)
             if unchanged.update(**{self.counter: F(self.counter) + 1, **changes}):
-                claimed: Row = self.model._default_manager.get(pk=read["pk"])
+                claimed: _Row = self.model._default_manager.get(pk=read["pk"])
                 return claimed
         return None
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from annotation.models.claim import ClaimQuerySet
 
-Message = TypeVar("Message", bound="OutgoingMessage", covariant=True)
+_Message = TypeVar("_Message", bound="OutgoingMessage", covariant=True)
 
 
 class DeliveryStatus(models.TextChoices):
@@ -20,7 +20,7 @@ class DeliveryStatus(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
-class OutgoingQuerySet(ClaimQuerySet[Message]):
+class OutgoingQuerySet(ClaimQuerySet[_Message]):
     counter: ClassVar[str] = "attempts"
     fence: ClassVar[tuple[str, ...]] = ("status", "attempts")
 

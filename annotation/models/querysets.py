@@ -8,13 +8,13 @@ from typing import ClassVar, Self, TypeVar
 from django.db import models
 from django.db.models import Q
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
+_Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
-class NumberedQuerySet(models.QuerySet[Row]):
+class NumberedQuerySet(models.QuerySet[_Row]):
     """Rows that are numbered within their project, from 1."""
 
-    def newest(self) -> Row | None:
+    def newest(self) -> _Row | None:
         """Return the row with the highest number."""
         return self.order_by("-number").first()
 
@@ -24,7 +24,7 @@ class NumberedQuerySet(models.QuerySet[Row]):
         return numbers[0] + 1 if numbers else 1
 
 
-class RevocableQuerySet(models.QuerySet[Row]):
+class RevocableQuerySet(models.QuerySet[_Row]):
     """Rows that count until a time stands in `revoked`, and are kept after that."""
 
     revoked: ClassVar[str] = "withdrawn_at"

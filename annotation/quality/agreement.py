@@ -16,9 +16,9 @@ from math import sqrt
 
 import numpy as np
 
+from annotation.judged.preferences import Tiers
 from annotation.quality.figures import Figure, ratio, unknown
 
-Tiers = Sequence[Sequence[int]]
 Choices = dict[tuple[int, int], int]
 
 NO_OVERLAP = "nobody has ranked the same answers as somebody else"

@@ -28,7 +28,7 @@ FEWEST_BY_LENGTH = 5
 
 
 @dataclass
-class Compared:
+class EvaluatedPair:
     """One prompt, and what people said of its two answers.
 
     `longer` is the sign of the version's length less the other's;
@@ -58,12 +58,12 @@ class Compared:
         return fmean(self.outcomes) if self.outcomes else None
 
 
-def compared(project: Project, evaluation: Evaluation | None = None) -> list[Compared]:
+def compared(project: Project, evaluation: Evaluation | None = None) -> list[EvaluatedPair]:
     """The comparisons of one evaluation, or of all of a project's, with the judgments that count."""
     evaluations = project.evaluations.select_related("version", "opponent")
     wanted = {each.pk: each for each in evaluations if evaluation is None or each.pk == evaluation.pk}
-    found: list[Compared] = []
-    by_task: dict[int, tuple[Compared, int]] = {}
+    found: list[EvaluatedPair] = []
+    by_task: dict[int, tuple[EvaluatedPair, int]] = {}
     columns = (
         "evaluation_id",
         "task_id",
@@ -76,7 +76,7 @@ def compared(project: Project, evaluation: Evaluation | None = None) -> list[Com
     )
     rows = Comparison.objects.filter(evaluation__in=wanted).order_by("pk").values_list(*columns)
     for of, task, messages, category, answer, other, identical, answer_id in rows:
-        each = Compared(
+        each = EvaluatedPair(
             of,
             messages[-1]["content"],
             category,
@@ -99,12 +99,12 @@ def compared(project: Project, evaluation: Evaluation | None = None) -> list[Com
     return found
 
 
-def win_rate(found: Iterable[Compared]) -> Figure:
+def win_rate(found: Iterable[EvaluatedPair]) -> Figure:
     scores = [each.score for each in found if each.score is not None]
     return ratio(scores, [1.0] * len(scores), of="judged comparisons")
 
 
-def length_controlled(found: Sequence[Compared]) -> Figure:
+def length_controlled(found: Sequence[EvaluatedPair]) -> Figure:
     """The win rate if the version's answer were the longer one as often as the opponent's: the mean of both strata."""
     strata = [[each.score for each in found if each.longer == sign and each.score is not None] for sign in (1, -1)]
     if min(map(len, strata)) < FEWEST_BY_LENGTH:
@@ -115,7 +115,7 @@ def length_controlled(found: Sequence[Compared]) -> Figure:
     return Figure(value, n=sum(map(len, strata)), low=low, high=high)
 
 
-def shown_first_wins(found: Iterable[Compared]) -> Figure:
+def shown_first_wins(found: Iterable[EvaluatedPair]) -> Figure:
     """How often the answer that stood first won, ties half: apart from one half people go by the place."""
     scores = [
         fmean(won if first else 1 - won for won, first in zip(each.outcomes, each.shown_first, strict=True))
@@ -125,7 +125,7 @@ def shown_first_wins(found: Iterable[Compared]) -> Figure:
     return ratio(scores, [1.0] * len(scores), of="judged comparisons")
 
 
-def agreement(found: Iterable[Compared]) -> Figure:
+def agreement(found: Iterable[EvaluatedPair]) -> Figure:
     """The share of twos of people who said the same of a comparison."""
     same, both = [], []
     for each in found:
@@ -135,11 +135,11 @@ def agreement(found: Iterable[Compared]) -> Figure:
     return ratio(same, both, of="comparisons that two people judged")
 
 
-def evaluation_report(found: Sequence[Compared]) -> dict[str, Any]:
+def evaluation_report(found: Sequence[EvaluatedPair]) -> dict[str, Any]:
     """Figures of one evaluation; `judgments` counts wins, ties and losses of the version."""
     judged = [each for each in found if each.score is not None]
     outcomes = [outcome for each in found for outcome in each.outcomes]
-    categories: dict[str, list[Compared]] = defaultdict(list)
+    categories: dict[str, list[EvaluatedPair]] = defaultdict(list)
     for each in judged:
         categories[each.category or "no category"].append(each)
     lengths = {"longer": 1, "as_long": 0, "shorter": -1}
@@ -168,7 +168,7 @@ class Rung:
     comparisons: int
 
 
-def ladder(found: Iterable[Compared]) -> list[Rung]:
+def ladder(found: Iterable[EvaluatedPair]) -> list[Rung]:
     """Bradley–Terry strengths of all versions, and of people's reference answers, from all comparisons; best first."""
     groups: list[WinRecords] = []
     counted: dict[str, int] = defaultdict(int)

@@ -11,8 +11,9 @@ from functools import cached_property
 from django.db.models import F, Value
 from django.db.models.functions import Length, Replace
 
+from annotation.judged.preferences import Tiers
 from annotation.models import Candidate, GoldAnswer, Project, Purpose, Ranking
-from annotation.quality.agreement import Choices, Tiers, choices
+from annotation.quality.agreement import Choices, choices
 
 
 @dataclass

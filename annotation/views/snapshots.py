@@ -107,7 +107,7 @@ def download(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
     if not form.is_valid():
         return _snapshot_page(request, found, form, status=422)
     try:
-        return snapshot_response(request, found, form.cleaned_data["wish"])
+        return snapshot_response(request, found, form.cleaned_data["options"])
     except NoParquet as missing:
         form.add_error("file", str(missing))
         return _snapshot_page(request, found, form, status=422)

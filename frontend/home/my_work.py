@@ -31,7 +31,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class OwnPart:
+class MyWork:
     """`seconds` is the median of active time over the latest judgments; None where none was timed."""
 
     today: int
@@ -41,7 +41,7 @@ class OwnPart:
     flags: int = 0  # that wait for a decision, for reviewers
 
 
-def own_part(project: Project, membership: Membership, user: User) -> OwnPart:
+def my_work(project: Project, membership: Membership, user: User) -> MyWork:
     now = timezone.now()
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     done = list(
@@ -54,7 +54,7 @@ def own_part(project: Project, membership: Membership, user: User) -> OwnPart:
     flags = 0
     if membership.may_act_as(Role.REVIEWER):
         flags = Flag.objects.filter(project=project, status=FlagStatus.OPEN).count()
-    return OwnPart(days[now.date()], len(done), median(timed) if timed else None, _bars(days, first), flags)
+    return MyWork(days[now.date()], len(done), median(timed) if timed else None, _bars(days, first), flags)
 
 
 def _bars(days: Counter, first: datetime) -> list[Bar]:  # type: ignore[type-arg]

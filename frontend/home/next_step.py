@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Standing:
+class ProjectState:
     """Counts of a project. `round_status` is of the newest round, empty where there was none."""
 
     prompts: int = 0
@@ -23,7 +23,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     """`page` is the name of the address behind the button; `style` says how urgent it is."""
 
     title: str
@@ -33,50 +33,54 @@ class Step:
     style: str = ""
 
 
-def next_step(now: Standing) -> Step | None:
+def next_step(now: ProjectState) -> NextStep | None:
     """The first thing that stands in the way of the circle; None where people are simply at work."""
     return _missing(now) or _of_the_round(now) or _of_the_queue(now)
 
 
-def _missing(now: Standing) -> Step | None:
+def _missing(now: ProjectState) -> NextStep | None:
     if not now.prompts:
-        return Step(
+        return NextStep(
             "Next: prompts", "Upload a file of them, one per line or as JSONL or CSV.", "prompts", "Upload prompts"
         )
     if not now.policies:
-        return Step(
+        return NextStep(
             "Next: a model", "A command on the server fetches the base model and registers it as v0.", "policies", "How"
         )
     return None
 
 
-def _of_the_round(now: Standing) -> Step | None:
+def _of_the_round(now: ProjectState) -> NextStep | None:
     name = f"Round {now.round_number}"
     match now.round_status:
         case "queued" | "running":
             text = "People can go on annotating; what they judge now belongs to the next round."
-            return Step(f"{name} is {now.round_status}", text, "round", "Watch it")
+            return NextStep(f"{name} is {now.round_status}", text, "round", "Watch it")
         case "paused":
-            return Step(f"{name} is paused", now.round_reason, "round", "Look at it")
+            return NextStep(f"{name} is paused", now.round_reason, "round", "Look at it")
         case "stopped":
-            return Step(f"{name} stopped at a gate", now.round_reason, "round", "Decide whether it goes on", "warning")
+            return NextStep(
+                f"{name} stopped at a gate", now.round_reason, "round", "Decide whether it goes on", "warning"
+            )
         case "failed":
-            return Step(f"{name} failed", now.round_reason, "round", "See why", "error")
+            return NextStep(f"{name} failed", now.round_reason, "round", "See why", "error")
     return None
 
 
-def _of_the_queue(now: Standing) -> Step | None:
+def _of_the_queue(now: ProjectState) -> NextStep | None:
     if not now.open_seats and not now.judged:
         text = "The model answers the prompts, and its answers fill the queue."
-        return Step("Next: answers to rank", text, "rounds", "Start a sampling round")
+        return NextStep("Next: answers to rank", text, "rounds", "Start a sampling round")
     if not now.open_seats and now.new_judgments:
         text = "The judgments train a reward model, PPO trains the next policy, and its answers fill the queue again."
         if now.autopilot:
             text = "The autopilot starts a round as soon as it has cause."
-        return Step("The queue is done", text, "rounds", "Start a round", "success")
+        return NextStep("The queue is done", text, "rounds", "Start a round", "success")
     if now.unproven:
         text = f"Only people can say whether {now.unproven} is better than what it came from."
-        return Step(f"Next: proof of {now.unproven}", text, "evaluations", "Start an evaluation")
+        return NextStep(f"Next: proof of {now.unproven}", text, "evaluations", "Start an evaluation")
     if not now.open_seats:
-        return Step("The queue is empty", "New answers give people something to judge.", "rounds", "Sample new answers")
+        return NextStep(
+            "The queue is empty", "New answers give people something to judge.", "rounds", "Sample new answers"
+        )
     return None

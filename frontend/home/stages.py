@@ -12,7 +12,7 @@ from django.utils import timezone
 from annotation.actions import alarms
 from annotation.judged.rows import rankings_that_count
 from annotation.models import Completion, Membership, Project, Role
-from frontend.home.next_step import Standing
+from frontend.home.next_step import ProjectState
 from training.actions import autopilot
 from training.models import Autopilot, RunStatus, TrainingRound, TrainingRun
 from training.products.promotions import current_policy
@@ -20,7 +20,7 @@ from training.products.reward_model import reward_models
 
 
 @dataclass(frozen=True)
-class Station:
+class Stage:
     """`url` is empty where this person's role does not open the page."""
 
     label: str
@@ -29,7 +29,7 @@ class Station:
     url: str = ""
 
 
-def stations(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Station]:
+def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Stage]:
     """In the order of the circle. The tasks stand between completions and judgments; the page draws their progress."""
 
     def page(name: str, role: Role, *arguments: Any) -> str:
@@ -45,28 +45,28 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
     versions = project.policies.count()
     seats = queue["done"] + queue["held"] + queue["empty"]
     return [
-        Station(
+        Stage(
             "Prompts",
             f"{prompts:,}",
             "for the model to answer" if prompts else "none yet",
             page("prompts", Role.ADMIN),
         ),
-        Station("Completions", f"{completions:,}", "answers of models and people"),
-        Station("Tasks", f"{queue['done']:,}", f"of {seats:,} seats judged"),
-        Station("Judgments", f"{judgments:,}", "rankings that count", page("quality", Role.REVIEWER)),
-        Station(
+        Stage("Completions", f"{completions:,}", "answers of models and people"),
+        Stage("Tasks", f"{queue['done']:,}", f"of {seats:,} seats judged"),
+        Stage("Judgments", f"{judgments:,}", "rankings that count", page("quality", Role.REVIEWER)),
+        Stage(
             "Snapshot",
             str(snapshot.number) if snapshot else "–",
             f"{snapshot.rows:,} {snapshot.unit} frozen" if snapshot else "nothing frozen yet",
             page("snapshots", Role.REVIEWER),
         ),
-        Station(
+        Stage(
             "Reward model",
             "–" if accuracy is None else f"{accuracy:.0%}",
             "right about unseen pairs" if reward else "none trained yet",
             page("round", Role.REVIEWER, reward.round.number) if reward else page("rounds", Role.REVIEWER),
         ),
-        Station(
+        Stage(
             "Policy",
             str(current) if current else "–",
             f"in use, of {versions} version{'s' * (versions != 1)}" if current else "no model yet",
@@ -75,14 +75,14 @@ def stations(project: Project, membership: Membership, queue: dict[str, Any]) ->
     ]
 
 
-def standing(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Standing:
+def project_state(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> ProjectState:
     """What `next_step` goes by."""
     pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
     has_policy = project.policies.exists()
     current = current_policy(project) if has_policy else None
     proven = current is None or current.number == 0 or current.evaluations.exists() or current.opposed_in.exists()
     made_here = current is not None and TrainingRun.objects.filter(policy=current, status=RunStatus.SUCCEEDED).exists()
-    return Standing(
+    return ProjectState(
         prompts=project.prompts.count(),
         policies=int(has_policy),
         open_seats=queue["empty"] + queue["held"],

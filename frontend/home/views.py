@@ -19,9 +19,9 @@ from annotation.models import Membership, Project, ReviewComment, Role
 from annotation.quality import comparisons
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
-from frontend.home.my_work import own_part
+from frontend.home.my_work import my_work
 from frontend.home.next_step import next_step
-from frontend.home.stages import standing, stations
+from frontend.home.stages import project_state, stages
 from training.reports import ladder
 
 
@@ -43,7 +43,7 @@ def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]
         "own": queue.own_progress(project, user),
         "unread": _unread(user, project),
         "newest": newest,
-        "step": next_step(standing(project, queue.progress(project), newest)) if is_admin else None,
+        "step": next_step(project_state(project, queue.progress(project), newest)) if is_admin else None,
     }
 
 
@@ -67,11 +67,11 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "guidelines": markdown(project.guidelines),
         "alarm": alarms.open_alarm(project),
         "queue": in_queue,
-        "stations": stations(project, membership, in_queue),
-        "step": next_step(standing(project, in_queue, newest)) if is_admin else None,
+        "stages": stages(project, membership, in_queue),
+        "step": next_step(project_state(project, in_queue, newest)) if is_admin else None,
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),
-        "part": own_part(project, membership, request.user),
+        "mine": my_work(project, membership, request.user),
         "unread": _unread(request.user, project),
         "headline": "" if request.htmx else _headline(project, membership),
         "rounds": project.rounds.prefetch_related("runs")[:5],

@@ -21,7 +21,7 @@ Headers = dict[bytes, bytes]
 SESSION = f"{settings.SESSION_COOKIE_NAME}=".encode()
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not passed on; says why, in words for the client."""
 
     def __init__(self, status: int, reason: str, words: str) -> None:
@@ -44,9 +44,11 @@ class Places:
     def one_for(self, address: str) -> Iterator[None]:
         """Hold a place. Raises Refused with 429 where this address has too many, with 503 where all have."""
         if self.taken[address] >= self.per_address:
-            raise Refused(429, "Too Many Requests", "Too many requests from your address at once. Try again shortly.")
+            raise RequestRefused(
+                429, "Too Many Requests", "Too many requests from your address at once. Try again shortly."
+            )
         if self.taken.total() >= self.total:
-            raise Refused(503, "Service Unavailable", "The server is busy. Try again shortly.")
+            raise RequestRefused(503, "Service Unavailable", "The server is busy. Try again shortly.")
         self.taken[address] += 1
         try:
             yield
@@ -109,7 +111,9 @@ async def _next(receive: Receive, seconds: float) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             message = await receive()
     except TimeoutError:
-        raise Refused(408, "Request Timeout", "The request's body came too slowly. Nothing was stored.") from None
+        raise RequestRefused(
+            408, "Request Timeout", "The request's body came too slowly. Nothing was stored."
+        ) from None
     if message["type"] != "http.request":
         raise Gone
     return message
@@ -119,7 +123,9 @@ def _checked(body: bytes, declared: int | None, most: int) -> bytes:
     if len(body) > most:
         raise _too_long(most)
     if declared is not None and declared != len(body):
-        raise Refused(400, "Bad Request", "The body is not as long as its Content-Length says. Nothing was stored.")
+        raise RequestRefused(
+            400, "Bad Request", "The body is not as long as its Content-Length says. Nothing was stored."
+        )
     return body
 
 
@@ -128,7 +134,7 @@ def _declared(headers: Headers) -> int | None:
     if text is None:
         return None
     if not text.isdigit() or len(text) > 15:
-        raise Refused(400, "Bad Request", "Content-Length is no number of bytes.")
+        raise RequestRefused(400, "Bad Request", "Content-Length is no number of bytes.")
     return int(text)
 
 
@@ -144,6 +150,6 @@ def _most_bytes(path: str, headers: Headers, declared: int | None) -> int:
     return LIMITS.upload_bytes if takes_files else LIMITS.body_bytes
 
 
-def _too_long(most: int) -> Refused:
+def _too_long(most: int) -> RequestRefused:
     size = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 1024} kB"
-    return Refused(413, "Content Too Large", f"The request is longer than the {size} that are taken here.")
+    return RequestRefused(413, "Content Too Large", f"The request is longer than the {size} that are taken here.")

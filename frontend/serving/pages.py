@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from frontend.serving.bodies import Gone, Places, Receive, Refused, receive_body
+from frontend.serving.bodies import Gone, Places, Receive, RequestRefused, receive_body
 from frontend.serving.limits import LIMITS
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FileToSend:
 
 
 @dataclass
-class Answer:
+class PageAnswer:
     """Status and headers, and either all of the body, or a file of it that is still to be read."""
 
     status: int
@@ -74,7 +74,7 @@ class Pages:
         except Gone:
             logger.info("%s %s: the connection ended before the request did", scope["method"], scope["path"])
             return
-        except Refused as refused:
+        except RequestRefused as refused:
             await send_refusal(send, refused)
             return
         await self._send(answer, receive, send)
@@ -83,13 +83,13 @@ class Pages:
     async def _in(threads: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
-    def _run(self, environ: Environ) -> Answer:
+    def _run(self, environ: Environ) -> PageAnswer:
         """Let Django answer; close its response in this thread, which holds the database connection."""
-        started: list[Answer] = []
+        started: list[PageAnswer] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-            started[:] = [Answer(int(status[:3]), encoded)]
+            started[:] = [PageAnswer(int(status[:3]), encoded)]
 
         response = self.application(environ, start_response)
         answer = started[0]
@@ -104,7 +104,7 @@ class Pages:
                 response.close()
         return answer
 
-    async def _send(self, answer: Answer, receive: Receive, send: Send) -> None:
+    async def _send(self, answer: PageAnswer, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         if answer.file is None:
             await send(start)
@@ -181,7 +181,7 @@ def environ_of(scope: dict[str, Any], body: IO[bytes], length: int) -> Environ:
     return environ
 
 
-async def send_refusal(send: Send, refused: Refused) -> None:
+async def send_refusal(send: Send, refused: RequestRefused) -> None:
     """Answer in plain words and close the connection, of which the rest would not be a request."""
     body = refused.words.encode()
     headers = [

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from frontend.home.next_step import Standing, next_step
+from frontend.home.next_step import ProjectState, next_step
 
-RUNNING_LOOP = Standing(prompts=9, policies=1, open_seats=4, judged=True, round_number=2, round_status="succeeded")
+RUNNING_LOOP = ProjectState(prompts=9, policies=1, open_seats=4, judged=True, round_number=2, round_status="succeeded")
 
 
 @pytest.mark.parametrize(
     ("now", "title", "page"),
     [
-        (Standing(), "Next: prompts", "prompts"),
-        (Standing(prompts=9), "Next: a model", "policies"),
-        (Standing(prompts=9, policies=1), "Next: answers to rank", "rounds"),
+        (ProjectState(), "Next: prompts", "prompts"),
+        (ProjectState(prompts=9), "Next: a model", "policies"),
+        (ProjectState(prompts=9, policies=1), "Next: answers to rank", "rounds"),
         (replace(RUNNING_LOOP, round_status="running"), "Round 2 is running", "round"),
         (replace(RUNNING_LOOP, round_status="queued", open_seats=0), "Round 2 is queued", "round"),
         (replace(RUNNING_LOOP, round_status="paused"), "Round 2 is paused", "round"),

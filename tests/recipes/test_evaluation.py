@@ -6,7 +6,7 @@ import pytest
 
 from training.recipes.evaluation import Evaluator, best_of_n, mean_of
 from training.recipes.models.generation import Drawing
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 
 pytestmark = pytest.mark.recipes
 
@@ -30,7 +30,7 @@ def test_best_of_n_has_a_kl_of_its_own_on_top_of_the_policys():
 
 
 def test_without_a_reward_model_there_are_texts_and_kl_but_no_scores(shared):
-    prompts = [Prompt(7, [5, 6, 7], "eval")]
+    prompts = [PromptTokens(7, [5, 6, 7], "eval")]
     rows = Evaluator(prompts, None, shared, Drawing(2, 4, 1.0), seed=0, batch_size=8).rows(shared, None)
     assert [row["prompt_id"] for row in rows] == [7, 7]
     assert all(row["score"] is None and isinstance(row["text"], str) for row in rows)

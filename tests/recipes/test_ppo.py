@@ -22,7 +22,7 @@ from training.methods import InvalidConfig, PPOConfig
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.rl import episodes, guards
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -268,7 +268,7 @@ def test_minibatches_hold_whole_groups():
 
 
 def test_prompts_come_in_shuffled_passes():
-    prompts = [Prompt(number, [number]) for number in range(5)]
+    prompts = [PromptTokens(number, [number]) for number in range(5)]
     drawn = [p.prompt_id for update in range(1, 6) for p in episodes.prompts_of_update(prompts, update, 2, seed=0)]
     assert sorted(drawn[:5]) == sorted(drawn[5:]) == list(range(5))
     assert drawn[:5] != drawn[5:]

@@ -12,7 +12,7 @@ from tests.recipes.conftest import Prepare, finish, preference, preference_rows,
 from training.methods import RewardConfig
 from training.recipes import reward
 from training.recipes.models.generation import Drawing, sample
-from training.recipes.models.rankings import Pair, Ranking, Vote, collate, read_rankings
+from training.recipes.models.rankings import IndexVote, JudgedSet, MergedPair, collate, read_rankings
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
@@ -111,7 +111,7 @@ def test_pairs_are_regrouped_and_refused_with_a_reason(shared: SharedModel):
         },
     }
     assert [len(ranking.candidates) for ranking in rankings] == [3, 2]
-    assert rankings[0].pairs == [Pair(0, 1, 1.0, 0.5), Pair(0, 2, 1.0, 0.5), Pair(1, 2, 1.0, 0.5)]
+    assert rankings[0].pairs == [MergedPair(0, 1, 1.0, 0.5), MergedPair(0, 2, 1.0, 0.5), MergedPair(1, 2, 1.0, 0.5)]
     assert rankings[1].split == "eval"
     assert all(tokens[-1] == shared.closing for ranking in rankings for tokens in ranking.candidates)
 
@@ -121,8 +121,8 @@ def test_special_tokens_spelled_out_in_an_answer_are_text(shared: SharedModel):
     assert rankings[0].candidates[0].count(shared.closing) == 1
 
 
-def one_vote(*tiers: list[int], candidates: int = 3, **more) -> Ranking:
-    return Ranking(0, "train", [1], [[1]] * candidates, [Vote(list(tiers), **more)])
+def one_vote(*tiers: list[int], candidates: int = 3, **more) -> JudgedSet:
+    return JudgedSet(0, "train", [1], [[1]] * candidates, [IndexVote(list(tiers), **more)])
 
 
 def test_loss_is_the_mean_over_rankings_of_the_mean_over_pairs():
@@ -141,7 +141,7 @@ def test_loss_is_the_mean_over_rankings_of_the_mean_over_pairs():
 
 def test_the_loss_over_whole_rankings_is_the_mean_over_people():
     # Scores ln 2, 0. One says 0 > 1, at twice the weight of the one who says 1 > 0: (2 · ln 3/2 + ln 3) / 3, times 1.5.
-    ranking = Ranking(0, "train", [1], [[1], [2]], [Vote([[0], [1]], 2.0), Vote([[1], [0]], 1.0)])
+    ranking = JudgedSet(0, "train", [1], [[1], [2]], [IndexVote([[0], [1]], 2.0), IndexVote([[1], [0]], 1.0)])
     scores = torch.tensor([[math.log(2), 0.0]])[..., None]
     loss = reward.rankings_loss(scores, [ranking], torch.ones(1, 1), RewardConfig(loss="plackett_luce"))
     assert float(loss) == pytest.approx(1.5 * (2 * math.log(1.5) + math.log(3)) / 3)
@@ -149,9 +149,11 @@ def test_the_loss_over_whole_rankings_is_the_mean_over_people():
 
 def test_ties_and_contradictions_stay_what_they_are():
     # {a > b, b > a} is no order; a circle of three is two votes to one on every pair.
-    contradiction = Ranking(0, "train", [1], [[1], [2]], [Vote([[0], [1]]), Vote([[1], [0]])])
-    assert contradiction.pairs == [Pair(0, 1, 0.5, 0.0)]
-    circle = Ranking(0, "train", [1], [[1]] * 3, [Vote([[0], [1], [2]]), Vote([[1], [2], [0]]), Vote([[2], [0], [1]])])
+    contradiction = JudgedSet(0, "train", [1], [[1], [2]], [IndexVote([[0], [1]]), IndexVote([[1], [0]])])
+    assert contradiction.pairs == [MergedPair(0, 1, 0.5, 0.0)]
+    circle = JudgedSet(
+        0, "train", [1], [[1]] * 3, [IndexVote([[0], [1], [2]]), IndexVote([[1], [2], [0]]), IndexVote([[2], [0], [1]])]
+    )
     assert [pair.share for pair in circle.pairs] == pytest.approx([2 / 3, 1 / 3, 2 / 3])
     tie = one_vote([0, 2], [1])
     assert [(pair.share, pair.margin) for pair in tie.pairs] == [(1.0, 0.5), (0.5, 0.0), (0.0, 0.5)]

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from training.recipes.models.rankings import Ranking, Vote
+from training.recipes.models.rankings import IndexVote, JudgedSet
 from training.recipes.reward_report import (
     Accuracy,
-    Outcome,
+    PairOutcome,
     accuracy_interval,
     accuracy_of,
     calibration,
@@ -20,23 +20,25 @@ from training.recipes.reward_report import (
 pytestmark = pytest.mark.recipes
 
 
-def outcome(difference: float, prompt: int = 1, gap: int = 0, margin: float = 1.0) -> Outcome:
-    return Outcome(prompt, difference, gap, margin)
+def outcome(difference: float, prompt: int = 1, gap: int = 0, margin: float = 1.0) -> PairOutcome:
+    return PairOutcome(prompt, difference, gap, margin)
 
 
-def ranking(prompt: int, lengths: list[int], *votes: Vote, split: str = "eval") -> Ranking:
-    return Ranking(prompt, split, [1], [[7] * length for length in lengths], list(votes))
+def ranking(prompt: int, lengths: list[int], *votes: IndexVote, split: str = "eval") -> JudgedSet:
+    return JudgedSet(prompt, split, [1], [[7] * length for length in lengths], list(votes))
 
 
 def test_accuracy_counts_a_tie_of_scores_one_half_and_leaves_out_ties_of_people():
-    judged = ranking(4, [3, 2, 2], Vote([[0], [1, 2]]))
+    judged = ranking(4, [3, 2, 2], IndexVote([[0], [1, 2]]))
     found = outcomes([judged], [[1.0, 1.0, 0.5]])
     assert [item.difference for item in found] == [0.0, 0.5]
     assert accuracy_of(found) == Accuracy({4: (1.5, 2)})
 
 
 def test_every_annotator_is_measured_by_what_that_person_said():
-    judged = ranking(1, [1, 1], Vote([[0], [1]], annotator="annotator-1"), Vote([[1], [0]], annotator="annotator-2"))
+    judged = ranking(
+        1, [1, 1], IndexVote([[0], [1]], annotator="annotator-1"), IndexVote([[1], [0]], annotator="annotator-2")
+    )
     assert outcomes([judged], [[2.0, 0.0]]) == []  # together they prefer nothing
     found = outcomes_by_annotator([judged], [[2.0, 0.0]])
     assert [(item.annotator, item.difference) for item in found] == [("annotator-1", 2.0), ("annotator-2", -2.0)]
@@ -49,9 +51,9 @@ def test_bootstrap_draws_prompts():
 
 
 def test_the_length_rule_is_chosen_in_training():
-    shorter_wins = [ranking(1, [2, 5], Vote([[0], [1]]), split="train")]
+    shorter_wins = [ranking(1, [2, 5], IndexVote([[0], [1]]), split="train")]
     assert length_rule(shorter_wins) == -1
-    held_out = [ranking(2, [3, 6], Vote([[0], [1]])), ranking(3, [6, 3], Vote([[0], [1]]))]
+    held_out = [ranking(2, [3, 6], IndexVote([[0], [1]])), ranking(3, [6, 3], IndexVote([[0], [1]]))]
     figures = report(held_out, [[1.0, 0.0], [0.0, 1.0]], shorter_wins, seed=0)
     assert figures["baselines"]["length"]["accuracy"] == 0.5
     assert figures["baselines"]["length"]["rule"] == "the shorter answer wins"
@@ -76,9 +78,9 @@ def gate(right_of: int, of: int = 40, *, by_length: int | None = None) -> dict:
     held_out, scores = [], []
     for number in range(of):
         longer_wins = number < (of // 2 if by_length is None else by_length)
-        held_out.append(ranking(number, [5, 2] if longer_wins else [2, 5], Vote([[0], [1]])))
+        held_out.append(ranking(number, [5, 2] if longer_wins else [2, 5], IndexVote([[0], [1]])))
         scores.append([1.0, 0.0] if number < right_of else [0.0, 1.0])
-    train = [ranking(-1, [5, 2], Vote([[0], [1]]), split="train")]
+    train = [ranking(-1, [5, 2], IndexVote([[0], [1]]), split="train")]
     return report(held_out, scores, train, seed=0)["gate"]
 
 
@@ -114,7 +116,7 @@ def test_too_little_to_tell_does_not_pass():
 
 
 def test_slices_by_margin():
-    held_out = [ranking(number, [1, 1, 1], Vote([[0], [1], [2]])) for number in range(12)]
+    held_out = [ranking(number, [1, 1, 1], IndexVote([[0], [1], [2]])) for number in range(12)]
     slices = report(held_out, [[2.0, 1.5, 1.6]] * 12, [], seed=0)["slices"]["margin"]
     # Neighbours lie half the longest distance apart: (0,1) right, (1,2) wrong; the ends a whole one: right.
     assert [(row["label"], row["accuracy"], row["n"]) for row in slices] == [

@@ -14,7 +14,7 @@ import requests
 import torch
 
 from tests.recipes.conftest import SEVERAL_HEADS, trained_reward
-from training.recipes.models.rankings import Ranking, collate
+from training.recipes.models.rankings import JudgedSet, collate
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import prompt_tokens, response_tokens
@@ -57,7 +57,7 @@ def scores_of(folder: Path, checkpoint: Path, answers: list[str]) -> list[float]
     model = RewardModel.load(shared, folder)
     prompt = prompt_tokens(shared.chat, MESSAGES, 200)
     candidates = [response_tokens(shared.chat, answer, 200) for answer in answers]
-    return model.score(collate([Ranking(0, "train", prompt, candidates)], shared))[0].tolist()
+    return model.score(collate([JudgedSet(0, "train", prompt, candidates)], shared))[0].tolist()
 
 
 def as_text(checkpoint: Path) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def test_an_empty_answer_is_scored_as_its_end_alone_and_a_prompt_may_be_cut(addr
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
     model = RewardModel.load(shared, reward_model)
     ids = prompt_tokens(shared.chat, MESSAGES, 200)
-    (wanted,) = model.score(collate([Ranking(0, "train", ids, [[shared.closing]])], shared))[0].tolist()
+    (wanted,) = model.score(collate([JudgedSet(0, "train", ids, [[shared.closing]])], shared))[0].tolist()
     sent = {"query": [prompt + eos, prompt], "prompts": [prompt] * 2}
     assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 2, abs=1e-4)
     cut = {"query": [prompt[9:] + "rain"], "prompts": [prompt]}

@@ -29,7 +29,7 @@ from annotation.models import (
     Split,
     Task,
 )
-from annotation.quality.comparisons import Compared, evaluation_report, ladder, length_controlled, win_rate
+from annotation.quality.comparisons import EvaluatedPair, evaluation_report, ladder, length_controlled, win_rate
 from training.actions.evaluations import start_evaluation
 from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound
@@ -286,8 +286,8 @@ def test_an_answer_that_says_who_wrote_it_takes_no_part(project, newer, policy, 
 
 def compared(
     *outcomes: float, lengths: tuple[int, int] = (5, 5), version: str = "v1", opponent: str = "v0"
-) -> Compared:
-    return Compared(1, "?", "", "a" * lengths[0], "b" * lengths[1], version, opponent, False, list(outcomes), [])
+) -> EvaluatedPair:
+    return EvaluatedPair(1, "?", "", "a" * lengths[0], "b" * lengths[1], version, opponent, False, list(outcomes), [])
 
 
 def test_a_comparison_counts_once_however_many_judged_it():
@@ -309,8 +309,8 @@ def test_length_taken_out_is_the_mean_of_both_strata():
 
 
 def test_going_by_the_place_and_agreement():
-    first = Compared(1, "?", "odd", "a", "b", "v1", "v0", False, [1.0, 0.0], [True, False])
-    second = Compared(1, "?", "", "a", "b", "v1", "v0", False, [1.0, 1.0], [True, True])
+    first = EvaluatedPair(1, "?", "odd", "a", "b", "v1", "v0", False, [1.0, 0.0], [True, False])
+    second = EvaluatedPair(1, "?", "", "a", "b", "v1", "v0", False, [1.0, 1.0], [True, True])
     report = evaluation_report([first, second])
     assert report["shown_first_wins"].value == 1.0
     assert report["agreement"].value == 0.5

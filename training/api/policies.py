@@ -10,8 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.projects import PolicySerializer, signed_in
-from annotation.api.projects import PolicyViewSet as PolicyList
+from annotation.api.projects import PolicyNumbersViewSet, PolicySerializer, signed_in
 from annotation.models import PolicyVersion, Role, Scope
 from training import access
 from training.actions import policies
@@ -47,7 +46,7 @@ class PromoteSerializer(serializers.Serializer[Any]):
     why = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
-class PolicyViewSet(PolicyList):
+class PolicyViewSet(PolicyNumbersViewSet):
     """The models so far; only their numbers, as where they lie is the server's business."""
 
     scopes = {"list": Scope.READ, "retrieve": Scope.READ, "promote": Scope.MANAGE}

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from annotation.errors import NotPossible
-from training.archives import Source, chunks
+from training.archives import FileSource, chunks
 from training.exports.readme import readme
 from training.exports.stages import Tool, base_name, stages_of, start_of
 from training.models import TrainingRound
 from training.plugins import Registry
 from training.reports.lineage import is_adapter, weights_of
 
-Files = list[tuple[str, Source]]
+Files = list[tuple[str, FileSource]]
 TOOLS = Registry("training.exports", "TOOL", Tool, "prefloop.round_exports")
 
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from math import ceil
 
-from training.exports.stages import NO_COUNTERPART, Stage, Tool
+from training.exports.stages import NO_COUNTERPART, ExportedStage, Tool
 from training.rundir import Row
 
 VERSION = "0.11.0"  # whose options these are
@@ -37,7 +37,7 @@ POLICY=$OUT/start
 """
 
 
-def files(stages: list[Stage], base: str, start: str) -> dict[str, str]:
+def files(stages: list[ExportedStage], base: str, start: str) -> dict[str, str]:
     title = f"{stages[-1].run.round} of {stages[-1].run.round.project}".replace("\n", " ")
     script = HEAD.format(title=title, version=VERSION, base=shlex.quote(base) if base else "")
     if start:
@@ -60,7 +60,7 @@ ONLINE_DIFFERENCES = (
 DIFFERENCES = {"reward": REWARD_DIFFERENCES, "ppo": ONLINE_DIFFERENCES, "rloo": ONLINE_DIFFERENCES}
 
 
-def differences(stages: list[Stage], _: str) -> list[str]:
+def differences(stages: list[ExportedStage], _: str) -> list[str]:
     """Return where the script does something else than Prefloop did, for the README; each once."""
     said = [
         "All weights are trained: OpenRLHF's PPO samples with vLLM, which does not see adapters. Learning rates are "
@@ -72,7 +72,7 @@ def differences(stages: list[Stage], _: str) -> list[str]:
     return said
 
 
-def _reward(stage: Stage) -> str:
+def _reward(stage: ExportedStage) -> str:
     options = {
         "data.prompt_key": "prompt",
         "train.max_epochs": stage.config["epochs"],
@@ -84,7 +84,7 @@ def _reward(stage: Stage) -> str:
     return _trained("train_rm", stage, "$MODEL", options) + f"REWARD=$OUT/{stage.name}\n"
 
 
-def _dpo(stage: Stage) -> str:
+def _dpo(stage: ExportedStage) -> str:
     config = stage.config
     options = {
         "data.prompt_key": "prompt",
@@ -96,7 +96,7 @@ def _dpo(stage: Stage) -> str:
     return _trained("train_dpo", stage, "$POLICY", options) + f"POLICY=$OUT/{stage.name}\n"
 
 
-def _sft(stage: Stage) -> str:
+def _sft(stage: ExportedStage) -> str:
     config = stage.config
     options = {
         "data.input_key": "prompt",
@@ -108,7 +108,7 @@ def _sft(stage: Stage) -> str:
     return _trained("train_sft", stage, "$POLICY", options) + f"POLICY=$OUT/{stage.name}\n"
 
 
-def _trained(program: str, stage: Stage, model: str, options: Row) -> str:
+def _trained(program: str, stage: ExportedStage, model: str, options: Row) -> str:
     given: Row = {
         "model.model_name_or_path": model,
         "ckpt.output_dir": f"$OUT/{stage.name}",
@@ -127,7 +127,7 @@ def _trained(program: str, stage: Stage, model: str, options: Row) -> str:
     return f'deepspeed --num_gpus "$GPUS" --module openrlhf.cli.{program}{_as_options(given)}\n'
 
 
-def _ppo(stage: Stage) -> str:
+def _ppo(stage: ExportedStage) -> str:
     config = stage.config
     own: Row = {
         "train.max_epochs": config["ppo_epochs"],
@@ -142,12 +142,12 @@ def _ppo(stage: Stage) -> str:
     return _online(stage, own, ("actor", "ref", "reward", "critic"))
 
 
-def _rloo(stage: Stage) -> str:
+def _rloo(stage: ExportedStage) -> str:
     own: Row = {"train.max_epochs": stage.config["passes"], "algo.advantage.estimator": "rloo"}
     return _online(stage, own, ("actor", "ref", "reward"))
 
 
-def _online(stage: Stage, own: Row, roles: Sequence[str]) -> str:
+def _online(stage: ExportedStage, own: Row, roles: Sequence[str]) -> str:
     """Return the commands for a policy that learns from its own answers; `own` are the options of its method."""
     config = stage.config
     answers = config["completions_per_prompt"]
@@ -202,7 +202,7 @@ def _horizon(config: Row) -> int:
     return max(1, round(float(config["kl_horizon"]) * int(config["batch_size"])))
 
 
-def _rate(stage: Stage) -> float:
+def _rate(stage: ExportedStage) -> float:
     own = float(stage.config["learning_rate"]) if stage.trains_all_weights else 0.0  # 0: the method chooses
     return own or EXAMPLE_RATES[stage.method]
 
@@ -219,7 +219,7 @@ def _as_options(given: Row) -> str:
     return "".join(lines)
 
 
-COMMANDS: dict[str, Callable[[Stage], str]] = {
+COMMANDS: dict[str, Callable[[ExportedStage], str]] = {
     "reward": _reward,
     "dpo": _dpo,
     "sft": _sft,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from annotation.models import PolicyVersion
-from training.exports.stages import Stage, Tool, snapshot_facts
+from training.exports.stages import ExportedStage, Tool, snapshot_facts
 from training.models import TrainingRound
 
 
-def readme(round: TrainingRound, tool: Tool, stages: list[Stage], left_out: list[str], start: PolicyVersion) -> str:
+def readme(
+    round: TrainingRound, tool: Tool, stages: list[ExportedStage], left_out: list[str], start: PolicyVersion
+) -> str:
     project = round.project
     lines = [
         f"# {project}, {str(round).removeprefix(f'{project} ')}, for {tool.label}",
@@ -33,7 +35,7 @@ def readme(round: TrainingRound, tool: Tool, stages: list[Stage], left_out: list
     return "\n".join(lines) + "\n"
 
 
-def _row(stage: Stage) -> str:
+def _row(stage: ExportedStage) -> str:
     counts = [str(stage.count(split)) if split in stage.files else "–" for split in ("train", "eval")]
     facts = snapshot_facts(stage)
     data = f"snapshot {facts['number']}, SHA-256 `{facts['sha256']}`" if facts else "prompts"

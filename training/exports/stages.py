@@ -40,15 +40,15 @@ class Tool:
     how_to_run: str  # for the README
     methods: Container[str]  # those that it has a counterpart of
     # Texts by file name; from the stages, the base model, and the adapter to start from ("" for none).
-    files: Callable[[list[Stage], str, str], dict[str, str]]
+    files: Callable[[list[ExportedStage], str, str], dict[str, str]]
     # What is not as in Prefloop; from the stages, and the version that the round began with ("" for version 0).
-    differences: Callable[[list[Stage], str], list[str]]
+    differences: Callable[[list[ExportedStage], str], list[str]]
     order: int = 1000  # place on the menu
     left_out: Mapping[str, str] = field(default_factory=lambda: NO_COUNTERPART)  # why, by method
 
 
 @dataclass(frozen=True)
-class Stage:
+class ExportedStage:
     """One run of the round. `files` are its data by split, as they are called in the folder."""
 
     name: str
@@ -88,7 +88,7 @@ class Stage:
         return max(1, round(counts.get("train pairs", 0) / max(counts.get("train tasks", 0), 1)))
 
 
-def stages_of(round: TrainingRound, tool: Tool) -> tuple[list[Stage], list[str]]:
+def stages_of(round: TrainingRound, tool: Tool) -> tuple[list[ExportedStage], list[str]]:
     """Return the stages that the tool can repeat, in their order, and in words what is left out.
 
     Raises NotPossible where nothing remains.
@@ -110,14 +110,16 @@ def _without_counterpart(run: TrainingRun, tool: Tool) -> str:
     return tool.left_out.get(run.method, f"{run.label}: {tool.label} has no counterpart that Prefloop knows of")
 
 
-def _stage(number: int, run: TrainingRun) -> Stage:
+def _stage(number: int, run: TrainingRun) -> ExportedStage:
     name = f"{number}-{run.method}"
     splits = set()
     for row in rows_of(run):
         splits.add("train" if row["split"] == "train" else "eval")
         if len(splits) == 2:
             break
-    return Stage(name, run, {split: f"data/{name}-{split}.jsonl" for split in ("train", "eval") if split in splits})
+    return ExportedStage(
+        name, run, {split: f"data/{name}-{split}.jsonl" for split in ("train", "eval") if split in splits}
+    )
 
 
 def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
@@ -227,7 +229,7 @@ def base_name(project: Project) -> str:
     return "" if Path(named).is_absolute() or Path(named).exists() else named
 
 
-def snapshot_facts(stage: Stage) -> dict[str, Any] | None:
+def snapshot_facts(stage: ExportedStage) -> dict[str, Any] | None:
     snapshot = stage.run.snapshot
     if snapshot is None:
         return None

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import NotPossible
-from training.exports.stages import Stage, Tool
+from training.exports.stages import ExportedStage, Tool
 from training.rundir import Row
 
 SCRIPT = Path(__file__).resolve().with_name("_trl_script.py")  # text to send along: nothing here imports it
 REQUIRES = ["trl>=1.16,<2", "peft>=0.21", "datasets>=4.7", "torch"]
 
 
-def files(stages: list[Stage], base: str, start: str) -> dict[str, str]:
+def files(stages: list[ExportedStage], base: str, start: str) -> dict[str, str]:
     round = {"base_model": base, "stages": [described(stage) for stage in stages]}
     return {
         "train.py": SCRIPT.read_text("utf-8"),
@@ -29,7 +29,7 @@ def files(stages: list[Stage], base: str, start: str) -> dict[str, str]:
     }
 
 
-def described(stage: Stage) -> Row:
+def described(stage: ExportedStage) -> Row:
     """A stage as round.json has it."""
     trainer, arguments = ARGUMENTS[stage.method](stage.config, stage)
     found: dict[str, Any] = {"name": stage.name, "trainer": trainer, "data": stage.files, "arguments": arguments}
@@ -38,7 +38,7 @@ def described(stage: Stage) -> Row:
     return found
 
 
-def _reward(config: Row, stage: Stage) -> tuple[str, Row]:
+def _reward(config: Row, stage: ExportedStage) -> tuple[str, Row]:
     return "reward", {
         "per_device_train_batch_size": config["rankings_per_step"] * stage.pairs_per_ranking,
         "num_train_epochs": config["epochs"],
@@ -49,15 +49,15 @@ def _reward(config: Row, stage: Stage) -> tuple[str, Row]:
     }
 
 
-def _dpo(config: Row, _: Stage) -> tuple[str, Row]:
+def _dpo(config: Row, _: ExportedStage) -> tuple[str, Row]:
     return "dpo", {**_epochs(config), "learning_rate": config["learning_rate"], "beta": config["beta"]}
 
 
-def _sft(config: Row, _: Stage) -> tuple[str, Row]:
+def _sft(config: Row, _: ExportedStage) -> tuple[str, Row]:
     return "sft", {**_epochs(config), "learning_rate": config["learning_rate"]}
 
 
-def _instruction_tuning(config: Row, _: Stage) -> tuple[str, Row]:
+def _instruction_tuning(config: Row, _: ExportedStage) -> tuple[str, Row]:
     rate = config["learning_rate"] or {"lora": 5e-4, "full": 2e-5}[config["train"]]
     return "sft", {**_epochs(config), "learning_rate": rate}
 
@@ -71,7 +71,7 @@ def _epochs(config: Row) -> Row:
     }
 
 
-def _rloo(config: Row, _: Stage) -> tuple[str, Row]:
+def _rloo(config: Row, _: ExportedStage) -> tuple[str, Row]:
     passes = config.get("passes") or config["ppo_epochs"]
     batch, minibatch = config["batch_size"], config["minibatch_size"]
     answers = max(config["completions_per_prompt"], 2)  # a baseline needs another answer
@@ -93,7 +93,7 @@ def _rloo(config: Row, _: Stage) -> tuple[str, Row]:
     }
 
 
-def _sample(config: Row, _: Stage) -> tuple[str, Row]:
+def _sample(config: Row, _: ExportedStage) -> tuple[str, Row]:
     return "sample", {
         "num_return_sequences": config["completions_per_prompt"],
         "max_new_tokens": config["max_new_tokens"],
@@ -103,7 +103,7 @@ def _sample(config: Row, _: Stage) -> tuple[str, Row]:
     }
 
 
-ARGUMENTS: dict[str, Callable[[Row, Stage], tuple[str, Row]]] = {
+ARGUMENTS: dict[str, Callable[[Row, ExportedStage], tuple[str, Row]]] = {
     "reward": _reward,
     "dpo": _dpo,
     "sft": _sft,
@@ -114,7 +114,7 @@ ARGUMENTS: dict[str, Callable[[Row, Stage], tuple[str, Row]]] = {
 }
 
 
-def _ppo_differences(stage: Stage) -> list[str]:
+def _ppo_differences(stage: ExportedStage) -> list[str]:
     said = [
         "TRL has no PPO since 1.13; RLOO stands in for it. The other answers to a prompt are the baseline, so "
         "there is no value model; what PPO stops at (KL limit, floors of entropy and length) is not watched."
@@ -124,7 +124,7 @@ def _ppo_differences(stage: Stage) -> list[str]:
     return said
 
 
-def _reward_differences(stage: Stage) -> list[str]:
+def _reward_differences(stage: ExportedStage) -> list[str]:
     said = [
         "TRL's reward model is an adapter under one head on the last token, trained on pairs with the logistic "
         "loss. Ties are in no pair, soft labels (`share`) are not used, and there is no gate."
@@ -137,10 +137,10 @@ def _reward_differences(stage: Stage) -> list[str]:
     return said
 
 
-DIFFERENCES: dict[str, Callable[[Stage], list[str]]] = {"ppo": _ppo_differences, "reward": _reward_differences}
+DIFFERENCES: dict[str, Callable[[ExportedStage], list[str]]] = {"ppo": _ppo_differences, "reward": _reward_differences}
 
 
-def differences(stages: list[Stage], start: str) -> list[str]:
+def differences(stages: list[ExportedStage], start: str) -> list[str]:
     """Return where the script does something else than Prefloop did, for the README."""
     methods = {stage.method: stage for stage in stages}
     said = [each for method, of in DIFFERENCES.items() if method in methods for each in of(methods[method])]

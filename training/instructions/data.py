@@ -7,12 +7,13 @@ from typing import Protocol
 
 from django.utils import timezone
 
-from annotation.exports import EXPORTS, Taking
+from annotation.exports import EXPORTS, SnapshotContext
 from annotation.exports.pool import pool
 from annotation.models import Project, SnapshotType
-from training.instructions.recast import POOL, TRAIN, Row, recast, recast_labelled, seed_rows
+from training.instructions.recast import POOL, TRAIN, recast, recast_labelled, seed_rows
 from training.instructions.seeds import seed_tasks
 from training.instructions.tasks import TASKS
+from training.rundir import Row
 
 
 class Sources(Protocol):
@@ -45,7 +46,7 @@ def rows_for(project: Project, config: Sources) -> Iterator[Row]:
     if config.pool:
         yield from pool_rows(project)
     if config.labelled:
-        labelled = list(EXPORTS[SnapshotType.CLASSIFICATION](Taking(project, timezone.now())))
+        labelled = list(EXPORTS[SnapshotType.CLASSIFICATION](SnapshotContext(project, timezone.now())))
         labels = list(dict.fromkeys(row["label"] for row in labelled))
         yield from recast_labelled(labelled, labels, seed=config.seed)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-Task = dict[str, Any]  # instruction, input, output; and an id where it is an example
-Messages = list[dict[str, str]]
+from training.rundir import Messages
+
+InstructionTask = dict[str, Any]  # instruction, input, output; and an id where it is an example
 
 OPENING = (
     "We collect tasks for a language assistant. A task has an instruction, an input if the instruction needs one, and "
@@ -48,11 +49,11 @@ class Unparsed(ValueError):
     """What was written is no task; the message is a key of UNPARSED."""
 
 
-def written(task: Task) -> str:
+def written(task: InstructionTask) -> str:
     return f"Instruction: {task['instruction']}\nInput: {task['input'] or '(none)'}\nOutput: {task['output']}"
 
 
-def request(examples: Sequence[Task]) -> Messages:
+def request(examples: Sequence[InstructionTask]) -> Messages:
     """The examples as a conversation that is to go on: a small model follows its own turns better than a list."""
     messages: Messages = []
     for number, example in enumerate(examples):
@@ -61,7 +62,7 @@ def request(examples: Sequence[Task]) -> Messages:
     return [*messages, {"role": "user", "content": AGAIN if examples else OPENING}]
 
 
-def draw(examples: Sequence[Task], *, seeds: int, pool: int, random: random.Random) -> list[Task]:
+def draw(examples: Sequence[InstructionTask], *, seeds: int, pool: int, random: random.Random) -> list[InstructionTask]:
     """Written seeds and accepted proposals in random order; where the pool has too few, seeds stand in for them."""
     accepted = [task for task in examples if task["id"].startswith("proposal:")]
     own = [task for task in examples if not task["id"].startswith("proposal:")]
@@ -72,7 +73,7 @@ def draw(examples: Sequence[Task], *, seeds: int, pool: int, random: random.Rand
     return drawn
 
 
-def parse(text: str) -> Task:
+def parse(text: str) -> InstructionTask:
     """The first task in what was written. Raises Unparsed."""
     if not text.strip():
         raise Unparsed("empty")

@@ -14,7 +14,7 @@ REJECTED_FOR = {value: label[:1].lower() + label[1:] for value, label in RejectR
 
 
 @dataclass(frozen=True)
-class Step:
+class FunnelStep:
     """`lost` says in plain words, by reason, what came no further than the step before."""
 
     name: str
@@ -23,7 +23,7 @@ class Step:
     note: str = ""
 
 
-def funnel(project: Project) -> list[Step]:
+def funnel(project: Project) -> list[FunnelStep]:
     """Empty where nothing was ever proposed."""
     batches = list(project.proposal_batches.values_list("proposed", "unparsed", "duplicates"))
     proposed = sum(number for number, _, _ in batches)
@@ -57,13 +57,19 @@ def funnel(project: Project) -> list[Step]:
     accepted = sum(verdicts[verdict] for verdict in ACCEPTED)
     changed = verdicts[Verdict.EDIT]
     return [
-        Step("Proposed", proposed),
-        Step("Read as a task", read, _in_words(unparsed, UNPARSED)),
-        Step("New", fresh, _in_words(Counter({"again": there_already}), {"again": "word for word there already"})),
-        Step("Passed the rules", passed, _in_words(stored, REASONS)),
-        Step("Sent to people", asked, _in_words(Counter({"near": near}), {"near": "nearly the same as another one"})),
-        Step("Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})),
-        Step("Accepted", accepted, _in_words(rejected, REJECTED_FOR), f"{changed} of them with changes"),
+        FunnelStep("Proposed", proposed),
+        FunnelStep("Read as a task", read, _in_words(unparsed, UNPARSED)),
+        FunnelStep(
+            "New", fresh, _in_words(Counter({"again": there_already}), {"again": "word for word there already"})
+        ),
+        FunnelStep("Passed the rules", passed, _in_words(stored, REASONS)),
+        FunnelStep(
+            "Sent to people", asked, _in_words(Counter({"near": near}), {"near": "nearly the same as another one"})
+        ),
+        FunnelStep(
+            "Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})
+        ),
+        FunnelStep("Accepted", accepted, _in_words(rejected, REJECTED_FOR), f"{changed} of them with changes"),
     ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import Random
-from typing import Any
 
 from training.instructions.seeds import SeedTask
 from training.instructions.tasks import (
@@ -23,8 +22,8 @@ from training.instructions.tasks import (
     Wording,
     draw,
 )
+from training.rundir import Row
 
-Row = dict[str, Any]
 TRAIN, UNSEEN_TEMPLATES, UNSEEN_TASKS = "train", "unseen_templates", "unseen_tasks"
 RULE, SEED, LABELLED, POOL = "rule", "seed", "labelled", "pool"  # sources
 CLUSTERS = tuple(dict.fromkeys(task.cluster for task in TASKS))

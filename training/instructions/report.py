@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from math import sqrt
-from typing import Any
 
 from annotation.stats.bootstrap import mean_interval, rounded
 from annotation.stats.quantiles import Z95
 from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
+from training.rundir import Row
 
-Row = dict[str, Any]
 NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Unseen tasks"}
 
 

@@ -34,7 +34,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Table:
+class ProductTable:
     """What `training/products/table.html` draws, for a product without a template of its own."""
 
     title: str

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.errors import NotPossible
-from annotation.exports import EXPORTS, NO_GOOD_ANSWER, Taking
+from annotation.exports import EXPORTS, NO_GOOD_ANSWER, SnapshotContext
 from annotation.judged.rows import rankings_that_count
 from annotation.models import ImportedJudgment, Project, Prompt, ReferenceAnswer, SnapshotType
 from training.instructions import data as instructions
@@ -24,7 +24,7 @@ NOTHING_RANKED = "Nobody has ranked anything yet, so there is nothing to train o
 
 
 @dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Rows that a run would read if it started now, by split or whatever tells them apart; or why there are none."""
 
     unit: str
@@ -47,7 +47,7 @@ class Data:
         """Yield the rows of data.jsonl."""
         raise NotImplementedError
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         """Return what a run with this config would read."""
         raise NotImplementedError
 
@@ -58,8 +58,8 @@ class NoData(Data):
     def rows(self, run: TrainingRun) -> Iterator[Row]:
         yield from ()
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
-        return Counts("rows")
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
+        return RowCounts("rows")
 
 
 class Snapshot(Data):
@@ -84,14 +84,14 @@ class Snapshot(Data):
         with run.snapshot.path.open(encoding="utf-8") as file:
             yield from map(json.loads, file)
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         assert self.snapshot_type is not None
-        taking = Taking(project, timezone.now())
+        context = SnapshotContext(project, timezone.now())
         try:
-            rows = sum(1 for _ in EXPORTS[self.snapshot_type](taking))
+            rows = sum(1 for _ in EXPORTS[self.snapshot_type](context))
         except NotPossible as why:
-            return Counts("rows", problem=str(why))
-        return Counts("rows", rows, {name: count for name, count in taking.counts.items() if count})
+            return RowCounts("rows", problem=str(why))
+        return RowCounts("rows", rows, {name: count for name, count in context.counts.items() if count})
 
 
 def _is_ranked(project: Project) -> bool:
@@ -107,9 +107,11 @@ class Prompts(Data):
     def rows(self, run: TrainingRun) -> Iterator[Row]:
         return prompt_rows(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         splits = Counter(project.prompts.values_list("split", flat=True))
-        return Counts("prompts", splits.total(), {f"{split} prompts": count for split, count in sorted(splits.items())})
+        return RowCounts(
+            "prompts", splits.total(), {f"{split} prompts": count for split, count in sorted(splits.items())}
+        )
 
 
 def prompt_rows(prompts: Iterable[Prompt]) -> Iterator[Row]:
@@ -124,10 +126,10 @@ class Examples(Data):
     def rows(self, run: TrainingRun) -> Iterator[Row]:
         return examples(run.round.project)
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         found = Counter(row["id"].partition(":")[0] for row in examples(project))
         counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
-        return Counts("examples", found.total(), counts)
+        return RowCounts("examples", found.total(), counts)
 
 
 class Instructions(Data):
@@ -138,13 +140,13 @@ class Instructions(Data):
     def rows(self, run: TrainingRun) -> Iterator[Row]:
         return instructions.rows_for(run.round.project, InstructionTuningConfig(**run.config))
 
-    def count(self, project: Project, config: Mapping[str, Any]) -> Counts:
+    def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         try:
             rows = list(instructions.rows_for(project, InstructionTuningConfig(**config)))
         except NotPossible as why:
-            return Counts("instructions", problem=str(why))
+            return RowCounts("instructions", problem=str(why))
         splits = Counter(row["split"].replace("_", " ") for row in rows)
-        return Counts("instructions", len(rows), dict(splits))
+        return RowCounts("instructions", len(rows), dict(splits))
 
 
 DATA: dict[str, Data] = {

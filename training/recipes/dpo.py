@@ -17,7 +17,7 @@ from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import run_recipe
-from training.recipes.text.prompts import Prompt, Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, pad_left, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import POLICY, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
@@ -25,7 +25,7 @@ from training.rundir import Row, RunDir
 
 
 @dataclass(frozen=True)
-class Pair:
+class TokenPair:
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
@@ -106,10 +106,10 @@ def make_trainer(*, examples: list[Row], arguments: Row, **more: Any) -> Any:
 
 def read_pairs(
     rows: list[Row], shared: SharedModel, config: DPOConfig
-) -> tuple[dict[int, Prompt], list[Pair], list[Pair], Counter[str]]:
+) -> tuple[dict[int, PromptTokens], list[TokenPair], list[TokenPair], Counter[str]]:
     """Usable prompts by id, pairs of the train and of the eval split, and the reasons of refusals."""
-    prompts: dict[int, Prompt] = {}
-    pairs: dict[str, list[Pair]] = {"train": [], "eval": []}
+    prompts: dict[int, PromptTokens] = {}
+    pairs: dict[str, list[TokenPair]] = {"train": [], "eval": []}
     refused: Counter[str] = Counter()
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
@@ -124,13 +124,13 @@ def read_pairs(
         except Refused as problem:
             refused[str(problem)] += 1
             continue
-        prompts[row["prompt_id"]] = Prompt(row["prompt_id"], prompt, row["split"])
-        pairs[row["split"]].append(Pair(prompt, chosen, rejected))
+        prompts[row["prompt_id"]] = PromptTokens(row["prompt_id"], prompt, row["split"])
+        pairs[row["split"]].append(TokenPair(prompt, chosen, rejected))
     return prompts, pairs["train"], pairs["eval"], refused
 
 
 @torch.no_grad()
-def pair_logprobs(shared: SharedModel, pairs: list[Pair], role: str | None, batch_size: int) -> Tensor:
+def pair_logprobs(shared: SharedModel, pairs: list[TokenPair], role: str | None, batch_size: int) -> Tensor:
     """Log-probability of the chosen and of the rejected answer, summed over its tokens with EOS. Shape: (pairs, 2)."""
     sums = []
     for at in range(0, len(pairs), batch_size):

@@ -20,7 +20,7 @@ from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.distributed import Processes
 from training.recipes.process.seeds import generator
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 from training.rundir import Row
 
 
@@ -32,7 +32,7 @@ class Evaluator:
     reference again). Several processes take the batches in turn; each gets all rows.
     """
 
-    prompts: list[Prompt]
+    prompts: list[PromptTokens]
     reward_model: RewardModel | None
     reference: SharedModel
     drawing: Drawing
@@ -42,7 +42,7 @@ class Evaluator:
     processes: Processes = field(default_factory=Processes)
 
     @classmethod
-    def of(cls, config: Any, prompts: list[Prompt], reward_model: RewardModel | None, **more: Any) -> Evaluator:
+    def of(cls, config: Any, prompts: list[PromptTokens], reward_model: RewardModel | None, **more: Any) -> Evaluator:
         """Return the evaluator by a method's settings `eval_completions`, `max_new_tokens`, `temperature`, `seed`."""
         drawing = Drawing(config.eval_completions, config.max_new_tokens, config.temperature)
         return cls(prompts, reward_model, drawing=drawing, seed=config.seed, **more)
@@ -57,7 +57,9 @@ class Evaluator:
             rows += self._batch(model, role, at, self.prompts[at : at + per_batch])
         return [row for _, row in sorted(self.processes.gather_objects(rows), key=lambda item: item[0])]
 
-    def _batch(self, model: SharedModel, role: str | None, at: int, prompts: list[Prompt]) -> list[tuple[int, Row]]:
+    def _batch(
+        self, model: SharedModel, role: str | None, at: int, prompts: list[PromptTokens]
+    ) -> list[tuple[int, Row]]:
         """Return the rows of neighbouring prompts, each with its prompt's place; the first stands at `at`."""
         tokens, random = [prompt.tokens for prompt in prompts], generator(self.seed, "evaluate", at)
         rollout = sample(model, role, tokens, self.drawing, random, keep_trunk=True)

@@ -26,7 +26,7 @@ from training.recipes.process.log import logger, remark
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.sft import IGNORED, describe, example, sft_trainer
-from training.recipes.text.prompts import Prompt, Refused, pad_left, pad_right, prompt_tokens, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.checks import ATOL
 from training.recipes.trainer.roles import Roles, load_roles
@@ -59,7 +59,7 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     if config.packing:
         pad_unless_kept_apart(trainer, examples)
     shown = spread(questions, config.shown)
-    prompts = [Prompt(place, question.prompt, "eval") for place, question in enumerate(shown)]
+    prompts = [PromptTokens(place, question.prompt, "eval") for place, question in enumerate(shown)]
     callback = RunCallback(
         run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config)
     )

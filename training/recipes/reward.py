@@ -20,7 +20,7 @@ from training.recipes.losses.preference_losses import bradley_terry, plackett_lu
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import (
     READ_AT_ONCE,
-    Ranking,
+    JudgedSet,
     collate,
     keep_depths,
     keep_trunks,
@@ -156,7 +156,7 @@ class HeadLearner:
 
     steps = steps_per_epoch = passes = 1
 
-    def __init__(self, model: RewardModel, train: list[Ranking], config: RewardConfig) -> None:
+    def __init__(self, model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> None:
         self.model, self.train, self.config = model, train, config
         states = torch.cat([_depths(ranking) for ranking in train]).flatten(-2)
         model.mean, model.spread = states.mean(0), states.std(0, unbiased=False) + 1e-6
@@ -185,7 +185,7 @@ class HeadLearner:
         return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
 
 
-def _depths(ranking: Ranking) -> Tensor:
+def _depths(ranking: JudgedSet) -> Tensor:
     assert ranking.depths is not None
     return ranking.depths
 
@@ -193,7 +193,7 @@ def _depths(ranking: Ranking) -> Tensor:
 class Learner:
     """Adapter and heads on their way through the rankings. Which ones a step takes depends on seed and step number."""
 
-    def __init__(self, model: RewardModel, train: list[Ranking], config: RewardConfig) -> None:
+    def __init__(self, model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> None:
         self.model, self.train, self.config = model, train, config
         self.passes = config.epochs
         self.steps_per_epoch = -(-len(train) // config.rankings_per_step)
@@ -225,7 +225,7 @@ class Learner:
         return {"reward/loss": float(loss.detach()), "reward/lr": rate, "reward/grad_norm": float(norm)}
 
 
-def learner_for(model: RewardModel, train: list[Ranking], config: RewardConfig) -> Learner | HeadLearner:
+def learner_for(model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> Learner | HeadLearner:
     return (Learner if model.has_adapter else HeadLearner)(model, train, config)
 
 
@@ -237,7 +237,7 @@ def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Ten
 
 
 def rankings_loss(
-    raw: Tensor | list[Tensor], rankings: list[Ranking], head_weights: Tensor, config: RewardConfig
+    raw: Tensor | list[Tensor], rankings: list[JudgedSet], head_weights: Tensor, config: RewardConfig
 ) -> Tensor:
     """Mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads) → ()."""
     loss_of = plackett_luce_loss if config.loss == "plackett_luce" else bradley_terry_loss
@@ -248,7 +248,7 @@ def rankings_loss(
     return torch.stack(losses).mean()
 
 
-def bradley_terry_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -> Tensor:
+def bradley_terry_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
     """Shapes: (candidates, heads) → (heads,)."""
     first, second, share, margin = zip(*ranking.pairs, strict=True)
     difference = scores[list(first)] - scores[list(second)]
@@ -256,7 +256,7 @@ def bradley_terry_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -
     return bradley_terry(difference, shares, config.margin * margins).mean(0)
 
 
-def plackett_luce_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -> Tensor:
+def plackett_luce_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
     """Mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
     votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
     total = sum(vote.weight for vote in votes)
@@ -266,7 +266,7 @@ def plackett_luce_loss(scores: Tensor, ranking: Ranking, config: RewardConfig) -
 
 
 def learning_curve(
-    shared: SharedModel, train: list[Ranking], held_out: list[Ranking], config: RewardConfig, whole: Row
+    shared: SharedModel, train: list[JudgedSet], held_out: list[JudgedSet], config: RewardConfig, whole: Row
 ) -> list[Row]:
     """Accuracy by number of rankings: models trained anew on ½, ¼, … of them, and the whole one as the last point."""
     points = [{"rankings": len(train), "accuracy": whole["accuracy"], "ci95": whole["ci95"]}]
@@ -325,7 +325,7 @@ def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
 
 
 @torch.no_grad()
-def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config: RewardConfig) -> Tensor:
+def reference_scores(reward_model: RewardModel, rankings: list[JudgedSet], config: RewardConfig) -> Tensor:
     """Raw scores (n, heads) of the reference policy's answers to the data's own prompts."""
     prompts = list({tuple(ranking.prompt): ranking.prompt for ranking in rankings}.values())
     prompts = prompts[: config.reference_samples]
@@ -345,7 +345,7 @@ def reference_scores(reward_model: RewardModel, rankings: list[Ranking], config:
 
 
 @torch.no_grad()
-def scores_of(model: RewardModel, rankings: list[Ranking]) -> list[list[float]]:
+def scores_of(model: RewardModel, rankings: list[JudgedSet]) -> list[list[float]]:
     """Raw scores of every candidate of every ranking."""
     scores: list[list[float]] = []
     for batch in portions(rankings):
@@ -354,11 +354,11 @@ def scores_of(model: RewardModel, rankings: list[Ranking]) -> list[list[float]]:
     return scores
 
 
-def accuracy(model: RewardModel, rankings: list[Ranking]) -> Accuracy:
+def accuracy(model: RewardModel, rankings: list[JudgedSet]) -> Accuracy:
     return accuracy_of(outcomes(rankings, scores_of(model, rankings)))
 
 
-def check_reload(trained: RewardModel, folder: Path, rankings: list[Ranking]) -> None:
+def check_reload(trained: RewardModel, folder: Path, rankings: list[JudgedSet]) -> None:
     """Load the artefact into a fresh model and score again: a head lost on the way would pass unnoticed otherwise."""
     fresh = SharedModel(trained.shared.path, trained.shared.device)
     reloaded = RewardModel.load(fresh, folder)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from annotation.stats.bootstrap import ratio_interval, rounded
-from training.recipes.models.rankings import Ranking
+from training.recipes.models.rankings import JudgedSet
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
@@ -24,7 +24,7 @@ FEWEST_PAIRS = 20  # below this nothing can be said about a reward model
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PairOutcome:
     """One pair that people put in an order, and what the model made of it."""
 
     prompt_id: int | str
@@ -39,7 +39,7 @@ class Outcome:
         return _right(self.difference)
 
 
-def outcomes(rankings: Sequence[Ranking], scores: Sequence[Sequence[float]]) -> list[Outcome]:
+def outcomes(rankings: Sequence[JudgedSet], scores: Sequence[Sequence[float]]) -> list[PairOutcome]:
     """Of all pairs with a majority."""
     found = []
     for ranking, values in zip(rankings, scores, strict=True):
@@ -51,7 +51,7 @@ def outcomes(rankings: Sequence[Ranking], scores: Sequence[Sequence[float]]) -> 
     return found
 
 
-def outcomes_by_annotator(rankings: Sequence[Ranking], scores: Sequence[Sequence[float]]) -> list[Outcome]:
+def outcomes_by_annotator(rankings: Sequence[JudgedSet], scores: Sequence[Sequence[float]]) -> list[PairOutcome]:
     """Of all pairs as each annotator ordered them, whatever the others said."""
     found = []
     for ranking, values in zip(rankings, scores, strict=True):
@@ -66,10 +66,10 @@ def outcomes_by_annotator(rankings: Sequence[Ranking], scores: Sequence[Sequence
 
 
 def _outcome(
-    ranking: Ranking, values: Sequence[float], best: int, other: int, margin: float, annotator: str = ""
-) -> Outcome:
+    ranking: JudgedSet, values: Sequence[float], best: int, other: int, margin: float, annotator: str = ""
+) -> PairOutcome:
     gap = len(ranking.candidates[best]) - len(ranking.candidates[other])
-    return Outcome(ranking.prompt_id, values[best] - values[other], gap, margin, ranking.policy, annotator)
+    return PairOutcome(ranking.prompt_id, values[best] - values[other], gap, margin, ranking.policy, annotator)
 
 
 def _right(difference: float) -> float:
@@ -105,7 +105,7 @@ class Accuracy:
 
 
 def accuracy_of(
-    found: Sequence[Outcome], judged: Callable[[Outcome], float] = lambda outcome: outcome.right
+    found: Sequence[PairOutcome], judged: Callable[[PairOutcome], float] = lambda outcome: outcome.right
 ) -> Accuracy:
     by_prompt: dict[int | str, tuple[float, int]] = {}
     for outcome in found:
@@ -122,7 +122,7 @@ def accuracy_interval(measured: Accuracy, seed: int) -> list[float] | None:
     return rounded(ratio_interval(right, pairs, seed=derived_seed(seed, "bootstrap")))
 
 
-def length_rule(train: Sequence[Ranking]) -> int:
+def length_rule(train: Sequence[JudgedSet]) -> int:
     """1 if the longer answer won more often in training, −1 if the shorter one did."""
     found = outcomes(train, [[0.0] * len(ranking.candidates) for ranking in train])
     return 1 if fmean([_right(outcome.length_gap) for outcome in found] or [1.0]) >= 0.5 else -1
@@ -131,7 +131,9 @@ def length_rule(train: Sequence[Ranking]) -> int:
 # --- the report ------------------------------------------------------------------------------------------------
 
 
-def report(held_out: Sequence[Ranking], scores: Sequence[Sequence[float]], train: Sequence[Ranking], seed: int) -> Row:
+def report(
+    held_out: Sequence[JudgedSet], scores: Sequence[Sequence[float]], train: Sequence[JudgedSet], seed: int
+) -> Row:
     """What result.json says about the model: see docs/metrics.md for each figure."""
     found, by_person = outcomes(held_out, scores), outcomes_by_annotator(held_out, scores)
     measured = accuracy_of(found)
@@ -187,7 +189,7 @@ def _verdict(passed: bool, reason: str) -> Row:
     return {"passed": passed, "reason": reason}
 
 
-def calibration(found: Sequence[Outcome]) -> Row | None:
+def calibration(found: Sequence[PairOutcome]) -> Row | None:
     """How often the model is right when it is how sure. ECE over ten bins of equal width.
 
     The confidence of a pair is σ(|difference|), at least ½, of raw scores: the scale on which the loss was taken.
@@ -207,7 +209,7 @@ def calibration(found: Sequence[Outcome]) -> Row | None:
     return {"ece": round(error / len(found), 4), "bins": bins}
 
 
-def by_thirds(found: Sequence[Outcome], of: Callable[[Outcome], float], name: str, seed: int) -> list[Row]:
+def by_thirds(found: Sequence[PairOutcome], of: Callable[[PairOutcome], float], name: str, seed: int) -> list[Row]:
     """Three slices of about equal size by a number, or fewer where it takes few values."""
     if not found:
         return []
@@ -224,15 +226,15 @@ def by_thirds(found: Sequence[Outcome], of: Callable[[Outcome], float], name: st
     return slices
 
 
-def by_group(found: Sequence[Outcome], of: Callable[[Outcome], Any], seed: int) -> list[Row]:
-    groups: dict[str, list[Outcome]] = {}
+def by_group(found: Sequence[PairOutcome], of: Callable[[PairOutcome], Any], seed: int) -> list[Row]:
+    groups: dict[str, list[PairOutcome]] = {}
     for outcome in found:
         if (name := of(outcome)) is not None:
             groups.setdefault(name, []).append(outcome)
     return [_slice(name, part, seed) for name, part in sorted(groups.items())]
 
 
-def _slice(label: str, part: Sequence[Outcome], seed: int) -> Row:
+def _slice(label: str, part: Sequence[PairOutcome], seed: int) -> Row:
     measured = accuracy_of(part)
     interval = accuracy_interval(measured, seed)
     return {"label": label, "accuracy": measured.rounded(), "ci95": interval, "n": measured.pairs}

@@ -17,11 +17,11 @@ from training.recipes.process.files import required_path
 from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import prompts_of_update
 from training.recipes.rl.guards import outside_limits
-from training.recipes.text.prompts import Messages, pad_left, pad_right, read_prompts
+from training.recipes.text.prompts import pad_left, pad_right, read_prompts
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
-from training.rundir import Row, RunDir
+from training.rundir import Messages, Row, RunDir
 from training.tokenizers.chat_format import ChatFormat
 
 

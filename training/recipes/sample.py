@@ -214,7 +214,7 @@ class LocalPolicy:
         # Costs seconds: asking a server goes without.
         from training.recipes.models.shared_model import SharedModel
         from training.recipes.process import checkpoints
-        from training.recipes.text.prompts import Prompt, read_prompts
+        from training.recipes.text.prompts import PromptTokens, read_prompts
 
         policy = checkpoints.resolve(required_path(inputs, "policy"))
         self.config, self.model = config, SharedModel(policy.base, pick_device())
@@ -224,7 +224,7 @@ class LocalPolicy:
             self.model.load_adapter(self.role, policy.adapter)
         most = min(config.max_prompt_tokens, self.model.longest - config.max_new_tokens - 1)
         prompts, self.refused = read_prompts(self.model.chat, rows, most, asks=True)
-        self.prompts: list[Prompt] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
+        self.prompts: list[PromptTokens] = sorted(prompts, key=lambda prompt: len(prompt.tokens))
 
     def left_out(self, _prompt_id: int) -> int | None:
         """Return 0: every answer that is drawn here is kept."""

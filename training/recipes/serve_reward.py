@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from training.recipes.models.rankings import Ranking, collate
+from training.recipes.models.rankings import JudgedSet, collate
 from training.recipes.models.reward_model import RewardModel, base_of
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
@@ -100,7 +100,7 @@ class Scorer:
 
     @torch.no_grad()
     def _score(self, pairs: list[tuple[list[int], list[int]]]) -> list[float]:
-        rows = [Ranking(number, "train", prompt, [answer]) for number, (prompt, answer) in enumerate(pairs)]
+        rows = [JudgedSet(number, "train", prompt, [answer]) for number, (prompt, answer) in enumerate(pairs)]
         answers = collate(rows, self.shared)
         return [float(score) for score in self.model.score(answers)[:, 0]]
 

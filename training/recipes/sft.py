@@ -10,7 +10,7 @@ from training.methods import InstructionTuningConfig, SFTConfig
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import run_recipe
-from training.recipes.text.prompts import Prompt, Refused, prompt_tokens, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
@@ -66,9 +66,9 @@ def example(prompt: list[int], answer: list[int]) -> Row:
 
 def read_answers(
     rows: list[Row], shared: SharedModel, config: SFTConfig
-) -> tuple[dict[int, Prompt], list[Row], Counter[str]]:
+) -> tuple[dict[int, PromptTokens], list[Row], Counter[str]]:
     """Usable prompts by id, the train split's answers as token ids with labels, and the reasons of refusals."""
-    prompts: dict[int, Prompt] = {}
+    prompts: dict[int, PromptTokens] = {}
     examples: list[Row] = []
     refused: Counter[str] = Counter()
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
@@ -79,7 +79,7 @@ def read_answers(
         except Refused as problem:
             refused[str(problem)] += 1
             continue
-        prompts[row["prompt_id"]] = Prompt(row["prompt_id"], prompt, row["split"])
+        prompts[row["prompt_id"]] = PromptTokens(row["prompt_id"], prompt, row["split"])
         if row["split"] == "train":
             examples.append(example(prompt, answer))
     return prompts, examples, refused

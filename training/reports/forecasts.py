@@ -17,7 +17,7 @@ from training.methods import METHODS
 from training.methods.plans import configs_of
 from training.models import RunStatus, TrainingRun
 from training.products import product_of
-from training.products.data import Counts
+from training.products.data import RowCounts
 
 RUNS_COMPARED = 5
 
@@ -30,7 +30,7 @@ class Change:
 
 
 @dataclass
-class Stage:
+class StageForecast:
     """One run of the round. `seconds` and `memory_mb` are None where none of the `compared` earlier runs tells."""
 
     method: str
@@ -50,7 +50,7 @@ class Stage:
 @dataclass
 class Forecast:
     refusal: str
-    stages: list[Stage]
+    stages: list[StageForecast]
 
     @property
     def seconds(self) -> float | None:
@@ -68,10 +68,10 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
     """Raises InvalidConfig as starting the round would. Nothing is written."""
     configs = configs_of(methods, settings)
     stages = []
-    counted: dict[tuple[str, str], Counts] = {}
+    counted: dict[tuple[str, str], RowCounts] = {}
     for method, config in zip(methods, configs, strict=True):
         spec = METHODS[method]
-        stage = Stage(method, spec.label)
+        stage = StageForecast(method, spec.label)
         read = (spec.makes, spec.data)
         if read not in counted:
             counted[read] = product_of(spec).data(spec).count(project, config)
@@ -85,7 +85,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
     return Forecast(refusal(project, methods, configs), stages)
 
 
-def _compare(stage: Stage, project: Project, config: Mapping[str, Any]) -> None:
+def _compare(stage: StageForecast, project: Project, config: Mapping[str, Any]) -> None:
     runs = TrainingRun.objects.filter(
         method=stage.method, status=RunStatus.SUCCEEDED, round__project__base_model=project.base_model
     ).select_related("snapshot")

@@ -10,7 +10,7 @@ from typing import Any
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.quality.comparisons import Rung
-from training.archives import Source
+from training.archives import FileSource
 from training.models import RunStatus, TrainingRun
 
 NOT_SENT = {"value_head.safetensors", "README.md"}  # the one is of use for PPO alone; of the other we send our own
@@ -65,16 +65,16 @@ def is_adapter(policy: PolicyVersion) -> bool:
     return (Path(policy.checkpoint) / "adapter_config.json").exists()
 
 
-def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, Source]]:
+def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSource]]:
     """What a download holds: the card, and the model's files."""
     prefix = f"{policy.project.slug}-{policy}"
-    card: list[tuple[str, Source]] = [(f"{prefix}/README.md", model_card(policy))]
+    card: list[tuple[str, FileSource]] = [(f"{prefix}/README.md", model_card(policy))]
     return card + [(f"{prefix}/{name}", source) for name, source in weights_of(policy, folder)]
 
 
-def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, Source]]:
+def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSource]]:
     """The model's files, with the base named as the hub does."""
-    found: list[tuple[str, Source]] = []
+    found: list[tuple[str, FileSource]] = []
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.name in NOT_SENT:
             continue

@@ -21,7 +21,7 @@ from training.prompt_tuning.method_rows import MethodRow
 
 
 @dataclass
-class Table:
+class MethodTable:
     """Rows that can be compared, the best first."""
 
     snapshot: DatasetSnapshot
@@ -36,7 +36,7 @@ class Table:
         return f"{self.snapshot.number}-{self.verbalizer}-{self.shots}"
 
 
-def tables(project: Project) -> list[Table]:
+def tables(project: Project) -> list[MethodTable]:
     """All that were measured in a project, the newest first."""
     runs = TrainingRun.objects.filter(
         round__project=project, method__in=making(CLASSIFIER.name), status=RunStatus.SUCCEEDED
@@ -53,10 +53,10 @@ def tables(project: Project) -> list[Table]:
     return sorted(found, key=lambda table: table.runs[-1].pk, reverse=True)
 
 
-def _table(runs: list[TrainingRun], seconds_per_label: float | None) -> Table:
+def _table(runs: list[TrainingRun], seconds_per_label: float | None) -> MethodTable:
     newest = runs[-1]
     assert newest.snapshot is not None
-    return Table(
+    return MethodTable(
         snapshot=newest.snapshot,
         verbalizer=f"{newest.inputs['verbalizer']['name']} ({newest.inputs['verbalizer']['version']})",
         shots=newest.config["shots"],
@@ -91,7 +91,7 @@ COLUMNS = (
 )
 
 
-def as_csv(table: Table) -> str:
+def as_csv(table: MethodTable) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(COLUMNS)

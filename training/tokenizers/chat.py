@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
+from training.rundir import Messages
 from training.tokenizers.chat_format import (
     ChatFormat,
     FormatError,
@@ -23,7 +24,6 @@ from training.tokenizers.chat_format import (
 )
 from training.tokenizers.settings import ChatSettings
 
-Messages = list[dict[str, str]]
 NO_FILES = "This policy's folder has no tokenizer with a chat template on this machine"
 
 
@@ -32,7 +32,7 @@ class NoTokens(ValueError):
 
 
 @dataclass(frozen=True)
-class Token:
+class ChatToken:
     """One token of a row. `learned`: its loss counts."""
 
     id: int
@@ -66,7 +66,7 @@ class PolicyTokenizer:
         except (FormatError, TemplateError) as problem:
             raise NoTokens(f"{problem}.") from None
 
-    def example(self, messages: Messages, answer: str) -> list[Token]:
+    def example(self, messages: Messages, answer: str) -> list[ChatToken]:
         """Return conversation and answer as the recipes train on them. Raises NoTokens.
 
         Learned are the answer and the closing token behind it.
@@ -76,8 +76,8 @@ class PolicyTokenizer:
         except FormatError as problem:
             raise NoTokens(f"{problem}.") from None
         return [
-            *(Token(number, self.chat.decode([number]), learned=False) for number in prompt),
-            *(Token(number, self.chat.decode([number]), learned=True) for number in answered),
+            *(ChatToken(number, self.chat.decode([number]), learned=False) for number in prompt),
+            *(ChatToken(number, self.chat.decode([number]), learned=True) for number in answered),
         ]
 
 

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from annotation.plain_text import cleaned_text
 from training.tokenizers.conversations import variants
 from training.tokenizers.settings import OFF, SHOWN, ChatSettings
-from training.tokenizers.templates import ChatTemplate, Message
+from training.tokenizers.templates import ChatMessage, ChatTemplate
 from training.tokenizers.thoughts import split_thoughts, tag_left_open
 
 MARK = "\ufdd0"  # a noncharacter: Unicode keeps it for a program's own use, no text has it
@@ -135,7 +135,7 @@ class ChatFormat:
         ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
         return ids
 
-    def render(self, messages: Sequence[Message], *, asks: bool = False) -> str:
+    def render(self, messages: Sequence[ChatMessage], *, asks: bool = False) -> str:
         """Return the conversation as text, up to where the answer begins, with marks in spelled control tokens.
 
         With `asks` a model that may think is let think; otherwise the text is what answers are read after.
@@ -152,7 +152,7 @@ class ChatFormat:
         rendered = rendered[: len(rendered) - len(self._dropped)]
         return rendered if self._lead and rendered.endswith(self._lead) else rendered + self._lead
 
-    def _rendered(self, messages: Sequence[Message]) -> str:
+    def _rendered(self, messages: Sequence[ChatMessage]) -> str:
         problem = ""
         for variant in variants(self._protected(messages)):
             try:
@@ -166,7 +166,7 @@ class ChatFormat:
             problem = problem or f"it leaves out a message of the {lost.get('role')}"
         raise FormatError(f"the chat template refuses it ({problem})")
 
-    def prompt(self, messages: Sequence[Message], *, asks: bool = False) -> list[int]:
+    def prompt(self, messages: Sequence[ChatMessage], *, asks: bool = False) -> list[int]:
         """Return the tokens of a conversation up to where the answer begins. Raises FormatError with a reason."""
         return self.tokens_of(self.render(messages, asks=asks))
 
@@ -274,7 +274,7 @@ def _splitting_at_mark(tokenizer: Tokenizer) -> Tokenizer:
     return copy
 
 
-def _is_in(message: Message, text: str) -> bool:
+def _is_in(message: ChatMessage, text: str) -> bool:
     """Return whether what a system or a user says is in the rendered text."""
     content = message.get("content")
     return message.get("role") not in ("system", "developer", "user") or (

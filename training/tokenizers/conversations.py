@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from training.tokenizers.templates import Message
+from training.tokenizers.templates import ChatMessage
 
 SYSTEM = ("system", "developer")
 
 
-def variants(messages: Sequence[Message]) -> Iterator[list[Message]]:
+def variants(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
     """Yield the messages as they came, with one system message, and with its text in the first turn of the user.
 
     A template takes the first form that it does not refuse; nothing is left out of any of them.
     """
-    plain: list[Message] = [_with_text(message) for message in messages]
+    plain: list[ChatMessage] = [_with_text(message) for message in messages]
     yield plain
     told = [str(message["content"]) for message in plain if message.get("role") in SYSTEM and message.get("content")]
     turns = [message for message in plain if message.get("role") not in SYSTEM]
@@ -27,7 +27,7 @@ def variants(messages: Sequence[Message]) -> Iterator[list[Message]]:
         yield [{**turns[0], "content": f"{system}\n\n{turns[0]['content']}"}, *turns[1:]]
 
 
-def without_oldest(messages: Sequence[Message]) -> list[Message] | None:
+def without_oldest(messages: Sequence[ChatMessage]) -> list[ChatMessage] | None:
     """Return the conversation without its oldest exchange; None where only its last question is left.
 
     System messages stay, and what is left begins with a turn of the user, so that roles go on taking turns.
@@ -39,7 +39,7 @@ def without_oldest(messages: Sequence[Message]) -> list[Message] | None:
     return [message for place, message in enumerate(kept) if place >= turns[1] or message.get("role") in SYSTEM]
 
 
-def _with_text(message: Message) -> dict[str, Any]:
+def _with_text(message: ChatMessage) -> dict[str, Any]:
     """Return a message whose content is text, where it came as a list of parts that are all text."""
     content = message.get("content")
     if isinstance(content, list) and all(_is_text(part) for part in content):

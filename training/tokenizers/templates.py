@@ -12,7 +12,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-Message = Mapping[str, Any]
+ChatMessage = Mapping[str, Any]
 
 
 class ChatTemplate:
@@ -28,7 +28,7 @@ class ChatTemplate:
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
         self._compiled = environment.from_string(source)
 
-    def render(self, messages: Sequence[Message], *, generation_prompt: bool) -> str:
+    def render(self, messages: Sequence[ChatMessage], *, generation_prompt: bool) -> str:
         """Return the conversation as text. Raises TemplateError where the template refuses it."""
         try:
             return str(

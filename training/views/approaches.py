@@ -14,7 +14,7 @@ from annotation.models import Project, Role
 from training.prompt_tuning.method_rows import WATTS_PER_CORE, recommendation
 from training.reports import figure
 from training.reports.labelling_time import policy_rows
-from training.reports.methods import Table, as_csv, tables
+from training.reports.methods import MethodTable, as_csv, tables
 
 
 @login_required
@@ -54,7 +54,7 @@ def methods_figure(request: UserRequest, slug: str, number: int) -> HttpResponse
     return response
 
 
-def _table(project: Project, number: int) -> Table:
+def _table(project: Project, number: int) -> MethodTable:
     """The newest with this snapshot."""
     for table in tables(project):
         if table.snapshot.number == number:

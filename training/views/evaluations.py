@@ -18,7 +18,7 @@ from annotation.characters import cleaned
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Project, Role
-from annotation.quality.comparisons import Compared, compared, evaluation_report, ladder, win_rate
+from annotation.quality.comparisons import EvaluatedPair, compared, evaluation_report, ladder, win_rate
 from training import access
 from training.actions import evaluations
 from training.actions.rounds import refusal
@@ -76,8 +76,8 @@ def _start(request: UserRequest, project: Project, form: EvaluationForm) -> bool
     return True
 
 
-def _rows(project: Project, every: list[Compared]) -> list[dict[str, Any]]:
-    by_evaluation: dict[int, list[Compared]] = {}
+def _rows(project: Project, every: list[EvaluatedPair]) -> list[dict[str, Any]]:
+    by_evaluation: dict[int, list[EvaluatedPair]] = {}
     for each in every:
         by_evaluation.setdefault(each.evaluation, []).append(each)
     rows = []
@@ -123,7 +123,7 @@ def close(request: UserRequest, slug: str, number: int) -> HttpResponse:
     return redirect(found)
 
 
-def _shown(every: list[Compared], show: str) -> list[Compared]:
+def _shown(every: list[EvaluatedPair], show: str) -> list[EvaluatedPair]:
     judged = [each for each in every if each.score is not None]
     match show:
         case "won":

@@ -22,7 +22,7 @@ from training.methods import METHODS, InstructionTuningConfig
 from training.models import TrainingRound
 from training.products.promotions import current_policy
 from training.rundir import Row
-from training.tokenizers.chat import NoTokens, PolicyTokenizer, Token
+from training.tokenizers.chat import ChatToken, NoTokens, PolicyTokenizer
 
 SHOWN = 5
 MOST_READ = 5000  # rows; a page need not go through a million of them
@@ -34,7 +34,7 @@ class Shown:
 
     number: int
     origin: str
-    tokens: list[Token]
+    tokens: list[ChatToken]
     too_long: bool
 
     @property

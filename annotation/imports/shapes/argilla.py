@@ -9,7 +9,7 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, is_messages, number
+from annotation.imports.items import ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
 
@@ -128,7 +128,7 @@ def _take(item: Item, places: dict[str, int], name: str, value: Any, user: Any) 
             if answer not in places:
                 raise Refusal(f"the order names {answer[:40]!r}, which is not among the fields of the record")
             tiers.setdefault(rank, []).append(places[answer])
-        item.votes.append(Vote([tiers[rank] for rank in sorted(tiers)], annotator=annotator))
+        item.votes.append(ImportedVote([tiers[rank] for rank in sorted(tiers)], annotator=annotator))
         return True
     if isinstance(value, bool) or value is None:
         return value is None
@@ -172,7 +172,7 @@ def _rate(item: Item, places: dict[str, int], name: str, rating: float, annotato
         if vote.annotator == annotator and any(place in tier for tier in vote.tiers):
             vote.ratings.setdefault(place, {})[name] = rating
             return True
-    item.votes.append(Vote([[place]], ratings={place: {name: rating}}, annotator=annotator))
+    item.votes.append(ImportedVote([[place]], ratings={place: {name: rating}}, annotator=annotator))
     return True
 
 
@@ -181,10 +181,10 @@ def _text(item: Item, places: dict[str, int], name: str, value: str, annotator: 
     if value in places and len(places) > 1:
         others = [place for field, place in places.items() if field != value]
         item.votes.append(
-            Vote([[places[value]], others], unranked=others if len(others) > 1 else [], annotator=annotator)
+            ImportedVote([[places[value]], others], unranked=others if len(others) > 1 else [], annotator=annotator)
         )
     elif len(places) == 2 and value.strip().lower() in ("tie", "both", "equal", "same"):
-        item.votes.append(Vote([list(places.values())], annotator=annotator))
+        item.votes.append(ImportedVote([list(places.values())], annotator=annotator))
     elif any(word in name.lower() for word in REASONS):
         mine = [vote for vote in item.votes if vote.annotator == annotator]
         for vote in mine:

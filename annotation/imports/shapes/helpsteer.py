@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
 
@@ -22,7 +22,7 @@ def rated(fields: Fields) -> Iterator[Item]:
     item = Item(fields.take("prompt"), id=fields.take("id"))
     place = item.answer(fields.take("response"))
     ratings = {name: value for name in ATTRIBUTES if (value := number(fields.take(name))) is not None}
-    item.votes.append(Vote([[place]], ratings={place: ratings}))
+    item.votes.append(ImportedVote([[place]], ratings={place: ratings}))
     yield item
 
 

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
 
@@ -145,7 +145,7 @@ class _Said:
         self.first = len(task.item.votes)
 
     def vote(self, tiers: list[list[int]], **said: Any) -> None:
-        self.task.item.votes.append(Vote(tiers, annotator=self.annotator, at=self.at, **said))
+        self.task.item.votes.append(ImportedVote(tiers, annotator=self.annotator, at=self.at, **said))
 
     def choose(self, side: str, to_name: str) -> None:
         left, right = self.task.pair(to_name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
 
@@ -77,7 +77,7 @@ def _options(fields: Fields, item: Item, verdict: Any, said: dict[str, Any]) -> 
     best = [places[each] for each in chosen]
     others = [place for place in places.values() if place not in best]
     if others:
-        item.votes.append(Vote([best, others], unranked=others if len(others) > 1 else [], **said))
+        item.votes.append(ImportedVote([best, others], unranked=others if len(others) > 1 else [], **said))
 
 
 def _text(value: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.shapes.shape import Shape
 
 LISTS = ("responses", "displayed_text", "options", "items", "texts")
@@ -50,10 +50,12 @@ def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, an
         chosen = value
     known = [places.get(str(each).strip().lower()) for each in chosen]
     if isinstance(value, list) and len(known) > 1 and None not in known:
-        item.votes.append(Vote([[place] for place in known if place is not None], annotator=annotator))
+        item.votes.append(ImportedVote([[place] for place in known if place is not None], annotator=annotator))
     elif len(chosen) == 1 and known[0] is not None:
         others = [place for place in range(len(item.answers)) if place != known[0]]
-        item.votes.append(Vote([[known[0]], others], unranked=others if len(others) > 1 else [], annotator=annotator))
+        item.votes.append(
+            ImportedVote([[known[0]], others], unranked=others if len(others) > 1 else [], annotator=annotator)
+        )
     elif len(chosen) == 1 and str(chosen[0]).strip().lower() in ("tie", "equal", "both", "same"):
         item.tie(*range(len(item.answers)), annotator=annotator)
     elif isinstance(value, dict) and None not in known and all(number(mark) is not None for mark in value.values()):
@@ -63,7 +65,7 @@ def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, an
             if place is not None
         }
         rated = sorted(ratings)
-        item.votes.append(Vote([rated], unranked=rated, ratings=ratings, annotator=annotator))
+        item.votes.append(ImportedVote([rated], unranked=rated, ratings=ratings, annotator=annotator))
     else:
         return False
     return True

@@ -7,7 +7,7 @@ from typing import Any
 
 from annotation.imports.conversations import own_conversation
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import add_preference
 from annotation.imports.shapes.shape import Shape, columns
@@ -50,7 +50,7 @@ def judgment(fields: Fields) -> Iterator[Item]:
     yield item
 
 
-def _vote(said: Fields, tiers: Any, ratings: dict[int, dict[str, float]], candidates: int) -> Vote:
+def _vote(said: Fields, tiers: Any, ratings: dict[int, dict[str, float]], candidates: int) -> ImportedVote:
     strength = said.take("strength")
     strength = strength if isinstance(strength, int) and strength >= 0 else None
     annotator = str(said.take("annotator") or "")
@@ -59,7 +59,7 @@ def _vote(said: Fields, tiers: Any, ratings: dict[int, dict[str, float]], candid
         margin = margin if margin is not None and margin >= 0 else None
     else:  # between two answers that people ranked the distance is the longest, unless they graded it
         margin = 1.0 if strength is None else strength / 2
-    return Vote(
+    return ImportedVote(
         tiers,
         unacceptable=said.take("unacceptable") or [],
         unranked=said.take("unranked") or [],
@@ -92,7 +92,7 @@ def preference(fields: Fields) -> Iterator[Item]:
     tiers = [[[0], [1]]] * ahead + [[[0, 1]]] * ties + [[[1], [0]]] * behind
     for number_of, tier in enumerate(tiers):
         item.votes.append(
-            Vote(
+            ImportedVote(
                 tier,
                 unacceptable=[place for place in (0, 1) if number_of < below[place]],
                 margin=each if number_of < ahead else None if margin is None else 0.0,
@@ -140,7 +140,7 @@ def scores(fields: Fields) -> Iterator[Item]:
         raise Refusal('"score" is no number; correct it')
     place = item.answer(fields.take("completion"))
     ratings = {place: {"strength": value}}
-    item.votes.append(Vote([[place]], ratings=ratings))
+    item.votes.append(ImportedVote([[place]], ratings=ratings))
     fields.describes("score_low", "score_high", "rankings", *NUMBERS)
     yield item
 

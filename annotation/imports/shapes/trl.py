@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, Vote, texts_below
+from annotation.imports.items import ImportedVote, Item, texts_below
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import add_preference, add_scores, repeats_pair, take_prompt
 from annotation.imports.shapes.shape import Shape, columns
@@ -63,7 +63,7 @@ def thumb(item: Item, place: int, value: object) -> None:
     if good is None:
         raise Refusal(f'"label" of an answer is {str(value)[:40]!r}; write true or false')
     ratings = {place: {"acceptable": float(good)}}  # as annotation.imports.rows.ACCEPTABLE
-    item.votes.append(Vote([[place]], unacceptable=[] if good else [place], ratings=ratings))
+    item.votes.append(ImportedVote([[place]], unacceptable=[] if good else [place], ratings=ratings))
 
 
 def stepwise(fields: Fields) -> Iterator[Item]:

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from annotation.errors import NotPossible
-from annotation.exports import EXPORTS, Filter, Row, Taking
-from annotation.exports.files import NotThatWay, Wish, stored_rows
+from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
+from annotation.exports.files import DownloadOptions, UnsupportedFormat, stored_rows
 from annotation.exports.formats import FORMATS
 from annotation.exports.writers import WRITERS, NoParquet
 from annotation.management.commands.import_prompts import find_project
@@ -57,28 +57,28 @@ class Command(BaseCommand):
         project = find_project(options["project"])
         gc.freeze()  # the collector need not walk through all of Django again and again while rows come and go
         try:
-            wish = Wish(options["rows"], options["file"], options["gzip"], options["split"])
+            wanted = DownloadOptions(options["rows"], options["file"], options["gzip"], options["split"])
             with _opened(options["output"]) as file:
-                count = wish.write(_source(project, wish, options), file)
-        except (NotPossible, NotThatWay, NoParquet) as why:
+                count = wanted.write(_source(project, wanted, options), file)
+        except (NotPossible, UnsupportedFormat, NoParquet) as why:
             raise CommandError(str(why)) from why
         if options["output"] != "-":
             self.stdout.write(f"{options['output']}: {count} rows")
 
 
-def _source(project: Project, wish: Wish, options: dict[str, Any]) -> Any:
+def _source(project: Project, wanted: DownloadOptions, options: dict[str, Any]) -> Any:
     """Rows that can be asked for again, of a snapshot or as things stand."""
     if options["snapshot"] is not None:
         snapshot = project.snapshots.filter(number=options["snapshot"]).first()
         if snapshot is None:
             raise NotPossible(f"{project} has no snapshot {options['snapshot']}.")
-        if snapshot.type != wish.format.made_from:
-            raise NotThatWay(f"{wish.format.label} is made from a snapshot of type {wish.format.made_from}.")
+        if snapshot.type != wanted.format.made_from:
+            raise UnsupportedFormat(f"{wanted.format.label} is made from a snapshot of type {wanted.format.made_from}.")
         return lambda: stored_rows(snapshot)
     cutoff = timezone.now()
 
-    def rows() -> Iterator[Row]:
-        return EXPORTS[wish.format.made_from](Taking(project, cutoff, filter_of(options)))
+    def rows() -> Iterator[SnapshotRow]:
+        return EXPORTS[wanted.format.made_from](SnapshotContext(project, cutoff, filter_of(options)))
 
     return rows
 

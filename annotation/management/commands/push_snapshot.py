@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.actions.snapshots import data_card
-from annotation.exports.files import NotThatWay
+from annotation.exports.files import UnsupportedFormat
 from annotation.exports.formats import FORMATS, STORED
 from annotation.exports.hub import NotPushed, push
 from annotation.management.commands.import_prompts import find_project
@@ -40,6 +40,6 @@ class Command(BaseCommand):
                 endpoint=settings.HUB_ENDPOINT,
                 private=not options["public"],
             )
-        except (NotPushed, NotThatWay) as why:
+        except (NotPushed, UnsupportedFormat) as why:
             raise CommandError(str(why)) from why
         self.stdout.write(address)

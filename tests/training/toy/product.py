@@ -7,7 +7,7 @@ from typing import Any
 
 from annotation.models import Project
 from training.models import TrainingRun
-from training.products.base import Planned, Product, Section, Table
+from training.products.base import Planned, Product, ProductTable, Section
 
 TOO_MANY = "No prompt of this project has that many words."
 
@@ -31,7 +31,7 @@ class WordCounts(Product):
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
         rows = [(run.label, run.result["words"]) for run in runs if "words" in run.result]
         if rows:
-            yield Section("training/products/table.html", Table("Words by run", ("Run", "Words"), rows))
+            yield Section("training/products/table.html", ProductTable("Words by run", ("Run", "Words"), rows))
 
 
 PRODUCT = WordCounts()

@@ -17,7 +17,7 @@ from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
 from training.prompt_tuning.approaches import APPROACHES, settings_of
 from training.prompt_tuning.method_rows import recommendation
 from training.reports import figure
-from training.reports.methods import Table, as_csv, tables
+from training.reports.methods import MethodTable, as_csv, tables
 from training.worker.loop import Worker
 
 
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if round.reason:
             raise CommandError(round.reason)
 
-    def _print(self, table: Table) -> None:
+    def _print(self, table: MethodTable) -> None:
         self.stdout.write(f"{'method':<24}{'mean':>8}{'sd':>8}{'interval':>18}{'labels':>8}{'CPU s':>8}{'MB':>7}")
         for row in table.rows:
             sd = "" if row.sd is None else f"{row.sd:.3f}"

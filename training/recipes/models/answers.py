@@ -34,14 +34,14 @@ class Answers:
         return replace(self, prompt_trunk=None, response_trunk=None, depths=None)
 
 
-class Reading(NamedTuple):
+class AnswerReading(NamedTuple):
     """Final hidden states (g, k, r, d): the one that predicts each token, and the one after it was read."""
 
     before: Tensor
     after: Tensor
 
 
-class Step(NamedTuple):
+class TokenStep(NamedTuple):
     """What reading q more tokens of n rows gives."""
 
     trunk: Tensor | None  # (n, q, d)

@@ -14,18 +14,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.recipes.models.rankings import Ranking, by_length, collate, portions
+from training.recipes.models.rankings import JudgedSet, by_length, collate, portions
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
-from training.recipes.text.prompts import Prompt, Refused, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, response_tokens
 
 BY_DISAGREEMENT, BY_CHANCE = "disagreement", "control"
 
 
 @torch.no_grad()
 def disagreements(
-    shared: SharedModel, folder: Path, prompts: Sequence[Prompt], answers: Mapping[int, Sequence[str]]
+    shared: SharedModel, folder: Path, prompts: Sequence[PromptTokens], answers: Mapping[int, Sequence[str]]
 ) -> dict[int, float]:
     """By prompt id: how far the heads are apart on its answers. Raises RecipeError without two heads.
 
@@ -63,7 +63,7 @@ def choose(found: Mapping[int, float], wanted: int, control_share: float, seed: 
     return {prompt_id: chosen[prompt_id] for prompt_id in everyone if prompt_id in chosen}
 
 
-def _read(shared: SharedModel, prompt: Prompt, answers: Mapping[int, Sequence[str]]) -> Ranking:
+def _read(shared: SharedModel, prompt: PromptTokens, answers: Mapping[int, Sequence[str]]) -> JudgedSet:
     """The prompt's different answers, as the reward model reads them. An empty one says nothing and is left out."""
     candidates = []
     for text in dict.fromkeys(answers.get(prompt.prompt_id, ())):
@@ -71,4 +71,4 @@ def _read(shared: SharedModel, prompt: Prompt, answers: Mapping[int, Sequence[st
             candidates.append(response_tokens(shared.chat, text, shared.longest - len(prompt.tokens)))
         except Refused:
             continue
-    return Ranking(prompt.prompt_id, "train", prompt.tokens, candidates)
+    return JudgedSet(prompt.prompt_id, "train", prompt.tokens, candidates)

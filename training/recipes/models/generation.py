@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.recipes.models.answers import Answers, Step
+from training.recipes.models.answers import Answers, TokenStep
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import pad_left, pad_right
 
@@ -135,7 +135,7 @@ def sample(
     response_trunk = torch.zeros_like(before) if keep_trunk else None
     depths = torch.zeros(rows_in_all, len(model.depths), model.depth_size, device=device)  # sums over tokens
 
-    def keep(read: Step, which: Tensor, slot: int) -> None:
+    def keep(read: TokenStep, which: Tensor, slot: int) -> None:
         if response_trunk is not None and read.trunk is not None:
             response_trunk[rows[which], slot] = read.trunk[which, 0]
         if keep_trunk and read.depths is not None:

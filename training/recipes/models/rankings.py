@@ -27,7 +27,7 @@ TRUNK_MEMORY = 2 * 1024**3  # bytes of trunk states kept for all epochs; larger 
 READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 
 
-class Vote(NamedTuple):
+class IndexVote(NamedTuple):
     """One person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
 
     `unranked` got no place: the last tier, of which nobody said that its answers are equally good.
@@ -50,7 +50,7 @@ class Vote(NamedTuple):
         return self.margin * ((tiers > 0) - (tiers < 0))
 
 
-class Pair(NamedTuple):
+class MergedPair(NamedTuple):
     """Two candidates: `share` of the votes (a tie counts half) put the first above the second.
 
     `margin` is the mean distance in tiers in units of the longest possible one, from 0 to 1, towards the majority.
@@ -63,20 +63,20 @@ class Pair(NamedTuple):
 
 
 @dataclass
-class Ranking:
+class JudgedSet:
     """The candidates of one judged set with all votes on them."""
 
     prompt_id: int | str
     split: str
     prompt: list[int]
     candidates: list[list[int]] = field(default_factory=list)
-    votes: list[Vote] = field(default_factory=list)
+    votes: list[IndexVote] = field(default_factory=list)
     policy: int | None = None  # number of the newest policy version among the candidates' authors
     trunk: tuple[Tensor, Tensor] | None = None  # prompt (p, d), candidates (k, r, d)
     depths: Tensor | None = None  # (k, depths, d)
 
     @cached_property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[MergedPair]:
         found = (self._pair(first, second) for first, second in combinations(range(len(self.candidates)), 2))
         return [pair for pair in found if pair is not None]
 
@@ -85,7 +85,7 @@ class Ranking:
         """Mean weight of its votes."""
         return sum(vote.weight for vote in self.votes) / len(self.votes)
 
-    def _pair(self, first: int, second: int) -> Pair | None:
+    def _pair(self, first: int, second: int) -> MergedPair | None:
         """Return what all votes say of two candidates; None where nobody compared them."""
         compared = [
             (distance, vote.weight)
@@ -95,12 +95,12 @@ class Ranking:
         if not compared:
             return None
         tally = tally_of(compared)
-        return Pair(first, second, tally.share, tally.margin)
+        return MergedPair(first, second, tally.share, tally.margin)
 
 
-def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[Ranking], Row]:
+def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[JudgedSet], Row]:
     """Rankings, and how many rows came in, were used, and were refused for which reason."""
-    rankings: dict[object, Ranking] = {}
+    rankings: dict[object, JudgedSet] = {}
     pairs = _PairReader(shared, max_length)
     refused: Counter[str] = Counter()
     total = 0
@@ -117,7 +117,7 @@ def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> 
     return list(rankings.values()), {"in": total, "used": used, "refused": dict(refused)}
 
 
-def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
+def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
     """A row of type "ranking". A candidate that is empty or too long is left out of it, and of every vote."""
     prompt = prompt_tokens(shared.chat, row["prompt"], max_length)
     candidates: list[list[int]] = []
@@ -134,7 +134,7 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
     if len(candidates) < 2:
         raise Refused(reason)
     votes = [
-        Vote(
+        IndexVote(
             [kept for tier in ranking["tiers"] if (kept := [index_of[place] for place in tier if place in index_of])],
             float(ranking.get("weight", 1.0)),
             str(ranking.get("annotator", "")),
@@ -144,7 +144,7 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> Ranking:
         for ranking in row["rankings"]
     ]
     prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
-    ranking = Ranking(prompt_id, row.get("split", "train"), prompt, candidates, votes, _stated(row.get("policy")))
+    ranking = JudgedSet(prompt_id, row.get("split", "train"), prompt, candidates, votes, _stated(row.get("policy")))
     if not votes or not ranking.pairs:
         raise Refused("nobody compared two of its candidates")
     return ranking
@@ -166,9 +166,9 @@ class _PairReader:
 
     def __init__(self, shared: SharedModel, max_length: int) -> None:
         self.shared, self.max_length = shared, max_length
-        self.known: dict[object, tuple[Ranking, dict[str, int]]] = {}
+        self.known: dict[object, tuple[JudgedSet, dict[str, int]]] = {}
 
-    def read(self, row: Row, number: int) -> tuple[object, Ranking]:
+    def read(self, row: Row, number: int) -> tuple[object, JudgedSet]:
         chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
         if chosen == rejected:
             raise Refused("both answers are the same text")
@@ -179,7 +179,7 @@ class _PairReader:
         group = row.get("group_id", f"row {number}")
         if group not in self.known:
             prompt_id: Any = row.get("prompt_id", group)
-            self.known[group] = Ranking(prompt_id, row.get("split", "train"), prompt), {}
+            self.known[group] = JudgedSet(prompt_id, row.get("split", "train"), prompt), {}
         ranking, indices = self.known[group]
         for text, ids in tokens.items():
             if text not in indices:
@@ -192,14 +192,14 @@ class _PairReader:
             ([[below], [above]], row.get("votes_against", 0)),
         ):
             if votes:
-                ranking.votes.append(Vote(tiers, weight * votes, str(row.get("annotator", "")), margin))
+                ranking.votes.append(IndexVote(tiers, weight * votes, str(row.get("annotator", "")), margin))
         return group, ranking
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------
 
 
-def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
+def collate(rankings: list[JudgedSet], shared: SharedModel) -> Answers:
     """Rankings of different size side by side; the missing candidates are masked out altogether."""
     count = max(len(ranking.candidates) for ranking in rankings)
     length = max(len(tokens) for ranking in rankings for tokens in ranking.candidates)
@@ -228,7 +228,7 @@ def collate(rankings: list[Ranking], shared: SharedModel) -> Answers:
     return replace(answers, prompt_trunk=prompt_trunk, response_trunk=response_trunk)
 
 
-def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
+def keep_trunks(shared: SharedModel, rankings: list[JudgedSet]) -> None:
     """Compute the trunk states of all rankings, if the model allows it and they fit into memory."""
     tokens = sum(
         len(ranking.prompt) + len(ranking.candidates) * max(map(len, ranking.candidates)) for ranking in rankings
@@ -247,7 +247,7 @@ def keep_trunks(shared: SharedModel, rankings: list[Ranking]) -> None:
             )
 
 
-def keep_depths(shared: SharedModel, rankings: list[Ranking]) -> None:
+def keep_depths(shared: SharedModel, rankings: list[JudgedSet]) -> None:
     """Compute what a model reads that learns nothing but its head: a few vectors per candidate."""
     for batch in portions(by_length(rankings)):
         depths = shared.depth_states(collate(batch, shared))
@@ -255,16 +255,16 @@ def keep_depths(shared: SharedModel, rankings: list[Ranking]) -> None:
             ranking.depths = depths[row, : len(ranking.candidates)].clone()
 
 
-def by_length(rankings: list[Ranking]) -> list[Ranking]:
+def by_length(rankings: list[JudgedSet]) -> list[JudgedSet]:
     """Neighbours of like length, so that little of what is read together is padding."""
     return sorted(rankings, key=lambda ranking: (len(ranking.prompt), max(map(len, ranking.candidates))))
 
 
-def portions(rankings: list[Ranking]) -> Iterator[list[Ranking]]:
+def portions(rankings: list[JudgedSet]) -> Iterator[list[JudgedSet]]:
     for at in range(0, len(rankings), READ_AT_ONCE):
         yield rankings[at : at + READ_AT_ONCE]
 
 
-def some_of(rankings: list[Ranking], most: int, random: torch.Generator) -> list[Ranking]:
+def some_of(rankings: list[JudgedSet], most: int, random: torch.Generator) -> list[JudgedSet]:
     chosen = torch.randperm(len(rankings), generator=random)[:most].sort().values
     return [rankings[index] for index in chosen.tolist()]

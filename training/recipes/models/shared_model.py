@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.recipes.losses.rl_math import head_logprobs, token_logprobs
-from training.recipes.models.answers import Answers, Reading, Step
+from training.recipes.models.answers import AnswerReading, Answers, TokenStep
 from training.recipes.models.blocks import Blocks, is_conv1d, linear_names
 from training.recipes.models.caches import AnyCache, KeyValues, ModelCache, WholeRows, cache_argument
 from training.recipes.models.checks import cache_disagrees, check_padding, find_scaling, layers_disagree, widths
@@ -232,7 +232,7 @@ class SharedModel:
 
     # --- reading answers ---------------------------------------------------------------------------------------
 
-    def read(self, answers: Answers, role: str | None) -> Reading:
+    def read(self, answers: Answers, role: str | None) -> AnswerReading:
         """Final hidden states of a role over the answers; with gradients where the caller has them enabled."""
         self._act_as(role)
         return self.read_tree(answers) if self.layered else self.read_rows(answers)
@@ -274,7 +274,7 @@ class SharedModel:
             raise RecipeError(f"{name} does not show the states between its blocks: set pooling to mean, not depths")
         return _mean_states(passed, answers)
 
-    def logprobs(self, reading: Reading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
+    def logprobs(self, reading: AnswerReading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
         hidden, tokens = reading.before[mask], answers.response[mask]
         head = self.head
@@ -285,7 +285,7 @@ class SharedModel:
             values = token_logprobs(self.logits(hidden), tokens, temperature)
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values)
 
-    def read_tree(self, answers: Answers) -> Reading:
+    def read_tree(self, answers: Answers) -> AnswerReading:
         answers = self.with_trunk(answers)
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
         if self.shares_trunk:
@@ -297,7 +297,7 @@ class SharedModel:
         after = hidden[:, width:].reshape(*answers.response.shape, self.hidden_size)
         return _reading(hidden[:, width - 1], after)
 
-    def read_rows(self, answers: Answers) -> Reading:
+    def read_rows(self, answers: Answers) -> AnswerReading:
         groups, count, length = answers.response.shape
         hidden = self.whole_pass(*_rows(answers)).last_hidden_state.reshape(groups, count, -1, self.hidden_size)
         # The K copies of the prompt are equal; the first one's last state speaks for them all.
@@ -314,20 +314,20 @@ class SharedModel:
     # --- generating --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def advance(self, ids: Tensor, mask: Tensor, cache: AnyCache, role: str | None) -> Step:
+    def advance(self, ids: Tensor, mask: Tensor, cache: AnyCache, role: str | None) -> TokenStep:
         """Read q more tokens of n rows, after what the cache holds. Shapes: ids (n, q), mask (n, everything so far)."""
         self._act_as(role)
         width = ids.shape[1]
         if isinstance(cache, ModelCache):
-            return Step(None, None, self.whole_pass(ids, mask, cache).last_hidden_state)
+            return TokenStep(None, None, self.whole_pass(ids, mask, cache).last_hidden_state)
         if isinstance(cache, WholeRows):
-            return Step(None, None, self.whole_pass(cache.add(ids), mask).last_hidden_state[:, -width:])
+            return TokenStep(None, None, self.whole_pass(cache.add(ids), mask).last_hidden_state[:, -width:])
         visible, positions = causal_mask(mask, width), positions_of(mask)
         passed: list[Tensor] = []
         hidden = self.blocks.embed(ids)
         trunk = self.blocks.run(hidden, visible, positions, (0, self.cut), cache=cache, passed=passed)
         hidden = self.blocks.run(trunk, visible, positions, (self.cut, len(self.blocks)), cache=cache)
-        return Step(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.blocks.norm(hidden))
+        return TokenStep(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.blocks.norm(hidden))
 
     def new_cache(self, length: int) -> AnyCache:
         """Return room for the states of `length` tokens per row."""
@@ -354,10 +354,10 @@ def _mean_states(passed: list[Tensor], answers: Answers) -> Tensor:
     return torch.stack(means, 2)
 
 
-def _reading(prompt_end: Tensor, after: Tensor) -> Reading:
+def _reading(prompt_end: Tensor, after: Tensor) -> AnswerReading:
     """The first token is predicted by the prompt's last state, each later one by the state before it."""
     first = prompt_end[:, None, None].expand(-1, after.shape[1], 1, -1)
-    return Reading(before=torch.cat([first, after[:, :, :-1]], 2), after=after)
+    return AnswerReading(before=torch.cat([first, after[:, :, :-1]], 2), after=after)
 
 
 def _rows(answers: Answers) -> tuple[Tensor, Tensor]:

@@ -18,17 +18,17 @@ from training.recipes.process.seeds import seed_everything
 from training.recipes.text.formats import chat_settings
 from training.rundir import Row, RunDir
 
-Config = TypeVar("Config", bound=MethodConfig)
+_Config = TypeVar("_Config", bound=MethodConfig)
 
 
 class _Terminated(BaseException):
     """SIGTERM arrived. Not an Exception, so that no `except Exception` on the way out swallows it."""
 
 
-Recipe = Callable[[RunDir, Config, Row], Row]
+Recipe = Callable[[RunDir, _Config, Row], Row]
 
 
-def run_recipe(recipe: Recipe[Config], config_class: type[Config]) -> NoReturn:
+def run_recipe(recipe: Recipe[_Config], config_class: type[_Config]) -> NoReturn:
     """The program `python -m training.recipes.<recipe> RUN_DIR`.
 
     Exit code 0: result.json is there. 1, or NO_SPACE: failed for a reason that another attempt would meet again. Ended
@@ -57,7 +57,7 @@ def run_recipe(recipe: Recipe[Config], config_class: type[Config]) -> NoReturn:
     raise SystemExit(0)
 
 
-def execute(recipe: Recipe[Config], config_class: type[Config], run: RunDir) -> None:
+def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -> None:
     """Read config.json, run the recipe, write result.json last of all. A finished run is left alone.
 
     Of several processes of one run, the first writes the result; they all come to the same one.

@@ -26,7 +26,7 @@ from training.recipes.process.log import logger
 from training.recipes.process.seeds import generator
 from training.recipes.rl.guards import check_masks, check_untrained, check_whitened, distinct_pairs
 from training.recipes.rl.policy import Policy
-from training.recipes.text.prompts import Prompt, read_prompts
+from training.recipes.text.prompts import PromptTokens, read_prompts
 from training.rundir import Row, RunDir
 
 
@@ -46,7 +46,9 @@ class Batch:
         return Batch(self.answers.select(groups), *(tensor[groups] for tensor in tensors))
 
 
-def split_prompts(run: RunDir, shared: SharedModel, config: PPOConfig) -> tuple[list[Prompt], list[Prompt], list[Row]]:
+def split_prompts(
+    run: RunDir, shared: SharedModel, config: PPOConfig
+) -> tuple[list[PromptTokens], list[PromptTokens], list[Row]]:
     """Prompts to train on, prompts to evaluate on, and the refused ones."""
     most = min(config.max_prompt_tokens, shared.longest - config.max_new_tokens - 1)
     prompts, refused = read_prompts(shared.chat, list(run.rows()), most)
@@ -59,7 +61,7 @@ def split_prompts(run: RunDir, shared: SharedModel, config: PPOConfig) -> tuple[
     return train, held_out or train, refused
 
 
-def prompts_of_update(prompts: list[Prompt], update: int, groups: int, seed: int) -> list[Prompt]:
+def prompts_of_update(prompts: list[PromptTokens], update: int, groups: int, seed: int) -> list[PromptTokens]:
     """The next prompts of an endless sequence of shuffled passes; update numbers count from 1."""
     chosen = []
     for place in range((update - 1) * groups, update * groups):
@@ -70,7 +72,7 @@ def prompts_of_update(prompts: list[Prompt], update: int, groups: int, seed: int
 
 
 def sample_episodes(
-    policy: Policy, prompts: list[Prompt], update: int, config: PPOConfig, processes: Processes
+    policy: Policy, prompts: list[PromptTokens], update: int, config: PPOConfig, processes: Processes
 ) -> Rollout:
     groups = config.batch_size // config.completions_per_prompt
     first, count = processes.share(groups)

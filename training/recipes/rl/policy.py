@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.methods import PPOConfig
-from training.recipes.models.answers import Answers, Reading
+from training.recipes.models.answers import AnswerReading, Answers
 from training.recipes.models.reward_model import ROLE as REWARD
 from training.recipes.models.reward_model import RewardModel, base_of
 from training.recipes.models.shared_model import SharedModel, role_logprobs
@@ -56,7 +56,7 @@ class Policy:
             answers = answers.without_trunk()  # those states are of the shared model
         return role_logprobs(model, answers, mask, role, temperature)
 
-    def read(self, answers: Answers) -> Reading:
+    def read(self, answers: Answers) -> AnswerReading:
         return self.actor.read(answers, self.role)
 
     def values(self, answers: Answers, states_before: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch
 from training.recipes.rl.guards import Progress
 from training.recipes.rl.policy import Policy, learned_weights, restore_weights, save_policy
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 from training.rundir import Row, RunDir
 
 CANDIDATES = "candidates"  # weights of the evaluated updates, until one of them is chosen
@@ -34,7 +34,7 @@ class Trainer:
     policy: Policy
     optimiser: torch.optim.Optimizer
     progress: Progress
-    prompts: list[Prompt]
+    prompts: list[PromptTokens]
     evaluator: Evaluator
     watch: Stopwatch
     previous: dict[str, Any]  # the weights before the last update

@@ -12,9 +12,7 @@ from torch import Tensor
 from training.tokenizers.chat_format import ChatFormat, FormatError
 from training.tokenizers.conversations import without_oldest
 from training.tokenizers.settings import DROP_OLDEST
-from training.tokenizers.templates import Message
-
-Messages = list[dict[str, str]]
+from training.tokenizers.templates import ChatMessage
 
 
 class Refused(ValueError):
@@ -22,7 +20,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PromptTokens:
     """A conversation's tokens. `dropped` counts the messages that it lost to fit."""
 
     prompt_id: int
@@ -31,7 +29,7 @@ class Prompt:
     dropped: int = 0
 
 
-def prompt_tokens(chat: ChatFormat, messages: Sequence[Message], most: int, *, asks: bool = False) -> list[int]:
+def prompt_tokens(chat: ChatFormat, messages: Sequence[ChatMessage], most: int, *, asks: bool = False) -> list[int]:
     """Return the tokens of a conversation up to where the answer begins, `most` at most.
 
     With `asks` they are what an answer is sampled after, which may begin with thoughts. Raises Refused.
@@ -40,13 +38,13 @@ def prompt_tokens(chat: ChatFormat, messages: Sequence[Message], most: int, *, a
 
 
 def shortened_prompt(
-    chat: ChatFormat, messages: Sequence[Message], most: int, *, asks: bool = False
+    chat: ChatFormat, messages: Sequence[ChatMessage], most: int, *, asks: bool = False
 ) -> tuple[list[int], int]:
     """Return the tokens, and how many of the oldest messages had to go for them to fit.
 
     Messages go only where the project's setting says so. Raises Refused.
     """
-    kept: Sequence[Message] | None = messages
+    kept: Sequence[ChatMessage] | None = messages
     while kept is not None:
         try:
             tokens = chat.prompt(kept, asks=asks)
@@ -73,7 +71,7 @@ def response_tokens(chat: ChatFormat, text: str, most: int) -> list[int]:
 
 def read_prompts(
     chat: ChatFormat, rows: list[dict[str, Any]], most: int, *, asks: bool = False
-) -> tuple[list[Prompt], list[dict[str, Any]]]:
+) -> tuple[list[PromptTokens], list[dict[str, Any]]]:
     """Return usable prompts in the order of the rows, and {"prompt_id", "reason"} of the others."""
     prompts, refused = [], []
     for row in rows:
@@ -82,7 +80,7 @@ def read_prompts(
         except Refused as problem:
             refused.append({"prompt_id": row["prompt_id"], "reason": str(problem)})
         else:
-            prompts.append(Prompt(row["prompt_id"], tokens, row.get("split", "train"), dropped))
+            prompts.append(PromptTokens(row["prompt_id"], tokens, row.get("split", "train"), dropped))
     return prompts, refused
 
 

@@ -19,9 +19,9 @@ from training.recipes.evaluation import Evaluator
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 from training.recipes.trainer.checks import check_start
-from training.recipes.trainer.roles import ROUND_START, STUDENT, Config, Roles
+from training.recipes.trainer.roles import ROUND_START, STUDENT, Roles, TrainerConfig
 from training.rundir import Row, RunDir
 
 TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
@@ -41,9 +41,9 @@ class RunCallback(TrainerCallback):
     """
 
     run: RunDir
-    config: Config
+    config: TrainerConfig
     roles: Roles
-    prompts: list[Prompt]
+    prompts: list[PromptTokens]
     unit: str
     steps_per_row: int = 1
     why_stop: WhyStop | None = None  # a reason ends the training, see rl.guards.outside_limits

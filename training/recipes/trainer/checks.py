@@ -9,8 +9,8 @@ from transformers import Trainer
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import role_logprobs
 from training.recipes.process.errors import RecipeError
-from training.recipes.text.prompts import Prompt
-from training.recipes.trainer.roles import POLICY, STUDENT, Config, Roles
+from training.recipes.text.prompts import PromptTokens
+from training.recipes.trainer.roles import POLICY, STUDENT, Roles, TrainerConfig
 from training.rundir import Row
 
 ATOL = 1e-3  # nats, between two ways of computing one log-probability
@@ -24,7 +24,7 @@ def check_start(before: list[Row], roles: Roles) -> None:
 
 
 @torch.no_grad()
-def check_student(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
+def check_student(trainer: Trainer, roles: Roles, prompt: PromptTokens) -> None:
     """What TRL trains is our policy, with the adapter off it is ρ, and the adapter is all that learns."""
     if roles.adapter is None:
         return
@@ -50,7 +50,7 @@ def check_student(trainer: Trainer, roles: Roles, prompt: Prompt) -> None:
 
 
 @torch.no_grad()
-def check_whole(trainer: Trainer, roles: Roles, prompt: Prompt, config: Config) -> None:
+def check_whole(trainer: Trainer, roles: Roles, prompt: PromptTokens, config: TrainerConfig) -> None:
     """What TRL trained is the policy that is evaluated and saved, and the reference beside it has stayed."""
     if trainer.model is not roles.actor.model:
         raise AssertionError("TRL trains another model than the policy")
@@ -59,7 +59,7 @@ def check_whole(trainer: Trainer, roles: Roles, prompt: Prompt, config: Config) 
         raise nothing_trained(config)
 
 
-def nothing_trained(config: Config) -> RecipeError:
+def nothing_trained(config: TrainerConfig) -> RecipeError:
     """Return what to tell who asked for a training that changed no weight."""
     return RecipeError(
         f"The policy has not changed: nothing was trained. Raise learning_rate (now {config.learning_rate:g})"

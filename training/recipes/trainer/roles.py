@@ -29,7 +29,7 @@ POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
 
-Config = DPOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
+TrainerConfig = DPOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Roles:
     role: str | None = POLICY
 
 
-def load_roles(run: RunDir, config: Config, inputs: Row) -> Roles:
+def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
     start = checkpoints.resolve(required_path(inputs, "policy"))
     shared = SharedModel(start.base, pick_device())
     if getattr(config, "train", "lora") == "full":

@@ -19,10 +19,10 @@ from transformers.trainer_callback import PrinterCallback
 from training.recipes.evaluation import figures, report, side_by_side
 from training.recipes.process.files import replace_folder
 from training.recipes.process.log import logger
-from training.recipes.text.prompts import Prompt
+from training.recipes.text.prompts import PromptTokens
 from training.recipes.trainer.callback import TRAINER_STATE, Describe, RunCallback, student_weights
 from training.recipes.trainer.checks import check_student, check_whole, nothing_trained
-from training.recipes.trainer.roles import POLICY, SCRATCH, STUDENT, Config, Roles, save_policy
+from training.recipes.trainer.roles import POLICY, SCRATCH, STUDENT, Roles, TrainerConfig, save_policy
 from training.rundir import Row, RunDir
 
 LEARNING_RATES = {"lora": 5e-4, "full": 2e-5}  # of instruction tuning, where none is set
@@ -31,7 +31,7 @@ LEARNING_RATES = {"lora": 5e-4, "full": 2e-5}  # of instruction tuning, where no
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated.*")
 
 
-def settings(run: RunDir, config: Config, roles: Roles) -> dict[str, Any]:
+def settings(run: RunDir, config: TrainerConfig, roles: Roles) -> dict[str, Any]:
     """What every trainer is told. float32 always, see checkpoints.load_base."""
     return {
         "output_dir": str(run.path / SCRATCH),
@@ -98,7 +98,7 @@ def report_results(callback: RunCallback, after: list[Row], asked: dict[int, Row
     }
 
 
-def held_out_prompts(prompts: dict[int, Prompt]) -> list[Prompt]:
+def held_out_prompts(prompts: dict[int, PromptTokens]) -> list[PromptTokens]:
     """Each eval prompt once; where there are none, those that are trained on."""
     held_out = [prompt for prompt in prompts.values() if prompt.split == "eval"]
     if not held_out:
