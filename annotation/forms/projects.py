@@ -42,6 +42,9 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             "early_stop",
             "conflict_seat",
             "base_model",
+            "chat_template_kwargs",
+            "thoughts",
+            "long_prompts",
             "licence",
             "ranking_form",
             "top_k",
@@ -58,7 +61,10 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             "uncertain_first",
         ]
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
-        widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
+        widgets = {
+            "guidelines": forms.Textarea(attrs={"rows": 6}),
+            "chat_template_kwargs": forms.Textarea(attrs={"rows": 2}),
+        }
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)

@@ -44,7 +44,7 @@ from annotation.models.judgment import (
 )
 from annotation.models.mail import MailMessage
 from annotation.models.outgoing import DeliveryStatus
-from annotation.models.project import Membership, Project, RankingMode, RationaleRule, Role
+from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
@@ -75,6 +75,7 @@ __all__ = [
     "ImportedJudgment",
     "ImportedLabel",
     "Label",
+    "LongPrompts",
     "MailMessage",
     "Membership",
     "PolicyVersion",
@@ -99,6 +100,7 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Thoughts",
     "Token",
     "Verdict",
     "Webhook",

@@ -65,6 +65,31 @@ def check_labels(names: Any) -> None:
         raise ValidationError(f"A label has at most {MAX_LABEL_CHARACTERS} characters: {long[0][:40]}…")
 
 
+class Thoughts(models.TextChoices):
+    """What becomes of a model's thoughts; the recipes read the same words (training/tokenizers/settings.py)."""
+
+    OFF = "off", "The model answers without thinking"
+    HIDDEN = "hidden", "The model may think; people see the answer only"
+    SHOWN = "shown", "Thoughts are part of the answer that people see and rank"
+
+
+class LongPrompts(models.TextChoices):
+    REFUSE = "refuse", "Leave them out and count them"
+    DROP_OLDEST = "drop_oldest", "Drop their oldest turns, and say so with the answers"
+
+
+# What the recipes say to a chat template themselves.
+TAKEN_TEMPLATE_NAMES = ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
+
+
+def check_template_kwargs(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValidationError('Give a JSON object, such as {"enable_thinking": false}.')
+    for name in value:
+        if not name.isidentifier() or name in TAKEN_TEMPLATE_NAMES or name.endswith("_token"):
+            raise ValidationError(f"{name!r} cannot be set: the name is taken, or is no name of a template's variable.")
+
+
 class Project(models.Model):
     """One campaign: what is judged, by how many people, under which guidelines."""
 
@@ -172,6 +197,26 @@ class Project(models.Model):
         max_length=500,
         default="smollm2-135m-instruct",
         help_text="Hugging Face id or local path of the model that version 0 of the policy is.",
+    )
+    chat_template_kwargs = models.JSONField(
+        "chat template settings",
+        default=dict,
+        blank=True,
+        validators=[check_template_kwargs],
+        help_text='A JSON object that the chat template gets as well, such as {"enable_thinking": false}.',
+    )
+    thoughts = models.CharField(
+        max_length=8,
+        choices=Thoughts,
+        default=Thoughts.OFF,
+        help_text="Of models whose template has a block of thoughts before the answer.",
+    )
+    long_prompts = models.CharField(
+        "prompts that are too long",
+        max_length=12,
+        choices=LongPrompts,
+        default=LongPrompts.REFUSE,
+        help_text="Longer than a stage's max_prompt_tokens or than the model reads.",
     )
     licence = models.CharField(
         max_length=200,

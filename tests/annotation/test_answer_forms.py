@@ -195,6 +195,41 @@ def test_an_admin_says_in_the_settings_what_is_asked(admin, as_user, project):
     assert "helpful\nharmless</textarea>" in alice.get("/projects/letters/settings/").content.decode()
 
 
+def test_an_admin_says_how_the_model_is_asked(admin, as_user, project):
+    alice = as_user(admin)
+    asked = {"chat_template_kwargs": '{"enable_thinking": false}', "thoughts": "hidden", "long_prompts": "drop_oldest"}
+    assert alice.post("/projects/letters/settings/", SETTINGS | asked).status_code == 302
+    project.refresh_from_db()
+    assert project.chat_template_kwargs == {"enable_thinking": False}
+    assert (project.thoughts, project.long_prompts) == ("hidden", "drop_oldest")
+    # What a request leaves out stays as it was.
+    assert alice.post("/projects/letters/settings/", SETTINGS).status_code == 302
+    project.refresh_from_db()
+    assert project.chat_template_kwargs == {"enable_thinking": False}
+    changed = alice.patch(
+        "/api/v1/projects/letters/", {"chat_template_kwargs": {}, "thoughts": "off"}, content_type="application/json"
+    )
+    assert changed.status_code == 200, changed.content
+    assert (changed.json()["chat_template_kwargs"], changed.json()["thoughts"]) == ({}, "off")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("[1]", "Give a JSON object, such as"),
+        ("{", "Enter a valid JSON."),
+        ('{"messages": []}', "&#x27;messages&#x27; cannot be set"),
+        ('{"bos_token": ""}', "&#x27;bos_token&#x27; cannot be set"),
+    ],
+)
+def test_template_settings_that_cannot_be_are_refused_in_words(admin, as_user, project, given, message):
+    page = as_user(admin).post("/projects/letters/settings/", SETTINGS | {"chat_template_kwargs": given})
+    assert page.status_code == 200
+    assert message in page.content.decode()
+    project.refresh_from_db()
+    assert project.chat_template_kwargs == {}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

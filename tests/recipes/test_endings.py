@@ -8,11 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.recipes.conftest import finish
 from tests.recipes.families import FAMILIES, family, write_model
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.prepare import prepare
 from training.recipes.process.errors import RecipeError
 from training.recipes.text.formats import chat_format, chat_settings
+from training.recipes.text.prompts import read_prompts
+from training.rundir import RunDir
 from training.tokenizers.chat import PolicyTokenizer
 from training.tokenizers.chat_format import ChatFormat, FormatError
 from training.tokenizers.settings import ChatSettings
@@ -241,3 +244,35 @@ def test_settings_of_a_project_hold_while_its_run_lasts(tmp_path: Path):
     with chat_settings({"thoughts": "hidden", "template_kwargs": {"enable_thinking": False}}):
         assert chat_format(tokenizer).render(HARMLESS[0], asks=True).endswith("</think>\n\n")
     assert chat_format(tokenizer).settings == ChatSettings()
+
+
+def test_prompts_that_are_too_long_lose_their_oldest_turns_or_are_refused(checkpoint: Path):
+    system = {"role": "system", "content": "Be kind."}
+    turns = [
+        {"role": role, "content": f"{place} word"} for place, role in enumerate(["user", "assistant"] * 3 + ["user"])
+    ]
+    rows = [{"prompt_id": 1, "messages": [system, *turns]}]
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    most = len(chat_format(tokenizer).prompt([system, *turns[4:]]))
+    with chat_settings({"long_prompts": "drop_oldest"}):
+        chat = chat_format(tokenizer)
+    ((prompt,), refused) = read_prompts(chat, rows, most)
+    assert prompt.tokens == chat.prompt([system, *turns[4:]])
+    assert (prompt.dropped, refused) == (4, [])
+    assert read_prompts(chat, rows, 10_000)[0][0].dropped == 0
+    reason = f"prompt longer than {most} tokens"
+    assert read_prompts(chat_format(tokenizer), rows, most) == ([], [{"prompt_id": 1, "reason": reason}])
+    reason = "prompt longer than 5 tokens"  # not even the last question
+    assert read_prompts(chat, rows, 5) == ([], [{"prompt_id": 1, "reason": reason}])
+
+
+def test_the_dropped_turns_stand_with_the_answers_of_a_run(checkpoint: Path, tmp_path: Path):
+    turns = [{"role": role, "content": "a word"} for role in ["user", "assistant", "user"]]
+    rows = [{"prompt_id": 1, "messages": turns}, {"prompt_id": 2, "messages": turns[2:]}]
+    most = len(chat_format(AutoTokenizer.from_pretrained(checkpoint)).prompt(turns[2:]))
+    settings = {"completions_per_prompt": 1, "batch_size": 2, "max_new_tokens": 4, "max_prompt_tokens": most}
+    inputs = {"policy": str(checkpoint), "chat": {"long_prompts": "drop_oldest"}}
+    run = RunDir(tmp_path / "long")
+    run.prepare(config={"method": "sample", "settings": settings, "inputs": inputs}, rows=rows)
+    finish(run)
+    assert {row["prompt_id"]: row.get("dropped_messages") for row in run.samples()} == {1: 2, 2: None}

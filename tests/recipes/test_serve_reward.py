@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,29 @@ def test_an_empty_answer_is_scored_as_its_end_alone_and_a_prompt_may_be_cut(addr
     assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 2, abs=1e-4)
     cut = {"query": [prompt[9:] + "rain"], "prompts": [prompt]}
     assert len(requests.post(address, json=cut, timeout=60).json()["rewards"]) == 1
+
+
+def test_an_answer_has_one_score_however_its_query_ends(address, reward_model, checkpoint):
+    (wanted,) = scores_of(reward_model, checkpoint, ["the sea is calm"])
+    prompt, eos = as_text(checkpoint)
+    whole, pad = prompt + "the sea is calm", "<|pad|>"
+    padded = [pad * 4 + whole, pad * 4 + whole + eos, pad + whole + eos + pad * 3]
+    ends = [
+        whole + end for end in ("", eos, eos + pad * 3, eos + "\n", eos * 2, eos + "\n" + eos + pad, "<|start|>user")
+    ]
+    for prompts in ([prompt] * 10, None):
+        sent = {"query": ends + padded, **({"prompts": prompts} if prompts else {})}
+        assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 10, abs=1e-4)
+
+
+def test_bytes_that_are_no_text_and_lengths_that_are_none(address):
+    refused = requests.post(address, data='{"query": ["é"]}'.encode("latin-1"), timeout=60)
+    assert refused.status_code == 400
+    assert "no UTF-8" in refused.json()["error"]
+    host, port = address.removeprefix("http://").partition("/")[0].split(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(b"POST /get_reward HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n")
+        assert b" 411 " in connection.recv(200)
 
 
 @pytest.mark.parametrize(

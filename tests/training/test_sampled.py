@@ -59,6 +59,19 @@ def test_answers_belong_to_the_version_that_gave_them(project, versions, make_pr
     assert Task.objects.get(kind="ranking").candidates.count() == 4
 
 
+def test_the_run_is_told_how_the_project_asks_its_model(project, versions, make_prompt, make_worker):
+    make_prompt()
+    project.chat_template_kwargs, project.thoughts = {"enable_thinking": False}, "hidden"
+    project.save()
+    round = start_round(project=project, methods=["sample"], settings={"sample": {}}, by=None)
+    make_worker(sample=MIXED).run_until_idle()
+    assert round.runs.get().directory.config()["inputs"]["chat"] == {
+        "template_kwargs": {"enable_thinking": False},
+        "thoughts": "hidden",
+        "long_prompts": "refuse",
+    }
+
+
 def test_where_there_is_no_other_version_the_policy_answers_all(project, policy, make_prompt, make_worker):
     make_prompt()
     shares = {"base_share": 0.25, "older_share": 0.25}

@@ -57,7 +57,7 @@ class Completions(Product):
             prompts &= set(chosen)
         Completion.objects.bulk_create(
             [
-                _completion(row, authors, origin, sampling | _why(chosen.get(row["prompt_id"])))
+                _completion(row, authors, origin, sampling | _why(chosen.get(row["prompt_id"])) | _about_prompt(row))
                 for row in run.directory.samples()
                 if row["prompt_id"] in prompts
             ],
@@ -94,6 +94,11 @@ def _authors(run: TrainingRun) -> dict[str, PolicyVersion | None]:
     numbers = run.directory.config()["inputs"].get("versions", {})
     found: dict[str, PolicyVersion | None] = {"policy": current_policy(project)}
     return found | {author: project.policies.get(number=number) for author, number in numbers.items()}
+
+
+def _about_prompt(row: Row) -> dict[str, Any]:
+    """Return how many of the oldest messages the model did not read, since the prompt was too long."""
+    return {"dropped_messages": row["dropped_messages"]} if row.get("dropped_messages") else {}
 
 
 def _why(chosen: Row | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Replies for the playground, token by token: `python -m training.recipes.chat`, a request per line of JSON on stdin.
 
-    {"checkpoint": …, "messages": [{"role": …, "content": …}], "max_new_tokens": 64, "temperature": 0.9, "seed": 0}
+    {"checkpoint": …, "messages": [{"role": …, "content": …}], "max_new_tokens": 64, "temperature": 0.9, "seed": 0,
+     "chat": the project's chat settings, where they are not the defaults}
 
 Answers on stdout are {"text": all of it so far, "tokens": n}, in the end with "finished" (ended by itself, not at its
 limit), or {"error": …}. The last base model stays in memory with the adapters that were asked for.
@@ -22,7 +23,9 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.resources import pick_device
+from training.recipes.text.formats import chat_format, chat_settings
 from training.recipes.text.prompts import Refused, prompt_tokens
+from training.tokenizers.chat_format import ChatFormat
 
 SAY_EVERY = 0.2  # seconds
 
@@ -33,12 +36,27 @@ class Models:
     def __init__(self) -> None:
         self.base: SharedModel | None = None
         self.roles: dict[Path, str] = {}
+        self.formats: dict[str, ChatFormat] = {}
 
-    def get(self, checkpoint: str) -> tuple[SharedModel, str | None]:
+    def get(self, checkpoint: str, settings: dict[str, Any] | None = None) -> tuple[SharedModel, str | None]:
+        """Return the model and the role of a version's adapter. `settings` are the project's (`ChatSettings`)."""
+        model, role = self._loaded(checkpoint)
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self.formats:
+            with chat_settings(settings):
+                self.formats[key] = chat_format(model.tokenizer, model.model)
+        model.chat = self.formats[key]
+        return model, role
+
+    def _loaded(self, checkpoint: str) -> tuple[SharedModel, str | None]:
         policy = checkpoints.resolve(checkpoint)
         base = self.base
         if base is None or base.path != str(Path(policy.base).absolute()):
-            self.base, self.roles = None, {}  # before the next one is loaded: memory for one is enough
+            self.base, self.roles, self.formats = (
+                None,
+                {},
+                {},
+            )  # before the next one is loaded: memory for one is enough
             base = self.base = SharedModel(policy.base, pick_device())
         if policy.adapter is None:
             return base, None
@@ -71,8 +89,9 @@ def tokens_of(
 
 
 def reply(models: Models, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the reply so far, again and again, and whole in the end; or what is wrong with the request."""
     try:
-        model, role = models.get(request["checkpoint"])
+        model, role = models.get(request["checkpoint"], request.get("chat"))
         most = request["max_new_tokens"]
         prompt = prompt_tokens(model.chat, request["messages"], model.longest - most - 1, asks=True)
     except (RecipeError, Refused, OSError, ValueError) as problem:
@@ -89,7 +108,7 @@ def reply(models: Models, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _text(model: SharedModel, written: list[int]) -> str:
-    """Without the half of a character whose other half is still to come."""
+    """Return what people see, without the half of a character whose other half is still to come."""
     return model.chat.text(written, asked=True).rstrip("\ufffd")
 
 

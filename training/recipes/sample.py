@@ -250,6 +250,7 @@ class LocalPolicy:
                 "tokens": int(rollout.lengths[at, index]),
                 "logprob": float(rollout.logprobs[at, index].sum()),
                 "finished": bool(rollout.finished[at, index]),
+                **({"dropped_messages": prompt.dropped} if prompt.dropped else {}),
             }
             for at, prompt in enumerate(batch)
             for index in range(count)

@@ -20,6 +20,7 @@ from training.instructions import data as instructions
 from training.instructions.recast import TRAIN, prompt_text
 from training.methods import METHODS, InstructionTuningConfig
 from training.models import TrainingRound
+from training.products.chat import chat_settings
 from training.products.promotions import current_policy
 from training.rundir import Row
 from training.tokenizers.chat import ChatToken, NoTokens, PolicyTokenizer
@@ -84,7 +85,7 @@ def _page(
         context["problem"] = "There is nothing to show yet: no policy, or no run that learns from texts and has begun."
         return render(request, "training/tokens.html", context)
     try:
-        tokenizer = PolicyTokenizer(checkpoint)
+        tokenizer = PolicyTokenizer(checkpoint, chat_settings(project))
         taught = list(islice((row for row in rows if row["split"] == TRAIN), MOST_READ))
         apart = max(1, -(-len(taught) // SHOWN))  # neighbours in the data are alike
         context["rows"] = [

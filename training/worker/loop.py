@@ -19,6 +19,7 @@ from annotation.delivery import dispatch
 from training.actions import autopilot, packages, rounds, runs, signs
 from training.models import RunStatus, TrainingRun
 from training.products import product_of
+from training.products.chat import chat_inputs
 from training.rundir import Row
 from training.worker.executors import Executor, Process
 from training.worker.executors.local import LocalExecutor
@@ -145,7 +146,8 @@ class Worker:
 
 def config_for(run: TrainingRun) -> dict[str, Any]:
     """Return what a recipe finds in config.json: its settings, and what it starts from."""
-    return {"method": run.method, "settings": run.config, "inputs": product_of(run.spec).inputs_for(run)}
+    inputs = product_of(run.spec).inputs_for(run) | chat_inputs(run.round.project)
+    return {"method": run.method, "settings": run.config, "inputs": inputs}
 
 
 def rows_for(run: TrainingRun) -> Iterator[Row]:

@@ -20,6 +20,7 @@ from django.db import close_old_connections
 
 from training.actions import playground
 from training.models import Reply
+from training.products.chat import chat_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class Generator:
                 "max_new_tokens": exchange.max_new_tokens,
                 "temperature": exchange.temperature,
                 "seed": reply.pk,
+                **chat_inputs(exchange.project),
             }
         )
         began = heard = time.monotonic()
