@@ -17,6 +17,7 @@ from annotation.actions import passed_over
 from annotation.judged.preferences import Tiers
 from annotation.models import Assignment, Membership, Project, Prompt, Purpose, Ranking, Role, SeatStatus, Task
 from annotation.models.task import OCCUPIED
+from annotation.quality.agreement import balance, choices
 
 MOST_EXTRA_SEATS = 2
 TASKS_AT_ONCE = 1000
@@ -100,20 +101,10 @@ def extra_seats(rankings: list[Tiers]) -> int:
 
 
 def contradict(first: Tiers, second: Tiers) -> bool:
-    """Kendall's tau-b of the two is zero or less. Who ties everything contradicts nobody: tau-b is undefined there."""
+    """Return whether Kendall's τ-b of two rankings is at most zero; False where one ties all and it is undefined."""
     if len(first) < 2 or len(second) < 2:
         return False
-    places, others = _places(first), _places(second)
-    same, opposite = 0, 0
-    for a, b in combinations(sorted(places.keys() & others.keys()), 2):
-        product = (places[a] - places[b]) * (others[a] - others[b])
-        same += product > 0
-        opposite += product < 0
-    return same <= opposite
-
-
-def _places(tiers: Tiers) -> dict[int, int]:
-    return {pk: place for place, tier in enumerate(tiers) for pk in tier}
+    return balance(choices(first), choices(second)) <= 0
 
 
 def _annotators(project: Project) -> int:

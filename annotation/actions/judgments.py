@@ -31,7 +31,6 @@ from annotation.models import (
 )
 from annotation.models.judgment import Judgment
 
-PLAYGROUND = "playground-"  # with which the origin of a task begins that a verdict there opened
 NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
 
@@ -85,8 +84,8 @@ def last_submitted(*, project: Project, by: User) -> Assignment | None:
     """The seat at which this person judged last, if that was a short while ago."""
     judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk)
     recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
-    # There the known order, or who wrote which reply, was shown meanwhile.
-    recent = recent.exclude(task__purpose=Purpose.PRACTICE).exclude(task__origin__startswith=PLAYGROUND)
+    # After a practice task the known order was shown.
+    recent = recent.filter(task__can_be_undone=True).exclude(task__purpose=Purpose.PRACTICE)
     return recent.order_by("-finished_at").first()
 
 

@@ -33,8 +33,9 @@ def open_task(
     origin: str = "",
     calibration: bool = False,
     purpose: Purpose = Purpose.WORK,
+    can_be_undone: bool = True,
 ) -> Task:
-    """A task with its frozen candidates and its empty seats."""
+    """Create and return a task with its frozen candidates and its empty seats."""
     task = Task.objects.create(
         project_id=prompt.project_id,
         prompt=prompt,
@@ -45,6 +46,7 @@ def open_task(
         origin=origin,
         calibration=calibration,
         purpose=purpose,
+        can_be_undone=can_be_undone,
     )
     Candidate.objects.bulk_create([Candidate(task=task, completion=completion) for completion in candidates])
     Assignment.objects.bulk_create(

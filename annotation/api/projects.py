@@ -54,38 +54,7 @@ def signed_in(request: Request) -> User:
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
-        fields = [
-            "slug",
-            "name",
-            "guidelines",
-            "candidates_per_task",
-            "seats_per_task",
-            "reference_share",
-            "lease_minutes",
-            "calibration_share",
-            "early_stop",
-            "conflict_seat",
-            "base_model",
-            "chat_template_kwargs",
-            "thoughts",
-            "long_prompts",
-            "licence",
-            "ranking_form",
-            "top_k",
-            "criteria",
-            "criteria_required",
-            "rationale",
-            "write_first",
-            "gold_share",
-            "repeat_share",
-            "use_weights",
-            "practice_first",
-            "practice_pass",
-            "labels",
-            "uncertain_first",
-            "closed_at",
-            "created_at",
-        ]
+        fields = ["slug", *Project.SETTINGS, "closed_at", "created_at"]
         read_only_fields = ["slug", "closed_at", "created_at"]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

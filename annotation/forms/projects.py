@@ -31,35 +31,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Project
-        fields = [
-            "name",
-            "guidelines",
-            "candidates_per_task",
-            "seats_per_task",
-            "reference_share",
-            "lease_minutes",
-            "calibration_share",
-            "early_stop",
-            "conflict_seat",
-            "base_model",
-            "chat_template_kwargs",
-            "thoughts",
-            "long_prompts",
-            "licence",
-            "ranking_form",
-            "top_k",
-            "criteria",
-            "criteria_required",
-            "rationale",
-            "write_first",
-            "gold_share",
-            "repeat_share",
-            "use_weights",
-            "practice_first",
-            "practice_pass",
-            "labels",
-            "uncertain_first",
-        ]
+        fields = Project.SETTINGS
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
         widgets = {
             "guidelines": forms.Textarea(attrs={"rows": 6}),

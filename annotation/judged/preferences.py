@@ -75,14 +75,17 @@ class Even:
     ties: int
 
 
+def places(tiers: Tiers) -> dict[int, int]:
+    """Return the place of each candidate, from 0; candidates of one tier share it."""
+    return {pk: place for place, tier in enumerate(tiers) for pk in tier}
+
+
 def merge(votes: Sequence[Vote]) -> tuple[list[Pair], list[Even]]:
     """Return the pairs over the candidates of one task, and those on which the votes are even.
 
     A ranking that lacks a candidate says nothing about it, and one of weight 0 nothing at all.
     """
-    counted = [
-        (vote, {pk: level for level, tier in enumerate(vote.tiers) for pk in tier}) for vote in votes if vote.weight > 0
-    ]
+    counted = [(vote, places(vote.tiers)) for vote in votes if vote.weight > 0]
     if len(counted) == 1:
         return _of_one_ranking(*counted[0])
     candidates = sorted({pk for _, places in counted for pk in places})

@@ -19,15 +19,6 @@ from annotation.models import Assignment
 from annotation.models.judgment import Judgment
 
 
-class AnswerForm(Protocol):
-    """A form bound to one assignment: it knows the candidates and takes no others."""
-
-    errors: Any
-    cleaned_data: dict[str, Any]
-
-    def is_valid(self) -> bool: ...
-
-
 class TaskKind(Protocol):
     label: ClassVar[str]
     asks: ClassVar[str]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -94,6 +94,37 @@ class Project(models.Model):
     """One campaign: what is judged, by how many people, under which guidelines."""
 
     slug = models.SlugField(unique=True)
+    # What an admin sets: the form of the page and the API take this list.
+    SETTINGS: ClassVar = [
+        "name",
+        "guidelines",
+        "candidates_per_task",
+        "seats_per_task",
+        "reference_share",
+        "lease_minutes",
+        "calibration_share",
+        "early_stop",
+        "conflict_seat",
+        "base_model",
+        "chat_template_kwargs",
+        "thoughts",
+        "long_prompts",
+        "licence",
+        "ranking_form",
+        "top_k",
+        "criteria",
+        "criteria_required",
+        "rationale",
+        "write_first",
+        "gold_share",
+        "repeat_share",
+        "use_weights",
+        "practice_first",
+        "practice_pass",
+        "labels",
+        "uncertain_first",
+    ]
+
     name = models.CharField(max_length=100)
     guidelines = models.TextField(
         blank=True, help_text="What makes an answer good here. Markdown; shown beside the work."

@@ -47,6 +47,9 @@ class Task(models.Model):
     priority = models.IntegerField(default=0, help_text="Higher comes first.")
     origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
     purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.WORK)
+    can_be_undone = models.BooleanField(
+        default=True, help_text="Whether a judgment of it can be taken back; not where it showed who wrote what."
+    )
     repeat_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="repeats")
     created_at = models.DateTimeField(auto_now_add=True)
 

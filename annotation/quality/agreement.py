@@ -16,7 +16,7 @@ from math import sqrt
 
 import numpy as np
 
-from annotation.judged.preferences import Tiers
+from annotation.judged.preferences import Tiers, places
 from annotation.quality.figures import Figure, ratio, unknown
 
 Choices = dict[tuple[int, int], int]
@@ -24,10 +24,6 @@ Choices = dict[tuple[int, int], int]
 NO_OVERLAP = "nobody has ranked the same answers as somebody else"
 ALL_TIED = "one of them ties everything"
 ONE_CHOICE = "everybody always chose the same, so chance cannot be told from agreement"
-
-
-def places(tiers: Tiers) -> dict[int, int]:
-    return {pk: level for level, tier in enumerate(tiers) for pk in tier}
 
 
 def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
@@ -53,17 +49,21 @@ def agreed(first: Choices, second: Choices) -> tuple[int, int]:
     return sum(first[pair] == second[pair] for pair in shared), len(shared)
 
 
+def balance(first: Choices, second: Choices) -> int:
+    """Return the concordant less the discordant pairs of two rankings: its sign is that of Kendall's τ-b."""
+    return sum(first[pair] * second[pair] for pair in first.keys() & second.keys())
+
+
 def kendall_tau_b(first: Choices, second: Choices) -> Figure:
     """Kendall's τ-b (1945): concordant less discordant pairs, over what ties leave possible. From -1 to 1."""
     shared = first.keys() & second.keys()
     if not shared:
         return unknown("no two answers that both ranked")
-    balance = sum(first[pair] * second[pair] for pair in shared)
     strict_first = sum(first[pair] != 0 for pair in shared)
     strict_second = sum(second[pair] != 0 for pair in shared)
     if not strict_first or not strict_second:
         return unknown(ALL_TIED, n=len(shared))
-    return Figure(balance / sqrt(strict_first * strict_second), n=len(shared))
+    return Figure(balance(first, second) / sqrt(strict_first * strict_second), n=len(shared))
 
 
 def kendall_w(rankings: Sequence[Tiers]) -> Figure:

@@ -16,8 +16,8 @@ from annotation import access
 from annotation.actions import practice as actions
 from annotation.actions import quality as quality_actions
 from annotation.http import UserRequest, refusals_as_messages
+from annotation.judged.preferences import places
 from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
-from annotation.quality.agreement import places
 from annotation.quality.report import own_agreement
 from annotation.rendering import markdown
 

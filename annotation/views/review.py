@@ -15,8 +15,8 @@ from annotation import access
 from annotation.actions import quality as actions
 from annotation.forms.review import AdjudicationForm, KnownForm
 from annotation.http import UserRequest, refusals_as_messages
+from annotation.judged.preferences import places
 from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
-from annotation.quality.agreement import places
 from annotation.quality.report import quality_report
 from annotation.rendering import markdown
 

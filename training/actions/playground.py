@@ -81,7 +81,9 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     if prompt.withdrawn_at or not _teach([reply.text.strip() for reply in replies.values()], exchange.project):
         return
     own = [_completion(prompt, replies[side]) for side in Side]
-    task = tasks.open_task(prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange))
+    task = tasks.open_task(
+        prompt=prompt, kind="ranking", candidates=own, seats=1, origin=_origin(exchange), can_be_undone=False
+    )
     left, right = (completion.pk for completion in own)
     tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
     assignment = task.assignments.get()
@@ -103,7 +105,7 @@ def _teach(texts: list[str], project: Project) -> bool:
 
 
 def _origin(exchange: Exchange) -> str:
-    return f"{judgments.PLAYGROUND}{exchange.pk}"
+    return f"playground-{exchange.pk}"
 
 
 def _prompt(exchange: Exchange) -> Prompt:
