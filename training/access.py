@@ -1,10 +1,10 @@
-"""From a URL to a round or a proposal, through annotation.access."""
+"""Fetch the row that a URL names, for a member who may see it; 404 for everybody else, as in annotation.access."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from annotation import access
 from annotation.models import Evaluation, Membership, PolicyVersion, Proposal, Role
@@ -12,15 +12,13 @@ from training.models import Exchange, Metric, TemplateVersion, TrainingRound, Tr
 
 
 def get_round(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> TrainingRound:
-    project = access.get_project(user, slug, role=role)
-    round = project.rounds.select_related("project", "started_by").filter(number=number).first()
-    if round is None:
-        raise Http404("No such round")
-    return round
+    """Return a round of a project, by its number."""
+    rounds = access.get_project(user, slug, role=role).rounds
+    return get_object_or_404(rounds.select_related("project", "started_by"), number=number)
 
 
 def rounds_with_curves(round: TrainingRound) -> QuerySet[TrainingRound]:
-    """Other rounds of the project that its curves can be laid beside: they ran one of its methods. Newest first."""
+    """Return the other rounds of the project that ran one of its methods and have curves, the newest first."""
     alike = TrainingRun.objects.filter(
         Exists(Metric.objects.filter(run=OuterRef("pk"))),
         round=OuterRef("pk"),
@@ -30,50 +28,38 @@ def rounds_with_curves(round: TrainingRound) -> QuerySet[TrainingRound]:
 
 
 def get_template(user: User, slug: str, pk: int) -> TemplateVersion:
-    project = access.get_project(user, slug, role=Role.REVIEWER)
-    version = project.templates.select_related("created_by").filter(pk=pk).first()
-    if version is None:
-        raise Http404("No such template")
-    return version
+    """Return a version of a template."""
+    templates = access.get_project(user, slug, role=Role.REVIEWER).templates
+    return get_object_or_404(templates.select_related("created_by"), pk=pk)
 
 
 def get_verbalizer(user: User, slug: str, pk: int) -> VerbalizerVersion:
-    project = access.get_project(user, slug, role=Role.REVIEWER)
-    version = project.verbalizers.select_related("created_by").filter(pk=pk).first()
-    if version is None:
-        raise Http404("No such verbalizer")
-    return version
+    """Return a version of a verbalizer."""
+    verbalizers = access.get_project(user, slug, role=Role.REVIEWER).verbalizers
+    return get_object_or_404(verbalizers.select_related("created_by"), pk=pk)
 
 
 def get_evaluation(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> tuple[Evaluation, Membership]:
+    """Return an evaluation, by its number, and the user's membership."""
     membership = access.get_membership(user, slug, role=role)
-    found = membership.project.evaluations.select_related("version", "opponent", "project").filter(number=number)
-    evaluation = found.first()
-    if evaluation is None:
-        raise Http404("No such evaluation")
-    return evaluation, membership
+    evaluations = membership.project.evaluations.select_related("version", "opponent", "project")
+    return get_object_or_404(evaluations, number=number), membership
 
 
 def get_policy(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER) -> tuple[PolicyVersion, Membership]:
+    """Return a version of the policy, by its number, and the user's membership."""
     membership = access.get_membership(user, slug, role=role)
-    found = membership.project.policies.select_related("project", "parent").filter(number=number).first()
-    if found is None:
-        raise Http404("No such policy")
-    return found, membership
+    policies = membership.project.policies.select_related("project", "parent")
+    return get_object_or_404(policies, number=number), membership
 
 
 def get_exchange(user: User, slug: str, pk: int) -> Exchange:
-    """One's own: nobody reads what others asked."""
-    project = access.get_project(user, slug, role=Role.REVIEWER)
-    found = project.exchanges.filter(pk=pk, asked_by_id=user.pk).select_related("project", "left", "right").first()
-    if found is None:
-        raise Http404("No such exchange")
-    return found
+    """Return an exchange of the user's own: nobody reads what others asked."""
+    own = access.get_project(user, slug, role=Role.REVIEWER).exchanges.filter(asked_by_id=user.pk)
+    return get_object_or_404(own.select_related("project", "left", "right"), pk=pk)
 
 
 def get_proposal(user: User, slug: str, pk: int) -> Proposal:
-    project = access.get_project(user, slug, role=Role.REVIEWER)
-    proposal = project.proposals.select_related("project", "batch__policy", "task").filter(pk=pk).first()
-    if proposal is None:
-        raise Http404("No such proposal")
-    return proposal
+    """Return a proposed task."""
+    proposals = access.get_project(user, slug, role=Role.REVIEWER).proposals
+    return get_object_or_404(proposals.select_related("project", "batch__policy", "task"), pk=pk)

@@ -1,6 +1,6 @@
 """The one way in which a process takes a row that waits in the database.
 
-Webhook deliveries and mail are claimed with it, and so may be any other rows with a status and a count of attempts.
+Webhook deliveries, mail, training runs, packages and replies of the playground are claimed with it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ class ClaimQuerySet(models.QuerySet[_Row]):
         """
         for read in self.values("pk", *self.fence)[:LOOKED_AT]:
             unchanged = self.model._default_manager.filter(**read)
-            if unchanged.update(**{self.counter: F(self.counter) + 1, **changes}):
+            counted = {self.counter: F(self.counter) + 1}
+            if unchanged.update(**counted, **self.changes_on_claim(read), **changes):
                 claimed: _Row = self.model._default_manager.get(pk=read["pk"])
                 return claimed
         return None
+
+    def changes_on_claim(self, read: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 -- for those that override it
+        """Return further changes that depend on the values that were read, those of `fence`."""
+        return {}
 
     def still_ours(self, row: models.Model) -> Self:
         """Return the row as a query that is empty once another process has moved it: update it through this."""

@@ -62,7 +62,10 @@ def test_judgments_start_a_round_and_the_next_one_waits_for_new_ones(pilot, proj
     ranked_task()
     (round,) = look(later(1))
     assert [run.method for run in round.runs.all()] == list(CIRCLE)
-    assert (round.started_by, round.by_itself) == (pilot.set_by, "2 judgments are new since the last training round.")
+    assert (round.started_by, round.autopilot_reason) == (
+        pilot.set_by,
+        "2 judgments are new since the last training round.",
+    )
     assert look(later(2)) == []
     pilot.refresh_from_db()
     assert pilot.said == "Waits: round 1 runs."

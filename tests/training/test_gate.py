@@ -50,8 +50,8 @@ def test_an_admin_lets_it_go_on_and_is_remembered(stopped, admin, as_user, make_
     assert states(stopped) == ["running", "succeeded", "queued", "queued"]
     assert stopped.reason == ""
     reward = stopped.runs.get(method="reward")
-    assert reward.let_through_by == admin
-    assert reward.let_through_at <= timezone.now()
+    assert reward.gate_overridden_by == admin
+    assert reward.gate_overridden_at <= timezone.now()
     assert "alice let the round go on" in page
     make_worker().run_until_idle()
     assert states(stopped) == ["succeeded"] * 4
@@ -73,7 +73,7 @@ def test_nobody_else_opens_a_gate(stopped, admin, annotator, stranger, as_user):
         assert as_user(annotator).post(address).status_code == 403
         assert as_user(stranger).post(address).status_code == 404
     assert states(stopped)[0] == "stopped"
-    assert stopped.runs.get(method="reward").let_through_by is None
+    assert stopped.runs.get(method="reward").gate_overridden_by is None
 
 
 def test_a_stopped_round_does_not_hinder_another_one_but_cannot_go_on_beside_it(stopped, project, admin, as_user):
@@ -83,7 +83,7 @@ def test_a_stopped_round_does_not_hinder_another_one_but_cannot_go_on_beside_it(
     assert "Another round is active in this project." in page
     assert client.post(f"{API}go-on/").status_code == 409
     assert states(stopped)[0] == "stopped"
-    assert stopped.runs.get(method="reward").let_through_at is None
+    assert stopped.runs.get(method="reward").gate_overridden_at is None
 
 
 def test_a_stopped_round_can_be_cancelled(stopped, admin, as_user):

@@ -112,7 +112,7 @@ def test_the_linter_refuses_what_the_model_cannot_tell_apart(as_user, admin, pro
     assert not project.verbalizers.exists()
 
 
-def test_a_warning_is_shown_once_and_let_through_on_the_second_press(as_user, admin, project, with_model, template):
+def test_a_warning_is_shown_once_and_gate_overridden_on_the_second_press(as_user, admin, project, with_model, template):
     form = {"name": "x", "words": "good: good\nbad: xylophone"}
     page = text_of(as_user(admin).post(f"{BASE}verbalizers/new/", form))
     assert "Save all the same" in page

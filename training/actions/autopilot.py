@@ -121,7 +121,7 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
                 methods=decision.methods,
                 settings=with_preset(pilot.preset, list(decision.methods), _settings_like(pilot)),
                 by=pilot.set_by,
-                by_itself=decision.why,
+                autopilot_reason=decision.why,
             )
             said = f"Started round {round.number}: {decision.why}"
             owes = bool(_that_fill_the_queue(pilot.methods)) and not _that_fill_the_queue(decision.methods)
@@ -158,7 +158,7 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
     since, latest = last["cutoff"], last["at"]
     if not any(_freezes_judgments(METHODS[method]) for method in pilot.methods if method in METHODS):
         # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
-        own = project.rounds.exclude(by_itself="").aggregate(at=Max("created_at"))["at"]
+        own = project.rounds.exclude(autopilot_reason="").aggregate(at=Max("created_at"))["at"]
         since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))
     new = rankings_that_count(project)
     if since:
@@ -174,14 +174,14 @@ def _freezes_judgments(method: Method) -> bool:
 def _held_up(project: Project) -> str:
     if alarms.open_alarm(project):
         return "Waits: somebody raised the alarm about the policy."
-    latest = project.rounds.order_by("-number").first()
+    latest = project.rounds.newest()
     if latest is None:
         return ""
     if latest.status in ACTIVE:
         return f"Waits: round {latest.number} runs."
     if latest.status in WAITING:
         return f"Waits: round {latest.number} is {RunStatus(latest.status).label.lower()}, and a person decides."
-    if latest.status == RunStatus.FAILED and latest.by_itself:
+    if latest.status == RunStatus.FAILED and latest.autopilot_reason:
         return f"Waits: round {latest.number} failed. Try it again, or start one yourself, and the autopilot goes on."
     return ""
 

@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from annotation import live
@@ -24,7 +24,7 @@ ERROR_CHARACTERS = 2000
 
 
 def ask_for(*, policy: PolicyVersion) -> Package:
-    """A repeated call changes nothing, but has one that failed tried again."""
+    """Return the package of a version, which a worker will make; one that failed is tried again."""
     package, is_new = Package.objects.get_or_create(policy=policy)
     if not is_new:
         again = {"status": PackageStatus.QUEUED, "attempt": 0, "error": ""}
@@ -34,19 +34,15 @@ def ask_for(*, policy: PolicyVersion) -> Package:
 
 
 def make_next() -> bool:
-    """One that waits, made from start to end; False where none does. A worker calls this between runs."""
+    """Make one package that waits, from start to end; return False where none does. Called between runs."""
     now = timezone.now()
     lost = Q(status=PackageStatus.RUNNING, heartbeat_at__lt=now - GIVEN_UP_AFTER)
-    waiting = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED)).select_related("policy")
-    for package in waiting.order_by("created_at"):
-        claimed = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED), pk=package.pk).update(
-            status=PackageStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1
-        )
-        if claimed:
-            package.refresh_from_db()
-            _make(package)
-            return True
-    return False
+    waiting = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED)).order_by("created_at")
+    package = waiting.claim(status=PackageStatus.RUNNING, heartbeat_at=now)
+    if package is None:
+        return False
+    _make(package)
+    return True
 
 
 def _make(package: Package) -> None:
@@ -65,8 +61,6 @@ def _make(package: Package) -> None:
         failed = ended.returncode != 0
         status = PackageStatus.FAILED if failed else PackageStatus.READY
         error = (ended.stderr or ended.stdout)[-ERROR_CHARACTERS:] if failed else ""
-    Package.objects.filter(pk=package.pk, status=PackageStatus.RUNNING, attempt=package.attempt).update(
-        status=status, error=error
-    )
+    Package.objects.still_ours(package).update(status=status, error=error)
     logger.info("%s: %s", package, PackageStatus(status).label)
     live.announce(package.policy.project_id, "round")

@@ -139,39 +139,35 @@ def cancel(*, exchange: Exchange) -> None:
 
 
 def claim_reply() -> Reply | None:
-    """The next one to write, now RUNNING and ours; one whose generator has gone silent counts as waiting, once."""
+    """Return the next reply to write, now RUNNING; one whose generator has gone silent is written again, once."""
     now = timezone.now()
     lost = Q(status=ReplyStatus.RUNNING, heartbeat_at__lt=now - SILENT)
     Reply.objects.filter(lost, attempt__gte=MOST_ATTEMPTS).update(
         status=ReplyStatus.FAILED, error="The process that wrote it went away twice."
     )
-    waiting = Q(status=ReplyStatus.QUEUED) | lost
-    for pk in Reply.objects.filter(waiting).order_by("id").values_list("pk", flat=True)[:10]:
-        claimed = Reply.objects.filter(waiting, pk=pk).update(
-            status=ReplyStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1, text="", tokens=0
-        )
-        if claimed:
-            return Reply.objects.select_related("exchange__left", "exchange__right").get(pk=pk)
-    return None
+    waiting = Reply.objects.filter(Q(status=ReplyStatus.QUEUED) | lost).order_by("id")
+    return waiting.claim(status=ReplyStatus.RUNNING, heartbeat_at=now, text="", tokens=0)
 
 
 def keep_text(*, reply: Reply, text: str, tokens: int, seconds: float) -> bool:
-    """A sign of life with the text so far; False where the reply was cancelled or taken over."""
-    return bool(_ours(reply).update(text=text, tokens=tokens, seconds=seconds, heartbeat_at=timezone.now()))
+    """Store a sign of life and the text so far; return False where the reply was cancelled or taken over."""
+    return bool(
+        Reply.objects.still_ours(reply).update(text=text, tokens=tokens, seconds=seconds, heartbeat_at=timezone.now())
+    )
 
 
 def finish(*, reply: Reply, text: str, tokens: int, seconds: float, finished: bool) -> None:
-    _ours(reply).update(status=ReplyStatus.DONE, text=text, tokens=tokens, seconds=seconds, finished=finished, error="")
+    Reply.objects.still_ours(reply).update(
+        status=ReplyStatus.DONE, text=text, tokens=tokens, seconds=seconds, finished=finished, error=""
+    )
 
 
 def fail(*, reply: Reply, error: str) -> None:
-    _ours(reply).update(status=ReplyStatus.FAILED, error=error)
+    Reply.objects.still_ours(reply).update(status=ReplyStatus.FAILED, error=error)
 
 
 def put_back(*, reply: Reply) -> None:
-    """The generator is being stopped: the next one writes it, and no attempt counts."""
-    _ours(reply).update(status=ReplyStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1, text="")
-
-
-def _ours(reply: Reply) -> Any:
-    return Reply.objects.filter(pk=reply.pk, status=ReplyStatus.RUNNING, attempt=reply.attempt)
+    """Put a reply back into the queue because its generator is being stopped: no attempt counts."""
+    Reply.objects.still_ours(reply).update(
+        status=ReplyStatus.QUEUED, heartbeat_at=None, attempt=F("attempt") - 1, text=""
+    )

@@ -8,14 +8,14 @@ from django.db import IntegrityError, transaction
 from annotation import live
 from annotation.errors import NotPossible
 from annotation.models import PolicyVersion
-from training.models import ACTIVE, Promotion
+from training.models import Promotion
 from training.products.promotions import current_policy, store_promotion
 
 
 def promote(*, policy: PolicyVersion, by: User, why: str) -> Promotion:
     """Put a version into use: rounds start from it and sample from it from now on. Raises NotPossible."""
     project = policy.project
-    if project.rounds.filter(status__in=ACTIVE).exists():
+    if project.rounds.active().exists():
         raise NotPossible(
             "A round is active and goes on from what it began with. Promote when it is over, or cancel it."
         )

@@ -40,12 +40,12 @@ def start_round(
     methods: Sequence[str],
     by: User | None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    by_itself: str = "",
+    autopilot_reason: str = "",
 ) -> TrainingRound:
     """Queue the runs of a new round; a worker takes them from there.
 
-    `settings` maps a method to the fields that differ from its defaults. `by_itself` is why the autopilot starts it,
-    empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
+    `settings` maps a method to the fields that differ from its defaults. `autopilot_reason` is why the autopilot starts
+    it, empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
     next one.
     """
     configs = configs_of(methods, settings or {})
@@ -60,7 +60,7 @@ def start_round(
     return queue_round(
         project=project,
         by=by,
-        by_itself=by_itself,
+        autopilot_reason=autopilot_reason,
         planned=[
             (method, config, taken[type], {}) for method, type, config in zip(methods, types, configs, strict=True)
         ],
@@ -72,7 +72,7 @@ def queue_round(
     project: Project,
     by: User | None,
     planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
-    by_itself: str = "",
+    autopilot_reason: str = "",
 ) -> TrainingRound:
     """A round of these runs, each a method, its settings, its data and its further inputs.
 
@@ -80,9 +80,11 @@ def queue_round(
     """
     try:
         with transaction.atomic():
-            newest = project.rounds.order_by("-number").values_list("number", flat=True).first() or 0
             round = TrainingRound.objects.create(
-                project=project, number=newest + 1, started_by_id=by.pk if by else None, by_itself=by_itself[:500]
+                project=project,
+                number=project.rounds.next_number(),
+                started_by_id=by.pk if by else None,
+                autopilot_reason=autopilot_reason[:500],
             )
             TrainingRun.objects.bulk_create(
                 [
@@ -130,7 +132,7 @@ def _refused_now(project: Project, products: Sequence[Product], plan: Sequence[P
     """Return what about the project keeps the round from starting."""
     if not plan:
         return "Choose at least one method."
-    if project.rounds.filter(status__in=ACTIVE).exists():
+    if project.rounds.active().exists():
         return ALREADY_ACTIVE
     if any(product.shown_to_people for product in products) and alarms.open_alarm(project):
         return ALARMED
@@ -226,7 +228,7 @@ def retry_round(*, round: TrainingRound) -> None:
             ):
                 raise NotPossible("Only a round that failed can be tried again. Start one like it instead.")
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
-                status=RunStatus.QUEUED, error="", finished_at=None, forgiven=F("attempt")
+                status=RunStatus.QUEUED, error="", finished_at=None, attempts_before_retry=F("attempt")
             )
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
@@ -242,7 +244,7 @@ def go_on(*, round: TrainingRound, by: User) -> None:
             ):
                 raise NotPossible("The round does not wait at a gate.")
             gate = round.runs.filter(status=RunStatus.SUCCEEDED).order_by("-position")[:1].get()
-            TrainingRun.objects.filter(pk=gate.pk).update(let_through_by=by, let_through_at=timezone.now())
+            TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")

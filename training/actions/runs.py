@@ -29,35 +29,26 @@ from training.rundir import NO_SPACE, Row
 
 
 class InvalidTransition(Exception):
-    """The run is no longer ours, or no longer running: somebody else moved it, and that move wins."""
+    """The run is no longer ours, or no longer running: it was moved by another process, and that move stands."""
 
 
 class Paused(Exception):
-    """Somebody paused the round: the process ends, and its run waits with its last state."""
+    """The round was paused: the process ends, and its run waits with its last state."""
 
 
 def claim_run() -> TrainingRun | None:
-    """The first queued run whose predecessors have all succeeded, now RUNNING and ours."""
+    """Return the first queued run whose predecessors have all succeeded, now RUNNING; None where there is none."""
     unfinished_before = TrainingRun.objects.filter(round=OuterRef("round"), position__lt=OuterRef("position")).exclude(
         status=RunStatus.SUCCEEDED
     )
     waiting = TrainingRun.objects.filter(
         ~Exists(unfinished_before), status=RunStatus.QUEUED, round__status__in=ACTIVE
     ).order_by("round__created_at", "position")
-    for pk, began, worked_until in waiting.values_list("pk", "started_at", "heartbeat_at")[:10]:
-        now = timezone.now()
-        with transaction.atomic():
-            claimed = TrainingRun.objects.filter(pk=pk, status=RunStatus.QUEUED).update(
-                status=RunStatus.RUNNING, heartbeat_at=now, attempt=F("attempt") + 1
-            )
-            if claimed:
-                # What it waited since its last attempt is left out of its time: so much later is its start.
-                idle = now - worked_until if worked_until else timedelta()
-                TrainingRun.objects.filter(pk=pk).update(started_at=began + idle if began else now)
-                run = TrainingRun.objects.select_related("round__project", "snapshot").get(pk=pk)
-                TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
-                return run
-    return None
+    with transaction.atomic():
+        run = waiting.claim(status=RunStatus.RUNNING)
+        if run is not None:
+            TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
+    return run
 
 
 def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -33,11 +34,13 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     )
 
     let_through_by = serializers.CharField(
-        source="let_through_by.username",
+        source="gate_overridden_by.username",
         default=None,
         allow_null=True,
         help_text="Who opened the gate that the run did not pass.",
     )
+
+    let_through_at = serializers.DateTimeField(source="gate_overridden_at", read_only=True, allow_null=True)
 
     class Meta:
         model = TrainingRun
@@ -128,7 +131,7 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
 
     def get_queryset(self) -> Any:
         project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.rounds.prefetch_related("runs__policy", "runs__snapshot", "runs__let_through_by")
+        return project.rounds.prefetch_related("runs__policy", "runs__snapshot", "runs__gate_overridden_by")
 
     @extend_schema(request=StartRoundSerializer, responses={201: RoundSerializer})
     def create(self, request: Request, slug: str) -> Response:
@@ -150,49 +153,41 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     def retrieve(self, request: Request, slug: str, number: str) -> Response:
         return Response(RoundSerializer(access.get_round(signed_in(request), slug, int(number))).data)
 
+    def _moved(self, request: Request, slug: str, number: str, move: Callable[[TrainingRound], None]) -> Response:
+        """Move a round as an admin of its project, and return it as it is then."""
+        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
+        move(round)
+        round.refresh_from_db()
+        return Response(RoundSerializer(round).data)
+
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, slug: str, number: str) -> Response:
-        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
-        rounds.cancel_round(round=round, by=signed_in(request))
-        round.refresh_from_db()
-        return Response(RoundSerializer(round).data)
+        return self._moved(request, slug, number, lambda round: rounds.cancel_round(round=round, by=signed_in(request)))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"], url_path="go-on")
     def go_on(self, request: Request, slug: str, number: str) -> Response:
         """Let a round that stopped at a gate run the rest."""
-        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
-        rounds.go_on(round=round, by=signed_in(request))
-        round.refresh_from_db()
-        return Response(RoundSerializer(round).data)
+        return self._moved(request, slug, number, lambda round: rounds.go_on(round=round, by=signed_in(request)))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, slug: str, number: str) -> Response:
         """The stage that runs ends within seconds and keeps its last state."""
-        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
-        rounds.pause_round(round=round, by=signed_in(request))
-        round.refresh_from_db()
-        return Response(RoundSerializer(round).data)
+        return self._moved(request, slug, number, lambda round: rounds.pause_round(round=round, by=signed_in(request)))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, slug: str, number: str) -> Response:
         """A paused round goes on."""
-        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
-        rounds.resume_round(round=round)
-        round.refresh_from_db()
-        return Response(RoundSerializer(round).data)
+        return self._moved(request, slug, number, lambda round: rounds.resume_round(round=round))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, slug: str, number: str) -> Response:
         """A failed round is tried again, from the stage that failed."""
-        round = access.get_round(signed_in(request), slug, int(number), role=Role.ADMIN)
-        rounds.retry_round(round=round)
-        round.refresh_from_db()
-        return Response(RoundSerializer(round).data)
+        return self._moved(request, slug, number, lambda round: rounds.retry_round(round=round))
 
     @extend_schema(responses={200: {"type": "object"}})
     @action(detail=True)

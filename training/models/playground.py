@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from annotation.models import PolicyVersion, Project, Task
+from annotation.models.claim import ClaimQuerySet
 
 
 class Side(models.TextChoices):
@@ -103,6 +104,8 @@ class Reply(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ClaimQuerySet["Reply"].as_manager()
 
     class Meta:
         ordering = ["id"]

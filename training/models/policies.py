@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import PolicyVersion, Project
+from annotation.models.claim import ClaimQuerySet
+from annotation.models.querysets import NumberedQuerySet
 
 
 class Promotion(models.Model):
@@ -27,6 +29,8 @@ class Promotion(models.Model):
         help_text="Nobody where a round promoted what it made.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = NumberedQuerySet["Promotion"].as_manager()
 
     class Meta:
         ordering = ["project", "-number"]
@@ -55,6 +59,8 @@ class Package(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ClaimQuerySet["Package"].as_manager()
 
     class Meta:
         constraints = [

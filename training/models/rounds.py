@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
-from training.methods import METHODS, Method
+from annotation.models.claim import ClaimQuerySet
+from annotation.models.querysets import NumberedQuerySet
+from training.methods import METHODS, Method, making
 from training.methods.base import unknown
 from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.rundir import RunDir
@@ -59,17 +64,25 @@ def _finished_iff_final(name: str, unfinished: list[RunStatus]) -> models.CheckC
     )
 
 
+class RoundQuerySet(NumberedQuerySet["TrainingRound"]):
+    def active(self) -> Self:
+        """Return the rounds that run or wait for a worker: at most one of each project."""
+        return self.filter(status__in=ACTIVE)
+
+
 class TrainingRound(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it stopped, where it did not succeed.")
-    by_itself = models.CharField(
+    autopilot_reason = models.CharField(
         max_length=500, blank=True, help_text="Why the autopilot started it; empty where a person did."
     )
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RoundQuerySet.as_manager()
 
     class Meta:
         ordering = ["project", "-number"]
@@ -100,6 +113,24 @@ class TrainingRound(models.Model):
         return self.status in FINAL
 
 
+class RunQuerySet(ClaimQuerySet["TrainingRun"]):
+    fence: ClassVar[tuple[str, ...]] = ("status", "attempt", "heartbeat_at", "started_at")
+
+    def changes_on_claim(self, read: dict[str, Any]) -> dict[str, Any]:
+        """Return a sign of life, and when the run started: the time it waited since its last attempt is left out."""
+        now = timezone.now()
+        began, worked_until = read["started_at"], read["heartbeat_at"]
+        idle = now - worked_until if worked_until else timedelta()
+        return {"heartbeat_at": now, "started_at": began + idle if began else now}
+
+    def succeeded(self) -> Self:
+        return self.filter(status=RunStatus.SUCCEEDED)
+
+    def making(self, *products: str) -> Self:
+        """Return the runs whose method makes one of these products."""
+        return self.filter(method__in=making(*products))
+
+
 class TrainingRun(models.Model):
     round = models.ForeignKey(TrainingRound, on_delete=models.CASCADE, related_name="runs")
     position = models.PositiveSmallIntegerField(help_text="Runs of a round go one after the other.")
@@ -116,7 +147,9 @@ class TrainingRun(models.Model):
     )
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
-    forgiven = models.PositiveSmallIntegerField(default=0, help_text="Attempts before somebody had it tried again.")
+    attempts_before_retry = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts made before an admin had the round tried again: they do not count."
+    )
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
@@ -131,17 +164,19 @@ class TrainingRun(models.Model):
         related_name="made_by",
         help_text="The version this run made.",
     )
-    let_through_by = models.ForeignKey(
+    gate_overridden_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="+",
-        help_text="Who let the round go on although this run did not pass its gate.",
+        help_text="Who had the round go on although this run did not pass its gate.",
     )
-    let_through_at = models.DateTimeField(null=True, blank=True)
+    gate_overridden_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["round", "position"]
@@ -173,7 +208,7 @@ class TrainingRun(models.Model):
     def closed_gate(self) -> str:
         """Why nothing may be trained on what this run made; empty where its gate is open, or was opened."""
         gate = self.result.get("gate", {})
-        if gate.get("passed", True) or self.config.get("gate") != "stop" or self.let_through_at:
+        if gate.get("passed", True) or self.config.get("gate") != "stop" or self.gate_overridden_at:
             return ""
         return str(gate["reason"])
 
@@ -193,7 +228,7 @@ class TrainingRun(models.Model):
 
     @property
     def may_be_tried_again(self) -> bool:
-        return self.attempt - self.forgiven < settings.TRAINING_MAX_ATTEMPTS
+        return self.attempt - self.attempts_before_retry < settings.TRAINING_MAX_ATTEMPTS
 
 
 class Metric(models.Model):

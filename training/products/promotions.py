@@ -10,7 +10,7 @@ from training.models import Promotion
 
 def current_policy(project: Project | int) -> PolicyVersion:
     """Return the version promoted last, or the newest one where none was. Raises PolicyVersion.DoesNotExist."""
-    promotion = Promotion.objects.filter(project=project).select_related("policy").order_by("-number").first()
+    promotion = Promotion.objects.filter(project=project).select_related("policy").newest()
     if promotion is not None:
         return promotion.policy
     return PolicyVersion.objects.filter(project=project).order_by("-number")[:1].get()
@@ -18,10 +18,9 @@ def current_policy(project: Project | int) -> PolicyVersion:
 
 def store_promotion(*, policy: PolicyVersion, by: User | None, why: str) -> Promotion:
     """Put a version into use. Raises IntegrityError if another one is promoted at the same time."""
-    last = Promotion.objects.filter(project=policy.project_id).order_by("-number").first()
     return Promotion.objects.create(
         project_id=policy.project_id,
-        number=(last.number if last else 0) + 1,
+        number=Promotion.objects.filter(project=policy.project_id).next_number(),
         policy=policy,
         why=why[:500],
         by_id=by.pk if by else None,

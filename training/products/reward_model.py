@@ -8,8 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from annotation.models import Project
-from training.methods import making
-from training.models import RunStatus, TrainingRun
+from training.models import TrainingRun
 from training.products.base import Product, Section
 
 SLICES = {
@@ -50,9 +49,7 @@ PRODUCT = RewardModel()
 
 def trained_reward_models(project: Project | int) -> list[TrainingRun]:
     """Return the runs that made a reward model, whatever its gate said, in the order of their rounds."""
-    runs = TrainingRun.objects.filter(
-        round__project=project, method__in=making(PRODUCT.name), status=RunStatus.SUCCEEDED
-    )
+    runs = TrainingRun.objects.succeeded().making(PRODUCT.name).filter(round__project=project)
     return list(runs.select_related("round").order_by("round__number", "position"))
 
 

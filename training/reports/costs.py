@@ -11,11 +11,11 @@ from datetime import datetime
 from django.db.models import F, Max, Q, Sum
 
 from annotation.models import Assignment, Completion, Project
-from annotation.models.task import JUDGED
 from annotation.quality.comparisons import compared, win_rate
 from annotation.quality.figures import Figure
 from training.archives import size_on_disk
 from training.models import TrainingRound, TrainingRun
+from training.reports.labelling_time import effort_of
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,9 @@ def _seconds(run: TrainingRun) -> float:
 
 
 def _given(project: Project, since: datetime | None, until: datetime) -> tuple[int, float]:
-    """Judgments and the minutes that pages were in use for them."""
+    """Return the judgments finished in a time and the minutes of labelling that they took."""
     when = Q(finished_at__lte=until) & (Q(finished_at__gt=since) if since else Q())
-    seats = Assignment.objects.filter(when, project=project, status__in=JUDGED)
-    milliseconds = seats.aggregate(total=Sum("active_ms"))["total"] or 0
-    return seats.count(), milliseconds / 60_000
+    return effort_of(Assignment.objects.judged().filter(when, project=project))
 
 
 def _proofs(project: Project) -> dict[int, Figure]:

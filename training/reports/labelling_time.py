@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from annotation.models import Assignment, Project
-from training.models import RunStatus, TrainingRun
+from training.models import TrainingRun
 from training.products import methods_where
 
 
@@ -31,14 +31,13 @@ class PolicyRow:
 
 def policy_rows(project: Project) -> list[PolicyRow]:
     """The newest first."""
-    made = TrainingRun.objects.filter(
-        round__project=project, policy__isnull=False, status=RunStatus.SUCCEEDED
-    ).select_related("round", "snapshot", "policy")
+    made = TrainingRun.objects.succeeded().filter(round__project=project, policy__isnull=False)
+    made = made.select_related("round", "snapshot", "policy")
     return [_row(run) for run in made.order_by("-round__number", "-position")]
 
 
 def _row(run: TrainingRun) -> PolicyRow:
-    before = list(run.round.runs.filter(position__lte=run.position, status=RunStatus.SUCCEEDED))
+    before = list(run.round.runs.succeeded().filter(position__lte=run.position))
     data = [other.snapshot for other in before if other.snapshot]
     cutoff = max((snapshot.cutoff for snapshot in data), default=run.round.created_at)
     judgments, minutes = _said_until(run.round.project, cutoff)
@@ -62,9 +61,12 @@ def _total(runs: Sequence[TrainingRun], name: str) -> float:
 
 
 def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:
-    seats = Assignment.objects.judged().filter(
-        Q(ranking__created_at__lte=cutoff) | Q(referenceanswer__created_at__lte=cutoff),
-        project=project,
-    )
-    milliseconds = seats.aggregate(total=Sum("active_ms"))["total"] or 0
-    return seats.count(), milliseconds / 60_000
+    """Return the rankings and reference answers given until then, and the minutes of labelling that they took."""
+    given = Q(ranking__created_at__lte=cutoff) | Q(referenceanswer__created_at__lte=cutoff)
+    return effort_of(Assignment.objects.judged().filter(given, project=project))
+
+
+def effort_of(assignments: QuerySet[Assignment]) -> tuple[int, float]:
+    """Return the number of assignments and the minutes that pages were in use for them."""
+    found = assignments.aggregate(n=Count("pk"), milliseconds=Sum("active_ms"))
+    return found["n"], (found["milliseconds"] or 0) / 60_000

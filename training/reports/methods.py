@@ -13,8 +13,7 @@ from typing import Any
 
 from annotation.models import DatasetSnapshot, Project
 from annotation.quality.labels import label_report
-from training.methods import making
-from training.models import RunStatus, TrainingRun
+from training.models import TrainingRun
 from training.products.classifier import PRODUCT as CLASSIFIER
 from training.products.classifier import rows_of
 from training.prompt_tuning.method_rows import MethodRow
@@ -38,9 +37,7 @@ class MethodTable:
 
 def tables(project: Project) -> list[MethodTable]:
     """All that were measured in a project, the newest first."""
-    runs = TrainingRun.objects.filter(
-        round__project=project, method__in=making(CLASSIFIER.name), status=RunStatus.SUCCEEDED
-    )
+    runs = TrainingRun.objects.succeeded().making(CLASSIFIER.name).filter(round__project=project)
     grouped: dict[tuple[Any, ...], list[TrainingRun]] = defaultdict(list)
     for run in runs.select_related("snapshot", "round").order_by("round__number", "position"):
         assert run.snapshot is not None  # it was started with one

@@ -37,6 +37,6 @@ def autopilot(request: UserRequest, slug: str) -> HttpResponse:
         "form": form,
         "facts": facts,
         "would": actions.decide(pilot, facts).why if not form.errors else "",
-        "started": project.rounds.exclude(by_itself="")[:20],
+        "started": project.rounds.exclude(autopilot_reason="")[:20],
     }
     return render(request, "training/autopilot.html", context, status=422 if form.errors else 200)

@@ -14,8 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access as annotation_access
 from annotation.characters import cleaned
-from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Role
 from training import access
 from training.actions import playground as actions
@@ -33,10 +32,8 @@ def playground(request: UserRequest, slug: str) -> HttpResponse:
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     form = AskForm(project, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        try:
+        with refusals_as_errors(form):
             return redirect(actions.ask(project=project, by=request.user, **form.asked()))
-        except NotPossible as why:
-            form.add_error(None, str(why))
     own = project.exchanges.filter(asked_by_id=request.user.pk).select_related("left", "right")
     context = {"project": project, "form": form, "own": own[:SHOWN], "has_policy": bool(form.versions)}
     return render(request, "training/playground.html", context, status=422 if form.errors else 200)
@@ -49,10 +46,8 @@ def exchange(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_exchange(request.user, slug, pk)
     form = _follow_up(found, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        try:
+        with refusals_as_errors(form):
             return redirect(actions.ask(project=found.project, by=request.user, follows=found, **form.asked()))
-        except NotPossible as why:
-            form.add_error(None, str(why))
     context = {"project": found.project, "form": form, **_shown(found)}
     return render(request, "training/exchange.html", context, status=422 if form.errors else 200)
 
@@ -74,10 +69,8 @@ def judge(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     if outcome not in Outcome.values:
         messages.error(request, f"outcome should be one of {', '.join(Outcome.values)}.")
         return redirect(found)
-    try:
+    with refusals_as_messages(request):
         actions.judge(exchange=found, outcome=Outcome(outcome), by=request.user)
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
     return redirect(found)
 
 

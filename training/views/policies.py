@@ -15,8 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access as annotation_access
 from annotation.characters import cleaned
-from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import PolicyVersion, Role
 from annotation.quality.comparisons import compared, ladder
 from training import access
@@ -82,11 +81,8 @@ def _people(card: dict[str, Any]) -> list[tuple[str, int]]:
 @require_POST
 def promote(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
-    try:
+    with refusals_as_messages(request):
         policies.promote(policy=found, by=request.user, why=cleaned(request.POST).get("why", ""))
-    except NotPossible as refusal:
-        messages.error(request, str(refusal))
-    else:
         messages.success(request, f"{found} is in use: the next round starts from it.")
     return redirect("policy", slug, number)
 

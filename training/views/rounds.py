@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access as annotation_access
 from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import Project, Role
 from training import access
 from training.actions import rounds
@@ -77,7 +77,7 @@ def _like(request: UserRequest, project: Project) -> TrainingRound | None:
 def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
     membership = annotation_access.get_membership(request.user, slug, role=Role.REVIEWER)
     round = access.get_round(request.user, slug, number)
-    runs = list(round.runs.select_related("policy", "snapshot", "let_through_by"))
+    runs = list(round.runs.select_related("policy", "snapshot", "gate_overridden_by"))
     context = {
         "project": round.project,
         "round": round,
@@ -151,11 +151,8 @@ def retry(request: UserRequest, slug: str, number: int) -> HttpResponse:
 
 
 def _done(request: UserRequest, round: TrainingRound, move: Callable[[], None], outcome: str) -> HttpResponse:
-    try:
+    with refusals_as_messages(request):
         move()
-    except NotPossible as why:
-        messages.error(request, str(why))
-    else:
         messages.success(request, f"Round {round.number} {outcome}.")
     return redirect(round)
 

@@ -98,7 +98,7 @@ class Generator:
                     busy = self.write_next()
                 except Exception:
                     # The database may be away for a moment.
-                    logger.exception("The generator stumbled and goes on")
+                    logger.exception("playground iteration failed; retrying")
                     busy = False
                 close_old_connections()
                 self._end_idle_child()
