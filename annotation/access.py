@@ -23,6 +23,7 @@ from annotation.models import (
     Webhook,
 )
 from annotation.models.task import COUNTED_OPEN
+from annotation.opaque import number_of
 
 
 class CountUpTo(Subquery):
@@ -68,10 +69,12 @@ def get_member(user: User, slug: str, pk: int) -> Membership:
     return get_object_or_404(project.memberships.select_related("user", "project"), pk=pk)
 
 
-def get_assignment(user: User, slug: str, pk: int) -> Assignment:
-    """Return an assignment that is, or was, the user's own."""
+def get_assignment(user: User, slug: str, key: int) -> Assignment:
+    """Return an assignment that is, or was, the user's own, by the key that stands for it."""
     own = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
-    return get_object_or_404(own.select_related("task__prompt", "task__proposal", "project"), pk=pk)
+    return get_object_or_404(
+        own.select_related("task__prompt", "task__proposal", "project"), pk=number_of(key, "assignment")
+    )
 
 
 def get_flag(user: User, slug: str, pk: int) -> Flag:

@@ -24,6 +24,7 @@ if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
 if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
     CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
+SECRET_KEY = "the same in every run, since chance is drawn with it"
 TRAINING_POLL_SECONDS = 0.05
 TRAINING_HEARTBEAT_SECONDS = 0.2
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hashing slowly proves nothing here

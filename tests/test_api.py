@@ -30,8 +30,10 @@ def test_a_program_signs_in_with_a_token_claims_and_submits(project, annotator, 
     assert first.status_code == again.status_code == 200
     assert first.json() == again.json()
     ranking = Ranking.objects.get()
-    assert ranking.tiers == [[pk] for pk in order]
-    assert ranking.unacceptable == order[-1:]
+    shown = ranking.assignment.shown_order
+    assert order == [1, 2, 3, 4]  # as they are shown: the rows' ids would say which answer was made when
+    assert ranking.tiers == [[pk] for pk in shown]
+    assert ranking.unacceptable == shown[-1:]
     other = program.post(
         f"{SEATS}/{seat['id']}/submit/", {**body, "client_uuid": str(uuid.uuid4())}, content_type="application/json"
     )

@@ -23,6 +23,7 @@ from annotation.models import (
     SeatStatus,
     Task,
 )
+from annotation.opaque import dice
 
 REPEAT_AFTER = 20  # judgments in between, so that nobody answers from memory
 
@@ -39,7 +40,7 @@ def claim_check(project: Project, by: User) -> Assignment | None:
     seats = Assignment.objects.filter(project=project, annotator_id=by.pk)
     if held := seats.held().first():
         return held
-    drawn = random.Random(f"check {project.pk} {by.pk} {seats.count()}")
+    drawn = dice("check", project.pk, by.pk, seats.count())
     lot = drawn.random()
     if lot < project.gold_share:
         return _known_task(project, by, drawn)
@@ -97,7 +98,7 @@ def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | Non
     Candidate.objects.bulk_create([Candidate(task=copy, completion_id=pk) for pk in completions])
     if shown is None:
         shown = completions
-        random.Random(f"check {copy.pk}").shuffle(shown)
+        dice("shown order of a check", copy.pk).shuffle(shown)
     return Assignment.objects.create(
         task=copy,
         seat_number=1,

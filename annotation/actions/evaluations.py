@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from annotation import live
 from annotation.actions import coverage, tasks
 from annotation.blinding import names_its_model
 from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
+from annotation.opaque import dice
 
 PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for what it says
 NAMES_ITS_MODEL = "an answer says which model wrote it"
@@ -55,7 +55,7 @@ def open_evaluation(
         else:
             kept.append(pair)
     firsts = [place % 2 == 0 for place in range(len(kept))]
-    random.Random(f"evaluation {seed}").shuffle(firsts)
+    dice("evaluation", project.pk, seed).shuffle(firsts)
     for (answer, other), first in zip(kept, firsts, strict=True):
         identical = answer.text.strip() == other.text.strip()
         task = None

@@ -15,10 +15,9 @@ from django.utils import timezone
 
 from annotation import live
 from annotation.actions import coverage, practice, seats
-from annotation.actions.queue import UNDO_WITHIN
 from annotation.delivery import webhooks
 from annotation.errors import NotPossible
-from annotation.kinds import KINDS
+from annotation.kinds import KINDS, TaskKind
 from annotation.models import (
     Assignment,
     Candidate,
@@ -27,9 +26,11 @@ from annotation.models import (
     FirstVersion,
     Project,
     Purpose,
+    Ranking,
     ReferenceAnswer,
 )
 from annotation.models.judgment import Judgment
+from annotation.models.task import UNDO_WITHIN
 
 NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
@@ -47,13 +48,17 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
             practice.settle(assignment=assignment)
             coverage.settle(task=assignment.task, project=assignment.project)
             _tell(assignment, judgment)
-    except (IntegrityError, NotPossible) as problem:
+    except (IntegrityError, NotPossible):
         # The same submit, sent twice: its judgment is stored, and is the answer to both.
-        if stored := _stored(assignment, client_uuid):
-            return stored
-        if kind.judgment._default_manager.filter(client_uuid=client_uuid).exists():
-            raise NotPossible("client_uuid came with the answer to another task. Reload the page.") from problem
-        raise
+        stored = kind.judgment._default_manager.filter(assignment=assignment, client_uuid=client_uuid).first()
+        if stored is None:
+            raise
+        if differing := _differing(kind, stored, assignment, answer):
+            raise NotPossible(
+                f"This task is finished with another answer: {', '.join(differing)} differ from what is stored, and "
+                "what is stored stays. Undo it to change it."
+            ) from None
+        return stored
     live.announce(assignment.project_id, "queue")
     return judgment
 
@@ -117,15 +122,29 @@ def undo(*, project: Project, by: User) -> Assignment:
     return assignment
 
 
-def _as_draft(judgment: Judgment) -> dict[str, Any]:
-    """What was said, by the names that the kind's form has for it."""
+def _differing(kind: TaskKind, stored: Judgment, assignment: Assignment, answer: dict[str, Any]) -> list[str]:
+    """Return the names of what a repeated submit says otherwise than the stored judgment."""
+    said = _said(stored)
+    return [name for name, value in kind.said(assignment=assignment, answer=answer).items() if said[name] != value]
+
+
+def _said(judgment: Judgment) -> dict[str, Any]:
+    """Return what was said, by the names that the kind's form has for it, about completions by their ids."""
     said = {field.attname: getattr(judgment, field.attname) for field in judgment._meta.concrete_fields}
-    draft = {name.removesuffix("_id"): value for name, value in said.items() if name not in NOT_IN_DRAFT}
+    named = {name.removesuffix("_id"): value for name, value in said.items() if name not in NOT_IN_DRAFT}
     if isinstance(judgment, ReferenceAnswer):
-        draft["text"] = judgment.completion.text
+        named["text"] = judgment.completion.text
+    return named
+
+
+def _as_draft(judgment: Judgment) -> dict[str, Any]:
+    """Return what was said as the page keeps a draft of it: about answers by the numbers by which they were shown."""
+    draft, number_of = _said(judgment), judgment.assignment.number_of
+    if isinstance(judgment, Ranking):
+        draft["tiers"] = [[number_of(pk) for pk in tier] for tier in judgment.tiers]
+        for name in ("unacceptable", "unranked"):
+            draft[name] = [number_of(pk) for pk in draft[name]]
+        draft["ratings"] = {str(number_of(int(pk))): rated for pk, rated in judgment.ratings.items()}
+    if isinstance(judgment, ReferenceAnswer) and judgment.derived_from_id:
+        draft["derived_from"] = number_of(judgment.derived_from_id)
     return draft
-
-
-def _stored(assignment: Assignment, client_uuid: UUID) -> Judgment | None:
-    model = KINDS[assignment.task.kind].judgment
-    return model._default_manager.filter(assignment=assignment, client_uuid=client_uuid).first()

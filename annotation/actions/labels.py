@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping
 
 from django.db import transaction
@@ -11,6 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from annotation.actions import passed_over
 from annotation.exports.types import conversation_text
 from annotation.models import Assignment, Project, Prompt, Purpose, SeatStatus, Task
+from annotation.opaque import dice
 
 KIND = "label"
 AT_ONCE = 1000
@@ -80,7 +80,7 @@ def prioritise(
     """
     begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
     tasks = project.tasks.filter(~Exists(begun), kind=KIND, prompt__in=list(margins)).order_by("pk")
-    drawn, control = random.Random(f"control {project.pk} {seed}"), []
+    drawn, control = dice("control", project.pk, seed), []
     places: dict[int, list[int]] = {}
     for pk, prompt in tasks.values_list("pk", "prompt_id"):
         if drawn.random() < control_share:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
@@ -26,13 +25,13 @@ from annotation.actions import checks, practice, seats
 from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project
-from annotation.models.task import COUNTED_OPEN
+from annotation.models.task import COUNTED_OPEN, UNDO_WITHIN
+from annotation.opaque import dice
 
 CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
 CLAIM_TRIES = 20
 WINDOW = 16  # empty seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
-UNDO_WITHIN = timedelta(minutes=10)
 SEATS_COUNTED = 100_000  # a page counts no further
 
 EMPTY = "FROM annotation_assignment WHERE project_id = %(project)s AND status = 'empty'"
@@ -223,7 +222,7 @@ def shown_order(assignment: int) -> list[int]:
         cursor.execute(CANDIDATES, [assignment])
         rows = cursor.fetchall()
     ids = [row[0] for row in rows]
-    random.Random(f"seat {assignment}").shuffle(ids)
+    dice("shown order", assignment).shuffle(ids)
     if rows and rows[0][1] is not None:
         _, own, version_first, seat_number = rows[0]
         own_first = bool(version_first) == (seat_number % 2 == 1)

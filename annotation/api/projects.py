@@ -56,9 +56,21 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         model = Project
         fields = ["slug", *Project.SETTINGS, "closed_at", "created_at"]
         read_only_fields = ["slug", "closed_at", "created_at"]
+        # Null towards those who are checked.
+        extra_kwargs = {name: {"allow_null": True} for name in ("gold_share", "repeat_share")}
+
+    def to_representation(self, instance: Project) -> dict[str, Any]:
+        """Leave out the shares of checks where the reader is one of those that are checked."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        person = self.context["request"].user.pk if "request" in self.context else 0
+        if not instance.memberships.filter(user_id=person or 0, role=Role.ADMIN).exists():
+            shown |= dict.fromkeys(("gold_share", "repeat_share"))
+        return shown
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Settings that do not go together are refused as on the page."""
+        if nothing := [name for name in ("gold_share", "repeat_share") if attrs.get(name, 0) is None]:
+            raise serializers.ValidationError(dict.fromkeys(nothing, "A share is a number from 0 to 1."))
         project = copy(self.instance) if self.instance else Project()
         for name, value in attrs.items():
             setattr(project, name, value)

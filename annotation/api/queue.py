@@ -43,7 +43,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 class CandidateSerializer(serializers.Serializer[Any]):
     """Blind: nothing here tells who wrote the text."""
 
-    id = serializers.IntegerField()
+    id = serializers.IntegerField(help_text="Its place among the answers as they are shown, from 1 on.")
     text = serializers.CharField()
 
 
@@ -63,6 +63,7 @@ class AskedSerializer(serializers.Serializer[Any]):
 
 
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
+    id = serializers.IntegerField(source="key", help_text="Stands for the assignment in addresses.")
     kind = serializers.CharField(source="task.kind")
     messages = serializers.JSONField(source="task.messages")
     proposal = TextsSerializer(
@@ -75,7 +76,6 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         model = Assignment
         fields = [
             "id",
-            "task_id",
             "kind",
             "status",
             "messages",
@@ -103,7 +103,7 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         if not KINDS[assignment.task.kind].shows_candidates(assignment):
             return []  # first a version of their own
         texts = dict(assignment.task.candidates.values_list("pk", "text"))
-        return [{"id": pk, "text": texts[pk]} for pk in assignment.shown_order]
+        return [{"id": number, "text": texts[pk]} for number, pk in enumerate(assignment.shown_order, start=1)]
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
@@ -131,7 +131,9 @@ class SubmitSerializer(serializers.Serializer[Any]):
 
 
 class FlagSerializer(serializers.Serializer[Any]):
-    answer = serializers.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
+    answer = serializers.IntegerField(
+        required=False, help_text="Id of the answer here; without it the prompt is meant."
+    )
     reason = serializers.ChoiceField(choices=FlagReason.choices)
     note = serializers.CharField(required=False, allow_blank=True, max_length=500)
 

@@ -37,7 +37,7 @@ class DraftForm(forms.Form):
 class FlagForm(forms.Form):
     """Bound to one assignment: it knows its answers, and no answer means its prompt."""
 
-    answer = forms.IntegerField(required=False, help_text="Id of the answer; without it the prompt is meant.")
+    answer = forms.IntegerField(required=False, help_text="Number of the answer; without it the prompt is meant.")
     reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Say what is wrong with it."})
     note = forms.CharField(required=False, max_length=500)
 
@@ -46,10 +46,10 @@ class FlagForm(forms.Form):
         self.assignment = assignment
 
     def clean_answer(self) -> Completion | None:
-        pk = self.cleaned_data["answer"]
-        if pk is None:
+        number = self.cleaned_data["answer"]
+        if number is None:
             return None
-        if pk not in self.assignment.shown_order:
+        if (pk := self.assignment.completion_of(number)) is None:
             raise forms.ValidationError("answer should be an answer of this task.")
         return self.assignment.task.candidates.get(pk=pk)
 

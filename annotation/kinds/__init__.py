@@ -33,6 +33,9 @@ class TaskKind(Protocol):
     def page(self, assignment: Assignment) -> dict[str, Any]:
         """What the kind's template needs beside the candidates; `asks` is the page's heading."""
 
+    def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return what a judgment with this answer says, by the names of its fields."""
+
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Judgment: ...
 
 

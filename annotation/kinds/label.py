@@ -41,7 +41,9 @@ class LabelKind:
     def page(self, assignment: Assignment) -> dict[str, Any]:
         return {"asks": self.asks, "labels": assignment.project.labels}
 
+    def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {"label": answer["label"], "comment": answer["comment"]}
+
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Label:
-        return Label.objects.create(
-            assignment=assignment, client_uuid=client_uuid, label=answer["label"], comment=answer["comment"]
-        )
+        said = self.said(assignment=assignment, answer=answer)
+        return Label.objects.create(assignment=assignment, client_uuid=client_uuid, **said)

@@ -93,6 +93,9 @@ class ProposalKind:
             "max_characters": MAX_CHARACTERS,
         }
 
+    def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {name: answer[name] for name in ("verdict", "reason", *TEXTS)}
+
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ProposalReview:
-        said = {name: answer[name] for name in ("verdict", "reason", *TEXTS)}
+        said = self.said(assignment=assignment, answer=answer)
         return ProposalReview.objects.create(assignment=assignment, client_uuid=client_uuid, **said)

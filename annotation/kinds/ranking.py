@@ -21,7 +21,7 @@ RATINGS = range(1, 6)
 class RankingForm(forms.Form):
     tiers = forms.JSONField(
         decoder=JSONDecoder,
-        help_text="Lists of completion ids, best first. Ids in one list are tied.",
+        help_text="Lists of answers' ids, best first. Ids in one list are tied.",
         error_messages={"required": "Rank the answers first: every answer needs a place."},
     )
     unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="Ids of the answers below the line.")
@@ -32,13 +32,16 @@ class RankingForm(forms.Form):
         help_text="Of a graded comparison: 0 as good, 1 better, 2 much better.",
     )
     ratings = forms.JSONField(
-        required=False, decoder=JSONDecoder, help_text="Completion id to criterion to a number from 1 to 5."
+        required=False,
+        decoder=JSONDecoder,
+        help_text="Id of the answer to criterion to a number from 1 to 5.",
     )
     rationale = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
         super().__init__(data)
-        self.candidates = set(assignment.shown_order)
+        self.assignment = assignment
+        self.candidates = set(range(1, len(assignment.shown_order) + 1))
         self.project = assignment.project
         self.mode = mode_for(assignment)
         self.criteria = criteria_for(assignment)
@@ -49,7 +52,7 @@ class RankingForm(forms.Form):
         """The given tiers; what needs no place comes after them as one more tier."""
         tiers = self.cleaned_data["tiers"]
         if not isinstance(tiers, list) or not all(_is_id_list(tier) and tier for tier in tiers):
-            raise forms.ValidationError("tiers should be lists of completion ids, best first, none of them empty.")
+            raise forms.ValidationError("tiers should be lists of answers' ids, best first, none of them empty.")
         placed = [pk for tier in tiers for pk in tier]
         if strangers := sorted(set(placed) - self.candidates):
             raise forms.ValidationError(f"tiers has answers that are not in this task: {strangers}.")
@@ -77,7 +80,7 @@ class RankingForm(forms.Form):
     def clean_unacceptable(self) -> list[int]:
         unacceptable = self.cleaned_data["unacceptable"] or []
         if not _is_id_list(unacceptable) or set(unacceptable) - self.candidates:
-            raise forms.ValidationError("unacceptable should be a list of completion ids of this task.")
+            raise forms.ValidationError("unacceptable should be a list of answers' ids of this task.")
         return sorted(set(unacceptable))
 
     def clean_ratings(self) -> dict[str, dict[str, int]]:
@@ -109,7 +112,18 @@ class RankingForm(forms.Form):
             data["unranked"] = self.unranked
             self._check_line(data["tiers"], set(data.get("unacceptable") or []))
             self._check_strength(data["tiers"], data.get("strength"))
+            self._name_completions(data)
         return data
+
+    def _name_completions(self, data: dict[str, Any]) -> None:
+        """Put the ids of the completions where the answer has the numbers by which they were shown."""
+        order = self.assignment.shown_order
+        data["tiers"] = [[order[number - 1] for number in tier] for tier in data["tiers"]]
+        data["unranked"] = sorted(order[number - 1] for number in data["unranked"])
+        if data["unranked"]:
+            data["tiers"][-1] = data["unranked"]
+        data["unacceptable"] = sorted(order[number - 1] for number in data.get("unacceptable") or [])
+        data["ratings"] = {str(order[int(number) - 1]): rated for number, rated in data.get("ratings", {}).items()}
 
     def _check_line(self, tiers: list[list[int]], below: set[int]) -> None:
         """The unacceptable ones are the lowest tiers, whole: a line through the order, not a second order."""
@@ -196,14 +210,16 @@ class RankingKind:
             "grades": GRADES,
         }
 
+    def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {
+            "tiers": answer["tiers"],
+            "unacceptable": answer["unacceptable"],
+            "unranked": answer.get("unranked", []),
+            "strength": answer.get("strength"),
+            "ratings": answer.get("ratings", {}),
+            "rationale": answer["rationale"],
+        }
+
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Ranking:
-        return Ranking.objects.create(
-            assignment=assignment,
-            client_uuid=client_uuid,
-            tiers=answer["tiers"],
-            unacceptable=answer["unacceptable"],
-            unranked=answer.get("unranked", []),
-            strength=answer.get("strength"),
-            ratings=answer.get("ratings", {}),
-            rationale=answer["rationale"],
-        )
+        said = self.said(assignment=assignment, answer=answer)
+        return Ranking.objects.create(assignment=assignment, client_uuid=client_uuid, **said)

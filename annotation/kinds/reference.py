@@ -22,20 +22,21 @@ class ReferenceForm(forms.Form):
         error_messages={"required": "Write the answer first."},
     )
     derived_from = forms.IntegerField(
-        required=False, widget=forms.HiddenInput, help_text="Id of the candidate that the text was made from."
+        required=False, widget=forms.HiddenInput, help_text="Number of the answer that the text was made from."
     )
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
         super().__init__(data)
-        is_open = shows_candidates(assignment)
+        self.assignment, is_open = assignment, shows_candidates(assignment)
         self.candidates = dict(assignment.task.candidates.values_list("pk", "text")) if is_open else {}
 
     def clean_text(self) -> str:
         return unicodedata.normalize("NFC", self.cleaned_data["text"]).replace("\r\n", "\n").strip()
 
     def clean_derived_from(self) -> int | None:
-        pk: int | None = self.cleaned_data["derived_from"]
-        if pk is not None and pk not in self.candidates:
+        number: int | None = self.cleaned_data["derived_from"]
+        pk = None if number is None else self.assignment.completion_of(number)
+        if number is not None and pk not in self.candidates:
             raise forms.ValidationError("derived_from should be an answer of this task.")
         return pk
 
@@ -73,6 +74,9 @@ class ReferenceKind:
             "typical_words": round(median(len(text.split()) for text in texts)) if texts else 0,
             "typical_characters": round(median(map(len, texts))) if texts else 0,
         }
+
+    def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {"text": answer["text"], "derived_from": answer["derived_from"]}
 
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ReferenceAnswer:
         prompt = assignment.task.prompt

@@ -11,7 +11,7 @@ from annotation.models.text import Completion
 class Judgment(models.Model):
     assignment = models.OneToOneField(Assignment, on_delete=models.PROTECT, related_name="%(class)s")
     client_uuid = models.UUIDField(
-        unique=True, help_text="Made in the browser: a repeated submit is the same judgment."
+        help_text="Of one submit at this assignment: the same again, with the same answer, is the same judgment."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.urls import reverse
 from annotation.models.project import Project
 from annotation.models.proposal import Proposal
 from annotation.models.text import Completion, Prompt
+from annotation.opaque import key_of
 
 
 class Purpose(models.TextChoices):
@@ -105,6 +107,7 @@ class SeatStatus(models.TextChoices):
     LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
 
 
+UNDO_WITHIN = timedelta(minutes=10)  # in which a judgment may be taken back
 COUNTED_OPEN = 1_000  # pages count open seats no further
 OCCUPIED = [SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.DONE]
 JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
@@ -198,4 +201,17 @@ class Assignment(models.Model):
         return f"seat {self.seat_number} at {self.task_id}: {self.status}"
 
     def get_absolute_url(self) -> str:
-        return reverse("assignment", args=[self.project.slug, self.pk])
+        return reverse("assignment", args=[self.project.slug, self.key])
+
+    @property
+    def key(self) -> int:
+        """What stands for this row towards its annotator, whom the row's number would tell checks from work."""
+        return key_of(self.pk, "assignment")
+
+    def number_of(self, completion: int) -> int:
+        """Return the number by which an answer is shown, from 1 on."""
+        return self.shown_order.index(completion) + 1  # type: ignore[no-any-return]
+
+    def completion_of(self, number: int) -> int | None:
+        """Return the id of the answer that is shown by this number; None where there is none."""
+        return self.shown_order[number - 1] if 1 <= number <= len(self.shown_order) else None

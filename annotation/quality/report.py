@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
+from annotation.models.task import UNDO_WITHIN
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
 from annotation.quality.labels import label_report
@@ -66,8 +67,16 @@ def build_report(project: Project) -> Report:
 
 
 def own_agreement(project: Project, person: int) -> dict[str, Any]:
-    """How often one person agrees with the others, over the tasks that they have in common."""
-    own = Task.objects.filter(project=project, assignments__annotator_id=person, assignments__ranking__isnull=False)
+    """Return how often one person agrees with the others, over the tasks that they have in common.
+
+    Only what can no longer be taken back counts: else one would learn what the others said, and say it too.
+    """
+    own = Task.objects.filter(
+        project=project,
+        assignments__annotator_id=person,
+        assignments__ranking__isnull=False,
+        assignments__finished_at__lt=timezone.now() - UNDO_WITHIN,
+    )
     votes = Ranking.objects.filter(assignment__task__in=own.values("pk"), assignment__task__purpose=Purpose.WORK)
     rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers", "unranked")
     work = [Record(annotator, task, tiers, unranked=unranked) for annotator, task, tiers, unranked in rows]

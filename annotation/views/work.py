@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -24,6 +23,7 @@ from annotation.http import UserRequest
 from annotation.kinds import KINDS
 from annotation.kinds.reference import MAX_CHARACTERS
 from annotation.models import Assignment, FlagReason, Project, Purpose, SeatStatus
+from annotation.opaque import uuid_of
 from annotation.rendering import markdown
 from annotation.views.practice import to_practice
 
@@ -197,7 +197,7 @@ def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
         "candidates": [
             # Numbers as text: the template would look at each for its thousands, a fifth of its time.
             {
-                "id": str(pk),
+                "id": str(number),  # the row's own would tell who wrote the answer
                 "number": str(number),
                 "letter": chr(64 + number),
                 "html": markdown(texts[pk]),
@@ -206,7 +206,7 @@ def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
             for number, pk in enumerate(shown, start=1)
         ],
         "guidelines": markdown(assignment.project.guidelines),
-        "client_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"prefloop:assignment:{assignment.pk}:{request.user.pk}"),
+        "client_uuid": uuid_of("submit", assignment.pk, request.user.pk),
         "is_open": assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED),
         "own": queue.own_progress(assignment.project, request.user),
         "flag_reasons": FlagReason.choices,

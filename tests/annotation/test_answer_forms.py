@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from annotation.actions import snapshots
 from annotation.models import Assignment, Project, Ranking, SeatStatus, SnapshotType
+from tests.answers import as_shown
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,9 @@ def seat_for(bob, project, open_ranking_task):
 
 
 def submit(client, seat: Assignment, **fields):
-    encoded = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    encoded = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in as_shown(seat, fields).items()
+    }
     return client.post(
         f"{seat.get_absolute_url()}submit/", {"client_uuid": str(uuid.uuid4()), "active_ms": "1500", **encoded}
     )

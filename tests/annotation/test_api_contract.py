@@ -103,7 +103,7 @@ def midlife(
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
     return {
         "alarms": alarm.pk,
-        "assignments": seat.pk,
+        "assignments": seat.key,
         "webhooks": hook.pk,
         "deliveries": delivery.pk,
         "proposals": accept_proposal().pk,

@@ -1,52 +1,177 @@
-"""Answers that say who made them are held back; answers that only talk about the world are not."""
+"""A client that looks at everything it is sent learns nothing of who wrote what, nor which task checks it."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from statistics import NormalDist
+from typing import Any
 
 import pytest
+from django.test import Client
 
-from annotation.actions import tasks
-from annotation.blinding import names_its_model
-from annotation.models import Completion, Project, Source
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("As an AI language model developed by OpenAI, I cannot do that.", "language model developed by OpenAI"),
-        ("I was created by Alibaba Cloud.", "I was created by Alibaba Cloud"),
-        ("I'm Zephyra, an AI assistant. How can I help?", "I'm Zephyra, an AI"),
-        ("Ask ChatGPT, too.", "ChatGPT"),
-        ("That is what GPT-4 says.", "GPT-4"),
-        ("Qwen2.5 at your service", "Qwen2.5"),
-        ("SmolLM2 135M Instruct here.", "SmolLM2"),
-        ("toy-letters_9 speaking", "toy-letters_9"),
-    ],
+from annotation.actions import evaluations, tasks
+from annotation.models import (
+    Assignment,
+    Completion,
+    GoldAnswer,
+    PolicyVersion,
+    Project,
+    Purpose,
+    Source,
+    Task,
 )
-def test_an_answer_that_names_its_model(text, named):
-    assert names_its_model(text, Project(base_model="/models/toy-letters-9")) == named
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1/projects/letters"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+RANDOM = re.compile(r'(?:csrf\w*|client_uuid)" value="[^"]*"|data-key="[^"]*"')
+TASKS = 200
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Claude Monet painted water lilies.",
-        "A llama is an animal of the Andes, a falcon a bird, an alpaca neither.",
-        "Gemini is a star sign, and Vesuvius a volcano.",
-        "As an AI language model, I cannot smell.",
-        "This chair was made by Anna Berg.",
-        "I am Anna, a nurse.",
-        "See https://example.org/gpt-4/about for more.",
-        "toy letters are made of wood",
-    ],
-)
-def test_an_answer_that_names_none(text):
-    assert names_its_model(text, Project(base_model="/models/toy-blocks-9")) is None
+def numbers_in(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number that can be made of an answer: the numbers in it, their lengths, and the lengths of its texts."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from numbers_in(each, f"{path}.{name}")
+        return
+    if isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from numbers_in(each, f"{path}[{place}]")
+        yield f"{path} length", len(value)
+        return
+    text = str(value)
+    yield f"{path} length", len(text)
+    for place, number in enumerate(NUMBER.findall(text)[:8]):
+        yield f"{path} number {place}", float(number)
 
 
-@pytest.mark.django_db
-def test_such_an_answer_becomes_no_candidate(project, policy, make_prompt):
-    prompt = make_prompt()
-    for index, text in enumerate(["Fine.", "I was developed by Mistral AI.", "Good."]):
-        Completion.objects.create(
-            prompt=prompt, source=Source.POLICY, policy=policy, text=text, origin="run 1", index=index
-        )
-    (task,) = [task for task in tasks.open_tasks_for(policy=policy, origin="run 1") if task.kind == "ranking"]
-    assert sorted(task.candidates.values_list("text", flat=True)) == ["Fine.", "Good."]
+def seen(client: Client, assignment: dict[str, Any]) -> dict[str, float]:
+    """All that a client receives with one task, as numbers by where they stand."""
+    page = client.get(f"/projects/letters/tasks/{assignment['id']}/")
+    found = dict(numbers_in(assignment, "api"))
+    found |= dict(numbers_in(NUMBER.findall(RANDOM.sub("", page.content.decode()).split("<main", 1)[1]), "page"))
+    return found | dict(numbers_in(dict(page.headers), "headers"))
+
+
+def best_guess(rows: list[dict[str, float]], truth: list[bool]) -> tuple[int, int]:
+    """Hits and tries of an adversary on the second half, who took the best threshold of the first half.
+
+    It may look at any number, and at how the number differs from that of the task before.
+    """
+    for place in reversed(range(1, len(rows))):
+        shared = rows[place].keys() & rows[place - 1].keys()
+        steps = {f"{name}, step": rows[place][name] - rows[place - 1][name] for name in shared}
+        rows[place] = rows[place] | steps
+    half = len(rows) // 2
+    rules: list[tuple[int, str, float, bool]] = []
+    for name in sorted(set().union(*rows[:half])):
+        values = [row.get(name, -1.0) for row in rows[:half]]
+        for threshold in sorted(set(values))[:: max(1, len(set(values)) // 12)]:
+            hits = sum((value > threshold) == is_so for value, is_so in zip(values, truth, strict=False))
+            rules += [(hits, name, threshold, True), (half - hits, name, threshold, False)]
+    _, name, threshold, above = max(rules)
+    tried = zip(rows[half:], truth[half:], strict=True)
+    return sum(((row.get(name, -1.0) > threshold) == above) == is_so for row, is_so in tried), len(rows) - half
+
+
+def is_chance(hits: int, tries: int, share: float) -> bool:
+    """Whether the 99.9 % interval (Wilson's) of the hit rate reaches down to guessing the commoner answer each time."""
+    z = NormalDist().inv_cdf(0.9995)
+    rate = hits / tries
+    centre, spread = rate + z * z / (2 * tries), z * (rate * (1 - rate) / tries + z * z / (4 * tries * tries)) ** 0.5
+    return (centre - spread) / (1 + z * z / tries) <= max(share, 1 - share)
+
+
+def work_through(client: Client, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[dict[str, float]]:
+    while True:
+        claimed = client.post(f"{API}/tasks/claim/")
+        if claimed.status_code == 204:
+            return
+        assignment = claimed.json()
+        yield {**seen(client, assignment), "key": assignment["id"]}
+        body = {"client_uuid": str(uuid.uuid4()), **answer(assignment)}
+        address = f"{API}/assignments/{assignment['id']}/submit/"
+        stored = client.post(address, json.dumps(body), content_type="application/json")
+        assert stored.status_code == 200, stored.content
+
+
+def ranked(assignment: dict[str, Any]) -> dict[str, Any]:
+    strength = {"strength": 1} if assignment["asked"]["form"] == "graded" else {}
+    return {"tiers": [[each["id"]] for each in assignment["candidates"]], **strength}
+
+
+def test_versions_of_an_evaluation_cannot_be_told_apart(project, policy, make_prompt, annotator, as_user):
+    newer = PolicyVersion.objects.create(project=project, number=1, checkpoint="/models/1", parent=policy)
+    pairs = []
+    texts = ["An answer.", "Some words."]
+    for number in range(TASKS):
+        prompt = make_prompt(split="eval")
+        made = [  # all of the version first, as its run makes them
+            Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=author, text=text)
+            for author, text in zip((newer, policy), texts[:: 1 if number % 2 else -1], strict=True)
+        ]
+        pairs.append(tuple(made))
+    evaluations.open_evaluation(
+        version=newer,
+        opponent=policy,
+        pairs=pairs,
+        seats=1,
+        seed=7,
+        sampling={},
+        origin="run-1",
+        by=None,
+        left_out=Counter(),
+    )
+    rows, truth = [], []
+    for row in work_through(as_user(annotator), ranked):
+        rows.append(row)
+        seat = Assignment.objects.filter(annotator=annotator).order_by("-claimed_at").first()
+        truth.append(Completion.objects.get(pk=seat.shown_order[0]).policy_id == newer.pk)
+    assert len(rows) == TASKS
+    hits, tries = best_guess(rows, truth)
+    assert is_chance(hits, tries, sum(truth[TASKS // 2 :]) / tries), (hits, tries)
+
+
+def test_a_persons_answer_among_a_models_cannot_be_told(policy, make_prompt, annotator, stranger, as_user):
+    for _ in range(TASKS):
+        prompt = make_prompt()
+        model = Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=policy, text="Some words.")
+        person = Completion.objects.create(prompt=prompt, source=Source.PERSON, author=stranger, text="An answer.")
+        tasks.open_task(prompt=prompt, kind="ranking", candidates=[person, model], seats=1)
+    rows, truth = [], []
+    for row in work_through(as_user(annotator), ranked):
+        row = {name: value for name, value in row.items() if "text" not in name}  # the texts are what is judged
+        rows.append(row)
+        seat = Assignment.objects.filter(annotator=annotator).order_by("-claimed_at").first()
+        truth.append(Completion.objects.get(pk=seat.shown_order[0]).source == Source.PERSON)
+    hits, tries = best_guess(rows, truth)
+    assert is_chance(hits, tries, sum(truth[TASKS // 2 :]) / tries), (hits, tries)
+
+
+def test_checks_cannot_be_told_from_work(project: Project, open_ranking_task, annotator, admin, as_user):
+    Project.objects.filter(pk=project.pk).update(gold_share=0.25, repeat_share=0.2)
+    for number in range(TASKS // 2):
+        task = open_ranking_task((f"An answer {number:03}.", f"Some words {number:03}."))
+        if number >= TASKS // 2 - 60:
+            tiers = [[pk] for pk in task.candidates.order_by("pk").values_list("pk", flat=True)]
+            GoldAnswer.objects.create(task=task, tiers=tiers, marked_by=admin)
+            Assignment.objects.filter(task=task).delete()
+    rows, truth = [], []
+    for row in work_through(as_user(annotator), ranked):
+        rows.append({name: value for name, value in row.items() if "text" not in name and "messages" not in name})
+        seat = Assignment.objects.filter(annotator=annotator).order_by("-claimed_at").first()
+        truth.append(seat.task.purpose != Purpose.WORK)
+    assert sum(truth) >= 15
+    hits, tries = best_guess(rows, truth)
+    assert is_chance(hits, tries, sum(truth[len(rows) // 2 :]) / tries), (hits, tries)
+    assert Task.objects.filter(purpose=Purpose.REPEAT).exists()
+
+
+def test_an_annotator_is_not_told_the_shares_of_checks_and_an_admin_is(project, annotator, admin, as_user):
+    Project.objects.filter(pk=project.pk).update(gold_share=0.25)
+    assert as_user(annotator).get(f"{API}/").json()["gold_share"] is None
+    assert as_user(admin).get(f"{API}/").json()["gold_share"] == 0.25

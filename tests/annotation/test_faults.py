@@ -11,6 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from annotation.models import Assignment, Completion, Membership, Project, Ranking, ReferenceAnswer, Role, SeatStatus
+from annotation.opaque import number_of
+from tests.answers import as_shown
 
 pytestmark = pytest.mark.django_db
 
@@ -33,14 +35,14 @@ def carol(project, stranger, as_user) -> Client:
 def claim(project):
     def claim(client: Client) -> Assignment:
         address = client.post(f"{PAGE}/annotate/").headers["Location"]
-        return Assignment.objects.get(pk=address.rstrip("/").rsplit("/", 1)[1])
+        return Assignment.objects.get(pk=number_of(int(address.rstrip("/").rsplit("/", 1)[1]), "assignment"))
 
     return claim
 
 
 def submit(client: Client, seat: Assignment, **fields):
     answer = {"tiers": json.dumps([[pk] for pk in seat.shown_order]), "client_uuid": str(uuid.uuid4()), **fields}
-    return client.post(f"{seat.get_absolute_url()}submit/", answer)
+    return client.post(f"{seat.get_absolute_url()}submit/", as_shown(seat, answer))
 
 
 def save_draft(client: Client, seat: Assignment, draft: object = DRAFT):
@@ -77,17 +79,36 @@ def test_a_second_submit_of_the_same_answer_is_no_second_judgment(bob, claim, op
     assert Ranking.objects.count() == 1
 
 
-def test_the_uuid_of_another_answer_is_refused_in_words(bob, claim, open_ranking_task):
+def test_a_uuid_belongs_to_its_assignment_so_that_nobody_can_use_up_anothers(bob, claim, open_ranking_task):
     open_ranking_task()
     open_ranking_task()
     client_uuid = str(uuid.uuid4())
-    submit(bob, claim(bob), client_uuid=client_uuid)
-    seat = claim(bob)
-    response = submit(bob, seat, client_uuid=client_uuid)
+    for _ in range(2):
+        assert submit(bob, claim(bob), client_uuid=client_uuid).status_code == 302
+    assert Ranking.objects.count() == 2
+
+
+def test_a_retry_that_says_something_else_is_refused_in_words(bob, claim, open_ranking_task):
+    open_ranking_task()
+    seat, client_uuid = claim(bob), str(uuid.uuid4())
+    submit(bob, seat, client_uuid=client_uuid)
+    stored = Ranking.objects.get().tiers
+    response = submit(bob, seat, client_uuid=client_uuid, tiers=json.dumps(stored[::-1]))
     assert response.status_code == 409
-    assert "Reload the page" in text_of(response)
-    seat.refresh_from_db()
-    assert seat.status == SeatStatus.HELD
+    assert "tiers differ from what is stored" in text_of(response)
+    assert Ranking.objects.get().tiers == stored
+
+
+def test_a_retry_with_the_rest_of_a_text_is_no_success(bob, claim, open_ranking_task):
+    open_ranking_task(kind="reference")
+    seat, client_uuid = claim(bob), str(uuid.uuid4())
+    half = {"text": "The first half.", "client_uuid": client_uuid}
+    address = f"{seat.get_absolute_url()}submit/"
+    assert bob.post(address, half).status_code == 302
+    assert bob.post(address, half).status_code == 302
+    whole = bob.post(address, {**half, "text": "The first half. And the second."})
+    assert whole.status_code == 409
+    assert "text differ from what is stored" in text_of(whole)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +142,7 @@ def test_a_closed_project_gives_no_tasks_but_takes_what_is_held(bob, carol, clai
     assert save_draft(bob, seat).status_code == 200
     after = bob.post(
         f"{seat.get_absolute_url()}submit/",
-        {"tiers": json.dumps([[pk] for pk in seat.shown_order]), "client_uuid": str(uuid.uuid4())},
+        {"tiers": json.dumps([[1], [2], [3], [4]]), "client_uuid": str(uuid.uuid4())},
         headers={"HX-Request": "true"},
     )
     assert after.status_code == 200
@@ -216,16 +237,16 @@ def test_brackets_without_end_are_no_ranking(bob, claim, open_ranking_task):
 
 def test_brackets_without_end_are_no_body(bob, claim, open_ranking_task):
     open_ranking_task()
-    address = f"/api/v1/projects/letters/assignments/{claim(bob).pk}/submit/"
+    address = f"/api/v1/projects/letters/assignments/{claim(bob).key}/submit/"
     assert bob.post(address, "[" * 100_000, content_type="application/json").status_code == 400
 
 
 def test_an_escaped_nul_in_the_api_does_no_harm(bob, claim, open_ranking_task):
     open_ranking_task()
     seat = claim(bob)
-    body = {"client_uuid": str(uuid.uuid4()), "tiers": [[pk] for pk in seat.shown_order], "rationale": "a\x00b\ud800"}
+    body = {"client_uuid": str(uuid.uuid4()), "tiers": [[1], [2], [3], [4]], "rationale": "a\x00b\ud800"}
     response = bob.post(
-        f"/api/v1/projects/letters/assignments/{seat.pk}/submit/", json.dumps(body), content_type="application/json"
+        f"/api/v1/projects/letters/assignments/{seat.key}/submit/", json.dumps(body), content_type="application/json"
     )
     assert response.status_code == 200
     assert Ranking.objects.get().rationale == "ab"

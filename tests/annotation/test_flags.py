@@ -37,27 +37,32 @@ def raise_flag(seat, annotator, as_user):
     return post
 
 
+def rude_number() -> int:
+    """By which the page names the rude answer."""
+    return Assignment.objects.get(status=SeatStatus.HELD).number_of(rude().pk)
+
+
 def rude() -> Completion:
     return Completion.objects.get(text="Rude.", origin="run-1")
 
 
 def test_a_flag_on_an_answer_reaches_the_reviewers_with_its_text(raise_flag, project, admin, annotator, as_user):
-    assert "Flagged" in raise_flag(answer=rude().pk, note="It shouts.").content.decode()
+    assert "Flagged" in raise_flag(answer=rude_number(), note="It shouts.").content.decode()
     page = as_user(admin).get(f"/projects/{project.slug}/flags/").content.decode()
     for words in ("Rude.", "It shouts.", "Harmful", annotator.username, "Say something."):
         assert words in page
 
 
 def test_flagging_again_changes_the_flag_and_makes_no_second_one(raise_flag):
-    raise_flag(answer=rude().pk)
-    raise_flag(answer=rude().pk, reason="off-topic", note="On second thought.")
+    raise_flag(answer=rude_number())
+    raise_flag(answer=rude_number(), reason="off-topic", note="On second thought.")
     flag = Flag.objects.get()
     assert (flag.reason, flag.note) == ("off-topic", "On second thought.")
 
 
 def test_the_prompt_may_be_flagged_beside_an_answer(raise_flag, seat):
     raise_flag()
-    raise_flag(answer=rude().pk)
+    raise_flag(answer=rude_number())
     assert Flag.objects.get(completion=None).prompt == seat.task.prompt
     assert Flag.objects.get(prompt=None).completion == rude()
 
@@ -79,7 +84,7 @@ def test_what_is_no_flag_is_refused_in_words(raise_flag, fields, message):
 
 
 def test_a_withdrawn_answer_is_in_no_new_task(raise_flag, seat, project, policy, admin, as_user):
-    raise_flag(answer=rude().pk)
+    raise_flag(answer=rude_number())
     as_user(admin).post(f"/projects/{project.slug}/flags/{Flag.objects.get().pk}/withdraw/")
     assert Flag.objects.get().status == "withdrawn"
     assert rude().withdrawn_at
@@ -105,7 +110,7 @@ def test_a_withdrawn_prompt_gets_no_new_task(raise_flag, seat, project, policy, 
 
 
 def test_a_dismissed_flag_leaves_the_text_and_is_settled_once(raise_flag, project, admin, as_user):
-    raise_flag(answer=rude().pk)
+    raise_flag(answer=rude_number())
     flag, client = Flag.objects.get(), as_user(admin)
     client.post(f"/projects/{project.slug}/flags/{flag.pk}/dismiss/")
     again = client.post(f"/projects/{project.slug}/flags/{flag.pk}/withdraw/", follow=True)
@@ -113,12 +118,12 @@ def test_a_dismissed_flag_leaves_the_text_and_is_settled_once(raise_flag, projec
     flag.refresh_from_db()
     assert (flag.status, flag.settled_by) == ("dismissed", admin)
     assert rude().withdrawn_at is None
-    assert "has looked at it" in raise_flag(answer=rude().pk).content.decode()
+    assert "has looked at it" in raise_flag(answer=rude_number()).content.decode()
 
 
 def test_a_program_flags_over_the_api(seat, annotator, as_user):
-    address = f"/api/v1/projects/letters/assignments/{seat.pk}/flag/"
-    body = {"answer": rude().pk, "reason": "personal-data"}
+    address = f"/api/v1/projects/letters/assignments/{seat.key}/flag/"
+    body = {"answer": rude_number(), "reason": "personal-data"}
     assert as_user(annotator).post(address, body, content_type="application/json").status_code == 204
     assert Flag.objects.get().reason == FlagReason.PERSONAL_DATA
 

@@ -63,7 +63,7 @@ def test_a_known_task_comes_unmarked_and_tells_how_far_somebody_agrees(
     page = bob.get(held.get_absolute_url()).content.decode()
     assert "known" not in page.lower()
     assert "practice" not in page.lower()
-    assert "purpose" not in bob.get(f"/api/v1/projects/letters/assignments/{held.pk}/").json()
+    assert "purpose" not in bob.get(f"/api/v1/projects/letters/assignments/{held.key}/").json()
     rank(project, annotator, ["B", "A", "C"])
     # (A, B) differs; (A, C) and (B, C) are as known.
     assert figures(as_user(admin))["bob"]["gold"]["value"] == pytest.approx(2 / 3)

@@ -32,7 +32,7 @@ def give(as_user):
         client.post("/projects/letters/annotate/")
         seat = Assignment.objects.get(annotator=user, status="held")
         fields = {"client_uuid": str(uuid.uuid4()), "label": label, "active_ms": 900, **more}
-        return client.post(f"/projects/letters/tasks/{seat.pk}/submit/", fields)
+        return client.post(f"/projects/letters/tasks/{seat.key}/submit/", fields)
 
     return submit
 
@@ -129,7 +129,7 @@ def test_the_same_submit_twice_is_one_label_and_an_undo_brings_it_back(
     give(annotator, "good", client_uuid=key)
     seat = Assignment.objects.get(annotator=annotator)
     fields = {"client_uuid": key, "label": "good", "active_ms": 900}
-    assert as_user(annotator).post(f"/projects/letters/tasks/{seat.pk}/submit/", fields).status_code == 302
+    assert as_user(annotator).post(f"/projects/letters/tasks/{seat.key}/submit/", fields).status_code == 302
     assert Label.objects.count() == 1
     as_user(annotator).post("/projects/letters/undo/")
     seat.refresh_from_db()

@@ -10,6 +10,7 @@ import pytest
 from annotation.actions import quality
 from annotation.models import Assignment, GoldAnswer, Membership, PracticeRound, Ranking, SeatStatus
 from tests.annotation.test_quality import rank
+from tests.answers import as_shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/practice/"
@@ -46,7 +47,7 @@ def practise(client, annotator, order, *, htmx=False):
     texts = dict(seat.task.candidates.values_list("text", "pk"))
     fields = {"tiers": json.dumps([[texts[text]] for text in order]), "client_uuid": uuid.uuid4(), "active_ms": 5}
     headers = {"HX-Request": "true"} if htmx else {}
-    return client.post(f"{seat.get_absolute_url()}submit/", fields, headers=headers)
+    return client.post(f"{seat.get_absolute_url()}submit/", as_shown(seat, fields), headers=headers)
 
 
 def test_somebody_new_is_sent_to_practice_by_page_and_api(bob, lessons):
@@ -134,5 +135,5 @@ def test_the_same_submit_twice_finishes_one_round_once(bob, annotator, lessons):
     tiers = json.dumps([[pk] for pk in sorted(seat.shown_order)])
     fields = {"tiers": tiers, "client_uuid": str(uuid.uuid4()), "active_ms": 5}
     for _ in range(2):
-        assert bob.post(f"{seat.get_absolute_url()}submit/", fields).headers["Location"] == PAGE
+        assert bob.post(f"{seat.get_absolute_url()}submit/", as_shown(seat, fields)).headers["Location"] == PAGE
     assert PracticeRound.objects.get().pairs == 6

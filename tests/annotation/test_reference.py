@@ -9,6 +9,7 @@ import pytest
 
 from annotation.actions import snapshots
 from annotation.models import Assignment, FirstVersion, Project, ReferenceAnswer, SeatStatus, SnapshotType
+from tests.answers import as_shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -32,7 +33,7 @@ def blind_seat(project, seat) -> Assignment:
 
 
 def post(client, seat: Assignment, what: str, **fields):
-    return client.post(f"{seat.get_absolute_url()}{what}/", fields)
+    return client.post(f"{seat.get_absolute_url()}{what}/", as_shown(seat, fields))
 
 
 def draft(text: str) -> dict[str, str]:
@@ -50,7 +51,7 @@ def test_the_page_says_how_long_the_answers_are(bob, seat):
 
 
 def test_the_answers_are_not_sent_before_a_first_version(bob, blind_seat):
-    api = f"/api/v1/projects/letters/assignments/{blind_seat.pk}/"
+    api = f"/api/v1/projects/letters/assignments/{blind_seat.key}/"
     assert "Short one." not in bob.get(blind_seat.get_absolute_url()).content.decode()
     assert bob.get(api).json()["candidates"] == []
     # A draft is not yet a first version, and an empty text is none.

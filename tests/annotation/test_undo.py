@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from annotation.actions import snapshots, tasks
 from annotation.models import Assignment, Completion, Ranking, ReferenceAnswer, SeatStatus
+from annotation.opaque import number_of
+from tests.answers import as_shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -26,13 +28,15 @@ def bob(project, annotator, as_user):
 def claim(bob):
     def claim() -> Assignment:
         address = bob.post("/projects/letters/annotate/").headers["Location"]
-        return Assignment.objects.get(pk=address.rstrip("/").rsplit("/", 1)[1])
+        return Assignment.objects.get(pk=number_of(int(address.rstrip("/").rsplit("/", 1)[1]), "assignment"))
 
     return claim
 
 
 def submit(client, seat, **answer):
-    encoded = {name: value if isinstance(value, str) else json.dumps(value) for name, value in answer.items()}
+    encoded = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in as_shown(seat, answer).items()
+    }
     response = client.post(f"{seat.get_absolute_url()}submit/", {"client_uuid": str(uuid.uuid4()), **encoded})
     assert response.status_code == 302
 
@@ -51,11 +55,10 @@ def test_a_ranking_comes_back_as_the_draft_that_it_was(bob, ranked):
     assert response.status_code == 302
     assert response.headers["Location"] == ranked.get_absolute_url()
     ranked.refresh_from_db()
-    a, b, c, d = ranked.shown_order
     assert ranked.status == SeatStatus.HELD
     assert ranked.expires_at > timezone.now()
-    assert ranked.draft["tiers"] == [[b], [a, c], [d]]
-    assert ranked.draft["unacceptable"] == [d]
+    assert ranked.draft["tiers"] == [[2], [1, 3], [4]]
+    assert ranked.draft["unacceptable"] == [4]
     assert ranked.draft["rationale"] == "b is kind"
     assert Ranking.objects.count() == 0
 
@@ -85,7 +88,7 @@ def test_a_reference_answer_comes_back_as_text(bob, claim, open_ranking_task):
     submit(bob, seat, text="A better one.", derived_from=origin.pk)
     bob.post(UNDO)
     seat.refresh_from_db()
-    assert (seat.draft["text"], seat.draft["derived_from"]) == ("A better one.", origin.pk)
+    assert (seat.draft["text"], seat.draft["derived_from"]) == ("A better one.", seat.number_of(origin.pk))
     assert ReferenceAnswer.objects.count() == 0
     assert Completion.objects.filter(source="person").count() == 0
 
@@ -144,7 +147,7 @@ def test_late_work_that_is_taken_back_leaves_the_seat_with_who_has_it(bob, ranke
 
 def test_a_program_undoes_over_the_api(bob, ranked):
     seat = bob.post("/api/v1/projects/letters/tasks/undo/").json()
-    assert seat["id"] == ranked.pk
+    assert seat["id"] == ranked.key
     assert seat["draft"]["rationale"] == "b is kind"
     again = bob.post("/api/v1/projects/letters/tasks/undo/")
     assert again.status_code == 409

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from annotation.models import Assignment, Completion, Ranking, ReferenceAnswer, SeatStatus
+from tests.answers import as_shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -25,7 +26,9 @@ def seat(bob, project, open_ranking_task) -> Assignment:
 
 
 def submit(client, seat: Assignment, *, htmx: bool = False, **fields):
-    encoded = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    encoded = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in as_shown(seat, fields).items()
+    }
     headers = {"HX-Request": "true"} if htmx else {}
     return client.post(
         f"{seat.get_absolute_url()}submit/",
@@ -68,8 +71,8 @@ def test_without_htmx_a_submit_redirects(bob, seat):
         (lambda o: {"tiers": [o, [o[0]]]}, "an answer in two places"),
         (lambda o: {"tiers": [o, [999999]]}, "not in this task"),
         (lambda o: {"tiers": [o, []]}, "none of them empty"),
-        (lambda o: {"tiers": {"a": 1}}, "lists of completion ids"),
-        (lambda o: {"tiers": [[str(pk) for pk in o]]}, "lists of completion ids"),
+        (lambda o: {"tiers": {"a": 1}}, "lists of answers"),
+        (lambda o: {"tiers": [[str(pk) for pk in o]]}, "lists of answers"),
         (lambda o: {"tiers": "not json"}, "valid JSON"),
         (lambda o: {"tiers": [[pk] for pk in o], "unacceptable": [o[0]]}, "cannot stand above"),
         (lambda o: {"tiers": [[o[0]], o[1:]], "unacceptable": [o[1]]}, "either all acceptable or all unacceptable"),

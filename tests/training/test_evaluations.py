@@ -210,8 +210,8 @@ def test_one_key_is_asked_whatever_the_project_asks_for(evaluation, project, ann
     project.ranking_form, project.criteria, project.criteria_required = "best", ["Kind"], True
     project.save()
     seat = queue.claim_next(project=project, by=annotator)
-    address = f"/api/v1/projects/letters/assignments/{seat.pk}/submit/"
-    tie = {"tiers": [seat.shown_order], "strength": 0, "client_uuid": str(uuid.uuid4())}
+    address = f"/api/v1/projects/letters/assignments/{seat.key}/submit/"
+    tie = {"tiers": [[1, 2]], "strength": 0, "client_uuid": str(uuid.uuid4())}
     stored = as_user(annotator).post(address, tie, content_type="application/json")
     assert stored.status_code == 200, stored.json()
 

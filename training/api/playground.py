@@ -28,6 +28,11 @@ class ReplySerializer(serializers.ModelSerializer[Reply]):
         model = Reply
         fields = ["side", "version", "status", "text", "tokens", "seconds", "finished", "error"]
 
+    def to_representation(self, instance: Reply) -> dict[str, Any]:
+        """Leave out what tells two versions apart while they are compared blind: length, time and how it ended."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        return shown | dict.fromkeys(("tokens", "seconds", "finished")) if instance.exchange.is_blind else shown
+
     def get_version(self, reply: Reply) -> int | None:
         return None if reply.exchange.is_blind else reply.policy.number
 
