@@ -89,7 +89,7 @@ def test_u_takes_the_last_one_back_and_an_edit_survives_a_reload(visit, annotato
     on_to_the_next(page, 1)
     ready(page)
     press(page, "u")
-    page.wait_for_url(f"**/tasks/{first.pk}/")
+    page.wait_for_url(f"**/tasks/{first.key}/")
     ready(page)
     assert not ProposalReview.objects.exists()
     expect(page.locator("[data-verdict=accept]")).to_have_attribute("aria-pressed", "true")
