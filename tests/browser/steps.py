@@ -25,7 +25,7 @@ def ready(page: Page) -> None:
 
 def next_task(page: Page, after: Assignment) -> None:
     """The task that comes after a submit is there."""
-    expect(page).not_to_have_url(re.compile(f"/tasks/{after.pk}/$"))
+    expect(page).not_to_have_url(re.compile(f"/tasks/{after.key}/$"))
 
 
 def press(page: Page, keys: str) -> None:
