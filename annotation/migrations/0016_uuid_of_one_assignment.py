@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0014_imported_judgments'),
+        ('annotation', '0015_chat_settings'),
     ]
 
     operations = [
