@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from annotation.characters import JSONDecoder
 from annotation.forms.access import User
 from annotation.models import (
     Project,
@@ -27,21 +28,30 @@ class CriteriaField(forms.CharField):
 
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     criteria = CriteriaField(required=False, help_text=Project._meta.get_field("criteria").help_text)
+    chat_template_kwargs = forms.JSONField(
+        required=False,
+        decoder=JSONDecoder,
+        label="Chat template settings",
+        help_text=Project._meta.get_field("chat_template_kwargs").help_text,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
     labels = CriteriaField(required=False, help_text=Project._meta.get_field("labels").help_text)
 
     class Meta:
         model = Project
         fields = Project.SETTINGS
         labels = {"gold_share": "Share of known tasks", "practice_pass": "Pass mark of practice"}
-        widgets = {
-            "guidelines": forms.Textarea(attrs={"rows": 6}),
-            "chat_template_kwargs": forms.Textarea(attrs={"rows": 2}),
-        }
+        widgets = {"guidelines": forms.Textarea(attrs={"rows": 6})}
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         if self.is_bound:
             self._complete()
+
+    def clean_chat_template_kwargs(self) -> Any:
+        """Return what was given; an empty field is no settings."""
+        given = self.cleaned_data["chat_template_kwargs"]
+        return {} if given is None else given
 
     def _complete(self) -> None:
         """A request may send only what changes: what it leaves out keeps its value, but an unticked box says no."""

@@ -8,6 +8,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 
+from annotation.characters import is_storable
+
 
 class Role(models.TextChoices):
     ANNOTATOR = "annotator", "Annotator"
@@ -83,7 +85,7 @@ TAKEN_TEMPLATE_NAMES = ("messages", "tools", "documents", "add_generation_prompt
 
 
 def check_template_kwargs(value: Any) -> None:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not is_storable(value):
         raise ValidationError('Give a JSON object, such as {"enable_thinking": false}.')
     for name in value:
         if not name.isidentifier() or name in TAKEN_TEMPLATE_NAMES or name.endswith("_token"):

@@ -205,10 +205,13 @@ def test_an_admin_says_how_the_model_is_asked(admin, as_user, project):
     project.refresh_from_db()
     assert project.chat_template_kwargs == {"enable_thinking": False}
     assert (project.thoughts, project.long_prompts) == ("hidden", "drop_oldest")
-    # What a request leaves out stays as it was.
+    # What a request leaves out stays as it was, and an emptied field is no settings.
     assert alice.post("/projects/letters/settings/", SETTINGS).status_code == 302
     project.refresh_from_db()
     assert project.chat_template_kwargs == {"enable_thinking": False}
+    assert alice.post("/projects/letters/settings/", SETTINGS | {"chat_template_kwargs": ""}).status_code == 302
+    project.refresh_from_db()
+    assert project.chat_template_kwargs == {}
     changed = alice.patch(
         "/api/v1/projects/letters/", {"chat_template_kwargs": {}, "thoughts": "off"}, content_type="application/json"
     )
@@ -220,6 +223,8 @@ def test_an_admin_says_how_the_model_is_asked(admin, as_user, project):
     ("given", "message"),
     [
         ("[1]", "Give a JSON object, such as"),
+        ('{"budget": NaN}', "Give a JSON object, such as"),
+        ('{"a": ' + "[" * 100_000, "Enter a valid JSON."),
         ("{", "Enter a valid JSON."),
         ('{"messages": []}', "&#x27;messages&#x27; cannot be set"),
         ('{"bos_token": ""}', "&#x27;bos_token&#x27; cannot be set"),

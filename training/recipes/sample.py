@@ -240,7 +240,7 @@ class LocalPolicy:
             Drawing(count, self.config.max_new_tokens, self.config.temperature),
             generator(self.config.seed, "sample", number),
         )
-        texts = rollout.texts(self.model, asked=True)
+        texts, ended = rollout.texts(self.model, asked=True), rollout.ended(self.model)
         return [
             {
                 "step": number,
@@ -249,7 +249,7 @@ class LocalPolicy:
                 "text": texts[at][index],
                 "tokens": int(rollout.lengths[at, index]),
                 "logprob": float(rollout.logprobs[at, index].sum()),
-                "finished": bool(rollout.finished[at, index]),
+                "finished": ended[at][index],
                 **({"dropped_messages": prompt.dropped} if prompt.dropped else {}),
             }
             for at, prompt in enumerate(batch)

@@ -44,6 +44,10 @@ class Rollout:
         """Return what people see of each answer; `asked`: the prompts let the model think."""
         return [[model.chat.text(tokens, asked=asked) for tokens in group] for group in self._tokens()]
 
+    def ended(self, model: SharedModel) -> list[list[bool]]:
+        """Return whether each answer ended by itself: by a stop, or by going on as somebody else."""
+        return [[model.chat.is_over(tokens) for tokens in group] for group in self._tokens()]
+
     def _tokens(self) -> list[list[list[int]]]:
         """Return the ids that were drawn, by prompt and answer."""
         return [
