@@ -6,6 +6,7 @@ tests/tiny_model.py; options of the configuration may be changed, such as `slidi
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -118,19 +119,22 @@ MASKED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def build(path: Path, name: str, *, seed: int = 0, **options: Any) -> Path:
+VARIANTS = ("plain", "no-pad", "no-template", "bos")
+
+
+def build(path: Path, name: str, *, seed: int = 0, variant: str = "plain", **options: Any) -> Path:
     """Write a model of this architecture and a tokenizer to `path`, and return it."""
     import torch
     import transformers
 
     masked = name in MASKED
     kind, shape = (MASKED if masked else CAUSAL)[name]
-    tokenizer = tiny_tokenizer()
+    tokenizer = _masked_tokenizer() if masked else _causal_tokenizer(variant)
     tokens: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
-        "bos_token_id": None,
+        "bos_token_id": tokenizer.bos_token_id,
     }
     config = getattr(transformers, f"{kind}Config")(**(tokens | shape | options))
     torch.manual_seed(seed)
@@ -143,3 +147,34 @@ def build(path: Path, name: str, *, seed: int = 0, **options: Any) -> Path:
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+def _causal_tokenizer(variant: str) -> Any:
+    """The tiny tokenizer without a padding token, without a chat template, or with a token that begins every text."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = deepcopy(tiny_tokenizer())
+    if variant == "no-pad":
+        tokenizer.pad_token = None
+    if variant in ("no-template", "bos"):
+        tokenizer.chat_template = None
+    if variant == "bos":
+        tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+        begin = ("<|begin|>", tokenizer.bos_token_id)
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|begin|> $A", pair="<|begin|> $A $B", special_tokens=[begin]
+        )
+    return tokenizer
+
+
+def _masked_tokenizer() -> Any:
+    """The tiny tokenizer with BERT's special tokens around a text."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = deepcopy(tiny_tokenizer())
+    tokenizer.add_special_tokens({"mask_token": "<|mask|>", "cls_token": "<|cls|>", "sep_token": "<|sep|>"})
+    special = [(name, tokenizer.convert_tokens_to_ids(name)) for name in ("<|cls|>", "<|sep|>")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|cls|> $A <|sep|>", pair="<|cls|> $A <|sep|> $B <|sep|>", special_tokens=special
+    )
+    return tokenizer
