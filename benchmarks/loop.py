@@ -286,7 +286,7 @@ def run_evaluation(path: Path) -> None:
         role, adapter = "policy", checkpoints.resolve(job["checkpoint"]).adapter
         if adapter is None:
             raise SystemExit(f"{job['checkpoint']} is not an adapter")
-        shared.load_adapter(role, adapter)
+        shared.adapters.load(role, adapter)
     reward_model = RewardModel.load(shared, Path(job["reward_model"]))
     prompts, _ = read_prompts(shared.chat, job["prompts"], shared.longest - job["tokens"] - 1)
     drawing = Drawing(job["answers"], job["tokens"], 0.9)

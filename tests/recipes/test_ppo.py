@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from tests.recipes.conftest import Prepare, finish, prompt_rows, trained_reward
 from tests.tiny_model import tiny_checkpoint
 from training.methods import InvalidConfig, PPOConfig
-from training.recipes.models.shared_model import SharedModel
+from training.recipes.models.adapters import Adapters
 from training.recipes.process.errors import RecipeError
 from training.recipes.rl import episodes, guards
 from training.recipes.text.prompts import PromptTokens
@@ -232,14 +232,14 @@ def test_training_nothing_is_noticed(prepare_ppo):
 
 
 def test_a_policy_that_is_not_its_reference_at_first_is_noticed(prepare_ppo, monkeypatch: pytest.MonkeyPatch):
-    original = SharedModel.add_adapter
+    original = Adapters.add
 
-    def add_adapter(self: SharedModel, role: str, **options: int) -> None:
+    def add(self: Adapters, role: str, **options: int) -> None:
         original(self, role, **options)
-        for parameter in self.parameters_of(role):
+        for parameter in self.parameters(role):
             torch.nn.init.normal_(parameter, std=0.1)
 
-    monkeypatch.setattr(SharedModel, "add_adapter", add_adapter)
+    monkeypatch.setattr(Adapters, "add", add)
     with pytest.raises(AssertionError, match="untrained policy differs"):
         finish(prepare_ppo("moved"))
 

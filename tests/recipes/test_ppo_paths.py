@@ -150,7 +150,7 @@ def test_a_separate_value_model_begins_as_the_reward_model_and_is_kept(prepare_p
     config = PPOConfig(**SETTINGS, value_model="separate")
     inputs = {"policy": json.loads((reward_model / "adapter_config.json").read_text())["base_model_name_or_path"]}
     policy = load_roles(config, {**inputs, "reward_model": str(reward_model)})
-    of_reward, of_value = policy.shared.adapter_weights("reward"), policy.shared.adapter_weights("value")
+    of_reward, of_value = policy.shared.adapters.weights("reward"), policy.shared.adapters.weights("value")
     assert of_reward.keys() == of_value.keys()
     assert all(torch.equal(of_reward[name], of_value[name]) for name in of_reward)
 
@@ -159,7 +159,7 @@ def test_a_separate_value_model_begins_as_the_reward_model_and_is_kept(prepare_p
     kept = load_file(first.checkpoint_path / "value" / "adapter_model.safetensors")
     assert any(not torch.equal(kept[name], of_value[name]) for name in kept)
     again = load_roles(config, {"policy": str(first.checkpoint_path), "reward_model": str(reward_model)})
-    assert all(torch.equal(kept[name], tensor) for name, tensor in again.shared.adapter_weights("value").items())
+    assert all(torch.equal(kept[name], tensor) for name, tensor in again.shared.adapters.weights("value").items())
 
 
 # --- reasons to stop ---------------------------------------------------------------------------------------------

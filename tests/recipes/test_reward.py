@@ -273,7 +273,7 @@ def test_heads_on_the_base_model_need_no_adapter(prepare: Prepare, checkpoint: P
 
 def test_sampled_answers_bring_their_depths_along(shared: SharedModel):
     """What the sampler kept on its way is what reading the finished answers gives, by tree and row by row."""
-    shared.add_adapter("policy", rank=4, top_blocks=1)
+    shared.adapters.add("policy", rank=4, top_blocks=1)
     answers = sample(
         shared,
         "policy",

@@ -27,8 +27,8 @@ PROMPTS = [[5, 9, 30], [7, 8, 9, 40, 41, 42, 43], [90, 20]]
 def with_adapters(shared: SharedModel, top_blocks: int = 2) -> SharedModel:
     """Two adapters that do change something."""
     for role in ("policy", "reward"):
-        shared.add_adapter(role, rank=4, top_blocks=top_blocks)
-        for parameter in shared.parameters_of(role):
+        shared.adapters.add(role, rank=4, top_blocks=top_blocks)
+        for parameter in shared.adapters.parameters(role):
             torch.nn.init.normal_(parameter, std=0.2)
     return shared
 
@@ -75,14 +75,14 @@ def test_the_reference_is_the_base_whatever_the_adapters_hold(shared: SharedMode
 
 
 def test_a_fresh_adapter_changes_nothing_at_all(shared: SharedModel):
-    shared.add_adapter("policy", rank=4, top_blocks=2)
+    shared.adapters.add("policy", rank=4, top_blocks=2)
     answers = rollout_of(shared).answers
     assert torch.equal(shared.read(answers, "policy").after, shared.read(answers, None).after)
 
 
 def test_only_the_learner_receives_gradients(shared: SharedModel):
     with_adapters(shared)
-    learned = shared.learn("policy")
+    learned = shared.adapters.learn("policy")
     rollout = rollout_of(shared)
     reading = shared.read(rollout.answers, "policy")
     shared.read(rollout.answers, "reward")  # another role may speak before the backward pass
@@ -94,7 +94,7 @@ def test_only_the_learner_receives_gradients(shared: SharedModel):
 
 def test_the_adapter_loads_with_peft(shared: SharedModel, tmp_path: Path):
     with_adapters(shared)
-    shared.save_adapter("policy", tmp_path / "adapter")
+    shared.adapters.save("policy", tmp_path / "adapter")
     answers = rollout_of(shared).answers
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(shared.path), tmp_path / "adapter")
     length = int(answers.response_mask[1, 2].sum())
@@ -107,10 +107,10 @@ def test_the_adapter_loads_with_peft(shared: SharedModel, tmp_path: Path):
 
 def test_an_adapter_survives_saving_and_loading(shared: SharedModel, checkpoint: Path, tmp_path: Path):
     with_adapters(shared)
-    shared.save_adapter("policy", tmp_path / "adapter")
+    shared.adapters.save("policy", tmp_path / "adapter")
     answers = rollout_of(shared).answers
     fresh = SharedModel(str(checkpoint), torch.device("cpu"))
-    fresh.load_adapter("anything", tmp_path / "adapter")
+    fresh.adapters.load("anything", tmp_path / "adapter")
     assert fresh.cut == 2
     assert torch.equal(fresh.read(answers, "anything").after, shared.read(answers, "policy").after)
 
@@ -118,7 +118,7 @@ def test_an_adapter_survives_saving_and_loading(shared: SharedModel, checkpoint:
 def test_another_architecture_goes_through_whole_forward_passes(tmp_path: Path):
     shared = SharedModel(str(tiny_checkpoint(tmp_path / "gpt2", architecture="gpt2")), torch.device("cpu"))
     assert not shared.layered
-    shared.add_adapter("policy", rank=4, top_blocks=2)
+    shared.adapters.add("policy", rank=4, top_blocks=2)
     names = [name for name, _ in shared.model.named_parameters() if "lora_A" in name]
     assert {name.split(".")[2] for name in names} == {"2", "3"}
     rollout = rollout_of(shared)

@@ -95,7 +95,7 @@ def test_the_policy_learns_to_give_the_answer_and_to_end_it(prepare_sft, checkpo
     config = json.loads((run.checkpoint_path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(checkpoint)
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
-    shared.load_adapter("policy", run.checkpoint_path)
+    shared.adapters.load("policy", run.checkpoint_path)
     ids = torch.tensor([[5, 9, 30, 17]])
     base = AutoModelForCausalLM.from_pretrained(checkpoint)
     loaded = PeftModel.from_pretrained(base, run.checkpoint_path).eval()

@@ -62,7 +62,7 @@ class Models:
             return base, None
         if policy.adapter not in self.roles:
             role = f"version_{len(self.roles)}"
-            base.load_adapter(role, policy.adapter)
+            base.adapters.load(role, policy.adapter)
             self.roles[policy.adapter] = role
         return base, self.roles[policy.adapter]
 

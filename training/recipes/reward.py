@@ -135,7 +135,7 @@ def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel
         logger.info("There is no adapter to start from: the reward model starts fresh")
         return model
     try:
-        shared.load_adapter_weights(ROLE, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
+        shared.adapters.load_weights(ROLE, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
         if config.start == "previous":
             model.load_head_weights(load_file(folder / HEAD_FILE))
     except (RuntimeError, KeyError) as problem:
@@ -200,7 +200,7 @@ class Learner:
         self.steps = self.steps_per_epoch * config.epochs
         self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
         groups = [
-            {"params": model.shared.learn(model.role), "peak": config.learning_rate},
+            {"params": model.shared.adapters.learn(model.role), "peak": config.learning_rate},
             {"params": model.head_parameters(), "peak": config.learning_rate * config.head_learning_rate_factor},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
@@ -299,7 +299,7 @@ def learning_curve(
 def save_state(run: RunDir, learner: Learner | HeadLearner, step: int) -> None:
     state = {
         "step": step,
-        "adapter": learner.model.shared.adapter_weights(ROLE) if learner.model.has_adapter else None,
+        "adapter": learner.model.shared.adapters.weights(ROLE) if learner.model.has_adapter else None,
         "head": learner.model.head_weights(),
         "optimiser": learner.optimiser.state_dict(),
     }
@@ -314,7 +314,7 @@ def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
     shared = learner.model.shared
     state = torch.load(folder / "reward.pt", map_location=shared.device, weights_only=True)
     if learner.model.has_adapter:
-        shared.load_adapter_weights(ROLE, state["adapter"])
+        shared.adapters.load_weights(ROLE, state["adapter"])
     learner.model.load_head_weights(state["head"])
     learner.optimiser.load_state_dict(state["optimiser"])
     logger.info("Going on after step %d", state["step"])

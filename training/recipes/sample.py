@@ -221,7 +221,7 @@ class LocalPolicy:
         self.role: str | None = None  # of a full checkpoint: the base itself
         if policy.adapter is not None:
             self.role = "policy"
-            self.model.load_adapter(self.role, policy.adapter)
+            self.model.adapters.load(self.role, policy.adapter)
         most = min(config.max_prompt_tokens, self.model.longest - config.max_new_tokens - 1)
         prompts, self.refused = read_prompts(self.model.chat, rows, most, asks=True)
         self.prompts: list[PromptTokens] = sorted(prompts, key=lambda prompt: len(prompt.tokens))

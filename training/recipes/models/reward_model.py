@@ -70,7 +70,7 @@ class RewardModel:
             if pooling == "depths":
                 model.head.weight.zero_()  # a convex problem: where it starts does not matter
             else:
-                shared.add_adapter(role, rank=rank, top_blocks=top_blocks)
+                shared.adapters.add(role, rank=rank, top_blocks=top_blocks)
             if pooling == "verbalizer":
                 yes, no = (shared.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
                 model.head.weight.copy_(shared.head.weight[yes] - shared.head.weight[no])
@@ -90,7 +90,7 @@ class RewardModel:
         meta = json.loads((folder / META_FILE).read_text("utf-8"))
         model = cls(shared, meta["pooling"], meta["heads"])
         if model.has_adapter:
-            shared.load_adapter(ROLE, folder)
+            shared.adapters.load(ROLE, folder)
         elif meta["depths"] != shared.depths:
             raise RecipeError(f"The reward model in {folder} reads blocks {meta['depths']}, not {shared.depths}")
         model.load_head_weights(load_file(folder / HEAD_FILE))
@@ -102,7 +102,7 @@ class RewardModel:
 
     def save(self, folder: Path, facts: dict[str, object]) -> None:
         if self.has_adapter:
-            self.shared.save_adapter(self.role, folder)
+            self.shared.adapters.save(self.role, folder)
         save_file({name: tensor.cpu() for name, tensor in self.head_weights().items()}, folder / HEAD_FILE)
         meta = {
             "gain": self.gain,

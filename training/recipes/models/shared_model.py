@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.recipes.losses.rl_math import head_logprobs, token_logprobs
+from training.recipes.models.adapters import Adapters
 from training.recipes.models.answers import AnswerReading, Answers, TokenStep
-from training.recipes.models.blocks import Blocks, is_conv1d, linear_names
+from training.recipes.models.blocks import Blocks
 from training.recipes.models.caches import AnyCache, KeyValues, ModelCache, WholeRows, cache_argument
 from training.recipes.models.checks import cache_disagrees, check_padding, find_scaling, layers_disagree, widths
 from training.recipes.models.masks import as_tree, causal_mask, positions_of, tree_mask
@@ -51,12 +50,9 @@ class SharedModel:
         self.stops = torch.tensor(sorted(self.chat.stops), device=device)  # those that end a sampled one
         self.pad: int = self.tokenizer.pad_token_id
         self.blocks = Blocks(self.model, self.decoder)
-        self.cut = len(self.blocks)  # blocks below this one carry no adapter
+        self.adapters = Adapters(self.model, self.path, self.blocks)
         self._arguments = inspect.signature(self.decoder.forward).parameters
-        self._learning: list[nn.Parameter] = []
         self.learns_whole = False  # all weights do: no trunk is shared then
-        self._peft: Any = None
-        self._role: str | None = None
         self.layered, self.cached = False, True
         # Of the final states, and of those between the blocks (0: the model does not show them).
         self.hidden_size, self.depth_size = widths(self)
@@ -87,9 +83,19 @@ class SharedModel:
         return self.model.get_output_embeddings()
 
     @property
+    def cut(self) -> int:
+        """The lowest block with an adapter: those below it are the trunk."""
+        return self.adapters.lowest
+
+    @property
+    def by_blocks(self) -> bool:
+        """Whether the blocks are run one by one."""
+        return self.layered and not self.adapters.outside_blocks
+
+    @property
     def shares_trunk(self) -> bool:
         """Whether trunk states, once computed, hold for every role and for as long as the model is trained."""
-        return self.layered and not self.learns_whole
+        return self.by_blocks and not self.learns_whole
 
     @property
     def keeps_depths(self) -> bool:
@@ -110,119 +116,13 @@ class SharedModel:
     def longest(self) -> int:
         return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
 
-    # --- adapters ----------------------------------------------------------------------------------------------
-
-    def add_adapter(self, role: str, *, rank: int, top_blocks: int) -> None:
-        """A fresh LoRA adapter on every linear layer of the top blocks; B is zero, so at first it changes nothing."""
-        from peft import LoraConfig  # costs seconds: sampling from a base model goes without
-
-        self._put_adapter(
-            role,
-            LoraConfig(
-                r=rank,
-                lora_alpha=2 * rank,
-                lora_dropout=0.0,
-                fan_in_fan_out=any(map(is_conv1d, self.blocks.modules.modules())),
-                target_modules=sorted(linear_names(self.blocks)),
-                layers_to_transform=list(range(max(0, len(self.blocks) - top_blocks), len(self.blocks))),
-                layers_pattern=self.blocks.path.rpartition(".")[2],
-                base_model_name_or_path=self.path,
-                task_type="CAUSAL_LM",
-            ),
-        )
-
-    def load_adapter(self, role: str, folder: Path) -> None:
-        from peft import PeftConfig
-
-        config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = False
-        config.base_model_name_or_path = self.path
-        self._put_adapter(role, config)
-        self.load_adapter_weights(role, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
-
-    def copy_adapter(self, source: str, role: str) -> None:
-        """A new role that begins as another one."""
-        self._put_adapter(role, replace(self._peft.peft_config[source]))
-        self.load_adapter_weights(role, self.adapter_weights(source))
+    # --- all weights -------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """All weights of a model that learns as a whole, by parameter name."""
+        """Take all weights of a model that learns as a whole, by parameter name."""
         for name, parameter in self.model.named_parameters():
             parameter.copy_(weights[name])
-
-    def save_adapter(self, role: str, folder: Path) -> None:
-        """In PEFT's own format, for `PeftModel.from_pretrained(base, folder)`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.adapter_weights(role), folder / checkpoints.ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        self._peft.peft_config[role].save_pretrained(str(folder))
-
-    def adapter_weights(self, role: str) -> dict[str, Tensor]:
-        from peft import get_peft_model_state_dict
-
-        weights = get_peft_model_state_dict(self._peft, adapter_name=role, save_embedding_layers=False)
-        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-
-    def load_adapter_weights(self, role: str, weights: dict[str, Tensor]) -> None:
-        from peft import set_peft_model_state_dict
-
-        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=role)
-        if outcome.unexpected_keys:
-            raise RecipeError(f"The adapter does not fit this model: {outcome.unexpected_keys[0]}")
-
-    def parameters_of(self, role: str) -> list[nn.Parameter]:
-        return [parameter for name, parameter in self.model.named_parameters() if f".{role}." in name]
-
-    def _put_adapter(self, role: str, config: Any) -> None:
-        from peft import PeftModelForCausalLM
-
-        if self._peft is None:
-            self._peft = PeftModelForCausalLM(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
-        else:
-            self._peft.add_adapter(role, config)
-        if not self.parameters_of(role):
-            raise RecipeError(f"The adapter of the {role} touches no weight of this model")
-        self._role = "?"  # PEFT has just made the new adapter the active one
-        self._act_as(None)
-        self.cut, everywhere = self._lowest_adapted_block()
-        self.layered = self.layered and not everywhere
-
-    def _lora_layers(self) -> Iterator[tuple[str, Any]]:
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
-        return ((name, layer) for name, layer in self.model.named_modules() if isinstance(layer, BaseTunerLayer))
-
-    def _lowest_adapted_block(self) -> tuple[int, bool]:
-        """And whether anything outside the blocks is adapted, which the layered path does not know how to run."""
-        prefix = f"{self.blocks.path}."
-        names = [name for name, _ in self._lora_layers()]
-        inside = [int(name.removeprefix(prefix).split(".")[0]) for name in names if name.startswith(prefix)]
-        return min(inside, default=0), len(inside) < len(names)
-
-    def _act_as(self, role: str | None) -> None:
-        if self._peft is None or role == self._role:
-            return
-        for _, layer in self._lora_layers():
-            layer.enable_adapters(role is not None)
-            if role is not None:
-                layer.set_adapter(role, inference_mode=True)
-        for parameter in self._learning:
-            # PEFT has just frozen the other adapters, and a frozen parameter ignores gradients on their way to it.
-            parameter.requires_grad_(True)
-        self._role = role
-
-    def learn(self, *roles: str) -> list[nn.Parameter]:
-        """Make the adapters of these roles, and nothing else, trainable."""
-        self._learning = parameters = [parameter for role in roles for parameter in self.parameters_of(role)]
-        self.model.requires_grad_(False)
-        self._role = "?"
-        self._act_as(roles[0])
-        trainable = [p for p in self.model.parameters() if p.requires_grad]
-        if not trainable or {id(p) for p in trainable} != {id(p) for p in parameters}:
-            raise AssertionError(
-                f"{len(trainable)} tensors would be trained, {' and '.join(roles)} have {len(parameters)}"
-            )
-        return parameters
 
     def learn_whole(self) -> list[nn.Parameter]:
         """Make all weights trainable. Every role on this model moves with them, so a reference needs another model."""
@@ -234,8 +134,8 @@ class SharedModel:
 
     def read(self, answers: Answers, role: str | None) -> AnswerReading:
         """Final hidden states of a role over the answers; with gradients where the caller has them enabled."""
-        self._act_as(role)
-        return self.read_tree(answers) if self.layered else self.read_rows(answers)
+        self.adapters.act_as(role)
+        return self.read_tree(answers) if self.by_blocks else self.read_rows(answers)
 
     @torch.no_grad()
     def with_trunk(self, answers: Answers) -> Answers:
@@ -260,9 +160,9 @@ class SharedModel:
         """Mean over each answer's tokens, EOS included, of the base's states at `depths`: (g, k, depths, d)."""
         if answers.depths is not None:
             return answers.depths
-        self._act_as(None)
+        self.adapters.act_as(None)
         passed: list[Tensor] = []
-        if self.layered:
+        if self.by_blocks:
             mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
             hidden = self.blocks.embed(as_tree(answers.prompt, answers.response))
             self.blocks.run(hidden, mask, positions, (0, self.depths[-1]), passed=passed)
@@ -316,7 +216,7 @@ class SharedModel:
     @torch.no_grad()
     def advance(self, ids: Tensor, mask: Tensor, cache: AnyCache, role: str | None) -> TokenStep:
         """Read q more tokens of n rows, after what the cache holds. Shapes: ids (n, q), mask (n, everything so far)."""
-        self._act_as(role)
+        self.adapters.act_as(role)
         width = ids.shape[1]
         if isinstance(cache, ModelCache):
             return TokenStep(None, None, self.whole_pass(ids, mask, cache).last_hidden_state)
@@ -331,7 +231,7 @@ class SharedModel:
 
     def new_cache(self, length: int) -> AnyCache:
         """Return room for the states of `length` tokens per row."""
-        if self.layered:
+        if self.by_blocks:
             return KeyValues(len(self.blocks), length)
         return ModelCache(self.model.config) if self.cached else WholeRows()
 

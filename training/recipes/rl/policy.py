@@ -78,7 +78,7 @@ def load_roles(config: PPOConfig, inputs: Row) -> Policy:
     elif start.adapter is not None and (start.adapter / VALUE_HEAD_FILE).exists():
         policy.value_head.load_state_dict(load_file(start.adapter / VALUE_HEAD_FILE))
     trained_roles = [POLICY] * (policy.role is not None) + [VALUE] * (policy.value_role is not None)
-    policy.parameters = policy.shared.learn(*trained_roles) if trained_roles else []
+    policy.parameters = policy.shared.adapters.learn(*trained_roles) if trained_roles else []
     if policy.role is None:
         policy.parameters = policy.actor.learn_whole() + policy.parameters
     return policy
@@ -87,12 +87,12 @@ def load_roles(config: PPOConfig, inputs: Row) -> Policy:
 def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
     shared = SharedModel(start.base, pick_device())
     if start.adapter is None:
-        shared.add_adapter(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
+        shared.adapters.add(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
     else:
         # A later round goes on from an adapter. The reference stays the base below it; where the round began is kept
         # as a role of its own, to report the KL to both.
-        shared.load_adapter(POLICY, start.adapter)
-        shared.load_adapter(ROUND_START, start.adapter)
+        shared.adapters.load(POLICY, start.adapter)
+        shared.adapters.load(ROUND_START, start.adapter)
     fresh = start.adapter is None
     return Policy(
         shared,
@@ -133,13 +133,13 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
     earlier = (start.adapter or Path(start.base)) / VALUE_FOLDER
     policy.value_role = VALUE
     if earlier.exists():
-        shared.load_adapter(VALUE, earlier)
+        shared.adapters.load(VALUE, earlier)
         policy.value_head.load_state_dict(load_file(earlier / VALUE_HEAD_FILE))
         return
     if not reward_model.has_adapter:
-        shared.add_adapter(VALUE, rank=config.lora_rank, top_blocks=config.top_blocks)
+        shared.adapters.add(VALUE, rank=config.lora_rank, top_blocks=config.top_blocks)
         return
-    shared.copy_adapter(REWARD, VALUE)
+    shared.adapters.copy(REWARD, VALUE)
     head = reward_model.head
     with torch.no_grad():
         policy.value_head.weight.copy_(reward_model.gain * head.weight.mean(0, keepdim=True))
@@ -152,21 +152,21 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
 def save_policy(policy: Policy, folder: Path) -> None:
     """An adapter in PEFT's format, or a whole checkpoint with its tokenizer; the value model beside it."""
     if policy.role is not None:
-        policy.shared.save_adapter(policy.role, folder)
+        policy.shared.adapters.save(policy.role, folder)
     else:
         policy.actor.model.save_pretrained(folder)
         policy.actor.tokenizer.save_pretrained(folder)
     beside = folder
     if policy.value_role is not None:
         beside = folder / VALUE_FOLDER
-        policy.shared.save_adapter(policy.value_role, beside)
+        policy.shared.adapters.save(policy.value_role, beside)
     head = {name: tensor.detach().cpu() for name, tensor in policy.value_head.state_dict().items()}
     save_file(head, beside / VALUE_HEAD_FILE)
 
 
 def policy_weights(policy: Policy) -> dict[str, Tensor]:
     if policy.role is not None:
-        return policy.shared.adapter_weights(policy.role)
+        return policy.shared.adapters.weights(policy.role)
     return {name: weight.detach().cpu().clone() for name, weight in policy.actor.model.named_parameters()}
 
 
@@ -183,16 +183,16 @@ def learned_weights(policy: Policy) -> dict[str, Any]:
     """Copies of all that learns."""
     return {
         "policy": policy_weights(policy),
-        "value": None if policy.value_role is None else policy.shared.adapter_weights(policy.value_role),
+        "value": None if policy.value_role is None else policy.shared.adapters.weights(policy.value_role),
         "value_head": {name: tensor.detach().clone() for name, tensor in policy.value_head.state_dict().items()},
     }
 
 
 def restore_weights(policy: Policy, weights: dict[str, Any]) -> None:
     if policy.role is not None:
-        policy.shared.load_adapter_weights(policy.role, weights["policy"])
+        policy.shared.adapters.load_weights(policy.role, weights["policy"])
     else:
         policy.actor.load_weights(weights["policy"])
     if policy.value_role is not None:
-        policy.shared.load_adapter_weights(policy.value_role, weights["value"])
+        policy.shared.adapters.load_weights(policy.value_role, weights["value"])
     policy.value_head.load_state_dict(weights["value_head"])

@@ -54,19 +54,19 @@ def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
     # Before the shared model gets adapters: PEFT and TRL both put their own things into a model's modules.
     student = copy_for_trl(shared.model)
     if start.adapter is None:
-        shared.add_adapter(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
+        shared.adapters.add(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
     else:
-        shared.load_adapter(POLICY, start.adapter)
-        shared.load_adapter(ROUND_START, start.adapter)
+        shared.adapters.load(POLICY, start.adapter)
+        shared.adapters.load(ROUND_START, start.adapter)
     folder = run.path / SCRATCH / "adapter"
-    shared.save_adapter(POLICY, folder)
+    shared.adapters.save(POLICY, folder)
     adapter = PeftConfig.from_pretrained(str(folder))
     adapter.inference_mode = False
     return Roles(
         shared,
         student,
         adapter,
-        shared.adapter_weights(POLICY),
+        shared.adapters.weights(POLICY),
         start.adapter is None,
         _reward_model(shared, inputs),
         shared,
@@ -75,7 +75,7 @@ def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
 
 def _whole_model(shared: SharedModel, start: checkpoints.PolicyPath, inputs: Row) -> Roles:
     if start.adapter is not None:
-        shared.load_adapter(ROUND_START, start.adapter)
+        shared.adapters.load(ROUND_START, start.adapter)
     actor = SharedModel(start.base, shared.device, merged=start.adapter)
     actor.learn_whole()
     fresh = start.adapter is None
@@ -95,7 +95,7 @@ def copy_for_trl(model: PreTrainedModel) -> PreTrainedModel:
 def save_policy(roles: Roles, folder: Path) -> None:
     """An adapter over the shared base, or a whole model, which is then its own base."""
     if roles.adapter is not None:
-        roles.shared.save_adapter(POLICY, folder)
+        roles.shared.adapters.save(POLICY, folder)
         return
     roles.actor.model.save_pretrained(folder)
     roles.actor.tokenizer.save_pretrained(folder)

@@ -71,7 +71,7 @@ def learn(trainer: Trainer, callback: RunCallback, describe: Describe) -> list[R
     set_peft_model_state_dict(trainer.model, weights, adapter_name=STUDENT)
     if not callback.stopped and all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
         raise nothing_trained(callback.config)
-    roles.shared.load_adapter_weights(POLICY, weights)
+    roles.shared.adapters.load_weights(POLICY, weights)
     check_student(trainer, roles, callback.prompts[0])
     return callback.evaluate()
 
