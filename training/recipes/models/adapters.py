@@ -106,7 +106,7 @@ class Adapters:
         return ((name, layer) for name, layer in self._model.named_modules() if isinstance(layer, BaseTunerLayer))
 
     def _places(self) -> tuple[int, bool]:
-        """Return the lowest adapted block, and whether anything outside the blocks is adapted: that is run as a whole."""
+        """Return the lowest adapted block, and whether anything outside the blocks is adapted."""
         prefix = f"{self._blocks.path}."
         names = [name for name, _ in self._lora_layers()]
         inside = [int(name.removeprefix(prefix).split(".")[0]) for name in names if name.startswith(prefix)]

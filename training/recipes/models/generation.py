@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.recipes.models.answers import Answers, TokenStep
+from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import pad_left, pad_right
 
@@ -90,7 +90,7 @@ class Draw(NamedTuple):
 
 
 def draw(logits: Tensor, uniform: Tensor, temperature: float) -> Draw:
-    """One token per row by inverting the cumulative distribution at a uniform number.
+    """Return one token per row by inverting the cumulative distribution at a uniform number.
 
     One number per row and token, whatever the other rows do: the outcome does not depend on when rows leave the batch.
     Shapes: (n, vocabulary), (n,) → (n,) each.
@@ -125,88 +125,112 @@ def sample(
     `among` = (first, all): these prompts are those from `first` on of `all` that several processes answer with the
     same generator; each draws the numbers that it would have drawn in one process.
     """
-    device, groups = model.device, len(prompts)
-    count, max_new_tokens, temperature = drawing.count, drawing.max_new_tokens, drawing.temperature
-    rows_in_all, slots = groups * count, max_new_tokens + 1
-    ids, mask = (tensor.to(device) for tensor in pad_left(prompts, model.pad))
-    keep_trunk = keep_trunk and model.shares_trunk
-    first, everybody = (0, groups) if among is None else among
-
-    response = torch.full((rows_in_all, slots), model.pad, device=device)
-    drawn = torch.zeros((rows_in_all, slots), dtype=torch.bool, device=device)
-    logprobs, entropy = torch.zeros(2, rows_in_all, slots, device=device)
-    before = torch.zeros(rows_in_all, slots, model.hidden_size, device=device)
-    response_trunk = torch.zeros_like(before) if keep_trunk else None
-    depths = torch.zeros(rows_in_all, len(model.depths), model.depth_size, device=device)  # sums over tokens
-
-    def keep(read: TokenStep, which: Tensor, slot: int) -> None:
-        if response_trunk is not None and read.trunk is not None:
-            response_trunk[rows[which], slot] = read.trunk[which, 0]
-        if keep_trunk and read.depths is not None:
-            depths[rows[which]] += read.depths[which, 0]
-
-    # 1. Every prompt is read once, and its K answers go on from copies of its keys and values.
-    cache = model.new_cache(ids.shape[1] + slots)
-    prompt_trunk, _, final = model.advance(ids, mask, cache, role)
-    cache.select(torch.arange(groups, device=device).repeat_interleave(count))
-    state = final[:, -1].repeat_interleave(count, 0)
-    seen = mask.repeat_interleave(count, 0)
-    rows = torch.arange(rows_in_all, device=device)  # which answer each row of the running batch belongs to
-    done = torch.zeros(rows_in_all, dtype=torch.bool, device=device)
-
-    # 2. Token by token.
-    for slot in range(max_new_tokens):
-        uniform = torch.rand(everybody * count, generator=generator)[first * count :][:rows_in_all].to(device)[rows]
-        step = draw(model.logits(state), uniform, temperature)
-        live = ~done
-        at = rows[live]
-        response[at, slot], drawn[at, slot] = step.tokens[live], True
-        logprobs[at, slot], entropy[at, slot], before[at, slot] = step.logprobs[live], step.entropy[live], state[live]
-        done = done | torch.isin(step.tokens, model.stops)
-        # The last token is read only for its trunk state: nothing is drawn after it.
-        to_read = live if keep_trunk else ~done
-        if not to_read.any() or (slot == max_new_tokens - 1 and not keep_trunk):
+    batch = _Batch(model, role, prompts, drawing, keep_trunk=keep_trunk and model.shares_trunk)
+    first, everybody = (0, len(prompts)) if among is None else among
+    own = slice(first * drawing.count, (first + len(prompts)) * drawing.count)
+    for slot in range(drawing.max_new_tokens):
+        batch.draw(slot, torch.rand(everybody * drawing.count, generator=generator)[own].to(model.device))
+        if not batch.read(slot, last=slot == drawing.max_new_tokens - 1):
             break
-        tokens = step.tokens
+    return batch.rollout()
+
+
+class _Batch:
+    """Answers on their way: what was drawn of all of them, and the rows that still go on.
+
+    Every prompt is read once, and its answers go on from copies of its keys and values. Shapes of what was drawn:
+    (g · k, slots), where the last slot is that of the closing token of an answer that was cut.
+    """
+
+    def __init__(
+        self, model: SharedModel, role: str | None, prompts: list[list[int]], drawing: Drawing, *, keep_trunk: bool
+    ) -> None:
+        self.model, self.role, self.drawing, self.keep_trunk = model, role, drawing, keep_trunk
+        self.ids, self.mask = (tensor.to(model.device) for tensor in pad_left(prompts, model.pad))
+        self.groups, device = len(prompts), model.device
+        total, slots = self.groups * drawing.count, drawing.max_new_tokens + 1
+        self.response = torch.full((total, slots), model.pad, device=device)
+        self.drawn = torch.zeros((total, slots), dtype=torch.bool, device=device)
+        self.logprobs, self.entropy = torch.zeros(2, total, slots, device=device)
+        self.before = torch.zeros(total, slots, model.hidden_size, device=device)
+        self.trunk = torch.zeros_like(self.before) if keep_trunk else None
+        self.depths = torch.zeros(total, len(model.depths), model.depth_size, device=device)  # sums over tokens
+
+        self.cache = model.new_cache(self.ids.shape[1] + slots)
+        self.prompt_trunk, _, final = model.advance(self.ids, self.mask, self.cache, role)
+        copies = torch.arange(self.groups, device=device).repeat_interleave(drawing.count)
+        self.cache.select(copies)
+        self.state, self.seen = final[copies, -1], self.mask[copies]
+        self.rows = torch.arange(total, device=device)  # which answer each row of the running batch belongs to
+        self.done = torch.zeros(total, dtype=torch.bool, device=device)
+        self.tokens, self.live = torch.empty(0), ~self.done  # of the last slot: what was drawn, and in which rows
+
+    def draw(self, slot: int, uniform: Tensor) -> None:
+        """Draw a token of every answer that goes on, by one number for every answer there is."""
+        step = draw(self.model.logits(self.state), uniform[self.rows], self.drawing.temperature)
+        live = ~self.done
+        at = self.rows[live]
+        self.response[at, slot], self.drawn[at, slot] = step.tokens[live], True
+        self.logprobs[at, slot], self.entropy[at, slot] = step.logprobs[live], step.entropy[live]
+        self.before[at, slot] = self.state[live]
+        self.tokens, self.live = step.tokens, live
+        self.done = self.done | torch.isin(step.tokens, self.model.stops)
+
+    def read(self, slot: int, *, last: bool) -> bool:
+        """Read what was drawn, so that the next token can be; return whether there is one to draw.
+
+        The last token of an answer is read only for its trunk state.
+        """
+        to_read = self.live if self.keep_trunk else ~self.done
+        if not to_read.any() or (last and not self.keep_trunk):
+            return False
         if (~to_read).float().mean() >= LEAVING_SHARE:
             stay = to_read.nonzero()[:, 0]
-            cache.select(stay)
-            rows, done, seen, tokens, to_read = rows[stay], done[stay], seen[stay], tokens[stay], to_read[stay]
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        step_read = model.advance(tokens[:, None], seen, cache, role)
-        state = step_read.final[:, -1]
-        keep(step_read, to_read, slot)
+            self.cache.select(stay)
+            self.rows, self.done, self.seen = self.rows[stay], self.done[stay], self.seen[stay]
+            self.tokens, to_read = self.tokens[stay], to_read[stay]
+        self.state = self._advance(self.tokens, to_read, slot)
+        return True
 
-    # 3. Answers that were cut are closed, as the reward model wants to read them.
-    finished = (torch.isin(response, model.stops) & drawn).any(-1)
-    response[~finished, max_new_tokens] = model.closing
-    if response_trunk is not None and not done.all():
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        keep(model.advance(torch.full_like(rows, model.closing)[:, None], seen, cache, role), ~done, max_new_tokens)
+    def _advance(self, tokens: Tensor, which: Tensor, slot: int) -> Tensor:
+        """Read one token of every row, keep the states of rows `which`, and return the final ones."""
+        self.seen = torch.cat([self.seen, torch.ones_like(self.seen[:, :1])], 1)
+        step = self.model.advance(tokens[:, None], self.seen, self.cache, self.role)
+        if self.trunk is not None and step.trunk is not None:
+            self.trunk[self.rows[which], slot] = step.trunk[which, 0]
+        if self.keep_trunk and step.depths is not None:
+            self.depths[self.rows[which]] += step.depths[which, 0]
+        return step.final[:, -1]
 
-    # 4. Slots that no answer came to use are cut off.
-    closed = drawn.clone()
-    closed[~finished, max_new_tokens] = True
-    used = slots if not finished.all() else int(drawn.sum(-1).max())
+    def rollout(self) -> Rollout:
+        """Close the answers that were cut, as the reward model wants to read them, and return all of them."""
+        model, cut = self.model, self.drawing.max_new_tokens
+        finished = (torch.isin(self.response, model.stops) & self.drawn).any(-1)
+        self.response[~finished, cut] = model.closing
+        if self.trunk is not None and not self.done.all():
+            self._advance(torch.full_like(self.rows, model.closing), ~self.done, cut)
+        closed = self.drawn.clone()
+        closed[~finished, cut] = True
+        used = cut + 1 if not finished.all() else int(self.drawn.sum(-1).max())  # slots that an answer came to use
 
-    def grouped(tensor: Tensor) -> Tensor:
-        return tensor[:, :used].unflatten(0, (groups, count))
+        def grouped(tensor: Tensor) -> Tensor:
+            return tensor[:, :used].unflatten(0, (self.groups, self.drawing.count))
 
-    return Rollout(
-        answers=Answers(
-            prompt=ids,
-            prompt_mask=mask,
-            response=grouped(response),
-            response_mask=grouped(closed),
-            prompt_trunk=prompt_trunk if keep_trunk else None,
-            response_trunk=None if response_trunk is None else grouped(response_trunk),
-            depths=(depths / closed.sum(-1)[:, None, None]).unflatten(0, (groups, count))
-            if keep_trunk and model.keeps_depths
-            else None,
-        ),
-        drawn=grouped(drawn),
-        logprobs=grouped(logprobs),
-        entropy=grouped(entropy),
-        before=grouped(before),
-        finished=finished.unflatten(0, (groups, count)),
-    )
+        keeps_depths = self.keep_trunk and model.keeps_depths
+        means = (self.depths / closed.sum(-1)[:, None, None]).unflatten(0, (self.groups, -1)) if keeps_depths else None
+        return Rollout(
+            answers=Answers(
+                prompt=self.ids,
+                prompt_mask=self.mask,
+                response=grouped(self.response),
+                response_mask=grouped(closed),
+                prompt_trunk=self.prompt_trunk if self.keep_trunk else None,
+                response_trunk=None if self.trunk is None else grouped(self.trunk),
+                depths=means,
+            ),
+            drawn=grouped(self.drawn),
+            logprobs=grouped(self.logprobs),
+            entropy=grouped(self.entropy),
+            before=grouped(self.before),
+            finished=finished.unflatten(0, (self.groups, -1)),
+        )
