@@ -67,7 +67,7 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "olmoe": ("Olmoe", LLAMA | {"num_experts": 4, "num_experts_per_tok": 2}),
     "gpt2": ("GPT2", GPT2 | NO_DROPOUT),
     "gptj": ("GPTJ", GPT2 | NO_DROPOUT | {"rotary_dim": 4}),
-    "gpt-neox": ("GPTNeoX", LLAMA),
+    "gpt-neox": ("GPTNeoX", {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"}),
     "gpt-oss": ("GptOss", LLAMA | MIXED | {"head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "granite": ("Granite", LLAMA | {"logits_scaling": 4.0, "residual_multiplier": 0.5, "embedding_multiplier": 3.0}),
     "cohere": ("Cohere", LLAMA | {"logit_scale": 0.25}),

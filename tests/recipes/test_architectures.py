@@ -5,6 +5,9 @@ The prompts are longer than the attention windows of 16 tokens, and of unequal l
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,24 @@ def test_what_goes_through_whole_passes_says_so(tmp_path: Path):
 
 def test_a_models_windows_are_as_they_were_after_it_was_tried(tmp_path: Path):
     assert loaded(tmp_path, "mistral-window", sliding_window=40).decoder.config.sliding_window == 40
+
+
+def test_recipes_are_right_on_ten_architectures_or_refuse_in_words():
+    """A part of benchmarks/architectures.py, which tries every recipe on all of them."""
+    names = "mistral-window,gemma2,gemma3,gpt-oss,granite,opt-350m,mamba,llama4,bert,distilbert"
+    recipes = "logprobs,reward,ppo,head"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/architectures.py", "--architectures", names, "--recipes", recipes],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["faults"] == []
+    assert (found["architectures"], found["recipes"], found["wrong"]) == (10, 3, 0)
+    assert found["worst_nats"] <= 1e-4
+    assert found["refusals"] == [
+        f"{name}: transformers has no classification head for {kind}: take cloze instead of head"
+        for name, kind in (("granite", "Granite"), ("llama4", "Llama4Text"), ("mamba", "Mamba"))
+    ]

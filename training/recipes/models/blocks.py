@@ -13,6 +13,8 @@ from training.recipes.models.caches import KeyValues, cache_argument
 from training.recipes.models.masks import Reach, additive, reaches
 from training.recipes.process.errors import RecipeError
 
+# Their kernels take the weights of `out_proj` by themselves, past any adapter on it; PEFT refuses one there.
+FUSED_OUTPUT = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
 SHORT = 8  # tokens that a window has while a model is tried, so that short rows are longer than it
 
 
@@ -115,7 +117,14 @@ def linear_names(blocks: Blocks) -> set[str]:
         name.rpartition(".")[2]
         for name, module in blocks.modules.named_modules()
         if isinstance(module, nn.Linear) or is_conv1d(module)
-    }
+    } - unadaptable(blocks.decoder)
+
+
+def unadaptable(model: Any) -> set[str]:
+    """Return the names of linear layers that no adapter can go on: Mamba's outputs, and routers that return pairs."""
+    routers = {name for name, each in model.named_modules() if type(each).__name__.endswith("Router")}
+    fused = {"out_proj"} if model.config.model_type in FUSED_OUTPUT else set()
+    return {name.rpartition(".")[2] for name in routers} | fused
 
 
 def is_conv1d(module: nn.Module) -> bool:

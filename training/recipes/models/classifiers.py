@@ -20,6 +20,7 @@ from transformers import (
 
 from training.methods import PromptTuningConfig
 from training.prompt_tuning.cloze import Template, Verbalizer
+from training.recipes.models.blocks import unadaptable
 from training.recipes.models.label_scores import Blank, LabelScorer, scorer_for
 from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
@@ -143,13 +144,13 @@ def load_classifier(
     model = load_model(path, len(verbalizer.labels) if has_head else None, config)
     tokenizer = load_tokenizer(path)
     if config.tuning in VECTORS:
-        model = with_vectors(model, path, config, verbalizer)
+        model = try_vectors(model, path, config, verbalizer)
     elif config.tuning not in ASKED and config.train == "lora":
         model = with_adapter(model, config, "SEQ_CLS" if has_head else None)
     elif config.tuning not in ASKED:
         model.requires_grad_(True)
     wanted = max(config.max_length, EXAMPLES_LENGTH) if config.tuning == "in_context" else config.max_length
-    longest = min(wanted, getattr(model.config, "max_position_embeddings", wanted))
+    longest = min(wanted, positions(model, wanted))
     template = None if has_head else templates[0]
     # Evaluation mode while learning, too: few-shot runs have a seed's luck to fight already, without dropout's.
     return Classifier(model.to(device).eval(), tokenizer, template, verbalizer, longest)
@@ -161,6 +162,10 @@ def load_model(path: str, labels: int | None, config: PromptTuningConfig | None)
         raise RecipeError(f"There is no model in {path}")
     if labels is not None:
         torch.manual_seed(config.seed if config else 0)  # the head that a saved adapter replaces is drawn, too
+        config_class = type(AutoConfig.from_pretrained(path))
+        if config_class not in AutoModelForSequenceClassification._model_mapping:
+            name = config_class.__name__.removesuffix("Config")
+            raise RecipeError(f"transformers has no classification head for {name}: take cloze instead of head")
         model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=labels, dtype=torch.float32)
     else:
         masked = "MaskedLM" in "".join(AutoConfig.from_pretrained(path).architectures or [])
@@ -183,6 +188,8 @@ def with_adapter(model: Any, config: PromptTuningConfig, task: str | None) -> An
         lora_alpha=2 * config.lora_rank,
         lora_dropout=0.0,
         target_modules="all-linear",
+        # DistilBERT's pre_classifier is a part of the new head, which is trained whole.
+        exclude_modules=rf"(.*\.)?({'|'.join(sorted(unadaptable(model) | {'pre_classifier'}))})",
         task_type=task,
     )
     return get_peft_model(model, lora, autocast_adapter_dtype=False)
@@ -200,24 +207,57 @@ def with_vectors(model: Any, path: str, config: PromptTuningConfig, verbalizer: 
     # PEFT has no masked-LM task: the one for features puts the vectors in front and leaves the output alone.
     masked = "MaskedLM" in "".join(model.config.architectures or [])
     task = "FEATURE_EXTRACTION" if masked else "CAUSAL_LM"
+    vectors: dict[str, Any] = {"task_type": task, "num_virtual_tokens": config.virtual_tokens, **shape_of(model)}
     if config.tuning == "p_tuning":
-        encoder = PromptEncoderConfig(
-            task_type=task, num_virtual_tokens=config.virtual_tokens, encoder_hidden_size=model.config.hidden_size
-        )
+        encoder = PromptEncoderConfig(**vectors, encoder_hidden_size=model.config.hidden_size)
         return get_peft_model(model, encoder, autocast_adapter_dtype=False)
     if config.tuning == "prefix":
         if masked:
             raise RecipeError("A prefix needs a causal model; for this one take a soft prompt or P-tuning")
-        prefix = PrefixTuningConfig(task_type=task, num_virtual_tokens=config.virtual_tokens)
+        prefix = PrefixTuningConfig(**{name: value for name, value in vectors.items() if name != "token_dim"})
         return get_peft_model(model, prefix, autocast_adapter_dtype=False)
     soft = SoftPrompt(
-        task_type=task,
-        num_virtual_tokens=config.virtual_tokens,
+        **vectors,
         prompt_tuning_init=PromptTuningInit.TEXT,
         prompt_tuning_init_text=f"Classify the text as {' or '.join(verbalizer.options)}. ",
         tokenizer_name_or_path=path,
     )
     return get_peft_model(model, soft, autocast_adapter_dtype=False)
+
+
+def shape_of(model: Any) -> dict[str, int]:
+    """Return what PEFT cannot read from every configuration: width of the embeddings, layers and heads."""
+    config = model.config.get_text_config()
+    names = {"num_layers": ("num_hidden_layers", "n_layers"), "num_attention_heads": ("num_attention_heads", "n_heads")}
+    found = {
+        name: next((getattr(config, each, None) for each in of if hasattr(config, each)), None)
+        for name, of in names.items()
+    }
+    known = {name: value for name, value in found.items() if isinstance(value, int)}
+    # A model without attention has no heads, which PEFT wants to be told all the same.
+    return {"token_dim": model.get_input_embeddings().embedding_dim, "num_attention_heads": 1, **known}
+
+
+@torch.no_grad()
+def try_vectors(model: Any, path: str, config: PromptTuningConfig, verbalizer: Verbalizer) -> Any:
+    """Return the model with vectors, after a first pass. Raises RecipeError where it does not take them."""
+    name = type(model).__name__
+    try:
+        changed = with_vectors(model, path, config, verbalizer)
+        ids = torch.ones(2, 4, dtype=torch.long)
+        changed(input_ids=ids, attention_mask=torch.ones_like(ids))
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as problem:
+        words = str(problem).strip().partition("\n")[0].removesuffix(".")
+        raise RecipeError(f"{name} does not take a {config.tuning.replace('_', ' ')} ({words}): take cloze") from None
+    return changed
+
+
+def positions(model: Any, otherwise: int) -> int:
+    """Return how many tokens the model can read; RoBERTa counts its positions from behind that of the padding."""
+    longest: int = getattr(model.config, "max_position_embeddings", otherwise)
+    tables = [module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings")]
+    padding = getattr(tables[0], "padding_idx", None) if tables else None
+    return longest if padding is None else longest - padding - 1
 
 
 def weights_that_learn(model: nn.Module) -> dict[str, Tensor]:
