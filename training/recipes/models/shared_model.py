@@ -43,8 +43,7 @@ class SharedModel:
         self.path = os.path.abspath(path)
         self.device = device
         self.model, self.tokenizer = checkpoints.load_base(path, device, merged)
-        # Llama 4 names a prefix for its part in a larger model, which is not there in a causal one.
-        self.decoder = getattr(self.model, self.model.base_model_prefix, None) or self.model.model
+        self.decoder = getattr(self.model, self.model.base_model_prefix)
         self.chat = chat_format(self.tokenizer, self.model)
         self.closing = self.chat.closing  # the token behind every answer that is trained on or scored
         self.stops = torch.tensor(sorted(self.chat.stops), device=device)  # those that end a sampled one

@@ -48,6 +48,11 @@ def load_base(
     if not (Path(path) / "config.json").exists():
         raise RecipeError(f"There is no model in {path}: config.json is missing")
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    if not hasattr(model, model.base_model_prefix):
+        # Llama 4 has the name of its part in a larger model there, by which TRL, too, looks for the decoder, and the
+        # number of its experts under another name than that which TRL's loss reads.
+        model.base_model_prefix = "model"
+        model.config.num_experts = getattr(model.config, "num_local_experts", 0)
     if merged is not None:
         from peft import PeftModel
 
