@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from annotation.models import Assignment, Completion, PolicyVersion, SeatStatus, Split
 from tests.browser.steps import PHONE, get_task, press, ready
 from tests.browser.test_accessibility import problems
+from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.worker.loop import Worker
 
@@ -35,7 +36,7 @@ def test_ten_comparisons_to_a_win_rate(visit, admin, annotator, project, two_ver
     page.get_by_label("Against").select_option("0")
     page.get_by_role("button", name="Start evaluation").click()
     expect(page.get_by_text("Then people are asked")).to_be_visible()
-    Worker().run_until_idle()
+    Worker(ForkingExecutor()).run_until_idle()
 
     judge = visit(annotator)
     get_task(judge)

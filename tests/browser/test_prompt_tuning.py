@@ -7,6 +7,7 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from annotation.models import ImportedLabel, PolicyVersion, Split
+from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.models import TrainingRun
 from training.worker.loop import Worker
@@ -52,7 +53,7 @@ def test_from_a_template_to_figures(visit, admin, project, classifying):
 
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("heading", name="Round 1")).to_be_visible()
-    Worker().run_until_idle()
+    Worker(ForkingExecutor()).run_until_idle()
     run = TrainingRun.objects.get()
     assert run.status == "succeeded", run.error
     page.reload()

@@ -26,7 +26,7 @@ from django.core.management import CommandError
 from frontend.readiness import collect_static_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-pytestmark = pytest.mark.xdist_group("serve")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
 SET_UP = """
 from django.contrib.auth.models import User
