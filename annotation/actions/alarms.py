@@ -17,7 +17,10 @@ def open_alarm(project: Project) -> Alarm | None:
 
 
 def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
-    """Told to the project's webhooks and shown on its page. Whoever is second is told that it is known."""
+    """Store an alarm, send it to the project's webhooks and show it on the project's page.
+
+    Raises NotPossible where an alarm is open already.
+    """
     try:
         with transaction.atomic():
             alarm = Alarm.objects.create(project=project, note=note, raised_by_id=by.pk)
@@ -31,7 +34,7 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
 
 
 def settle(*, alarm: Alarm, by: User) -> None:
-    """An admin has looked: rounds may sample again. One that was paused waits for somebody to resume it."""
+    """Close an alarm once an admin has looked: rounds may sample again; a paused one waits until it is resumed."""
     if not Alarm.objects.filter(pk=alarm.pk, settled_at=None).update(settled_by_id=by.pk, settled_at=timezone.now()):
         raise NotPossible("Somebody settled this alarm already.")
     live.announce(alarm.project_id, "queue")

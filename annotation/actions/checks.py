@@ -29,7 +29,7 @@ REPEAT_AFTER = 20  # judgments in between, so that nobody answers from memory
 
 
 def claim_check(project: Project, by: User) -> Assignment | None:
-    """For a share of this person's claims a known task or a repeat; None where the queue goes on as usual.
+    """Return an assignment that checks this person, for a share of their claims; None where the queue goes on.
 
     Drawn by how many seats the person has had, so that asking again does not draw again.
     """
@@ -50,7 +50,7 @@ def claim_check(project: Project, by: User) -> Assignment | None:
 
 
 def _known_task(project: Project, by: User, drawn: random.Random) -> Assignment | None:
-    """One that this person neither judged, nor practised on, nor decided, nor wrote an answer of."""
+    """Open a check with a known order that this person has neither judged, practised, decided nor written for."""
     met = Assignment.objects.filter(Q(task=OuterRef("task")) | Q(task__repeat_of=OuterRef("task")), annotator_id=by.pk)
     decided = Q(marked_by_id=by.pk) | Q(task__adjudications__adjudicated_by_id=by.pk)
     gold = GoldAnswer.objects.filter(~Exists(met), ~Exists(_own_text(by)), task__project=project).exclude(decided)
@@ -65,7 +65,7 @@ def _own_text(by: User) -> QuerySet[Candidate]:
 
 
 def _repeat(project: Project, by: User, drawn: random.Random) -> Assignment | None:
-    """Something this person ranked a while ago, once, in the reverse of the order that it was shown in."""
+    """Open a check that repeats a ranking of this person's, once, in the reverse of the order it was shown in."""
     judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk, task__kind="ranking")
     latest = list(
         judged.order_by("-finished_at").values_list("finished_at", flat=True)[REPEAT_AFTER - 1 : REPEAT_AFTER]
@@ -84,7 +84,7 @@ def _repeat(project: Project, by: User, drawn: random.Random) -> Assignment | No
 
 
 def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | None = None) -> Assignment:
-    """A task that repeats `task` for one person, who holds its seat. Called inside a transaction."""
+    """Create a task that repeats `task` for one person and return its assignment, held. Call it in a transaction."""
     now = timezone.now()
     copy = Task.objects.create(
         project_id=task.project_id,

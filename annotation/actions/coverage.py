@@ -24,12 +24,12 @@ TASKS_AT_ONCE = 1000
 
 
 def is_calibration(prompt: Prompt, project: Project) -> bool:
-    """By the prompt's own hash, and by other digits than those that choose its split."""
+    """Return whether everybody judges this prompt: by its hash, by other digits than those that choose its split."""
     return int(prompt.digest[8:16], 16) < project.calibration_share * 16**8
 
 
 def planned_seats(project: Project, *, calibration: bool) -> int:
-    """Seats of a new ranking task."""
+    """Return the number of seats of a new ranking task."""
     return max(project.seats_per_task, _annotators(project)) if calibration else project.seats_per_task
 
 
@@ -47,7 +47,7 @@ def follow_settings(*, project: Project) -> None:
 
 @transaction.atomic
 def open_seats_for_members(*, project: Project) -> None:
-    """Somebody joined: tasks that everybody judges have a seat for them, too."""
+    """Give tasks that everybody judges a seat for each member who joined."""
     wanted = planned_seats(project, calibration=True)
     short = project.tasks.filter(calibration=True, planned_seats__lt=wanted)
     _plan(list(short.values_list("pk", flat=True)), wanted)
@@ -55,7 +55,7 @@ def open_seats_for_members(*, project: Project) -> None:
 
 @transaction.atomic
 def close_empty_seats(*, project: Project, tasks: list[int]) -> int:
-    """Ask nobody more about these tasks. Seats that somebody holds or has judged stay; returns how many went."""
+    """Delete the empty seats of these tasks and return how many; seats that are held or judged stay."""
     empty = Assignment.objects.filter(project=project, status=SeatStatus.EMPTY, task__in=tasks)
     before = empty.count()
     for start in range(0, len(tasks), TASKS_AT_ONCE):
@@ -65,7 +65,7 @@ def close_empty_seats(*, project: Project, tasks: list[int]) -> int:
 
 
 def settle(*, task: Task, project: Project) -> None:
-    """Close or open seats by what people said about a task. Called where a judgment was stored or taken back.
+    """Close or open seats of a task by its rankings. Call it where a judgment was stored or taken back.
 
     Decided by the rankings alone, so that taking one back takes its consequence back, too.
     """
@@ -87,13 +87,13 @@ def settle(*, task: Task, project: Project) -> None:
 
 
 def is_decided(rankings: list[Tiers]) -> bool:
-    """At least two rankings, the same answers first in all of them, and no two that contradict each other."""
+    """Return whether two or more rankings put the same answers first and no two contradict each other."""
     firsts = {frozenset(tiers[0]) for tiers in rankings}
     return len(rankings) > 1 and len(firsts) == 1 and not any(contradict(a, b) for a, b in combinations(rankings, 2))
 
 
 def extra_seats(rankings: list[Tiers]) -> int:
-    """One for each ranking that contradicts an earlier one, but no more than two."""
+    """Return one for each ranking that contradicts an earlier one, at most MOST_EXTRA_SEATS."""
     contradicting = sum(
         any(contradict(tiers, earlier) for earlier in rankings[:number]) for number, tiers in enumerate(rankings)
     )
@@ -128,7 +128,7 @@ def _close_above(tasks: list[int], wanted: int) -> None:
 
 
 def _open_up_to(tasks: list[int], wanted: int) -> None:
-    """Fill in the numbers up to `wanted` that no seat has."""
+    """Create an empty seat for each number up to `wanted` that has none."""
     there = set(
         Assignment.objects.filter(task__in=tasks, status__in=OCCUPIED).order_by().values_list("task_id", "seat_number")
     )

@@ -32,7 +32,7 @@ def open_evaluation(
     left_out: Counter[str],
     by: User | None,
 ) -> Evaluation:
-    """A task for each pair (the version's answer, the opponent's) of different texts.
+    """Create and return an evaluation with a task for each pair of different answers, the version's and the opponent's.
 
     In half of the tasks the first seat sees the version's answer first; which half is drawn from `seed`.
     """
@@ -84,6 +84,6 @@ def open_evaluation(
 
 
 def close_evaluation(*, evaluation: Evaluation) -> int:
-    """Ask nobody more. What is judged stays and counts, and whoever is at it may finish; returns the seats closed."""
+    """Delete the empty seats and return how many. What is judged counts, and what is held may be submitted."""
     tasks = evaluation.comparisons.exclude(task=None).values_list("task_id", flat=True)
     return coverage.close_empty_seats(project=evaluation.project, tasks=list(tasks))

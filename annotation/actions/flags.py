@@ -14,7 +14,7 @@ from annotation.models import Assignment, Completion, Flag, FlagReason, FlagStat
 
 
 def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagReason, note: str, by: User) -> Flag:
-    """On one answer of this task, or on its prompt. Flagging again changes what one said before, if it is open yet."""
+    """Store a flag on one answer of the task, or on its prompt; flagging again changes one's open flag."""
     if assignment.task.kind == "proposal":
         raise NotPossible("A proposed task is not flagged: reject it, with the reason.")
     target = {"completion": completion} if completion else {"prompt": assignment.task.prompt}
@@ -28,13 +28,13 @@ def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagR
 
 
 def dismiss(*, flag: Flag, by: User) -> None:
-    """The text is fine."""
+    """Close a flag: the text stays in use."""
     _settle(flag, FlagStatus.DISMISSED, by)
 
 
 @transaction.atomic
 def withdraw(*, flag: Flag, by: User) -> None:
-    """Keep the text out of all tasks to come. Other open flags on it are settled with this one."""
+    """Take a flagged text out of all later tasks, and close its other open flags with this one."""
     _settle(flag, FlagStatus.WITHDRAWN, by)
     now = timezone.now()
     Completion.objects.in_force().filter(flags=flag).update(withdrawn_at=now)

@@ -18,7 +18,7 @@ PLACES = 100  # steps of priority between the surest text and the least sure one
 
 
 def open_label_tasks(*, project: Project, prompts: QuerySet[Prompt] | None = None) -> int:
-    """A task for each of these prompts, or of all the project's, that has none; gives how many."""
+    """Open a label task for each of the prompts (default: all of the project) without one; return how many."""
     if not project.labels:
         return 0
     has_one = Task.objects.filter(prompt=OuterRef("pk"), kind=KIND, purpose=Purpose.WORK)
@@ -31,7 +31,7 @@ def open_label_tasks(*, project: Project, prompts: QuerySet[Prompt] | None = Non
 
 @transaction.atomic
 def follow_settings(*, project: Project) -> None:
-    """Where a project has labels now its texts wait for one; where it has none any more, none that nobody has begun."""
+    """Open label tasks where the project has labels; where it has none any more, delete those nobody has begun."""
     if project.labels:
         open_label_tasks(project=project)
         return
@@ -60,7 +60,7 @@ def _open(project: Project, prompts: list[int]) -> None:
 
 
 def unlabelled(project: Project) -> Iterator[dict[str, object]]:
-    """The texts whose tasks nobody has begun, as rows without a label."""
+    """Yield the texts whose label tasks nobody has begun, as rows without a label."""
     begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
     tasks = project.tasks.filter(~Exists(begun), kind=KIND, purpose=Purpose.WORK).order_by("prompt_id")
     for prompt, messages in tasks.values_list("prompt_id", "prompt__messages").iterator(AT_ONCE):
@@ -72,7 +72,7 @@ def unlabelled(project: Project) -> Iterator[dict[str, object]]:
 def prioritise(
     *, project: Project, margins: Mapping[int, float], control_share: float = 0.2, seed: int = 0
 ) -> list[int]:
-    """Let the texts of which a model is least sure come first; gives the tasks that were drawn as control.
+    """Let the texts that a model is least sure of come first; return the tasks drawn as a control group.
 
     `margins` are by prompt: how much likelier its first label is than its second, from 0 to 1. A random share keeps
     the priority that it would have by chance, so that the labels that come in can still be compared with all texts.

@@ -33,13 +33,13 @@ class PractiseFirst(NotPossible):
 
 
 def tasks_for(project: Project, user: User) -> QuerySet[GoldAnswer]:
-    """The practice tasks, without those that have an answer of this person's own."""
+    """Return the practice tasks, without those that show an answer of this person's own."""
     own_text = Candidate.objects.filter(task=OuterRef("task"), completion__author_id=user.pk)
     return GoldAnswer.objects.filter(~Exists(own_text), task__project=project, practice=True).order_by("id")
 
 
 def require(project: Project, user: User) -> None:
-    """Raises PractiseFirst where this person should practise before they work."""
+    """Raise PractiseFirst where this person has to practise before they work."""
     if not project.practice_first:
         return
     new = project.memberships.filter(user_id=user.pk, role=Role.ANNOTATOR, practice_passed_at=None)
@@ -48,7 +48,7 @@ def require(project: Project, user: User) -> None:
 
 
 def next_assignment(*, project: Project, by: User) -> Assignment:
-    """The practice task to go on with; begins a round where none is going on."""
+    """Return the practice assignment to go on with; start a round where none is open."""
     try:
         with transaction.atomic():
             Membership.objects.select_for_update().get(project=project, user_id=by.pk)  # two tabs take turns
@@ -65,7 +65,7 @@ def next_assignment(*, project: Project, by: User) -> Assignment:
 
 
 def answers(round: PracticeRound) -> QuerySet[Ranking]:
-    """What the person has handed in during this round, the newest last."""
+    """Return the rankings that the person has submitted in this round, the newest last."""
     given = Ranking.objects.filter(
         assignment__project_id=round.project_id,
         assignment__annotator_id=round.annotator_id,
@@ -78,13 +78,13 @@ def answers(round: PracticeRound) -> QuerySet[Ranking]:
 
 
 def remaining(round: PracticeRound) -> QuerySet[GoldAnswer]:
-    """Practice tasks that this round still lacks. A skipped one comes again."""
+    """Return the practice tasks that this round still lacks, skipped ones among them."""
     done = answers(round).values("assignment__task__repeat_of_id")
     return tasks_for(round.project, round.annotator).exclude(task__in=done).select_related("task__project")
 
 
 def settle(*, assignment: Assignment) -> None:
-    """Finish the round with its last answer, and let the person through if they agree often enough.
+    """Finish the round with its last answer, and pass the person if they agree often enough.
 
     Called inside the transaction that stores the judgment.
     """
@@ -120,6 +120,7 @@ class Feedback:
 
 
 def feedback(ranking: Ranking) -> Feedback:
+    """Return a practice answer compared with the known order of its task."""
     gold = GoldAnswer.objects.filter(task=ranking.assignment.task.repeat_of_id).first()
     if gold is None:  # taken off the list meanwhile: it counts for nothing
         return Feedback(ranking, None)

@@ -17,7 +17,7 @@ HERE_FOR = timedelta(minutes=1)
 
 
 def arrive(*, membership_id: int) -> None:
-    """A sign of an open work page. Others are told where it is the first for a while."""
+    """Note that a user has a work page open; tell the others where it is the first for a while."""
     now = timezone.now()
     membership = Membership.objects.filter(pk=membership_id)
     was_away = Q(at_work_at=None) | Q(at_work_at__lt=now - HERE_FOR)
@@ -28,7 +28,7 @@ def arrive(*, membership_id: int) -> None:
 
 
 def leave(*, membership_id: int) -> None:
-    """A work page was closed. If the same person has another one open, its next sign puts them back."""
+    """Note that a work page was closed. If the user has another one open, its next sign of life adds them again."""
     if Membership.objects.filter(pk=membership_id, at_work_at__isnull=False).update(at_work_at=None):
         _tell(membership_id)
 

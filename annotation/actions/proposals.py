@@ -14,7 +14,7 @@ SEATS = 1
 
 @transaction.atomic
 def open_reviews(*, project: Project, proposals: Iterable[Proposal]) -> list[Task]:
-    """Of proposals that have no task yet."""
+    """Open review tasks for proposals without one."""
     waiting = [proposal for proposal in proposals if not hasattr(proposal, "task")]
     tasks = Task.objects.bulk_create(
         [

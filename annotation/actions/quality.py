@@ -26,7 +26,7 @@ from annotation.quality.reliability import weights
 
 @transaction.atomic
 def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], note: str, by: User) -> Adjudication:
-    """From now on snapshots take this order instead of the votes. An earlier adjudication is withdrawn, and kept."""
+    """Store an order that snapshots take instead of the votes; an earlier one is withdrawn and kept."""
     if task.purpose != Purpose.WORK or not Ranking.objects.filter(assignment__task=task).exists():
         raise NotPossible("Nobody has ranked this task yet, so there is nothing to decide.")
     withdraw(task=task, by=by)
@@ -40,14 +40,14 @@ def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], n
 
 
 def withdraw(*, task: Task, by: User) -> bool:
-    """The votes count again. False if no adjudication stood."""
+    """Withdraw the adjudication in force, so that the votes count again; return False where there is none."""
     standing = Adjudication.objects.in_force().filter(task=task)
     return bool(standing.update(withdrawn_at=timezone.now(), withdrawn_by_id=by.pk))
 
 
 @transaction.atomic
 def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> GoldAnswer:
-    """The adjudicated order becomes the known one. Marking again takes the order and the note as they are now."""
+    """Make the adjudicated order the known one; marking again takes the order and the note as they are now."""
     standing = Adjudication.objects.in_force().filter(task=task).first()
     if standing is None:
         raise NotPossible("Adjudicate the task first: its decided order becomes the known one.")
@@ -61,7 +61,7 @@ def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> Gol
 
 
 def unmark_gold(*, task: Task) -> None:
-    """Nobody is asked about it unmarked any more. What people answered stays, but is held against nothing."""
+    """Stop using a known order as a check. Answers to it stay and are compared with nothing."""
     GoldAnswer.objects.filter(task=task).delete()
 
 
@@ -72,7 +72,7 @@ def set_practice(*, task: Task, practice: bool) -> None:
 
 @transaction.atomic
 def update_weights(*, project: Project) -> int:
-    """Every annotator's weight from what people have judged until now; the number of weights that changed.
+    """Compute every annotator's weight from their judgments until now; return how many changed.
 
     An explicit act, so that two snapshots of the same judgments only differ when somebody meant them to.
     """
@@ -84,7 +84,7 @@ def update_weights(*, project: Project) -> int:
 
 
 def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Exclusion:
-    """Their judgments stay out of snapshots from now on."""
+    """Leave an annotator's judgments out of snapshots from now on; return the exclusion."""
     if not reason.strip():
         raise NotPossible("Say why: the reason stands beside the exclusion.")
     try:
@@ -102,7 +102,7 @@ def lift_exclusion(*, project: Project, annotator: User, by: User) -> bool:
 
 
 def exclusion_rate(project: Project) -> dict[str, int]:
-    """Rankings that snapshots leave out because of who made them, and all of them."""
+    """Return how many rankings snapshots leave out because of who made them, and how many there are."""
     excluded = Exclusion.objects.in_force().filter(project=project, annotator=OuterRef("assignment__annotator"))
     votes = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
     return {"excluded": votes.filter(Exists(excluded)).count(), "all": votes.count()}

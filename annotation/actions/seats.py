@@ -26,7 +26,7 @@ from annotation.models.task import FOR_ANYBODY
 
 
 def renew(*, assignment: Assignment) -> Assignment:
-    """A sign of life: the lease starts again, if the seat is still this person's."""
+    """Start the lease again, if the assignment is still held, and return it."""
     expires_at = lease_end(assignment.project)
     if Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(expires_at=expires_at):
         assignment.expires_at = expires_at
@@ -34,7 +34,7 @@ def renew(*, assignment: Assignment) -> Assignment:
 
 
 def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: int) -> Assignment:
-    """Keep unfinished work and renew the lease. A lapsed seat still takes drafts: the work may yet be submitted."""
+    """Store unfinished work, renew the lease and return the assignment. A lapsed one still takes drafts."""
     now = timezone.now()
     saved = Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.HELD, SeatStatus.LAPSED]).update(
         draft=draft, draft_saved_at=now, active_ms=active_ms
@@ -47,7 +47,7 @@ def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: i
 
 @transaction.atomic
 def skip(*, assignment: Assignment, reason: str) -> None:
-    """Give the seat back. The same person will not be asked about this task again."""
+    """Give the task back with a reason. The same person is not asked about it again."""
     skipped = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(
         status=SeatStatus.SKIPPED, skip_reason=reason[:300], finished_at=timezone.now(), expires_at=None
     )
@@ -62,7 +62,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
 
 
 def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
-    """HELD to DONE, or LAPSED to LATE. Called inside the transaction that stores the judgment."""
+    """Move HELD to DONE or LAPSED to LATE and return the new status. Call it in the judgment's transaction."""
     now = timezone.now()
     for before, after in ((SeatStatus.HELD, SeatStatus.DONE), (SeatStatus.LAPSED, SeatStatus.LATE)):
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
@@ -74,7 +74,7 @@ def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
 
 
 def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
-    """DONE to HELD, or LATE to LAPSED, where a judgment was taken back. Called inside that transaction."""
+    """Move DONE to HELD or LATE to LAPSED where a judgment was taken back. Call it in that transaction."""
     for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
         expires_at = lease_end(assignment.project) if after == SeatStatus.HELD else None
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
@@ -86,11 +86,12 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
 
 
 def lease_end(project: Project) -> datetime:
+    """Return when a lease that starts now is over."""
     return timezone.now() + timedelta(minutes=project.lease_minutes)
 
 
 def held_by(project: Project, user: User) -> Assignment | None:
-    """What this person works on; of two such seats, one of which an undo brought back, the one that began first."""
+    """Return the assignment this person holds; of two, one of which an undo brought back, the one claimed first."""
     held = Assignment.objects.held().filter(project=project, annotator_id=user.pk)
     return held.select_related("task__prompt", "task__proposal", "project").order_by("claimed_at").first()
 

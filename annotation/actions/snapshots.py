@@ -27,7 +27,7 @@ def take_snapshot(
     type: SnapshotType = SnapshotType.PREFERENCE,
     wanted: Filter | None = None,
 ) -> DatasetSnapshot:
-    """The judgments until now that are asked for, as rows of a type that `annotation.exports` has.
+    """Store the judgments until now that are asked for, as rows of a type, and return the snapshot.
 
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
@@ -75,7 +75,7 @@ def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
 
 @transaction.atomic
 def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapshot]:
-    """Somebody's judgments until now count no more. Gives the snapshots that hold some, which are marked.
+    """Stop counting a person's judgments until now; return the snapshots that hold some, now marked.
 
     Files stay as they are: what was trained on must remain what it was.
     """
@@ -87,14 +87,14 @@ def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapsho
 
 
 def _holds(snapshot: DatasetSnapshot, person: User) -> bool:
-    """By its card; a snapshot from before there were cards may hold whatever was said until its cut-off."""
+    """Return whether a snapshot holds judgments of a person: by its card; without one it may."""
     if snapshot.card:
         return f"annotator-{person.pk}" in snapshot.card["people"]
     return snapshot.project.assignments.filter(annotator_id=person.pk, finished_at__lte=snapshot.cutoff).exists()
 
 
 def data_card(snapshot: DatasetSnapshot) -> dict[str, Any]:
-    """Everything that a snapshot says about itself, for a machine."""
+    """Return everything that a snapshot states about itself, for a program."""
     return {
         "project": snapshot.project.slug,
         "number": snapshot.number,

@@ -73,7 +73,7 @@ def blind_candidates(completions: Iterable[Completion], project: Project) -> lis
 
 @transaction.atomic
 def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 1.0) -> list[Task]:
-    """Tasks over the answers that the run `origin` drew from `policy`; a repeated call opens nothing twice.
+    """Open tasks over the answers that run `origin` drew from `policy` and return them, each once.
 
     Each prompt becomes a ranking task of up to K distinct answers, in which for `people_share` of the prompts a
     reference answer that people wrote before takes part unmarked. A share of the prompts also becomes a reference task.
@@ -115,7 +115,7 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
 
 
 def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: bool = True) -> list[Completion]:
-    """At most one reference answer, then as many of the run's answers as fit; of two equal texts only the first.
+    """Return at most one reference answer, then as many of the run's answers as fit; of equal texts the first.
 
     Which of the run's answers are left out is chance: the authors keep their shares.
     What a reviewer withdrew is left out, and so is an equal text, whoever wrote it.
@@ -130,10 +130,10 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: 
 
 
 def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion) -> bool:
-    """Decided by the prompt and the version, so that a repeated settling decides the same."""
+    """Return whether the prompt also becomes a reference task: by prompt and version, so a repeat decides alike."""
     return _falls_under(project.reference_share, f"{prompt.digest}:{policy.number}")
 
 
 def _falls_under(share: float, name: str) -> bool:
-    """True for that share of names, and always the same for one."""
+    """Return True for that share of names, and always the same for one name."""
     return random.Random(name).random() < share

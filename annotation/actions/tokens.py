@@ -18,7 +18,7 @@ USED_EVERY = timedelta(minutes=1)  # a write for every request would cost more t
 
 
 def make_token(*, user: User, name: str, scopes: Iterable[Scope], days: int | None = None) -> tuple[Token, str]:
-    """A new token, and its value, which is not kept."""
+    """Create a token and return it with its value, which is not stored."""
     value = MARK + secrets.token_urlsafe(32)
     token = Token.objects.create(
         user_id=user.pk,
@@ -32,7 +32,7 @@ def make_token(*, user: User, name: str, scopes: Iterable[Scope], days: int | No
 
 
 def find_token(value: str) -> Token | None:
-    """The token of an account that may sign in, and its use noted; None where it was revoked or is over."""
+    """Return the token of an active account and note its use; None where it was revoked or has expired."""
     now = timezone.now()
     token = Token.objects.select_related("user").filter(digest=_digest(value), user__is_active=True).first()
     if token is None or token.is_over(now):
@@ -43,5 +43,5 @@ def find_token(value: str) -> Token | None:
 
 
 def _digest(value: str) -> str:
-    """Unsalted and fast is enough for 256 random bits: there is nothing to guess."""
+    """Return the hash of a token. Unsalted and fast is enough for 256 random bits: there is nothing to guess."""
     return hashlib.sha256(value.encode()).hexdigest()

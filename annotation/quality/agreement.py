@@ -27,7 +27,7 @@ ONE_CHOICE = "everybody always chose the same, so chance cannot be told from agr
 
 
 def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
-    """Of each pair (a, b), a < b: 1 if a is better, -1 if b is, 0 if they tie.
+    """Return the choice on each pair (a, b), a < b: 1 if a is better, -1 if b is, 0 if they tie.
 
     Nothing is said about two answers that both got no place (`unranked`).
     """
@@ -39,7 +39,7 @@ def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
 
 
 def agreed(first: Choices, second: Choices) -> tuple[int, int]:
-    """Pairs on which two people chose the same (a tie agrees with a tie), and the pairs that both judged."""
+    """Return on how many pairs two people chose the same (a tie agrees with a tie), and how many both judged."""
     if len(first) == len(second):  # nearly always the same candidates: no set to build
         try:
             return sum(choice == second[pair] for pair, choice in first.items()), len(first)
@@ -55,7 +55,7 @@ def balance(first: Choices, second: Choices) -> int:
 
 
 def kendall_tau_b(first: Choices, second: Choices) -> Figure:
-    """Kendall's τ-b (1945): concordant less discordant pairs, over what ties leave possible. From -1 to 1."""
+    """Return Kendall's τ-b (1945): concordant less discordant pairs, over what ties leave possible. From -1 to 1."""
     shared = first.keys() & second.keys()
     if not shared:
         return unknown("no two answers that both ranked")
@@ -67,7 +67,7 @@ def kendall_tau_b(first: Choices, second: Choices) -> Figure:
 
 
 def kendall_w(rankings: Sequence[Tiers]) -> Figure:
-    """Kendall's W (1939) of one task, corrected for ties: 1 if all rank alike, 0 if the rank sums are all equal."""
+    """Return Kendall's W (1939) of one task, corrected for ties: 1 if all rank alike, 0 if rank sums are equal."""
     if len(rankings) < 2:
         return unknown("only one ranking", n=len(rankings))
     candidates = {pk for tier in rankings[0] for pk in tier}
@@ -88,7 +88,7 @@ def kendall_w(rankings: Sequence[Tiers]) -> Figure:
 
 
 def _midranks(tiers: Tiers) -> dict[int, float]:
-    """Places from 1; tied candidates share the mean of the places that they take together."""
+    """Return the ranks from 1; tied candidates share the mean of the ranks that they take together."""
     ranks: dict[int, float] = {}
     for tier in tiers:
         rank = len(ranks) + (len(tier) + 1) / 2
@@ -98,7 +98,7 @@ def _midranks(tiers: Tiers) -> dict[int, float]:
 
 
 def krippendorff_alpha(tasks: Iterable[Sequence[Tiers]]) -> Figure:
-    """Krippendorff's α, ordinal: a unit is a candidate of a task, its value the place that a person gave it."""
+    """Return Krippendorff's α, ordinal: a unit is a candidate of a task, its value the rank a person gave it."""
     values: dict[tuple[int, int], Counter[float]] = {}
     for number, rankings in enumerate(tasks):
         if len(rankings) > 1:
@@ -124,7 +124,7 @@ def krippendorff_alpha(tasks: Iterable[Sequence[Tiers]]) -> Figure:
 
 
 def pairwise_agreement(tasks: Iterable[Sequence[Choices]]) -> Figure:
-    """Share of pairs of candidates on which two people chose the same, over all twos; interval clustered by task."""
+    """Return the share of pairs on which two people chose the same; its interval is clustered by task."""
     same, both = [], []
     for rankings in tasks:
         found = [agreed(first, second) for first, second in combinations(rankings, 2)]
@@ -137,7 +137,7 @@ def pairwise_agreement(tasks: Iterable[Sequence[Choices]]) -> Figure:
 
 
 def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> Figure:
-    """Cohen's κ (1960) of two people's choices on the same items."""
+    """Return Cohen's κ (1960) of two people's choices on the same items."""
     items = len(first)
     if items != len(second):
         raise ValueError("Both people must have judged the same items.")
@@ -150,7 +150,7 @@ def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> Figure:
 
 
 def fleiss_kappa(items: Iterable[Sequence[int]]) -> Figure:
-    """Fleiss' κ (1971) over items with the choices that people made on them; items may differ in how many did.
+    """Return Fleiss' κ (1971) over items with the choices made on them; items may differ in how many there are.
 
     An item that one person judged says nothing about agreement and is left out.
     """

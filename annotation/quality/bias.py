@@ -37,7 +37,7 @@ class PositionBias:
 
 
 def position_bias(records: Sequence[Record]) -> PositionBias:
-    """The shown order is drawn anew for every seat, so without a bias each of K positions wins 1 in K.
+    """Return how often each position wins: the order is drawn for every seat, so without a bias 1 in K.
 
     Habits sit in people: with enough of them the intervals resample people, otherwise tasks. A bias is only called
     one where the 99 % interval leaves chance out, so that a page that is looked at every day does not cry wolf.
@@ -60,7 +60,7 @@ def position_bias(records: Sequence[Record]) -> PositionBias:
 
 
 def _tally(records: Iterable[Record], place: int, by_person: bool) -> tuple[list[float], list[float], list[float]]:
-    """By cluster: first places won at this position, rankings that showed something there, wins by chance."""
+    """Return by cluster: first places won at this position, rankings that showed something there, wins by chance."""
     wins: dict[int, float] = defaultdict(float)
     shown: dict[int, float] = defaultdict(float)
     chance: dict[int, float] = defaultdict(float)
@@ -143,14 +143,14 @@ def pace(records: Iterable[Record], texts: Mapping[int, Text]) -> Pace:
 
 
 def tie_share(records: Iterable[Record]) -> Figure:
-    """Of all pairs of candidates, the share that was left tied."""
+    """Return the share of all pairs of candidates that was left tied."""
     kept = [record for record in records if record.choices]
     ties = [sum(choice == 0 for choice in record.choices.values()) for record in kept]
     return ratio([sum(ties)], [sum(len(record.choices) for record in kept)], of="pairs")
 
 
 def unacceptable_share(records: Iterable[Record]) -> Figure:
-    """Of all answers judged, the share below the line."""
+    """Return the share of all judged answers that stand below the line."""
     kept = list(records)
     answers = sum(len(tier) for record in kept for tier in record.tiers)
     return ratio([sum(len(record.unacceptable) for record in kept)], [answers], of="answers")

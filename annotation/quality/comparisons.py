@@ -59,7 +59,7 @@ class EvaluatedPair:
 
 
 def compared(project: Project, evaluation: Evaluation | None = None) -> list[EvaluatedPair]:
-    """The comparisons of one evaluation, or of all of a project's, with the judgments that count."""
+    """Return the comparisons of one evaluation, or of a whole project, with the judgments that count."""
     evaluations = project.evaluations.select_related("version", "opponent")
     wanted = {each.pk: each for each in evaluations if evaluation is None or each.pk == evaluation.pk}
     found: list[EvaluatedPair] = []
@@ -105,7 +105,7 @@ def win_rate(found: Iterable[EvaluatedPair]) -> Figure:
 
 
 def length_controlled(found: Sequence[EvaluatedPair]) -> Figure:
-    """The win rate if the version's answer were the longer one as often as the opponent's: the mean of both strata."""
+    """Return the win rate if the version's answer were the longer one as often as the opponent's."""
     strata = [[each.score for each in found if each.longer == sign and each.score is not None] for sign in (1, -1)]
     if min(map(len, strata)) < FEWEST_BY_LENGTH:
         return unknown(f"fewer than {FEWEST_BY_LENGTH} comparisons in which either side is the longer one")
@@ -116,7 +116,7 @@ def length_controlled(found: Sequence[EvaluatedPair]) -> Figure:
 
 
 def shown_first_wins(found: Iterable[EvaluatedPair]) -> Figure:
-    """How often the answer that stood first won, ties half: apart from one half people go by the place."""
+    """Return how often the answer shown first won, ties half: away from one half, position decides."""
     scores = [
         fmean(won if first else 1 - won for won, first in zip(each.outcomes, each.shown_first, strict=True))
         for each in found
@@ -126,7 +126,7 @@ def shown_first_wins(found: Iterable[EvaluatedPair]) -> Figure:
 
 
 def agreement(found: Iterable[EvaluatedPair]) -> Figure:
-    """The share of twos of people who said the same of a comparison."""
+    """Return the pairwise agreement: the share of pairs of people who said the same of a comparison."""
     same, both = [], []
     for each in found:
         twos = list(combinations(each.outcomes, 2))
@@ -136,7 +136,7 @@ def agreement(found: Iterable[EvaluatedPair]) -> Figure:
 
 
 def evaluation_report(found: Sequence[EvaluatedPair]) -> dict[str, Any]:
-    """Figures of one evaluation; `judgments` counts wins, ties and losses of the version."""
+    """Return the figures of one evaluation; `judgments` counts wins, ties and losses of the version."""
     judged = [each for each in found if each.score is not None]
     outcomes = [outcome for each in found for outcome in each.outcomes]
     categories: dict[str, list[EvaluatedPair]] = defaultdict(list)
@@ -169,7 +169,7 @@ class Rung:
 
 
 def ladder(found: Iterable[EvaluatedPair]) -> list[Rung]:
-    """Bradley–Terry strengths of all versions, and of people's reference answers, from all comparisons; best first."""
+    """Return Bradley–Terry strengths of all versions and of people's reference answers, the best first."""
     groups: list[WinRecords] = []
     counted: dict[str, int] = defaultdict(int)
     for each in found:

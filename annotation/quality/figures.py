@@ -32,7 +32,7 @@ def unknown(reason: str, n: int = 0) -> Figure:
 
 
 def ratio(parts: Sequence[float], wholes: Sequence[float], *, of: str) -> Figure:
-    """Sum of parts over sum of wholes; each place is one cluster, and the interval resamples clusters.
+    """Return sum of parts over sum of wholes; each place is one cluster, and the interval resamples clusters.
 
     Judgments of one task (or of one person) are alike, so drawing them singly would make the interval too narrow.
     """

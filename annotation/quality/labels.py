@@ -16,7 +16,7 @@ CONFUSIONS_SHOWN = 10
 
 
 def label_report(project: Project) -> dict[str, Any] | None:
-    """None where nobody has labelled anything. Every two people who labelled the same text are compared."""
+    """Return the agreement of people who labelled the same text, pair by pair; None where there are no labels."""
     by_task: dict[int, list[str]] = defaultdict(list)
     seconds = []
     rows = labels_that_count(project).values_list("assignment__task_id", "label", "assignment__active_ms")

@@ -64,7 +64,7 @@ class Records:
 
     @cached_property
     def overlapping(self) -> list[list[Record]]:
-        """Tasks that more than one person judged."""
+        """Return the tasks that more than one person judged."""
         return [records for records in self.by_task.values() if len(records) > 1]
 
 
@@ -92,7 +92,7 @@ def read_records(project: Project) -> Records:
 
 
 def _read_texts(project: Project, found: Records) -> None:
-    """Of tasks that somebody judged: how long the answers are, and the newest policy version among their authors."""
+    """Read the lengths of the judged tasks' answers, and the newest policy version among their authors."""
     judged = Ranking.objects.filter(assignment__project=project).values("assignment__task_id")
     rows = Candidate.objects.filter(task__in=judged).annotate(
         characters=Length("completion__text"),

@@ -38,7 +38,7 @@ def with_others(overlapping: Iterable[Sequence[Record]]) -> Tallies:
 
 
 def with_known(checks: Iterable[Record], gold: Mapping[int, Choices]) -> Tallies:
-    """Judgments of known tasks that came unmarked in the queue. Practice is not among them: it teaches."""
+    """Return agreement with known orders that came unmarked in the queue. Practice is not among them."""
     tallies: Tallies = defaultdict(list)
     for record in checks:
         if record.purpose == Purpose.GOLD and record.repeat_of and record.repeat_of in gold:
@@ -47,7 +47,7 @@ def with_known(checks: Iterable[Record], gold: Mapping[int, Choices]) -> Tallies
 
 
 def with_themselves(records: Records) -> Tallies:
-    """The second judgment of a repeated task against the same person's first."""
+    """Return the agreement of the second judgment of a repeated task with the same person's first."""
     first = {(record.annotator, record.task): record for record in records.work}
     tallies: Tallies = defaultdict(list)
     for record in records.checks:
@@ -58,7 +58,7 @@ def with_themselves(records: Records) -> Tallies:
 
 
 def known_by_week(checks: Iterable[Record], gold: Mapping[int, Choices]) -> dict[str, Figure]:
-    """Agreement with known orders by ISO week: where it falls, people or guidelines drift."""
+    """Return agreement with known orders by ISO week: a fall shows that people or guidelines drift."""
     weeks: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for record in checks:
         if record.purpose == Purpose.GOLD and record.repeat_of and record.repeat_of in gold and record.at:
@@ -72,7 +72,7 @@ def tallied(tallies: Sequence[tuple[int, int]]) -> Figure:
 
 
 def weights(records: Records) -> dict[int, float]:
-    """By person who has judged, from 0 to 1."""
+    """Return a weight from 0 to 1 for each person who has judged."""
     people = {record.annotator for record in [*records.work, *records.checks]}
     return weighed(people, with_others(records.overlapping), with_known(records.checks, records.gold))
 
