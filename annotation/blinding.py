@@ -66,7 +66,7 @@ SHORTEST_NAME = 4
 
 
 def names_its_model(text: str, project: Project) -> str | None:
-    """The words by which an answer gives away which model wrote it; None where it does not."""
+    """Return the words by which an answer reveals which model wrote it; None where it does not."""
     if found := CONFESSIONS.search(text):
         return found.group()
     if found := NAMES.search(text):
@@ -77,7 +77,7 @@ def names_its_model(text: str, project: Project) -> str | None:
 
 
 def _own_name(project: Project) -> re.Pattern[str] | None:
-    """The project's base model: its name with any hyphen or space between its parts, and the part that names it."""
+    """Return a pattern for the base model's name, whole and by the part that identifies it."""
     parts = [part for part in WORDS_OF_A_MODEL_NAME.split(project.base_model.rstrip("/").rsplit("/", 1)[-1]) if part]
     if not parts:
         return None

@@ -11,7 +11,7 @@ from annotation.plain_text import cleaned_text
 
 
 def cleaned(value: Any) -> Any:
-    """The same value, without those characters in any of its strings."""
+    """Return the value without those characters in any of its strings."""
     match value:
         case str():
             return cleaned_text(value)
@@ -38,7 +38,7 @@ class JSONDecoder(json.JSONDecoder):
 
 
 def is_storable(value: Any) -> bool:
-    """Whether it can be written as JSON: no infinite number, and none that is not one."""
+    """Return whether the value can be written as JSON: no infinity and no NaN."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:

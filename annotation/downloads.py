@@ -24,7 +24,7 @@ def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, options: 
 
 
 def file_response(request: HttpRequest, path: Path, name: str, media_type: str, *, tag: str) -> HttpResponseBase:
-    """The file or the part of it that is asked for. `tag` changes with its content, so no two halves are mixed up."""
+    """Return the file or the part that is asked for. `tag` changes with its content, so parts are never mixed."""
     etag, size = f'"{tag}"', path.stat().st_size
     part = _part(request.headers.get("Range", ""), size)
     if request.headers.get("If-Range", etag) != etag:
@@ -45,7 +45,7 @@ def file_response(request: HttpRequest, path: Path, name: str, media_type: str, 
 
 
 def _part(header: str, size: int) -> range | None:
-    """Which bytes; empty where there are none such; None where the whole file is asked for, or several ranges are."""
+    """Return the range of bytes; empty where it cannot be had, None for the whole file or several ranges."""
     match = _RANGE.match(header.strip())
     if not match or not any(match.groups()):
         return None

@@ -13,7 +13,7 @@ class Judge(Protocol):
     def score(self, answer: str) -> float: ...
 
     def improve(self, answer: str) -> str:
-        """A reference answer that this judge would like better than `answer`."""
+        """Return a reference answer that this judge prefers to `answer`."""
 
 
 class SentimentJudge:
@@ -44,7 +44,7 @@ class LengthJudge:
 
 
 def whole_sentences(text: str) -> str:
-    """The text up to its last full stop: what a person would keep of an answer that was cut."""
+    """Return the text up to its last full stop: what a person would keep of an answer that was cut."""
     end = max(text.rfind(mark) for mark in ".!?")
     return text[: end + 1].strip() if end > 0 else text.strip()
 

@@ -20,13 +20,13 @@ def group_name(project_id: int) -> str:
 
 
 def sockets_run_here() -> None:
-    """Called by a consumer: from now on messages are handed to the loop that it runs in."""
+    """Note the event loop of the consumer that calls this: messages are handed to it from now on."""
     global _socket_loop
     _socket_loop = asyncio.get_running_loop()
 
 
 def announce(project_id: int, topic: str) -> None:
-    """Say "look again" to every open page of a project. `topic` is "queue", "people" or "round"."""
+    """Tell every open page of a project to look again. `topic` is "queue", "people" or "round"."""
     _send(project_id, {"type": "look.again", "topic": topic})
 
 

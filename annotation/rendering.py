@@ -56,7 +56,7 @@ MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
 
 
 def _math_inline(state: StateInline, silent: bool) -> bool:
-    """Formulas stay as they were written: Markdown would take their * and _ for emphasis and drop backslashes."""
+    """Keep a formula as it was written: Markdown would read its * and _ as emphasis and drop backslashes."""
     if state.src[state.pos] not in "$\\" or not (found := MATH.match(state.src, state.pos, state.posMax)):
         return False
     if not silent:
@@ -66,7 +66,7 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
 
 
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula on lines of its own, in which a line may begin with a minus without being a list."""
+    """Keep a formula on lines of its own, where a line may begin with a minus without being a list."""
     first = state.getLines(start, start + 1, state.blkIndent, False).strip()
     if first not in MATH_ENDS or state.is_code_block(start):
         return False

@@ -60,7 +60,7 @@ class SimulatedAnnotator:
         self.tally = WorkTally()
 
     def work_through(self, project: str, stop: threading.Event) -> WorkTally:
-        """Until the queue is empty, `most_tasks` are done, or `stop` is set."""
+        """Judge until the queue is empty, `most_tasks` are done, or `stop` is set; return what was done."""
         self._sign_in()
         page = self._post(f"/projects/{project}/annotate/")
         while not stop.is_set() and (assignment := self._assignment_shown(project, page)):
@@ -80,7 +80,7 @@ class SimulatedAnnotator:
             raise RuntimeError(f"{self.username} could not sign in at {self.url}.")
 
     def _assignment_shown(self, project: str, page: requests.Response) -> dict[str, Any] | None:
-        """The task on the page, by the address that the page pushed; None where the queue is empty."""
+        """Return the assignment on the page, by the address that the page pushed; None where the queue is empty."""
         address = page.headers.get("HX-Push-Url", "")
         if "/tasks/" not in address:
             return None
@@ -154,7 +154,7 @@ class SimulatedAnnotator:
 
 
 def _rating(score: float) -> int:
-    """From 1 to 5, for a score that is about 0 and seldom beyond ±1."""
+    """Return a rating from 1 to 5 for a score that is about 0 and seldom beyond ±1."""
     return min(5, max(1, round(3 + 2 * score)))
 
 
@@ -171,7 +171,7 @@ def simulate(
     habits: Habits,
     stop: threading.Event | None = None,
 ) -> WorkTally:
-    """Everybody at once, each with a session of their own; returns what they did together."""
+    """Let all annotators work at once, each with a session of their own; return what they did together."""
     stop = stop or threading.Event()
     people = [
         SimulatedAnnotator(url=url, username=username, password=password, judge=judge, habits=habits)

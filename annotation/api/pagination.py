@@ -21,7 +21,7 @@ class OldestFirst(CursorPagination):
     max_page_size = MOST
 
     def get_page_size(self, request: Request) -> int:
-        """A size that cannot be had is refused in words, not replaced by another one."""
+        """Return the page size that is asked for; refuse one that is not possible instead of replacing it."""
         asked = request.query_params.get("page_size", str(self.page_size))
         if not (asked.isascii() and asked.isdigit() and len(asked) < 10 and 1 <= int(asked) <= MOST):
             raise ValidationError({"page_size": f"Should be a whole number from 1 to {MOST}."})

@@ -36,7 +36,7 @@ from annotation.uploads import takes_uploads
 
 
 def fields_of(request: Request) -> Mapping[str, Any]:
-    """The body as fields; a JSON list or number is refused in words."""
+    """Return the body as fields; refuse a JSON list or number."""
     if not isinstance(request.data, Mapping):
         raise serializers.ValidationError({"detail": "The body should be a JSON object."})
     fields: Mapping[str, Any] = cleaned(request.data)  # JSON is clean already, a form is not
@@ -44,7 +44,7 @@ def fields_of(request: Request) -> Mapping[str, Any]:
 
 
 def signed_in(request: Request) -> User:
-    """Permissions have let the request in, so somebody is signed in."""
+    """Return the user of a request that permissions have let in."""
     user = request.user
     if isinstance(user, AnonymousUser):
         raise NotAuthenticated

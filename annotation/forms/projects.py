@@ -54,7 +54,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         return {} if given is None else given
 
     def _complete(self) -> None:
-        """A request may send only what changes: what it leaves out keeps its value, but an unticked box says no."""
+        """Fill in the current value of fields that a request leaves out; a box that is left out is unticked."""
         data = {name: self.data[name] for name in self.data}
         for name, field in self.fields.items():
             if name not in data and not isinstance(field, forms.BooleanField):

@@ -58,7 +58,7 @@ class Filter:
     until: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What differs from asking for all, as a snapshot stores it."""
+        """Return what differs from asking for everything, as a snapshot stores it."""
         given = {name: value for name, value in asdict(self).items() if value}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
 
@@ -74,7 +74,7 @@ class Filter:
         return not self.kinds or kind in self.kinds
 
     def refusal(self, annotator: int | None, at: datetime) -> str:
-        """Why a judgment is left out; empty where it counts."""
+        """Return why a judgment is left out; an empty text where it counts."""
         if self.annotators and annotator not in self.annotators:
             return "by other annotators"
         if (self.since and at < self.since) or (self.until and at > self.until):
@@ -94,7 +94,7 @@ class JudgedCandidate:
 
     @property
     def author(self) -> str:
-        """Who is compared with whom: a version of the policy, people, or what a file brought."""
+        """Return the name under which authors are compared: a policy version, people, or an imported source."""
         return f"v{self.policy}" if self.policy is not None else self.source
 
 
@@ -143,24 +143,25 @@ class JudgedTask:
 
     @property
     def policy(self) -> int | None:
-        """The newest version among the authors of the candidates."""
+        """Return the newest version among the authors of the candidates."""
         return max((answer.policy for answer in self.answers.values() if answer.policy is not None), default=None)
 
 
 def rankings_that_count(project: Project, purpose: Purpose = Purpose.WORK) -> QuerySet[Ranking]:
-    """Without what was withdrawn. A known task, a repeat or practice checks a person and is no vote."""
+    """Return a project's rankings of work without withdrawn ones. Known tasks, repeats and practice are no votes."""
     work = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=purpose)
     return work.exclude(Exists(_withdrawn("assignment__annotator")))
 
 
 def references_that_count(project: Project) -> QuerySet[ReferenceAnswer]:
+    """Return a project's reference answers without withdrawn ones."""
     return ReferenceAnswer.objects.filter(assignment__project=project).exclude(
         Exists(_withdrawn("assignment__annotator"))
     )
 
 
 def labels_that_count(project: Project) -> QuerySet[Label]:
-    """Without what was withdrawn."""
+    """Return a project's labels without withdrawn ones."""
     work = Label.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
     return work.exclude(Exists(_withdrawn("assignment__annotator")))
 
@@ -181,7 +182,7 @@ def judged_tasks(
     circumstances: bool = True,
     as_made: bool = False,
 ) -> Iterator[JudgedTask]:
-    """Tasks in order with their rankings until `cutoff`; after them, what was imported.
+    """Yield tasks in order with their rankings until `cutoff`; after them, what was imported.
 
     `circumstances`: with rationales, the order that was shown and times, which take a fifth of the reading.
     `as_made`: a reviewer's decision does not replace the rankings of its task.
@@ -224,7 +225,7 @@ def _ranked(
 
 
 def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_made: bool) -> JudgedTask:
-    """With the order that a reviewer decided, if one stands; otherwise without the rankings of excluded people."""
+    """Return the task with a reviewer's order where one is in force, else without rankings of excluded people."""
     if not as_made and (order := decisions.decided.get(task.pk)):
         counts["adjudicated tasks"] += 1
         counts["rankings replaced by an adjudication"] += len(task.judgments)
@@ -239,7 +240,7 @@ def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_ma
 
 
 def _kept(task: JudgedTask, wanted: Filter, counts: Counter[str]) -> JudgedTask | None:
-    """The task with the judgments that are asked for; None where none is left."""
+    """Return the task with the judgments that are asked for; None where none is left."""
     kept = []
     for judgment in task.judgments:
         if reason := wanted.refusal(judgment.annotator, judgment.at):
@@ -352,5 +353,5 @@ def _imported_task(
 
 
 def guideline_version(project: Project) -> str:
-    """What people were asked to go by, as a short hash: it changes with every word."""
+    """Return a short hash of the guidelines: it changes with every word."""
     return hashlib.sha256(project.guidelines.encode()).hexdigest()[:12]

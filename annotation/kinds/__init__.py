@@ -28,10 +28,10 @@ class TaskKind(Protocol):
     def form(self, assignment: Assignment, data: Any = None) -> forms.Form: ...
 
     def shows_candidates(self, assignment: Assignment) -> bool:
-        """Whether this person may see the other answers yet."""
+        """Return whether this person may see the other answers yet."""
 
     def page(self, assignment: Assignment) -> dict[str, Any]:
-        """What the kind's template needs beside the candidates; `asks` is the page's heading."""
+        """Return what the kind's template needs beside the candidates; `asks` is the page's heading."""
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:
         """Return what a judgment with this answer says, by the names of its fields."""

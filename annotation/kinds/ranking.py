@@ -49,7 +49,7 @@ class RankingForm(forms.Form):
             self.fields["tiers"].error_messages["required"] = f"Nothing is chosen yet. {ASKS[self.mode]}"
 
     def clean_tiers(self) -> list[list[int]]:
-        """The given tiers; what needs no place comes after them as one more tier."""
+        """Return the given tiers; candidates that need no place follow as one more tier."""
         tiers = self.cleaned_data["tiers"]
         if not isinstance(tiers, list) or not all(_is_id_list(tier) and tier for tier in tiers):
             raise forms.ValidationError("tiers should be lists of answers' ids, best first, none of them empty.")
@@ -126,7 +126,7 @@ class RankingForm(forms.Form):
         data["ratings"] = {str(order[int(number) - 1]): rated for number, rated in data.get("ratings", {}).items()}
 
     def _check_line(self, tiers: list[list[int]], below: set[int]) -> None:
-        """The unacceptable ones are the lowest tiers, whole: a line through the order, not a second order."""
+        """Refuse unacceptable answers that are not the lowest tiers, whole."""
         flags = [set(tier) <= below for tier in tiers]
         if any(set(tier) & below and not set(tier) <= below for tier in tiers):
             self.add_error("unacceptable", "Tied answers are either all acceptable or all unacceptable.")
@@ -165,7 +165,7 @@ GRADES = [
 
 
 def mode_for(assignment: Assignment) -> RankingMode:
-    """What the project asks for, as far as the task's answers can have it; else the whole order.
+    """Return the mode that the project asks for, as far as the task's answers allow it; else the whole order.
 
     Two authors are compared by one key, ties allowed, whatever the project asks for.
     """
@@ -178,7 +178,7 @@ def mode_for(assignment: Assignment) -> RankingMode:
 
 
 def criteria_for(assignment: Assignment) -> list[str]:
-    """Names to rate each answer by; none where two authors are compared."""
+    """Return the criteria to rate each answer by; none where two authors are compared."""
     return [] if assignment.task.purpose == Purpose.EVALUATION else list(assignment.project.criteria)
 
 

@@ -49,7 +49,7 @@ class ReferenceForm(forms.Form):
 
 
 def shows_candidates(assignment: Assignment) -> bool:
-    """Where the project wants it, only to those who have written a first version of their own."""
+    """Return whether to show the candidates: at once, or after a first version where the project asks for one."""
     return not assignment.project.write_first or FirstVersion.objects.filter(assignment=assignment).exists()
 
 

@@ -55,11 +55,11 @@ class Evaluation(models.Model):
 
     @property
     def opponent_name(self) -> str:
-        """As the ladder calls it."""
+        """Return the opponent's name on the ladder."""
         return str(self.opponent or PEOPLE)
 
     def open_seats(self) -> int:
-        """Judgments that are still to come."""
+        """Return how many judgments are still to come."""
         unfinished = [SeatStatus.EMPTY, SeatStatus.HELD]
         return Assignment.objects.filter(task__comparison__evaluation=self, status__in=unfinished).count()
 

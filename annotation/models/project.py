@@ -17,7 +17,7 @@ class Role(models.TextChoices):
     ADMIN = "admin", "Admin"
 
     def includes(self, other: Role) -> bool:
-        """An admin may do what a reviewer may, a reviewer what an annotator may."""
+        """Return whether the role may act as another: an admin as a reviewer, a reviewer as an annotator."""
         order = [Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN]
         return order.index(self) >= order.index(other)
 
@@ -296,7 +296,7 @@ class Project(models.Model):
         return reverse("project", args=[self.slug])
 
     def clean(self) -> None:
-        """Settings that do not go together."""
+        """Raise ValidationError for settings that do not go together."""
         shown = self.candidates_per_task
         refused = {}
         if self.ranking_form == RankingMode.GRADED and shown != 2:

@@ -41,7 +41,7 @@ class ProposalBatch(models.Model):
 
     @property
     def author(self) -> str:
-        """The model that wrote it, by the name that it goes by here."""
+        """Return the name of the model that wrote it."""
         return f"policy {self.policy}" if self.policy else self.model or "a file"
 
 

@@ -23,7 +23,7 @@ class SnapshotType(models.TextChoices):
 
     @property
     def unit(self) -> str:
-        """What one row is."""
+        """Return what one row is, in the plural."""
         return UNITS[self]
 
 

@@ -79,7 +79,7 @@ class Task(models.Model):
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The conversation that is judged; of a proposal none."""
+        """Return the conversation that is judged; an empty one for a proposal."""
         return list(self.prompt.messages) if self.prompt else []
 
     @property

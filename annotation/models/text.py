@@ -21,7 +21,7 @@ class Split(models.TextChoices):
 
     @classmethod
     def of(cls, digest: str) -> Split:
-        """By the prompt's own hash: the same prompt falls on the same side on every machine and in every project."""
+        """Return the split of a prompt by its hash: the same one on every machine and in every project."""
         return cls.EVAL if int(digest[:8], 16) % 100 < EVAL_PERCENT else cls.TRAIN
 
 

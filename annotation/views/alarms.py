@@ -18,7 +18,7 @@ RAISED = "The alarm is raised: nothing is sampled until an admin has looked. You
 @login_required
 @require_POST
 def raise_alarm(request: UserRequest, slug: str) -> HttpResponse:
-    """From the work page: a line that says what became of it, and the work goes on."""
+    """Raise the alarm from the work page and answer with one line about it."""
     project = access.get_project(request.user, slug)
     form = AlarmForm(cleaned(request.POST))
     if form.is_valid():

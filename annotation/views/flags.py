@@ -18,7 +18,7 @@ from annotation.models import FlagStatus, Role
 @login_required
 @require_POST
 def flag(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """From the work page: a line that says what became of it, and the work goes on."""
+    """Flag a text from the work page and answer with one line about it."""
     assignment = access.get_assignment(request.user, slug, pk)
     form = FlagForm(assignment, cleaned(request.POST))
     if form.is_valid():
@@ -35,7 +35,7 @@ def flag(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def flag_list(request: UserRequest, slug: str) -> HttpResponse:
-    """Open flags, the oldest first, each with the whole text."""
+    """List open flags, the oldest first, each with its whole text."""
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
     found = project.flags.filter(status=FlagStatus.OPEN).select_related("prompt", "completion__prompt", "raised_by")
     page = Paginator(found, 20).get_page(request.GET.get("page"))

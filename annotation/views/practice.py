@@ -25,7 +25,7 @@ JUDGMENTS_A_PAGE = 50
 
 
 def to_practice(request: UserRequest, project: Project) -> HttpResponse:
-    """To the practice page, from a form of the work page that htmx may have sent."""
+    """Redirect to the practice page, also from a form that htmx sent."""
     url = reverse("practice", args=[project.slug])
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 
@@ -59,7 +59,7 @@ def practice(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def _shown(found: actions.Feedback) -> dict[str, Any] | None:
-    """The known order with the texts, the place that the person gave each, and the pairs that differ."""
+    """Return the known order with its texts, the person's place for each, and the pairs that differ."""
     if found.gold is None:
         return None
     task = found.gold.task
@@ -91,7 +91,7 @@ def _shown(found: actions.Feedback) -> dict[str, Any] | None:
 @login_required
 @require_GET
 def own_work(request: UserRequest, slug: str) -> HttpResponse:
-    """What one person did: counts, agreement with the others, comments. Checks of them are not told apart."""
+    """Show what a person did: counts, agreement with others, comments. Checks of them are not marked as such."""
     membership = access.get_membership(request.user, slug)
     project = membership.project
     done = (

@@ -83,7 +83,7 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
-    """Whether this admin hears of rounds by mail."""
+    """Switch mail about rounds on or off for this admin."""
     membership = access.get_membership(request.user, slug, role=Role.ADMIN)
     wanted = "wanted" in request.POST
     with refusals_as_messages(request):
@@ -103,7 +103,7 @@ def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def project_context(project: Project) -> dict[str, Any]:
-    """What the project page shows of annotation."""
+    """Return what the project page shows of annotation."""
     return {
         "prompts": project.prompts.count(),
         "policies": project.policies.select_related("parent").order_by("-number"),

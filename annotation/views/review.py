@@ -26,7 +26,7 @@ TASKS_A_PAGE = 25
 @login_required
 @require_GET
 def task_list(request: UserRequest, slug: str) -> HttpResponse:
-    """Judged tasks, those that people agree on least first."""
+    """List judged tasks, least agreement first."""
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
     contested = quality_report(project)["contested"]
     standing = set(Adjudication.objects.in_force().filter(task__project=project).values_list("task_id", flat=True))
@@ -95,7 +95,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _answers(candidates: list[Any], votes: list[Ranking], form: AdjudicationForm) -> list[dict[str, Any]]:
-    """Each answer with the place that everybody gave it."""
+    """Return each answer with the place that everybody gave it."""
     given = [(vote, places(vote.tiers)) for vote in votes]
     return [
         {
@@ -121,7 +121,7 @@ def _answers(candidates: list[Any], votes: list[Ranking], form: AdjudicationForm
 
 
 def _merged(votes: list[Ranking]) -> list[list[int]]:
-    """A start for the reviewer: answers by the mean of the places that they were given."""
+    """Return a start for the reviewer: answers by the mean of their places."""
     total: dict[int, float] = {}
     for vote in votes:
         for pk, place in places(vote.tiers).items():
@@ -141,7 +141,7 @@ def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """The decided order becomes known, or stops being it (remove=1)."""
+    """Make the decided order a known one, or take that back (remove=1)."""
     ranked = access.get_ranked_task(request.user, slug, pk)
     if request.POST.get("remove"):
         actions.unmark_gold(task=ranked)
@@ -156,7 +156,7 @@ def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _mark(ranked: Task, said: dict[str, Any], request: UserRequest) -> None:
-    """What people practise on is an admin's choice; a reviewer leaves it as it is."""
+    """Store the known order; only an admin decides whether new annotators practise on it."""
     practice = GoldAnswer.objects.filter(task=ranked, practice=True).exists()
     if access.get_membership(request.user, ranked.project.slug).may_act_as(Role.ADMIN):
         practice = said["practice"]
@@ -176,7 +176,7 @@ def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def known(request: UserRequest, slug: str) -> HttpResponse:
-    """All tasks whose order is known, and which of them new annotators practise on."""
+    """List the tasks with a known order, and which of them new annotators practise on."""
     membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
     rows = GoldAnswer.objects.filter(task__project=membership.project).select_related("task__prompt", "marked_by")
     context = {

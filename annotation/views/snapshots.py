@@ -47,7 +47,7 @@ def _list_page(
 @login_required
 @require_POST
 def withdraw(request: UserRequest, slug: str) -> HttpResponse:
-    """Somebody's judgments until now count no more; the snapshots that hold some are marked."""
+    """Stop counting a person's judgments until now, and mark the snapshots that hold some."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = WithdrawForm(request.POST)
     if not form.is_valid():
@@ -62,7 +62,7 @@ def withdraw(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def snapshot(request: UserRequest, slug: str, number: int) -> HttpResponse:
-    """The data card, the ways to download it, and the snapshots to compare it with."""
+    """Show the data card, the downloads, and the snapshots to compare it with."""
     found = access.get_snapshot(request.user, slug, number)
     return _snapshot_page(request, found, DownloadForm(found))
 
@@ -84,7 +84,7 @@ def card(request: UserRequest, slug: str, number: int) -> JsonResponse:
 @login_required
 @require_GET
 def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
-    """Rows added, removed and changed since an earlier snapshot, by group."""
+    """Show rows added, removed and changed since an earlier snapshot, by group."""
     later, before = (access.get_snapshot(request.user, slug, each) for each in (number, earlier))
     if later.type != before.type:
         messages.error(request, "Only snapshots of the same type can be compared.")

@@ -42,6 +42,7 @@ class MyWork:
 
 
 def my_work(project: Project, membership: Membership, user: User) -> MyWork:
+    """Return what a person has done lately in a project, at which pace, and what waits for a reviewer."""
     now = timezone.now()
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     done = list(

@@ -34,7 +34,7 @@ class NextStep:
 
 
 def next_step(now: ProjectState) -> NextStep | None:
-    """The first thing that stands in the way of the circle; None where people are simply at work."""
+    """Return the first thing that keeps the circle from going on; None where people are simply at work."""
     return _missing(now) or _of_the_round(now) or _of_the_queue(now)
 
 

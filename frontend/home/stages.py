@@ -30,7 +30,7 @@ class Stage:
 
 
 def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Stage]:
-    """In the order of the circle. The tasks stand between completions and judgments; the page draws their progress."""
+    """Return the stages of the circle in order; tasks stand between completions and judgments."""
 
     def page(name: str, role: Role, *arguments: Any) -> str:
         return reverse(name, args=[project.slug, *arguments]) if membership.may_act_as(role) else ""
@@ -76,7 +76,7 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
 
 
 def project_state(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> ProjectState:
-    """What `next_step` goes by."""
+    """Return what `next_step` decides by."""
     pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
     has_policy = project.policies.exists()
     current = current_policy(project) if has_policy else None

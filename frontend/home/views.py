@@ -28,7 +28,7 @@ from training.reports import ladder
 @login_required
 @require_GET
 def home(request: UserRequest) -> HttpResponse:
-    """Every project of this person: their own part of it, and for its admin what to do next."""
+    """List every project of this person: their own work in it, and for its admin what to do next."""
     found = access.projects_of(request.user)
     roles = {membership.project_id: membership for membership in request.user.memberships.filter(project__in=found)}
     return render(request, "home.html", {"rows": [_row(request.user, each, roles[each.pk]) for each in found]})
@@ -48,7 +48,7 @@ def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]
 
 
 def _unread(user: User, project: Project) -> int:
-    """Comments of reviewers that this person has not read."""
+    """Return how many comments of reviewers this person has not read."""
     about = ReviewComment.objects.filter(assignment__project=project, assignment__annotator_id=user.pk)
     return about.filter(read_at=None).count()
 
@@ -81,7 +81,7 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def _headline(project: Project, membership: Membership) -> str:
-    """The ladder of versions as a picture, once people have compared two; annotators judge blind and do not see it."""
+    """Return the ladder of versions as SVG once two are compared; not for annotators, who judge blind."""
     if not membership.may_act_as(Role.REVIEWER):
         return ""
     found = comparisons.compared(project)
@@ -91,7 +91,7 @@ def _headline(project: Project, membership: Membership) -> str:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """A program that mistyped an address of the API is not helped by a page."""
+    """Answer an unknown address: with JSON under /api/, with a page elsewhere."""
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": "There is no such address."}, status=404)
     return page_not_found(request, exception)
@@ -99,5 +99,5 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 @require_GET
 def health(request: HttpRequest) -> JsonResponse:
-    """Say that the process answers; where `manage.py serve` runs, its event loop says so before this is asked."""
+    """Answer that the process is alive; where `manage.py serve` runs, its event loop answers before this is asked."""
     return JsonResponse({"status": "ok"})

@@ -61,7 +61,7 @@ SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
 
 @register.inclusion_tag("_ui/project_nav.html", takes_context=True)
 def project_nav(context: Context) -> dict[str, Any]:
-    """The pages of this project that this person's role opens; none outside a project."""
+    """Return the pages of this project that the person's role opens; none outside a project."""
     request, project = context.get("request"), context.get("project")
     if request is None or not isinstance(project, Project) or project.pk is None:
         return {}
@@ -75,7 +75,7 @@ def project_nav(context: Context) -> dict[str, Any]:
 
 @register.filter
 def figures(run: TrainingRun) -> list[dict[str, str]]:
-    """A run's result as lines of label and value, some with a note."""
+    """Return a run's result as lines of label and value, some with a note."""
     given = {name: run.result.get(name) for name in FIGURES}
     if rows := run.result.get("rows"):
         given["refused"] = rows.get("refused", {})
@@ -100,7 +100,7 @@ def _baselines_in_words(baselines: dict[str, Any]) -> str:
 
 
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
-    """Rows by reason: counted by the recipe, or one by one."""
+    """Return how many rows were left out by reason, as a recipe counted or listed them."""
     reasons = Counter(refused) if isinstance(refused, dict) else Counter(row["reason"] for row in refused)
     return f"{reasons.total():,}", "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5))
 
@@ -146,7 +146,7 @@ def duration(seconds: float) -> str:
 
 @register.filter
 def run_time(run: TrainingRun) -> str:
-    """How long a run took, once it is over."""
+    """Return how long a finished run took."""
     if not (run.started_at and run.finished_at):
         return ""
     return duration((run.finished_at - run.started_at).total_seconds())
@@ -154,7 +154,7 @@ def run_time(run: TrainingRun) -> str:
 
 @register.filter
 def time_left(run: TrainingRun) -> str:
-    """How long a run goes on at the pace so far; empty before that says anything, and after it was taken up again."""
+    """Return how long a run goes on at its pace so far; empty while that says nothing, and after it was resumed."""
     done, total = run.progress_done, run.progress_total
     if not (run.started_at and done >= total / 50 and 0 < done < total and run.attempt == 1):
         return ""
@@ -178,5 +178,5 @@ def any_errors(fields: list[BoundField]) -> bool:
 
 @register.filter
 def of(errors: dict[str, Any] | None, field: str) -> Any:
-    """What the server said about one field; "" is what it said about none in particular."""
+    """Return the errors of one field; "" stands for errors of no field."""
     return (errors or {}).get(field, [])
