@@ -1,4 +1,4 @@
-"""Alarms: somebody finds that the policy as a whole has gone wrong; nothing is sampled until an admin has looked."""
+"""Alarms: a member reports that the policy as a whole has gone wrong; nothing is sampled until an admin has looked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tasks that check a person: known answers and repeats that come unmarked in the queue, and practice.
 
 A check is a task of its own that repeats another one, so that one seat per person and task stays true and no judgment
-of it is ever a vote. Its only seat is held by the person it is for from the start: nobody else can claim it.
+of it is ever a vote. Its only seat is held from the start by the person it is for: no other person can claim it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from annotation.models import (
 )
 from annotation.opaque import dice
 
-REPEAT_AFTER = 20  # judgments in between, so that nobody answers from memory
+REPEAT_AFTER = 20  # judgments in between, so that the answer is not from memory
 
 
 def claim_check(project: Project, by: User) -> Assignment | None:

@@ -1,7 +1,7 @@
 """How many people judge a task: by the settings, and by what they said so far.
 
 A seat that is not wanted any more is deleted while it is empty, and a task's number of seats follows. So a closed seat
-needs no status of its own, and "a task has its seats" stays true. Seats that somebody holds or has judged stay.
+needs no status of its own, and "a task has its seats" stays true. Seats that are held or judged stay.
 """
 
 from __future__ import annotations

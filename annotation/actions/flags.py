@@ -1,4 +1,4 @@
-"""Flags: somebody finds something wrong with a text, a reviewer dismisses it or withdraws the text.
+"""Flags: a member finds something wrong with a text; a reviewer dismisses the flag or withdraws the text.
 
 A withdrawn text is in no new task. Tasks that are open keep the candidates they have: those never change.
 """

@@ -76,7 +76,7 @@ def _tell(assignment: Assignment, judgment: Judgment) -> None:
 
 @transaction.atomic
 def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_ms: int) -> FirstVersion:
-    """The text as it was before its writer saw the candidates; a repeated call keeps the first one."""
+    """Store and return the text as it was before its author saw the candidates; a repeated call keeps the first."""
     text = str(draft.get("text") or "").strip()
     if not text:
         raise NotPossible("Write a first version of your own before you look at the other answers.")
@@ -86,7 +86,7 @@ def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_
 
 
 def last_submitted(*, project: Project, by: User) -> Assignment | None:
-    """The seat at which this person judged last, if that was a short while ago."""
+    """Return the assignment that this person submitted last, if it is recent enough to be taken back."""
     judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk)
     recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
     # After a practice task the known order was shown.
@@ -96,7 +96,7 @@ def last_submitted(*, project: Project, by: User) -> Assignment | None:
 
 @transaction.atomic
 def undo(*, project: Project, by: User) -> Assignment:
-    """Take back what this person submitted last: their seat again, with the judgment as its draft.
+    """Take back what this person submitted last and return its assignment, held, with the judgment as its draft.
 
     A seat that they claimed meanwhile stays theirs with its own draft, and comes after this one.
     """

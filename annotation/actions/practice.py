@@ -1,6 +1,6 @@
 """Practice: a new annotator ranks tasks whose order is known, sees where they differ, and goes on to the queue.
 
-A round is one go at all practice tasks; it is finished with the last of them. Whoever has passed once stays passed.
+A round is one attempt at all practice tasks and ends with the last of them. A person who has passed stays passed.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def set_practice(*, task: Task, practice: bool) -> None:
 def update_weights(*, project: Project) -> int:
     """Compute every annotator's weight from their judgments until now; return how many changed.
 
-    An explicit act, so that two snapshots of the same judgments only differ when somebody meant them to.
+    An explicit act, so that two snapshots of the same judgments only differ on purpose.
     """
     changed = 0
     for person, weight in weights(read_records(project)).items():

@@ -2,7 +2,7 @@
 
 Empty seats of one priority and one seat number are a *level*. A person gets a seat from the first level that has one
 for them. Within a level each search starts at a random seat: a hundred people who ask at once do not all reach for the
-same row, and tasks that somebody has judged already, which may fill most of a level, are not walked from the start
+same row, and tasks with a judgment, which may fill most of a level, are not walked from the start
 each time. `passed_over` remembers for some minutes which levels had nothing for a person.
 
 Seats are ordered by task and not by their own id: asked for the lowest id, a planner may walk the primary key past a

@@ -2,7 +2,7 @@
 
     EMPTY ─claim─▶ HELD ─submit─▶ DONE
                     │ ├─skip────▶ SKIPPED   and a new EMPTY seat with the same number
-                    │ └─(lease over, claimed by somebody else)─▶ LAPSED ─submit─▶ LATE
+                    │ └─(lease over, claimed by another person)─▶ LAPSED ─submit─▶ LATE
 
 An undo leads back: DONE to HELD, LATE to LAPSED. A seat that coverage no longer wants is deleted while it is EMPTY.
 
@@ -53,10 +53,10 @@ def skip(*, assignment: Assignment, reason: str) -> None:
     )
     if not skipped:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
-            return  # a repeated click, or the seat is somebody else's already: either way it is given back
+            return  # a repeated click, or it has lapsed: either way the task is given back
         raise NotPossible("This task is finished and cannot be skipped any more.")
     if assignment.task.purpose not in FOR_ANYBODY:
-        return  # a check is for one person: nobody else is asked
+        return  # a check is for one person: no other person is asked
     _open_again(assignment)
     passed_over.invalidate(assignment.project_id)
 

@@ -1,4 +1,4 @@
-"""Making tokens and finding them again. The value leaves this module once, on the way to whoever asked for it."""
+"""Make API tokens and find them again. A value is returned once, when it is made, and never stored."""
 
 from __future__ import annotations
 

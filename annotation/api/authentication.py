@@ -1,7 +1,7 @@
 """Who a request to the API is from, and what its token is for.
 
 `Authorization: Bearer pf_…` names a token. A token's scope only narrows: whether its owner may do the same in a
-project, annotation.access decides, as for somebody who is signed in.
+project, annotation.access decides, as for a user who is signed in.
 """
 
 from __future__ import annotations

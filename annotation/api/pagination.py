@@ -12,7 +12,7 @@ MOST = 1000
 
 
 class OldestFirst(CursorPagination):
-    """The way through a whole list: what is added while somebody reads stands on the last page."""
+    """Pages by cursor over a list, oldest row first: rows added during reading come on the last page."""
 
     ordering = "pk"
     page_size = 100

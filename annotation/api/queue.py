@@ -1,4 +1,4 @@
-"""/api/v1/: tasks, and the seats at them that somebody holds."""
+"""/api/v1/: the caller's assignments: claim, draft, submit, skip, undo, flag."""
 
 from __future__ import annotations
 

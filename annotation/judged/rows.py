@@ -190,7 +190,7 @@ def judged_tasks(
     if wanted.wants("ranking"):
         columns = SAID + CIRCUMSTANCES if circumstances else SAID
         yield from _ranked(project, cutoff, wanted, counts, columns, decisions, as_made)
-    # Whoever asks for certain people or versions asks for nothing that a file brought.
+    # Imported judgments have no people or versions of this project: a filter by these leaves them out.
     if wanted.wants("imported") and not wanted.annotators and not wanted.policies:
         yield from _imported(project, cutoff, wanted, counts)
 

@@ -8,23 +8,23 @@ Completion  one answer to a prompt: by a policy version, by a person (a referenc
 Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
-Label       the class that somebody put a text in
+Label       the class that a person gave a text
 ReferenceAnswer  the answer the annotator would have wanted
 FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 ProposalBatch, Proposal  tasks that a model proposed for instruction tuning, and where each came from
-ProposalReview  what somebody made of one: accepted, changed or rejected
-Flag        what somebody found wrong with a prompt or an answer
+ProposalReview  a person's decision on one: accepted, changed or rejected
+Flag        what a person found wrong with a prompt or an answer
 Adjudication  a reviewer's order of a task, taken instead of the votes
 GoldAnswer  the known order of a task, which other people's orders are held against
-Exclusion   somebody's judgments stay out of snapshots, for a reason
+Exclusion   a person's judgments are left out of snapshots, for a reason
 ReviewComment  what a reviewer told an annotator about a judgment
 PracticeRound  one go of a new annotator at the practice tasks
 Evaluation, Comparison  two authors' answers to the same prompts, blind beside each other
-Alarm       somebody found that the policy as a whole has gone wrong: nothing is sampled until an admin has looked
+Alarm       the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
 DatasetSnapshot  an immutable file of judgments that training starts from
-Withdrawal  from when on somebody's judgments no longer count
-Token       a key to the API that somebody made for a program; a Scope is what it is for
+Withdrawal  from when on a person's judgments no longer count
+Token       a key to the API for a program; its Scopes are what it may do
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
 MailMessage  a mail to a member who asked for it, on its way
 """

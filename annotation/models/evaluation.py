@@ -65,7 +65,7 @@ class Evaluation(models.Model):
 
 
 class Comparison(models.Model):
-    """One prompt of an evaluation. Two identical answers are a tie without anybody being asked."""
+    """One prompt of an evaluation. Two identical answers are a tie and become no task."""
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="comparisons")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="comparisons")

@@ -48,7 +48,7 @@ class Ranking(Judgment):
 
 
 class FirstVersion(models.Model):
-    """What somebody wrote before they were shown the candidates; having it is what opens them."""
+    """What a person wrote before they saw the candidates; storing it shows them."""
 
     assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="first_version")
     text = models.TextField()

@@ -99,11 +99,11 @@ class Candidate(models.Model):
 
 
 class SeatStatus(models.TextChoices):
-    EMPTY = "empty", "Empty"  # nobody's yet
-    HELD = "held", "Held"  # somebody works on it until expires_at
+    EMPTY = "empty", "Empty"  # free
+    HELD = "held", "Held"  # a person works on it until expires_at
     DONE = "done", "Done"  # judged
     SKIPPED = "skipped", "Skipped"  # given back with a reason; a new empty seat took its place
-    LAPSED = "lapsed", "Lapsed"  # not renewed in time, and somebody else has the seat now
+    LAPSED = "lapsed", "Lapsed"  # not renewed in time, and replaced by a new empty one
     LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
 
 
@@ -123,7 +123,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.filter(status=SeatStatus.HELD)
 
     def empty(self) -> Self:
-        """Return the assignments that nobody has yet."""
+        """Return the assignments that are free."""
         return self.filter(status=SeatStatus.EMPTY)
 
 

@@ -18,7 +18,7 @@ class Scope(models.TextChoices):
 
 
 class Token(models.Model):
-    """A key to the API that somebody made for a program. Only its hash is kept: nobody can read it here again."""
+    """A key to the API for a program. Only its hash is stored, so its value cannot be read again."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=80, help_text="What uses it, such as the name of a script.")

@@ -18,7 +18,7 @@ class Event(models.TextChoices):
     SNAPSHOT = "snapshot.taken", "A snapshot was taken"
     ROUND = "round.finished", "A round finished, failed or was cancelled"
     ALARM = "alarm.raised", "Somebody raised the alarm about the policy"
-    TEST = "webhook.test", "A test"  # somebody pressed the button: nobody subscribes to it
+    TEST = "webhook.test", "A test"  # sent by the button on the page; no webhook subscribes to it
 
 
 class Webhook(models.Model):

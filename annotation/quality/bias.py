@@ -85,7 +85,7 @@ def _verdict(rankings: int, interval: tuple[float, float] | None) -> str:
 
 @dataclass(frozen=True)
 class LengthBias:
-    """Of pairs that somebody put in an order, the share in which the longer answer won."""
+    """Return the share of ordered pairs in which the longer answer won."""
 
     overall: Figure
     by_annotator: dict[int, Figure]

@@ -129,9 +129,9 @@ def agreement(found: Iterable[EvaluatedPair]) -> Figure:
     """Return the pairwise agreement: the share of pairs of people who said the same of a comparison."""
     same, both = [], []
     for each in found:
-        twos = list(combinations(each.outcomes, 2))
-        same.append(float(sum(first == second for first, second in twos)))
-        both.append(float(len(twos)))
+        pairs_of_people = list(combinations(each.outcomes, 2))
+        same.append(float(sum(first == second for first, second in pairs_of_people)))
+        both.append(float(len(pairs_of_people)))
     return ratio(same, both, of="comparisons that two people judged")
 
 

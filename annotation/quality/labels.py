@@ -30,11 +30,11 @@ def label_report(project: Project) -> dict[str, Any] | None:
     confused: Counter[tuple[str, str]] = Counter()
     same, compared = [], []
     for given in by_task.values():
-        twos = list(combinations(sorted(given), 2))
-        if twos:
-            same.append(sum(first == second for first, second in twos))
-            compared.append(len(twos))
-            confused.update((first, second) for first, second in twos if first != second)
+        pairs_of_people = list(combinations(sorted(given), 2))
+        if pairs_of_people:
+            same.append(sum(first == second for first, second in pairs_of_people))
+            compared.append(len(pairs_of_people))
+            confused.update((first, second) for first, second in pairs_of_people if first != second)
     number = {label: place for place, label in enumerate(labels)}
     return {
         "labels": sum(map(len, by_task.values())),

@@ -28,7 +28,7 @@ SKIP_REASONS = 10
 
 
 def quality_report(project: Project, *, anew: bool = False) -> Report:
-    """The figures now, or for a large project those of up to ten minutes ago; `computed_at` says which."""
+    """Return the figures now, or for a large project those of up to ten minutes ago (`computed_at`)."""
     key = f"quality-report:{project.pk}"
     if not anew and (kept := cache.get(key)):
         return dict(kept)
@@ -67,7 +67,7 @@ def build_report(project: Project) -> Report:
 
 
 def own_agreement(project: Project, person: int) -> dict[str, Any]:
-    """Return how often one person agrees with the others, over the tasks that they have in common.
+    """Return how often one person agrees with the others on the tasks they have in common.
 
     Only what can no longer be taken back counts: else one would learn what the others said, and say it too.
     """
@@ -118,7 +118,7 @@ def _agreement(records: Records) -> dict[str, Any]:
 
 
 def _calibration(records: Records) -> dict[str, Any]:
-    """The same people on the same tasks: what differs here are the people, not their work."""
+    """Return agreement on tasks that everybody judges: differences there are between people, not their tasks."""
     tasks = [found for found in records.overlapping if found[0].task in records.calibration]
     return {
         "tasks": len(tasks),
@@ -132,7 +132,7 @@ def _mean(values: Iterable[float]) -> Figure:
 
 
 def _items(tasks: Iterable[list[Record]]) -> list[list[int]]:
-    """Each pair of candidates with what everybody chose on it."""
+    """Return each pair of candidates with everybody's choices on it."""
     items: list[list[int]] = []
     for found in tasks:
         chosen: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -160,7 +160,7 @@ def _by_policy(records: Records) -> list[dict[str, Any]]:
 
 
 def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
-    """Cohen's κ of the twos of people with the most in common."""
+    """Return Cohen's κ of the pairs of people with the most tasks in common."""
     common: dict[tuple[int, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for found in records.overlapping:
         for first, second in combinations(sorted(found, key=lambda record: record.annotator), 2):
@@ -212,7 +212,7 @@ def _annotators(
 
 
 def _contested(records: Records) -> list[dict[str, Any]]:
-    """Judged tasks, those that people agree on least first; tasks of one judgment last."""
+    """Return judged tasks, least agreement first; tasks with one judgment last."""
     rows = []
     for task, found in records.by_task.items():
         tallies = [agreement.agreed(first.choices, second.choices) for first, second in combinations(found, 2)]
