@@ -26,8 +26,8 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from training.prompt_tuning.approach_rows import interval
 from training.prompt_tuning.approaches import APPROACHES
-from training.prompt_tuning.method_rows import interval
 from training.rundir import Row, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent

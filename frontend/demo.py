@@ -26,7 +26,7 @@ from annotation.stats.bootstrap import ratio_interval, rounded
 from frontend.server import EmbeddedServer
 from training.actions.rounds import start_round
 from training.methods.plans import FULL_ROUND
-from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun
+from training.models import ACTIVE, RoundStatus, RunStatus, TrainingRound, TrainingRun
 from training.worker.preparation import prepare_model
 
 SAMPLE_PROMPTS = Path(settings.BASE_DIR) / "annotation" / "sample_prompts.jsonl"
@@ -126,7 +126,7 @@ class Demo:
             if started.status not in ACTIVE:
                 break
             time.sleep(2)
-        if started.status != RunStatus.SUCCEEDED:
+        if started.status != RoundStatus.SUCCEEDED:
             error = next((run.error for run in runs if run.error), "")
             raise NotPossible(f"{started} is {started.status}: {started.reason}\n{error}")
         return started

@@ -171,6 +171,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "training.models.RunStatus",
+        "RoundStatus": "training.models.RoundStatus",
         "SeatStatus": "annotation.models.SeatStatus",
         "FlagReason": "annotation.models.FlagReason",
         "RejectReason": "annotation.models.RejectReason",

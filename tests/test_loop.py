@@ -14,7 +14,7 @@ from annotation.simulation import Habits, simulate
 from tests.conftest import PASSWORD
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import go_on, start_round
-from training.models import Metric, RunStatus
+from training.models import Metric, RoundStatus, RunStatus
 from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
@@ -42,7 +42,7 @@ def run_round(project, methods, opens_gates=None):
     round.refresh_from_db()
     if opens_gates:
         # The judge goes by length, so there is nothing by which a reward model could beat going by length.
-        assert (round.status, round.runs.get(method="ppo").status) == (RunStatus.STOPPED, RunStatus.QUEUED)
+        assert (round.status, round.runs.get(method="ppo").status) == (RoundStatus.STOPPED, RunStatus.QUEUED)
         go_on(round=round, by=opens_gates)
         Worker().run_until_idle()
         round.refresh_from_db()

@@ -15,7 +15,7 @@ from training.api.costs import CostViewSet
 from training.api.evaluations import EvaluationViewSet
 from training.api.playground import ExchangeViewSet
 from training.api.policies import PolicyViewSet
-from training.api.prompt_tuning import MethodsViewSet, TemplateViewSet, VerbalizerViewSet
+from training.api.prompt_tuning import ApproachesViewSet, TemplateViewSet, VerbalizerViewSet
 from training.api.proposals import PoolViewSet, ProposalViewSet
 
 projects = SimpleRouter()
@@ -38,7 +38,7 @@ inside.register("autopilot", AutopilotViewSet, basename="autopilot")
 inside.register("playground", ExchangeViewSet)
 inside.register("costs", CostViewSet, basename="cost")
 inside.register("evaluations", EvaluationViewSet)
-inside.register("methods", MethodsViewSet, basename="method")
+inside.register("methods", ApproachesViewSet, basename="method")
 inside.register("rounds", training_api.RoundViewSet)
 inside.register("proposals", ProposalViewSet)
 inside.register("pool", PoolViewSet, basename="pool")

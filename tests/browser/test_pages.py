@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from annotation.actions import snapshots
 from annotation.delivery import webhooks
 from annotation.models import Event, PromptUpload
-from training.models import Metric, RunStatus, TrainingRound, TrainingRun
+from training.models import Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -160,7 +160,7 @@ def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves)
 
 def test_an_admin_goes_on_past_a_gate(visit, admin, round_with_curves):
     round_with_curves.runs.filter(method="ppo").update(status=RunStatus.QUEUED)
-    TrainingRound.objects.update(status=RunStatus.STOPPED, reason="Reward model: it does not beat going by length")
+    TrainingRound.objects.update(status=RoundStatus.STOPPED, reason="Reward model: it does not beat going by length")
     visitor = visit(admin)
     page = visitor.page
     visitor.goto("/projects/letters/rounds/1/")

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from training.actions import runs
 from training.actions.rounds import start_round
-from training.models import RunStatus, TrainingRound, TrainingRun
+from training.models import RoundStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -120,10 +120,10 @@ def test_a_gate_that_only_reports_or_has_nothing_behind_it_stops_nothing(
     assert set(states(started)) == {"succeeded"}
 
 
-@pytest.mark.parametrize("status", [RunStatus.STOPPED, RunStatus.RUNNING])
+@pytest.mark.parametrize("status", [RoundStatus.STOPPED, RoundStatus.RUNNING])
 def test_only_rounds_stop_at_gates_and_a_stopped_one_is_not_finished(project, status):
-    round = TrainingRound.objects.create(project=project, number=1, status=RunStatus.STOPPED)
+    round = TrainingRound.objects.create(project=project, number=1, status=RoundStatus.STOPPED)
     with pytest.raises(IntegrityError), transaction.atomic():
-        TrainingRun.objects.create(round=round, position=0, method="reward", status=RunStatus.STOPPED)
+        TrainingRun.objects.create(round=round, position=0, method="reward", status="stopped")
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRound.objects.filter(pk=round.pk).update(status=status, finished_at=timezone.now())

@@ -148,7 +148,7 @@ def test_a_package_without_the_product_of_its_method_is_refused_by_name(toy):
         PRODUCTS.discover()
 
 
-OTHERS = ("annotation", "training", "frontend")
+OTHERS = ("training", "frontend")  # annotation/ never hears of either
 OWN = ("training/methods/", "training/products/", "training/recipes/")
 RUNS_ELSEWHERE = "training/exports/_trl_script.py"  # its "reward" is one of TRL's trainers
 

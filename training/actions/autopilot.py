@@ -25,7 +25,7 @@ from annotation.models.task import JUDGED
 from training.actions import rounds
 from training.methods import METHODS, InvalidConfig, Method
 from training.methods.presets import with_preset
-from training.models import ACTIVE, WAITING, Autopilot, RunStatus, TrainingRound
+from training.models import ACTIVE, WAITING, Autopilot, RoundStatus, TrainingRound
 from training.products import methods_where, product_of
 
 logger = logging.getLogger(__name__)
@@ -180,8 +180,8 @@ def _held_up(project: Project) -> str:
     if latest.status in ACTIVE:
         return f"Waits: round {latest.number} runs."
     if latest.status in WAITING:
-        return f"Waits: round {latest.number} is {RunStatus(latest.status).label.lower()}, and a person decides."
-    if latest.status == RunStatus.FAILED and latest.autopilot_reason:
+        return f"Waits: round {latest.number} is {RoundStatus(latest.status).label.lower()}, and a person decides."
+    if latest.status == RoundStatus.FAILED and latest.autopilot_reason:
         return f"Waits: round {latest.number} failed. Try it again, or start one yourself, and the autopilot goes on."
     return ""
 

@@ -17,7 +17,17 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotation.models import PolicyVersion, Project
 from training.archives import size_on_disk
-from training.models import ACTIVE, FINAL, WAITING, Package, PackageStatus, RunStatus, TrainingRound, TrainingRun
+from training.models import (
+    ACTIVE,
+    FINAL,
+    WAITING,
+    Package,
+    PackageStatus,
+    RoundStatus,
+    RunStatus,
+    TrainingRound,
+    TrainingRun,
+)
 from training.products.reward_model import reward_models
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are
@@ -80,9 +90,9 @@ def needed_paths() -> set[Path]:
 
 def _to_be_tried_again() -> QuerySet[TrainingRound]:
     later = TrainingRound.objects.filter(
-        project=OuterRef("project"), number__gt=OuterRef("number"), status=RunStatus.SUCCEEDED
+        project=OuterRef("project"), number__gt=OuterRef("number"), status=RoundStatus.SUCCEEDED
     )
-    return TrainingRound.objects.filter(~Exists(later), status=RunStatus.FAILED)
+    return TrainingRound.objects.filter(~Exists(later), status=RoundStatus.FAILED)
 
 
 def _of_runs(project: Project, keep_last: int) -> Iterator[tuple[Path, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from training.models import RunStatus, TrainingRound
+from training.models import RoundStatus, RunStatus, TrainingRound
 
 HEADLINES = {
     "accuracy": "right about unseen pairs",
@@ -17,12 +17,12 @@ HEADLINES = {
 
 def subject_of(round: TrainingRound) -> str:
     said = {
-        RunStatus.SUCCEEDED: "succeeded",
-        RunStatus.FAILED: "failed",
-        RunStatus.CANCELLED: "was cancelled",
-        RunStatus.STOPPED: "stopped at a gate and waits for you",
+        RoundStatus.SUCCEEDED: "succeeded",
+        RoundStatus.FAILED: "failed",
+        RoundStatus.CANCELLED: "was cancelled",
+        RoundStatus.STOPPED: "stopped at a gate and waits for you",
     }
-    return f"[{round.project}] Round {round.number} {said[RunStatus(round.status)]}"
+    return f"[{round.project}] Round {round.number} {said[RoundStatus(round.status)]}"
 
 
 def body_of(round: TrainingRound) -> str:

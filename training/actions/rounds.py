@@ -23,7 +23,7 @@ from annotation.models import (
 from training.actions import runs
 from training.methods import METHODS
 from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
-from training.models import ACTIVE, RunStatus, TrainingRound, TrainingRun, before
+from training.models import ACTIVE, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be, runs_may_be
 from training.products import methods_where, product_of
 from training.products.base import Planned, Product
 
@@ -169,12 +169,13 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
     """Stop a round. The worker notices within seconds and ends the process."""
     now = timezone.now()
     with transaction.atomic():
-        cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=before(RunStatus.CANCELLED)).update(
-            status=RunStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
+        cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=rounds_may_be(RoundStatus.CANCELLED)).update(
+            status=RoundStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
         )
         if not cancelled:
             raise NotPossible("The round is over already.")
-        TrainingRun.objects.filter(round=round, status__in=ACTIVE).update(status=RunStatus.CANCELLED, finished_at=now)
+        unfinished = round.runs.filter(status__in=runs_may_be(RunStatus.CANCELLED))
+        unfinished.update(status=RunStatus.CANCELLED, finished_at=now)
         runs.tell_finished(round)
     live.announce(round.project_id, "round")
 
@@ -182,7 +183,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
 def pause_round(*, round: TrainingRound, by: User) -> None:
     """The worker notices within seconds; resumed, the run that it was in goes on from its last state."""
     if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
-        status=RunStatus.PAUSED, reason=f"Paused by {by}."
+        status=RoundStatus.PAUSED, reason=f"Paused by {by}."
     ):
         raise NotPossible("The round is not running, so it cannot be paused.")
     live.announce(round.project_id, "round")
@@ -198,7 +199,7 @@ def pause_alarmed() -> None:
         alarm = alarms.open_alarm(round.project)
         reason = f"{alarm.raised_by} raised the alarm: {alarm.note}" if alarm else ""
         paused = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE)
-        if alarm and paused.update(status=RunStatus.PAUSED, reason=reason[:500]):
+        if alarm and paused.update(status=RoundStatus.PAUSED, reason=reason[:500]):
             live.announce(round.project_id, "round")
 
 
@@ -207,11 +208,11 @@ def resume_round(*, round: TrainingRound) -> None:
         raise NotPossible(ALARMED)
     try:
         with transaction.atomic():
-            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.PAUSED).update(
-                status=RunStatus.RUNNING, reason=""
+            if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.PAUSED).update(
+                status=RoundStatus.RUNNING, reason=""
             ):
                 raise NotPossible("The round is not paused.")
-            last = round.runs.filter(status=RunStatus.SUCCEEDED).order_by("-position").first()
+            last = round.runs.succeeded().order_by("-position").first()
             if last is not None:  # it may have ended between the pause and its process
                 runs.settle_round(round=round, last=last)
     except IntegrityError as clash:
@@ -223,8 +224,8 @@ def retry_round(*, round: TrainingRound) -> None:
     """A failed round again, from the stage that failed, which goes on from its last state where it has saved one."""
     try:
         with transaction.atomic():
-            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.FAILED).update(
-                status=RunStatus.RUNNING, reason="", finished_at=None
+            if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.FAILED).update(
+                status=RoundStatus.RUNNING, reason="", finished_at=None
             ):
                 raise NotPossible("Only a round that failed can be tried again. Start one like it instead.")
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
@@ -239,11 +240,11 @@ def go_on(*, round: TrainingRound, by: User) -> None:
     """Let a round that stopped at a gate run what is left of it, and remember who said so."""
     try:
         with transaction.atomic():
-            if not TrainingRound.objects.filter(pk=round.pk, status=RunStatus.STOPPED).update(
-                status=RunStatus.RUNNING, reason=""
+            if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.STOPPED).update(
+                status=RoundStatus.RUNNING, reason=""
             ):
                 raise NotPossible("The round does not wait at a gate.")
-            gate = round.runs.filter(status=RunStatus.SUCCEEDED).order_by("-position")[:1].get()
+            gate = round.runs.succeeded().order_by("-position")[:1].get()
             TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash

@@ -23,7 +23,7 @@ from annotation import live
 from annotation.delivery import mail, webhooks
 from annotation.models import Event
 from training.actions.round_letter import body_of, subject_of
-from training.models import ACTIVE, Metric, RunStatus, TrainingRound, TrainingRun, before
+from training.models import ACTIVE, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
 from training.products import product_of
 from training.rundir import NO_SPACE, Row
 
@@ -47,7 +47,7 @@ def claim_run() -> TrainingRun | None:
     with transaction.atomic():
         run = waiting.claim(status=RunStatus.RUNNING)
         if run is not None:
-            TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.QUEUED).update(status=RunStatus.RUNNING)
+            TrainingRound.objects.filter(pk=run.round_id, status=RoundStatus.QUEUED).update(status=RoundStatus.RUNNING)
     return run
 
 
@@ -62,7 +62,7 @@ def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:
         }
     if not _ours(run).update(**values):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
-    if TrainingRound.objects.filter(pk=run.round_id, status=RunStatus.PAUSED).exists():
+    if TrainingRound.objects.filter(pk=run.round_id, status=RoundStatus.PAUSED).exists():
         raise Paused(f"{run.round} was paused")
 
 
@@ -134,8 +134,10 @@ def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
     TrainingRun.objects.filter(round=run.round_id, status=RunStatus.QUEUED).update(
         status=RunStatus.CANCELLED, finished_at=now
     )
-    failed = TrainingRound.objects.filter(pk=run.round_id, status__in=before(RunStatus.FAILED)).update(
-        status=RunStatus.FAILED, finished_at=now, reason=f"{run.label} failed: {why}" if why else f"{run.label} failed."
+    failed = TrainingRound.objects.filter(pk=run.round_id, status__in=rounds_may_be(RoundStatus.FAILED)).update(
+        status=RoundStatus.FAILED,
+        finished_at=now,
+        reason=f"{run.label} failed: {why}" if why else f"{run.label} failed.",
     )
     if failed:
         tell_finished(run.round)
@@ -176,13 +178,13 @@ def _succeed(run: TrainingRun, result: Row) -> None:
 
 def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
     """After `last` has succeeded: the round is over, waits at a gate, or goes on. Called inside a transaction."""
-    running = TrainingRound.objects.filter(pk=round.pk, status=RunStatus.RUNNING)
+    running = TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.RUNNING)
     if not round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
-        if running.update(status=RunStatus.SUCCEEDED, finished_at=timezone.now()):
+        if running.update(status=RoundStatus.SUCCEEDED, finished_at=timezone.now()):
             tell_finished(round)
         return
     why = last.closed_gate
-    if why and running.update(status=RunStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
+    if why and running.update(status=RoundStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
         _write_mail(round)
 
 

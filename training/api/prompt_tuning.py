@@ -18,8 +18,8 @@ from training.actions import prompt_tuning
 from training.api.rounds import RoundSerializer
 from training.forms.prompt_tuning import StartForm, TemplateForm, VerbalizerForm
 from training.models import TemplateVersion, VerbalizerVersion
+from training.prompt_tuning.approach_rows import recommendation
 from training.prompt_tuning.approaches import APPROACHES
-from training.prompt_tuning.method_rows import recommendation
 from training.reports.methods import COLUMNS, tables
 
 
@@ -121,7 +121,7 @@ class MethodTablesSerializer(serializers.Serializer[Any]):
     tables = MethodTableSerializer(many=True)
 
 
-class MethodsViewSet(ViewSet):
+class ApproachesViewSet(ViewSet):
     """What each method costs and comes to."""
 
     scopes = {"list": Scope.READ, "create": Scope.TRAIN}

@@ -17,20 +17,24 @@ from training.models.policies import Package, PackageStatus, Promotion
 from training.models.rounds import (
     ACTIVE,
     FINAL,
-    MOVES,
+    ROUND_MOVES,
+    RUN_MOVES,
     WAITING,
     Metric,
+    RoundStatus,
     RunStatus,
     TrainingRound,
     TrainingRun,
-    before,
+    rounds_may_be,
+    runs_may_be,
 )
 from training.models.worker import WorkerSign
 
 __all__ = [
     "ACTIVE",
     "FINAL",
-    "MOVES",
+    "ROUND_MOVES",
+    "RUN_MOVES",
     "WAITING",
     "WRITING",
     "Autopilot",
@@ -42,6 +46,7 @@ __all__ = [
     "Promotion",
     "Reply",
     "ReplyStatus",
+    "RoundStatus",
     "RunStatus",
     "Side",
     "TemplateVersion",
@@ -49,5 +54,6 @@ __all__ = [
     "TrainingRun",
     "VerbalizerVersion",
     "WorkerSign",
-    "before",
+    "rounds_may_be",
+    "runs_may_be",
 ]

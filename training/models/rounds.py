@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -27,37 +28,59 @@ class RunStatus(models.TextChoices):
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
-    STOPPED = "stopped", "Stopped at a gate"  # rounds only: a person decides whether it goes on
-    PAUSED = "paused", "Paused"  # rounds only: by a person, until a person resumes it
 
 
+class RoundStatus(models.TextChoices):
+    """As RunStatus, and two in which a round waits for an admin."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    STOPPED = "stopped", "Stopped at a gate"  # an admin decides whether it goes on
+    PAUSED = "paused", "Paused"  # by an admin or an alarm, until an admin resumes it
+
+
+# Of rounds and runs: these statuses have the same values in both.
 ACTIVE = [RunStatus.QUEUED, RunStatus.RUNNING]
-WAITING = [RunStatus.STOPPED, RunStatus.PAUSED]
 FINAL = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
-# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it. STOPPED, PAUSED and FAILED to RUNNING
-# are an admin's word; the runs of a round that is tried again go back to QUEUED.
-MOVES: dict[RunStatus, list[RunStatus]] = {
-    RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.PAUSED],
-    RunStatus.RUNNING: [
-        RunStatus.QUEUED,
-        RunStatus.SUCCEEDED,
-        RunStatus.FAILED,
-        RunStatus.CANCELLED,
-        RunStatus.STOPPED,
-        RunStatus.PAUSED,
+WAITING = [RoundStatus.STOPPED, RoundStatus.PAUSED]
+# RUNNING to QUEUED is a run whose worker went away: another attempt resumes it. FAILED and CANCELLED to QUEUED are runs
+# of a round that is tried again.
+RUN_MOVES: dict[RunStatus, list[RunStatus]] = {
+    RunStatus.QUEUED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+    RunStatus.RUNNING: [RunStatus.QUEUED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED],
+    RunStatus.FAILED: [RunStatus.QUEUED],
+    RunStatus.CANCELLED: [RunStatus.QUEUED],
+}
+# STOPPED, PAUSED and FAILED to RUNNING are an admin's decision.
+ROUND_MOVES: dict[RoundStatus, list[RoundStatus]] = {
+    RoundStatus.QUEUED: [RoundStatus.RUNNING, RoundStatus.CANCELLED, RoundStatus.PAUSED],
+    RoundStatus.RUNNING: [
+        RoundStatus.SUCCEEDED,
+        RoundStatus.FAILED,
+        RoundStatus.CANCELLED,
+        RoundStatus.STOPPED,
+        RoundStatus.PAUSED,
     ],
-    RunStatus.STOPPED: [RunStatus.RUNNING, RunStatus.CANCELLED],
-    RunStatus.PAUSED: [RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAILED],
-    RunStatus.FAILED: [RunStatus.RUNNING, RunStatus.QUEUED],
+    RoundStatus.STOPPED: [RoundStatus.RUNNING, RoundStatus.CANCELLED],
+    RoundStatus.PAUSED: [RoundStatus.RUNNING, RoundStatus.CANCELLED, RoundStatus.FAILED],
+    RoundStatus.FAILED: [RoundStatus.RUNNING],
 }
 
 
-def before(status: RunStatus) -> list[RunStatus]:
-    """From where a round or run may move to `status`: the condition of the UPDATE that moves it."""
-    return [origin for origin, goals in MOVES.items() if status in goals]
+def runs_may_be(status: RunStatus) -> list[RunStatus]:
+    """Return the statuses from which a run may move to `status`: the condition of the UPDATE that moves it."""
+    return [origin for origin, goals in RUN_MOVES.items() if status in goals]
 
 
-def _finished_iff_final(name: str, unfinished: list[RunStatus]) -> models.CheckConstraint:
+def rounds_may_be(status: RoundStatus) -> list[RoundStatus]:
+    """Return the statuses from which a round may move to `status`: the condition of the UPDATE that moves it."""
+    return [origin for origin, goals in ROUND_MOVES.items() if status in goals]
+
+
+def _finished_iff_final(name: str, unfinished: Sequence[str]) -> models.CheckConstraint:
     return models.CheckConstraint(
         condition=Q(status__in=unfinished, finished_at=None) | Q(status__in=FINAL, finished_at__isnull=False),
         name=name,
@@ -73,7 +96,7 @@ class RoundQuerySet(NumberedQuerySet["TrainingRound"]):
 class TrainingRound(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
-    status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
+    status = models.CharField(max_length=9, choices=RoundStatus, default=RoundStatus.QUEUED)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it stopped, where it did not succeed.")
     autopilot_reason = models.CharField(
         max_length=500, blank=True, help_text="Why the autopilot started it; empty where a person did."
@@ -106,7 +129,7 @@ class TrainingRound(models.Model):
 
     @property
     def is_stopped(self) -> bool:
-        return self.status == RunStatus.STOPPED
+        return self.status == RoundStatus.STOPPED
 
     @property
     def is_over(self) -> bool:

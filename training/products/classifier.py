@@ -10,8 +10,8 @@ from annotation.actions import labels
 from annotation.models import Project
 from training.models import RunStatus, TrainingRun
 from training.products.base import Product, Section
+from training.prompt_tuning.approach_rows import ApproachRow, approach_row
 from training.prompt_tuning.approaches import APPROACHES, approach_of
-from training.prompt_tuning.method_rows import MethodRow, method_row
 from training.rundir import Row
 
 
@@ -53,13 +53,13 @@ class Classifier(Product):
 PRODUCT = Classifier()
 
 
-def rows_of(runs: Iterable[TrainingRun]) -> list[MethodRow]:
+def rows_of(runs: Iterable[TrainingRun]) -> list[ApproachRow]:
     """Return one row for each approach among the runs, the best first; of two runs with the same seed the later one."""
     results: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
     for run in runs:
         if run.result and (name := approach_of(run.config)):
             results[name][run.config["seed"]] = run.result
-    rows = [method_row(name, list(by_seed.values())) for name, by_seed in results.items()]
+    rows = [approach_row(name, list(by_seed.values())) for name, by_seed in results.items()]
     return sorted(rows, key=lambda row: row.mean, reverse=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import ceil, floor, log10
 
-from training.prompt_tuning.method_rows import MethodRow
+from training.prompt_tuning.approach_rows import ApproachRow
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 56, 190, 16, 48
 # Attributes, no style sheet: a page's security policy forbids style in what it shows, and a file needs no page.
@@ -15,7 +15,7 @@ LINE = 'stroke="currentColor" stroke-opacity=".25"'
 MARK, DOT = 'stroke="#3b6fd4" stroke-width="2"', 'fill="#3b6fd4"'
 
 
-def svg(rows: Sequence[MethodRow], *, majority: float | None = None) -> str:
+def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
     """Time is on a logarithmic axis; what is not trained stands at its left end."""
     seconds = [row.cpu_seconds for row in rows if row.cpu_seconds > 0]
     first = floor(log10(min(seconds))) if seconds else 0
@@ -23,7 +23,7 @@ def svg(rows: Sequence[MethodRow], *, majority: float | None = None) -> str:
     lowest = min([row.low for row in rows] + ([majority] if majority is not None else []), default=0.0)
     floor_at = floor(lowest * 10) / 10
 
-    def x(row: MethodRow) -> float:
+    def x(row: ApproachRow) -> float:
         if row.cpu_seconds <= 0:
             return LEFT + 14
         share = (log10(row.cpu_seconds) - first) / (last - first)
@@ -73,5 +73,5 @@ def _spread(heights: Sequence[float], gap: float = 17.0) -> list[float]:
     return [height - max(0.0, overflow) for height in placed]
 
 
-def _in_words(rows: Sequence[MethodRow]) -> str:
+def _in_words(rows: Sequence[ApproachRow]) -> str:
     return "Accuracy by method: " + "; ".join(f"{row.label} {row.mean:.1%}" for row in rows)

@@ -16,7 +16,7 @@ from annotation.quality.labels import label_report
 from training.models import TrainingRun
 from training.products.classifier import PRODUCT as CLASSIFIER
 from training.products.classifier import rows_of
-from training.prompt_tuning.method_rows import MethodRow
+from training.prompt_tuning.approach_rows import ApproachRow
 
 
 @dataclass
@@ -27,7 +27,7 @@ class MethodTable:
     verbalizer: str
     shots: int
     majority: float
-    rows: list[MethodRow]
+    rows: list[ApproachRow]
     runs: list[TrainingRun] = field(default_factory=list)
 
     @property

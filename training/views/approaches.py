@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from annotation import access as annotation_access
 from annotation.http import UserRequest
 from annotation.models import Project, Role
-from training.prompt_tuning.method_rows import WATTS_PER_CORE, recommendation
+from training.prompt_tuning.approach_rows import WATTS_PER_CORE, recommendation
 from training.reports import figure
 from training.reports.labelling_time import policy_rows
 from training.reports.methods import MethodTable, as_csv, tables

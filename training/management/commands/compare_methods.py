@@ -14,8 +14,8 @@ from training.actions import prompt_tuning
 from training.forms.prompt_tuning import newest_templates, newest_verbalizers
 from training.methods import InvalidConfig
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
+from training.prompt_tuning.approach_rows import recommendation
 from training.prompt_tuning.approaches import APPROACHES, settings_of
-from training.prompt_tuning.method_rows import recommendation
 from training.reports import figure
 from training.reports.methods import MethodTable, as_csv, tables
 from training.worker.loop import Worker

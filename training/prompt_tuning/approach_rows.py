@@ -23,7 +23,7 @@ WATTS_PER_CORE = 15.0  # a server core at work with its share of memory and loss
 
 
 @dataclass(frozen=True)
-class MethodRow:
+class ApproachRow:
     """One approach in one table. What was not measured is None."""
 
     approach: str
@@ -63,13 +63,13 @@ def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
     return max(0.0, mean - sqrt(half)), min(1.0, mean + sqrt(half))
 
 
-def method_row(approach: str, results: Sequence[Mapping[str, Any]]) -> MethodRow:
+def approach_row(approach: str, results: Sequence[Mapping[str, Any]]) -> ApproachRow:
     """From the results of an approach's runs, one for each seed."""
     accuracies = [result["accuracy"] for result in results]
     n_test = results[0]["n"]
     low, high = interval(accuracies, n_test)
     stages = [result["seconds_by_stage"] for result in results]
-    return MethodRow(
+    return ApproachRow(
         approach=approach,
         label=APPROACHES[approach].label,
         mean=fmean(accuracies),
@@ -96,7 +96,7 @@ def _per_text(stages: Sequence[Mapping[str, float]], results: Sequence[Mapping[s
     return 1000 * fmean(tested) / n_test if tested and results else None
 
 
-def recommendation(rows: Sequence[MethodRow]) -> list[str]:
+def recommendation(rows: Sequence[ApproachRow]) -> list[str]:
     """Which method and when, in sentences; only from the rows."""
     if not rows:
         return []
