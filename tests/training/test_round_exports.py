@@ -172,6 +172,7 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
     policy.save()
     for number in range(3):
         ranked_task(prompt=make_prompt(f"Day {number}.", split=Split.TRAIN))
+    ranked_task(prompt=make_prompt("Say <|end|> now.", split=Split.TRAIN))  # TRL would read its end-of-sequence token
     settings = {"dpo": {"batch_size": 2}, "sft": {"batch_size": 2}}
     start_round(project=project, methods=["sft", "dpo"], settings=settings, by=None)
     folder = written(tmp_path / "out", "--to", "trl")
@@ -184,5 +185,7 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "1-sft: 1 train rows left out: a text spells a special token" in done.stdout
+    assert "2-dpo: " in done.stdout
     assert (folder / "out" / "start" / "model.safetensors").exists()
     assert (folder / "out" / "2-dpo" / "model" / "model.safetensors").exists()

@@ -50,12 +50,18 @@ class Course:
     reward_model: str | None
     out: Path
     trial: bool
+    markup: frozenset[str]  # the tokenizer's special tokens
 
     def rows(self, stage: dict[str, Any], split: str) -> Dataset | None:
         if split not in stage["data"]:
             return None
         file = str(HERE / stage["data"][split])
         rows = load_dataset("json", data_files=file, split="train", cache_dir=str(self.out / "cache"))
+        # TRL tokenises rendered text: a special token that a person or a model spelled would become one.
+        plain = rows.filter(lambda row: not any(token in json.dumps(row, ensure_ascii=False) for token in self.markup))
+        if len(plain) < len(rows):
+            print(f"{stage['name']}: {len(rows) - len(plain)} {split} rows left out: a text spells a special token")
+        rows = plain
         return rows.select(range(min(TRIED_ROWS, len(rows)))) if self.trial else rows
 
     def arguments(self, stage: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +87,8 @@ def main() -> None:
     if not base:
         raise SystemExit("The base model was a folder on another machine: name it with --model.")
     options.out.mkdir(parents=True, exist_ok=True)
-    course = Course(start_from(base, options.out), None, options.out, options.trial)
+    markup = frozenset(tokenizer_of(base).all_special_tokens)
+    course = Course(start_from(base, options.out), None, options.out, options.trial, markup)
     for stage in described["stages"]:
         made = options.out / stage["name"] / "model"
         if options.only and stage["name"] not in options.only:
@@ -249,6 +256,7 @@ def sample(course: Course, stage: dict[str, Any], _: str, made: Path) -> None:
     tokenizer.padding_side = "left"
     model = AutoModelForCausalLM.from_pretrained(course.policy, dtype=torch.float32).eval()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    stops = stops_of(model, tokenizer)
     parts = [course.rows(stage, split) for split in stage["data"]]
     prompts = [row for part in parts for row in part]
     made.parent.mkdir(parents=True, exist_ok=True)
@@ -263,10 +271,17 @@ def sample(course: Course, stage: dict[str, Any], _: str, made: Path) -> None:
             drawn = model.generate(
                 **given, do_sample=True, top_k=0, top_p=1.0, pad_token_id=tokenizer.pad_token_id, **settings
             )
-            answers = tokenizer.batch_decode(drawn[:, given.input_ids.shape[1] :], skip_special_tokens=True)
-            for number, answer in enumerate(answers):
+            for number, ids in enumerate(drawn[:, given.input_ids.shape[1] :].tolist()):
                 row = batch[number // settings["num_return_sequences"]]
+                end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
+                answer = tokenizer.decode(ids[:end], skip_special_tokens=False)
                 file.write(json.dumps({"prompt_id": row["prompt_id"], "text": answer}, ensure_ascii=False) + "\n")
+
+
+def stops_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Return the tokens that end an answer: a generation config names one or several."""
+    named = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 
 STAGES = {"reward": train_reward, "dpo": train_on_rows, "sft": train_on_rows, "rloo": train_rloo, "sample": sample}
