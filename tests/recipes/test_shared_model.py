@@ -18,6 +18,7 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
+from training.recipes.text.prompts import pad_right, padded
 
 pytestmark = pytest.mark.recipes
 
@@ -156,3 +157,15 @@ def test_the_cache_is_passed_by_the_name_that_the_model_knows():
 
     named = [cache_argument(forward) for forward in (before_5_24, since_5_24, gpt_neox)]
     assert named == ["past_key_values", "cache", "layer_past"]
+
+
+def test_padding_stands_on_one_side_and_is_masked():
+    ids, mask = padded([[5, 6, 7], [8]], 0, "left")
+    assert ids.tolist() == [[5, 6, 7], [0, 0, 8]]
+    assert mask.int().tolist() == [[1, 1, 1], [0, 0, 1]]
+    ids, mask = padded([[5, 6, 7], [8]], 0, "right")
+    assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert mask.int().tolist() == [[1, 1, 1], [1, 0, 0]]
+    ids, mask = pad_right([[[1, 2], [3]], [[4]]], 0)
+    assert ids.tolist() == [[[1, 2], [3, 0]], [[4, 0], [0, 0]]]
+    assert mask.int().tolist() == [[[1, 1], [1, 0]], [[1, 0], [0, 0]]]

@@ -17,7 +17,7 @@ from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.run import run_recipe
-from training.recipes.text.prompts import PromptTokens, Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import POLICY, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
@@ -136,12 +136,8 @@ def pair_logprobs(shared: SharedModel, pairs: list[TokenPair], role: str | None,
     for at in range(0, len(pairs), batch_size):
         part = pairs[at : at + batch_size]
         prompt, prompt_mask = pad_left([pair.prompt for pair in part], shared.pad)
-        answers = [tokens for pair in part for tokens in (pair.chosen, pair.rejected)]
-        length = max(map(len, answers))
-        ids = torch.tensor([tokens + [shared.pad] * (length - len(tokens)) for tokens in answers])
-        mask = torch.tensor([[True] * len(tokens) + [False] * (length - len(tokens)) for tokens in answers])
-        tensors = (prompt, prompt_mask, ids.unflatten(0, (-1, 2)), mask.unflatten(0, (-1, 2)))
-        batch = Answers(*(tensor.to(shared.device) for tensor in tensors))
+        ids, mask = pad_right([[pair.chosen, pair.rejected] for pair in part], shared.pad)
+        batch = Answers(*(tensor.to(shared.device) for tensor in (prompt, prompt_mask, ids, mask)))
         sums.append(role_logprobs(shared, batch, batch.response_mask, role, 1.0).sum(-1).cpu())
     return torch.cat(sums)
 

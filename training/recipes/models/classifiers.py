@@ -25,6 +25,7 @@ from training.recipes.models.label_scores import Blank, LabelScorer, scorer_for
 from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder
+from training.recipes.text.prompts import padded
 
 DESCRIPTION = "classifier.json"
 ADAPTER, WEIGHTS = "adapter", "model"  # folders of a checkpoint
@@ -49,12 +50,9 @@ class HeadScorer:
 
     def scores(self, blanks: Sequence[Blank]) -> Tensor:
         # Padding on the left: behind a soft prompt the head would else read a padding token.
-        longest, pad = max(len(blank.before) for blank in blanks), self.tokenizer.pad_token_id
+        ids, mask = padded([blank.before for blank in blanks], self.tokenizer.pad_token_id, "left")
         device = next(self.model.parameters()).device
-        rows = [[pad] * (longest - len(blank.before)) + blank.before for blank in blanks]
-        mask = [[0] * (longest - len(blank.before)) + [1] * len(blank.before) for blank in blanks]
-        inputs = {"input_ids": torch.tensor(rows, device=device), "attention_mask": torch.tensor(mask, device=device)}
-        logits: Tensor = self.model(**inputs).logits
+        logits: Tensor = self.model(input_ids=ids.to(device), attention_mask=mask.long().to(device)).logits
         return logits.float()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from training.prompt_tuning.cloze import Cloze, Part, Template, Verbalizer, spaced
-from training.recipes.text.prompts import Refused
+from training.recipes.text.prompts import Refused, padded
 
 CONTENT_FREE = ("", "N/A", "[MASK]")  # Zhao et al. 2102.09690
 SHORTEST_TEXT = 4  # tokens; less of a text says nothing
@@ -73,6 +73,11 @@ class _Scorer:
         ids: list[int] = self.tokenizer(text).input_ids
         return ids
 
+    def _padded(self, rows: list[list[int]], side: str) -> tuple[Tensor, Tensor]:
+        """Return ids and attention mask (1 on real tokens), (n, longest) each, on the model's device."""
+        ids, mask = padded(rows, self.tokenizer.pad_token_id, side)
+        return ids.to(self.device), mask.long().to(self.device)
+
     def read(self, fields: Mapping[str, str]) -> Blank:
         cloze = self.template.render(fields, self.options)
         before, after = self._sides(cloze)
@@ -126,10 +131,7 @@ class CausalScorer(_Scorer):
         """Log-probabilities of what comes after each of the last `keep` tokens. Shape: (n, keep, vocabulary)."""
         if getattr(self.model, "active_peft_config", None) and self.model.active_peft_config.is_prompt_learning:
             return self._forward_behind_vectors(rows, keep)
-        longest = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=self.device)
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self.device)
+        ids, mask = self._padded(rows, "left")
         # Padding on the left, and positions that do not count it.
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep).logits
@@ -139,9 +141,7 @@ class CausalScorer(_Scorer):
         """The same with padding on the right: PEFT counts positions itself, and padding between its vectors and a text
         would move them apart, by as much as the longest row of the batch is longer."""
         config: Any = self.model.active_peft_config
-        longest, pad = max(map(len, rows)), self.tokenizer.pad_token_id
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)
+        ids, mask = self._padded(rows, "right")
         before = 0 if config.peft_type == "PREFIX_TUNING" else config.num_virtual_tokens
         ends = torch.tensor([len(row) for row in rows], device=self.device)[:, None] + before
         wanted, places = (ends - keep + torch.arange(keep, device=self.device)).unique(return_inverse=True)
@@ -177,11 +177,9 @@ class MaskedScorer(_Scorer):
 
     def _fill(self, blanks: Sequence[Blank], masks: int) -> Tensor:
         """Log-probabilities at the mask tokens. Shape: (n, masks, vocabulary)."""
-        mask_id, pad = self.tokenizer.mask_token_id, self.tokenizer.pad_token_id
+        mask_id = self.tokenizer.mask_token_id
         rows = [[*self.opening, *blank.before, *[mask_id] * masks, *blank.after, *self.closing] for blank in blanks]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)
+        ids, mask = self._padded(rows, "right")
         logits = self.model(input_ids=ids, attention_mask=mask).logits.float()
         soft = logits.shape[1] - ids.shape[1]  # a soft prompt stands before everything
         first = torch.tensor([len(self.opening) + len(blank.before) + soft for blank in blanks], device=self.device)

@@ -20,7 +20,7 @@ from torch import Tensor
 from annotation.stats.votes import tally_of
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.text.prompts import Refused, pad_left, prompt_tokens, response_tokens
+from training.recipes.text.prompts import Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.rundir import Row
 
 TRUNK_MEMORY = 2 * 1024**3  # bytes of trunk states kept for all epochs; larger data computes them anew each time
@@ -202,14 +202,8 @@ class _PairReader:
 def collate(rankings: list[JudgedSet], shared: SharedModel) -> Answers:
     """Rankings of different size side by side; the missing candidates are masked out altogether."""
     count = max(len(ranking.candidates) for ranking in rankings)
-    length = max(len(tokens) for ranking in rankings for tokens in ranking.candidates)
     ids, mask = pad_left([ranking.prompt for ranking in rankings], shared.pad)
-    response = torch.full((len(rankings), count, length), shared.pad)
-    response_mask = torch.zeros_like(response, dtype=torch.bool)
-    for row, ranking in enumerate(rankings):
-        for column, tokens in enumerate(ranking.candidates):
-            response[row, column, : len(tokens)] = torch.tensor(tokens)
-            response_mask[row, column, : len(tokens)] = True
+    response, response_mask = pad_right([ranking.candidates for ranking in rankings], shared.pad)
     answers = Answers(*(tensor.to(shared.device) for tensor in (ids, mask, response, response_mask)))
     if all(ranking.depths is not None for ranking in rankings):
         depths = torch.zeros(len(rankings), count, len(shared.depths), shared.depth_size, device=shared.device)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from training.tokenizers.chat_format import ChatFormat, FormatError
 from training.tokenizers.conversations import without_oldest
@@ -86,15 +87,20 @@ def read_prompts(
 
 def pad_left(sequences: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
     """Return (n, longest) ids and a mask that is True on real tokens. Padding stands before them."""
-    longest = max(map(len, sequences))
-    ids = torch.tensor([[pad] * (longest - len(tokens)) + tokens for tokens in sequences])
-    mask = torch.tensor([[False] * (longest - len(tokens)) + [True] * len(tokens) for tokens in sequences])
-    return ids, mask
+    return padded(sequences, pad, "left")
 
 
 def pad_right(groups: list[list[list[int]]], pad: int) -> tuple[Tensor, Tensor]:
-    """Return (g, k, r) ids and a mask that is True on real tokens."""
-    longest = max(len(tokens) for group in groups for tokens in group)
-    ids: Any = [[tokens + [pad] * (longest - len(tokens)) for tokens in group] for group in groups]
-    mask: Any = [[[place < len(tokens) for place in range(longest)] for tokens in group] for group in groups]
-    return torch.tensor(ids), torch.tensor(mask)
+    """Return (g, k, r) ids and a mask that is True on real tokens. A smaller group has rows of nothing but padding."""
+    count = max(map(len, groups))
+    rows = [tokens for group in groups for tokens in [*group, *[[]] * (count - len(group))]]
+    ids, mask = padded(rows, pad, "right")
+    return ids.unflatten(0, (-1, count)), mask.unflatten(0, (-1, count))
+
+
+def padded(sequences: Sequence[Sequence[int]], pad: int, side: str) -> tuple[Tensor, Tensor]:
+    """Return (n, longest) ids and a mask that is True on real tokens, with the padding on one `side`."""
+    rows = [torch.tensor(tokens, dtype=torch.long) for tokens in sequences]
+    ids = pad_sequence(rows, batch_first=True, padding_value=pad, padding_side=side)
+    lengths, places = torch.tensor([len(row) for row in rows])[:, None], torch.arange(ids.shape[1])
+    return ids, places < lengths if side == "right" else places >= ids.shape[1] - lengths
