@@ -181,13 +181,15 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 def with_adapter(model: Any, config: PromptTuningConfig, task: str | None) -> Any:
     from peft import LoraConfig, get_peft_model
 
+    left_out = unadaptable(model)
+    if hasattr(model, "pre_classifier"):  # DistilBERT's, which is a part of the new head and is trained whole
+        left_out.add("pre_classifier")
     lora = LoraConfig(
         r=config.lora_rank,
         lora_alpha=2 * config.lora_rank,
         lora_dropout=0.0,
         target_modules="all-linear",
-        # DistilBERT's pre_classifier is a part of the new head, which is trained whole.
-        exclude_modules=rf"(.*\.)?({'|'.join(sorted(unadaptable(model) | {'pre_classifier'}))})",
+        exclude_modules=sorted(left_out) or None,
         task_type=task,
     )
     return get_peft_model(model, lora, autocast_adapter_dtype=False)
