@@ -53,11 +53,16 @@ SET = {
 # Pandoc's rule: no space inside the dollars and no digit after them, so that prices stay prices.
 MATH = re.compile(r"\$\$.+?\$\$|\$(?![\s$])[^$`\n]*?(?<![\s\\])\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
+INLINE_ENDS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+MOST_LINES = 100  # of one formula: looking for its end stays cheap where there is none
+MOST_CHARACTERS = 60_000  # of a text that is formatted; the longest that a person or a model hands in has a third
 
 
 def _math_inline(state: StateInline, silent: bool) -> bool:
     """Keep a formula as it was written: Markdown would read its * and _ as emphasis and drop backslashes."""
-    if state.src[state.pos] not in "$\\" or not (found := MATH.match(state.src, state.pos, state.posMax)):
+    if state.src[state.pos] not in "$\\" or not _may_end(state):
+        return False
+    if not (found := MATH.match(state.src, state.pos, state.posMax)):
         return False
     if not silent:
         state.push("text", "", 0).content = found.group()
@@ -65,13 +70,28 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _may_end(state: StateInline) -> bool:
+    """Return whether a formula that begins here has an end; each end is looked for once where there is none."""
+    end = INLINE_ENDS.get(state.src[state.pos : state.pos + 2])
+    if end is None:
+        return True
+    missing = state.env.setdefault("formulas without an end", {})
+    text = (id(state.src), end)
+    if missing.get(text, state.posMax) <= state.pos:
+        return False
+    if state.src.find(end, state.pos + 3, state.posMax) < 0:
+        missing[text] = state.pos
+        return end == "$$"  # which may still be two single ones
+    return True
+
+
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Keep a formula on lines of its own, where a line may begin with a minus without being a list."""
-    first = state.getLines(start, start + 1, state.blkIndent, False).strip()
+    first = _line(state, start)
     if first not in MATH_ENDS or state.is_code_block(start):
         return False
-    for line in range(start + 1, end):
-        if state.getLines(line, line + 1, state.blkIndent, False).strip() == MATH_ENDS[first]:
+    for line in range(start + 1, min(end, start + MOST_LINES)):
+        if _line(state, line) == MATH_ENDS[first]:
             break
     else:
         return False
@@ -79,6 +99,10 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         state.push("math_block", "", 0).content = state.getLines(start, line + 1, state.blkIndent, False).strip()
         state.line = line + 1
     return True
+
+
+def _line(state: StateBlock, number: int) -> str:
+    return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]].strip()
 
 
 def _render_math(tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
@@ -98,7 +122,10 @@ def _parser() -> MarkdownIt:
 
 @lru_cache(maxsize=512)  # guidelines come with every task, an answer to each of its judges
 def markdown(text: str) -> SafeString:
-    html = _parser().render(text)
+    """Return the text as HTML that is safe to show; one longer than MOST_CHARACTERS as it was written."""
+    if len(text) > MOST_CHARACTERS:
+        return SafeString(f'<pre tabindex="0">{escapeHtml(text)}</pre>')
+    html = _parser().render(text, {})
     clean = nh3.clean(
         html,
         tags=TAGS,

@@ -60,8 +60,11 @@ def seen(client: Client, assignment: dict[str, Any]) -> dict[str, float]:
 def best_guess(rows: list[dict[str, float]], truth: list[bool]) -> tuple[int, int]:
     """Hits and tries of an adversary on the second half, who took the best threshold of the first half.
 
-    It may look at any number, and at how the number differs from that of the task before.
+    It may look at any number, at how it differs from that of the second answer, and from that of the task before.
     """
+    for row in rows:
+        pairs = [(name, name.replace("[0]", "[1]", 1)) for name in row if "[0]" in name]
+        row |= {f"{name}, before the next": row[name] - row[other] for name, other in pairs if other in row}
     for place in reversed(range(1, len(rows))):
         shared = rows[place].keys() & rows[place - 1].keys()
         steps = {f"{name}, step": rows[place][name] - rows[place - 1][name] for name in shared}

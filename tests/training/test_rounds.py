@@ -7,13 +7,15 @@ import re
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from annotation.errors import NotPossible
-from annotation.models import Completion, ImportedJudgment, Source
+from annotation.models import Completion, ImportedJudgment, Project, Source
 from training.actions.rounds import cancel_round, start_round
+from training.actions.runs import claim_run
 from training.methods import METHODS, InvalidConfig, PPOConfig
 from training.methods.plans import plans
-from training.models import TrainingRound
+from training.models import RunStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -179,3 +181,25 @@ def test_a_config_refuses_nonsense_by_field(values, field):
 
 def test_whole_numbers_are_fine_where_fractions_are_meant():
     assert PPOConfig(kl_coef=1).kl_coef == 1.0
+
+
+def test_a_round_has_a_bounded_number_of_stages(ready, admin, as_user):
+    body = {"methods": ["sample"] * 3000}
+    refused = as_user(admin).post("/api/v1/projects/letters/rounds/", body, content_type="application/json")
+    assert refused.status_code == 409
+    assert "at most 12 stages" in refused.json()["detail"]
+    assert not TrainingRound.objects.exists()
+
+
+def test_projects_take_turns_at_the_worker(ready, admin):
+    other = Project.objects.create(slug="other", name="Other")
+    first = start_round(project=ready, methods=["sample", "sample"], by=None)
+    second = TrainingRound.objects.create(project=other, number=1)
+    TrainingRun.objects.create(round=second, position=0, method="sample")
+    served = []
+    while run := claim_run():
+        served.append((run.round.project.slug, run.position))
+        finished = timezone.now()
+        TrainingRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED, finished_at=finished)
+    assert served == [("letters", 0), ("other", 0), ("letters", 1)]
+    assert first.runs.count() == 2

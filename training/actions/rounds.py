@@ -31,6 +31,7 @@ OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
 ALARMED = "Somebody raised the alarm about the policy. Settle it on the project's page first."
+MOST_STAGES = 12  # of a round that a person or the autopilot plans
 ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
 
 
@@ -48,6 +49,8 @@ def start_round(
     it, empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
     next one.
     """
+    if len(methods) > MOST_STAGES:
+        raise NotPossible(f"A round has at most {MOST_STAGES} stages; these are {len(methods)}. Start several rounds.")
     configs = configs_of(methods, settings or {})
     why_not = refusal(project, methods, configs)
     if why_not:

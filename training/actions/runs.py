@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Subquery
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -37,13 +37,18 @@ class Paused(Exception):
 
 
 def claim_run() -> TrainingRun | None:
-    """Return the first queued run whose predecessors have all succeeded, now RUNNING; None where there is none."""
+    """Return the next queued run whose predecessors have all succeeded, now RUNNING; None where there is none."""
     unfinished_before = TrainingRun.objects.filter(round=OuterRef("round"), position__lt=OuterRef("position")).exclude(
         status=RunStatus.SUCCEEDED
     )
-    waiting = TrainingRun.objects.filter(
-        ~Exists(unfinished_before), status=RunStatus.QUEUED, round__status__in=ACTIVE
-    ).order_by("round__created_at", "position")
+    # Projects take turns: the one that a worker served longest ago, or never, comes first.
+    served = TrainingRun.objects.filter(round__project=OuterRef("round__project"), heartbeat_at__isnull=False)
+    newest = served.order_by("-heartbeat_at").values("heartbeat_at")[:1]
+    waiting = (
+        TrainingRun.objects.filter(~Exists(unfinished_before), status=RunStatus.QUEUED, round__status__in=ACTIVE)
+        .annotate(served_at=Subquery(newest))
+        .order_by(F("served_at").asc(nulls_first=True), "round__created_at", "position")
+    )
     with transaction.atomic():
         run = waiting.claim(status=RunStatus.RUNNING)
         if run is not None:

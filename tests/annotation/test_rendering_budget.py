@@ -1,0 +1,109 @@
+"""Markdown of any text costs work in proportion to its length, whatever it is made of."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from annotation.rendering import MOST_CHARACTERS, _parser, markdown
+
+# Each is repeated; the first five were a minute, and the others are what such parsers stumble over.
+FAMILIES = [
+    "\\[\n",
+    "a\n\\[\n",
+    "> \\[\n",
+    "- \\[\n",
+    "\\(",
+    "\\[",
+    "$$",
+    "$",
+    "$a",
+    "$$\n",
+    "a\n$$\n",
+    "> $$\n",
+    "1. $$\n",
+    "[",
+    "[a",
+    "[a](",
+    "[](",
+    "![",
+    "](",
+    "[a][",
+    "[a]: b\n",
+    "<",
+    "<a",
+    "<!--",
+    "&",
+    "&#",
+    "*",
+    "**a",
+    "*a_",
+    "_",
+    "*a ",
+    "~~",
+    "~~a",
+    "`",
+    "`a",
+    "``a`",
+    "```\n",
+    "~~~\n",
+    "> ",
+    "> a\n",
+    ">",
+    "- ",
+    "- a\n",
+    "  - a\n",
+    "1. a\n",
+    "#",
+    "# a\n",
+    "|",
+    "| a ",
+    "a|b\n-|-\n",
+    "|a|b|\n|-|-|\n",
+    "\\",
+    "\\\n",
+    "a\\",
+    "\n",
+    " ",
+    "\t",
+    "---\n",
+    "a\n---\n",
+    "a\n===\n",
+    "http://a",
+]
+
+
+def calls(text: str) -> int:
+    """How many functions, Python's and C's, rendering calls: the same on any machine and under any load."""
+    count = 0
+
+    def on_event(frame, event, argument) -> None:
+        nonlocal count
+        if event in ("call", "c_call"):
+            count += 1
+
+    sys.setprofile(on_event)
+    try:
+        _parser().render(text, {})
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("piece", FAMILIES, ids=[repr(piece) for piece in FAMILIES])
+def test_twice_the_text_is_at_most_little_more_than_twice_the_work(piece):
+    _parser()
+    once, twice = (calls((piece * size)[:size]) for size in (2000, 4000))
+    assert twice <= 2.2 * once + 500
+
+
+def test_formulas_are_what_they_were():
+    assert "\\(a_1*b*c\\)" in markdown("See \\(a_1*b*c\\) there, and \\( without an end.")
+    assert markdown("$$\n- a\n$$") == "<p>$$<br>- a<br>$$</p>\n".replace("<p>", '<p dir="auto">')
+    assert "$$ is no formula" in markdown("$$ is no formula")
+
+
+def test_a_text_that_is_too_long_is_shown_as_it_was_written():
+    shown = markdown("**a** <b>" * MOST_CHARACTERS)
+    assert shown.startswith('<pre tabindex="0">**a** &lt;b&gt;')
