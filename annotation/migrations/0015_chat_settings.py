@@ -24,6 +24,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='thoughts',
-            field=models.CharField(choices=[('off', 'The model answers without thinking'), ('hidden', 'The model may think; people see the answer only'), ('shown', 'Thoughts are part of the answer that people see and rank')], default='off', help_text='Of models whose template has a block of thoughts before the answer.', max_length=8),
+            field=models.CharField(choices=[('off', 'Off: it answers directly'), ('hidden', 'Hidden: only answers are seen'), ('shown', 'Shown with the answer')], default='off', help_text='Of models whose template has a block of thoughts before the answer.', max_length=8),
         ),
     ]

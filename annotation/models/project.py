@@ -70,9 +70,9 @@ def check_labels(names: Any) -> None:
 class Thoughts(models.TextChoices):
     """What becomes of a model's thoughts; the recipes read the same words (training/tokenizers/settings.py)."""
 
-    OFF = "off", "The model answers without thinking"
-    HIDDEN = "hidden", "The model may think; people see the answer only"
-    SHOWN = "shown", "Thoughts are part of the answer that people see and rank"
+    OFF = "off", "Off: it answers directly"
+    HIDDEN = "hidden", "Hidden: only answers are seen"
+    SHOWN = "shown", "Shown with the answer"
 
 
 class LongPrompts(models.TextChoices):
