@@ -215,6 +215,8 @@ API = [
 ]
 OPEN_TO_ALL = {
     "health",
+    "help",
+    "help_page",
     "login",
     "logout",
     "password_reset",

@@ -282,7 +282,7 @@ def test_a_snapshot_has_no_pair_among_what_stays_unranked(bob, seat_for, project
     best = sorted(seat.shown_order).index(b)
     others = [place for place in range(4) if place != best]
     assert (said["tiers"], said["unranked"]) == ([[best], others], others)
-    assert said["ratings"] == {str(best): {"helpful": 5}}
+    assert said["ratings"] == [{"place": best, "criterion": "helpful", "rating": 5}]
 
 
 @pytest.mark.parametrize(("strength", "margin"), [(1, 0.5), (2, 1.0)])
