@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 
 from annotation.models import (
@@ -33,10 +33,11 @@ class CountUpTo(Subquery):
 
 
 def projects_of(user: User) -> QuerySet[Project]:
-    """Return the user's projects, each with `open_seats`, counted up to COUNTED_OPEN."""
+    """Return the user's projects, each with `own_role` and with `open_seats`, counted up to COUNTED_OPEN."""
     empty = Assignment.objects.empty().filter(project=OuterRef("pk")).order_by()
     return Project.objects.filter(memberships__user=user).annotate(
-        open_seats=CountUpTo(empty.values("pk")[:COUNTED_OPEN], output_field=IntegerField())
+        own_role=F("memberships__role"),
+        open_seats=CountUpTo(empty.values("pk")[:COUNTED_OPEN], output_field=IntegerField()),
     )
 
 

@@ -252,3 +252,11 @@ def test_an_address_that_the_api_does_not_have_is_refused_as_json(client):
     assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such address."})
     assert b"<html" in client.get("/nowhere/").content
     assert client.get("/api/v1/projects").headers["Location"] == "/api/v1/projects/"
+
+
+def test_an_admin_who_changes_the_share_of_checks_is_told_what_it_is_now(project, admin, annotator, as_user):
+    address = f"/api/v1/projects/{project.slug}/"
+    changed = as_user(admin).patch(address, {"gold_share": 0.1}, content_type="application/json").json()
+    assert changed["gold_share"] == 0.1
+    assert as_user(admin).get(address).json()["gold_share"] == 0.1
+    assert as_user(annotator).get(address).json()["gold_share"] is None
