@@ -1,51 +1,51 @@
-"""An answer that says who made it is no blind candidate: people would rank the name."""
+"""Answers that say who made them are no blind candidates: people would rank the name.
+
+The names are data, in maker_names.txt; here is only how an answer uses them. An answer is held back where it has a name
+that is nothing else, where it introduces itself by a name or a maker, and where it has the name of the project's model.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
 
 from annotation.models import Project
 
-# Families and makers that models name when they speak of themselves. Each is a name and nothing else in English, or is
-# asked for together with a version or a maker below.
-FAMILIES = (
-    "chatgpt",
-    "gpt-?[2345](?:\\.\\d)?o?",
-    "openai",
-    "anthropic",
-    "deepseek",
-    "deepmind",
-    "hugging ?face",
-    "smollm\\d?",
-    "tinyllama",
-    "code ?llama",
-    "llama[- ]?[234](?:\\.\\d)?",
-    "mistral ?ai",
-    "mixtral",
-    "qwen\\d?(?:\\.\\d)?",
-    "tongyi qianwen",
-    "chatglm",
-    "baichuan",
-    "alpaca-\\d+b",
-    "vicuna-\\d+b",
-    "falcon-\\d+b",
-    "open ?assistant",
-    "stablelm",
-    "pythia-\\d+",
-    "gemma-\\d+",
-    "phi-[1234](?:\\.\\d)?",
-    "starcoder",
-    "claude (?:instant|opus|sonnet|haiku|\\d)",
+NAMES_FILE = Path(__file__).parent / "maker_names.txt"
+VERSION = r"(?:o\b|[-_ ]?v?\d[\w.]*(?:-\d+[bB])?)?"  # ChatGLM3-6B, Qwen2.5, GPT-4o
+EDGES = r"(?<![A-Za-z0-9_/.-]){}(?![A-Za-z0-9_/])"  # other scripts write no space between words
+ARTICLE = r"(?:an?|the|your|eine?|une?|un[ao]?|el|la|le|il|de|het|een)"
+KIND = (
+    r"(?:(?:large |big |gro(?:ß|ss)es |grand )?(?:language|Sprach|dialogue|chat)[ -]?(?:model(?:l)?|modell)"
+    r"|(?:AI|KI|IA|virtual)[- ](?:assistant|model|Assistent|Modell|chatbot)|(?:AI|KI|IA)|assistant"
+    r"|chat ?bot|model(?:l)?"
+    r"|modelo de lenguaje|mod[eè]le de langage|modello linguistico|modelo de linguagem|asistente(?: de IA)?)"
 )
-NAMES = re.compile(rf"(?<![\w/.-])(?:{'|'.join(FAMILIES)})(?![\w])", re.IGNORECASE)
-# "As a large language model trained by X", "I am X, an AI assistant", "I was created by X".
+MADE = (
+    r"(?:trained|developed|created|made|built|designed|fine-tuned|powered|entwickelt|trainiert|erstellt|geschaffen"
+    r"|desarrollad[oa]|entrenad[oa]|cread[oa]|d[ée]velopp[ée]e?|cr[ée]{2}e?|entra[iî]n[ée]e?|sviluppat[oa]|creat[oa]"
+    r"|desenvolvid[oa]|criad[oa]|treinad[oa])"
+)
+BY = r"(?:by|at|from|von|vom|por|par|da|dalla|pela|pelo|de|door)"
+I_AM = (
+    r"(?:\b(?:I am|I am based on|I[\'’]m|I was|my name is|call me|this is|you are (?:talking"
+    r"|chatting|speaking) (?:to|with)|as)"
+    r"|\b(?:ich bin|ich wurde|mein Name ist|ich hei(?:ß|ss)e)|\b(?:soy|me llamo|fui|mi nombre es)"
+    r"|\b(?:je suis|je m[\'’]appelle|j[\'’]ai [ée]t[ée])|\b(?:sono|mi chiamo|sono stat[oa])|\b(?:sou"
+    r"|eu sou|fui|meu nome é)"
+    r"|\b(?:ik ben|mijn naam is)|(?:我是|我叫|我的名字是)|(?:я|Я|меня зовут|Меня зовут)"
+    r"|(?:私は|わたしは)|(?:저는|나는))"
+)
+MAKER_IN_CHINESE = re.compile(r"由\s*[\w ]{1,20}(?:开发|開發|训练|訓練|研发|打造|创建|推出)")
+# "As a language model trained by X", "I was created by X", "I am X, an AI assistant": of any maker with a capital.
 CONFESSIONS = re.compile(
-    r"\b(?:language model|(?:AI|virtual) (?:assistant|model)|chat ?bot)[^.!?\n]{0,40}?\b"
-    r"(?:trained|developed|created|made|built) by\s+(?P<maker>[A-Z][\w-]*(?: [A-Z][\w-]*)*)"
-    r"|\b[Ii](?: was|'m| am|’m)(?: an? [\w ]{0,30}?)? ?(?:trained|developed|created|built) by\s+"
-    r"(?P<company>[A-Z][\w-]*(?: [A-Z][\w-]*)*)"
-    r"|\b(?:I am|I'm|I’m|[Mm]y name is) (?P<name>[A-Z][\w-]+), (?:an? |your )[\w -]{0,30}?"
-    r"(?:language model|assistant|chatbot|AI)\b"
+    rf"\b(?:language model|(?:AI|virtual) (?:assistant|model)|chat ?bot|Sprachmodell"
+    rf"|modelo de lenguaje|mod[eè]le de langage)"
+    rf"(?:[^.!?\n]{{0,40}}?\b{MADE})?\s+(?:by|von|por|par)\s+[A-Z][\w-]*(?: [A-Z][\w-]*)*"
+    rf"|\b[Ii](?: was|\'m| am|’m)(?: an? [\w ]{{0,30}}?)? ?{MADE} by\s+[A-Z][\w-]*(?: [A-Z][\w-]*)*"
+    rf"|\b(?:I am|I\'m|I’m|[Mm]y name is) [A-Z][\w-]+, (?:an? |your )[\w -]{{0,30}}?(?:language model"
+    rf"|assistant|chatbot|AI)\b"
 )
 WORDS_OF_A_MODEL_NAME = re.compile(r"[-_/ ]+")
 SAID_OF_ANY_MODEL = {
@@ -67,17 +67,64 @@ SHORTEST_NAME = 4
 
 def names_its_model(text: str, project: Project) -> str | None:
     """Return the words by which an answer reveals which model wrote it; None where it does not."""
-    if found := CONFESSIONS.search(text):
-        return found.group()
-    if found := NAMES.search(text):
-        return found.group()
-    if (own := _own_name(project)) and (found := own.search(text)):
+    for pattern in (CONFESSIONS, MAKER_IN_CHINESE, *_patterns()):
+        if found := pattern.search(text):
+            return found.group().strip()
+    own = _own_name(project)
+    if own and (found := own.search(text)):
         return found.group()
     return None
 
 
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """Return what finds a name anywhere, and a name by which an answer introduces itself."""
+    names = names_by_section()
+    anywhere = _any_of(names["anywhere"])
+    all_names = _any_of([*names["anywhere"], *names["self"]])
+    kind = rf"(?:\s*{ARTICLE})?[\w\s]{{0,40}}?\b{KIND}"
+    about = rf"(?:\s*{ARTICLE})?(?:[\w\s]{{0,40}}?\b{KIND})?"
+    return (
+        re.compile(EDGES.format(rf"(?:{anywhere}){VERSION}"), re.IGNORECASE),
+        # "I am Grok", "You are talking to Vicuna", "My name is Koala and I am a dialogue model".
+        re.compile(
+            rf"{I_AM}\s*(?:{ARTICLE}\s+)?(?:{all_names}){VERSION}(?![\w\'’])"
+            rf"(?=\s*(?:$|[.,;:!?。，！]"
+            rf"|(?:and|und|y|et|e) (?:I am|I[\'’]m|ich bin|soy|je suis|sono) [\w ]{{0,30}}{KIND}"
+            rf"|(?:is|ist|es)\b|{ARTICLE}\s+[\w ]{{0,30}}{KIND}|{MADE}))",
+            re.IGNORECASE,
+        ),
+        # "I was made by Google", "Ich bin ein Sprachmodell von Mistral".
+        re.compile(
+            rf"{I_AM}(?:{about}\s*,?\s*(?:\w+\s+)?{MADE}\s+{BY}|{kind}\s+{BY})\s+(?:{all_names}){VERSION}(?!\w)"
+            rf"|{I_AM}\s+{BY}\s+(?:{all_names})\s+{MADE}(?!\w)",
+            re.IGNORECASE,
+        ),
+    )
+
+
+@cache
+def names_by_section() -> dict[str, tuple[str, ...]]:
+    """Return the names of maker_names.txt by section."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in NAMES_FILE.read_text("utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("["):
+            section = text.strip("[]")
+            found[section] = []
+        elif text and not text.startswith("#"):
+            found[section].append(text)
+    return {name: tuple(names) for name, names in found.items()}
+
+
+def _any_of(names: list[str] | tuple[str, ...]) -> str:
+    longest_first = sorted(set(names), key=len, reverse=True)
+    return "|".join(r"[-_ ]?".join(map(re.escape, re.split(r"[ -]", name))) for name in longest_first)
+
+
 def _own_name(project: Project) -> re.Pattern[str] | None:
-    """Return a pattern for the base model's name, whole and by the part that identifies it."""
+    """Return what finds the project's base model: its name with any hyphen or space between its parts."""
     parts = [part for part in WORDS_OF_A_MODEL_NAME.split(project.base_model.rstrip("/").rsplit("/", 1)[-1]) if part]
     if not parts:
         return None

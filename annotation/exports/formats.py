@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from annotation.exports.facts import KINDS
 from annotation.exports.types import SnapshotRow, conversation_text
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote
@@ -20,12 +21,28 @@ _Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Format:
-    """`flat`: every cell is text, a number or true/false, so the rows fit into a table of CSV."""
+    """`flat`: every cell is text, a number or true/false, so the rows fit into a table of CSV.
+
+    `loses` are kinds of `annotation.exports.facts` that do not come back from such a file, `adds` those of which a
+    reader takes more out of it than people said; `note` says how.
+    """
 
     label: str
     made_from: SnapshotType
     rows: Callable[[SnapshotRow], Iterator[SnapshotRow]]
     flat: bool = False
+    loses: tuple[str, ...] = ()
+    adds: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def cannot_hold(self) -> str:
+        """What is not in such a file, as a sentence for the page."""
+        lost = [KINDS[kind] for kind in self.loses]
+        if not lost:
+            return self.note
+        names = ", ".join(lost[:-1]) + (" and " if len(lost) > 1 else "") + lost[-1]
+        return f"Not in it: {names}. {self.note}".strip()
 
 
 def as_it_is(row: SnapshotRow) -> Iterator[SnapshotRow]:
@@ -80,6 +97,21 @@ def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
             "score_high": strength.high,
             "rankings": len(row["rankings"]),
         }
+
+
+def nemo_rl(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """NVIDIA NeMo RL's preferences: one row a vote, rank 0 best; its trainer takes the best and the worst of two."""
+    for ranking in row["rankings"]:
+        ranked = [(place, rank) for rank, tier in enumerate(ranking["tiers"]) for place in tier]
+        if len(ranked) > 1 and len(ranking["tiers"]) > 1 and len(ranking.get("unranked", ())) < 2:
+            yield {
+                "context": row["prompt"],
+                "completions": [
+                    {"rank": rank, "completion": [{"role": "assistant", "content": row["candidates"][place]["text"]}]}
+                    for place, rank in ranked
+                ],
+                "task_name": "preference",
+            }
 
 
 def messages(row: SnapshotRow) -> Iterator[SnapshotRow]:
@@ -145,25 +177,98 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
     }
 
 
+# A pair is merged out of everybody's rankings: single people and whole orders are not in it.
+MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
+AS_PROMPTS = "Tasks come back as prompts with a reference answer."
 FORMATS: dict[str, Format] = {
-    "preference": Format("TRL preference: messages", SnapshotType.PREFERENCE, as_it_is),
-    "preference-text": Format("TRL preference: text", SnapshotType.PREFERENCE, preference_text, flat=True),
-    "preference-implicit": Format("TRL preference: implicit prompt", SnapshotType.PREFERENCE, preference_implicit),
-    "hh": Format("Anthropic HH", SnapshotType.PREFERENCE, anthropic_hh, flat=True),
-    "openai-preference": Format("OpenAI preference fine-tuning", SnapshotType.PREFERENCE, openai_preference),
-    "sharegpt-preference": Format("LLaMA-Factory sharegpt ranking", SnapshotType.PREFERENCE, sharegpt_preference),
-    "ranking": Format("Rankings with all answers", SnapshotType.RANKING, as_it_is),
-    "scores": Format("Answers with their strengths", SnapshotType.RANKING, scores, flat=True),
-    "kto": Format("TRL unpaired preference (KTO)", SnapshotType.RANKING, kto),
+    "preference": Format(
+        "TRL preference: messages",
+        SnapshotType.PREFERENCE,
+        as_it_is,
+        loses=MERGED,
+        note="Each pair has its votes for, against and tied. TRL's reward trainer subtracts a margin wherever it finds "
+        "the column: where only some pairs state one, leave it out there.",
+    ),
+    "preference-text": Format(
+        "TRL preference: text",
+        SnapshotType.PREFERENCE,
+        preference_text,
+        flat=True,
+        loses=MERGED,
+        note="A conversation is one text with its roles, and is cut at them on the way back.",
+    ),
+    "preference-implicit": Format(
+        "TRL preference: implicit prompt", SnapshotType.PREFERENCE, preference_implicit, loses=MERGED
+    ),
+    "hh": Format(
+        "Anthropic HH",
+        SnapshotType.PREFERENCE,
+        anthropic_hh,
+        flat=True,
+        loses=(*MERGED, "systems"),
+        note="A system message opens the first question; a text with a speaker's mark in it is cut there when read.",
+    ),
+    "openai-preference": Format(
+        "OpenAI preference fine-tuning", SnapshotType.PREFERENCE, openai_preference, loses=MERGED
+    ),
+    "sharegpt-preference": Format(
+        "LLaMA-Factory sharegpt ranking", SnapshotType.PREFERENCE, sharegpt_preference, loses=MERGED
+    ),
+    "ranking": Format("Rankings with all answers", SnapshotType.RANKING, as_it_is, loses=("reasons",)),
+    "scores": Format(
+        "Answers with their strengths",
+        SnapshotType.RANKING,
+        scores,
+        flat=True,
+        loses=("pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates"),
+        note="Only how strong each answer is: a rating on the way back. A conversation is one text with its roles.",
+    ),
+    "kto": Format(
+        "TRL unpaired preference (KTO)",
+        SnapshotType.RANKING,
+        kto,
+        loses=("pairs", *MERGED),
+        adds=("below",),
+        note="Where nobody drew a line the best answer is called good and the worst bad; the middle is left out.",
+    ),
+    "nemo-rl": Format(
+        "NeMo RL preference",
+        SnapshotType.RANKING,
+        nemo_rl,
+        loses=("pairs", *MERGED),
+        note="One row a ranking; rankings that only tie are left out, and everybody counts alike.",
+    ),
     "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
     "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),
     "alpaca": Format("LLaMA-Factory alpaca", SnapshotType.PROMPT_COMPLETION, alpaca),
     "sharegpt": Format("LLaMA-Factory sharegpt", SnapshotType.PROMPT_COMPLETION, sharegpt),
     "prompt-only": Format("TRL prompt only", SnapshotType.PROMPTS, as_it_is),
-    "classification": Format("Text and label", SnapshotType.CLASSIFICATION, as_it_is, flat=True),
-    "instruction": Format("Instructions and where they come from", SnapshotType.INSTRUCTION, as_it_is, flat=True),
-    "instruction-alpaca": Format("Alpaca", SnapshotType.INSTRUCTION, instruction_alpaca, flat=True),
-    "instruction-trl": Format("TRL prompt and completion", SnapshotType.INSTRUCTION, instruction_prompt_completion),
+    "classification": Format(
+        "Text and label",
+        SnapshotType.CLASSIFICATION,
+        as_it_is,
+        flat=True,
+        adds=("labels",),
+        note="Answers on one side of a line that people drew are labelled acceptable or unacceptable, too.",
+    ),
+    "instruction": Format(
+        "Instructions and where they come from",
+        SnapshotType.INSTRUCTION,
+        as_it_is,
+        flat=True,
+        adds=("prompts",),
+        note=AS_PROMPTS,
+    ),
+    "instruction-alpaca": Format(
+        "Alpaca", SnapshotType.INSTRUCTION, instruction_alpaca, flat=True, adds=("prompts",), note=AS_PROMPTS
+    ),
+    "instruction-trl": Format(
+        "TRL prompt and completion",
+        SnapshotType.INSTRUCTION,
+        instruction_prompt_completion,
+        adds=("prompts",),
+        note=AS_PROMPTS,
+    ),
     "judgments": Format("Raw judgments", SnapshotType.JUDGMENTS, as_it_is),
 }
 # The format in which a snapshot is stored: no row is changed.

@@ -138,6 +138,7 @@ def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
         ],
         "weight": float(judgment.weight),
         "annotator": judgment.who,
+        "at": judgment.at.isoformat(),
     }
 
 

@@ -82,6 +82,7 @@ class DownloadForm(forms.Form):
         super().__init__(data)
         choices = [(name, each.label) for name, each in formats_of(snapshot.type).items()]
         self.fields["rows"].choices = choices  # type: ignore[attr-defined]
+        self.formats = formats_of(snapshot.type).values()
         self.stored = STORED[SnapshotType(snapshot.type)]
 
     def clean(self) -> dict[str, Any]:

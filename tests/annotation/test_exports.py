@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from datetime import datetime
 
 import pytest
 from django.contrib.auth.models import User
@@ -70,6 +71,7 @@ def test_a_ranking_row_keeps_ties_contradictions_and_who_said_what(project, open
     second = judge([["Hm."], ["Hi."], ["Hello!"]])
     open_ranking_task()  # nobody has judged it
     rows, counts = rows_of(project, SnapshotType.RANKING)
+    assert all(datetime.fromisoformat(said.pop("at")) for said in rows[0]["rankings"])
     assert rows == [
         {
             "prompt": PROMPT,

@@ -68,6 +68,7 @@ def _vote(said: Fields, tiers: Any, ratings: dict[int, dict[str, float]], candid
         margin=margin,
         annotator="" if annotator == "imported" else annotator.removeprefix("imported:"),
         weight=float(number(said.take("weight")) or 1.0),
+        at=said.take("at"),
     )
 
 
