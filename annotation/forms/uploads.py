@@ -7,7 +7,9 @@ from typing import Any
 from django import forms
 
 from annotation.forms.access import User
-from annotation.imports import MAX_FILE_BYTES
+from annotation.imports import MAX_FILE_BYTES, shape_choices
+from annotation.imports.mapping import COLUMNS, KNOWN, MEANINGS, SEVERAL
+from annotation.models import Project
 
 
 class UploadForm(forms.Form):
@@ -30,29 +32,51 @@ class UploadForm(forms.Form):
 
 
 class MappingForm(forms.Form):
-    """Which column of a file each field comes from; empty leaves it to the names in the file."""
+    """How a file is to be read: its shape, which columns are what, what is left out; or as it was saved before."""
 
-    FIELDS = {
-        "text": "Prompt or text",
-        "id": "Id",
-        "category": "Category",
-        "reference": "Reference answer",
-        "completion": "Answer",
-        "chosen": "Preferred answer",
-        "rejected": "Other answer",
-        "margin": "Margin, from 0 to 1",
-        "label": "Label",
-    }
+    saved = forms.ChoiceField(label="As saved before", required=False)
+    shape = forms.ChoiceField(label="Shape of the file", required=False)
+    ignore = forms.MultipleChoiceField(label="Leave out", required=False, widget=forms.CheckboxSelectMultiple)
+    save_as = forms.CharField(
+        label="Save this under a name",
+        required=False,
+        max_length=100,
+        help_text="For the next file of this kind, here, over the API and for the command.",
+    )
 
-    def __init__(self, columns: list[str], data: Any = None, initial: Any = None) -> None:
+    def __init__(
+        self, project: Project, columns: list[str], unused: list[str], data: Any = None, initial: Any = None
+    ) -> None:
         super().__init__(data, initial=initial)
-        choices = [("", "by its name"), *((column, column[:60]) for column in columns)]
-        for name, label in self.FIELDS.items():
-            self.fields[name] = forms.ChoiceField(label=label, choices=choices, required=False)
+        names = [("", "by its name"), *((column, column[:60]) for column in columns)]
+        for name, label in COLUMNS.items():
+            self.fields[name] = forms.ChoiceField(label=label, choices=names, required=False)
+        for name, label in {**SEVERAL, **MEANINGS}.items():
+            self.fields[name] = forms.CharField(label=label, max_length=300, required=False)
+        ignorable = dict.fromkeys([*unused, *columns, *(initial or {}).get("ignore", [])])
+        self._choose(
+            "saved", [("", "—"), *((name, name) for name in project.import_mappings.values_list("name", flat=True))]
+        )
+        self._choose("shape", [("", "as it looks"), *shape_choices()])
+        self._choose("ignore", [(name, name[:60]) for name in ignorable])
+
+    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def first(self) -> list[Any]:
+        """The fields that stand above the columns."""
+        return [self[name] for name in ("saved", "shape", "ignore")]
+
+    @property
+    def of_columns(self) -> list[Any]:
+        """The fields that say which column is what."""
+        return [self[name] for name in KNOWN]
 
     @property
     def mapping(self) -> dict[str, str]:
-        return {name: column for name, column in self.cleaned_data.items() if column}
+        """The columns that were named."""
+        return {name: self.cleaned_data[name] for name in KNOWN if self.cleaned_data.get(name)}
 
 
 class WithdrawForm(forms.Form):

@@ -14,9 +14,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import prompts
+from annotation.actions.import_mappings import reading_of
 from annotation.forms.uploads import MappingForm, UploadForm
 from annotation.http import UserRequest
-from annotation.imports import ParsedPrompts, UnknownColumns, UnreadableFile, columns_of, parse_prompts
+from annotation.imports import (
+    ParsedPrompts,
+    Reading,
+    UnknownColumns,
+    UnreadableFile,
+    columns_of,
+    parse_file,
+    parse_prompts,
+    stored,
+)
 from annotation.models import PromptUpload, Role
 from annotation.uploads import takes_uploads
 
@@ -32,9 +42,9 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         file, labels = form.cleaned_data["file"], form.cleaned_data["labels"]
-        content = file.read()
+        content, parsed = file.read(), None
         try:
-            parse_prompts(content, file.name, labels=labels)
+            parsed = parse_prompts(content, file.name, labels=labels)
         except UnknownColumns:
             pass  # the preview asks which is which
         except UnreadableFile as refusal:
@@ -46,6 +56,7 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
                 filename=file.name[-255:],
                 content=content,
                 labels=labels,
+                parsed=stored.dumps(parsed) if parsed else None,
             )
             return redirect("upload", slug, upload.pk)
     page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
@@ -63,24 +74,56 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     if pending.report is not None:
         report = prompts.ImportReport.from_json(pending.report)
         return _page(request, pending, report=report, taken=True)
-    columns = _columns(pending)
-    if request.method == "POST":
-        form = MappingForm(columns, request.POST)
-        if form.is_valid():
-            PromptUpload.objects.filter(pk=pending.pk).update(mapping=form.mapping)
-            return redirect("upload", slug, pk)
-        return _page(request, pending, mapping=form, problem="Choose columns of this file.")
-    mapping = MappingForm(columns, initial=pending.mapping) if columns else None
+    problem, parsed = "", None
     try:
-        parsed = _parse(pending)
-    except UnreadableFile as problem:
-        return _page(request, pending, mapping=mapping, problem=str(problem))
-    if pending.labels:
-        labelled, report = prompts.sort_labels(pending.project, parsed)
-        shown = [row for row, _ in labelled[:PREVIEW_ROWS]]
-        return _page(request, pending, report=report, labelled=shown, mapping=mapping)
-    fresh, report = prompts.sort_rows(pending.project, parsed)
-    return _page(request, pending, report=report, preview=[each.row for each in fresh[:PREVIEW_ROWS]], mapping=mapping)
+        parsed = _parsed(pending)
+    except UnreadableFile as refusal:
+        problem = str(refusal)
+    unused = list(parsed.not_used) if parsed else []
+    if request.method == "POST":
+        form = MappingForm(pending.project, _columns(pending), unused, request.POST)
+        if form.is_valid():
+            try:
+                _read_as(pending, form)
+            except UnreadableFile as refusal:
+                problem = str(refusal)
+            else:
+                return redirect("upload", slug, pk)
+        return _page(request, pending, mapping=form, problem=problem or "Choose columns of this file.")
+    initial = {**pending.mapping, "shape": pending.shape, "ignore": pending.ignore}
+    form = MappingForm(pending.project, _columns(pending), unused, initial=initial)
+    if parsed is None:
+        return _page(request, pending, mapping=form, problem=problem)
+    report = prompts.dry_run(pending.project, parsed)
+    fresh, _ = prompts.sort_rows(pending.project, parsed)
+    return _page(
+        request,
+        pending,
+        report=report,
+        mapping=form,
+        preview=[each.row for each in fresh[:PREVIEW_ROWS]],
+        labelled=[] if fresh else parsed.labels[:PREVIEW_ROWS],
+    )
+
+
+def _read_as(pending: PromptUpload, form: MappingForm) -> None:
+    """Read the file as the form says, and keep its rows and how they were read."""
+    reading = reading_of(
+        pending.project,
+        mapping=form.mapping,
+        labels=pending.labels,
+        shape=form.cleaned_data["shape"],
+        ignore=form.cleaned_data["ignore"],
+        name=form.cleaned_data["saved"],
+        save_as=form.cleaned_data["save_as"],
+    )
+    parsed = parse_file(bytes(pending.content), pending.filename, reading)
+    PromptUpload.objects.filter(pk=pending.pk).update(
+        mapping=dict(reading.mapping),
+        shape=reading.shape,
+        ignore=list(reading.ignore),
+        parsed=stored.dumps(parsed),
+    )
 
 
 @login_required
@@ -88,7 +131,7 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def take_upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     pending = access.get_upload(request.user, slug, pk)
     try:
-        prompts.take_upload(upload=pending, parsed=_parse(pending), by=request.user)
+        prompts.take_upload(upload=pending, parsed=_parsed(pending), by=request.user)
     except UnreadableFile as problem:
         messages.error(request, str(problem))
     return redirect("upload", slug, pk)
@@ -102,7 +145,7 @@ def refused_rows(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     if pending.report is not None:
         report = prompts.ImportReport.from_json(pending.report)
     else:
-        report = prompts.dry_run(pending.project, _parse(pending))
+        report = prompts.dry_run(pending.project, _parsed(pending))
     response = HttpResponse(report.as_csv(), content_type="text/csv; charset=utf-8")
     name = f"{pending.filename}-not-taken.csv"
     response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
@@ -124,7 +167,11 @@ def _columns(pending: PromptUpload) -> list[str]:
         return []
 
 
-def _parse(pending: PromptUpload) -> ParsedPrompts:
+def _parsed(pending: PromptUpload) -> ParsedPrompts:
+    """Return the rows of an upload as they were read when it came, or when somebody said how to read it."""
     if pending.report is not None:  # taken already: there is nothing left to read
         return ParsedPrompts(rows=[], refused=[])
-    return parse_prompts(bytes(pending.content), pending.filename, pending.mapping, labels=pending.labels)
+    if pending.parsed is not None:
+        return stored.loads(bytes(pending.parsed))
+    reading = Reading(pending.mapping, pending.labels, pending.shape, tuple(pending.ignore))
+    return parse_file(bytes(pending.content), pending.filename, reading)

@@ -1,0 +1,41 @@
+"""Parsed rows as bytes, so that a file is read once for its preview, its import and its report."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from annotation.imports import AnswerRow, LabelRow, ParsedPrompts, PromptRow, RefusedRow, VoteRow
+
+PLACES = ("unacceptable", "unranked")
+
+
+def dumps(parsed: ParsedPrompts) -> bytes:
+    """Return parsed rows as gzipped JSON."""
+    return gzip.compress(orjson.dumps(parsed), compresslevel=3, mtime=0)
+
+
+def loads(data: bytes) -> ParsedPrompts:
+    """Return the rows that `dumps` wrote."""
+    given: dict[str, Any] = orjson.loads(gzip.decompress(data))
+    return ParsedPrompts(
+        rows=[_row(row) for row in given["rows"]],
+        refused=[RefusedRow(**row) for row in given["refused"]],
+        labels=[LabelRow(**row) for row in given["labels"]],
+        **{name: Counter(given[name]) for name in ("not_used", "stopping", "shapes", "count")},
+    )
+
+
+def _row(given: dict[str, Any]) -> PromptRow:
+    answers = tuple(AnswerRow(**answer) for answer in given["answers"])
+    votes = tuple(_vote(vote) for vote in given["votes"])
+    return PromptRow(**given | {"answers": answers, "votes": votes, "more_references": tuple(given["more_references"])})
+
+
+def _vote(given: dict[str, Any]) -> VoteRow:
+    tiers = tuple(tuple(tier) for tier in given["tiers"])
+    ratings = tuple((place, name, value) for place, name, value in given["ratings"])
+    return VoteRow(**given | {"tiers": tiers, "ratings": ratings} | {name: tuple(given[name]) for name in PLACES})
