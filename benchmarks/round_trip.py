@@ -121,8 +121,8 @@ def measure(seed: int, prompts: int, verbose: bool) -> dict[str, int]:
 
     from annotation.actions import projects
     from annotation.actions.prompts import import_prompts
+    from annotation.actions.round_trip import trip
     from annotation.exports.formats import FORMATS
-    from annotation.exports.round_trip import trip
     from annotation.imports import parse_prompts
     from annotation.models import Project
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from annotation.actions import projects
 from annotation.actions.prompts import import_prompts
+from annotation.actions.round_trip import trip
 from annotation.exports.formats import FORMATS
-from annotation.exports.round_trip import trip
 from annotation.imports import parse_prompts
 from annotation.imports.conversations import own_conversation, transcript_of
 from annotation.models import Project
