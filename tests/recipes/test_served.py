@@ -162,6 +162,7 @@ def settings(server: FakeServer, **more: Any) -> dict[str, Any]:
 
 def test_rows_as_they_are_of_a_policy(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
+    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}")
     run = prepare("served", "sample", settings(server, temperature=0.7), {}, prompt_rows(5))
     result = finish(run)
     rows = list(run.samples())
@@ -247,8 +248,16 @@ def test_what_no_attempt_could_put_right(prepare: Prepare, server: FakeServer):
         assert run.result() is None
 
 
+def test_the_key_goes_to_no_address_that_the_operator_does_not_list(prepare: Prepare, server: FakeServer, monkeypatch):
+    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
+    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}0")
+    finish(prepare("unlisted", "sample", settings(server), {}, prompt_rows(1)))
+    assert server.keys == {None}
+
+
 def test_a_wrong_key_is_not_told(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
+    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}")
     server.status = 401
     with pytest.raises(RecipeError, match="refuses the key in PREFLOOP_SERVER_KEY") as problem:
         finish(prepare("key", "sample", settings(server), {}, prompt_rows(1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,3 +37,14 @@ def test_only_the_process_of_this_very_folder_is_ended_as_a_leftover(tmp_path):
         assert process.wait(10) == -signal.SIGKILL
     finally:
         process.kill()
+
+
+def test_a_recipe_gets_no_secrets_of_the_web_app(monkeypatch):
+    from training.worker.executors.local import without_secrets
+
+    monkeypatch.setenv("PREFLOOP_SECRET_KEY", "sesame")
+    monkeypatch.setenv("DATABASE_URL", "postgres://user:sesame@host/name")
+    monkeypatch.setenv("HF_HOME", "/models")
+    given = without_secrets(os.environ)
+    assert "sesame" not in str(given)
+    assert given["HF_HOME"] == "/models"

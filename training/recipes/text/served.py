@@ -29,6 +29,7 @@ from training.tokenizers.settings import ChatSettings
 
 T = TypeVar("T")
 
+TRUSTED_VARIABLE = "PREFLOOP_SERVERS"  # addresses, separated by commas, that get the key
 KEY_VARIABLE = "PREFLOOP_SERVER_KEY"  # never in a config: those are shown on pages and kept with the answers
 PARALLEL = 8  # requests at a time
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 8, 0.5, 60.0  # seconds, doubled each time: a server may take a minute to load
@@ -86,7 +87,10 @@ class ServedModel:
         self.settings = settings or ChatSettings()
         self.answered = self.odd = 0
         self.config, self.run = config, run
-        self.url, self.key = config.server.rstrip("/"), os.environ.get(KEY_VARIABLE, "")
+        self.url = config.server.rstrip("/")
+        # Settings name any address, so the key goes to none but those that the operator lists for it.
+        trusted = [address.strip().rstrip("/") for address in os.environ.get(TRUSTED_VARIABLE, "").split(",")]
+        self.key = os.environ.get(KEY_VARIABLE, "") if self.url in trusted else ""
         self.prompts = [ServedPrompt(row["prompt_id"], row["messages"]) for row in rows]
         self.refused = _earlier_refused(run)  # {"prompt_id", "reason"}, with "answers" where only so many are left out
         self.model = config.server_model or self._only_model()
@@ -238,8 +242,9 @@ class ServedModel:
 
     def _hopeless(self, error: HTTPError, told: str) -> Exception:
         if error.code in (401, 403):
-            state = "refuses the key in" if self.key else "wants a key: put it into the worker's"
-            return ServerProblem(f"{self.url} {state} {KEY_VARIABLE} ({error.code} {told})", error.code)
+            missing = f"wants a key: put it into the worker's {KEY_VARIABLE}, and the address into {TRUSTED_VARIABLE}"
+            state = f"refuses the key in {KEY_VARIABLE}" if self.key else missing
+            return ServerProblem(f"{self.url} {state} ({error.code} {told})", error.code)
         if error.code in NOT_THERE:
             model = f", and does it have the model {self.model!r}" if getattr(self, "model", "") else ""
             return ServerProblem(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,14 @@ from django.conf import settings
 
 from training.methods.base import module_of
 from training.rundir import RunDir
+
+# What only the web app needs; a recipe has files for everything, and PREFLOOP_SERVER_KEY for a server of answers.
+OF_THE_WEB_APP = ("PREFLOOP_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD")
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that a recipe gets: without the keys and passwords of the web app."""
+    return {name: value for name, value in environment.items() if name not in OF_THE_WEB_APP}
 
 
 class LocalProcess:
@@ -65,7 +74,7 @@ class LocalExecutor:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             cwd=settings.BASE_DIR,
-            env={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
+            env={**without_secrets(os.environ), "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
         )
 
