@@ -99,7 +99,7 @@ def _waits_for(pilot: Autopilot, facts: Facts) -> str:
 
 
 def look(now: datetime | None = None) -> list[TrainingRound]:
-    """Every project's autopilot, at most once in a while whoever asks; the rounds that were started."""
+    """Let each enabled autopilot decide, at most every LOOK_EVERY; return the rounds that were started."""
     now = now or timezone.now()
     due = Q(looked_at=None) | Q(looked_at__lt=now - LOOK_EVERY)
     started = []
@@ -136,7 +136,7 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
 
 
 def _settings_like(pilot: Autopilot) -> dict[str, dict[str, Any]]:
-    """Every setting of the round that the pilot follows, as far as its methods still have it."""
+    """Return the settings of the round that the pilot follows, as far as its methods still have them."""
     if pilot.like is None:
         return {}
     return {
@@ -187,7 +187,7 @@ def _held_up(project: Project) -> str:
 
 
 def queue_hours(project: Project) -> float:
-    """How long people would take for what waits, at the median pace of the latest judgments."""
+    """Return the hours that people would need for the queue, at the median pace of the latest judgments."""
     waiting = Assignment.objects.filter(project=project, status__in=[SeatStatus.EMPTY, SeatStatus.HELD]).count()
     judged = Assignment.objects.filter(project=project, status__in=JUDGED, active_ms__gt=0)
     latest = list(judged.order_by("-finished_at").values_list("active_ms", flat=True)[:JUDGMENTS_TIMED])
@@ -196,7 +196,7 @@ def queue_hours(project: Project) -> float:
 
 
 def save(*, pilot: Autopilot, by: User) -> None:
-    """As the form left it; the next look decides anew."""
+    """Store the autopilot as the form left it; the next look decides anew."""
     pilot.set_by_id, pilot.looked_at, pilot.said = by.pk, None, ""
     pilot.save()
     live.announce(pilot.project_id, "round")

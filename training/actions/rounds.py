@@ -77,7 +77,7 @@ def queue_round(
     planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
     autopilot_reason: str = "",
 ) -> TrainingRound:
-    """A round of these runs, each a method, its settings, its data and its further inputs.
+    """Store a round of these runs, each a method, its settings, its data and its further inputs.
 
     Whether it may start is for the callers to say; only a second active round is refused here.
     """
@@ -163,7 +163,7 @@ def _refused_stage(products: Sequence[Product], plan: Sequence[Planned]) -> str:
 
 
 def next_methods(project: Project) -> tuple[str, ...]:
-    """What a round would sensibly do now: sample first, and close the circle once people have ranked."""
+    """Return the methods of the next usual round: sampling first, and a whole round once people have ranked."""
     has_rankings = rankings_that_count(project).exists()
     return FULL_ROUND if has_rankings else FIRST_ROUND
 
@@ -184,7 +184,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
 
 
 def pause_round(*, round: TrainingRound, by: User) -> None:
-    """The worker notices within seconds; resumed, the run that it was in goes on from its last state."""
+    """Pause a round. The worker notices within seconds; once resumed, its run goes on from the last state."""
     if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
         status=RoundStatus.PAUSED, reason=f"Paused by {by}."
     ):
@@ -193,7 +193,7 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
 
 
 def pause_alarmed() -> None:
-    """Rounds that would still sample, in projects where somebody raised the alarm. The worker calls this."""
+    """Pause the rounds that would still ask people, in projects with an open alarm. The worker calls this."""
     shown_to_people = methods_where(lambda product: product.shown_to_people)
     to_sample = TrainingRun.objects.filter(round=OuterRef("pk"), method__in=shown_to_people, status__in=ACTIVE)
     alarms_open = Alarm.objects.filter(settled_at=None)
@@ -224,7 +224,7 @@ def resume_round(*, round: TrainingRound) -> None:
 
 
 def retry_round(*, round: TrainingRound) -> None:
-    """A failed round again, from the stage that failed, which goes on from its last state where it has saved one."""
+    """Try a failed round again from the stage that failed, which goes on from its last state if it saved one."""
     try:
         with transaction.atomic():
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.FAILED).update(
@@ -240,7 +240,7 @@ def retry_round(*, round: TrainingRound) -> None:
 
 
 def go_on(*, round: TrainingRound, by: User) -> None:
-    """Let a round that stopped at a gate run what is left of it, and remember who said so."""
+    """Let a round that stopped at a gate run its remaining stages, and store who decided it."""
     try:
         with transaction.atomic():
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.STOPPED).update(

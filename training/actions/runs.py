@@ -57,7 +57,7 @@ def claim_run() -> TrainingRun | None:
 
 
 def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:
-    """A sign of life with the progress so far. Raises InvalidTransition if the run was cancelled or taken over."""
+    """Store a sign of life and the progress so far. Raises InvalidTransition if the run was cancelled or taken over."""
     values: dict[str, Any] = {"heartbeat_at": timezone.now()}
     if progress:
         values |= {
@@ -107,7 +107,7 @@ def settle_run(*, run: TrainingRun, exit_code: int) -> None:
 
 
 def how_it_ended(run: TrainingRun, exit_code: int) -> str:
-    """For people. A process that is killed cannot say why, and where the disk is full its log may be cut off."""
+    """Return how the process ended, for people: one that is killed cannot say why, and a full disk cuts its log off."""
     if exit_code == NO_SPACE:
         folder = run.directory.path
         return f"No space left: {filesizeformat(shutil.disk_usage(folder).free)} are free on the disk of {folder}."
@@ -120,19 +120,19 @@ def how_it_ended(run: TrainingRun, exit_code: int) -> str:
 
 
 def release_run(*, run: TrainingRun) -> None:
-    """Back into the queue, for another attempt."""
+    """Put a run back into the queue, for another attempt. Raises InvalidTransition."""
     if not _ours(run).update(status=RunStatus.QUEUED):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
 
 
 def put_back(*, run: TrainingRun) -> None:
-    """Back into the queue because the worker or the round was stopped: no fault of the run, so no attempt counts."""
+    """Put a run back into the queue because its worker or its round was stopped: no attempt counts."""
     _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=timezone.now(), attempt=F("attempt") - 1)
 
 
 @transaction.atomic
 def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
-    """`why`, in a few words, stands in the list of rounds, too."""
+    """Fail a run and its round. `why`, in a few words, stands in the list of rounds, too. Raises InvalidTransition."""
     now = timezone.now()
     if not _ours(run).update(status=RunStatus.FAILED, error=error, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
@@ -149,7 +149,7 @@ def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
 
 
 def reclaim_lost_runs() -> int:
-    """Runs whose worker has given no sign of life go back into the queue; after the last attempt they fail."""
+    """Requeue runs whose worker has given no sign of life, or fail those without another attempt; return how many."""
     silent_since = timezone.now() - timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = TrainingRun.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=silent_since)
     reclaimed = 0
@@ -182,7 +182,7 @@ def _succeed(run: TrainingRun, result: Row) -> None:
 
 
 def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
-    """After `last` has succeeded: the round is over, waits at a gate, or goes on. Called inside a transaction."""
+    """End the round, or stop it at a gate, after `last` has succeeded. Called inside a transaction."""
     running = TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.RUNNING)
     if not round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
         if running.update(status=RoundStatus.SUCCEEDED, finished_at=timezone.now()):
@@ -194,7 +194,7 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
 
 
 def tell_finished(round: TrainingRound) -> None:
-    """Called inside the transaction that ends it."""
+    """Record the mail and the webhook event of a round that ended. Called inside the transaction that ends it."""
     _write_mail(round)
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)

@@ -62,7 +62,7 @@ class Worker:
                 self.stopping.wait(settings.TRAINING_POLL_SECONDS)
 
     def run_until_idle(self) -> None:
-        """For commands and tests: go on while there is something to do."""
+        """Work while there is something to do, then return: for commands and tests."""
         while not self.stopping.is_set() and self.work_once():
             pass
         while not self.stopping.is_set() and dispatch.deliver_next():
@@ -77,7 +77,7 @@ class Worker:
             self.signed_at = time.monotonic()
 
     def work_once(self) -> bool:
-        """Take one run, if there is one, and see it to its end."""
+        """Claim one run and supervise it to its end, or make one package; return False if there was nothing to do."""
         self._give_sign()
         runs.reclaim_lost_runs()
         rounds.pause_alarmed()
@@ -126,7 +126,7 @@ class Worker:
         logger.info("%s: %s", run, RunStatus(run.status).label)
 
     def _follow(self, run: TrainingRun, process: Process) -> int | None:
-        """Copy metrics and progress until the process ends; None if the worker itself was stopped before that."""
+        """Copy metrics and progress until the process ends; return its exit code, None if the worker was stopped."""
         offset, last_beat, progress = 0, 0.0, None
         while (exit_code := process.poll()) is None:
             if self.stopping.wait(settings.TRAINING_POLL_SECONDS):

@@ -67,7 +67,7 @@ class Child:
             raise ChildGone(f"ended with exit code {self.process.wait()}") from gone
 
     def next_line(self, seconds: float) -> dict[str, Any] | None:
-        """None where nothing came in that time."""
+        """Return the next line of the process, None where nothing came in that time. Raises ChildGone."""
         try:
             line = self.lines.get(timeout=seconds)
         except queue.Empty:
@@ -111,7 +111,7 @@ class Generator:
         self.stopping.set()
 
     def write_next(self) -> bool:
-        """One reply from start to end; False where none waits."""
+        """Write one reply from start to end; return False where none waits."""
         reply = playground.claim_reply()
         if reply is None:
             return False
