@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -113,7 +114,7 @@ def sign_in(url: str, username: str = "admin") -> requests.Session:
 def rank_one(session: requests.Session, url: str) -> None:
     seat = session.post(f"{url}/api/v1/projects/letters/tasks/claim/", timeout=10).json()
     answer = {
-        "client_uuid": f"00000000-0000-4000-8000-{seat['id']:012d}",
+        "client_uuid": str(uuid.uuid4()),
         "tiers": [[candidate["id"]] for candidate in seat["candidates"]],
     }
     submitted = session.post(f"{url}/api/v1/projects/letters/assignments/{seat['id']}/submit/", json=answer, timeout=10)
