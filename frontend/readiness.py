@@ -47,7 +47,7 @@ def collect_static_files(say: Callable[[str], object]) -> None:
     if finders.find("vendor/htmx.min.js") is None:
         raise CommandError(
             "The pages' libraries (htmx, Sortable, uPlot) are not in this checkout. Run `make pages`, or "
-            "`python tools/vendor.py` where npm is installed."
+            "`python .ci/vendor.py` where npm is installed."
         )
     if settings.DEBUG:  # served from where they lie
         return
