@@ -43,7 +43,9 @@ def environment(**added: str) -> dict[str, str]:
 def wheel(tmp_path_factory) -> Path:
     """Built in a copy, since a build writes into its folder."""
     folder = tmp_path_factory.mktemp("build")
-    leave = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "node_modules", "var", "__pycache__", "build", "dist", "*.egg-info")
+    leave = shutil.ignore_patterns(
+        ".git", ".venv*", ".*_cache", "node_modules", "var", "__pycache__", "build", "dist", "*.egg-info"
+    )
     shutil.copytree(ROOT, folder / "checkout", ignore=leave)
     build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
     run(sys.executable, *build, folder / "checkout", cwd=folder)
