@@ -53,6 +53,9 @@ class MappingForm(forms.Form):
             self.fields[name] = forms.ChoiceField(label=label, choices=names, required=False)
         for name, label in {**SEVERAL, **MEANINGS}.items():
             self.fields[name] = forms.CharField(label=label, max_length=300, required=False)
+        self.fields["better"] = forms.ChoiceField(
+            label="Better scores are", choices=[("", "higher"), ("lower", "lower")], required=False
+        )
         ignorable = dict.fromkeys([*unused, *columns, *(initial or {}).get("ignore", [])])
         self._choose(
             "saved", [("", "—"), *((name, name) for name in project.import_mappings.values_list("name", flat=True))]
