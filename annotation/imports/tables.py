@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
+from annotation.imports.fields import Fields
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
-from annotation.imports.shapes import KNOWN_COLUMNS
+from annotation.imports.shapes import KNOWN_COLUMNS, PLAIN, shape_of
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 TEXT_COLUMNS = {"text", "prompt", "question", "instruction", "input", "output", "chosen", "rejected", "completion"}
 TEXT_COLUMNS |= {"response", "answer", "reference", "answer1", "answer2", "response1", "response2"}
+INNER_CAPITAL = re.compile(r"[a-z][A-Z]|_[A-Z]\b")
 
 
 def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[RawRow | RefusedRow]:
@@ -25,7 +28,8 @@ def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[R
     needed: tuple[Set[str], ...] = (columns,) if columns else KNOWN_COLUMNS
     delimiter = _find_delimiter(text, usual_delimiter, needed)
     header = header_of(text, delimiter)
-    _check_header(header, needed, mapped=bool(columns))
+    if columns or not _is_known_by_its_first_row(text, delimiter, header):
+        _check_header(header, needed, mapped=bool(columns))
     reader = _csv_reader(text, delimiter)
     before_header = True
     while True:
@@ -45,6 +49,20 @@ def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[R
             yield RefusedRow(line, _columns_reason(len(cells), len(header), delimiter))
         else:
             yield RawRow(line, {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)})
+
+
+def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> bool:
+    """Whether a shape of its own knows the first row below the header, so that its columns need no other names."""
+    try:
+        rows = (cells for cells in _csv_reader(text, delimiter) if cells)
+        next(rows, None)
+        cells = next(rows, None)
+    except csv.Error:
+        return False
+    if cells is None or len(cells) != len(header) or len(set(header)) < len(header):
+        return False
+    first = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}
+    return shape_of(Fields(first)) != PLAIN and not {"text", "prompt"} <= set(header)
 
 
 def _cell(name: str, cell: str) -> object:
@@ -75,20 +93,26 @@ def header_of(text: str, delimiter: str) -> list[str]:
         cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if cells), [])
     except csv.Error:
         return []
-    return [cell.strip().lower() for cell in cells]
+    return [_name(cell.strip()) for cell in cells]
+
+
+def _name(cell: str) -> str:
+    """Return a column name in small letters; names like expectedOutput and human_ref_A stay as tools write them."""
+    return cell if INNER_CAPITAL.search(cell) and " " not in cell else cell.lower()
 
 
 def _find_delimiter(text: str, usual: str, needed: tuple[Set[str], ...]) -> str:
     """The delimiter that splits a usable header into most columns; the usual one if that does not decide."""
 
     def columns(delimiter: str) -> int:
-        header = header_of(text, delimiter)
+        header = [name.lower() for name in header_of(text, delimiter)]
         return len(header) if any(names <= set(header) for names in needed) else 0
 
     return max([usual, *DELIMITERS], key=columns)
 
 
 def _check_header(header: list[str], needed: tuple[Set[str], ...], *, mapped: bool) -> None:
+    header = [name.lower() for name in header]
     prompts = [name for name in header if name in ("text", "prompt")]
     if mapped and not needed[0] <= set(header):
         missing = ", ".join(f'"{name}"' for name in sorted(needed[0] - set(header)))

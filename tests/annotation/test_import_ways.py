@@ -219,3 +219,16 @@ def test_parquet_with_numbers_and_lists(tmp_path: Path) -> None:
     parsed = parse_prompts(file.getvalue(), "rows.parquet", ignore=["score"])
     assert [(row.external_id, row.completions) for row in parsed.rows] == [("7", ("A", "B"))]
     assert dict(parsed.not_used) == {"score": 1, "tags": 1}
+
+
+def test_columns_of_a_table_are_mapped_whatever_their_case() -> None:
+    mapping = {
+        "text": "Ask",
+        "chosen": "human_ref_A",
+        "rejected": "human_ref_B",
+        "winner": "labels",
+        "winner_second": "0",
+    }
+    parsed = parse_prompts(b"Ask,human_ref_A,human_ref_B,labels\nWhy?,No.,Yes.,0\n", "rows.csv", mapping)
+    assert parsed.refused == []
+    assert parsed.rows[0].pairs == (PairRow("Yes.", "No."),)

@@ -550,3 +550,33 @@ def test_a_shape_can_be_chosen() -> None:
 
 def test_every_shape_has_a_name_of_its_own() -> None:
     assert len({shape.label for shape in SHAPES.values()}) == len(SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("table", "shape"),
+    [
+        (f"prompt,answer1,answer2,comparison\n{ASK},{BAD},{GOOD},right\n", "label-studio-flat"),
+        (f'instruction,response-1,response-2,best.responses\n{ASK},{BAD},{GOOD},"[""response-2""]"\n', "argilla-hub"),
+        (f"history,human_ref_A,human_ref_B,labels\n{ASK},{BAD},{GOOD},0\n", "shp"),
+        (f"question,chosen,rejected\n{ASK},{GOOD},{BAD}\n", "trl-preference"),
+        (f"prompt,response_0,response_1,better_response_id\n{ASK},{BAD},{GOOD},1\n", "pku-saferlhf"),
+        (f"prompt,response_a,response_b,winner\n{ASK},{BAD},{GOOD},model_b\n", "arena-answers"),
+    ],
+)
+def test_a_preference_in_a_table(table: str, shape: str) -> None:
+    parsed = parse_prompts(table.encode(), "rows.csv")
+    assert (parsed.refused, list(parsed.shapes)) == ([], [shape])
+    assert [(pair.chosen, pair.rejected) for pair in parsed.rows[0].pairs] == [(GOOD, BAD)]
+
+
+def test_reference_answers_and_labels_in_tables() -> None:
+    parsed = parse_prompts(f"id,input,expectedOutput\n1,{ASK},{GOOD}\n".encode(), "rows.csv")
+    assert (parsed.rows[0].references, list(parsed.shapes)) == ((GOOD,), ["langfuse"])
+    parsed = parse_prompts(b"id,text,label\n1,Lovely.,good\n", "rows.csv")
+    assert [label.label for label in parsed.labels] == ["good"]
+
+
+def test_an_item_called_1_is_not_the_item_called_1_in_quotes() -> None:
+    items = [{"id": 1, "body": GOOD}, {"id": "1", "body": BAD}]
+    (row,) = parse(task({"prompt": ASK, "items": items}, {"value": {"ranker": {"rank": ["1", 1]}}})).rows
+    assert [(pair.chosen, pair.rejected) for pair in row.pairs] == [(BAD, GOOD)]

@@ -52,6 +52,7 @@ class _Task:
     def __init__(self, data: Fields, item: Item) -> None:
         self.item = item
         self.places: dict[str, int] = {}
+        self.exact: dict[tuple[type, Any], int] = {}  # the ids 1 and "1" may stand for two answers
         self.sides: tuple[int, int] | None = None
         name = next((name for name in PROMPTS if name in data), None)
         if name is not None:
@@ -82,7 +83,10 @@ class _Task:
                         raise Refusal(
                             f'item {str(each["id"])[:40]!r} of "{name}" has no "body", "text", "html" or "title"'
                         )
-                    self.places[str(shown.take("id"))] = self.item.answer(text, shown.take("title"))
+                    place = self.item.answer(text, shown.take("title"))
+                    known = shown.take("id")
+                    self.exact[type(known), known] = place
+                    self.places.setdefault(str(known), place)
 
     def of_name(self, name: str) -> int | None:
         """Return the place of the answer that a control of this name shows."""
@@ -105,7 +109,7 @@ class _Task:
         for each in items:
             if str(each) not in self.places:
                 raise Refusal(f"the order names {str(each)[:40]!r}, which is not among the items of the task")
-            places.append(self.places[str(each)])
+            places.append(self.exact.get((type(each), each), self.places[str(each)]))
         return places
 
 
