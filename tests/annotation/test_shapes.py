@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annotation.actions.prompts import import_prompts
 from annotation.imports import PairRow, ParsedPrompts, parse_prompts
 from annotation.imports.shapes import SHAPES
 
@@ -580,3 +581,13 @@ def test_an_item_called_1_is_not_the_item_called_1_in_quotes() -> None:
     items = [{"id": 1, "body": GOOD}, {"id": "1", "body": BAD}]
     (row,) = parse(task({"prompt": ASK, "items": items}, {"value": {"ranker": {"rank": ["1", 1]}}})).rows
     assert [(pair.chosen, pair.rejected) for pair in row.pairs] == [(BAD, GOOD)]
+
+
+@pytest.mark.django_db
+def test_equal_votes_of_two_people_are_two_votes(project, admin) -> None:
+    rows = [
+        {"prompt": ASK, "chosen": better, "rejected": worse, "annotator": person, "created_at": "2026-01-02"}
+        for person, better, worse in (("x", GOOD, BAD), ("y", GOOD, BAD), ("z", BAD, GOOD))
+    ]
+    report = import_prompts(project=project, parsed=parse(*rows), by=admin)
+    assert (report.taken, report.pairs, report.votes, report.not_used) == (3, 1, 3, {})

@@ -196,6 +196,8 @@ def _text(item: Item, places: dict[str, int], name: str, value: str, annotator: 
         and not any(word in name.lower() for word in (*ANSWER_WORDS, "correct", "rewrit"))
     ):
         item.label = [*(item.label or []), value]
+    elif item.answers and len(value.split()) <= 3:
+        return False  # a label of the record, which belongs to none of its answers
     else:
         item.references.append(value)
     return True

@@ -32,7 +32,7 @@ def preferences(fields: Fields) -> Iterator[Item]:
     places = item.answer(fields.take("response1", "response_1")), item.answer(fields.take("response2", "response_2"))
     overall = fields.take("overall_preference", "preference_strength")
     reason = fields.take("preference_elaboration", "preference_statement") or ""
-    fields.describes("preference_statement", "language", "split")
+    fields.describes("preference_statement", "three_most_similar_preferences", "language", "split")
     each_name = "individual_preference" if "individual_preference" in fields else "all_preferences_unprocessed"
     individual = fields.take(each_name)
     if not isinstance(individual, list) or not individual:

@@ -10,6 +10,20 @@ from annotation.imports.items import Item, is_messages, number
 from annotation.imports.refusals import Refusal
 
 PROMPT_NAMES = ("prompt", "text", "messages", "question", "instruction", "query", "input", "context")
+PEOPLE = (
+    "annotator",
+    "annotator_id",
+    "user_id",
+    "user",
+    "worker_id",
+    "worker",
+    "rater",
+    "rater_id",
+    "judge",
+    "labeler",
+)
+DATES = ("judged_at", "annotated_at", "created_at", "timestamp", "date")
+REASONS = ("rationale", "reason", "justification")
 # Scores of the two answers as data sets call them.
 SCORES = (
     ("score_chosen", "score_rejected"),
@@ -18,6 +32,16 @@ SCORES = (
     ("chosen_rating", "rejected_rating"),
     ("chosen_avg_rating", "rejected_avg_rating"),
 )
+
+
+def who_said_it(fields: Fields) -> dict[str, Any]:
+    """Return who judged a row, when and why, as the arguments of a vote; two people's equal votes are two votes."""
+    said = {
+        "annotator": fields.take(*(name for name in PEOPLE if name in fields)) or "",
+        "at": fields.take(*(name for name in DATES if name in fields)),
+        "rationale": fields.take(*(name for name in REASONS if isinstance(fields.peek(name), str))) or "",
+    }
+    return said if isinstance(said["annotator"], (str, int)) else said | {"annotator": ""}
 
 
 def add_preference(item: Item, chosen: Any, rejected: Any, **said: Any) -> tuple[int, int]:

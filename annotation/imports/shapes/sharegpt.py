@@ -42,7 +42,7 @@ def kto(fields: Fields) -> Iterator[Item]:
 
 
 def _begun(fields: Fields) -> tuple[Item, list[dict[str, object]]]:
-    name = "conversations" if "conversations" in fields else "messages"
+    name = next(name for name in ("conversations", "conversation", "messages") if name in fields)
     turns = messages_of(fields.take(name), name)
     if turns[0]["role"] == "assistant" and len(turns) == 1:
         turns = list(turns)
@@ -58,7 +58,7 @@ def _said(value: object) -> object:
 
 
 def _is_conversation(fields: Fields) -> bool:
-    return is_messages(fields.peek("conversations"))
+    return any(is_messages(fields.peek(name)) for name in ("conversations", "conversation"))
 
 
 def _is_preference(fields: Fields) -> bool:

@@ -6,11 +6,12 @@ https://huggingface.co/docs/trl/dataset_formats
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, texts_below
 from annotation.imports.refusals import Refusal
-from annotation.imports.shapes.pairs import add_preference, add_scores, repeats_pair, take_prompt
+from annotation.imports.shapes.pairs import add_preference, add_scores, repeats_pair, take_prompt, who_said_it
 from annotation.imports.shapes.shape import Shape, columns
 
 TRUE = {"true": True, "1": True, "yes": True, "desirable": True, "false": False, "0": False, "no": False}
@@ -29,7 +30,7 @@ def preference(fields: Fields) -> Iterator[Item]:
         take_prompt(fields, item, names if not _whole(chosen) else ("prompt", "question", "text"))
         if item.prompt is None and not _whole(chosen):
             take_prompt(fields, item, ("messages",))
-    places = add_preference(item, chosen, rejected, margin=fields.take("margin"))
+    places = add_preference(item, chosen, rejected, margin=fields.take("margin"), **who_said_it(fields))
     add_scores(fields, item, places)
     repeats_pair(fields, item)
     if "reference" in fields:
@@ -52,18 +53,18 @@ def unpaired(fields: Fields) -> Iterator[Item]:
     item = Item(id=fields.take("id"), category=fields.take("category"))
     take_prompt(fields, item)
     place = item.answer(fields.take("completion", "response", "output"))
-    thumb(item, place, fields.take("label", "kto_tag"))
+    thumb(item, place, fields.take("label", "kto_tag"), **who_said_it(fields))
     fields.describes("prompt_id", "group_id", "split", "tools")
     yield item
 
 
-def thumb(item: Item, place: int, value: object) -> None:
+def thumb(item: Item, place: int, value: object, **said: Any) -> None:
     """Add a vote that finds one answer acceptable or not."""
     good = value if isinstance(value, bool) else TRUE.get(str(value).strip().lower())
     if good is None:
         raise Refusal(f'"label" of an answer is {str(value)[:40]!r}; write true or false')
     ratings = {place: {"acceptable": float(good)}}  # as annotation.imports.rows.ACCEPTABLE
-    item.votes.append(ImportedVote([[place]], unacceptable=[] if good else [place], ratings=ratings))
+    item.votes.append(ImportedVote([[place]], unacceptable=[] if good else [place], ratings=ratings, **said))
 
 
 def stepwise(fields: Fields) -> Iterator[Item]:

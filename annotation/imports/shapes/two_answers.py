@@ -9,6 +9,7 @@ from typing import Any
 from annotation.imports.fields import Fields
 from annotation.imports.items import Item, number, texts_below
 from annotation.imports.refusals import Refusal
+from annotation.imports.shapes.pairs import who_said_it
 from annotation.imports.shapes.shape import Shape, columns
 
 ANNOTATOR = re.compile(r"annotator_?\d+$")
@@ -24,7 +25,7 @@ def pku(fields: Fields) -> Iterator[Item]:
     better = number(fields.take("better_response_id"))
     if better not in (0, 1):
         raise Refusal('"better_response_id" is neither 0 nor 1; correct it')
-    item.prefer(places[int(better)], places[1 - int(better)])
+    item.prefer(places[int(better)], places[1 - int(better)], **who_said_it(fields))
     for place in places:
         safe = fields.take(f"is_response_{place}_safe")
         if isinstance(safe, bool):
@@ -41,7 +42,7 @@ def shp(fields: Fields) -> Iterator[Item]:
     label = number(fields.take("labels"))
     if label not in (0, 1):
         raise Refusal('"labels" is neither 0 nor 1; correct it')
-    item.prefer(*(places if label == 1 else places[::-1]))
+    item.prefer(*(places if label == 1 else places[::-1]), **who_said_it(fields))
     for place, side in zip(places, "AB", strict=True):
         if (score := number(fields.take(f"score_{side}", f"score_{side.lower()}"))) is not None:
             item.votes[-1].ratings[place] = {"score": score}
@@ -65,7 +66,7 @@ def llmbar(fields: Fields) -> Iterator[Item]:
     """Read LLMBar: two outputs and the number of the better one. https://github.com/princeton-nlp/LLMBar"""
     item = Item(texts_below(fields.take("instruction"), fields.take("input")), "input", id=fields.take("id"))
     places = item.answer(fields.take("output_1")), item.answer(fields.take("output_2"))
-    _choose(item, places, number(fields.take("label")), "label")
+    _choose(item, places, number(fields.take("label")), "label", **who_said_it(fields))
     yield item
 
 
