@@ -9,6 +9,8 @@ EMAIL_HOST      mail server (default: none, so no mail); with EMAIL_PORT, EMAIL_
                 EMAIL_USE_TLS, EMAIL_USE_SSL, DEFAULT_FROM_EMAIL and EMAIL_BACKEND as Django has them
 PREFLOOP_URL    where people reach this server, such as https://prefloop.example.org: mail links to it
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
+PREFLOOP_EXECUTOR  where runs run: the name of a module in training/worker/executors/ or of an installed executor
+                (default: local)
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS)
 """
 
@@ -197,6 +199,7 @@ EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_BACKEND = os.environ.get("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "prefloop@localhost")
+TRAINING_EXECUTOR = os.environ.get("PREFLOOP_EXECUTOR") or "local"
 TRAINING_POLL_SECONDS = 1.0
 TRAINING_HEARTBEAT_SECONDS = 5.0  # how often a worker says that it is alive, and looks for a cancel or an alarm
 # A worker that has given no sign of life for so long is gone, and another one takes its run.

@@ -1,4 +1,4 @@
-"""A method and a product of an installed package, one file each: through form, API, worker, forecast and pages."""
+"""A method, a product and an executor of an installed package, one file each, through form, API, worker and pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from training.actions.rounds import start_round
 from training.methods import METHODS
 from training.models import TrainingRound
 from training.products import PRODUCTS
+from training.worker.executors import EXECUTORS
 from training.worker.loop import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,12 +26,14 @@ ENTRY_POINTS = """\
 count_words = prefloop_toy.method:METHOD
 [prefloop.products]
 word_counts = prefloop_toy.product:PRODUCT
+[prefloop.executors]
+noted = prefloop_toy.executor:EXECUTOR
 """
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder as `pip install` leaves it: three modules, and the entry points that name two of them."""
+    """A folder as `pip install` leaves it: four modules, and the entry points that name three of them."""
     site = tmp_path / "site-packages"
     shutil.copytree(Path(__file__).parent / "toy", site / "prefloop_toy", ignore=shutil.ignore_patterns("__pycache__"))
     installed = site / "prefloop_toy-1.0.dist-info"
@@ -51,6 +55,7 @@ def _discover() -> None:
     importlib.invalidate_caches()
     METHODS.discover()
     PRODUCTS.discover()
+    EXECUTORS.discover()
 
 
 @pytest.fixture
@@ -98,6 +103,22 @@ def test_a_round_runs_by_the_api(ready, admin, as_user, settings):
     (run,) = client.get(f"{API}1/").json()["runs"]
     assert run["error"] == ""
     assert (run["method"], run["status"], run["result"]["words"]) == ("count_words", "succeeded", 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_round_runs_by_the_executor_that_the_settings_name(ready, admin, settings):
+    settings.TRAINING_EXECUTOR = "noted"
+    round = start_round(project=ready, methods=["count_words"], by=admin)
+    _worker(settings).run_until_idle()
+    run = round.runs.get()
+    assert run.status == "succeeded", run.error
+    assert (run.directory.path / "noted").read_text() == "prefloop_toy.recipe"
+
+
+def test_an_unknown_executor_is_refused_with_the_known_ones(toy, settings):
+    settings.TRAINING_EXECUTOR = "slurm"
+    with pytest.raises(CommandError, match=r"PREFLOOP_EXECUTOR is 'slurm'; .*installed: local, noted\."):
+        call_command("run_worker", "--until-idle")
 
 
 @pytest.mark.django_db

@@ -21,8 +21,7 @@ from training.models import RunStatus, TrainingRun
 from training.products import product_of
 from training.products.chat import chat_inputs
 from training.rundir import Row
-from training.worker.executors import Executor, Process
-from training.worker.executors.local import LocalExecutor
+from training.worker.executors import Executor, Process, configured_executor
 
 logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
@@ -32,7 +31,7 @@ class Worker:
     """`stop` ends it in good order: a run in progress goes back into the queue and is resumed by the next worker."""
 
     def __init__(self, executor: Executor | None = None) -> None:
-        self.executor: Executor = executor or LocalExecutor()
+        self.executor: Executor = executor or configured_executor()
         self.stopping = threading.Event()
         self.signed_at = -SIGN_EVERY_SECONDS
 

@@ -7,7 +7,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
 
 from frontend.readiness import can_train, prepare
 from frontend.server import EmbeddedServer
@@ -31,7 +32,10 @@ class Command(BaseCommand):
             self._serve_and_reload()
             return
         os.environ["PREFLOOP_THREADS"] = str(options["threads"])
-        server = EmbeddedServer(host=options["host"], port=options["port"], with_worker=not options["no_worker"])
+        try:
+            server = EmbeddedServer(host=options["host"], port=options["port"], with_worker=not options["no_worker"])
+        except ImproperlyConfigured as problem:
+            raise CommandError(str(problem)) from problem
         self._say(f"Prefloop is at {server.url} (Ctrl-C stops it)")
         if not can_train():
             self._say("torch is not installed: runs and playground replies wait for a worker that has it.")

@@ -4,7 +4,8 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
 
 from training.worker.loop import Worker
 
@@ -16,7 +17,10 @@ class Command(BaseCommand):
         parser.add_argument("--until-idle", action="store_true", help="end when nothing is queued")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker()
+        try:
+            worker = Worker()
+        except ImproperlyConfigured as problem:
+            raise CommandError(str(problem)) from problem
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: worker.stop())
         if options["until_idle"]:

@@ -1,22 +1,27 @@
-"""Where a run's process runs. The run directory is the whole interface: an executor only starts and stops."""
+"""Where the processes of runs run. The setting PREFLOOP_EXECUTOR names the executor that the worker uses.
+
+To add an executor: a module here with `EXECUTOR`, one test file. An installed package adds one with an entry point of
+the group `prefloop.executors` that names its `EXECUTOR`.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
-from training.rundir import RunDir
+from training.plugins import Registry
+from training.worker.executors.base import Executor, Process
 
+__all__ = ["EXECUTORS", "Executor", "Process", "configured_executor"]
 
-class Process(Protocol):
-    def poll(self) -> int | None:
-        """The exit code (negative: killed by that signal), or None while it runs."""
-
-    def stop(self, grace_seconds: float = 10) -> None:
-        """Ask it to end, wait, then end it."""
+EXECUTORS = Registry("training.worker.executors", "EXECUTOR", Executor, "prefloop.executors")
 
 
-class Executor(Protocol):
-    def start(self, recipe: str, directory: RunDir) -> Process: ...
-
-    def stop_leftover(self, directory: RunDir) -> None:
-        """End a process of an earlier attempt, whose worker died without it."""
+def configured_executor() -> Executor:
+    """Return the executor that PREFLOOP_EXECUTOR names. Raises ImproperlyConfigured with the known names."""
+    name: str = settings.TRAINING_EXECUTOR
+    if name not in EXECUTORS:
+        raise ImproperlyConfigured(
+            f"PREFLOOP_EXECUTOR is {name!r}; executors that are installed: {', '.join(EXECUTORS)}."
+        )
+    return EXECUTORS[name]

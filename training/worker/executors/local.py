@@ -1,4 +1,4 @@
-"""Processes on this machine."""
+"""An executor that starts processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.conf import settings
 
 from training.methods.base import module_of
 from training.rundir import RunDir
+from training.worker.executors.base import Executor
 
 # What only the web app needs; a recipe has files for everything, and PREFLOOP_SERVER_KEY for a server of answers.
 OF_THE_WEB_APP = ("PREFLOOP_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD")
@@ -26,6 +27,8 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class LocalProcess:
+    """A process that leads a session of its own; it is stopped together with those that it started."""
+
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
 
@@ -46,9 +49,14 @@ class LocalProcess:
             os.killpg(self.process.pid, number)
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
+    """Starts a recipe as a process of this machine, and writes its process id into the run directory."""
+
+    name = "local"
+    order = 0
+
     def command(self, recipe: str, directory: RunDir) -> list[str]:
-        """One process, or as many as the run's settings ask for, joined by torch's own launcher (gloo or nccl)."""
+        """Return the command of a run: the recipe, through torch's launcher where the run has several processes."""
         module = ["-m", module_of(recipe), str(directory.path)]
         processes = directory.config().get("settings", {}).get("processes", 1)
         if processes == 1:
@@ -62,7 +70,7 @@ class LocalExecutor:
         try:
             _pid_path(directory).write_text(str(process.pid))
         except OSError:
-            LocalProcess(process).stop()  # nobody would find it again
+            LocalProcess(process).stop()  # without its id, stop_leftover could not find it
             raise
         return LocalProcess(process)
 
@@ -83,10 +91,13 @@ class LocalExecutor:
             pid = int(_pid_path(directory).read_text())
         except (FileNotFoundError, ValueError):
             return
-        # A process id may long belong to somebody else: only one that was started on this very folder is ended.
+        # A process id may belong to another program by now: only one that was started on this very folder is ended.
         if f"{directory.path} " in f"{_command_line(pid).strip()} ":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+EXECUTOR = LocalExecutor()
 
 
 def _pid_path(directory: RunDir) -> Path:
