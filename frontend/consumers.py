@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
 from django.db import DatabaseError
 
 from annotation import live
@@ -116,6 +118,8 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         task.add_done_callback(self.tasks.discard)
 
     async def _membership_now(self) -> Membership | None:
+        key = self.scope["session"].session_key
+        self.scope["session"] = import_module(settings.SESSION_ENGINE).SessionStore(key)  # read anew: it may be gone
         self.scope["user"] = await get_user(self.scope)
         found: Membership | None = await self._membership()
         return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.utils import timezone
 
 from training.models import WorkerSign
@@ -73,7 +73,7 @@ async def _looked_at(name: str, look: Any) -> str:
             return str(await asyncio.get_running_loop().run_in_executor(_thread, look))
     except TimeoutError:
         return f"no answer within {PATIENCE_SECONDS:.0f} s"
-    except (DatabaseError, OSError) as problem:
+    except Exception as problem:  # what a driver raises is its own (redis.RedisError is no OSError)
         logger.warning("/ready/: %s: %s", name, problem)
         return "does not work; the server's log says why"
 

@@ -144,3 +144,31 @@ def test_a_work_page_that_gave_no_sign_for_a_minute_is_closed():
         user = User.objects.create_user(name)
         Membership.objects.create(project=project, user=user, at_work_at=now - timedelta(seconds=seconds))
     assert [membership.user.username for membership in presence.at_work(project)] == ["here"]
+
+
+@pytest.mark.parametrize("ended", ["membership", "account", "session"])
+def test_a_socket_is_closed_when_what_lets_it_in_has_ended_without_a_word(ended, monkeypatch):
+    """As by the shell, or by another server process: nothing is announced, and the next look finds it."""
+    monkeypatch.setattr("frontend.consumers.LOOK_EVERY_SECONDS", 0.05)
+
+    @database_sync_to_async
+    def end() -> None:
+        if ended == "membership":
+            Membership.objects.filter(user__username="member").delete()
+        elif ended == "account":
+            User.objects.filter(username="member").update(is_active=False)
+        else:
+            SessionStore.get_model_class().objects.all().delete()
+
+    async def scene() -> None:
+        _, member, _ = await _people()
+        page = _socket(member)
+        assert await _is_accepted(page)
+        assert await page.receive_nothing(timeout=0.2)  # several looks, and it is still a member
+        await end()
+        closing = await page.receive_output(timeout=10)
+        assert (closing["type"], closing["code"]) == ("websocket.close", 4403)
+        await page.send_input({"type": "websocket.disconnect", "code": 4403})
+        await page.wait(timeout=5)
+
+    asyncio.run(scene())
