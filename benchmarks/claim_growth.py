@@ -118,7 +118,7 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
 
 def claim_times(project, people, count: int) -> list[float]:
     """Milliseconds of each claim; the seat is finished after it, so that the next claim looks for another."""
-    from annotation.actions import queue, seats
+    from annotation.actions import assignments, queue
 
     taken = []
     for number in range(-20, count):
@@ -128,14 +128,14 @@ def claim_times(project, people, count: int) -> list[float]:
         if number >= 0:
             taken.append(1000 * (time.perf_counter() - began))
         assert seat is not None
-        seats.finish(assignment=seat, active_ms=900)
+        assignments.finish(assignment=seat, active_ms=900)
     return taken
 
 
 def bad_case(project, person, tasks: int, count: int) -> list[float]:
     from django.utils import timezone
 
-    from annotation.actions import queue, seats
+    from annotation.actions import assignments, queue
     from annotation.models import Assignment, SeatStatus
 
     add_tasks(project.pk, tasks + 1, tasks + JUDGED_BY_ONE, seats=3, priority=1)
@@ -149,7 +149,7 @@ def bad_case(project, person, tasks: int, count: int) -> list[float]:
         taken.append(1000 * (time.perf_counter() - began))
         assert seat is not None
         assert seat.priority == 0
-        seats.finish(assignment=seat, active_ms=900)
+        assignments.finish(assignment=seat, active_ms=900)
     return taken
 
 

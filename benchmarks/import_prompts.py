@@ -2,7 +2,7 @@
 
     python benchmarks/import_prompts.py [--prompts 1000000] [--claims 400]
 
-A process claims and gives back seats all the time; its 95th percentile is taken before the import and during it.
+A process claims and gives back assignments all the time; its 95th percentile is taken before the import and during it.
 Prints one JSON line; `claim_p95_ratio` is the second over the first. Linux only (reads ru_maxrss in KiB).
 """
 
@@ -45,7 +45,7 @@ def claim_once(number: int) -> float:
     """Milliseconds that one claim took; the seat is given back by skipping."""
     from django.contrib.auth.models import User
 
-    from annotation.actions import queue, seats
+    from annotation.actions import assignments, queue
     from annotation.models import Membership, Project
 
     person = User.objects.create_user(f"claimer-{number}-{time.time_ns()}")
@@ -56,7 +56,7 @@ def claim_once(number: int) -> float:
     took = 1000 * (time.perf_counter() - started)
     if seat is None:
         raise SystemExit("No seat was free.")
-    seats.skip(assignment=seat, reason="benchmark")
+    assignments.skip(assignment=seat, reason="benchmark")
     time.sleep(PAUSE)
     return took
 

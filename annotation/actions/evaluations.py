@@ -48,39 +48,41 @@ def open_evaluation(
         sampling=sampling,
         created_by_id=by.pk if by else None,
     )
-    kept = []
-    for pair in pairs:
-        if any(names_its_model(completion.text, project) for completion in pair):
-            left_out[NAMES_ITS_MODEL] += 1
-        else:
-            kept.append(pair)
+    kept = [pair for pair in pairs if not any(names_its_model(completion.text, project) for completion in pair)]
+    if len(kept) < len(pairs):
+        left_out[NAMES_ITS_MODEL] += len(pairs) - len(kept)
     firsts = [place % 2 == 0 for place in range(len(kept))]
     dice("evaluation", project.pk, seed).shuffle(firsts)
     for (answer, other), first in zip(kept, firsts, strict=True):
-        identical = answer.text.strip() == other.text.strip()
-        task = None
-        if not identical:
-            task = tasks.open_task(
-                prompt=answer.prompt,
-                kind="ranking",
-                candidates=[answer, other],
-                seats=seats,
-                priority=PRIORITY,
-                origin=origin,
-                purpose=Purpose.EVALUATION,
-            )
-        Comparison.objects.create(
-            evaluation=evaluation,
-            prompt=answer.prompt,
-            answer=answer,
-            other=other,
-            version_first=first,
-            identical=identical,
-            task=task,
-        )
+        _open_comparison(evaluation, answer, other, version_first=first)
     Evaluation.objects.filter(pk=evaluation.pk).update(left_out=dict(left_out))
     live.announce(project.pk, "queue")
     return evaluation
+
+
+def _open_comparison(evaluation: Evaluation, answer: Completion, other: Completion, *, version_first: bool) -> None:
+    """Store a pair, with a task where its answers differ: equal ones are a tie that nobody is asked about."""
+    identical = answer.text.strip() == other.text.strip()
+    task = None
+    if not identical:
+        task = tasks.open_task(
+            prompt=answer.prompt,
+            kind="ranking",
+            candidates=[answer, other],
+            seats=evaluation.seats,
+            priority=PRIORITY,
+            origin=evaluation.origin,
+            purpose=Purpose.EVALUATION,
+        )
+    Comparison.objects.create(
+        evaluation=evaluation,
+        prompt=answer.prompt,
+        answer=answer,
+        other=other,
+        version_first=version_first,
+        identical=identical,
+        task=task,
+    )
 
 
 def close_evaluation(*, evaluation: Evaluation) -> int:

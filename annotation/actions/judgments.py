@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import live
-from annotation.actions import coverage, practice, seats
+from annotation.actions import assignments, coverage, practice
 from annotation.delivery import webhooks
 from annotation.errors import NotPossible
 from annotation.kinds import KINDS, TaskKind
@@ -43,7 +43,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
     kind = KINDS[assignment.task.kind]
     try:
         with transaction.atomic():
-            seats.finish(assignment=assignment, active_ms=active_ms)
+            assignments.finish(assignment=assignment, active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
             practice.settle(assignment=assignment)
             coverage.settle(task=assignment.task, project=assignment.project)
@@ -80,7 +80,7 @@ def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_
     text = str(draft.get("text") or "").strip()
     if not text:
         raise NotPossible("Write a first version of your own before you look at the other answers.")
-    seats.save_draft(assignment=assignment, draft=draft, active_ms=active_ms)
+    assignments.save_draft(assignment=assignment, draft=draft, active_ms=active_ms)
     kept, _ = FirstVersion.objects.get_or_create(assignment=assignment, defaults={"text": text})
     return kept
 
@@ -116,7 +116,7 @@ def undo(*, project: Project, by: User) -> Assignment:
     judgment.delete()
     if written:
         Completion.objects.filter(pk=written.pk).delete()
-    seats.give_back(assignment=assignment, draft=draft)
+    assignments.give_back(assignment=assignment, draft=draft)
     coverage.settle(task=assignment.task, project=project)
     live.announce(project.pk, "queue")
     return assignment

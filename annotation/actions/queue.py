@@ -21,7 +21,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import checks, practice, seats
+from annotation.actions import assignments, checks, practice
 from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project
@@ -130,7 +130,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
             with transaction.atomic():
                 person = _person(project, by)
                 if person.held is not None:
-                    return seats.renew(assignment=_with_task(person.held, project))
+                    return assignments.renew(assignment=_with_task(person.held, project))
                 if project.closed_at:
                     raise NotPossible(CLOSED)
                 practice.require(project, by)
@@ -141,7 +141,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     lapsed = _next_lapsed(project, by)
                     if lapsed is None:
                         return None
-                    free = seats.replace_lapsed(lapsed)
+                    free = assignments.replace_lapsed(lapsed)
                 if free is not None and _take(free, project, by):
                     return _with_task(free, project)
         except IntegrityError:
@@ -201,7 +201,7 @@ def _take(assignment: int, project: Project, user: User) -> bool:
     moment = connection.ops.adapt_datetimefield_value
     order = json.dumps(shown_order(assignment))
     about: dict[str, Any] = {"assignment": assignment, "project": project.pk, "user": user.pk, "order": order}
-    about.update(now=moment(timezone.now()), until=moment(seats.lease_end(project)))
+    about.update(now=moment(timezone.now()), until=moment(assignments.lease_end(project)))
     with connection.cursor() as cursor:
         cursor.execute(TAKE, about)
         return bool(cursor.rowcount)

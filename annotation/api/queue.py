@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import flags, judgments, queue, seats
+from annotation.actions import assignments, flags, judgments, queue
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.work import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
@@ -211,7 +211,7 @@ class AssignmentViewSet(ViewSet):
         form = DraftForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        return Response(AssignmentSerializer(seats.save_draft(assignment=assignment, **form.cleaned_data)).data)
+        return Response(AssignmentSerializer(assignments.save_draft(assignment=assignment, **form.cleaned_data)).data)
 
     @extend_schema(request=DraftSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"], url_path="first-version")
@@ -227,7 +227,9 @@ class AssignmentViewSet(ViewSet):
     @extend_schema(request=SkipSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, slug: str, pk: str) -> Response:
-        seats.skip(assignment=self._assignment(request, slug, pk), reason=str(fields_of(request).get("reason", "")))
+        assignments.skip(
+            assignment=self._assignment(request, slug, pk), reason=str(fields_of(request).get("reason", ""))
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=FlagSerializer, responses={204: None})

@@ -1,4 +1,4 @@
-"""Tasks and the seats at them. `annotation.actions.seats` says how a seat moves."""
+"""Tasks and the seats at them. `annotation.actions.assignments` has the moves of an assignment."""
 
 from __future__ import annotations
 

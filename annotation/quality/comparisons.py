@@ -58,7 +58,7 @@ class EvaluatedPair:
         return fmean(self.outcomes) if self.outcomes else None
 
 
-def compared(project: Project, evaluation: Evaluation | None = None) -> list[EvaluatedPair]:
+def evaluated_pairs(project: Project, evaluation: Evaluation | None = None) -> list[EvaluatedPair]:
     """Return the comparisons of one evaluation, or of a whole project, with the judgments that count."""
     evaluations = project.evaluations.select_related("version", "opponent")
     wanted = {each.pk: each for each in evaluations if evaluation is None or each.pk == evaluation.pk}

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import judgments, queue, seats
+from annotation.actions import assignments, judgments, queue
 from annotation.actions.practice import PractiseFirst
 from annotation.characters import cleaned
 from annotation.errors import NotPossible
@@ -57,7 +57,7 @@ def annotate(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug)
     if request.method == "POST":
         return _next_task(request, project)
-    held = seats.held_by(project, request.user)
+    held = assignments.held_by(project, request.user)
     return redirect(held) if held else render(request, PAGE, _empty_context(request, project))
 
 
@@ -67,7 +67,7 @@ def show(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Show an assignment of the user's own and renew its lease."""
     assignment = access.get_assignment(request.user, slug, pk)
     if assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED):
-        seats.renew(assignment=assignment)
+        assignments.renew(assignment=assignment)
     return render(request, PAGE, _context(request, assignment))
 
 
@@ -80,7 +80,7 @@ def save_draft(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
     try:
-        seats.save_draft(assignment=assignment, **form.cleaned_data)
+        assignments.save_draft(assignment=assignment, **form.cleaned_data)
     except NotPossible as refusal:
         return JsonResponse({"errors": {"draft": [str(refusal)]}}, status=409)
     return JsonResponse(
@@ -109,7 +109,7 @@ def submit(request: UserRequest, assignment: Assignment) -> HttpResponse:
 @own_assignment
 def skip(request: UserRequest, assignment: Assignment) -> HttpResponse:
     """Give the task back with a reason, then show the next one."""
-    seats.skip(assignment=assignment, reason=cleaned(request.POST.get("reason", "")))
+    assignments.skip(assignment=assignment, reason=cleaned(request.POST.get("reason", "")))
     return _next_task(request, assignment.project)
 
 
@@ -121,7 +121,7 @@ def undo(request: UserRequest, slug: str) -> HttpResponse:
     try:
         return _show(request, project, judgments.undo(project=project, by=request.user))
     except NotPossible as refusal:
-        held = seats.held_by(project, request.user)
+        held = assignments.held_by(project, request.user)
         context = _context(request, held) if held else _empty_context(request, project)
         return _page(request, context, errors={"": [str(refusal)]}, status=409)
 

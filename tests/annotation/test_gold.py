@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import checks, quality, queue, seats, snapshots
+from annotation.actions import assignments, checks, quality, queue, snapshots
 from annotation.models import Assignment, Membership, Purpose, Role, SeatStatus, SnapshotType, Task
 from tests.annotation.test_quality import rank
 
@@ -78,7 +78,7 @@ def test_nobody_meets_the_same_known_task_twice_nor_their_own_judgment(project, 
         for _ in range(30):
             seat = queue.claim_next(project=project, by=user)
             if seat is not None:
-                seats.skip(assignment=seat, reason="enough")
+                assignments.skip(assignment=seat, reason="enough")
                 met.append((user, seat.task.repeat_of))
             else:
                 past_seat(project, known_task, user)
@@ -103,7 +103,7 @@ def test_a_check_that_lapses_or_is_skipped_goes_to_nobody_else(project, known_ta
     Membership.objects.create(project=project, user=other, role=Role.ANNOTATOR)
     assert queue.claim_next(project=project, by=other) is None
     assert queue.claim_next(project=project, by=annotator) == seat
-    seats.skip(assignment=seat, reason="no idea")
+    assignments.skip(assignment=seat, reason="no idea")
     assert queue.claim_next(project=project, by=other) is None
 
 

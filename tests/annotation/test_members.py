@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from annotation.actions import queue, seats
+from annotation.actions import assignments, queue
 from annotation.models import Membership, Role, SeatStatus
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -38,7 +38,7 @@ def test_a_removed_member_is_out_and_somebody_else_gets_the_seat_at_once(
 ):
     task = open_ranking_task()
     held = queue.claim_next(project=project, by=annotator)
-    seats.save_draft(assignment=held, draft={"tiers": [[1]]}, active_ms=10)
+    assignments.save_draft(assignment=held, draft={"tiers": [[1]]}, active_ms=10)
     assert queue.claim_next(project=project, by=colleague) is None
 
     page = remove(as_user(admin), Membership.objects.get(user=annotator)).content.decode()

@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation.actions import judgments, queue, seats
+from annotation.actions import assignments, judgments, queue
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Membership, Project, Ranking, Role, SeatStatus
 
@@ -82,7 +82,7 @@ def test_nobody_ranks_their_own_answer(project, annotator, open_ranking_task, ma
 
 def test_a_skipped_seat_is_free_for_others_but_not_for_the_same_person(project, annotator, open_ranking_task):
     task = open_ranking_task()
-    seats.skip(assignment=queue.claim_next(project=project, by=annotator), reason="unclear")
+    assignments.skip(assignment=queue.claim_next(project=project, by=annotator), reason="unclear")
     assert queue.claim_next(project=project, by=annotator) is None
     assert queue.claim_next(project=project, by=people(project, 1)[0]).task == task
     assert Assignment.objects.get(annotator=annotator).skip_reason == "unclear"
@@ -128,7 +128,7 @@ def test_a_draft_renews_the_lease_and_comes_back(project, annotator, open_rankin
     open_ranking_task()
     seat = queue.claim_next(project=project, by=annotator)
     Assignment.objects.filter(pk=seat.pk).update(expires_at=timezone.now() + timedelta(seconds=5))
-    seats.save_draft(assignment=seat, draft={"tiers": [[1]]}, active_ms=1200)
+    assignments.save_draft(assignment=seat, draft={"tiers": [[1]]}, active_ms=1200)
     again = queue.claim_next(project=project, by=annotator)
     assert again.draft == {"tiers": [[1]]}
     assert again.active_ms == 1200
@@ -186,7 +186,7 @@ def test_somebody_for_whom_a_level_had_nothing_finds_what_is_new_in_it(project, 
     held = queue.claim_next(project=project, by=other)
     assert held.task == third
     assert rank(queue.claim_next(project=project, by=annotator)).assignment.task in low
-    seats.skip(assignment=held, reason="unclear")
+    assignments.skip(assignment=held, reason="unclear")
     assert queue.claim_next(project=project, by=annotator).task == third
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from annotation.actions import judgments, queue, seats
+from annotation.actions import assignments, judgments, queue
 from annotation.actions.evaluations import open_evaluation
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
@@ -144,7 +144,7 @@ def test_it_comes_before_other_work(evaluation, open_ranking_task, project, anno
 
 def test_a_lapsed_and_a_skipped_seat_go_to_somebody_else_in_the_same_order(evaluation, project, annotator, admin):
     seat = queue.claim_next(project=project, by=annotator)
-    seats.skip(assignment=seat, reason="Not my field.")
+    assignments.skip(assignment=seat, reason="Not my field.")
     again = []
     while found := judge(project, admin, for_the_version):
         again.append(found)

@@ -27,7 +27,7 @@ SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the de
 SET_UP = """
 import uuid
 from django.contrib.auth.models import User
-from annotation.actions import judgments, projects, seats, tasks, queue
+from annotation.actions import judgments, projects, assignments, tasks, queue
 from annotation.models import Completion, Project, Prompt, Source
 admin = User.objects.create_user("admin")
 project = projects.create_project(project=Project(name="Letters"), by=admin)

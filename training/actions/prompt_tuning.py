@@ -20,7 +20,6 @@ from training.prompt_tuning.cloze import Template, Verbalizer
 
 METHOD = "prompt_tuning"
 WITHOUT_TEMPLATE = ("head",)
-LearnsFrom = Mapping[str, Counter[str]]
 
 
 @transaction.atomic

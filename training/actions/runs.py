@@ -22,7 +22,7 @@ from django.utils import timezone
 from annotation import live
 from annotation.delivery import mail, webhooks
 from annotation.models import Event
-from training.actions.round_letter import body_of, subject_of
+from training.actions.round_mail import body_of, subject_of
 from training.models import ACTIVE, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
 from training.products import product_of
 from training.rundir import NO_SPACE, Row

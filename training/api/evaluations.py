@@ -18,7 +18,7 @@ from annotation.actions.evaluations import close_evaluation
 from annotation.api.pagination import NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Evaluation, Role, Scope
-from annotation.quality.comparisons import compared, evaluation_report, ladder
+from annotation.quality.comparisons import evaluated_pairs, evaluation_report, ladder
 from annotation.quality.figures import Figure
 from annotation.quality.report import plain
 from training import access
@@ -115,7 +115,7 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
         """Win rate with its interval, by length and category, and every comparison that is judged."""
         found, membership = access.get_evaluation(signed_in(request), slug, int(number))
         may_see = membership.may_act_as(Role.ADMIN) or not found.open_seats()
-        context = {"compared": compared(found.project, found), "may_see": may_see}
+        context = {"compared": evaluated_pairs(found.project, found), "may_see": may_see}
         return Response(EvaluationDetailSerializer(found, context=context).data)
 
     @extend_schema(request=StartEvaluationSerializer, responses={201: RoundSerializer})
@@ -143,7 +143,7 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
     def ladder(self, request: Request, slug: str) -> Response:
         """Elo points of all versions and of people, from every comparison of the project."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response({"rungs": [asdict(rung) for rung in ladder(compared(project))]})
+        return Response({"rungs": [asdict(rung) for rung in ladder(evaluated_pairs(project))]})
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:

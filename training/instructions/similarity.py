@@ -21,17 +21,13 @@ TOKEN = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 
 
 def tokens(text: str) -> tuple[str, ...]:
+    """Return the words of a text, case-folded, and its Kana and Han characters one by one."""
     return tuple(TOKEN.findall(text.casefold()))
 
 
-def rouge_l(first: tuple[str, ...], second: tuple[str, ...]) -> float:
-    """F1 of the longest common subsequence: 2 · LCS / (m + n)."""
-    if not first or not second:
-        return 0.0
-    return 2 * _common(first, _places(second), len(second)) / (len(first) + len(second))
-
-
 class Similar(NamedTuple):
+    """An item of a pool with its ROUGE-L F1, 2 · LCS / (m + n), against the text that was asked about."""
+
     id: str
     text: str
     score: float
@@ -45,7 +41,7 @@ class _Item:
 
 
 class Pool:
-    """What new instructions are held against. It grows by `add`."""
+    """A set of tokenised instructions in which the most similar ones to a new instruction are found."""
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self.items: list[_Item] = []
@@ -59,7 +55,7 @@ class Pool:
         self.items.append(_Item(id, text, tokens(text)))
 
     def most_similar(self, text: str, count: int = SHOWN) -> list[Similar]:
-        """The best first; of equals the one that has been there longer. What shares nothing is left out."""
+        """Return the `count` most similar items, best first, of equal ones the older; none without a common token."""
         asked = tokens(text)
         if not asked:
             return []
@@ -78,7 +74,7 @@ class Pool:
 
 
 def _places(sequence: tuple[str, ...]) -> dict[str, int]:
-    """Where each token stands, as bits."""
+    """Return each token's positions as the bits of an integer."""
     places: dict[str, int] = {}
     for number, token in enumerate(sequence):
         places[token] = places.get(token, 0) | 1 << number
@@ -86,7 +82,7 @@ def _places(sequence: tuple[str, ...]) -> dict[str, int]:
 
 
 def _common(sequence: tuple[str, ...], places: dict[str, int], length: int) -> int:
-    """Length of the longest common subsequence: the zeros that are left in a row of `length` ones."""
+    """Return the length of the longest common subsequence: the zeros left in a row of `length` ones."""
     whole = (1 << length) - 1
     row = whole
     for token in sequence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.settings import MethodConfig, setting
 
@@ -16,16 +17,14 @@ class DPOConfig(MethodConfig):
     batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
     learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
-    max_length: int = setting(
-        512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000
-    )
-    max_new_tokens: int = setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
-    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
-    eval_completions: int = setting(4, "Answers per eval prompt, before and after", least=1, most=64)
-    save_every: int = setting(10, "Steps between resumable states", least=1)
-    seed: int = setting(0, "Seed of the random generator", least=0)
+    lora_rank: int = shared.lora_rank()
+    top_blocks: int = shared.top_blocks()
+    max_length: int = shared.max_length()
+    max_new_tokens: int = shared.eval_answer_length()
+    temperature: float = shared.eval_temperature()
+    eval_completions: int = shared.eval_completions()
+    save_every: int = shared.save_every_steps()
+    seed: int = shared.seed()
 
 
 METHOD = Method(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from training.methods import shared
 from training.methods.base import Method
 from training.methods.settings import MethodConfig, setting
 
@@ -22,7 +23,7 @@ class EvaluateConfig(MethodConfig):
     max_new_tokens: int = setting(24, "Length at which an answer is cut, of both sides", least=1, most=4096)
     temperature: float = setting(0.9, "Sampling temperature of both sides", least=0.01, most=5)
     batch_size: int = setting(64, "Answers generated together", least=1, most=4096)
-    max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    max_prompt_tokens: int = shared.max_prompt_tokens()
     seed: int = setting(0, "Seed of the random generator, of the choice of prompts and of the order", least=0)
 
     choices: ClassVar = {"against": ("before", "base", "references")}

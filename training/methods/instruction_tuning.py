@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.instructions.recast import CLUSTERS
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.settings import InvalidConfig, MethodConfig, setting
 
@@ -32,8 +33,8 @@ class InstructionTuningConfig(MethodConfig):
     learning_rate: float = setting(
         0.0, "Peak rate of AdamW; linear decay to 0; 0: 5e-4 for an adapter, 2e-5 for all weights", least=0, most=1
     )
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    lora_rank: int = shared.lora_rank()
+    top_blocks: int = shared.top_blocks()
     max_length: int = setting(
         512, "Tokens of instruction and answer; longer ones are refused and counted", least=8, most=1_000_000
     )

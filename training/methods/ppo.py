@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.settings import InvalidConfig, MethodConfig, setting
 
@@ -14,17 +15,15 @@ from training.methods.settings import InvalidConfig, MethodConfig, setting
 class PPOConfig(MethodConfig):
     """Proximal policy optimisation against a reward model, held near the reference policy by a KL penalty."""
 
-    episodes: int = setting(640, "Completions sampled and learned from in all", least=1)
+    episodes: int = shared.episodes()
     batch_size: int = setting(64, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(32, "Episodes per optimiser step", least=1, most=65536)
     ppo_epochs: int = setting(4, "Passes over the episodes of one update", least=1, most=100)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt in one update", least=1, most=256)
-    max_new_tokens: int = setting(24, "Length at which a completion is cut", least=1, most=4096)
-    max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
-    temperature: float = setting(
-        0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
-    )
-    learning_rate: float = setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    max_new_tokens: int = shared.answer_length()
+    max_prompt_tokens: int = shared.max_prompt_tokens()
+    temperature: float = shared.sampling_temperature()
+    learning_rate: float = shared.policy_gradient_rate()
     kl_coef: float = setting(0.03, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
     kl_target: float = setting(
         0.0,
@@ -35,9 +34,7 @@ class PPOConfig(MethodConfig):
     kl_horizon: float = setting(
         5.0, "Updates in which an adaptive KL coefficient changes by 20 % at the most", least=1, most=1_000_000
     )
-    kl_limit: float = setting(
-        10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
-    )
+    kl_limit: float = shared.kl_limit()
     gamma: float = setting(1.0, "Discount of later rewards", least=0, most=1)
     gae_lambda: float = setting(0.95, "λ of generalised advantage estimation", least=0, most=1)
     clip_range: float = setting(0.2, "ε of the clipped policy objective", least=0, most=10)
@@ -51,9 +48,9 @@ class PPOConfig(MethodConfig):
         most=100,
     )
     missing_eos: str = setting("keep", "keep: score cut completions as they are; replace: give them missing_eos_score")
-    max_grad_norm: float = setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_grad_norm: float = shared.max_grad_norm()
+    lora_rank: int = shared.lora_rank()
+    top_blocks: int = shared.top_blocks()
     train: str = setting("lora", "lora: adapters on the shared base; full: all weights, in a model of their own")
     value_model: str = setting(
         "shared", "shared: a head on the policy's states; separate: an adapter that begins as the reward model's"
@@ -61,24 +58,22 @@ class PPOConfig(MethodConfig):
     disagreement_coef: float = setting(
         0.0, "Taken off the score for each unit by which the reward model's heads disagree", least=0, most=100
     )
-    entropy_floor: float = setting(
-        0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100
-    )
+    entropy_floor: float = shared.entropy_floor()
     distinct_floor: float = setting(
         0.3, "Stop when fewer than this share of an answer's token pairs are distinct", least=0, most=1
     )
-    length_floor: float = setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
+    length_floor: float = shared.length_floor()
     clipfrac_limit: float = setting(0.6, "Stop when more than this share of tokens is clipped", least=0, most=1)
     ratio_limit: float = setting(
         5.0, "Stop when the mean probability ratio of a minibatch exceeds this", least=1, most=1_000_000
     )
-    save_every: int = setting(1, "Updates between resumable states", least=1)
+    save_every: int = shared.save_every_updates()
     eval_every: int = setting(
         5, "Updates between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
     )
     eval_completions: int = setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
     processes: int = setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
-    seed: int = setting(0, "Seed of the random generator", least=0)
+    seed: int = shared.seed()
 
     choices: ClassVar = {
         "missing_eos": ("keep", "replace"),
@@ -88,15 +83,13 @@ class PPOConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        errors = {}
-        if self.batch_size % self.minibatch_size:
-            errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
+        errors = shared.batch_errors(
+            episodes=self.episodes, batch_size=self.batch_size, minibatch_size=self.minibatch_size
+        )
         if self.minibatch_size % self.completions_per_prompt:
             errors["completions_per_prompt"] = (
                 f"should divide minibatch_size ({self.minibatch_size}), not {self.completions_per_prompt}"
             )
-        if self.episodes < self.batch_size:
-            errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
         if self.batch_size // self.completions_per_prompt % self.processes:
             errors["processes"] = (
                 f"should divide the prompts of an update ({self.batch_size // self.completions_per_prompt}), "

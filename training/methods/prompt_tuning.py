@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from training.methods import shared
 from training.methods.base import Method
 from training.methods.settings import MethodConfig, setting
 
@@ -26,7 +27,7 @@ class PromptTuningConfig(MethodConfig):
     epochs: int = setting(8, "Passes over the labelled rows", least=1, most=1000)
     batch_size: int = setting(8, "Rows per optimiser step", least=1, most=65536)
     learning_rate: float = setting(0.0, "Peak rate of AdamW; linear decay to 0; 0: the method's own", least=0, most=10)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
+    lora_rank: int = shared.lora_rank()
     virtual_tokens: int = setting(20, "Vectors that a soft prompt consists of", least=1, most=1000)
     calibration: str = setting(
         "none",

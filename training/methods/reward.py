@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from training.methods import shared
 from training.methods.base import Method, Plan, passes_over_rows
 from training.methods.settings import MethodConfig, setting
 
@@ -18,8 +19,8 @@ class RewardConfig(MethodConfig):
     learning_rate: float = setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
     head_learning_rate_factor: float = setting(3.0, "The head learns this many times faster", least=0, most=1000)
     rankings_per_step: int = setting(4, "Rankings in one optimiser step", least=1, most=1024)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    lora_rank: int = shared.lora_rank()
+    top_blocks: int = shared.top_blocks()
     loss: str = setting("bradley_terry", "bradley_terry: pairs with soft labels; plackett_luce: whole rankings")
     margin: float = setting(
         0.0, "Distance that Bradley-Terry asks for between first and last, less between neighbours", least=0, most=10
@@ -50,8 +51,8 @@ class RewardConfig(MethodConfig):
         96, "Answers of the reference policy on which scores are scaled to mean 0, variance 1", least=2, most=100_000
     )
     max_new_tokens: int = setting(24, "Length at which those answers are cut", least=1, most=4096)
-    temperature: float = setting(0.9, "Temperature of those answers", least=0.01, most=5)
-    seed: int = setting(0, "Seed of the random generator", least=0)
+    temperature: float = shared.eval_temperature()
+    seed: int = shared.seed()
 
     choices: ClassVar = {
         "loss": ("bradley_terry", "plackett_luce"),

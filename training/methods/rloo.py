@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.settings import InvalidConfig, MethodConfig, setting
 
@@ -14,46 +15,38 @@ from training.methods.settings import InvalidConfig, MethodConfig, setting
 class RLOOConfig(MethodConfig):
     """REINFORCE with the mean score of a prompt's other answers as baseline: PPO without a value model."""
 
-    episodes: int = setting(640, "Completions sampled and learned from in all", least=1)
+    episodes: int = shared.episodes()
     batch_size: int = setting(32, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(16, "Episodes per optimiser step", least=1, most=65536)
     passes: int = setting(1, "Passes over the episodes of one update", least=1, most=100)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=2, most=256)
-    max_new_tokens: int = setting(24, "Length at which a completion is cut", least=1, most=4096)
-    max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
-    temperature: float = setting(
-        0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
-    )
-    learning_rate: float = setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
+    max_new_tokens: int = shared.answer_length()
+    max_prompt_tokens: int = shared.max_prompt_tokens()
+    temperature: float = shared.sampling_temperature()
+    learning_rate: float = shared.policy_gradient_rate()
     kl_coef: float = setting(
         0.03, "Weight of the completion's KL to the reference policy, taken off its score", least=0.0001, most=10
     )
-    kl_limit: float = setting(
-        10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
-    )
-    entropy_floor: float = setting(
-        0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100
-    )
-    length_floor: float = setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
+    kl_limit: float = shared.kl_limit()
+    entropy_floor: float = shared.entropy_floor()
+    length_floor: float = shared.length_floor()
     clip_range: float = setting(0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10)
-    max_grad_norm: float = setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
-    lora_rank: int = setting(16, "Rank of the adapter", least=1, most=1024)
-    top_blocks: int = setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    max_grad_norm: float = shared.max_grad_norm()
+    lora_rank: int = shared.lora_rank()
+    top_blocks: int = shared.top_blocks()
     eval_completions: int = setting(4, "Completions per eval prompt, before and after", least=1, most=64)
-    save_every: int = setting(1, "Updates between resumable states", least=1)
-    seed: int = setting(0, "Seed of the random generator", least=0)
+    save_every: int = shared.save_every_updates()
+    seed: int = shared.seed()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        errors = {}
-        if self.batch_size % self.minibatch_size:
-            errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
+        errors = shared.batch_errors(
+            episodes=self.episodes, batch_size=self.batch_size, minibatch_size=self.minibatch_size
+        )
         if self.batch_size % self.completions_per_prompt:
             errors["completions_per_prompt"] = (
                 f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
             )
-        if self.episodes < self.batch_size:
-            errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
         if errors:
             raise InvalidConfig(errors)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, ClassVar
 
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.servers import check_server
 from training.methods.settings import InvalidConfig, MethodConfig, setting
@@ -20,7 +21,7 @@ class SampleConfig(MethodConfig):
     max_new_tokens: int = setting(24, "Length at which a completion is cut (truncated)", least=1, most=4096)
     temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5)
     batch_size: int = setting(64, "Completions generated together", least=1, most=4096)
-    max_prompt_tokens: int = setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    max_prompt_tokens: int = shared.max_prompt_tokens()
     prompts: int = setting(0, "Prompts to answer; 0 takes all", least=0)
     choose_by: str = setting(
         "random",
@@ -51,7 +52,7 @@ class SampleConfig(MethodConfig):
         "wants one, stands in PREFLOOP_SERVER_KEY",
     )
     server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
-    seed: int = setting(0, "Seed of the random generator", least=0)
+    seed: int = shared.seed()
 
     choices: ClassVar = {"choose_by": ("random", "disagreement")}
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db.models import F, Max, Q, Sum
 
 from annotation.models import Assignment, Completion, Project
-from annotation.quality.comparisons import compared, win_rate
+from annotation.quality.comparisons import evaluated_pairs, win_rate
 from annotation.quality.figures import Figure
 from training.archives import size_on_disk
 from training.models import TrainingRound, TrainingRun
@@ -101,7 +101,7 @@ def _proofs(project: Project) -> dict[int, Figure]:
     found: dict[int, Figure] = {}
     evaluations = project.evaluations.filter(opponent__number__lt=F("version__number")).order_by("number")
     for evaluation in evaluations:
-        rate = win_rate(compared(project, evaluation))
+        rate = win_rate(evaluated_pairs(project, evaluation))
         if rate.value is not None:
             found[evaluation.version_id] = rate
     return found

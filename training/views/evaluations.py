@@ -18,7 +18,7 @@ from annotation.characters import cleaned
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Project, Role
-from annotation.quality.comparisons import EvaluatedPair, compared, evaluation_report, ladder, win_rate
+from annotation.quality.comparisons import EvaluatedPair, evaluated_pairs, evaluation_report, ladder, win_rate
 from training import access
 from training.actions import evaluations
 from training.actions.rounds import refusal
@@ -41,7 +41,7 @@ def evaluation_list(request: UserRequest, slug: str) -> HttpResponse:
     form = EvaluationForm(project, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and _start(request, project, form):
         return redirect("evaluations", slug)
-    every = compared(project)
+    every = evaluated_pairs(project)
     rungs = ladder(every)
     context = {
         "project": project,
@@ -94,7 +94,7 @@ def _rows(project: Project, every: list[EvaluatedPair]) -> list[dict[str, Any]]:
 @require_GET
 def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, membership = access.get_evaluation(request.user, slug, number)
-    every = compared(found.project, found)
+    every = evaluated_pairs(found.project, found)
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
     page = Paginator(_shown(every, show), ON_A_PAGE).get_page(request.GET.get("page"))

@@ -17,7 +17,7 @@ from annotation import access as annotation_access
 from annotation.characters import cleaned
 from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import PolicyVersion, Role
-from annotation.quality.comparisons import compared, ladder
+from annotation.quality.comparisons import evaluated_pairs, ladder
 from training import access
 from training.actions import packages, policies
 from training.archives import size_on_disk, zipped
@@ -30,7 +30,7 @@ from training.reports.lineage import Branch, ancestors, family, files_of, is_ada
 @require_GET
 def policy_list(request: UserRequest, slug: str) -> HttpResponse:
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
-    root = family(project, ladder(compared(project)))
+    root = family(project, ladder(evaluated_pairs(project)))
     context = {
         "project": project,
         "branches": list(_flattened(root, 0)) if root else [],
@@ -65,7 +65,7 @@ def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "size": size_on_disk(found.checkpoint),
         "is_adapter": is_adapter(found),
         "package": Package.objects.filter(policy=found).first(),
-        "rung": next((rung for rung in ladder(compared(found.project)) if rung.name == str(found)), None),
+        "rung": next((rung for rung in ladder(evaluated_pairs(found.project)) if rung.name == str(found)), None),
         "evaluations": found.evaluations.order_by("-number"),
         "promotions": found.promotions.select_related("by"),
         "answers": found.completions.count(),

@@ -1,4 +1,4 @@
-"""How a seat moves.
+"""How the status of an assignment moves. An assignment is one seat at a task.
 
     EMPTY ─claim─▶ HELD ─submit─▶ DONE
                     │ ├─skip────▶ SKIPPED   and a new EMPTY seat with the same number

@@ -1,4 +1,4 @@
-"""What a letter says about a round that ended, or that waits at a gate: the facts, and where to look."""
+"""Subject and body of the mail about a round that ended or that waits at a gate."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HEADLINES = {
 
 
 def subject_of(round: TrainingRound) -> str:
-    said = {
+    what = {
         RoundStatus.SUCCEEDED: "succeeded",
         RoundStatus.FAILED: "failed",
         RoundStatus.CANCELLED: "was cancelled",
         RoundStatus.STOPPED: "stopped at a gate and waits for you",
     }
-    return f"[{round.project}] Round {round.number} {said[RoundStatus(round.status)]}"
+    return f"[{round.project}] Round {round.number} {what[RoundStatus(round.status)]}"
 
 
 def body_of(round: TrainingRound) -> str:
