@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
 from training.methods import RewardConfig
 from training.recipes import reward
+from training.recipes.models.blocks import Blocks
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import IndexVote, JudgedSet, MergedPair, collate, read_rankings
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
+from training.recipes.reward import judges_share
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -40,15 +43,17 @@ def test_it_learns_a_taste_and_predicts_it_on_unseen_prompts(prepare: Prepare, c
     assert result["ci95"][0] <= result["accuracy"] <= result["ci95"][1]
     assert result["ci95"][0] > 0.7
     assert result["n"] == 12 * 3
-    assert result["rankings"] == 28
-    assert result["pairs"] == 28 * 3
+    assert (result["rankings"], result["judge"]["rankings"]) == (21, 7)
+    assert result["judge"]["accuracy"] > 0.7
+    assert 0.3 < result["judge"]["correlation_with_score"] < 1
+    assert result["pairs"] == 21 * 3
     assert result["rows"] == {"in": 120, "used": 120, "refused": {}}
 
     metrics = list(run.metrics())
-    assert [row["step"] for row in metrics] == list(range(1, 36))  # 7 steps of 4 rankings, 5 times
-    assert [row["step"] for row in metrics if "reward/accuracy_eval" in row] == [7, 14, 21, 28, 35]
+    assert [row["step"] for row in metrics] == list(range(1, 31))  # 6 steps of up to 4 rankings, 5 times
+    assert [row["step"] for row in metrics if "reward/accuracy_eval" in row] == [6, 12, 18, 24, 30]
     assert metrics[0]["reward/lr"] == 1e-2
-    assert metrics[-1]["reward/lr"] == pytest.approx(1e-2 / 35)
+    assert metrics[-1]["reward/lr"] == pytest.approx(1e-2 / 30)
 
     # Scores are on the scale of the reference policy: mean 0, variance 1 on its answers.
     shared = SharedModel(str(checkpoint), torch.device("cpu"))
@@ -235,9 +240,9 @@ def test_other_settings_learn_too(prepare: Prepare, checkpoint: Path, options: R
     result = finish(run)
     assert result["accuracy"] > 0.7
     assert result["gate"]["passed"]
-    assert result["rankings"] == 28
+    assert result["rankings"] == 21  # a quarter of the prompts are the judge's
     curve = result["learning_curve"]
-    assert [point["rankings"] for point in curve] == ([7, 14, 28] if "learning_curve" in options else [28])
+    assert [point["rankings"] for point in curve] == ([5, 10, 21] if "learning_curve" in options else [21])
     assert curve[-1]["accuracy"] == result["accuracy"]
     assert [row["label"] for row in result["slices"]["annotator"]] == ["annotator-1", "annotator-2"]
     assert sum(row["n"] for row in result["calibration"]["bins"]) == result["n"]
@@ -256,6 +261,68 @@ def test_the_judge_is_a_head_of_its_own(prepare: Prepare, checkpoint: Path):
     torch.testing.assert_close(judge, model.judge_gain * raw[..., 2] + model.judge_bias)
     torch.testing.assert_close(model.disagreement(answers), model.gain * (raw[..., 0] - raw[..., 1]).abs() / 2)
     assert float((score - judge).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("pooling", ["depths", "mean"])
+def test_score_and_judge_learn_from_different_prompts(prepare: Prepare, checkpoint: Path, pooling: str):
+    """Turn the rankings of a quarter of the prompts round: the judge changes its mind, the score not by a bit."""
+    rows, config = ranking_rows(16), RewardConfig(pooling=pooling)
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    rankings, _ = read_rankings(iter(rows), shared, 200)
+    learning, judging = judges_share(rankings, config)
+    own = {ranking.prompt_id for ranking in judging}
+    assert len(own) == 4
+    assert not own & {ranking.prompt_id for ranking in learning}
+    turned = [
+        {**row, "rankings": [{**each, "tiers": each["tiers"][::-1]} for each in row["rankings"]]}
+        if row["prompt_id"] in own
+        else row
+        for row in rows
+    ]
+    made = []
+    for name, given in (("as-ranked", rows), ("turned", turned)):
+        run = prepare(
+            name, "reward", SETTINGS | {"pooling": pooling, "epochs": 1}, {"base_model": str(checkpoint)}, given
+        )
+        finish(run)
+        made.append(load_file(run.checkpoint_path / "head.safetensors"))
+    first, second = made
+    assert torch.equal(first["weight"], second["weight"])
+    assert float(first["judge_weight"].flatten() @ second["judge_weight"].flatten()) < 0
+
+
+def test_the_judge_reads_other_depths():
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=16,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=30,
+            num_attention_heads=2,
+            pad_token_id=0,
+        )
+    )
+    blocks = Blocks(model, model.model)
+    assert blocks.scored_depths == [6, 12, 18, 24]
+    assert blocks.judged_depths == [3, 9, 15, 21]
+
+
+def test_an_older_model_has_no_judge(prepare: Prepare, checkpoint: Path):
+    """Its last head learned from the same prompts as the others. What the others say of an answer stays as it was."""
+    rows = ranking_rows(12)
+    settings = SETTINGS | {"pooling": "depths", "heads": 3}
+    run = prepare("older", "reward", settings, {"base_model": str(checkpoint)}, rows)
+    finish(run)
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    answers = collate(read_rankings(iter(rows), shared, 200)[0][:4], shared)
+    score = RewardModel.load(shared, run.checkpoint_path).score(answers)
+    path = run.checkpoint_path / "head.safetensors"
+    kept = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("judge_")}
+    kept |= {name: torch.cat([kept[name], 9 + kept[name][:1]]) for name in ("weight", "bias")}
+    save_file(kept, path)
+    model = RewardModel.load(shared, run.checkpoint_path)
+    assert not model.has_judge
+    assert torch.equal(model.score(answers), score)
 
 
 def test_heads_on_the_base_model_need_no_adapter(prepare: Prepare, checkpoint: Path):
@@ -301,9 +368,9 @@ def test_attention_of_a_query_of_zeros_is_the_mean(shared: SharedModel):
 
 
 def test_a_fresh_verbalizer_is_the_log_odds_of_yes_and_no(shared: SharedModel):
-    model = RewardModel.initialise(shared, rank=4, top_blocks=2, generator=generator(0), pooling="verbalizer", heads=2)
+    model = RewardModel.initialise(shared, rank=4, top_blocks=2, generator=generator(0), pooling="verbalizer", heads=3)
     rankings, _ = read_rankings(iter([*preference_rows(2), preference(prompt_rows(9)[8], "a", "bc")]), shared, 200)
-    raw = model.raw_scores(collate(rankings, shared))
+    raw = model.raw_scoring(collate(rankings, shared))
     assert torch.isfinite(raw).all()  # the third prompt has two candidates only
     asked = "\n<|start|>user\nIs this a good answer? Answer Yes or No.<|end|>\n<|start|>assistant\n"
     tail, (yes, no) = shared.tokenizer(asked).input_ids, (shared.tokenizer(word).input_ids[0] for word in "YN")

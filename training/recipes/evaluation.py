@@ -5,6 +5,8 @@ One way for every method, so that their figures stand side by side: the same pro
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import comb, log
 from statistics import fmean
@@ -136,6 +138,13 @@ def side_by_side(before: list[Row], after: list[Row], reference: list[Row]) -> l
             row |= {"reference": reference[place]["text"], "score_reference": reference[place]["score"]}
         rows.append(row)
     return rows
+
+
+def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Return Pearson's correlation of two lists of figures; None where one of them does not vary."""
+    if len(one) < 2 or min(one) == max(one) or min(other) == max(other):
+        return None
+    return round(statistics.correlation(one, other), 4)
 
 
 def mean_of(rows: list[Row], name: str) -> float | None:

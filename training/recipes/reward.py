@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training.methods import RewardConfig
+from training.recipes.evaluation import correlation
 from training.recipes.losses.preference_losses import bradley_terry, plackett_luce
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import (
@@ -28,12 +29,12 @@ from training.recipes.models.rankings import (
     read_rankings,
     some_of,
 )
-from training.recipes.models.reward_model import HEAD_FILE, ROLE, RewardModel
+from training.recipes.models.reward_model import HEAD_FILE, ROLE, DepthHead, RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder, required_path
-from training.recipes.process.log import logger
+from training.recipes.process.log import logger, remark
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
@@ -43,6 +44,7 @@ from training.rundir import Row, RunDir
 SECONDS_BETWEEN_STATES = 60
 RELOAD_TOLERANCE = 1e-5
 RELOADED_RANKINGS = 3
+JUDGES_SHARE = 0.25  # of the prompts, whose rankings only the judge learns from
 
 
 def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
@@ -55,20 +57,26 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     held_out = [ranking for ranking in rankings if ranking.split == "eval"]
     if not train:
         raise RecipeError(f"No ranking can be trained on: {counts}")
-    logger.info("%d rankings to train on, %d to test on; rows: %s", len(train), len(held_out), counts)
+    learning, judging = judges_share(train, config)
+    logger.info(
+        "%d rankings to train on, %d for the judge, %d to test on; rows: %s",
+        *(len(learning), len(judging), len(held_out), counts),
+    )
 
     # 2. Adapter and heads; what does not learn is the same in every epoch and computed once.
-    reward_model = begin(shared, config, inputs)
+    reward_model = begin(shared, config if judging else replace(config, heads=1), inputs)
     with watch.measure("trunk"):
-        if not reward_model.has_adapter:
+        if reward_model.has_judge or not reward_model.has_adapter:
             keep_depths(shared, rankings)
-        elif config.pooling != "verbalizer":  # whose question would have to be in them
+        if reward_model.has_adapter and config.pooling != "verbalizer":  # whose question would have to be in them
             keep_trunks(shared, rankings)
 
     # 3. Training, from where an earlier attempt stopped.
-    learner = learner_for(reward_model, train, config)
+    if reward_model.judging is not None:
+        solve(reward_model.judging, judging, torch.ones(len(judging), 1), config)
+    learner = learner_for(reward_model, learning, config)
     # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
-    probe = some_of(train, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
+    probe = some_of(learning, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
     done = load_state(run, learner)
     run.rewind(done)
     saved_at = time.monotonic()
@@ -95,16 +103,17 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     with watch.measure("evaluate"):
         result: Row = {
             **report(held_out, scores_of(reward_model, held_out), train, config.seed),
+            "judge": judge_report(reward_model, judging, held_out),
             "train_accuracy": accuracy(reward_model, probe).rounded(),
-            "rankings": len(train),
-            "pairs": sum(len(ranking.pairs) for ranking in train),
+            "rankings": len(learning),
+            "pairs": sum(len(ranking.pairs) for ranking in learning),
             "rows": counts,
             "gain": reward_model.gain,
             "bias": reward_model.bias,
         }
     logger.info("Gate: %s: %s", "passed" if result["gate"]["passed"] else "not passed", result["gate"]["reason"])
     with watch.measure("learning curve"):
-        result["learning_curve"] = learning_curve(shared, train, held_out, config, result)
+        result["learning_curve"] = learning_curve(shared, learning, held_out, config, result)
 
     # 6. Save, and prove that what was saved is what was trained.
     replace_folder(run.checkpoint_path, lambda folder: reward_model.save(folder, {"accuracy": result["accuracy"]}))
@@ -148,41 +157,65 @@ def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel
 # --- learning --------------------------------------------------------------------------------------------------
 
 
-class HeadLearner:
-    """Heads on states that do not change: a convex problem, solved by L-BFGS over all rankings at once.
+def judges_share(train: list[JudgedSet], config: RewardConfig) -> tuple[list[JudgedSet], list[JudgedSet]]:
+    """Return the rankings that the scoring heads learn from, and those of a quarter of the prompts, the judge's own.
+
+    The judge gets none where there is no judge, or where all rankings are of one prompt.
+    """
+    if config.heads < 2:
+        return train, []
+    prompts = list({tuple(ranking.prompt): None for ranking in train})
+    if len(prompts) < 2:
+        remark("All rankings are of one prompt: the reward model has no judge, which needs prompts of its own")
+        return train, []
+    order = torch.randperm(len(prompts), generator=generator(config.seed, "judge")).tolist()
+    own = {prompts[place] for place in order[: max(1, round(len(prompts) * JUDGES_SHARE))]}
+    return (
+        [ranking for ranking in train if tuple(ranking.prompt) not in own],
+        [ranking for ranking in train if tuple(ranking.prompt) in own],
+    )
+
+
+def solve(head: DepthHead, train: list[JudgedSet], weights: Tensor, config: RewardConfig) -> dict[str, float]:
+    """Fit a head on states that do not change: a convex problem, solved by L-BFGS over all rankings at once.
 
     The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more is known.
+    `weights` (rankings, heads) say how much each ranking counts for each head.
     """
+    head.standardise_on(torch.cat([_depths(ranking) for ranking in train]))
+    parameters = list(head.linear.parameters())
+    optimiser = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6)
+    features = [head.features(_depths(ranking)) for ranking in train]
+    weights = weights.to(features[0].device)
+
+    def objective() -> Tensor:
+        optimiser.zero_grad()
+        scores = [head.linear(states) for states in features]
+        penalty = 0.5 * config.ridge * head.linear.weight.square().sum()
+        loss = rankings_loss(scores, train, weights, config) * weights.numel() + penalty
+        loss.backward()
+        return loss
+
+    optimiser.step(objective)
+    with torch.no_grad():
+        loss = rankings_loss([head.linear(states) for states in features], train, weights, config)
+    gradient = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+    return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
+
+
+class HeadLearner:
+    """Heads on states that do not change, in one step."""
 
     steps = steps_per_epoch = passes = 1
+    optimiser = None
 
     def __init__(self, model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> None:
         self.model, self.train, self.config = model, train, config
-        states = torch.cat([_depths(ranking) for ranking in train]).flatten(-2)
-        model.mean, model.spread = states.mean(0), states.std(0, unbiased=False) + 1e-6
-        self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
-        self.optimiser = torch.optim.LBFGS(
-            model.head_parameters(), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6
-        )
+        self.head_weights = bootstrap_weights(len(train), model.head.out_features, generator(config.seed, "heads"))
 
     def take_step(self, _: int) -> dict[str, float]:
-        features = [self.model.standardised(_depths(ranking)) for ranking in self.train]
-        weights, total = self.head_weights.to(features[0].device), len(self.train) * self.model.heads
-
-        def objective() -> Tensor:
-            self.optimiser.zero_grad()
-            scores = [self.model.head(states) for states in features]
-            penalty = 0.5 * self.config.ridge * self.model.head.weight.square().sum()
-            loss = rankings_loss(scores, self.train, weights, self.config) * total + penalty
-            loss.backward()
-            return loss
-
-        self.optimiser.step(objective)
-        with torch.no_grad():
-            scores = [self.model.head(states) for states in features]
-            loss = rankings_loss(scores, self.train, weights, self.config)
-        gradient = torch.cat([parameter.grad.flatten() for parameter in self.model.head_parameters()])
-        return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
+        assert self.model.depth_head is not None
+        return solve(self.model.depth_head, self.train, self.head_weights, self.config)
 
 
 def _depths(ranking: JudgedSet) -> Tensor:
@@ -198,7 +231,7 @@ class Learner:
         self.passes = config.epochs
         self.steps_per_epoch = -(-len(train) // config.rankings_per_step)
         self.steps = self.steps_per_epoch * config.epochs
-        self.head_weights = bootstrap_weights(len(train), model.heads, generator(config.seed, "heads"))
+        self.head_weights = bootstrap_weights(len(train), model.head.out_features, generator(config.seed, "heads"))
         groups = [
             {"params": model.shared.adapters.learn(model.role), "peak": config.learning_rate},
             {"params": model.head_parameters(), "peak": config.learning_rate * config.head_learning_rate_factor},
@@ -214,7 +247,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
         rankings = [self.train[index] for index in chosen.tolist()]
-        raw = self.model.raw_scores(collate(rankings, self.model.shared))
+        raw = self.model.raw_scoring(collate(rankings, self.model.shared))
         loss = rankings_loss(raw, rankings, self.head_weights[chosen].to(raw.device), self.config)
         self.optimiser.zero_grad()
         loss.backward()
@@ -301,7 +334,7 @@ def save_state(run: RunDir, learner: Learner | HeadLearner, step: int) -> None:
         "step": step,
         "adapter": learner.model.shared.adapters.weights(ROLE) if learner.model.has_adapter else None,
         "head": learner.model.head_weights(),
-        "optimiser": learner.optimiser.state_dict(),
+        "optimiser": learner.optimiser.state_dict() if learner.optimiser else None,
     }
     run.save_state(lambda folder: torch.save(state, folder / "reward.pt"))
 
@@ -316,7 +349,8 @@ def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
     if learner.model.has_adapter:
         shared.adapters.load_weights(ROLE, state["adapter"])
     learner.model.load_head_weights(state["head"])
-    learner.optimiser.load_state_dict(state["optimiser"])
+    if learner.optimiser is not None:
+        learner.optimiser.load_state_dict(state["optimiser"])
     logger.info("Going on after step %d", state["step"])
     return int(state["step"])
 
@@ -352,6 +386,23 @@ def scores_of(model: RewardModel, rankings: list[JudgedSet]) -> list[list[float]
         raw = model.raw_score(collate(batch, model.shared)).tolist()
         scores += [row[: len(ranking.candidates)] for row, ranking in zip(raw, batch, strict=True)]
     return scores
+
+
+@torch.no_grad()
+def judge_report(model: RewardModel, judging: list[JudgedSet], held_out: list[JudgedSet]) -> Row | None:
+    """Return what the judge learned from, its accuracy on held-out prompts, and how far it and the score agree."""
+    if not model.has_judge:
+        return None
+    judged: list[list[float]] = []
+    for batch in portions(held_out):
+        raw = model.raw_judge(collate(batch, model.shared)).tolist()
+        judged += [row[: len(ranking.candidates)] for row, ranking in zip(raw, batch, strict=True)]
+    score = [value for values in scores_of(model, held_out) for value in values]
+    return {
+        "rankings": len(judging),
+        "accuracy": accuracy_of(outcomes(held_out, judged)).rounded(),
+        "correlation_with_score": correlation(score, [value for values in judged for value in values]),
+    }
 
 
 def accuracy(model: RewardModel, rankings: list[JudgedSet]) -> Accuracy:

@@ -25,7 +25,11 @@ class Blocks:
         self.path, self.modules = _find_blocks(model)
         self.decoder: Any = decoder
         # Evenly spaced, in numbers of blocks: what a reward model reads that learns nothing but its head.
-        self.depths = sorted({max(1, round(len(self.modules) * part / 5)) for part in range(1, 5)})
+        self.scored_depths = sorted({max(1, round(len(self.modules) * part / 5)) for part in range(1, 5)})
+        # Between those; a model of a few blocks has no others, and its judge reads the same ones.
+        between = {max(1, round(len(self.modules) * part / 10)) for part in range(1, 9, 2)} - {*self.scored_depths}
+        self.judged_depths = sorted(between) or self.scored_depths
+        self.depths = sorted({*self.scored_depths, *self.judged_depths})
         self._cache_argument = cache_argument(self.modules[0].forward)
         rotary = getattr(decoder, "rotary_emb", None)
         self._rotary_by_type = rotary is not None and "layer_type" in inspect.signature(rotary.forward).parameters

@@ -8,12 +8,14 @@ By default the heads read the base model itself, as it is: the mean over the ans
 hidden states at a few depths. A few hundred rankings teach a linear head on those far more about unseen prompts than
 they teach an adapter (docs/decisions/0004-reward-model.md), and the states come for free with every sampled answer.
 The other poolings read the final states under a LoRA adapter. Of several heads the last one is the *judge*: it learns
-like the others, from a bootstrap of its own, and no policy is ever trained against it.
+from rankings of prompts that the other heads never see, reads the base model at other depths, and no policy is ever
+trained against it. So its errors are its own, and it can tell a better policy from one that exploits the score.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -29,6 +31,7 @@ from training.tokenizers.chat_format import ChatFormat
 ROLE = "reward"
 HEAD_FILE = "head.safetensors"
 META_FILE = "reward.json"
+JUDGE = "judge_"  # what the names of the judge's weights begin with
 POOLINGS = {
     "depths": "means of the answer's states, EOS included, at several depths of the base model; no adapter",
     "mean": "mean of the answer's states, EOS included",
@@ -39,16 +42,69 @@ POOLINGS = {
 QUESTION = "Is this a good answer? Answer Yes or No."
 
 
+class DepthHead:
+    """A linear head on an answer's mean states at some depths of the base model, each scaled alike."""
+
+    def __init__(self, shared: SharedModel, depths: Sequence[int], outputs: int) -> None:
+        self.depths = list(depths)
+        self.places = [shared.depths.index(depth) for depth in depths]
+        width = shared.depth_size * len(self.places)
+        self.linear = nn.Linear(width, outputs, device=shared.device)
+        nn.init.zeros_(self.linear.weight)  # a convex problem: where it starts does not matter
+        nn.init.zeros_(self.linear.bias)
+        # Of the states over the answers trained on: no depth is louder than another.
+        self.mean, self.spread = torch.zeros(width, device=shared.device), torch.ones(width, device=shared.device)
+
+    def standardise_on(self, states: Tensor) -> None:
+        """Take mean and spread from the states (answers, depths, d) that are trained on."""
+        flat = states[:, self.places].flatten(-2)
+        self.mean, self.spread = flat.mean(0), flat.std(0, unbiased=False) + 1e-6
+
+    def features(self, states: Tensor) -> Tensor:
+        """Return states at all depths (…, depths, d) as the head reads them: (…, width), of length about 1."""
+        flat = states[..., self.places, :].flatten(-2)
+        return (flat - self.mean) / self.spread / flat.shape[-1] ** 0.5
+
+    def read(self, states: Tensor) -> Tensor:
+        """Return what the head says of states (…, depths, d): (…, outputs)."""
+        raw: Tensor = self.linear(self.features(states))
+        return raw
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of all that it consists of."""
+        own = {name: tensor.detach().clone() for name, tensor in self.linear.state_dict().items()}
+        return own | {"mean": self.mean.clone(), "spread": self.spread.clone()}
+
+    @torch.no_grad()
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take what `weights` returned. Raises RuntimeError where the shapes differ."""
+        self.linear.load_state_dict({name: weights[name] for name in ("weight", "bias")})
+        self.mean.copy_(weights["mean"])
+        self.spread.copy_(weights["spread"])
+
+
 class RewardModel:
     """score = gain · raw + bias, so that answers of the reference policy have mean 0 and variance 1."""
 
-    def __init__(self, shared: SharedModel, pooling: str, heads: int = 1, role: str = ROLE) -> None:
+    def __init__(
+        self,
+        shared: SharedModel,
+        pooling: str,
+        scoring: int = 1,
+        *,
+        judged: bool = False,
+        role: str = ROLE,
+        depths: Sequence[int] | None = None,
+    ) -> None:
+        """`scoring` heads give the score, a judge stands beside them; `depths` are those that a saved model reads."""
         self.shared, self.pooling, self.role = shared, pooling, role
-        width = shared.depth_size * len(shared.depths) if pooling == "depths" else shared.hidden_size
-        self.head = nn.Linear(width, heads, device=shared.device)
+        read = depths or shared.blocks.scored_depths
+        self.depth_head = DepthHead(shared, read, scoring) if pooling == "depths" else None
+        self.head = (
+            self.depth_head.linear if self.depth_head else nn.Linear(shared.hidden_size, scoring, device=shared.device)
+        )
+        self.judging = DepthHead(shared, shared.blocks.judged_depths, 1) if judged else None
         self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
-        # Of the states at each depth over the answers trained on: no depth is louder than another.
-        self.mean, self.spread = torch.zeros(width, device=shared.device), torch.ones(width, device=shared.device)
         self.gain, self.bias = 1.0, 0.0
         self.judge_gain, self.judge_bias = 1.0, 0.0
 
@@ -64,12 +120,11 @@ class RewardModel:
         pooling: str = "mean",
         role: str = ROLE,
     ) -> RewardModel:
-        model = cls(shared, pooling, heads, role)
+        judged = heads > 1 and shared.depth_size > 0  # a model that hides its states between the blocks has no judge
+        model = cls(shared, pooling, max(1, heads - 1), judged=judged, role=role)
         with torch.no_grad():
             model.head.bias.zero_()
-            if pooling == "depths":
-                model.head.weight.zero_()  # a convex problem: where it starts does not matter
-            else:
+            if pooling != "depths":
                 shared.adapters.add(role, rank=rank, top_blocks=top_blocks)
             if pooling == "verbalizer":
                 yes, no = (shared.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
@@ -88,12 +143,20 @@ class RewardModel:
                 f"The reward model was trained on {base}, the policy on {shared.path}: they must share it"
             )
         meta = json.loads((folder / META_FILE).read_text("utf-8"))
-        model = cls(shared, meta["pooling"], meta["heads"])
+        weights = load_file(folder / HEAD_FILE)
+        depths = meta["depths"] if meta["pooling"] == "depths" else None
+        if depths and not {*depths} <= {*shared.depths}:
+            raise RecipeError(
+                f"The reward model in {folder} reads blocks {depths}, which are not among {shared.depths}"
+            )
+        scoring, judged = max(1, meta["heads"] - 1), f"{JUDGE}weight" in weights
+        if not judged and len(weights["weight"]) > scoring:
+            # The last head of an older model learned from what the others learned from: it can judge nothing.
+            weights |= {name: weights[name][:scoring] for name in ("weight", "bias")}
+        model = cls(shared, meta["pooling"], scoring, judged=judged, depths=depths)
         if model.has_adapter:
             shared.adapters.load(ROLE, folder)
-        elif meta["depths"] != shared.depths:
-            raise RecipeError(f"The reward model in {folder} reads blocks {meta['depths']}, not {shared.depths}")
-        model.load_head_weights(load_file(folder / HEAD_FILE))
+        model.load_head_weights(weights)
         model.head.requires_grad_(False)
         model.query.requires_grad_(False)
         model.gain, model.bias = meta["gain"], meta["bias"]
@@ -113,27 +176,37 @@ class RewardModel:
             "pooling": self.pooling,
             "reads": POOLINGS[self.pooling],
             "base": self.shared.path,
-            "depths": self.shared.depths,
+            "depths": self.depth_head.depths if self.depth_head else self.shared.blocks.scored_depths,
+            "judge_depths": self.judging.depths if self.judging else None,
         }
         (folder / META_FILE).write_text(json.dumps({**meta, **facts}, indent=1), "utf-8")
 
     def head_weights(self) -> dict[str, Tensor]:
-        """Copies of what is not in the adapter."""
+        """Return copies of what is not in the adapter."""
         weights = {name: tensor.detach().clone() for name, tensor in self.head.state_dict().items()}
         if self.pooling == "attention":
             weights["query"] = self.query.detach().clone()
-        if self.pooling == "depths":
-            weights |= {"mean": self.mean.clone(), "spread": self.spread.clone()}
+        if self.depth_head is not None:
+            weights = self.depth_head.weights()
+        if self.judging is not None:
+            weights |= {f"{JUDGE}{name}": tensor for name, tensor in self.judging.weights().items()}
         return weights
 
     @torch.no_grad()
     def load_head_weights(self, weights: dict[str, Tensor]) -> None:
-        self.head.load_state_dict({name: weights[name] for name in ("weight", "bias")})
-        for name in ("query", "mean", "spread"):
-            if name in weights:
-                getattr(self, name).copy_(weights[name])
+        if self.depth_head is not None:
+            self.depth_head.load_weights(weights)
+        else:
+            self.head.load_state_dict({name: weights[name] for name in ("weight", "bias")})
+        if "query" in weights:
+            self.query.copy_(weights["query"])
+        if self.judging is not None:
+            self.judging.load_weights(
+                {name.removeprefix(JUDGE): tensor for name, tensor in weights.items() if name.startswith(JUDGE)}
+            )
 
     def head_parameters(self) -> list[nn.Parameter]:
+        """Return what learns of the heads that score."""
         return [*self.head.parameters(), *([self.query] if self.pooling == "attention" else [])]
 
     @property
@@ -142,18 +215,29 @@ class RewardModel:
 
     @property
     def heads(self) -> int:
-        return self.head.out_features
+        """How many heads there are, the judge among them."""
+        return self.head.out_features + self.has_judge
 
     @property
     def has_judge(self) -> bool:
-        return self.heads > 1
+        return self.judging is not None
 
     # --- scores ------------------------------------------------------------------------------------------------
 
     def raw_scores(self, answers: Answers) -> Tensor:
-        """Of every head. Shapes: G prompts with K answers each → (g, k, heads). With gradients where enabled."""
-        if self.pooling == "depths":
-            return self.head(self.standardised(self.shared.depth_states(answers)))
+        """Return what every head says, the judge last. Shapes: G prompts with K answers each → (g, k, heads)."""
+        raw = self.raw_scoring(answers)
+        return raw if self.judging is None else torch.cat([raw, self.raw_judge(answers)[..., None]], -1)
+
+    def raw_judge(self, answers: Answers) -> Tensor:
+        """Return what the judge says, before gain and bias. Shapes: → (g, k)."""
+        assert self.judging is not None
+        return self.judging.read(self.shared.depth_states(answers))[..., 0]
+
+    def raw_scoring(self, answers: Answers) -> Tensor:
+        """Return what the heads that score say, with gradients where enabled. Shapes: → (g, k, scoring heads)."""
+        if self.depth_head is not None:
+            return self.depth_head.read(self.shared.depth_states(answers))
         if self.pooling == "verbalizer":
             answers = self._with_question(answers)
         states, mask = self.shared.read(answers, self.role).after, answers.response_mask
@@ -178,14 +262,9 @@ class RewardModel:
         mask = torch.arange(response.shape[-1], device=self.shared.device) < ends
         return Answers(answers.prompt, answers.prompt_mask, response, mask)
 
-    def standardised(self, depths: Tensor) -> Tensor:
-        """States at the depths (…, n, d) as the head reads them: (…, n · d), of length about 1."""
-        flat = depths.flatten(-2)
-        return (flat - self.mean) / self.spread / flat.shape[-1] ** 0.5
-
     def raw_score(self, answers: Answers) -> Tensor:
         """Mean over the heads that score, before gain and bias. Shapes: → (g, k)."""
-        return self._scoring(self.raw_scores(answers)).mean(-1)
+        return self.raw_scoring(answers).mean(-1)
 
     @torch.no_grad()
     def score(self, answers: Answers) -> Tensor:
@@ -197,19 +276,16 @@ class RewardModel:
         """The score of the head that nothing was optimised against, on a scale of its own; `score` if there is none."""
         if not self.has_judge:
             return self.score(answers)
-        return self.judge_gain * self.raw_scores(answers)[..., -1] + self.judge_bias
+        return self.judge_gain * self.raw_judge(answers) + self.judge_bias
 
     @torch.no_grad()
     def disagreement(self, answers: Answers) -> Tensor:
         """Standard deviation over the heads that score, in score units; 0 with a single one. Shapes: → (g, k)."""
-        return self.gain * self._scoring(self.raw_scores(answers)).std(-1, unbiased=False)
-
-    def _scoring(self, raw: Tensor) -> Tensor:
-        return raw[..., :-1] if self.has_judge else raw
+        return self.gain * self.raw_scoring(answers).std(-1, unbiased=False)
 
     def normalise_on(self, raw: Tensor) -> None:
         """Choose gains and biases so that these raw scores (n, heads) of the reference get mean 0, variance 1."""
-        self.gain, self.bias = _standardising(self._scoring(raw).mean(-1))
+        self.gain, self.bias = _standardising(raw[..., : self.head.out_features].mean(-1))
         self.judge_gain, self.judge_bias = _standardising(raw[..., -1])
 
 

@@ -73,7 +73,7 @@ class SharedModel:
 
     @property
     def depths(self) -> list[int]:
-        """After which blocks a reward model without an adapter reads."""
+        """After which blocks states are kept: those that a reward model without an adapter reads, and its judge."""
         return self.blocks.depths
 
     @property
