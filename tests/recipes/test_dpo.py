@@ -10,7 +10,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.recipes.conftest import Prepare, finish, preference_rows
+from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
+from tests.tiny_model import shared_checkpoint
 from training.methods import DPOConfig
 from training.recipes import dpo
 from training.recipes.models.shared_model import SharedModel
@@ -128,3 +129,16 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_dpo):
     assert (result["pairs"], result["pairs_eval"], result["accuracy"]) == (10, 0, None)
     with pytest.raises(RecipeError, match="no pair to train on"):
         finish(prepare_dpo("none", rows=rows[:2], max_length=60))
+
+
+@pytest.mark.parametrize("method", ["dpo", "rloo"])
+def test_it_is_measured_by_a_reward_model_of_another_base(prepare: Prepare, reward_model: Path, method: str):
+    inputs = {"policy": str(shared_checkpoint(seed=1)), "reward_model": str(reward_model)}
+    settings = {"learning_rate": 1e-2, "lora_rank": 4, "top_blocks": 2, "max_new_tokens": 6, "eval_completions": 2}
+    if method == "dpo":
+        run = prepare("mixed", method, settings | {"epochs": 1}, inputs, preference_rows(12, held_out=4))
+    else:
+        run = prepare("mixed", method, settings | {"episodes": 32}, inputs, prompt_rows(12, held_out=4))
+    result = finish(run)
+    assert result["score_before"] is not None
+    assert result["score_after"] != result["score_before"]

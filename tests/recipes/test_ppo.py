@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, prompt_rows, trained_reward
-from tests.tiny_model import tiny_checkpoint
+from tests.tiny_model import shared_checkpoint, tiny_checkpoint
 from training.methods import InvalidConfig, PPOConfig
 from training.recipes.models.adapters import Adapters
+from training.recipes.models.generation import Drawing, sample
+from training.recipes.models.reward_model import RewardModel
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.seeds import generator
 from training.recipes.rl import episodes, guards
 from training.recipes.text.prompts import PromptTokens
 from training.rundir import Row, RunDir
@@ -255,10 +260,25 @@ def test_a_kl_that_stays_negative_is_noticed():
         guards.watch_for_negative_kl(progress, -0.4, 0.1)
 
 
-def test_a_reward_model_of_another_base_is_refused(prepare: Prepare, reward_model: Path, tmp_path: Path):
-    other = tiny_checkpoint(tmp_path / "other", seed=1)
+def test_a_reward_model_of_another_base_scores_with_its_own(prepare: Prepare, checkpoint: Path, reward_model: Path):
+    """After a version whose weights all learned, an adapter learns over it; the reward model reads version 0."""
+    other = shared_checkpoint(seed=1)
     inputs = {"policy": str(other), "reward_model": str(reward_model)}
-    with pytest.raises(RecipeError, match="must share it"):
+    result = finish(prepare("mixed", "ppo", SETTINGS | {"episodes": 32}, inputs, prompt_rows(12, held_out=4)))
+    assert result["score_before"] is not None
+    policy, below = (SharedModel(str(path), torch.device("cpu")) for path in (other, checkpoint))
+    answers = sample(policy, None, [[5, 9, 30], [7, 8, 40]], Drawing(4, 8, 1.0), generator(0), keep_trunk=True).answers
+    here, there = RewardModel.load(policy, reward_model), RewardModel.load(below, reward_model)
+    assert torch.equal(here.score(policy.with_trunk(answers)), there.score(answers.without_trunk()))
+
+
+def test_a_reward_model_with_another_tokenizer_is_refused(prepare: Prepare, reward_model: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    shutil.copytree(shared_checkpoint(seed=1), other)
+    words = (other / "tokenizer.json").read_text("utf-8")
+    (other / "tokenizer.json").write_text(words.replace('"q"', '"\u00e9"'), "utf-8")
+    inputs = {"policy": str(other), "reward_model": str(reward_model)}
+    with pytest.raises(RecipeError, match="whose tokenizer is another than that of"):
         finish(prepare("mixed", "ppo", SETTINGS, inputs, prompt_rows(4)))
 
 

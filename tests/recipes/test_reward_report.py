@@ -115,6 +115,17 @@ def test_too_little_to_tell_does_not_pass():
     assert verdict["reason"].startswith("only 8 pairs")
 
 
+def test_many_pairs_of_few_prompts_do_not_pass():
+    """Right on all 24 pairs of four prompts, on which one model in 25 that knows nothing would pass; five are asked."""
+    train = [ranking(-1, [5, 2], IndexVote([[0], [1]]), split="train")]
+    verdicts = []
+    for prompts in (4, 5):
+        held_out = [ranking(number, [2, 2, 2, 2], IndexVote([[0], [1], [2], [3]])) for number in range(prompts)]
+        verdicts.append(report(held_out, [[3.0, 2.0, 1.0, 0.0]] * prompts, train, seed=0)["gate"])
+    assert [verdict["passed"] for verdict in verdicts] == [False, True]
+    assert verdicts[0]["reason"].startswith("its 24 unseen pairs are of only 4 held-out prompts: it takes 5")
+
+
 def test_slices_by_margin():
     held_out = [ranking(number, [1, 1, 1], IndexVote([[0], [1], [2]])) for number in range(12)]
     slices = report(held_out, [[2.0, 1.5, 1.6]] * 12, [], seed=0)["slices"]["margin"]

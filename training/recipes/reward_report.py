@@ -20,7 +20,8 @@ from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
 BINS = 10
-FEWEST_PAIRS = 20  # below this nothing can be said about a reward model
+# Below these nothing can be said about a reward model: with two or three prompts one in ten that know nothing passes.
+FEWEST_PAIRS, FEWEST_PROMPTS = 20, 5
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,12 @@ def gate(measured: Accuracy, interval: list[float] | None, length: Accuracy, lea
     if interval is None or lead is None or measured.pairs < FEWEST_PAIRS:
         return _verdict(
             False, f"only {measured.pairs} pairs of held-out prompts: too few to tell whether it is any good"
+        )
+    if (prompts := len(measured.by_prompt)) < FEWEST_PROMPTS:
+        return _verdict(
+            False,
+            f"its {measured.pairs} unseen pairs are of only {prompts} held-out prompt{'s' * (prompts > 1)}: it takes "
+            f"{FEWEST_PROMPTS} to tell whether it is any good",
         )
     figures = f"accuracy {measured.value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}] on {measured.pairs} unseen pairs"
     if interval[1] < 0.5:

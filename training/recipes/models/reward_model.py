@@ -26,6 +26,7 @@ from torch.nn import functional
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.log import logger
 from training.tokenizers.chat_format import ChatFormat
 
 ROLE = "reward"
@@ -107,6 +108,7 @@ class RewardModel:
         self.query = nn.Parameter(torch.zeros(shared.hidden_size, device=shared.device))  # of zeros: the mean
         self.gain, self.bias = 1.0, 0.0
         self.judge_gain, self.judge_bias = 1.0, 0.0
+        self.reads_own_base = False  # what others kept of an answer's states is then of another model
 
     @classmethod
     def initialise(
@@ -136,12 +138,20 @@ class RewardModel:
 
     @classmethod
     def load(cls, shared: SharedModel, folder: Path) -> RewardModel:
-        """As it was saved, ready to score. Raises RecipeError if it is not there or belongs to another base."""
+        """Return it as it was saved, ready to score. One that was trained on another base brings that along.
+
+        Raises RecipeError if it is not there, or was trained with another tokenizer.
+        """
         base = base_of(folder)
-        if Path(base).resolve() != Path(shared.path).resolve():
-            raise RecipeError(
-                f"The reward model was trained on {base}, the policy on {shared.path}: they must share it"
-            )
+        is_own = Path(base).resolve() != Path(shared.path).resolve()
+        if is_own:
+            shared, asked = SharedModel(base, shared.device), shared
+            if shared.tokenizer.get_vocab() != asked.tokenizer.get_vocab():
+                raise RecipeError(
+                    f"The reward model was trained on {base}, whose tokenizer is another than that of {asked.path}: "
+                    "it cannot read the answers. Train a reward model for this base model"
+                )
+            logger.info("The reward model reads a model of its own, %s", base)
         meta = json.loads((folder / META_FILE).read_text("utf-8"))
         weights = load_file(folder / HEAD_FILE)
         depths = meta["depths"] if meta["pooling"] == "depths" else None
@@ -154,6 +164,7 @@ class RewardModel:
             # The last head of an older model learned from what the others learned from: it can judge nothing.
             weights |= {name: weights[name][:scoring] for name in ("weight", "bias")}
         model = cls(shared, meta["pooling"], scoring, judged=judged, depths=depths)
+        model.reads_own_base = is_own
         if model.has_adapter:
             shared.adapters.load(ROLE, folder)
         model.load_head_weights(weights)
@@ -232,10 +243,11 @@ class RewardModel:
     def raw_judge(self, answers: Answers) -> Tensor:
         """Return what the judge says, before gain and bias. Shapes: → (g, k)."""
         assert self.judging is not None
-        return self.judging.read(self.shared.depth_states(answers))[..., 0]
+        return self.judging.read(self.shared.depth_states(self._own(answers)))[..., 0]
 
     def raw_scoring(self, answers: Answers) -> Tensor:
         """Return what the heads that score say, with gradients where enabled. Shapes: → (g, k, scoring heads)."""
+        answers = self._own(answers)
         if self.depth_head is not None:
             return self.depth_head.read(self.shared.depth_states(answers))
         if self.pooling == "verbalizer":
@@ -250,6 +262,10 @@ class RewardModel:
             weights = interest.masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1) * mask
             pooled = (weights[..., None] * states.masked_fill(~mask[..., None], 0.0)).sum(2)
         return self.head(pooled)
+
+    def _own(self, answers: Answers) -> Answers:
+        """Return the answers without what another model's states say of them."""
+        return answers.without_trunk() if self.reads_own_base else answers
 
     def _with_question(self, answers: Answers) -> Answers:
         """With the question after every EOS. They are read anew: states that were kept end before it."""

@@ -136,7 +136,7 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
         shared.adapters.load(VALUE, earlier)
         policy.value_head.load_state_dict(load_file(earlier / VALUE_HEAD_FILE))
         return
-    if not reward_model.has_adapter:
+    if not reward_model.has_adapter or reward_model.reads_own_base:
         shared.adapters.add(VALUE, rank=config.lora_rank, top_blocks=config.top_blocks)
         return
     shared.adapters.copy(REWARD, VALUE)
