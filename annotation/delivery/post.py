@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -20,16 +19,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-SILENCE_SECONDS = 10.0  # without a byte
-WHOLE_SECONDS = 20.0  # for the whole request: a slow answer must not hold up the next delivery
-KEPT_BYTES = 2000
+from annotation.outgoing import WEBHOOK, NotAllowed, checked_address
+
+SILENCE_SECONDS = WEBHOOK.silence_seconds
+WHOLE_SECONDS = WEBHOOK.whole_seconds  # a slow answer must not hold up the next delivery
 SECRET_MARK = "whsec_"
-# Ranges that look public and stand for another address, which may be a private one.
-_DISGUISES = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96")]
-
-
-class NotAllowed(ValueError):
-    """The address is in a private network, or is none; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def post(url: str, headers: dict[str, str], body: str) -> HookResponse:
 def _beginning(response: http.client.HTTPResponse) -> str:
     """Return the beginning of the body; empty where it cannot be read, as the status is what counts."""
     try:
-        text = response.read(KEPT_BYTES).decode("utf-8", "replace")
+        text = response.read(WEBHOOK.most_bytes).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         text = ""
     return text.replace("\0", "")  # PostgreSQL stores none
@@ -102,7 +96,7 @@ class _Connection(http.client.HTTPConnection):
         self.is_secure = url.scheme == "https"
         port = url.port or (443 if self.is_secure else 80)
         self.default_port = 443 if self.is_secure else 80
-        self.address = checked_address(url.hostname or "", port)
+        self.address = checked_address(url.hostname or "", port, private=settings.WEBHOOK_PRIVATE_ADDRESSES)
         super().__init__(url.hostname or "", port, timeout=SILENCE_SECONDS)
         self.target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self.line: socket.socket | None = None
@@ -118,27 +112,3 @@ class _Connection(http.client.HTTPConnection):
         if self.line is not None:
             with contextlib.suppress(OSError):
                 self.line.shutdown(socket.SHUT_RDWR)
-
-
-def checked_address(host: str, port: int) -> str:
-    """Resolve a name and return one of its addresses.
-
-    Raises NotAllowed where one of them is not public, unless WEBHOOK_PRIVATE_ADDRESSES allows that.
-    """
-    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not settings.WEBHOOK_PRIVATE_ADDRESSES:
-        for address in found:
-            if not is_public(address):
-                raise NotAllowed(f"{host} is {address}, which is not a public address.")
-    return found[0]
-
-
-def is_public(address: str) -> bool:
-    """Return whether an IP address is reachable from everywhere and stands for no private one."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif any(ip in net for net in _DISGUISES):
-            return False
-    return ip.is_global and not ip.is_multicast

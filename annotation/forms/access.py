@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -15,6 +14,7 @@ from annotation.models import (
     Scope,
     Token,
 )
+from annotation.outgoing import NotAllowed, checked_url
 
 User = get_user_model()
 
@@ -68,11 +68,10 @@ class WebhookForm(forms.Form):
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise forms.ValidationError("The address should begin with https:// or http://.")
-        if parts.username is not None:
-            raise forms.ValidationError("No user name in the address: the signature tells who it is from.")
+        try:
+            checked_url(url)
+        except NotAllowed as why:
+            raise forms.ValidationError(f"The address {why}.") from None
         return url
 
     def clean_events(self) -> list[Event]:

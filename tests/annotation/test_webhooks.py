@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from annotation import outgoing
 from annotation.actions import snapshots
 from annotation.delivery import post, webhooks
 from annotation.models import Delivery, DeliveryStatus, Event, Ranking, Webhook
@@ -354,17 +355,20 @@ def test_a_name_is_looked_up_once_so_that_it_cannot_change_after_the_check(recei
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
         "2002:7f00:1::",
         "::127.0.0.1",
     ],
 )
 def test_addresses_that_are_not_public(address):
-    assert not post.is_public(address)
+    assert not outgoing.is_public(address)
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
 def test_addresses_that_are_public(address):
-    assert post.is_public(address)
+    assert outgoing.is_public(address)
 
 
 def test_an_address_where_nobody_answers_is_tried_again(hook, receiver, alice):
@@ -410,8 +414,8 @@ def test_a_long_answer_is_cut_and_a_plain_server_behind_https_is_no_answer(hook,
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"url": "ftp://example.org/"}, "should begin with https://"),
-        ({"url": "https://me:secret@example.org/"}, "No user name in the address"),
+        ({"url": "ftp://example.org/"}, "should be an address such as http"),
+        ({"url": "https://me:secret@example.org/"}, "should hold no name and no password"),
         ({"url": "nowhere"}, "Enter a valid URL"),
         ({"events": []}, "at least one event"),
         ({"events": ["webhook.test"]}, "not one of the available choices"),

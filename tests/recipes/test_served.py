@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from annotation.outgoing import SERVERS_VARIABLE
 from tests.recipes.conftest import Prepare, finish, prompt_rows
 from training.methods import InvalidConfig, SampleConfig
 from training.recipes.process.errors import RecipeError
@@ -146,8 +147,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     monkeypatch.setattr(served, "FIRST_WAIT", 0.01)
-    monkeypatch.delenv(served.KEY_VARIABLE, raising=False)
     fake = FakeServer()
+    monkeypatch.setenv(SERVERS_VARIABLE, f"{fake.url}, http://127.0.0.1:9/v1")
     thread = threading.Thread(target=fake.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield fake
@@ -161,8 +162,8 @@ def settings(server: FakeServer, **more: Any) -> dict[str, Any]:
 
 
 def test_rows_as_they_are_of_a_policy(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
-    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}")
+    monkeypatch.setenv("SMALL_KEY", "sesame")
+    monkeypatch.setenv(SERVERS_VARIABLE, f"https://elsewhere.test/v1=OTHER_KEY, {server.url}=SMALL_KEY")
     run = prepare("served", "sample", settings(server, temperature=0.7), {}, prompt_rows(5))
     result = finish(run)
     rows = list(run.samples())
@@ -209,7 +210,7 @@ def test_it_waits_as_long_as_the_server_says(prepare: Prepare, server: FakeServe
 
 def test_a_server_that_never_recovers(prepare: Prepare, server: FakeServer):
     server.status = 502
-    with pytest.raises(RecipeError, match="does not answer after 8 attempts: 502 as you wished"):
+    with pytest.raises(RecipeError, match="does not answer after 8 attempts: 502 Bad Gateway"):
         finish(prepare("down", "sample", settings(server), {}, prompt_rows(1)))
     assert len(server.asked) == 8
 
@@ -233,10 +234,10 @@ def test_one_by_one_where_the_server_gives_fewer_than_asked(prepare: Prepare, se
 
 def test_what_no_attempt_could_put_right(prepare: Prepare, server: FakeServer):
     wanted = {
-        401: "wants a key: put it into the worker's PREFLOOP_SERVER_KEY",
+        401: "wants a key: name its variable behind the address in PREFLOOP_SERVERS",
         403: "wants a key",
-        404: r"answers 404: as you wished. Is the address right .* the model 'small'\?",
-        307: "has moved to None",
+        404: r"answers 404 Not Found. Is the address right .* the model 'small'\?",
+        307: "redirects .307 Temporary Redirect.",
     }
     for status, message in wanted.items():
         server.status = status
@@ -248,18 +249,41 @@ def test_what_no_attempt_could_put_right(prepare: Prepare, server: FakeServer):
         assert run.result() is None
 
 
-def test_the_key_goes_to_no_address_that_the_operator_does_not_list(prepare: Prepare, server: FakeServer, monkeypatch):
-    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
-    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}0")
-    finish(prepare("unlisted", "sample", settings(server), {}, prompt_rows(1)))
+def test_a_server_gets_its_own_key_and_no_other(prepare: Prepare, server: FakeServer, monkeypatch):
+    monkeypatch.setenv("OTHER_KEY", "sesame")
+    monkeypatch.setenv(SERVERS_VARIABLE, f"https://elsewhere.test/v1=OTHER_KEY, {server.url}")
+    finish(prepare("own", "sample", settings(server), {}, prompt_rows(1)))
     assert server.keys == {None}
 
 
+def test_a_server_that_the_operator_does_not_list_is_not_asked(prepare: Prepare, server: FakeServer, monkeypatch):
+    monkeypatch.setenv(SERVERS_VARIABLE, f"https://elsewhere.test/v1, {server.url}0")
+    with pytest.raises(RecipeError, match="should be one of https://elsewhere.test/v1, "):
+        finish(prepare("unlisted", "sample", settings(server), {}, prompt_rows(1)))
+    assert not server.asked
+    assert not server.keys
+
+
+def test_what_a_server_writes_beside_an_error_is_not_told(prepare: Prepare, server: FakeServer):
+    for status in (400, 401, 404, 502):
+        server.status = status
+        run = prepare(f"secret-{status}", "sample", settings(server), {}, prompt_rows(1))
+        try:
+            finish(run)
+        except RecipeError as problem:
+            said = str(problem)
+        else:
+            said = json.dumps(
+                [run.result(), (run.load_state() / "refused.json").read_text() if run.load_state() else ""]
+            )
+        assert "as you wished" not in said + run.log_tail()
+
+
 def test_a_wrong_key_is_not_told(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(served.KEY_VARIABLE, "sesame")
-    monkeypatch.setenv(served.TRUSTED_VARIABLE, f"https://elsewhere.test/v1, {server.url}")
+    monkeypatch.setenv("SMALL_KEY", "sesame")
+    monkeypatch.setenv(SERVERS_VARIABLE, f"https://elsewhere.test/v1=OTHER_KEY, {server.url}=SMALL_KEY")
     server.status = 401
-    with pytest.raises(RecipeError, match="refuses the key in PREFLOOP_SERVER_KEY") as problem:
+    with pytest.raises(RecipeError, match="refuses the key in SMALL_KEY") as problem:
         finish(prepare("key", "sample", settings(server), {}, prompt_rows(1)))
     assert "sesame" not in str(problem.value)
 
@@ -276,7 +300,7 @@ def test_a_refused_prompt_is_counted_and_not_asked_again(prepare: Prepare, serve
     rows = prompt_rows(4)
     rows[1]["messages"][0]["content"] = "far too long"
     whole = prepare("whole", "sample", settings(server), {}, rows)
-    refused = [{"prompt_id": 1, "reason": "the server says 400: This prompt is too long"}]
+    refused = [{"prompt_id": 1, "reason": "the server says 400 Bad Request; its own log says why"}]
     assert finish(whole)["refused"] == refused
     assert [row["prompt_id"] for row in whole.samples()] == [0] * 3 + [2] * 3 + [3] * 3
 
@@ -293,11 +317,11 @@ def test_a_refused_prompt_is_counted_and_not_asked_again(prepare: Prepare, serve
 
 # What is kept of three answers, and why the others are not.
 OUTCOMES = {
-    "no object": (0, {"the reply is no JSON object: [1, 2]": 3}),
-    "web page": (0, {"the reply is no JSON: <html><body>Sign in</body></html>": 3}),
+    "no object": (0, {"the reply is no JSON object": 3}),
+    "web page": (0, {"the reply is no JSON": 3}),
     "latin": (0, {"the reply is no UTF-8": 3}),
     "deep": (0, {"the reply is no JSON": 3}),
-    "without choices": (0, {"the reply has no choices: out of memory": 3}),
+    "without choices": (0, {"the reply has no choices": 3}),
     "no choice": (0, {"the reply has no choices": 3}),
     "truncated": (0, {"the server answers others, and after 8 attempts": 3}),
     "null": (2, {"an answer is empty": 1}),
@@ -375,7 +399,7 @@ def test_a_server_that_is_no_model_s_ends_the_run_soon(prepare: Prepare, server:
 
 def test_none_of_the_prompts(prepare: Prepare, server: FakeServer):
     server.status = 400
-    with pytest.raises(RecipeError, match=r"None of the 2 prompts can be answered.*400: as you wished"):
+    with pytest.raises(RecipeError, match=r"None of the 2 prompts can be answered.*400 Bad Request"):
         finish(prepare("all", "sample", settings(server), {}, prompt_rows(2)))
 
 

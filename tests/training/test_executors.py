@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 from training.rundir import RunDir
 from training.worker.executors.local import LocalExecutor
+from training.worker.recipe_environment import environment_of_recipe
 
 
 def test_a_run_is_one_process_unless_its_settings_ask_for_more(tmp_path):
@@ -39,12 +41,42 @@ def test_only_the_process_of_this_very_folder_is_ended_as_a_leftover(tmp_path):
         process.kill()
 
 
-def test_a_recipe_gets_no_secrets_of_the_web_app(monkeypatch):
-    from training.worker.executors.local import without_secrets
+class _Printer(LocalExecutor):
+    """Starts a program that prints its environment, in the place of a recipe."""
 
-    monkeypatch.setenv("PREFLOOP_SECRET_KEY", "sesame")
-    monkeypatch.setenv("DATABASE_URL", "postgres://user:sesame@host/name")
-    monkeypatch.setenv("HF_HOME", "/models")
-    given = without_secrets(os.environ)
-    assert "sesame" not in str(given)
-    assert given["HF_HOME"] == "/models"
+    def command(self, recipe: str, directory: RunDir) -> list[str]:
+        return [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+
+
+def test_a_recipe_gets_the_environment_it_needs_and_no_more(monkeypatch, tmp_path):
+    secrets = {
+        "PREFLOOP_SECRET_KEY": "sesame 1",
+        "DATABASE_URL": "postgres://user:sesame@host/name",
+        "EMAIL_HOST_PASSWORD": "sesame 3",
+        "HF_TOKEN": "sesame 4",
+        "AWS_SECRET_ACCESS_KEY": "sesame 5",
+        "WANDB_API_KEY": "sesame 6",
+        "OTHER_KEY": "sesame 7",
+        "SOME_THING_OF_THE_SHELL": "sesame 8",
+    }
+    for name, value in (secrets | {"HF_HOME": "/models", "OMP_NUM_THREADS": "1", "ASKED": "yes"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OWN_KEY", "for this server")
+    monkeypatch.setenv("PREFLOOP_SERVERS", "http://one.test/v1=OWN_KEY, http://two.test/v1=OTHER_KEY")
+    monkeypatch.setenv("PREFLOOP_RECIPE_ENVIRONMENT", "ASKED")
+    run = RunDir(tmp_path / "run")
+    run.prepare(config={"settings": {"server": "http://one.test/v1/"}}, rows=[])
+    with run.log_path.open("wb") as log:
+        assert _Printer().open_process("sample", run, log).wait(60) == 0
+    given = json.loads(run.log_path.read_text())
+    assert "sesame" not in json.dumps(given)
+    assert (given["HF_HOME"], given["OMP_NUM_THREADS"], given["ASKED"]) == ("/models", "1", "yes")
+    assert given["PATH"] == os.environ["PATH"]
+    assert (given["PREFLOOP_SERVERS"], given["OWN_KEY"]) == ("http://one.test/v1=OWN_KEY", "for this server")
+
+
+def test_keys_of_a_tracker_go_along_where_runs_report_to_it(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "sesame")
+    assert "WANDB_API_KEY" not in environment_of_recipe(os.environ, {})
+    monkeypatch.setenv("PREFLOOP_REPORT_TO", "tensorboard, wandb")
+    assert environment_of_recipe(os.environ, {})["WANDB_API_KEY"] == "sesame"

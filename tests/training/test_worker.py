@@ -87,7 +87,8 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
     assert [run.policy.parent.number for run in (sft, ppo, dpo)] == [0, 1, 2]
 
 
-def test_what_a_server_answered_is_no_policys(project, policy, make_prompt, make_worker):
+def test_what_a_server_answered_is_no_policys(project, policy, make_prompt, make_worker, monkeypatch):
+    monkeypatch.setenv("PREFLOOP_SERVERS", "http://localhost:8000/v1")
     make_prompt()
     server = {"sample": {"server": "http://localhost:8000/v1", "server_model": "some-model"}}
     start_round(project=project, methods=["sample"], settings=server, by=None)

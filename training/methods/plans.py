@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.methods import METHODS, InvalidConfig
+from training.methods.servers import check_listed
 
 FULL_ROUND = ("reward", "ppo", "sample")
 FIRST_ROUND = ("sample",)
@@ -29,7 +30,9 @@ def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
         if method not in METHODS:
             continue
         try:
-            configs.append(METHODS[method].config(**settings.get(method, {})).as_json())
+            config = METHODS[method].config(**settings.get(method, {}))
+            check_listed(config)
+            configs.append(config.as_json())
         except InvalidConfig as invalid:
             errors |= {f"{method}.{field}": message for field, message in invalid.errors.items()}
         except TypeError as unknown:

@@ -48,8 +48,8 @@ class SampleConfig(MethodConfig):
     )
     server: str = setting(
         "",
-        "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; its key, if it "
-        "wants one, stands in PREFLOOP_SERVER_KEY",
+        "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; it is one of those in "
+        "PREFLOOP_SERVERS",
     )
     server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
     seed: int = shared.seed()

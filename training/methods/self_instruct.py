@@ -26,7 +26,7 @@ class SelfInstructConfig(MethodConfig):
         0.7, "ROUGE-L from which on an instruction is a near-duplicate of another one", least=0.01, most=1
     )
     near_duplicates: str = setting("hold", "hold: nobody reviews them; review: they are reviewed, with a mark")
-    server: str = setting("", "Ask this OpenAI-compatible server instead of the policy; its key, as in sampling")
+    server: str = setting("", "Ask this OpenAI-compatible server instead of the policy, as in sampling")
     server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples", least=0)
 

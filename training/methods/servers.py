@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import os
+from typing import Any
 
+from annotation.outgoing import NotAllowed, checked_url, model_server
 from training.methods.settings import InvalidConfig
 
 
 def check_server(server: str) -> None:
-    if server and not _is_address(server):
-        raise InvalidConfig({"server": f"should be an address such as http://localhost:8000/v1, not {server}"})
-    if "@" in server:
-        raise InvalidConfig({"server": "should hold no password: settings are shown on pages"})
+    """Raise InvalidConfig where the setting is no address."""
+    if server:
+        try:
+            checked_url(server)
+        except NotAllowed as why:
+            raise InvalidConfig({"server": str(why)}) from None
 
 
-def _is_address(text: str) -> bool:
-    try:
-        address = urlsplit(text)
-    except ValueError:
-        return False
-    return address.scheme in ("http", "https") and bool(address.hostname)
+def check_listed(config: Any) -> None:
+    """Raise InvalidConfig where a method's settings name a server that the operator does not list.
+
+    Only of new runs: the settings of earlier ones stay readable when a server leaves the list.
+    """
+    if server := getattr(config, "server", ""):
+        try:
+            model_server(server, os.environ)
+        except NotAllowed as why:
+            raise InvalidConfig({"server": str(why)}) from None

@@ -20,7 +20,7 @@ class OddAnswer(Exception):
 
 
 class OddReply(Exception):
-    """A reply is not in OpenAI's protocol; the message says what came instead."""
+    """A reply is not in OpenAI's protocol; the message says what is missing and quotes nothing of it."""
 
 
 def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:
@@ -28,7 +28,7 @@ def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:
     reply = read_object(body)
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise OddReply(f"the reply has no choices: {shortened(reply)}")
+        raise OddReply("the reply has no choices")
     usage = reply.get("usage")
     drawn = usage.get("completion_tokens") if isinstance(usage, Mapping) and len(choices) == 1 else None
     return [_read(choice, drawn, settings) for choice in choices]
@@ -41,9 +41,9 @@ def read_object(body: bytes) -> Row:
     except UnicodeDecodeError:
         raise OddReply("the reply is no UTF-8") from None
     except (ValueError, RecursionError):
-        raise OddReply(f"the reply is no JSON: {shortened(body.decode('utf-8', errors='replace'))}") from None
+        raise OddReply("the reply is no JSON") from None
     if not isinstance(value, dict):
-        raise OddReply(f"the reply is no JSON object: {shortened(value)}")
+        raise OddReply("the reply is no JSON object")
     return value
 
 
@@ -125,14 +125,3 @@ def _logprobs(given: Any) -> list[float]:
     except (TypeError, ValueError, LookupError):
         return []
     return found if all(map(isfinite, found)) else []
-
-
-def shortened(told: Any) -> str:
-    """Return an error's message on one line, whichever of the usual shapes it comes in."""
-    try:
-        told = json.loads(told) if isinstance(told, str) else told
-        error = told.get("error", told.get("message", told))
-        told = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError, RecursionError):
-        pass
-    return cleaned_text(" ".join(str(told)[:3000].split()))[:300]

@@ -19,24 +19,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException, IncompleteRead
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.error import HTTPError
 
+from annotation.outgoing import MODEL_SERVER, SERVERS_VARIABLE, NoRedirect, NotAllowed, model_server, status_words
 from training.methods import SampleConfig
-from training.recipes.text.replies import OddAnswer, OddReply, read_choices, read_object, shortened
+from training.recipes.text.replies import OddAnswer, OddReply, read_choices, read_object
 from training.rundir import Row, RunDir
 from training.tokenizers.settings import ChatSettings
 
 T = TypeVar("T")
 
-TRUSTED_VARIABLE = "PREFLOOP_SERVERS"  # addresses, separated by commas, that get the key
-KEY_VARIABLE = "PREFLOOP_SERVER_KEY"  # never in a config: those are shown on pages and kept with the answers
 PARALLEL = 8  # requests at a time
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 8, 0.5, 60.0  # seconds, doubled each time: a server may take a minute to load
-TIMEOUT = 600.0
 ODD_ATTEMPTS = 3  # at a reply that cannot be read
 MOST_ODD = 24  # odd answers in a row with not one that can be used: the server is no model's
-MOST_BYTES, MOST_TOLD = 64 * 2**20, 100_000  # of a reply, and of an error's text
+MOST_NAMES, MOST_NAME = 20, 100  # of models in a message, and characters of each
 REFUSED_FILE = "refused.json"
 NOT_THERE = (404, 405)
 
@@ -88,9 +86,12 @@ class ServedModel:
         self.answered = self.odd = 0
         self.config, self.run = config, run
         self.url = config.server.rstrip("/")
-        # Settings name any address, so the key goes to none but those that the operator lists for it.
-        trusted = [address.strip().rstrip("/") for address in os.environ.get(TRUSTED_VARIABLE, "").split(",")]
-        self.key = os.environ.get(KEY_VARIABLE, "") if self.url in trusted else ""
+        try:
+            listed = model_server(self.url, os.environ)
+        except NotAllowed as why:
+            raise ServerProblem(f"server: {why}") from None
+        # The key is never in a config: those are shown on pages and kept with the answers.
+        self.key_variable, self.key = listed.key_variable, os.environ.get(listed.key_variable, "")
         self.prompts = [ServedPrompt(row["prompt_id"], row["messages"]) for row in rows]
         self.refused = _earlier_refused(run)  # {"prompt_id", "reason"}, with "answers" where only so many are left out
         self.model = config.server_model or self._only_model()
@@ -180,7 +181,8 @@ class ServedModel:
         entries = listed if isinstance(listed, list) else []
         names = [str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")]
         if len(names) > 1:
-            raise ServerProblem(f"{self.url} has several models: set server_model to one of {', '.join(names[:20])}")
+            shown = ", ".join(name[:MOST_NAME] for name in names[:MOST_NAMES])
+            raise ServerProblem(f"{self.url} has several models: set server_model to one of {shown}")
         return names[0] if names else ""
 
     # --- HTTP --------------------------------------------------------------------------------------------------
@@ -204,10 +206,9 @@ class ServedModel:
                 if odd == ODD_ATTEMPTS:
                     raise
             except HTTPError as error:
-                told = shortened(_body_of(error))
-                problem = f"{error.code} {told}"
+                problem = status_words(error.code)
                 if error.code != 429 and error.code < 500:
-                    raise self._hopeless(error, told) from None
+                    raise self._hopeless(error) from None
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
             except (OSError, HTTPException) as error:
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
@@ -231,28 +232,33 @@ class ServedModel:
             headers["Authorization"] = f"Bearer {self.key}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, headers)
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as reply:
-            received: bytes = reply.read(MOST_BYTES + 1)
+        # Without proxies of the environment: the address that the operator lists is the one that is asked.
+        opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))
+        most = MODEL_SERVER.most_bytes
+        with opener.open(request, timeout=MODEL_SERVER.silence_seconds) as reply:
+            received: bytes = reply.read(most + 1)
             # Read in parts, http.client does not say that a body is shorter than was announced.
-            if reply.length and len(received) <= MOST_BYTES:
+            if reply.length and len(received) <= most:
                 raise IncompleteRead(received, reply.length)
-        if len(received) > MOST_BYTES:
-            raise OddReply(f"the reply is larger than {MOST_BYTES // 2**20} MB")
+        if len(received) > most:
+            raise OddReply(f"the reply is larger than {most // 2**20} MB")
         return received
 
-    def _hopeless(self, error: HTTPError, told: str) -> Exception:
+    def _hopeless(self, error: HTTPError) -> Exception:
+        """Return what to raise; without what the server wrote, as whoever reads runs may not be meant to read that."""
+        told = status_words(error.code)
         if error.code in (401, 403):
-            missing = f"wants a key: put it into the worker's {KEY_VARIABLE}, and the address into {TRUSTED_VARIABLE}"
-            state = f"refuses the key in {KEY_VARIABLE}" if self.key else missing
-            return ServerProblem(f"{self.url} {state} ({error.code} {told})", error.code)
+            missing = f"wants a key: name its variable behind the address in {SERVERS_VARIABLE}"
+            state = f"refuses the key in {self.key_variable}" if self.key else missing
+            return ServerProblem(f"{self.url} {state} ({told})", error.code)
         if error.code in NOT_THERE:
             model = f", and does it have the model {self.model!r}" if getattr(self, "model", "") else ""
             return ServerProblem(
-                f"{self.url} answers {error.code}: {told}. Is the address right (most end in /v1){model}?", error.code
+                f"{self.url} answers {told}. Is the address right (most end in /v1){model}?", error.code
             )
         if 300 <= error.code < 400:
-            return ServerProblem(f"{self.url} has moved to {error.headers.get('Location')}: name that address")
-        return PromptRefused(f"the server says {error.code}: {told}")
+            return ServerProblem(f"{self.url} redirects ({told}): name the address that it redirects to")
+        return PromptRefused(f"the server says {told}; its own log says why")
 
     # --- what was refused ---------------------------------------------------------------------------------------
 
@@ -270,25 +276,10 @@ class ServedModel:
         self.run.save_state(write)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the key to an address that nobody named."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _earlier_refused(run: RunDir) -> list[Row]:
     folder = run.load_state()
     refused: list[Row] = [] if folder is None else json.loads((folder / REFUSED_FILE).read_text("utf-8"))
     return refused
-
-
-def _body_of(error: HTTPError) -> str:
-    """Return what a server says with an error code, as far as it comes through."""
-    try:
-        return error.read(MOST_TOLD).decode("utf-8", errors="replace")
-    except (OSError, HTTPException):
-        return str(error.reason)
 
 
 def _seconds(header: str | None) -> float:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,14 +15,7 @@ from django.conf import settings
 from training.methods.base import module_of
 from training.rundir import RunDir
 from training.worker.executors.base import Executor
-
-# What only the web app needs; a recipe has files for everything, and PREFLOOP_SERVER_KEY for a server of answers.
-OF_THE_WEB_APP = ("PREFLOOP_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD")
-
-
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that a recipe gets: without the keys and passwords of the web app."""
-    return {name: value for name, value in environment.items() if name not in OF_THE_WEB_APP}
+from training.worker.recipe_environment import environment_of_recipe
 
 
 class LocalProcess:
@@ -76,13 +68,14 @@ class LocalExecutor(Executor):
 
     def open_process(self, recipe: str, directory: RunDir, log: BinaryIO) -> subprocess.Popen[bytes]:
         """Start the recipe in a session of its own, with all that it prints going to `log`; returns the process."""
+        given = environment_of_recipe(os.environ, directory.config().get("settings", {}))
         return subprocess.Popen(
             self.command(recipe, directory),
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             cwd=settings.BASE_DIR,
-            env={**without_secrets(os.environ), "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
+            env={**given, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
         )
 
