@@ -63,19 +63,28 @@ class Server:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        options = ["--port", str(self.port), "--threads", str(self.threads), "--no-worker"]
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", *options], cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL
-        )
         try:
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                    break
-                time.sleep(0.1)
+            self.start()
             yield
         finally:
             self.process.terminate()
             self.process.wait(30)
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        options = ["--port", str(self.port), "--threads", str(self.threads), "--no-worker"]
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", *options], cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL
+        )
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                break
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End the process by SIGKILL, as a lack of memory or a power cut does."""
+        self.process.kill()
+        self.process.wait(30)
 
     def cpu_ms(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
