@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotation.actions import passed_over
-from annotation.exports.types import conversation_text
+from annotation.exports.context import conversation_text
 from annotation.models import Assignment, Project, Prompt, Purpose, SeatStatus, Task
 from annotation.opaque import dice
 

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from annotation.actions.prompts import import_prompts
 from annotation.errors import NotPossible
+from annotation.exports.context import SnapshotContext, SnapshotRow
 from annotation.exports.facts import ABOUT, facts_of, invented, lost
 from annotation.exports.files import DownloadOptions
 from annotation.exports.formats import FORMATS
-from annotation.exports.types import EXPORTS, SnapshotContext, SnapshotRow
+from annotation.exports.types import EXPORTS
 from annotation.imports import RefusedRow, parse_prompts
 from annotation.models import Project
 

@@ -8,7 +8,8 @@ formats   a snapshot in the words of a library: one function each and a row in F
 writers   rows as JSONL, CSV or Parquet, plain or gzipped
 """
 
-from annotation.exports.types import EXPORTS, NO_GOOD_ANSWER, SnapshotContext, SnapshotRow
+from annotation.exports.context import SnapshotContext, SnapshotRow
+from annotation.exports.types import EXPORTS, NO_GOOD_ANSWER
 from annotation.judged.rows import Filter
 
 __all__ = ["EXPORTS", "NO_GOOD_ANSWER", "Filter", "SnapshotContext", "SnapshotRow"]

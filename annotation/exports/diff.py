@@ -7,8 +7,8 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from annotation.exports.context import SnapshotRow
 from annotation.exports.files import stored_rows
-from annotation.exports.types import SnapshotRow
 from annotation.models import DatasetSnapshot
 
 Digests = dict[str, dict[bytes, bytes]]  # group, what a row is about, what it says

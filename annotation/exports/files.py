@@ -12,8 +12,8 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils import timezone
 
+from annotation.exports.context import SnapshotRow
 from annotation.exports.formats import FORMATS, STORED, Format
-from annotation.exports.types import SnapshotRow
 from annotation.exports.writers import MEDIA_TYPES, WRITERS, Rows, gzipped
 from annotation.models import DatasetSnapshot, SnapshotType
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from annotation.exports.context import SnapshotRow, conversation_text
 from annotation.exports.facts import KINDS
-from annotation.exports.types import SnapshotRow, conversation_text
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote
 from annotation.judged.strengths import WinRecords, count, fit

@@ -6,93 +6,32 @@ Rows come in the order of the tasks, so the same judgments give the same file.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
 
 from django.db.models import QuerySet
 
-from annotation.errors import NotPossible
-from annotation.exports.card import CardTally
+from annotation.exports.classification import classification_rows
+from annotation.exports.context import MISSING, ReasonCounts, SnapshotContext, SnapshotRow
 from annotation.exports.pool import pool
-from annotation.imports.rows import ACCEPTABLE
-from annotation.judged.decisions import Decisions
-from annotation.judged.preferences import Even, Pair, merge
+from annotation.judged.preferences import Pair
 from annotation.judged.rows import (
     IMPORTED,
     CountedJudgment,
-    Filter,
     JudgedCandidate,
     JudgedTask,
-    judged_tasks,
-    labels_that_count,
     references_that_count,
 )
-from annotation.models import Completion, ImportedLabel, Project, ReferenceAnswer, SnapshotType, Source, Split
+from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
 
-SnapshotRow = dict[str, Any]
-ReasonCounts = Counter[str]
 NOTHING_PREFERRED = "No ranking prefers one answer to another yet, so there is nothing to train on."
 NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
-NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
 NO_PROMPTS = "The project has no prompts yet. Import some first."
 NO_JUDGMENTS = "Nobody has ranked anything yet."
 NOTHING_ACCEPTED = "Nobody has accepted a proposed task yet, so there are no instructions."
-MISSING = -1  # a number that nobody stated, in a column of numbers
-AND_THE_FILTER = " Or the filter leaves nothing over."
-
-
-@dataclass
-class SnapshotContext:
-    """What one file is made of, and what is found on the way."""
-
-    project: Project
-    cutoff: datetime
-    wanted: Filter = field(default_factory=Filter)
-    counts: ReasonCounts = field(default_factory=Counter)
-    tally: CardTally | None = None  # for the data card; a plain export has none
-
-    @cached_property
-    def decisions(self) -> Decisions:
-        return Decisions(self.project, self.cutoff)
-
-    def tasks(self, *, as_made: bool = False) -> Iterator[tuple[JudgedTask, list[Pair], list[Even]]]:
-        """Judged tasks with their merged pairs, all of them counted."""
-        source = judged_tasks(
-            self.project,
-            self.cutoff,
-            self.wanted,
-            self.counts,
-            self.decisions,
-            circumstances=as_made or self.tally is not None,
-            as_made=as_made,
-        )
-        for task in source:
-            pairs, evens = merge([judgment.vote for judgment in task.judgments])
-            if self.tally:
-                self.tally.see(task, pairs, evens)
-            yield task, pairs, evens
-
-    def agreed(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> list[Pair]:
-        """The pairs that enough of the votes are for."""
-        kept = [pair for pair in pairs if pair.share >= self.wanted.min_agreement]
-        self.counts["ties"] += len(evens)
-        self.counts["pairs below the least agreement"] += len(pairs) - len(kept)
-        self.counts[f"{task.split} pairs"] += len(kept)
-        return kept
-
-    def require_some(self, found: object, why: str) -> None:
-        if not found:
-            raise NotPossible(why + (AND_THE_FILTER if self.wanted.as_json() else ""))
 
 
 def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """One row per judged task: its candidates, and everything that people said, ties and contradictions too.
+    """Yield one row per judged task: its candidates and all rankings of it, ties and contradictions included.
 
     `tiers` and `unacceptable` are places in `candidates`. `policy` is the newest version among their authors.
     """
@@ -123,7 +62,7 @@ def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
     """Return a judgment with every key, whatever was asked: readers infer the columns of a file from its first rows.
 
-    What nobody stated is MISSING in `strength` and `margin` and an empty list elsewhere.
+    What was not stated is MISSING in `strength` and `margin`, and an empty list elsewhere.
     """
     return {
         "tiers": [sorted(place[pk] for pk in tier) for tier in judgment.tiers],
@@ -145,8 +84,9 @@ def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
 def preference_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     """Yield one row per pair, in TRL's words. `group_id` is the task: pairs of one ranking stay together.
 
-    Who made a reference answer out of a candidate preferred what came of it. Pairs of files come last, those with a
-    stated margin first: a column of numbers then never begins with null, and where no pair has a margin there is none.
+    A reference answer that was edited from a candidate is a pair too: the edited text is the chosen one. Imported pairs
+    come last, those with a stated margin first, so that the column never begins with null; where no pair of a file has
+    one, the column is left out.
     """
     margins = False
     for row in _pairs(context):
@@ -176,8 +116,8 @@ def _edited_pairs(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
 
 def completion_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """What an answer should be like: reference answers, then the answers that every ranking of a task puts first, and
-    with them the better ones of imported pairs.
+    """Yield answers to imitate: reference answers, the answers that all rankings of a task put first, chosen ones of
+    imported pairs.
     """
     taken: set[int] = set()
     if context.wanted.wants("reference"):
@@ -203,7 +143,7 @@ def completion_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
 
 def _imported_references(context: SnapshotContext) -> Iterator[Completion]:
-    """Yield the reference answers of files, which have no origin: those with one were brought to be judged."""
+    """Yield the reference answers of files, which have no origin: those with one are candidates."""
     wanted = context.wanted
     if not wanted.wants(IMPORTED) or wanted.annotators or wanted.policies:
         return
@@ -218,7 +158,7 @@ def _imported_references(context: SnapshotContext) -> Iterator[Completion]:
 
 
 def prompt_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """Every prompt; nothing that was said about it."""
+    """Yield every prompt, without answers or judgments."""
     prompts = context.project.prompts.filter(created_at__lte=context.cutoff).order_by("pk")
     for pk, messages, split, category in prompts.values_list("pk", "messages", "split", "category").iterator(2000):
         context.counts[f"{split} prompts"] += 1
@@ -226,82 +166,8 @@ def prompt_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     context.require_some(context.counts.total(), NO_PROMPTS)
 
 
-def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """Answers that somebody drew the line of what is acceptable under or over; labelled texts; those out of files.
-
-    The text of an answer is its conversation. Where as many find an answer acceptable as do not, it has no class.
-    """
-    for task, *_ in context.tasks():
-        for pk, answer in task.answers.items():
-            said = [(judgment.weight, _is_acceptable(judgment, pk)) for judgment in task.judgments]
-            below = sum(weight for weight, good in said if good is False)
-            above = sum(weight for weight, good in said if good)
-            if below == above:
-                context.counts["answers without a class"] += 1
-                continue
-            label = "unacceptable" if below > above else "acceptable"
-            context.counts[label] += 1
-            conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
-            yield _labelled(conversation_text(conversation), label, task.split, "people")
-    yield from _labels_of_people(context)
-    labelled = ImportedLabel.objects.filter(project=context.project, created_at__lte=context.cutoff).order_by("pk")
-    if context.wanted.wants("imported"):
-        for text, label, split in labelled.values_list("text", "label", "split").iterator(2000):
-            context.counts["imported texts"] += 1
-            yield _labelled(text, label, split, IMPORTED)
-    found = sum(context.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
-    context.require_some(found, NOTHING_LABELLED)
-
-
-def _is_acceptable(judgment: CountedJudgment, pk: int) -> bool | None:
-    """Return whether a judgment finds an answer acceptable; None where it draws no line and does not say."""
-    rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
-    if rating is not None:
-        return rating > 0
-    return pk not in judgment.unacceptable if judgment.unacceptable else None
-
-
-def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """Texts with the label that most of the votes are for; where two labels have the most, the text has none."""
-    if not context.wanted.wants("label"):
-        return
-    given = labels_that_count(context.project).filter(created_at__lte=context.cutoff)
-    given = given.exclude(assignment__annotator__in=context.decisions.excluded)
-    by_task = given.order_by("assignment__task_id", "pk").values_list(
-        "assignment__task_id",
-        "label",
-        "assignment__annotator_id",
-        "created_at",
-        "assignment__task__prompt__messages",
-        "assignment__task__prompt__split",
-    )
-    for _, group in groupby(by_task.iterator(2000), key=itemgetter(0)):
-        votes: dict[str, float] = defaultdict(float)
-        rows = list(group)
-        *_, messages, split = rows[0]
-        for _, label, annotator, at, *_ in rows:
-            if reason := context.wanted.refusal(annotator, at):
-                context.counts[f"labels {reason}"] += 1
-                continue
-            votes[label] += context.decisions.weight(annotator)
-            if context.tally:
-                context.tally.see_writer(annotator)
-        if not votes:
-            continue
-        (label, most), *others = sorted(votes.items(), key=lambda vote: -vote[1])
-        share = most / sum(votes.values())
-        if others and others[0][1] == most:
-            context.counts["texts whose labels are tied"] += 1
-        elif share < context.wanted.min_agreement:
-            context.counts["texts below the least agreement"] += 1
-        else:
-            context.counts["labelled texts"] += 1
-            text = messages[0]["content"] if len(messages) == 1 else conversation_text(messages)
-            yield {**_labelled(text, label, split, "annotators"), "share": round(share, 4)}
-
-
 def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """Every ranking as it was made: by which number, when, for how long, and in which order the answers were shown."""
+    """Yield every ranking as it was made: by which annotator, when, for how long, and the order of answers shown."""
     for task, *_ in context.tasks(as_made=True):
         texts = {str(pk): answer.text for pk, answer in task.answers.items()}
         for judgment in task.judgments:
@@ -334,7 +200,7 @@ def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
 
 def instruction_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
-    """Proposed tasks that people accepted, with their changes, in Alpaca's words. Its digest decides a task's split."""
+    """Yield accepted task proposals with the reviewers' changes, by Alpaca's keys; the digest decides the split."""
     for item in pool(context.project, context.cutoff):
         author = item.review.assignment.annotator_id
         if reason := context.wanted.refusal(author, item.review.created_at):
@@ -368,11 +234,6 @@ EXPORTS: dict[str, Callable[[SnapshotContext], Iterator[SnapshotRow]]] = {
 }
 
 
-def conversation_text(messages: list[dict[str, str]]) -> str:
-    """A conversation as one text, for formats without messages."""
-    return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
-
-
 def _references(context: SnapshotContext, counting: QuerySet[ReferenceAnswer]) -> Iterator[ReferenceAnswer]:
     references = counting.filter(created_at__lte=context.cutoff).order_by("id")
     references = references.exclude(assignment__annotator__in=context.decisions.excluded)
@@ -388,7 +249,7 @@ def _references(context: SnapshotContext, counting: QuerySet[ReferenceAnswer]) -
 
 
 def _best_answer(task: JudgedTask, taken: set[int], counts: ReasonCounts) -> JudgedCandidate | None:
-    """The one answer that every ranking puts first and nobody finds unacceptable."""
+    """Return the answer that every ranking puts first and none marks unacceptable; None where there is no such one."""
     if len(task.answers) < 2:
         counts["answers that nobody compared"] += 1
         return None
@@ -430,7 +291,7 @@ def _pair_row(task: JudgedTask, pair: Pair) -> SnapshotRow:
 
 
 def _margin(task: JudgedTask, pair: Pair) -> float | None:
-    """Return how far apart two answers are; of two alone out of a file only what the file states, or None."""
+    """Return how far apart two answers are; of an imported pair the margin that the file states, or None."""
     if task.source != IMPORTED or len(task.answers) > 2:
         return pair.margin
     stated = [judgment for judgment in task.judgments if judgment.margin is not None]
@@ -471,10 +332,6 @@ def _completion_row(
         "source": source,
         "finished": answer.finished,
     }
-
-
-def _labelled(text: str, label: str, split: str, source: str) -> SnapshotRow:
-    return {"text": text, "label": label, "split": split, "source": source}
 
 
 def _message(answer: JudgedCandidate) -> list[dict[str, str]]:

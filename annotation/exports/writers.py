@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from annotation.exports.types import SnapshotRow
+from annotation.exports.context import SnapshotRow
 
 ROWS_AT_ONCE = 2000
 MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}

@@ -115,7 +115,8 @@ def test_what_a_format_cannot_hold_is_on_the_page(project, admin, as_user, ranke
 def test_a_missing_margin_stays_missing(project, admin) -> None:
     from django.utils import timezone
 
-    from annotation.exports.types import SnapshotContext, preference_rows
+    from annotation.exports.context import SnapshotContext
+    from annotation.exports.types import preference_rows
 
     def rows() -> list[dict]:
         return list(preference_rows(SnapshotContext(project, timezone.now())))
@@ -133,7 +134,8 @@ def test_a_missing_margin_stays_missing(project, admin) -> None:
 def test_several_peoples_votes_of_one_pair_are_merged_and_not_two_pairs(project, admin) -> None:
     from django.utils import timezone
 
-    from annotation.exports.types import SnapshotContext, preference_rows
+    from annotation.exports.context import SnapshotContext
+    from annotation.exports.types import preference_rows
 
     task = {
         "id": 1,
@@ -156,8 +158,9 @@ def test_keys_that_come_late_do_not_break_a_reader(project, admin, tmp_path) -> 
     from datasets import load_dataset
     from django.utils import timezone
 
+    from annotation.exports.context import SnapshotContext
     from annotation.exports.files import DownloadOptions
-    from annotation.exports.types import SnapshotContext, ranking_rows
+    from annotation.exports.types import ranking_rows
 
     given = [
         {
@@ -197,8 +200,9 @@ def test_csv_is_utf_8_with_its_mark_and_answers_are_as_they_were(project, admin)
 
     from django.utils import timezone
 
+    from annotation.exports.context import SnapshotContext
     from annotation.exports.files import DownloadOptions
-    from annotation.exports.types import SnapshotContext, preference_rows
+    from annotation.exports.types import preference_rows
 
     stored = list(preference_rows(SnapshotContext(project, timezone.now())))
     file = io.BytesIO()

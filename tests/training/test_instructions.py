@@ -18,8 +18,9 @@ from training.instructions.recast import (
     seed_rows,
 )
 from training.instructions.report import compare, in_words, mentions, same_answer, wilson
+from training.instructions.rule_task import draw
 from training.instructions.seeds import seed_tasks
-from training.instructions.tasks import INVERTED, TASKS, draw
+from training.instructions.tasks import INVERTED, TASKS
 
 BY_NAME = {task.name: task for task in TASKS}
 

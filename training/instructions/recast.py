@@ -10,18 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import Random
 
+from training.instructions.rule_task import Example, RuleTask, Wording, draw
 from training.instructions.seeds import SeedTask
-from training.instructions.tasks import (
-    INVERTED,
-    OPTIONS,
-    ORDER,
-    QUESTION,
-    TASKS,
-    Example,
-    RuleTask,
-    Wording,
-    draw,
-)
+from training.instructions.tasks import INVERTED, OPTIONS, ORDER, QUESTION, TASKS
 from training.rundir import Row
 
 TRAIN, UNSEEN_TEMPLATES, UNSEEN_TASKS = "train", "unseen_templates", "unseen_tasks"

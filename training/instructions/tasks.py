@@ -1,59 +1,19 @@
 """Small tasks made by rule: as many examples as wanted, each right by construction. The project ships no foreign data.
 
-Every task is worded by several templates: questions, orders, with the options spelled out, and turned round (the answer
-is given and the text is asked for). Which cluster a task is of says what it must not be mixed with when whole clusters
-are held out.
+Every task has several templates: questions, orders, with the options spelled out, and inverted (the answer is given and
+the text is asked for). When clusters are held out, all tasks of a cluster are held out together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
 from training.instructions import words
+from training.instructions.rule_task import Example, RuleTask, Wording
 
-Slots = dict[str, str]
 YES_NO = ("yes", "no")
 QUESTION, ORDER, OPTIONS, INVERTED = "interrogative", "imperative", "options", "inverted"
-
-
-@dataclass(frozen=True)
-class Example:
-    slots: Slots  # what a template may name
-    answer: str
-
-
-@dataclass(frozen=True)
-class Wording:
-    """A template. Its slots are those of the task's examples, `{answer}` and `{options}`."""
-
-    name: str
-    kind: str
-    instruction: str
-    input: str = "{text}"
-    output: str = "{answer}"
-
-
-@dataclass(frozen=True)
-class RuleTask:
-    name: str
-    cluster: str
-    make: Callable[[Random], Example]
-    wordings: tuple[Wording, ...]
-    options: tuple[str, ...] = ()  # all answers there are; empty where an answer is free text
-
-
-def draw(task: RuleTask, count: int, seed: int) -> list[Example]:
-    """`count` different examples, or all that the task's words allow where they are fewer. More begin with the same."""
-    dice = Random(f"{task.name} {seed}")
-    found: dict[tuple[tuple[str, str], ...], Example] = {}
-    for _ in range(50 * count):
-        if len(found) == count:
-            break
-        example = task.make(dice)
-        found.setdefault(tuple(sorted(example.slots.items())), example)
-    return list(found.values())
 
 
 def _wordings(
@@ -65,7 +25,7 @@ def _wordings(
     input: str = "{text}",
     gives: str = "{text}",
 ) -> tuple[Wording, ...]:
-    """Two questions and two orders; the same with the options, and turned round, where the task has such."""
+    """Return two questions and two orders, and where the task has them a wording with options and an inverted one."""
     made = [Wording(f"question-{place}", QUESTION, text, input) for place, text in enumerate(ask, 1)]
     made += [Wording(f"order-{place}", ORDER, text, input) for place, text in enumerate(order, 1)]
     if options:

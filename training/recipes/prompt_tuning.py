@@ -50,15 +50,10 @@ STATE_WEIGHTS, STATE_BEST, STATE_REST = "weights.safetensors", "best.safetensors
 
 
 def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Row:
+    """Tune a classifier on few labelled rows and test it; return the result, with checkpoint/ written."""
     # 1. Rows, templates, model.
     path = required_path(inputs, "policy")
-    try:
-        templates = [Template.parse(body) for body in inputs.get("templates") or []]
-        verbalizer = Verbalizer(inputs.get("verbalizer") or {})
-    except (InvalidTemplate, InvalidVerbalizer) as problem:
-        raise RecipeError(str(problem)) from None
-    if not templates and config.tuning != "head":
-        raise RecipeError("config.json names no inputs.templates")
+    templates, verbalizer = parse_inputs(inputs, config)
     rows = list(run.rows())
     shots = sample_shots(rows, verbalizer.labels, 0 if config.tuning == "zero_shot" else config.shots, config.seed)
     torch.manual_seed(config.seed)  # a new head, a soft prompt and an adapter begin at random
@@ -112,8 +107,20 @@ def train_classifier(run: RunDir, config: PromptTuningConfig, inputs: Row) -> Ro
     }
 
 
+def parse_inputs(inputs: Row, config: PromptTuningConfig) -> tuple[list[Template], Verbalizer]:
+    """Return the templates and the verbalizer of config.json. Raises RecipeError where one is wrong or missing."""
+    try:
+        templates = [Template.parse(body) for body in inputs.get("templates") or []]
+        verbalizer = Verbalizer(inputs.get("verbalizer") or {})
+    except (InvalidTemplate, InvalidVerbalizer) as problem:
+        raise RecipeError(str(problem)) from None
+    if not templates and config.tuning != "head":
+        raise RecipeError("config.json names no inputs.templates")
+    return templates, verbalizer
+
+
 def alternating(shots: Shots) -> list[Row]:
-    """The rows to show, one of each label in turn: a run of one label makes the model go on with it."""
+    """Return the examples to show, labels in turn: after many of one label the model tends to repeat it."""
     by_label = [[row for row in shots.train if row["label"] == label] for label in shots.labels]
     return [row for turn in zip_longest(*by_label) for row in turn if row is not None]
 

@@ -1,7 +1,7 @@
 """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2402.14740): `python -m training.recipes.rloo RUN_DIR`.
 
-TRL's trainer, our scores: TRL would decode the answers without their EOS and feed that text to the reward model, which
-then reads something else than it was trained on and cannot tell a finished answer from a cut one.
+The trainer is TRL's, the scores are the reward model's own: TRL would decode the answers without their EOS and score
+that text, so that the reward model could not tell a finished answer from one that was cut.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from training.recipes.process.files import required_path
 from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import prompts_of_update
 from training.recipes.rl.guards import outside_limits
-from training.recipes.text.prompts import pad_left, pad_right, read_prompts
+from training.recipes.text.prompts import PromptTokens, pad_left, pad_right, read_prompts
 from training.recipes.trainer.callback import RunCallback
-from training.recipes.trainer.roles import load_roles
+from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Messages, Row, RunDir
 from training.tokenizers.chat_format import ChatFormat
 
 
 def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
+    """Train the policy with TRL's RLOO trainer and the project's reward model; return the result."""
     # 1. Roles and prompts.
     required_path(inputs, "reward_model")
     roles = load_roles(run, config, inputs)
@@ -37,7 +38,6 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     train = [prompt for prompt in prompts if prompt.split == "train"]
     if not train:
         raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
-    updates = config.episodes // config.batch_size
     steps = config.batch_size // config.minibatch_size * config.passes
     callback = RunCallback(
         run,
@@ -49,16 +49,9 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
         why_stop=lambda metrics: outside_limits(metrics, config, entropy="rloo/policy/entropy"),
     )
 
-    # 2. Training. The data is the whole run's sequence of prompts, the same as PPO's, so that no pass over it ends.
+    # 2. Training.
     from datasets import Dataset
-    from trl import RLOOConfig as Arguments
 
-    groups = config.batch_size // config.completions_per_prompt
-    sequence = [
-        prompt.prompt_id
-        for update in range(1, updates + 1)
-        for prompt in prompts_of_update(train, update, groups, config.seed)
-    ]
     tokens = {prompt.prompt_id: prompt.tokens for prompt in train}
     trainer = make_trainer(
         tokens,
@@ -66,27 +59,10 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
         reward_funcs=scorer(roles.reward_model, tokens, config.completions_per_prompt),
         peft_config=roles.adapter,
         processing_class=roles.shared.tokenizer,
-        train_dataset=Dataset.from_list([{"prompt": stand_in(number)} for number in sequence]),
-        args=Arguments(
-            **settings(run, config, roles),
-            max_steps=updates * steps,
-            per_device_train_batch_size=config.minibatch_size,
-            steps_per_generation=config.batch_size // config.minibatch_size,
-            num_iterations=config.passes,
-            num_generations=config.completions_per_prompt,
-            shuffle_dataset=False,
-            max_completion_length=config.max_new_tokens,
-            temperature=config.temperature,
-            top_k=0,
-            top_p=1.0,
-            beta=config.kl_coef,
-            epsilon=config.clip_range,
-            max_grad_norm=config.max_grad_norm,
-            disable_dropout=True,
-            logging_steps=steps,
-            # Between generations TRL's state would lack the answers that are being learned from.
-            save_steps=config.save_every * steps,
+        train_dataset=Dataset.from_list(
+            [{"prompt": stand_in(prompt.prompt_id)} for prompt in sequence_of(train, config)]
         ),
+        args=arguments(run, config, roles, steps),
     )
     after = learn(trainer, callback, lambda log: describe(log, config.kl_coef))
 
@@ -101,8 +77,41 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     )
 
 
+def sequence_of(train: list[PromptTokens], config: RLOOConfig) -> list[PromptTokens]:
+    """Return the prompts of all updates in one list, the same as PPO's: TRL's trainer then makes one pass over it."""
+    groups = config.batch_size // config.completions_per_prompt
+    updates = config.episodes // config.batch_size
+    return [prompt for n in range(1, updates + 1) for prompt in prompts_of_update(train, n, groups, config.seed)]
+
+
+def arguments(run: RunDir, config: RLOOConfig, roles: Roles, steps: int) -> Any:
+    """Return TRL's settings; `steps` are the optimiser steps of an update."""
+    from trl import RLOOConfig as Arguments
+
+    return Arguments(
+        **settings(run, config, roles),
+        max_steps=config.episodes // config.batch_size * steps,
+        per_device_train_batch_size=config.minibatch_size,
+        steps_per_generation=config.batch_size // config.minibatch_size,
+        num_iterations=config.passes,
+        num_generations=config.completions_per_prompt,
+        shuffle_dataset=False,
+        max_completion_length=config.max_new_tokens,
+        temperature=config.temperature,
+        top_k=0,
+        top_p=1.0,
+        beta=config.kl_coef,
+        epsilon=config.clip_range,
+        max_grad_norm=config.max_grad_norm,
+        disable_dropout=True,
+        logging_steps=steps,
+        # Between generations TRL's state would lack the answers that are being learned from.
+        save_steps=config.save_every * steps,
+    )
+
+
 def stand_in(prompt_id: int) -> Messages:
-    """Return what TRL carries for a prompt: its number. The tokens are ours, see `make_trainer`."""
+    """Return the message that TRL gets in place of a prompt: its id, of which `make_trainer` knows the tokens."""
     return [{"role": "user", "content": str(prompt_id)}]
 
 
@@ -152,6 +161,7 @@ def as_scored(chat: ChatFormat, drawn: list[int]) -> list[int]:
 
 
 def describe(log: Row, kl_coef: float) -> dict[str, float]:
+    """Return TRL's log of an update under the names of PPO's metrics; KL in nats per completion."""
     kl = log["kl"] * log["completions/mean_length"]  # TRL's is per token
     return {
         "objective/kl": kl,

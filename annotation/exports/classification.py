@@ -1,0 +1,98 @@
+"""The snapshot type classification: texts with one label each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+
+from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
+from annotation.imports.rows import ACCEPTABLE
+from annotation.judged.rows import (
+    IMPORTED,
+    CountedJudgment,
+    labels_that_count,
+)
+from annotation.models import ImportedLabel
+
+NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
+
+
+def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
+    """Yield one row per text with a label: judged answers, texts that people labelled, and imported texts.
+
+    Answers are labelled acceptable or unacceptable; the text of an answer is its whole conversation. An answer with as
+    many votes for one as for the other has no label and is left out.
+    """
+    for task, *_ in context.tasks():
+        for pk, answer in task.answers.items():
+            said = [(judgment.weight, _is_acceptable(judgment, pk)) for judgment in task.judgments]
+            below = sum(weight for weight, good in said if good is False)
+            above = sum(weight for weight, good in said if good)
+            if below == above:
+                context.counts["answers without a class"] += 1
+                continue
+            label = "unacceptable" if below > above else "acceptable"
+            context.counts[label] += 1
+            conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
+            yield _labelled(conversation_text(conversation), label, task.split, "people")
+    yield from _labels_of_people(context)
+    labelled = ImportedLabel.objects.filter(project=context.project, created_at__lte=context.cutoff).order_by("pk")
+    if context.wanted.wants("imported"):
+        for text, label, split in labelled.values_list("text", "label", "split").iterator(2000):
+            context.counts["imported texts"] += 1
+            yield _labelled(text, label, split, IMPORTED)
+    found = sum(context.counts[name] for name in ("unacceptable", "acceptable", "labelled texts", "imported texts"))
+    context.require_some(found, NOTHING_LABELLED)
+
+
+def _is_acceptable(judgment: CountedJudgment, pk: int) -> bool | None:
+    """Return whether a judgment finds an answer acceptable; None where it draws no line and does not say."""
+    rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
+    if rating is not None:
+        return rating > 0
+    return pk not in judgment.unacceptable if judgment.unacceptable else None
+
+
+def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
+    """Yield the texts that people labelled, with the majority label; a text whose first two labels tie is left out."""
+    if not context.wanted.wants("label"):
+        return
+    given = labels_that_count(context.project).filter(created_at__lte=context.cutoff)
+    given = given.exclude(assignment__annotator__in=context.decisions.excluded)
+    by_task = given.order_by("assignment__task_id", "pk").values_list(
+        "assignment__task_id",
+        "label",
+        "assignment__annotator_id",
+        "created_at",
+        "assignment__task__prompt__messages",
+        "assignment__task__prompt__split",
+    )
+    for _, group in groupby(by_task.iterator(2000), key=itemgetter(0)):
+        votes: dict[str, float] = defaultdict(float)
+        rows = list(group)
+        *_, messages, split = rows[0]
+        for _, label, annotator, at, *_ in rows:
+            if reason := context.wanted.refusal(annotator, at):
+                context.counts[f"labels {reason}"] += 1
+                continue
+            votes[label] += context.decisions.weight(annotator)
+            if context.tally:
+                context.tally.see_writer(annotator)
+        if not votes:
+            continue
+        (label, most), *others = sorted(votes.items(), key=lambda vote: -vote[1])
+        share = most / sum(votes.values())
+        if others and others[0][1] == most:
+            context.counts["texts whose labels are tied"] += 1
+        elif share < context.wanted.min_agreement:
+            context.counts["texts below the least agreement"] += 1
+        else:
+            context.counts["labelled texts"] += 1
+            text = messages[0]["content"] if len(messages) == 1 else conversation_text(messages)
+            yield {**_labelled(text, label, split, "annotators"), "share": round(share, 4)}
+
+
+def _labelled(text: str, label: str, split: str, source: str) -> SnapshotRow:
+    return {"text": text, "label": label, "split": split, "source": source}
