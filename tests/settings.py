@@ -13,6 +13,7 @@ if "PREFLOOP_TEST_FOLDER" not in os.environ:  # the processes of pytest-xdist sh
     atexit.register(shutil.rmtree, os.environ["PREFLOOP_TEST_FOLDER"], ignore_errors=True)
 os.environ["PREFLOOP_HOME"] = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f"home-{os.getpid()}")
 os.environ["DJANGO_SETTINGS_MODULE"] = "frontend.settings"
+os.environ["PREFLOOP_PRECISION"] = "float32"  # what a test finds does not depend on this processor
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a second thread, and it is another test's
 
 from frontend.settings import *

@@ -69,6 +69,8 @@ METRICS = {
     "ppo/policy/approxkl",
     "ppo/ratio_first_minibatch",
     "ppo/ratio_max",
+    "ppo/sampler_kl",
+    "ppo/sampler_gap",
     "ppo/val/var_explained",
     "ppo/grad_norm",
     "ppo/lr",

@@ -66,7 +66,7 @@ class Evaluator:
         tokens, random = [prompt.tokens for prompt in prompts], generator(self.seed, "evaluate", at)
         rollout = sample(model, role, tokens, self.drawing, random, keep_trunk=True)
         answers, texts = self.reference.with_trunk(rollout.answers), rollout.texts(model)
-        kl, kl_start = self._distances(rollout, answers)
+        kl, kl_start = self._distances(rollout, answers, model, role)
         scorer = self.reward_model
         scores = judged = None
         if scorer is not None:
@@ -88,16 +88,23 @@ class Evaluator:
             for column in range(self.drawing.count)
         ]
 
-    def _distances(self, rollout: Rollout, answers: Answers) -> tuple[Tensor, Tensor]:
-        """Return the KL of each answer to the reference and to the round's start, (g, k) each, in nats."""
+    def _distances(
+        self, rollout: Rollout, answers: Answers, author: SharedModel, authors_role: str | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the KL of each answer to the reference and to the round's start, (g, k) each, in nats.
+
+        All log-probabilities are of one pass over the answers: the sampler's round otherwise.
+        """
         mask, temperature = rollout.drawn, self.drawing.temperature
-        kl = sequence_kl(rollout.logprobs, role_logprobs(self.reference, answers, mask, None, temperature), mask)
+        seen = answers if author is self.reference else answers.without_trunk()
+        own = role_logprobs(author, seen, mask, authors_role, temperature)
+        kl = sequence_kl(own, role_logprobs(self.reference, answers, mask, None, temperature), mask)
         if self.round_start is None:
             return kl, kl
         model, role = self.round_start
         seen = answers if model is self.reference else answers.without_trunk()  # trunk states are the reference's
         start = role_logprobs(model, seen, mask, role, temperature)
-        return kl, sequence_kl(rollout.logprobs, start, mask)
+        return kl, sequence_kl(own, start, mask)
 
 
 def report(before: list[Row], after: list[Row], reference: list[Row]) -> Row:

@@ -28,7 +28,7 @@ from training.recipes.process.seeds import generator
 from training.recipes.sft import IGNORED, describe, example, sft_trainer
 from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
-from training.recipes.trainer.checks import ATOL
+from training.recipes.trainer.checks import atol
 from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, learn, report_results
 from training.rundir import Row, RunDir
@@ -135,7 +135,7 @@ def pad_unless_kept_apart(trainer: Any, examples: list[Row]) -> None:
     Then each would read those before it, and its labels would be of another text.
     """
     try:
-        apart = loss_difference(trainer, examples[:3]) <= ATOL
+        apart = loss_difference(trainer, examples[:3]) <= atol()
     except (TypeError, ValueError, RuntimeError, IndexError):
         apart = False
     if not apart:

@@ -56,21 +56,23 @@ class _HeadLogprobs(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
         logprobs, directions = [], []
         for states, chosen in zip(hidden.split(POSITIONS_AT_ONCE), tokens.split(POSITIONS_AT_ONCE), strict=True):
-            logits = (states / temperature) @ weight.T
+            logits = ((states / temperature) @ weight.T).float()
             value, top = logits.gather(-1, chosen[:, None]), logits.amax(-1, keepdim=True)
             powers = logits.sub_(top).exp_()
             total = powers.sum(-1, keepdim=True)
             logprobs.append((value - top - total.log())[:, 0])
             if ctx.needs_input_grad[0]:
-                directions.append((weight[chosen] - (powers @ weight) / total) / temperature)
+                directions.append(
+                    (weight[chosen].float() - (powers.to(weight.dtype) @ weight).float() / total) / temperature
+                )
         if directions:
-            ctx.save_for_backward(torch.cat(directions))
+            ctx.save_for_backward(torch.cat(directions).to(hidden.dtype))
         return torch.cat(logprobs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (directions,) = ctx.saved_tensors
-        return gradient[:, None] * directions, None, None, None
+        return (gradient[:, None] * directions).to(directions.dtype), None, None, None
 
 
 def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
@@ -150,18 +152,25 @@ class PolicyLoss(NamedTuple):
 
 
 def policy_loss(
-    new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_range: float, tokens: int | None = None
+    new: Tensor,
+    old: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip_range: float,
+    tokens: int | None = None,
+    weights: Tensor | None = None,
 ) -> PolicyLoss:
     """PPO's clipped objective, negated: E[max(−A·r, −A·clip(r, 1−ε, 1+ε))], r = p_new / p_old per token.
 
-    Shapes: (b, t) each. `tokens` as in masked_mean.
+    Shapes: (b, t) each. `tokens` as in masked_mean; `weights` are those of tokens that another policy drew.
     """
     difference = (new - old).masked_fill(~mask, 0.0)
     ratio = difference.exp()
     plain = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
+    worse = torch.maximum(plain, clipped)
     return PolicyLoss(
-        loss=masked_mean(torch.maximum(plain, clipped), mask, tokens),
+        loss=masked_mean(worse if weights is None else weights * worse, mask, tokens),
         clipfrac=masked_mean((clipped > plain).float(), mask, tokens),
         approxkl=0.5 * masked_mean(difference.detach() ** 2, mask, tokens),
         ratio=ratio.detach(),

@@ -91,7 +91,11 @@ class Adapters:
         from peft import PeftModelForCausalLM
 
         if self._peft is None:
-            self._peft = PeftModelForCausalLM(self._model, config, adapter_name=role, autocast_adapter_dtype=False)
+            self._peft = PeftModelForCausalLM(
+                self._model,
+                config,
+                adapter_name=role,
+            )
         else:
             self._peft.add_adapter(role, config)
         if not self.parameters(role):

@@ -152,7 +152,7 @@ class _Batch:
         self.response = torch.full((total, slots), model.pad, device=device)
         self.drawn = torch.zeros((total, slots), dtype=torch.bool, device=device)
         self.logprobs, self.entropy = torch.zeros(2, total, slots, device=device)
-        self.before = torch.zeros(total, slots, model.hidden_size, device=device)
+        self.before = torch.zeros(total, slots, model.hidden_size, device=device, dtype=model.dtype)
         self.trunk = torch.zeros_like(self.before) if keep_trunk else None
         self.depths = torch.zeros(total, len(model.depths), model.depth_size, device=device)  # sums over tokens
 

@@ -212,8 +212,9 @@ def collate(rankings: list[JudgedSet], shared: SharedModel) -> Answers:
         answers = replace(answers, depths=depths)
     if any(ranking.trunk is None for ranking in rankings):
         return answers
-    prompt_trunk = torch.zeros(*ids.shape, shared.hidden_size, device=shared.device)
-    response_trunk = torch.zeros(*response.shape, shared.hidden_size, device=shared.device)
+    like: Any = {"device": shared.device, "dtype": shared.dtype}
+    prompt_trunk = torch.zeros(*ids.shape, shared.hidden_size, **like)
+    response_trunk = torch.zeros(*response.shape, shared.hidden_size, **like)
     for row, ranking in enumerate(rankings):
         assert ranking.trunk is not None
         prompt, candidates = ranking.trunk

@@ -252,7 +252,7 @@ class RewardModel:
             return self.depth_head.read(self.shared.depth_states(answers))
         if self.pooling == "verbalizer":
             answers = self._with_question(answers)
-        states, mask = self.shared.read(answers, self.role).after, answers.response_mask
+        states, mask = self.shared.read(answers, self.role).after.float(), answers.response_mask
         if self.pooling in ("last", "verbalizer"):
             last = (mask.sum(-1) - 1).clamp(min=0)[..., None, None]
             pooled = states.gather(2, last.expand(-1, -1, 1, states.shape[-1]))[:, :, 0]

@@ -29,7 +29,7 @@ from training.recipes.models.blocks import Blocks
 from training.recipes.models.caches import AnyCache, KeyValues, ModelCache, WholeRows, cache_argument
 from training.recipes.models.checks import cache_disagrees, check_padding, find_scaling, layers_disagree, widths
 from training.recipes.models.masks import as_tree, causal_mask, positions_of, tree_mask
-from training.recipes.process import checkpoints
+from training.recipes.process import checkpoints, precision
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import remark
 from training.recipes.text.formats import chat_format
@@ -53,10 +53,10 @@ class SharedModel:
         self._arguments = inspect.signature(self.decoder.forward).parameters
         self.learns_whole = False  # all weights do: no trunk is shared then
         self.layered, self.cached = False, True
-        # Of the final states, and of those between the blocks (0: the model does not show them).
-        self.hidden_size, self.depth_size = widths(self)
-        self._scaling = find_scaling(self)
-        with self.blocks.short_windows():
+        # Widths of the final states and of those between the blocks (0: the model does not show these).
+        with precision.checked_in_float32(self.model), self.blocks.short_windows():
+            self.hidden_size, self.depth_size = widths(self)
+            self._scaling = find_scaling(self)
             self._choose_passes()
 
     def _choose_passes(self) -> None:
@@ -110,6 +110,11 @@ class SharedModel:
         """Return the model's logits from final states, scaled or capped as the model does it."""
         logits = self.head(states)
         return logits if self._scaling is None else self._scaling(logits)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the frozen weights and of all states."""
+        return self.head.weight.dtype
 
     @property
     def longest(self) -> int:
@@ -248,7 +253,7 @@ def _mean_states(passed: list[Tensor], answers: Answers) -> Tensor:
     means = []
     for states in passed:
         answers_per_row = groups * count // states.shape[0]
-        part = states[:, -answers_per_row * length :].reshape(groups, count, length, -1)
+        part = states[:, -answers_per_row * length :].float().reshape(groups, count, length, -1)
         means.append(part.masked_fill(~mask, 0.0).sum(2) / tokens)
     return torch.stack(means, 2)
 

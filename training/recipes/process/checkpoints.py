@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from training.recipes.process import precision
 from training.recipes.process.errors import RecipeError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -42,12 +43,12 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen model in evaluation mode: dropout would put the ratio off 1 before the first step.
 
-    `merged` is the folder of an adapter that is folded into the weights. float32 always: bfloat16
-    matrix products are a hundred times slower on CPUs without the instructions for it.
+    `merged` is the folder of an adapter that is folded into the weights. Their number
+    format is the run's, see precision.py.
     """
     if not (Path(path) / "config.json").exists():
         raise RecipeError(f"There is no model in {path}: config.json is missing")
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=precision.current())
     if not hasattr(model, model.base_model_prefix):
         # Llama 4 has the name of its part in a larger model there, by which TRL, too, looks for the decoder, and the
         # number of its experts under another name than that which TRL's loss reads.

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from training.methods import InvalidConfig, MethodConfig
-from training.recipes.process import failures, tracking
+from training.recipes.process import failures, precision, tracking
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger, remarks
 from training.recipes.process.parent import die_with_parent
-from training.recipes.process.resources import keep_freed_memory, use_all_cores, used
+from training.recipes.process.resources import keep_freed_memory, pick_device, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
 from training.recipes.text.formats import chat_settings
 from training.rundir import Row, RunDir
@@ -74,10 +74,18 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     seed_everything(getattr(config, "seed", 0))
     remarks.clear()
     inputs = given.get("inputs", {})
-    with chat_settings(inputs.get("chat")):
+    whole = getattr(config, "train", "") == "full"
+    with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:
         result = recipe(run, config, inputs)
     if int(os.environ.get("RANK", "0")) == 0:
-        run.finish({**result, **({"remarks": list(remarks)} if remarks else {}), **used()})
+        run.finish(
+            {
+                **result,
+                "precision": precision.name_of(dtype),
+                **({"remarks": list(remarks)} if remarks else {}),
+                **used(),
+            }
+        )
 
 
 def _leave(message: str, exit_code: int = 1) -> NoReturn:

@@ -29,6 +29,9 @@ from training.recipes.rl.policy import Policy
 from training.recipes.text.prompts import PromptTokens, read_prompts
 from training.rundir import Row, RunDir
 
+GAP_OF_ROUNDING = 2e-3  # nats between sampler and trainer in float32
+WEIGHT_LIMIT = 2.0
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -37,12 +40,13 @@ class Batch:
     answers: Answers
     mask: Tensor
     old_logprobs: Tensor
+    weights: Tensor  # of each token: how much likelier the trainer finds it than the sampler, see sampler_weights
     old_values: Tensor
     advantages: Tensor
     returns: Tensor
 
     def select(self, groups: Tensor) -> Batch:
-        tensors = (self.mask, self.old_logprobs, self.old_values, self.advantages, self.returns)
+        tensors = (self.mask, self.old_logprobs, self.weights, self.old_values, self.advantages, self.returns)
         return Batch(self.answers.select(groups), *(tensor[groups] for tensor in tensors))
 
 
@@ -106,29 +110,32 @@ def score_rollouts(
     check_masks(policy.shared, rollout)
     answers, mask = policy.shared.with_trunk(rollout.answers), rollout.drawn
     reference = policy.reference_logprobs(answers, mask, config.temperature)
+    own = policy.read(answers)
+    old = policy.actor.logprobs(own, answers, mask, config.temperature)
     if check_fresh and policy.fresh:
-        check_untrained(policy.logprobs(answers, mask, config.temperature), reference)
+        check_untrained(old, reference)
     start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)
     score = penalised_scores(policy, rollout, answers, config)
-    values = policy.values(answers, rollout.before).masked_fill(~mask, 0.0)
+    values = policy.values(answers, own.before).masked_fill(~mask, 0.0)
 
     # From here on every process has the numbers of all episodes. Shapes: (b,) and (b, t).
     def of_all(tensor: Tensor) -> Tensor:
         return processes.gather(tensor.flatten(0, 1))
 
-    logprobs, reference, old_values, drawn = map(of_all, (rollout.logprobs, reference, values, mask))
+    logprobs, sampled, reference, old_values, drawn = map(of_all, (old, rollout.logprobs, reference, values, mask))
     scores = of_all(score)
     rewards = penalised_rewards(scores, logprobs, reference, drawn, kl_coef)
     advantages, returns = estimate_advantages(rewards, old_values, drawn, config)
     groups, per_group, length = mask.shape
-    own = slice(processes.rank * groups * per_group, (processes.rank + 1) * groups * per_group)
+    mine = slice(processes.rank * groups * per_group, (processes.rank + 1) * groups * per_group)
     batch = Batch(
         answers=answers,
         mask=mask,
-        old_logprobs=rollout.logprobs,
+        old_logprobs=old,
+        weights=sampler_weights(old, rollout.logprobs, mask),
         old_values=values,
-        advantages=advantages[own, :length].view_as(values),
-        returns=returns[own, :length].view_as(values),
+        advantages=advantages[mine, :length].view_as(values),
+        returns=returns[mine, :length].view_as(values),
     )
     kl = sequence_kl(logprobs, reference, drawn)
     metrics = {
@@ -139,9 +146,23 @@ def score_rollouts(
         "objective/score_total": float(rewards.sum(-1).mean()),
         "ppo/policy/entropy": float(masked_mean(of_all(rollout.entropy), drawn)),
         "ppo/val/var_explained": float(explained_variance(old_values, returns, drawn)),
+        "ppo/sampler_kl": float(masked_mean(sampled - logprobs, drawn)),
+        "ppo/sampler_gap": float((sampled - logprobs)[drawn].abs().max()),
         **answer_metrics(rollout, drawn, of_all),
     }
     return batch, drawn.sum(-1).view(-1, per_group).sum(-1), metrics
+
+
+def sampler_weights(trainer: Tensor, sampler: Tensor, mask: Tensor) -> Tensor:
+    """Return p_trainer / p_sampler of each token, cut at WEIGHT_LIMIT; 1 where they differ by rounding only.
+
+    The sampler reads token by token, perhaps in another number format or program: what it drew is then not quite what
+    the trainer's policy would have drawn (truncated importance sampling, Yao et al. 2025). Shapes: (g, k, r).
+    """
+    difference = (trainer - sampler).masked_fill(~mask, 0.0)
+    if not difference.numel() or float(difference.abs().max()) <= GAP_OF_ROUNDING:
+        return torch.ones_like(difference)
+    return difference.exp().clamp(max=WEIGHT_LIMIT)
 
 
 def penalised_scores(policy: Policy, rollout: Rollout, answers: Answers, config: PPOConfig) -> Tensor:

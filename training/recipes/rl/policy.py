@@ -63,7 +63,7 @@ class Policy:
         """Value estimates (g, k, r) before each token; `states_before` are the policy's own."""
         if self.value_role is not None:
             states_before = self.shared.read(answers, self.value_role).before
-        return self.value_head(states_before)[..., 0]
+        return self.value_head(states_before.float())[..., 0]
 
 
 def load_roles(config: PPOConfig, inputs: Row) -> Policy:

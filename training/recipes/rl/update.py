@@ -92,6 +92,7 @@ def minibatch_loss(policy: Policy, part: Batch, config: PPOConfig, tokens: int) 
         mask,
         config.clip_range,
         tokens,
+        part.weights.flatten(0, 1),
     )
     squared = value_loss(
         values.flatten(0, 1),

@@ -8,18 +8,25 @@ from transformers import Trainer
 
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import role_logprobs
+from training.recipes.process import precision
 from training.recipes.process.errors import RecipeError
 from training.recipes.text.prompts import PromptTokens
 from training.recipes.trainer.roles import POLICY, STUDENT, Roles, TrainerConfig
 from training.rundir import Row
 
-ATOL = 1e-3  # nats, between two ways of computing one log-probability
+ATOL = 1e-3  # nats, between two ways of computing one log-probability in float32
+ATOL_BFLOAT16 = 0.3
+
+
+def atol() -> float:
+    """Return how far two ways of computing one log-probability may be apart, in nats."""
+    return precision.tolerance(ATOL, ATOL_BFLOAT16)
 
 
 def check_start(before: list[Row], roles: Roles) -> None:
     """The policy is where the round began, and in the first round that is the reference."""
     distance = max(abs(row["kl"]) if roles.fresh else abs(row["kl_round_start"]) for row in before)
-    if distance > 10 * ATOL:
+    if distance > 10 * atol():
         raise AssertionError(f"the untrained policy is {distance:.4f} nats away from where it starts")
 
 
@@ -45,7 +52,7 @@ def check_student(trainer: Trainer, roles: Roles, prompt: PromptTokens) -> None:
     model.train(was_training)
     for role, theirs in ((None, reference), (POLICY, policy)):
         ours = role_logprobs(roles.shared, answers, answers.response_mask, role, 1.0)
-        if float((theirs - ours[:, 0]).abs().max()) > ATOL:
+        if float((theirs - ours[:, 0]).abs().max()) > atol():
             raise AssertionError(f"TRL's {'policy' if role else 'reference'} is not ours")
 
 

@@ -32,7 +32,7 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecat
 
 
 def settings(run: RunDir, config: TrainerConfig, roles: Roles) -> dict[str, Any]:
-    """What every trainer is told. float32 always, see checkpoints.load_base."""
+    """Return what every trainer is told. The frozen weights' number format is the model's own, see precision.py."""
     return {
         "output_dir": str(run.path / SCRATCH),
         "use_cpu": roles.shared.device.type == "cpu",

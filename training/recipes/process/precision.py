@@ -1,0 +1,133 @@
+"""The number format in which a run computes: float32, or bfloat16 where the machine is faster with it.
+
+PREFLOOP_PRECISION names one (float32, bfloat16) or leaves it to the machine (auto, the default). Only frozen weights
+and what flows through them are bfloat16; adapters, heads, log-probabilities and the optimiser stay float32. A run whose
+weights all learn is float32: a step of its learning rate is smaller than what bfloat16 can tell apart.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from training.recipes.process.errors import RecipeError
+from training.recipes.process.log import logger
+from training.rundir import RunDir
+
+VARIABLE = "PREFLOOP_PRECISION"
+FILE = "precision.txt"  # in the run directory: a resumed run goes on in the same one
+NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+WORTH_IT = 1.2  # times faster that bfloat16 must be on a processor
+CHECKED_AS_FLOAT32 = 2_000_000_000  # parameters of a model that is checked in float32, whatever it computes in
+
+_current = torch.float32
+
+
+def current() -> torch.dtype:
+    """Return the format of the run in this process; float32 outside of runs."""
+    return _current
+
+
+@contextmanager
+def of_run(run: RunDir, device: torch.device, *, learns_whole: bool) -> Iterator[torch.dtype]:
+    """Compute in the format that suits machine and run, the same one in each of its attempts. Raises RecipeError."""
+    path = run.path / FILE
+    named = path.read_text("utf-8").strip() if path.exists() else ""
+    dtype = NAMES.get(named) or choose(device, learns_whole=learns_whole)
+    if int(os.environ.get("RANK", "0")) == 0:
+        path.write_text(name_of(dtype), "utf-8")
+    logger.info("Precision: %s", name_of(dtype))
+    with using(dtype):
+        yield dtype
+
+
+@contextmanager
+def using(dtype: torch.dtype) -> Iterator[None]:
+    """Load models in this format meanwhile."""
+    global _current
+    before, _current = _current, dtype
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def choose(device: torch.device, *, learns_whole: bool = False) -> torch.dtype:
+    """Return the format that PREFLOOP_PRECISION asks for, or the machine is best with. Raises RecipeError."""
+    wanted = os.environ.get(VARIABLE, "auto").strip().lower() or "auto"
+    if wanted not in ("auto", *NAMES):
+        raise RecipeError(f"{VARIABLE} is {wanted!r}; it may be auto, {' or '.join(NAMES)}")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 for what stays float32
+    if learns_whole:
+        return torch.float32
+    if wanted != "auto":
+        return NAMES[wanted]
+    return torch.bfloat16 if _is_faster_in_bfloat16(device) else torch.float32
+
+
+def _is_faster_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and has_instructions() and speed_up() >= WORTH_IT
+
+
+def has_instructions() -> bool:
+    """Tell whether this processor multiplies bfloat16 by itself (AVX512-BF16 or AMX); without, it is very slow."""
+    asked: tuple[Callable[[], bool] | None, ...] = (
+        getattr(torch.cpu, "_is_avx512_bf16_supported", None),
+        getattr(torch.cpu, "_is_amx_tile_supported", None),
+    )
+    return any(ask is not None and ask() for ask in asked)
+
+
+def speed_up(rows: int = 128, width: int = 1024, times: int = 9) -> float:
+    """Return how many times less processor time a matrix product takes in bfloat16 than in float32.
+
+    Medians of turns about, after one of each that is not counted: what else runs on the machine meets both alike.
+    """
+    factors = [
+        (torch.ones(rows, width, dtype=dtype), torch.ones(width, width, dtype=dtype)) for dtype in NAMES.values()
+    ]
+    turns = [[_seconds(*pair) for pair in factors] for _ in range(times + 1)]
+    float32, bfloat16 = (median(column) for column in zip(*turns[1:], strict=True))
+    return float32 / max(bfloat16, 1e-9)
+
+
+def _seconds(states: Tensor, weight: Tensor) -> float:
+    began = time.process_time()
+    torch.matmul(states, weight)
+    return time.process_time() - began
+
+
+def tolerance(float32: float, bfloat16: float) -> float:
+    """Return how far two ways of computing one number may be apart in the run's format."""
+    return bfloat16 if _current == torch.bfloat16 else float32
+
+
+@contextmanager
+def checked_in_float32(model: nn.Module) -> Iterator[None]:
+    """Widen the weights while a model is checked: two right ways then agree to many digits. Large models stay as is.
+
+    bfloat16 widened and narrowed again is the same number. Buffers, rotary frequencies for one, are not touched.
+    """
+    narrow = [parameter for parameter in model.parameters() if parameter.dtype == torch.bfloat16]
+    if sum(parameter.numel() for parameter in narrow) > CHECKED_AS_FLOAT32:
+        narrow = []
+    for parameter in narrow:
+        parameter.data = parameter.data.float()
+    try:
+        yield
+    finally:
+        for parameter in narrow:
+            parameter.data = parameter.data.bfloat16()
