@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from training.rundir import RunDir
+from training.worker.devices import Lease
 from training.worker.executors.local import LocalExecutor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +74,9 @@ def _run(module: str, arguments: list[str], log: str, told: Connection) -> None:
 class ForkingExecutor(LocalExecutor):
     """Forks a recipe of one process; several are left to torch's launcher."""
 
-    def open_process(self, recipe: str, directory: RunDir, log: BinaryIO) -> subprocess.Popen[bytes] | Forked:
+    def open_process(
+        self, recipe: str, directory: RunDir, log: BinaryIO, leased: Lease | None = None
+    ) -> subprocess.Popen[bytes] | Forked:
         if directory.config().get("settings", {}).get("processes", 1) > 1:
-            return super().open_process(recipe, directory, log)
+            return super().open_process(recipe, directory, log, leased)
         return Forked(f"training.recipes.{recipe}", [str(directory.path)], directory.log_path)

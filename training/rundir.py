@@ -8,6 +8,7 @@
     state/           out  the newest resumable state of an unfinished run
     checkpoint/      out  the artefact (an adapter, a reward model)
     result.json      out  written last of all: its presence means success
+    ended.json       out  {"reason": ...}: a process of the run ended by itself, not by a signal
     log.txt          out  what the process printed (the executor opens it)
 
 Only the standard library: a recipe runs from a shell with nothing but this folder, and the web process can read it
@@ -43,6 +44,7 @@ class RunDir:
         self.state_path = self.path / "state"
         self.checkpoint_path = self.path / "checkpoint"
         self.result_path = self.path / "result.json"
+        self.ended_path = self.path / "ended.json"
         self.log_path = self.path / "log.txt"
         self.listeners: list[Callable[[int, dict[str, float]], None]] = []  # who is told of each row of metrics
 
@@ -157,6 +159,11 @@ class RunDir:
                 temporary = path.with_suffix(".tmp")
                 temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
                 temporary.replace(path)
+
+    def end(self, reason: str) -> None:
+        """Record why a process of this run ended by itself: a launcher's exit code cannot tell."""
+        with contextlib.suppress(OSError):
+            _write_json(self.ended_path, {"reason": reason})
 
     def finish(self, result: Row) -> None:
         """The last act of a recipe. The state is of no more use and can be large, so it goes."""

@@ -92,7 +92,7 @@ def test_a_resumed_run_keeps_its_format(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("instructions", "times", "expected"),
-    [(True, 2.0, torch.bfloat16), (True, 1.0, torch.float32), (False, 9.0, torch.float32)],
+    [(True, 2.0, torch.bfloat16), (True, 1.4, torch.float32), (False, 9.0, torch.float32)],
 )
 def test_the_machine_is_asked_and_measured(monkeypatch, instructions: bool, times: float, expected: torch.dtype):
     monkeypatch.setenv(precision.VARIABLE, "auto")

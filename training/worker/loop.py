@@ -21,6 +21,7 @@ from training.models import RunStatus, TrainingRun
 from training.products import product_of
 from training.products.chat import chat_inputs
 from training.rundir import Row
+from training.worker.devices import DevicesBusy
 from training.worker.executors import Executor, Process, configured_executor
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,12 @@ class Worker:
                 return
         try:
             process = self.executor.start(run.spec.recipe, directory)
-        except OSError as problem:
+        except DevicesBusy as busy:
+            runs.put_back(run=run)
+            logger.info("%s waits: %s", run, busy)
+            self.stopping.wait(settings.TRAINING_POLL_SECONDS)
+            return
+        except (OSError, ValueError) as problem:
             logger.exception("Could not start %s", run)
             runs.fail_run(run=run, error=f"Could not start the process: {problem}")
             return

@@ -9,13 +9,14 @@ from annotation.outgoing import SERVERS_VARIABLE, NotAllowed, model_server
 
 MORE_VARIABLE = "PREFLOOP_RECIPE_ENVIRONMENT"  # names, separated by commas, that the operator adds
 TRACKERS_VARIABLE = "PREFLOOP_REPORT_TO"
+PRECISION_VARIABLE = "PREFLOOP_PRECISION"
 
 NAMES = {
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV"),
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "XDG_CACHE_HOME"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "TOKENIZERS_PARALLELISM"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-    *(TRACKERS_VARIABLE, "PREFLOOP_PLUGINS", "RECIPE_OUTLIVES_PARENT", "SystemRoot"),
+    *(TRACKERS_VARIABLE, "PREFLOOP_PLUGINS", PRECISION_VARIABLE, "RECIPE_OUTLIVES_PARENT", "SystemRoot"),
 }
 # Settings of the C library, Python, tensor libraries and accelerators. HF_TOKEN is not among them: models are prepared
 # before a run.

@@ -19,6 +19,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Rust's writers pass the number on in words; torch only says that its file is shorter than what it wrote into it.
 DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "inline_container", "PytorchStreamWriter")
 TOO_LITTLE_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+LOST_NEIGHBOUR = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "NCCL error")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
@@ -34,6 +35,12 @@ def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
     if broken := next(_broken_files(run), None):
         return f"{broken} (it ended with {type(problem).__name__}: {str(problem).partition(chr(10))[0]})", 1
     return None
+
+
+def is_lost_neighbour(problem: Exception) -> bool:
+    """Tell whether this process only lost its connection to another one of the run, which ended first."""
+    known = (torch.distributed.DistError,) if torch.distributed.is_available() else ()
+    return any(isinstance(each, known) or _says(each, LOST_NEIGHBOUR) for each in _chain(problem))
 
 
 def _chain(problem: BaseException | None) -> Iterator[BaseException]:

@@ -48,9 +48,12 @@ def run_recipe(recipe: Recipe[_Config], config_class: type[_Config]) -> NoReturn
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
     except (RecipeError, InvalidConfig) as problem:
+        RunDir(sys.argv[1]).end(str(problem))
         _leave(str(problem))
     except Exception as problem:
         reason = failures.in_words(problem, RunDir(sys.argv[1]))
+        if not failures.is_lost_neighbour(problem):
+            RunDir(sys.argv[1]).end(str(problem) if reason is None else reason[0])
         if reason is None:
             raise
         _leave(*reason)

@@ -24,7 +24,7 @@ from training.recipes.process.distributed import Processes
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
 from training.recipes.process.seeds import generator
-from training.recipes.rl.guards import check_masks, check_untrained, check_whitened, distinct_pairs
+from training.recipes.rl.guards import check_masks, check_own_sampler, check_untrained, check_whitened, distinct_pairs
 from training.recipes.rl.policy import Policy
 from training.recipes.text.prompts import PromptTokens, read_prompts
 from training.rundir import Row, RunDir
@@ -112,6 +112,7 @@ def score_rollouts(
     reference = policy.reference_logprobs(answers, mask, config.temperature)
     own = policy.read(answers)
     old = policy.actor.logprobs(own, answers, mask, config.temperature)
+    check_own_sampler(old, rollout.logprobs, mask)
     if check_fresh and policy.fresh:
         check_untrained(old, reference)
     start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)

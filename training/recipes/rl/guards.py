@@ -65,12 +65,17 @@ def check_whitened(advantages: Tensor, mask: Tensor) -> None:
 
 
 def check_first_ratio(ratio: Tensor) -> float:
-    """Before the first step the policy is the one that was scored. If not, scoring and update disagree somewhere."""
+    """Before the first step the policy is the one that sampled and was scored. If not, two of these disagree."""
     mean_off = precision.tolerance(**RATIO_TOLERANCE_MEAN)
     mean, worst = float(ratio.mean()), float((ratio - 1).abs().max())
     if abs(mean - 1) > mean_off or worst > precision.tolerance(**RATIO_TOLERANCE_MAX):
         raise AssertionError(f"ratio {mean:.6f} on the first minibatch, off by up to {worst:.1e}: it must be 1")
     return mean
+
+
+def check_own_sampler(trainer: Tensor, sampler: Tensor, mask: Tensor) -> None:
+    """Our own sampler draws from the policy that is trained: their log-probabilities differ by rounding only."""
+    check_first_ratio((trainer - sampler)[mask].exp())
 
 
 def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:

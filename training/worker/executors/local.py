@@ -14,18 +14,30 @@ from django.conf import settings
 
 from training.methods.base import module_of
 from training.rundir import RunDir
+from training.worker.devices import Lease, lease, visible_devices
 from training.worker.executors.base import Executor
 from training.worker.recipe_environment import environment_of_recipe
+
+LEASES = "gpus"  # folder of the locks, beside the run directories
 
 
 class LocalProcess:
     """A process that leads a session of its own; it is stopped together with those that it started."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(
+        self, process: subprocess.Popen[bytes], lease: Lease | None = None, launched: RunDir | None = None
+    ) -> None:
+        """`launched` is the run's directory where the process is a launcher of several."""
+        self.process, self.lease, self.launched = process, lease or Lease(), launched
 
     def poll(self) -> int | None:
-        return self.process.poll()
+        """Return the exit code, and -SIGKILL for a launcher of which a process was killed: its own code is 1 then."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        self.lease.release()
+        by_itself = self.launched is None or self.launched.ended_path.exists()
+        return code if code != 1 or by_itself else -signal.SIGKILL
 
     def stop(self, grace_seconds: float = 10) -> None:
         if self.process.poll() is None:
@@ -35,6 +47,7 @@ class LocalProcess:
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
                 self.process.wait()
+        self.lease.release()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -50,24 +63,36 @@ class LocalExecutor(Executor):
     def command(self, recipe: str, directory: RunDir) -> list[str]:
         """Return the command of a run: the recipe, through torch's launcher where the run has several processes."""
         module = ["-m", module_of(recipe), str(directory.path)]
-        processes = directory.config().get("settings", {}).get("processes", 1)
+        processes = processes_of(directory)
         if processes == 1:
             return [sys.executable, *module]
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         return [sys.executable, *launcher, *module]
 
     def start(self, recipe: str, directory: RunDir) -> LocalProcess:
-        with directory.log_path.open("ab") as log:
-            process = self.open_process(recipe, directory, log)
+        """Start a recipe on GPUs of its own. Raises DevicesBusy where other runs have them, OSError and ValueError."""
+        processes = processes_of(directory)
+        leased = lease(processes, visible_devices(os.environ), Path(settings.RUN_DIR) / LEASES)
+        directory.ended_path.unlink(missing_ok=True)
+        try:
+            with directory.log_path.open("ab") as log:
+                process = self.open_process(recipe, directory, log, leased)
+        except OSError:
+            leased.release()
+            raise
+        started = LocalProcess(process, leased, directory if processes > 1 else None)
         try:
             _pid_path(directory).write_text(str(process.pid))
         except OSError:
-            LocalProcess(process).stop()  # without its id, stop_leftover could not find it
+            started.stop()  # without its id, stop_leftover could not find it
             raise
-        return LocalProcess(process)
+        return started
 
-    def open_process(self, recipe: str, directory: RunDir, log: BinaryIO) -> subprocess.Popen[bytes]:
-        """Start the recipe in a session of its own, with all that it prints going to `log`; returns the process."""
+    def open_process(
+        self, recipe: str, directory: RunDir, log: BinaryIO, leased: Lease | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start the recipe in a session of its own, with all that it prints going to `log`; return the process."""
+        leased = leased or Lease()
         given = environment_of_recipe(os.environ, directory.config().get("settings", {}))
         return subprocess.Popen(
             self.command(recipe, directory),
@@ -75,7 +100,13 @@ class LocalExecutor(Executor):
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             cwd=settings.BASE_DIR,
-            env={**given, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"},
+            env={
+                **given,
+                **leased.environment(),
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "PYTHONUNBUFFERED": "1",
+            },
+            pass_fds=leased.locks,
             start_new_session=True,  # Ctrl-C reaches the worker, which then stops the recipe in order
         )
 
@@ -88,6 +119,11 @@ class LocalExecutor(Executor):
         if f"{directory.path} " in f"{_command_line(pid).strip()} ":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def processes_of(directory: RunDir) -> int:
+    """Return the number of processes that a run's settings ask for, each with a GPU of its own where there are any."""
+    return int(directory.config().get("settings", {}).get("processes", 1))
 
 
 EXECUTOR = LocalExecutor()
