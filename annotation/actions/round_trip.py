@@ -20,12 +20,16 @@ from annotation.models import Project
 
 @dataclass(frozen=True)
 class Trip:
-    """What did not come back, what came back though nobody said it, and rows that the import refused."""
+    """What did not come back, what came back though nobody said it, and rows that the import refused.
+
+    `problem` is why no file was written, as the export page says it: of what is not written nothing is lost in silence.
+    """
 
     lost: set[str]
     unnamed: set[str]
     invented: set[str]
     refused: list[RefusedRow]
+    problem: str = ""
 
     @property
     def kind(self) -> str:
@@ -39,10 +43,11 @@ def trip(source: Project, target: Project, name: str, file: str = "jsonl") -> Tr
     """Write a project in a format, read the file into an empty project, and compare what both know."""
     format = FORMATS[name]
     cutoff = timezone.now()
+    problem = ""
     try:
         rows: list[SnapshotRow] = list(EXPORTS[format.made_from](SnapshotContext(source, cutoff)))
-    except NotPossible:
-        rows = []
+    except NotPossible as refusal:
+        rows, problem = [], str(refusal)
     content = io.BytesIO()
     DownloadOptions(name, file).write(lambda: iter(rows), content)
     refused: list[RefusedRow] = []
@@ -52,4 +57,5 @@ def trip(source: Project, target: Project, name: str, file: str = "jsonl") -> Tr
     folded = "systems" in format.loses
     before, after = facts_of(source, cutoff, folded=folded), facts_of(target, timezone.now(), folded=folded)
     missing = lost(before, after, ABOUT[format.made_from])
-    return Trip(missing, missing - set(format.loses), invented(before, after) - set(format.adds), refused)
+    unnamed = set() if problem else missing - set(format.loses)
+    return Trip(missing, unnamed, invented(before, after) - set(format.adds), refused, problem)

@@ -23,7 +23,9 @@ from annotation.judged.rows import (
 )
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
 
-NOTHING_PREFERRED = "No ranking prefers one answer to another yet, so there is nothing to train on."
+NOTHING_PREFERRED = (
+    "No ranking prefers one answer to another yet, so there is nothing to train on. Raw judgments hold ties as well."
+)
 NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
 NO_PROMPTS = "The project has no prompts yet. Import some first."
 NO_JUDGMENTS = "Nobody has ranked anything yet."

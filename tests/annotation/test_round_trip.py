@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+import uuid
 
 import pytest
+from annotation.imports.transcripts import transcript_of
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotation.actions import projects
+from annotation.actions import judgments, projects, proposals
 from annotation.actions.prompts import import_prompts
 from annotation.actions.round_trip import trip
+from annotation.exports.classification import NOTHING_LABELLED
 from annotation.exports.formats import FORMATS
+from annotation.exports.types import NO_GOOD_ANSWER, NOTHING_PREFERRED
 from annotation.imports import parse_prompts
-from annotation.imports.conversations import own_conversation, transcript_of
-from annotation.models import Project
+from annotation.imports.conversations import own_conversation
+from annotation.models import Project, Proposal, ProposalBatch, SeatStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -73,8 +79,13 @@ def _empty(admin, name: str) -> Project:
     return projects.create_project(project=Project(name=name), by=admin)
 
 
+# A run at night tries more: PREFLOOP_ROUND_TRIP_EXAMPLES=50.
+EXAMPLES = int(os.environ.get("PREFLOOP_ROUND_TRIP_EXAMPLES", "3"))
+many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
 @pytest.mark.parametrize("name", [name for name in FORMATS if not name.startswith("instruction")])
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@many
 @given(rows=judged_prompts())
 def test_a_format_brings_everything_back_but_what_it_says(admin, name: str, rows: list[dict]) -> None:
     source, target = _empty(admin, "Source"), _empty(admin, "Target")
@@ -83,6 +94,41 @@ def test_a_format_brings_everything_back_but_what_it_says(admin, name: str, rows
     assert report.refused == []
     outcome = trip(source, target, name, "csv" if FORMATS[name].flat else "jsonl")
     assert (outcome.unnamed, outcome.invented, outcome.refused) == (set(), set(), [])
+    assert outcome.problem in ("", NOTHING_PREFERRED, NO_GOOD_ANSWER, NOTHING_LABELLED)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith("instruction")])
+@many
+@given(tasks=st.lists(st.tuples(TEXT, st.one_of(st.just(""), TEXT), TEXT), min_size=1, max_size=3))
+def test_accepted_tasks_come_back(admin, name: str, tasks: list[tuple[str, str, str]]) -> None:
+    source, target = _empty(admin, "Source"), _empty(admin, "Target")
+    batch = ProposalBatch.objects.create(project=source, origin="run", model="small")
+    for number, (instruction, given_input, output) in enumerate(tasks):
+        texts = {"instruction": f"{number} {instruction}", "input": given_input, "output": output}
+        digest = Proposal.digest_of(**texts)
+        proposal = Proposal.objects.create(project=source, batch=batch, index=number, digest=digest, **texts)
+        (task,) = proposals.open_reviews(project=source, proposals=[proposal])
+        task.assignments.update(status=SeatStatus.HELD, annotator=admin, expires_at=timezone.now())
+        answer = {"verdict": "accept", "reason": "", "instruction": "", "input": "", "output": ""}
+        judgments.submit(assignment=task.assignments.get(), client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+    outcome = trip(source, target, name, "csv" if FORMATS[name].flat else "jsonl")
+    assert (outcome.lost, outcome.invented, outcome.refused, outcome.problem) == (set(), set(), [], "")
+
+
+@pytest.mark.parametrize("tiers", [[[[0, 1]]], [[[0], [1]], [[1], [0]]]], ids=["a tie", "one against one"])
+def test_a_file_in_which_nobody_prefers_anything_is_refused_with_that_reason(admin, tiers: list) -> None:
+    row = {
+        "prompt": [{"role": "user", "content": "Which?"}],
+        "candidates": [{"text": "This."}, {"text": "That."}],
+        "rankings": [{"tiers": each, "annotator": f"imported:{n}"} for n, each in enumerate(tiers)],
+    }
+    source = _empty(admin, "Source")
+    import_prompts(project=source, parsed=parse_prompts((json.dumps(row) + "\n").encode(), "rows.jsonl"), by=admin)
+    outcome = trip(source, _empty(admin, "Ranking"), "ranking")
+    assert outcome.problem.startswith("No ranking prefers one answer to another yet")
+    assert "votes" in outcome.lost
+    kept = trip(source, _empty(admin, "Judgments"), "judgments")
+    assert (kept.lost, kept.invented, kept.problem) == (set(), set(), "")
 
 
 def test_rankings_and_raw_judgments_lose_nothing_that_anybody_said(admin) -> None:
@@ -113,7 +159,6 @@ def test_what_a_format_cannot_hold_is_on_the_page(project, admin, as_user, ranke
 
 
 def test_a_missing_margin_stays_missing(project, admin) -> None:
-    from django.utils import timezone
 
     from annotation.exports.context import SnapshotContext
     from annotation.exports.types import preference_rows
@@ -132,7 +177,6 @@ def test_a_missing_margin_stays_missing(project, admin) -> None:
 
 
 def test_several_peoples_votes_of_one_pair_are_merged_and_not_two_pairs(project, admin) -> None:
-    from django.utils import timezone
 
     from annotation.exports.context import SnapshotContext
     from annotation.exports.types import preference_rows
@@ -156,7 +200,6 @@ def test_several_peoples_votes_of_one_pair_are_merged_and_not_two_pairs(project,
 def test_keys_that_come_late_do_not_break_a_reader(project, admin, tmp_path) -> None:
     """More than 10 MB of rankings without strengths, lines and ratings, and only then some with."""
     from datasets import load_dataset
-    from django.utils import timezone
 
     from annotation.exports.context import SnapshotContext
     from annotation.exports.files import DownloadOptions
@@ -197,8 +240,6 @@ def test_csv_is_utf_8_with_its_mark_and_answers_are_as_they_were(project, admin)
     content = (json.dumps(row) + "\n").encode()
     import_prompts(project=project, parsed=parse_prompts(content, "rows.jsonl"), by=admin)
     import io
-
-    from django.utils import timezone
 
     from annotation.exports.context import SnapshotContext
     from annotation.exports.files import DownloadOptions
