@@ -3,7 +3,8 @@
 reading        bytes to raw rows: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip
 shapes         which tool wrote a row, and what each of its fields says
 mapping        columns that a person names
-conversations  messages and transcripts in their many spellings
+conversations  messages in their many spellings
+transcripts    conversations in one text, by their marks
 rows           items to rows as they are stored, every text cleaned
 batches        files of any length, some thousand rows at a time
 folders        the data files of a folder, and data sets of a Hugging Face hub

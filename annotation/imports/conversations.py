@@ -22,8 +22,6 @@ ROLES = {
 }
 TOOL_ROLES = {"tool", "function", "observation", "function_call", "tool_call", "ipython"}
 SHAPE = '{"role": "user", "content": "…"}'
-_TURN = re.compile(r"(?:^\s*|\n\n)(Human|Assistant|H|A):(?=\s|$)")
-_SPEAKERS = {"Human": "user", "Assistant": "assistant", "H": "user", "A": "assistant"}
 _OWN_TURN = re.compile(r"(?:^|\n\n)(System|User|Assistant): ")
 
 
@@ -74,28 +72,6 @@ def text_of(value: Any, label: str) -> Any:
         if not isinstance(part.get("text"), str):
             raise Refusal(f'{label} has a part without "text"; write it there')
     return "\n".join(part["text"] for part in value)
-
-
-def transcript_of(text: Any) -> list[dict[str, str]] | None:
-    """Return the turns of "Human: … Assistant: …" in one text; None where the text is no such transcript.
-
-    An open "Assistant:" at the end is the place of the answer and no turn of its own.
-    """
-    if not isinstance(text, str) or not _TURN.match(text):
-        return None
-    parts = _TURN.split(text)
-    turns = [
-        {"role": _SPEAKERS[speaker], "content": said.strip()}
-        for speaker, said in zip(parts[1::2], parts[2::2], strict=True)
-    ]
-    if turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
-        turns.pop()
-    return turns or None
-
-
-def is_open_transcript(text: Any) -> bool:
-    """Whether a text begins with a speaker and ends with "Assistant:", so that it can be nothing but a transcript."""
-    return isinstance(text, str) and bool(_TURN.match(text)) and bool(re.search(r"\n\n(?:Assistant|A):\s*$", text))
 
 
 def own_conversation(text: Any) -> Any:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from annotation.imports.conversations import is_open_transcript, messages_of, text_of, transcript_of, with_history
+from annotation.imports.conversations import messages_of, text_of, with_history
 from annotation.imports.items import Answer, ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
 from annotation.imports.text import unix_lines
+from annotation.imports.transcripts import is_open_transcript, transcript_of
 from annotation.judged import preferences
 
 MAX_TEXT_LENGTH = 20_000
@@ -294,6 +295,11 @@ def _required(label: str, value: Any) -> str:
 
 
 def _optional(name: str, value: Any, limit: int) -> str:
+    """Return a text that only names a row or its kind; a list or an object, as databases write ids, is its JSON."""
+    if isinstance(value, dict) and set(value) == {"$oid"}:
+        value = value["$oid"]
+    if isinstance(value, (dict, list, bool)):
+        value = json.dumps(value, ensure_ascii=False) if value not in ([], {}) else ""
     return _clean(f'"{name}"', _named(value), limit)
 
 

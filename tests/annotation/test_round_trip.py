@@ -8,7 +8,6 @@ import os
 import uuid
 
 import pytest
-from annotation.imports.transcripts import transcript_of
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from annotation.exports.formats import FORMATS
 from annotation.exports.types import NO_GOOD_ANSWER, NOTHING_PREFERRED
 from annotation.imports import parse_prompts
 from annotation.imports.conversations import own_conversation
+from annotation.imports.transcripts import transcript_of
 from annotation.models import Project, Proposal, ProposalBatch, SeatStatus
 
 pytestmark = pytest.mark.django_db

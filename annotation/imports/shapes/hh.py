@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from annotation.imports.conversations import transcript_of
 from annotation.imports.fields import Fields
 from annotation.imports.items import Item
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import add_preference
 from annotation.imports.shapes.shape import Shape
+from annotation.imports.transcripts import transcript_of
 
 
 def transcripts(fields: Fields) -> Iterator[Item]:
@@ -43,7 +43,7 @@ def _is_pair(fields: Fields) -> bool:
 def _is_one(fields: Fields) -> bool:
     text = fields.peek("text") if "text" in fields else fields.peek("transcript")
     turns = transcript_of(text)
-    return bool(turns) and len(turns or []) > 1 and "\n\n" in str(text).strip()
+    return len(turns or ()) > 1
 
 
 PAIR = Shape("Anthropic HH", _is_pair, transcripts, ())

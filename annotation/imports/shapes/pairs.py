@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotation.imports.conversations import is_open_transcript, messages_of, own_conversation, parted, transcript_of
+from annotation.imports.conversations import messages_of, own_conversation, parted
 from annotation.imports.fields import Fields
 from annotation.imports.items import Item, is_messages, number
 from annotation.imports.refusals import Refusal
+from annotation.imports.transcripts import is_open_transcript, transcript_of
 
 PROMPT_NAMES = ("prompt", "text", "messages", "question", "instruction", "query", "input", "context")
 PEOPLE = (
