@@ -20,14 +20,14 @@ class CannotBundle(Exception):
 
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
-    """The entry module with its imports before it, each as a scope of its own that hands out what it exports."""
+    """Return the entry module preceded by its imports, each in a scope of its own that returns its exports."""
     parts: dict[str, str] = {}
     body = _inlined(entry, read, parts, [entry])
     return "".join([*parts.values(), body])
 
 
 def _inlined(name: str, read: Callable[[str], str], parts: dict[str, str], above: list[str]) -> str:
-    """The module without imports; what it imports is put into `parts` first."""
+    """Return the module without import lines; the imported modules are added to `parts` first."""
 
     def take(found: re.Match[str]) -> str:
         if " as " in found["names"]:

@@ -27,13 +27,13 @@ TOO_MANY, NOT_A_MEMBER, TAKES_NOTHING = 4429, 4403, 1008
 
 # Open sockets of this process, by person.
 _open: Counter[int] = Counter()
-QUIET_SECONDS = 1.0  # a page that is told of every judgment would do nothing but fetch
+QUIET_SECONDS = 1.0  # a page that fetched after every judgment would do nothing else
 
 
 class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
-    """Passes "look again" on to one open page. It takes no messages from it.
+    """Tells an open page of a project which parts to fetch again; it accepts no messages.
 
-    The work page says so in its address (`?at=work`): while it is open, its member is at work.
+    The work page connects with `?at=work`: its member counts as present while it is open.
     """
 
     group: str | None = None
@@ -71,7 +71,7 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             await database_sync_to_async(presence.leave)(membership_id=self.membership.pk)
 
     async def receive(self, *_: Any, **__: Any) -> None:
-        """Close the socket: a page has nothing to say here."""
+        """Close the socket: pages send nothing here."""
         await self.close(TAKES_NOTHING)
 
     async def membership_ended(self, event: dict[str, Any]) -> None:
@@ -89,14 +89,14 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
                     return
 
     async def look_again(self, event: dict[str, Any]) -> None:
-        """At once where nothing was said of this topic for a while, else a little later, once for all of it."""
+        """Send a topic at once, or where it was sent recently once after a pause, for all messages meanwhile."""
         topic, now = event["topic"], asyncio.get_running_loop().time()
         wait = self.told.get(topic, 0.0) + QUIET_SECONDS - now
         if wait <= 0:
             self.told[topic] = now
             await self.send_json({"topic": topic})
         elif wait <= QUIET_SECONDS:
-            self.told[topic] = now + wait  # in the future: somebody has been asked to say it then
+            self.told[topic] = now + wait  # in the future: a message is scheduled for then
             self._start(self._say_later(topic, wait))
 
     async def _say_later(self, topic: str, wait: float) -> None:

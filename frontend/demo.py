@@ -42,7 +42,7 @@ CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short tex
 # What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
 FULL: dict[str, dict[str, Any]] = {
     "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
-    "reward": {"gate": "report"},  # a newcomer should see the whole circle; the round page says what the gate thought
+    "reward": {"gate": "report"},  # the demo shows the whole loop; the round page has the result of the gate
     "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {
@@ -172,7 +172,7 @@ class Demo:
 
 
 def gold_change(ppo_run: TrainingRun, judge: Judge) -> dict[str, Any]:
-    """What the judge itself thinks of the answers to eval prompts before and after, with a bootstrap interval.
+    """Return the judge's mean change from the answers before to those after, with a bootstrap interval.
 
     Prompts are resampled, not answers: answers to one prompt are alike.
     """
@@ -204,7 +204,7 @@ def _account(username: str, **flags: bool) -> User:
 
 
 def _free_name() -> str:
-    """A demo run again is another project; the earlier one keeps what it has."""
+    """Return an unused project name: a demo that runs again makes a project of its own."""
     number = Project.objects.filter(slug__startswith="demo").count() + 1
     return "Demo" if number == 1 else f"Demo {number}"
 

@@ -95,7 +95,7 @@ class Entry:
 
 
 def entries(project: Project, membership: Membership, url_name: str) -> tuple[list[Entry], list[Entry]]:
-    """The row that is always there, and the row of the group that this page belongs to; by what the role opens."""
+    """Return the menu of the project, and the group of this page, as far as the role may open them."""
     here = UNDER.get(url_name, url_name)
 
     def entry(page: Page) -> Entry:

@@ -54,7 +54,7 @@ def get_policy(user: User, slug: str, number: int, *, role: Role = Role.REVIEWER
 
 
 def get_exchange(user: User, slug: str, pk: int) -> Exchange:
-    """Return an exchange of the user's own: nobody reads what others asked."""
+    """Return one of the user's own exchanges; those of others give 404."""
     own = access.get_project(user, slug, role=Role.REVIEWER).exchanges.filter(asked_by_id=user.pk)
     return get_object_or_404(own.select_related("project", "left", "right"), pk=pk)
 

@@ -41,7 +41,7 @@ def chunks(source: FileSource) -> Iterator[bytes]:
 
 
 def zipped(files: Iterable[tuple[str, FileSource]]) -> Iterator[bytes]:
-    """Name and source of each file. Stored, not deflated: weights do not get smaller."""
+    """Yield a ZIP of names and sources, stored without compression: weights do not get smaller."""
     out = _Sent()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, source in files:
@@ -55,7 +55,7 @@ def zipped(files: Iterable[tuple[str, FileSource]]) -> Iterator[bytes]:
 
 
 def size_on_disk(folder: str | Path) -> int | None:
-    """Bytes of the checkpoint; None where it is not on this machine any more."""
+    """Return the bytes of a folder; None where it does not exist on this machine."""
     path = Path(folder)
     if not path.is_dir():
         return None

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 
-NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be on that disk, and say nothing
+NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
 
 
 class RunDir:
@@ -46,7 +46,7 @@ class RunDir:
         self.result_path = self.path / "result.json"
         self.ended_path = self.path / "ended.json"
         self.log_path = self.path / "log.txt"
-        self.listeners: list[Callable[[int, dict[str, float]], None]] = []  # who is told of each row of metrics
+        self.listeners: list[Callable[[int, dict[str, float]], None]] = []  # called with each row of metrics
 
     # --- the worker's side -------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ class RunDir:
         return self.config_path.exists()
 
     def metrics(self) -> Iterator[Row]:
-        """Whole lines only: the last one may still be in the writing."""
+        """Yield the metrics that were logged, whole lines only: the last one may be half-written."""
         return _read_lines(self.metrics_path)
 
     def metrics_since(self, offset: int) -> tuple[list[Row], int]:
@@ -101,7 +101,7 @@ class RunDir:
             return file.read().decode("utf-8", errors="replace")
 
     def note(self, text: str) -> None:
-        """A line in the log, between two attempts."""
+        """Append a line to the log, between two attempts."""
         with contextlib.suppress(OSError), self.log_path.open("a", encoding="utf-8") as log:
             log.write(f"{text}\n")
 
@@ -117,7 +117,7 @@ class RunDir:
         return _read_lines(self.data_path)
 
     def log_metrics(self, step: int, **values: float) -> None:
-        """Append one line. Names with slashes go through `log_metrics(step, **{"objective/kl": kl})`."""
+        """Append one line of metrics; names with slashes are passed as `log_metrics(step, **{"objective/kl": kl})`."""
         _append(self.metrics_path, {"step": step, **values})
         for listener in self.listeners:
             listener(step, values)
@@ -145,7 +145,7 @@ class RunDir:
         shutil.rmtree(old, ignore_errors=True)
 
     def load_state(self) -> Path | None:
-        """The newest whole state of an earlier attempt, or None for a fresh start."""
+        """Return the newest whole state of an earlier attempt, or None for a fresh start."""
         for path in (self.state_path, self.path / "state.old"):
             if path.exists():
                 return path
@@ -166,7 +166,7 @@ class RunDir:
             _write_json(self.ended_path, {"reason": reason})
 
     def finish(self, result: Row) -> None:
-        """The last act of a recipe. The state is of no more use and can be large, so it goes."""
+        """Write result.json, last of all, and delete the state, which is no longer needed and can be large."""
         _write_json(self.result_path, result)
         shutil.rmtree(self.state_path, ignore_errors=True)
 

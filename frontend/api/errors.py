@@ -13,7 +13,7 @@ from training.methods import InvalidConfig
 
 
 def explain(error: Exception, context: dict[str, Any]) -> Response | None:
-    """{"detail": "…"}, or {"errors": {field: message}} where fields are to blame."""
+    """Return {"detail": "…"}, or {"errors": {field: message}} where fields are at fault."""
     match error:
         case NotPossible():
             return Response({"detail": str(error)}, status=409)

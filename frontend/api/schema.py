@@ -33,12 +33,12 @@ class Described(AutoSchema):
         return f"{text}\n\nScope of a token: `{scope.value}`.".strip() if scope else text
 
     def map_parsers(self) -> list[str]:
-        """Forms are read too, for the sake of curl; what they say is less exact, so nothing is promised of them."""
+        """Return the media types to document; forms are accepted for curl's sake, but their types are less exact."""
         return ["application/json"]
 
 
 def with_refusals(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Any operation may be refused; those that take a body in more ways than the others."""
+    """Add the responses of refusals to every operation."""
     result["components"]["schemas"] |= SCHEMAS
     for operations in result["paths"].values():
         for method, operation in operations.items():

@@ -30,7 +30,7 @@ class HelpPage:
 
     @property
     def short_title(self) -> str:
-        """For the table of contents: what stands before the colon."""
+        """Return the title up to its colon, for the table of contents."""
         return self.title.partition(":")[0]
 
     @property

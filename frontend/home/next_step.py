@@ -24,7 +24,7 @@ class ProjectState:
 
 @dataclass(frozen=True)
 class NextStep:
-    """`page` is the name of the address behind the button; `style` says how urgent it is."""
+    """The next thing to do; `page` names the URL of its button, `style` how urgent it is."""
 
     title: str
     text: str

@@ -22,7 +22,7 @@ SESSION = f"{settings.SESSION_COOKIE_NAME}=".encode()
 
 
 class RequestRefused(Exception):
-    """A request that is not passed on; says why, in words for the client."""
+    """Raised for a request that is not passed on; the message is for the client."""
 
     def __init__(self, status: int, reason: str, words: str) -> None:
         super().__init__(words)

@@ -107,7 +107,7 @@ class Health:
             await self.pages(scope, receive, send)
 
     async def _newest(self) -> tuple[int, dict[str, str]]:
-        """One look at a time, which all who ask meanwhile share."""
+        """Return the result of the newest check; requests at the same time share one check."""
         now = asyncio.get_running_loop().time()
         if self.look is None or (self.look.done() and now - self.looked_at > KEPT_SECONDS):
             self.look, self.looked_at = asyncio.ensure_future(readiness()), now

@@ -145,7 +145,7 @@ def spooled(stream: Iterable[bytes]) -> FileToSend:
 
 
 def environ_of(scope: dict[str, Any], body: IO[bytes], length: int) -> Environ:
-    """Return the request as PEP 3333 wants it; the body's length is what was received.
+    """Return the WSGI environ (PEP 3333) of a request; the body's length is what was received.
 
     Headers with an underscore are left out: they would pass for those with a hyphen.
     """

@@ -154,7 +154,7 @@ def run_time(run: TrainingRun) -> str:
 
 @register.filter
 def time_left(run: TrainingRun) -> str:
-    """Return how long a run goes on at its pace so far; empty while that says nothing, and after it was resumed."""
+    """Return the estimated time that a run still takes; empty before it can be estimated, and after a resume."""
     done, total = run.progress_done, run.progress_total
     if not (run.started_at and done >= total / 50 and 0 < done < total and run.attempt == 1):
         return ""
@@ -178,5 +178,5 @@ def any_errors(fields: list[BoundField]) -> bool:
 
 @register.filter
 def of(errors: dict[str, Any] | None, field: str) -> Any:
-    """Return the errors of one field; "" stands for errors of no field."""
+    """Return the errors of one field, or with "" those of no field."""
     return (errors or {}).get(field, [])

@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=20)
 JUDGMENTS_TIMED = 200
-SECONDS_UNKNOWN = 60.0  # taken for a judgment where nobody has made one yet
+SECONDS_UNKNOWN = 60.0  # assumed for a judgment before the first one is made
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision stands on. `days` since the last training round, None where there was none."""
+    """What the autopilot decides by. `days` since the last training round, None where there was none."""
 
     new_judgments: int
     days: float | None

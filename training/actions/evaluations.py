@@ -28,7 +28,7 @@ def start_evaluation(
     opponent: PolicyVersion | None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainingRound:
-    """A round of one run, which draws both sides' answers; people are asked as soon as it is through.
+    """Queue and return a round of one run that draws both sides' answers; their comparisons join the queue afterwards.
 
     Without an opponent it is people's reference answers. Raises NotPossible, InvalidConfig.
     """

@@ -39,7 +39,10 @@ def ask(
     temperature: float,
     follows: Exchange | None = None,
 ) -> Exchange:
-    """One version, or two of which chance decides which is A. A follow-up goes on from the reply that was better."""
+    """Store a question to one version, or to two in random order as A and B, and return the exchange.
+
+    A follow-up continues the conversation from the reply that was judged better.
+    """
     if Reply.objects.filter(exchange__asked_by_id=by.pk, status__in=WRITING).count() >= MOST_WAITING:
         raise NotPossible("Some of your replies are not written yet. Wait for them, or cancel them.")
     shown = random.sample(versions, len(versions))
@@ -58,7 +61,7 @@ def ask(
 
 
 def conversation(exchange: Exchange) -> list[dict[str, str]]:
-    """With the reply that it goes on from: the better one, or A where neither is."""
+    """Return the messages so far with the reply to continue from: the better one, or A after a tie."""
     wanted = Side.RIGHT if exchange.outcome == Outcome.RIGHT else Side.LEFT
     reply = exchange.replies.filter(side=wanted).first()
     if reply is None or reply.status != ReplyStatus.DONE:
@@ -70,7 +73,7 @@ def conversation(exchange: Exchange) -> list[dict[str, str]]:
 
 @transaction.atomic
 def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
-    """The verdict, as a judgment of a ranking task with the two replies, which is opened for it and closed at once."""
+    """Store the verdict as a judgment of a ranking task with the two replies, which opens and closes with it."""
     replies = {reply.side: reply for reply in exchange.replies.filter(status=ReplyStatus.DONE)}
     if len(replies) < 2:
         raise NotPossible("There are not two replies to compare.")
@@ -100,7 +103,7 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
 
 
 def _teach(texts: list[str], project: Project) -> bool:
-    """Nothing is learned from two that are the same, from an empty one, or from one that says who wrote it."""
+    """Return whether these replies make training data: all different, none empty, none that names its author."""
     return len(set(texts)) == len(texts) and all(text and not names_its_model(text, project) for text in texts)
 
 
@@ -134,7 +137,7 @@ def _completion(prompt: Prompt, reply: Reply) -> Completion:
 
 
 def cancel(*, exchange: Exchange) -> None:
-    """What is written so far stays to be read."""
+    """Stop writing the replies; what is written so far is kept."""
     exchange.replies.filter(status__in=WRITING).update(status=ReplyStatus.CANCELLED)
 
 

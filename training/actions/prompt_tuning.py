@@ -26,7 +26,7 @@ WITHOUT_TEMPLATE = ("head",)
 def save_template(
     *, project: Project, name: str, body: str, by: User, language: str = "", notes: str = ""
 ) -> TemplateVersion:
-    """The next version of this name; the one before where nothing differs. Raises InvalidTemplate."""
+    """Return the next version of this name, or the current one where nothing differs. Raises InvalidTemplate."""
     Template.parse(body)
     _number_one_at_a_time(project)
     last = project.templates.filter(name=name).order_by("-version").first()
@@ -45,7 +45,7 @@ def save_template(
 
 @transaction.atomic
 def save_verbalizer(*, project: Project, name: str, words: Mapping[str, Sequence[str]], by: User) -> VerbalizerVersion:
-    """The next version of this name; the one before where nothing differs. Raises InvalidVerbalizer."""
+    """Return the next version of this name, or the current one where nothing differs. Raises InvalidVerbalizer."""
     tidy = {label: list(own) for label, own in Verbalizer(words).words.items()}
     _number_one_at_a_time(project)
     last = project.verbalizers.filter(name=name).order_by("-version").first()
@@ -69,7 +69,7 @@ def start_prompt_tuning(
     settings: Sequence[Mapping[str, Any]],
     snapshot: DatasetSnapshot | None = None,
 ) -> TrainingRound:
-    """A round with one run for each of `settings`, all on the same labelled texts: of `snapshot`, or of a new one.
+    """Queue and return a round with a run for each of `settings`, all on the texts of `snapshot` or of a new one.
 
     Raises InvalidConfig, and NotPossible where labelled texts are missing.
     """
@@ -90,7 +90,7 @@ def start_prompt_tuning(
 
 
 def _needed(config: Mapping[str, Any]) -> int:
-    """Labelled rows per label that are learned from or chosen by."""
+    """Return how many labelled rows per label are trained on or used for selection."""
     return 0 if config["tuning"] == "zero_shot" else max(2, 2 * config["shots"])
 
 
@@ -100,7 +100,7 @@ def labelled(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
 
 
 def counts_by_label(snapshot: DatasetSnapshot) -> dict[str, Counter[str]]:
-    """Rows to learn from ("train") and to test on ("eval"), by label."""
+    """Return the number of rows by label, to learn from ("train") and to test on ("eval")."""
     found: dict[str, Counter[str]] = {"train": Counter(), "eval": Counter()}
     for row in labelled(snapshot):
         found[row["split"]][row["label"]] += 1
@@ -110,7 +110,7 @@ def counts_by_label(snapshot: DatasetSnapshot) -> dict[str, Counter[str]]:
 def check_rows(
     snapshot: DatasetSnapshot, verbalizer: Verbalizer, needed: int, templates: Sequence[TemplateVersion]
 ) -> None:
-    """Raises NotPossible where a label has too few rows, none can be tested on, or a template asks for other texts."""
+    """Raise NotPossible for too few rows of a label, no row to test on, or a template with other text slots."""
     counts = counts_by_label(snapshot)
     known = set(counts["train"]) | set(counts["eval"])
     if strangers := [label for label in verbalizer.labels if label not in known]:

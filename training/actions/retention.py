@@ -43,7 +43,7 @@ class Leftover:
 
 
 def leftovers(project: Project, keep_last: int = KEEP_LAST) -> list[Leftover]:
-    """The largest first."""
+    """Return what can be deleted, largest first."""
     needed = needed_paths()
     found = [
         Leftover(path, size, what)
@@ -56,7 +56,7 @@ def leftovers(project: Project, keep_last: int = KEEP_LAST) -> list[Leftover]:
 
 
 def prune(project: Project, keep_last: int = KEEP_LAST) -> list[Leftover]:
-    """Delete them. What cannot be deleted now is found again the next time."""
+    """Delete what can be deleted and return it; what could not be deleted now is found again the next time."""
     freed = leftovers(project, keep_last)
     for leftover in freed:
         if leftover.path.is_dir():
@@ -69,7 +69,7 @@ def prune(project: Project, keep_last: int = KEEP_LAST) -> list[Leftover]:
 
 
 def needed_paths() -> set[Path]:
-    """Of all projects: they may share a base model."""
+    """Return the paths that anything still needs, in all projects: they may share a base model."""
     needed = {Path(checkpoint) for checkpoint in PolicyVersion.objects.values_list("checkpoint", flat=True)}
     for checkpoint in list(needed):
         try:
@@ -115,5 +115,5 @@ def _of_packages(project: Project) -> Iterator[tuple[Path, str]]:
 
 
 def _holds(folder: Path, path: Path) -> bool:
-    """`path` is the folder, or lies in it."""
+    """Return whether `path` is the folder or lies in it."""
     return path.resolve().is_relative_to(folder.resolve())

@@ -77,9 +77,9 @@ def queue_round(
     planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
     autopilot_reason: str = "",
 ) -> TrainingRound:
-    """Store a round of these runs, each a method, its settings, its data and its further inputs.
+    """Store and return a round of these runs, each with method, settings, snapshot and further inputs.
 
-    Whether it may start is for the callers to say; only a second active round is refused here.
+    Callers check whether it may start; here only a second active round is refused.
     """
     try:
         with transaction.atomic():
@@ -224,7 +224,7 @@ def resume_round(*, round: TrainingRound) -> None:
 
 
 def retry_round(*, round: TrainingRound) -> None:
-    """Try a failed round again from the stage that failed, which goes on from its last state if it saved one."""
+    """Queue a failed round again from the stage that failed, which resumes from its last saved state."""
     try:
         with transaction.atomic():
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.FAILED).update(

@@ -29,7 +29,7 @@ from training.rundir import NO_SPACE, Row
 
 
 class InvalidTransition(Exception):
-    """The run is no longer ours, or no longer running: it was moved by another process, and that move stands."""
+    """The run has been moved by another process, whose transition is valid; this one is not."""
 
 
 class Paused(Exception):
@@ -107,7 +107,7 @@ def settle_run(*, run: TrainingRun, exit_code: int) -> None:
 
 
 def how_it_ended(run: TrainingRun, exit_code: int) -> str:
-    """Return how the process ended, for people: one that is killed cannot say why, and a full disk cuts its log off."""
+    """Return in words how a process ended: killed by a signal, out of disk space, or by an exit code."""
     if exit_code == NO_SPACE:
         folder = run.directory.path
         return f"No space left: {filesizeformat(shutil.disk_usage(folder).free)} are free on the disk of {folder}."
@@ -132,7 +132,7 @@ def put_back(*, run: TrainingRun) -> None:
 
 @transaction.atomic
 def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
-    """Fail a run and its round. `why`, in a few words, stands in the list of rounds, too. Raises InvalidTransition."""
+    """Fail a run and its round. `why` is a short reason for the list of rounds. Raises InvalidTransition."""
     now = timezone.now()
     if not _ours(run).update(status=RunStatus.FAILED, error=error, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
@@ -149,7 +149,7 @@ def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
 
 
 def reclaim_lost_runs() -> int:
-    """Requeue runs whose worker has given no sign of life, or fail those without another attempt; return how many."""
+    """Requeue runs whose worker's heartbeat stopped, or fail those out of attempts; return how many."""
     silent_since = timezone.now() - timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = TrainingRun.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=silent_since)
     reclaimed = 0

@@ -14,7 +14,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def give_sign() -> None:
-    """Note that this process's worker is at work; forget those that have been silent for a day."""
+    """Record that this process's worker is alive; delete workers without a sign for a day."""
     now = timezone.now()
     WorkerSign.objects.update_or_create(name=f"{socket.gethostname()}:{os.getpid()}"[:255], defaults={"seen_at": now})
     WorkerSign.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()

@@ -44,7 +44,7 @@ class AutopilotViewSet(ViewSet):
 
     @extend_schema(operation_id="projects_autopilot_retrieve", responses=AutopilotSerializer)
     def list(self, request: Request, slug: str) -> Response:
-        """How it is set, what it decided last, and what it goes by."""
+        """Return the autopilot's settings, its last decision and the facts that it decides by."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
         return Response(_shown(pilot))

@@ -48,6 +48,6 @@ class CostViewSet(ViewSet):
 
     @extend_schema(operation_id="projects_costs_retrieve", responses=CostsSerializer)
     def list(self, request: Request, slug: str) -> Response:
-        """Every round, the newest first."""
+        """Return what each round cost, newest first."""
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
         return Response(CostsSerializer({"rounds": round_costs(project)}).data)

@@ -60,7 +60,7 @@ class EvaluationDetailSerializer(EvaluationSerializer):
         return _plain(evaluation_report(self.context["compared"]))
 
     def get_comparisons(self, evaluation: Evaluation) -> list[dict[str, Any]]:  # noqa: ARG002 - a serializer's method
-        """Those that are judged; before everybody has judged an admin alone sees whose answer is whose."""
+        """Return the judged comparisons; while some are open only an admin sees which version wrote which answer."""
         judged = [each for each in self.context["compared"] if each.score is not None]
         return list(ComparisonSerializer(judged if self.context["may_see"] else [], many=True).data)
 
@@ -112,7 +112,7 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
 
     @extend_schema(responses=EvaluationDetailSerializer)
     def retrieve(self, request: Request, slug: str, number: str) -> Response:
-        """Win rate with its interval, by length and category, and every comparison that is judged."""
+        """Return the win rate with its interval, by length and category, and every judged comparison."""
         found, membership = access.get_evaluation(signed_in(request), slug, int(number))
         may_see = membership.may_act_as(Role.ADMIN) or not found.open_seats()
         context = {"compared": evaluated_pairs(found.project, found), "may_see": may_see}
@@ -120,7 +120,7 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
 
     @extend_schema(request=StartEvaluationSerializer, responses={201: RoundSerializer})
     def create(self, request: Request, slug: str) -> Response:
-        """A round of one run, which draws the answers; its comparisons come into the queue when it is through."""
+        """Start a round that draws the answers; its comparisons join the queue once it has succeeded."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.ADMIN)
         form = EvaluationForm(project, fields_of(request))
         if not form.is_valid():
@@ -134,14 +134,14 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
     @extend_schema(request=None, responses=ClosedSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, slug: str, number: str) -> Response:
-        """Ask nobody more. What is judged stays and counts, and whoever is at it may finish."""
+        """Delete the unclaimed seats. Judgments count, and tasks that are held may be finished."""
         found, _ = access.get_evaluation(signed_in(request), slug, int(number), role=Role.ADMIN)
         return Response({"closed": close_evaluation(evaluation=found)})
 
     @extend_schema(operation_id="projects_evaluations_ladder_retrieve", responses=LadderSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])
     def ladder(self, request: Request, slug: str) -> Response:
-        """Elo points of all versions and of people, from every comparison of the project."""
+        """Return the Elo points of all versions and of people, from all comparisons of the project."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.REVIEWER)
         return Response({"rungs": [asdict(rung) for rung in ladder(evaluated_pairs(project))]})
 

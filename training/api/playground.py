@@ -29,7 +29,7 @@ class ReplySerializer(serializers.ModelSerializer[Reply]):
         fields = ["side", "version", "status", "text", "tokens", "seconds", "finished", "error"]
 
     def to_representation(self, instance: Reply) -> dict[str, Any]:
-        """Leave out what tells two versions apart while they are compared blind: length, time and how it ended."""
+        """Return a reply; while two are compared blind, without length, time and stop, which tell versions apart."""
         shown: dict[str, Any] = super().to_representation(instance)
         return shown | dict.fromkeys(("tokens", "seconds", "finished")) if instance.exchange.is_blind else shown
 
@@ -58,7 +58,7 @@ class JudgeSerializer(serializers.Serializer[Any]):
 
 
 class ExchangeViewSet(mixins.ListModelMixin, GenericViewSet[Exchange]):
-    """One's own: nobody reads what others asked."""
+    """The user's own exchanges; those of others are not visible."""
 
     scopes = {"list": Scope.READ, "retrieve": Scope.READ, "create": Scope.ANNOTATE, "judge": Scope.ANNOTATE}
     serializer_class = ExchangeSerializer
@@ -88,7 +88,7 @@ class ExchangeViewSet(mixins.ListModelMixin, GenericViewSet[Exchange]):
     @extend_schema(request=JudgeSerializer, responses=ExchangeSerializer)
     @action(detail=True, methods=["post"])
     def judge(self, request: Request, slug: str, pk: str) -> Response:
-        """Which of two is better: a judgment, and the names are shown."""
+        """Store which of two replies is better as a judgment; the versions are shown afterwards."""
         exchange = access.get_exchange(signed_in(request), slug, int(pk))
         given = JudgeSerializer(data=request.data)
         given.is_valid(raise_exception=True)

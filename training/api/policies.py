@@ -55,7 +55,7 @@ class PolicyViewSet(PolicyNumbersViewSet):
 
     @extend_schema(responses=PolicyDetailSerializer)
     def retrieve(self, request: Request, slug: str, number: str) -> Response:
-        """Where a version comes from."""
+        """Return a version with its lineage."""
         found, _ = access.get_policy(signed_in(request), slug, int(number))
         return Response(PolicyDetailSerializer(found).data)
 

@@ -41,7 +41,7 @@ class TemplateViewSet(mixins.ListModelMixin, GenericViewSet[TemplateVersion]):
 
     @extend_schema(responses={201: TemplateSerializer})
     def create(self, request: Request, slug: str) -> Response:
-        """A template, or the next version of the one that has this name."""
+        """Store a template, or the next version of the one with this name."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         form = TemplateForm(project, fields_of(request))
         if not form.is_valid():
@@ -86,7 +86,7 @@ class VerbalizerViewSet(mixins.ListModelMixin, GenericViewSet[VerbalizerVersion]
 
     @extend_schema(request=VerbalizerSerializer, responses={201: SavedVerbalizerSerializer})
     def create(self, request: Request, slug: str) -> Response:
-        """A verbalizer, or the next version of the one that has this name. Warnings do not keep it from being saved."""
+        """Store a verbalizer, or the next version of the one with this name; warnings do not prevent it."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         form = VerbalizerForm(project, fields_of(request))
         if not form.is_valid():
@@ -122,14 +122,14 @@ class MethodTablesSerializer(serializers.Serializer[Any]):
 
 
 class ApproachesViewSet(ViewSet):
-    """What each method costs and comes to."""
+    """Tables of approaches: cost and accuracy of each."""
 
     scopes = {"list": Scope.READ, "create": Scope.TRAIN}
     serializer_class = MethodTablesSerializer
 
     @extend_schema(operation_id="projects_methods_retrieve", responses=MethodTablesSerializer)
     def list(self, request: Request, slug: str) -> Response:
-        """The tables that have been measured, the newest first."""
+        """Return the tables that have been measured, newest first."""
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
         found = [
             {

@@ -85,7 +85,7 @@ class ProposalViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
 
     @extend_schema(parameters=[OpenApiParameter("verdict", OpenApiTypes.STR, enum=[*Verdict.values, UNREVIEWED])])
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """All proposals, also those that a rule refused; `verdict` asks for those that people judged so."""
+        """Return all proposals, including those that a check refused; `verdict` filters by the reviewers' verdict."""
         return super().list(request, *args, **kwargs)
 
 

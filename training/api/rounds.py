@@ -144,7 +144,7 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     @extend_schema(request=StartRoundSerializer, responses=ForecastSerializer)
     @action(detail=False, methods=["post"], url_path="dry-run", pagination_class=None)
     def dry_run(self, request: Request, slug: str) -> Response:
-        """What a round would train on, how it differs from the last one, and its time and memory; nothing starts."""
+        """Return what a round would train on, its changes to the last one, its time and memory; nothing starts."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.ADMIN)
         wanted = StartRoundSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -174,19 +174,19 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, slug: str, number: str) -> Response:
-        """The stage that runs ends within seconds and keeps its last state."""
+        """Stop the running stage within seconds, keeping its last state."""
         return self._moved(request, slug, number, lambda round: rounds.pause_round(round=round, by=signed_in(request)))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, slug: str, number: str) -> Response:
-        """A paused round goes on."""
+        """Continue a paused round."""
         return self._moved(request, slug, number, lambda round: rounds.resume_round(round=round))
 
     @extend_schema(request=None, responses=RoundSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, slug: str, number: str) -> Response:
-        """A failed round is tried again, from the stage that failed."""
+        """Try a failed round again from the stage that failed."""
         return self._moved(request, slug, number, lambda round: rounds.retry_round(round=round))
 
     @extend_schema(responses={200: {"type": "object"}})

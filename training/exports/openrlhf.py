@@ -198,7 +198,7 @@ def _online(stage: ExportedStage, own: Row, roles: Sequence[str]) -> str:
 
 
 def _horizon(config: Row) -> int:
-    """Both adapt the coefficient by at most 20 % of (batch / horizon): here in episodes, in Prefloop in updates."""
+    """Return the KL horizon in episodes: Prefloop's is in updates, both bound a change by 20 % of (batch / horizon)."""
     return max(1, round(float(config["kl_horizon"]) * int(config["batch_size"])))
 
 
@@ -208,7 +208,7 @@ def _rate(stage: ExportedStage) -> float:
 
 
 def _as_options(given: Row) -> str:
-    """One to a line. Shell variables stay open; everything else is quoted as it needs."""
+    """Return options one to a line; shell variables are left to expand, all else is quoted."""
     lines = []
     for name, value in given.items():
         if value is True:

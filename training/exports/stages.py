@@ -33,7 +33,7 @@ NO_COUNTERPART = {
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that a round can be repeated with: what a module of this package says of it in `TOOL`."""
+    """A tool that can repeat a round: the `TOOL` of a module of this package."""
 
     name: str  # in URLs
     label: str
@@ -61,7 +61,7 @@ class ExportedStage:
 
     @property
     def config(self) -> Row:
-        """Every setting: a run from before one was added has its default."""
+        """Return every setting; one added since the run was made has its default."""
         return METHODS[self.method].config().as_json() | dict(self.run.config)
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -83,7 +83,7 @@ class ExportedStage:
 
     @property
     def pairs_per_ranking(self) -> int:
-        """About: a step of so many rankings is a step of that many times as many pairs."""
+        """Return the approximate number of pairs per ranking, by which batch sizes are multiplied."""
         counts: dict[str, int] = self.run.snapshot.counts if self.run.snapshot else {}
         return max(1, round(counts.get("train pairs", 0) / max(counts.get("train tasks", 0), 1)))
 
@@ -123,7 +123,7 @@ def _stage(number: int, run: TrainingRun) -> ExportedStage:
 
 
 def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
-    """The run of an earlier round that made the reward model which this one is taught by; else it could not start."""
+    """Return the run of an earlier round that made the reward model; a list, empty where none is needed."""
     for run in kept:
         if run.method in making(REWARD_MODEL.name):
             return []
@@ -139,7 +139,7 @@ def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
 
 
 def rows_of(run: TrainingRun) -> Iterator[Row]:
-    """What it was or will be given: a snapshot, or what stands in its run directory."""
+    """Return the rows of a run's data: of its snapshot, or of its run directory."""
     if run.snapshot is None and run.directory.is_prepared():
         return run.directory.rows()
     return product_of(run.spec).rows_for(run)
@@ -153,12 +153,12 @@ def prompts(row: Row, _: Row) -> Iterator[Row]:
 
 
 def _stated(number: int | None) -> int | None:
-    """Return a number, or None for -1, which stands in a column of numbers where nobody stated one."""
+    """Return a number, or None for -1, which marks a missing value in a column of numbers."""
     return None if number is None or number < 0 else number
 
 
 def pairs(row: Row, config: Row) -> Iterator[Row]:
-    """A ranked task as pairs. TRL subtracts a column `margin` wherever it finds one, so it is there only if wanted."""
+    """Yield a ranked task as pairs, with a `margin` on request only: TRL subtracts that column wherever it exists."""
     votes = [
         Vote(
             ranking["tiers"],
@@ -212,7 +212,7 @@ ROWS: dict[str, Callable[[Row, Row], Iterator[Row]]] = {
 
 
 def start_of(round: TrainingRound) -> PolicyVersion:
-    """The version that the round began with."""
+    """Return the version that the round started from."""
     first = round.runs.order_by("position").first()
     if first is not None and first.directory.is_prepared():
         given = first.directory.config()["inputs"].get("policy")
@@ -222,7 +222,7 @@ def start_of(round: TrainingRound) -> PolicyVersion:
 
 
 def base_name(project: Project) -> str:
-    """As others may load it; empty where it is a folder on this machine, which means nothing on another."""
+    """Return the base model's name on the hub; empty where it is a folder on this machine."""
     named = project.base_model
     if named in HUB_NAMES:
         return HUB_NAMES[named]

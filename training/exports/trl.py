@@ -30,7 +30,7 @@ def files(stages: list[ExportedStage], base: str, start: str) -> dict[str, str]:
 
 
 def described(stage: ExportedStage) -> Row:
-    """A stage as round.json has it."""
+    """Return a stage as round.json holds it."""
     trainer, arguments = ARGUMENTS[stage.method](stage.config, stage)
     found: dict[str, Any] = {"name": stage.name, "trainer": trainer, "data": stage.files, "arguments": arguments}
     if stage.config.get("train", "lora") == "lora" and "lora_rank" in stage.config:

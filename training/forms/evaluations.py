@@ -46,7 +46,7 @@ class EvaluationForm(forms.Form):
         )
 
     def settings(self) -> dict[str, Any]:
-        """What was filled in."""
+        """Return the settings that were filled in."""
         given = {setting.name: self.cleaned_data[setting.name] for setting in BESIDE}
         return {name: value for name, value in given.items() if value not in (None, "")}
 

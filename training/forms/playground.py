@@ -37,7 +37,7 @@ class AskForm(forms.Form):
         return data
 
     def asked(self) -> dict[str, Any]:
-        """What `training.actions.playground.ask` takes."""
+        """Return the arguments of `training.actions.playground.ask`."""
         given = self.cleaned_data
         chosen = [given["version"], given["against"]] if given["against"] else [given["version"]]
         return {
@@ -49,7 +49,7 @@ class AskForm(forms.Form):
 
 
 def settings_of(versions: list[PolicyVersion], max_new_tokens: int, temperature: float) -> dict[str, Any]:
-    """The same again, for a follow-up. Which of two is which is not given away: the higher number comes first."""
+    """Return the form's values for a follow-up; the higher version comes first, so that the order tells nothing."""
     numbers = sorted((version.number for version in versions), reverse=True)
     found = {"version": str(numbers[0]), "max_new_tokens": max_new_tokens, "temperature": temperature}
     return found | ({"against": str(numbers[1])} if len(numbers) > 1 else {})

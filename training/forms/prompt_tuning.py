@@ -113,7 +113,7 @@ class VerbalizerForm(forms.Form):
 
     @property
     def needs_a_second_press(self) -> bool:
-        """Warnings are shown once before they are let through."""
+        """Return whether to show warnings, which a second submit confirms."""
         return bool(self.findings) and not self.cleaned_data.get("all_the_same")
 
 
@@ -134,7 +134,7 @@ def newest_verbalizers(project: Project) -> list[VerbalizerVersion]:
 def findings_of(
     verbalizer: Verbalizer, templates: Sequence[TemplateVersion], tokenizer: ModelTokenizer
 ) -> list[Finding]:
-    """What the project's tokenizer makes of the words in each of its templates; the same finding once, errors first."""
+    """Return the tokenizer's findings about the words in each template, each once, errors first."""
     bodies = [template.body for template in templates] or [STANDARD]
     found: dict[Finding, None] = {}
     for body in bodies:

@@ -29,11 +29,11 @@ def _plan_choices() -> list[tuple[str, str]]:
 
 
 class StartRoundForm(forms.Form):
-    """A plan, a preset, and every setting of the methods, made from their dataclasses and named `<method>.<setting>`.
+    """A plan, a preset and all settings of the methods, as fields named `<method>.<setting>`.
 
-    With the plan `own` the stages are those of `stage_1`, `stage_2`, …, in that order; gaps do not matter.
-    What is left empty comes from the preset, and where that says nothing from the dataclass. `like` is an earlier
-    round: its plan and what differs from the defaults in it are filled in already.
+    With the plan `own` the stages are `stage_1`, `stage_2`, …; gaps are skipped. An empty setting takes its value from
+    the preset, or else the default of the dataclass. `like` is an earlier round, whose plan and changed settings are
+    filled in.
     """
 
     plan = forms.ChoiceField(
@@ -76,7 +76,7 @@ class StartRoundForm(forms.Form):
         return [self[f"stage_{number}"] for number in range(1, MOST_STAGES + 1)]
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """The preset's, and over them what was filled in for the methods of the plan."""
+        """Return the settings of the plan's methods: the preset's, overridden by what was filled in."""
         filled = {
             method: {
                 setting.name: value
@@ -99,7 +99,7 @@ class StartRoundForm(forms.Form):
 
 
 def _as_initial(like: TrainingRound) -> dict[str, Any]:
-    """A round that none of the plans describes gives its own order; prompt tuning is started elsewhere."""
+    """Return the initial values from an earlier round; the plan is `own` where no plan has its stages."""
     runs = [run for run in like.runs.all() if run.method in dict(_planned())]
     plan = ",".join(run.method for run in runs)
     found: dict[str, Any] = {"plan": plan}

@@ -17,7 +17,7 @@ from training.rundir import Row
 
 
 class Sources(Protocol):
-    """The settings that say which tasks are used, as in InstructionTuningConfig."""
+    """The settings that choose the tasks, as in InstructionTuningConfig."""
 
     @property
     def per_task(self) -> int: ...
@@ -52,7 +52,7 @@ def rows_for(project: Project, config: Sources) -> Iterator[Row]:
 
 
 def pool_rows(project: Project) -> Iterator[Row]:
-    """Proposed tasks that people accepted. All are trained on: nobody has said which cluster they are of."""
+    """Yield accepted proposals as training rows; their cluster is unknown, so none is held out."""
     for item in pool(project):
         name = f"proposal:{item.proposal.pk}"
         yield {

@@ -35,7 +35,7 @@ UNPARSED = {
 
 @dataclass(frozen=True)
 class Written:
-    """One task as somebody wrote it, and what is known of how."""
+    """A task as a person or a model wrote it, and how it was drawn."""
 
     instruction: str
     input: str
@@ -54,7 +54,7 @@ def written(task: InstructionTask) -> str:
 
 
 def request(examples: Sequence[InstructionTask]) -> Messages:
-    """The examples as a conversation that is to go on: a small model follows its own turns better than a list."""
+    """Return the examples as a conversation to continue: small models follow their own turns better than a list."""
     messages: Messages = []
     for number, example in enumerate(examples):
         messages.append({"role": "user", "content": AGAIN if number else OPENING})
@@ -63,7 +63,7 @@ def request(examples: Sequence[InstructionTask]) -> Messages:
 
 
 def draw(examples: Sequence[InstructionTask], *, seeds: int, pool: int, random: random.Random) -> list[InstructionTask]:
-    """Written seeds and accepted proposals in random order; where the pool has too few, seeds stand in for them."""
+    """Return written seeds and accepted proposals in random order; seeds fill up a pool that is too small."""
     accepted = [task for task in examples if task["id"].startswith("proposal:")]
     own = [task for task in examples if not task["id"].startswith("proposal:")]
     from_pool = random.sample(accepted, min(pool, len(accepted)))
@@ -74,7 +74,7 @@ def draw(examples: Sequence[InstructionTask], *, seeds: int, pool: int, random: 
 
 
 def parse(text: str) -> InstructionTask:
-    """The first task in what was written. Raises Unparsed."""
+    """Return the first task in a model's text. Raises Unparsed."""
     if not text.strip():
         raise Unparsed("empty")
     found = list(LABEL.finditer(text))

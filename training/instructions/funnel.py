@@ -15,7 +15,7 @@ REJECTED_FOR = {value: label[:1].lower() + label[1:] for value, label in RejectR
 
 @dataclass(frozen=True)
 class FunnelStep:
-    """`lost` says in plain words, by reason, what came no further than the step before."""
+    """A step of the funnel; `lost` counts by reason, in plain words, what was dropped since the step before."""
 
     name: str
     count: int
@@ -24,7 +24,7 @@ class FunnelStep:
 
 
 def funnel(project: Project) -> list[FunnelStep]:
-    """Empty where nothing was ever proposed."""
+    """Return the steps from drawn to accepted; an empty list where nothing was proposed."""
     batches = list(project.proposal_batches.values_list("proposed", "unparsed", "duplicates"))
     proposed = sum(number for number, _, _ in batches)
     unparsed: Counter[str] = Counter()
@@ -74,5 +74,5 @@ def funnel(project: Project) -> list[FunnelStep]:
 
 
 def _in_words(counts: Counter[str], words: dict[str, str]) -> dict[str, int]:
-    """The most frequent first."""
+    """Return counts by reason in words, most frequent first."""
     return {words.get(code, code): count for code, count in counts.most_common() if count}

@@ -61,14 +61,14 @@ def _has_loop(text: str) -> bool:
 
 
 def _mixes_scripts(task: Proposed) -> bool:
-    """What is quoted may be of any language: that is what translating is about."""
+    """Return whether the instruction mixes scripts outside quotes, where translation tasks may have any."""
     words = [word for word in tokens(QUOTED.sub(" ", task.instruction)) if word[0].isalpha()]
     other = sum(bool(NOT_LATIN.search(word)) for word in words)
     return bool(words) and MINORITY <= other / len(words) <= 1 - MINORITY
 
 
 def _same(first: str, second: str) -> bool:
-    """But for spaces: commas or capitals may be all that was asked for."""
+    """Return whether two texts are equal except for spaces: commas or capitals may be what the task asks for."""
     return bool(second.strip()) and first.split() == second.split()
 
 
@@ -101,7 +101,7 @@ REASONS = {code: words for code, (words, _) in CHECKS.items()}
 
 
 def refused_by(task: Proposed) -> str:
-    """The code of the first reason against it; empty where there is none."""
+    """Return the code of the first check that the task fails; empty where it passes all."""
     return next((code for code, (_, applies) in CHECKS.items() if applies(task)), "")
 
 

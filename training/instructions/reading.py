@@ -11,7 +11,7 @@ TEXTS = ("instruction", "input", "output")
 
 
 def tasks_in(content: bytes, filename: str) -> tuple[list[Written], list[RefusedRow]]:
-    """What can be taken, and every other row with its line and what to do. Raises UnreadableFile."""
+    """Return the usable tasks of a file, and each refused row with its line and reason. Raises UnreadableFile."""
     if not filename.lower().endswith((".jsonl", ".json", ".jsonl.gz", ".json.gz")):
         raise UnreadableFile("The file should be JSONL: on each line an object with instruction, input and output.")
     taken, refused = [], []

@@ -29,14 +29,14 @@ LABELS = (
 
 
 def prompt_text(row: Row) -> str:
-    """What the model is asked: the instruction, and below it the input where there is one."""
+    """Return what the model is asked: the instruction, followed by the input where there is one."""
     return f"{row['instruction']}\n\n{row['input']}" if row["input"] else str(row["instruction"])
 
 
 def recast(
     tasks: Iterable[RuleTask], *, held_out: Collection[str], per_task: int, test_per_task: int, seed: int
 ) -> Iterator[Row]:
-    """Rows of every task. Its last `test_per_task` examples are for testing; no example is in two splits.
+    """Yield rows of every task; the last `test_per_task` examples of each are for testing, none is in two splits.
 
     Where a task has too few different examples, a third at the most is for testing.
     """
@@ -54,12 +54,12 @@ def recast(
 
 
 def unseen_wording(wordings: Sequence[Wording], seed: str) -> Wording:
-    """The wording that training never shows. Not one that is turned round: it has many right answers."""
+    """Return the wording kept out of training; never an inverted one, which has many right answers."""
     return Random(f"unseen {seed}").choice(_answerable(wordings))
 
 
 def recast_labelled(rows: Iterable[Row], labels: Sequence[str], *, seed: int, task: str = "labels") -> Iterator[Row]:
-    """Labelled texts, {"text", "label", "split"}, with the labels as options; eval rows get the unseen wording."""
+    """Yield labelled texts, {"text", "label", "split"}, as tasks with options; eval rows have the unseen wording."""
     unseen = unseen_wording(LABELS, f"{task} {seed}")
     seen = [wording for wording in LABELS if wording is not unseen]
     about: Row = {"task": task, "cluster": task, "options": labels, "source": LABELLED}
@@ -75,7 +75,7 @@ def recast_labelled(rows: Iterable[Row], labels: Sequence[str], *, seed: int, ta
 
 
 def seed_rows(seeds: Iterable[SeedTask], held_out: Collection[str]) -> Iterator[Row]:
-    """Seed tasks are all trained on, but for those of the clusters that are held out."""
+    """Yield the seed tasks as training rows, except those of held-out clusters."""
     for seed in seeds:
         if seed.cluster not in held_out:
             yield {
@@ -113,7 +113,7 @@ def instruction_row(
 
 
 def _worded(task: RuleTask, examples: Sequence[Example], wordings: Sequence[Wording], split: str) -> Iterator[Row]:
-    """Each example once, the wordings in turn."""
+    """Yield each example once, with the wordings in turn."""
     about: Row = {"task": task.name, "cluster": task.cluster, "options": task.options}
     for place, example in enumerate(examples):
         yield instruction_row(example, wordings[place % len(wordings)], **about, split=split, source=RULE)

@@ -15,27 +15,27 @@ NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Un
 
 
 def same_answer(given: str, wanted: str) -> bool:
-    """Exact match, but for case, outer space and a full stop at the end."""
+    """Return whether two answers are equal except for case, outer space and a final full stop."""
     return _plain(given) == _plain(wanted)
 
 
 def mentions(given: str, wanted: str) -> bool:
-    """Whether the right answer occurs in what was said, as words of its own."""
+    """Return whether the right answer occurs in the text as whole words."""
     return re.search(rf"(?<!\w){re.escape(_plain(wanted))}(?!\w)", _plain(given)) is not None
 
 
 def compare(rows: Iterable[Row]) -> Row:
-    """Figures of each held-out split. Rows are {split, cluster, before, after, mentioned_before, mentioned_after}.
+    """Return figures by held-out split; rows: {split, cluster, before, after, mentioned_before, mentioned_after}.
 
-    A model that answers in whole sentences is never right by exact match, and may know the answer all the same: what
-    tuning has taught it then is the form. So the answers that mention the right one are counted, too.
+    A model that answers in whole sentences never matches exactly, although it may know the answer. Answers that mention
+    the right one are counted too, so that a gain in form can be told from a gain in knowledge.
     """
     found = list(rows)
     return {split: _figures([row for row in found if row["split"] == split]) for split in NAMES}
 
 
 def wilson(right: int, n: int) -> list[float] | None:
-    """The 95 % interval of a share (Wilson 1927); it stays within 0 and 1 and has a width where all are right."""
+    """Return the 95 % interval of a share (Wilson 1927): within 0 and 1, with a width even where all are right."""
     if not n:
         return None
     share, room = right / n, Z95 * Z95 / n
@@ -46,7 +46,7 @@ def wilson(right: int, n: int) -> list[float] | None:
 
 
 def in_words(split: str, figures: Row) -> str:
-    """One sentence for the page of a round."""
+    """Return the comparison as one sentence for the page of a round."""
     if not figures["n"]:
         return ""
     low, high = figures["difference_ci95"]

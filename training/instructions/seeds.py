@@ -15,7 +15,7 @@ class SeedTask:
     id: str
     cluster: str
     instruction: str
-    input: str  # empty where the instruction says everything
+    input: str  # empty where the instruction is complete
     output: str
 
 

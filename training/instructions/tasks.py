@@ -52,7 +52,7 @@ def _topic(dice: Random) -> Example:
 
 
 def _same_meaning(dice: Random) -> Example:
-    """Active and passive; where they differ, by who did it or by what was done."""
+    """Return a pair in active and passive voice; a different meaning has another agent or object."""
     answer = dice.choice(YES_NO)
     who, other = dice.sample(words.NAMES, 2)
     told, another = dice.sample(words.ACTIONS, 2)
@@ -150,7 +150,7 @@ def _larger(dice: Random) -> Example:
 
 
 def _taller(dice: Random) -> Example:
-    """Of three people in a row; asked is the first or the last of them against another one."""
+    """Return an example about three people in a row, which asks about two that are not compared directly."""
     answer = dice.choice(YES_NO)
     tallest, middle, shortest = dice.sample(words.NAMES, 3)
     said = [f"{tallest} is taller than {middle}.", f"{middle} is taller than {shortest}."]

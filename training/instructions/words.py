@@ -8,7 +8,7 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """At commas where there are any, or else at spaces."""
+    """Return the parts of a text, cut at commas where it has any, or else at spaces."""
     return tuple(text.split(", ") if "," in text else text.split())
 
 
@@ -169,7 +169,7 @@ ACTIONS = (
 
 
 def in_words(number: int) -> str:
-    """0 to 99."""
+    """Return a number from 0 to 99 in words."""
     if number < len(NUMBERS):
         return NUMBERS[number]
     tens, ones = divmod(number, 10)

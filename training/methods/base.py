@@ -33,7 +33,7 @@ class Method:
     label: str
     config: type[MethodConfig]
     recipe: str  # a module under training.recipes, or the whole name of one elsewhere
-    data: str  # what stands in data.jsonl: a key of training.products.data.DATA
+    data: str  # the rows of data.jsonl: a key of training.products.data.DATA
     makes: str  # a key of training.products.PRODUCTS
     order: int = 1000  # place in lists of methods
     work: Work = passes_over_rows  # what its time grows with, from its settings and its number of rows

@@ -13,7 +13,7 @@ from training.methods.settings import MethodConfig, setting
 
 @dataclass(frozen=True)
 class EvaluateConfig(MethodConfig):
-    """Two versions answer the prompts kept for evaluation; people say, blind, which answer is better."""
+    """Two versions answer the prompts kept for evaluation; people compare the answers blind."""
 
     against: str = setting(
         "before", "before: the version with which the round began; base: version 0; references: people's answers"

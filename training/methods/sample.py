@@ -84,7 +84,7 @@ class SampleConfig(MethodConfig):
 
     @property
     def asked(self) -> int:
-        """Prompts that the policy answers; 0: all of them."""
+        """Return how many prompts the policy answers; 0: all of them."""
         return (self.pool or 4 * self.prompts) if self.choose_by == "disagreement" else self.prompts
 
 

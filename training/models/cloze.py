@@ -33,7 +33,7 @@ class TemplateVersion(models.Model):
         return cloze.Template.parse(self.body)
 
     def as_input(self) -> dict[str, object]:
-        """What a run keeps of it."""
+        """Return the template as a run's inputs hold it."""
         return {"id": self.pk, "name": self.name, "version": self.version, "body": self.body}
 
 

@@ -75,7 +75,7 @@ class Exchange(models.Model):
 
     @property
     def is_blind(self) -> bool:
-        """The names are not to be seen yet."""
+        """Return whether the version names are still hidden."""
         return self.right_id is not None and not self.outcome
 
 

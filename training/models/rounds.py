@@ -229,7 +229,7 @@ class TrainingRun(models.Model):
 
     @property
     def closed_gate(self) -> str:
-        """Why nothing may be trained on what this run made; empty where its gate is open, or was opened."""
+        """Return why the output of this run may not be trained on; empty where its gate is open or overridden."""
         gate = self.result.get("gate", {})
         if gate.get("passed", True) or self.config.get("gate") != "stop" or self.gate_overridden_at:
             return ""

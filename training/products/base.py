@@ -44,7 +44,7 @@ class ProductTable:
 
 
 class Product:
-    """What a run makes. The attributes say how rounds treat it; the methods do what is particular to it."""
+    """What a run makes. The attributes tell how rounds treat it; the methods are what differs by product."""
 
     name: str  # what methods name in `makes`
     order: int = 1000  # place on a round's page

@@ -17,6 +17,6 @@ def chat_settings(project: Project) -> dict[str, Any]:
 
 
 def chat_inputs(project: Project) -> dict[str, Any]:
-    """Return what a run's inputs say of it: nothing where a project has the defaults."""
+    """Return the project's chat settings as inputs of a run; empty where they are the defaults."""
     settings = chat_settings(project)
     return {} if settings == chat_settings(Project()) else {"chat": settings}

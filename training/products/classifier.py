@@ -36,7 +36,7 @@ class Classifier(Product):
             yield from labels.unlabelled(run.round.project)
 
     def settle(self, run: TrainingRun) -> None:
-        """Where the project wants it, have the texts of which the classifier is least sure labelled next."""
+        """Open label tasks for the texts with the smallest margins, where the project has this switched on."""
         margins = {row["prompt_id"]: row["margin"] for row in run.directory.samples()}
         if margins and run.round.project.uncertain_first:
             control = labels.prioritise(project=run.round.project, margins=margins, seed=run.pk)
@@ -64,7 +64,7 @@ def rows_of(runs: Iterable[TrainingRun]) -> list[ApproachRow]:
 
 
 def _predictions(run: TrainingRun) -> dict[str, Any]:
-    """Return how often a classifier said each label and how often that label was right, and with which template."""
+    """Return how often a classifier predicted each label, how often it was right, and its template."""
     result = run.result
     most = max([*result["said"].values(), *result["wanted"].values()])
     bars = [

@@ -37,7 +37,7 @@ class Completions(Product):
         return inputs
 
     def rows_for(self, run: TrainingRun) -> Iterator[Row]:
-        """Yield the prompts that are answered: as many as the settings say, drawn at random, in their order."""
+        """Yield the prompts to answer: as many as the settings ask for, sampled at random, in their order."""
         prompts = list(Prompt.objects.filter(project=run.round.project_id, withdrawn_at=None).order_by("id"))
         wanted = SampleConfig(**run.config).asked
         if 0 < wanted < len(prompts):
@@ -88,7 +88,7 @@ def _versions(run: TrainingRun) -> dict[str, Any]:
 def _authors(run: TrainingRun) -> dict[str, PolicyVersion | None]:
     """Return the versions by the names that the rows of the run use."""
     if run.config.get("server"):
-        # What another server answered with is nobody's policy here, whatever it may have been told to load.
+        # Answers of another server belong to no policy version: what it has loaded is not known.
         return {"policy": None}
     project = run.round.project
     numbers = run.directory.config()["inputs"].get("versions", {})

@@ -75,7 +75,7 @@ def store(
     threshold: float = NEAR_DUPLICATE,
     review_near_duplicates: bool = False,
 ) -> ProposalBatch:
-    """Return the stored batch of proposals with what the rules say to each; a repeated call stores nothing twice."""
+    """Store and return a batch of proposals with the checks' results; a repeated call stores nothing twice."""
     Project.objects.select_for_update().get(pk=project.pk)  # two batches at once would not see each other's tasks
     batch, is_new = ProposalBatch.objects.get_or_create(
         project=project,

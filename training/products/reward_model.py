@@ -48,7 +48,7 @@ PRODUCT = RewardModel()
 
 
 def trained_reward_models(project: Project | int) -> list[TrainingRun]:
-    """Return the runs that made a reward model, whatever its gate said, in the order of their rounds."""
+    """Return the runs that made a reward model, past the gate or not, in the order of their rounds."""
     runs = TrainingRun.objects.succeeded().making(PRODUCT.name).filter(round__project=project)
     return list(runs.select_related("round").order_by("round__number", "position"))
 

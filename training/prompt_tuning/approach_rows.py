@@ -64,7 +64,7 @@ def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
 
 
 def approach_row(approach: str, results: Sequence[Mapping[str, Any]]) -> ApproachRow:
-    """From the results of an approach's runs, one for each seed."""
+    """Return the row of an approach from the results of its runs, one per seed."""
     accuracies = [result["accuracy"] for result in results]
     n_test = results[0]["n"]
     low, high = interval(accuracies, n_test)
@@ -91,13 +91,13 @@ def approach_row(approach: str, results: Sequence[Mapping[str, Any]]) -> Approac
 
 
 def _per_text(stages: Sequence[Mapping[str, float]], results: Sequence[Mapping[str, Any]], n_test: int) -> float | None:
-    """Time to read one text at test; zero-shot asks with every template, at use it would ask with all of them, too."""
+    """Return the seconds to read one text; zero-shot counts all templates, since it uses them all."""
     tested = [stage["test"] for stage in stages if "test" in stage]
     return 1000 * fmean(tested) / n_test if tested and results else None
 
 
 def recommendation(rows: Sequence[ApproachRow]) -> list[str]:
-    """Which method and when, in sentences; only from the rows."""
+    """Return sentences that say which approach to use when, derived from the rows alone."""
     if not rows:
         return []
     best = rows[0]

@@ -45,7 +45,7 @@ APPROACHES: dict[str, Approach] = {
 
 
 def settings_of(names: Iterable[str], *, shots: int, seeds: int, **more: Any) -> list[dict[str, Any]]:
-    """One setting per approach and seed. Where nothing learns nothing is drawn, and one run stands for all seeds."""
+    """Return one setting per approach and seed; an approach that is deterministic gets one run for all seeds."""
     return [
         {**more, **APPROACHES[name].settings, "shots": shots, "seed": seed}
         for name in names
@@ -54,7 +54,7 @@ def settings_of(names: Iterable[str], *, shots: int, seeds: int, **more: Any) ->
 
 
 def approach_of(config: Mapping[str, Any]) -> str:
-    """Which of them a run's settings are; empty for settings that are none of them."""
+    """Return the approach that a run's settings belong to; empty where they belong to none."""
     for name, approach in APPROACHES.items():
         if all(config.get(key) == value for key, value in approach.settings.items()):
             return name

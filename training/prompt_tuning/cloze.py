@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cloze:
-    """A row put into a template: what stands before and after the blank."""
+    """A row in a template: the text before and after the blank."""
 
     before: tuple[Part, ...]
     after: tuple[Part, ...]
@@ -64,7 +64,7 @@ class Template:
 
     @classmethod
     def parse(cls, body: str) -> Template:
-        """Raises InvalidTemplate."""
+        """Return the template of a body. Raises InvalidTemplate."""
         if len(body) > LONGEST:
             raise InvalidTemplate(f"A template has at most {LONGEST} characters, this one has {len(body)}.")
         pieces, at, literal = [], 0, ""
@@ -88,7 +88,7 @@ class Template:
         return cls(body, tuple(pieces))
 
     def after(self, text: str) -> Template:
-        """The same with `text` before it, braces and all; that is never cut."""
+        """Return the same template with `text` before it, taken literally and never cut."""
         return replace(self, pieces=(Piece(text), *self.pieces)) if text else self
 
     @property
@@ -97,12 +97,12 @@ class Template:
 
     @property
     def ends_with_mask(self) -> bool:
-        """Whether a causal model can fill the blank: it reads nothing of what comes after."""
+        """Return whether no slot follows the blank, so that a causal model can fill it."""
         mask = self.pieces.index(Piece("mask", slot=True))
         return not any(piece.slot for piece in self.pieces[mask + 1 :])
 
     def render(self, fields: Mapping[str, str], options: Sequence[str] = ()) -> Cloze:
-        """Raises KeyError where a row lacks one of the text slots."""
+        """Return the cloze of a row. Raises KeyError where the row lacks a text slot."""
         sides: tuple[list[Part], list[Part]] = ([], [])
         side = 0
         for piece in self.pieces:
@@ -171,12 +171,12 @@ class Verbalizer:
 
     @property
     def options(self) -> list[str]:
-        """What {options} lists."""
+        """Return what {options} lists."""
         return [own[0] for own in self.words.values()]
 
 
 def spaced(template: Template) -> bool:
-    """Whether a label word follows a space. The space then belongs to the word: tokenizers cut before spaces."""
+    """Return whether a space precedes label words. It is then part of the word: tokenizers split before spaces."""
     mask = template.pieces.index(Piece("mask", slot=True))
     before = template.pieces[mask - 1].content if mask and not template.pieces[mask - 1].slot else ""
     return before != before.rstrip(" ")
@@ -195,9 +195,9 @@ class Finding:
 def lint(
     verbalizer: Verbalizer, template: Template, encode: Encode, *, unknown: int | None = None, masked: bool = False
 ) -> list[Finding]:
-    """What one tokenizer makes of the label words. `encode` adds no special tokens; `unknown` is the id of UNK.
+    """Return findings about the label words' tokens. `encode` adds no special tokens; `unknown` is the id of UNK.
 
-    `masked`: for a masked language model, which predicts the blank itself; a causal one goes on with the text.
+    `masked`: for a masked language model, which predicts the blank itself; a causal one continues the text.
     """
     findings = []
     space = " " if spaced(template) else ""
@@ -246,7 +246,7 @@ def _word_findings(
 
 
 def _boundary_finding(template: Template, word: str, tokens: list[int], encode: Encode) -> str | None:
-    """The tokens of a text and a word, one after the other, should be those of the two together."""
+    """Return a finding where text and word tokenised apart differ from both tokenised together."""
     before = "".join(part.text for part in template.render(dict.fromkeys(TEXT_SLOTS, "It is good.")).before)
     before = before[: -len(" ")] if word.startswith(" ") else before
     if encode(before + word) == encode(before) + tokens:

@@ -14,7 +14,7 @@ MOST = 12
 
 
 def svg(rows: Sequence[RoundCost]) -> str:
-    """The newest rounds at the top; both bars on one scale of minutes."""
+    """Return a bar chart of the rounds as SVG: newest first, both bars on one scale of minutes."""
     rows = rows[:MOST]
     longest = max((max(row.annotator_minutes, row.machine_seconds / 60) for row in rows), default=0) or 1
     height = 30 + ROW * len(rows)

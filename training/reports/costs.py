@@ -40,7 +40,7 @@ class RoundCost:
 
     @property
     def points(self) -> float | None:
-        """Percentage points of win rate above one half."""
+        """Return the percentage points of win rate above one half."""
         if self.win_rate is None or self.win_rate.value is None:
             return None
         return 100 * (self.win_rate.value - 0.5)
@@ -50,12 +50,12 @@ class RoundCost:
 
 
 def per_point(cost: float, points: float | None) -> float | None:
-    """None where nothing was gained: no cost divided by it means anything."""
+    """Return the cost of a percentage point; None where nothing was gained."""
     return cost / points if points is not None and points > 0 else None
 
 
 def round_costs(project: Project) -> list[RoundCost]:
-    """The newest first."""
+    """Return what each round of a project cost, newest first."""
     rows: list[RoundCost] = []
     since: datetime | None = None
     proofs = _proofs(project)
@@ -97,7 +97,7 @@ def _given(project: Project, since: datetime | None, until: datetime) -> tuple[i
 
 
 def _proofs(project: Project) -> dict[int, Figure]:
-    """By version: its newest judged evaluation against an older version."""
+    """Return by version its newest judged evaluation against an older version."""
     found: dict[int, Figure] = {}
     evaluations = project.evaluations.filter(opponent__number__lt=F("version__number")).order_by("number")
     for evaluation in evaluations:

@@ -17,7 +17,7 @@ POINTS = 600  # of one curve; more than a chart has pixels
 
 
 def of_round(round: TrainingRound, *, first: int | None = None, last: int | None = None) -> list[dict[str, Any]]:
-    """Each run with its curves, by metric name, and with its findings. `first` and `last` are the steps between which.
+    """Return each run with its curves by metric name and its findings, between the steps `first` and `last`.
 
     A curve has steps and values of equal length. One of more than POINTS is thinned by the database: its values are
     means over steps that lie together, with the least and the greatest among them as `low` and `high`.
@@ -59,7 +59,7 @@ def _thinned(points: QuerySet[Metric], first: int, width: int) -> Curve:
 
 
 def as_csv(round: TrainingRound) -> Iterator[str]:
-    """Every point as it was logged, a line each."""
+    """Yield the metrics of a round as CSV, one logged value a line."""
     yield "run,method,name,step,value\r\n"
     rows = Metric.objects.filter(run__round=round).order_by("run__position", "name", "step")
     for position, method, name, step, value in rows.values_list(
@@ -69,7 +69,7 @@ def as_csv(round: TrainingRound) -> Iterator[str]:
 
 
 def findings(run: TrainingRun) -> dict[str, Any]:
-    """The parts of a result that are figures. What the recipe did not report, or could not measure, is not there."""
+    """Return the figures of a run's result; what the recipe did not report is left out."""
     result, found = run.result, {}
     points = [point for point in result.get("learning_curve") or [] if point["accuracy"] is not None]
     if points:
@@ -91,7 +91,7 @@ def findings(run: TrainingRun) -> dict[str, Any]:
 
 
 def _earlier_reward_models(run: TrainingRun) -> list[dict[str, Any]]:
-    """Accuracy by number of rankings of the project's reward models before this run, each at its full size."""
+    """Return (rankings, accuracy) of the project's earlier reward models, each trained on all its data."""
     earlier = [made for made in trained_reward_models(run.round.project_id) if made.round.number < run.round.number]
     return [
         {"round": made.round.number, **curve[-1]}

@@ -16,7 +16,7 @@ MARK, DOT = 'stroke="#3b6fd4" stroke-width="2"', 'fill="#3b6fd4"'
 
 
 def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
-    """Time is on a logarithmic axis; what is not trained stands at its left end."""
+    """Return a scatter plot of methods as SVG: log time by accuracy; methods without training at the left edge."""
     seconds = [row.cpu_seconds for row in rows if row.cpu_seconds > 0]
     first = floor(log10(min(seconds))) if seconds else 0
     last = max(ceil(log10(max(seconds))), first + 1) if seconds else 1
@@ -65,7 +65,7 @@ def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
 
 
 def _spread(heights: Sequence[float], gap: float = 17.0) -> list[float]:
-    """Where labels stand, so that none covers another: rows come best first, so heights grow."""
+    """Return the heights of labels so that none overlap; rows come best first, so heights grow."""
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, placed[-1] + gap) if placed else height)

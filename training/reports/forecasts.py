@@ -54,18 +54,18 @@ class Forecast:
 
     @property
     def seconds(self) -> float | None:
-        """None where that of one stage is not known."""
+        """Return the expected seconds; None where those of a stage are unknown."""
         known = [stage.seconds for stage in self.stages if stage.seconds is not None]
         return sum(known) if len(known) == len(self.stages) else None
 
     @property
     def memory_mb(self) -> float | None:
-        """Stages run one after the other."""
+        """Return the peak memory of the stages, which run one after the other; None where one is unknown."""
         return max((stage.memory_mb for stage in self.stages if stage.memory_mb), default=None)
 
 
 def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> Forecast:
-    """Raises InvalidConfig as starting the round would. Nothing is written."""
+    """Return what a round would train on, take and change, without writing. Raises InvalidConfig."""
     configs = configs_of(methods, settings)
     stages = []
     counted: dict[tuple[str, str], RowCounts] = {}
@@ -111,7 +111,7 @@ def _last_run(project: Project, method: str) -> TrainingRun | None:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """A setting that a later version of Prefloop has added differs from nothing."""
+    """Return the settings whose values differ; those that the earlier run did not have yet are left out."""
     return [
         Change(name, before[name], value) for name, value in now.items() if name in before and before[name] != value
     ]

@@ -30,7 +30,7 @@ class PolicyRow:
 
 
 def policy_rows(project: Project) -> list[PolicyRow]:
-    """The newest first."""
+    """Return the labelling time by policy version, newest first."""
     made = TrainingRun.objects.succeeded().filter(round__project=project, policy__isnull=False)
     made = made.select_related("round", "snapshot", "policy")
     return [_row(run) for run in made.order_by("-round__number", "-position")]

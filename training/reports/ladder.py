@@ -16,7 +16,7 @@ STEPS = (25, 50, 100, 200, 400, 800)
 
 
 def svg(rungs: Sequence[Rung]) -> str:
-    """Versions from left to right as they were made; people's reference answers are a line across."""
+    """Return the Elo points of versions in order as SVG; reference answers by people are a horizontal line."""
     versions = sorted((rung for rung in rungs if rung.name != PEOPLE), key=lambda rung: int(rung.name[1:]))
     people = next((rung for rung in rungs if rung.name == PEOPLE), None)
     right = WIDTH - (RIGHT if people is None else RIGHT_WITH_PEOPLE)
@@ -57,7 +57,7 @@ def svg(rungs: Sequence[Rung]) -> str:
 
 
 def in_words(rungs: Sequence[Rung]) -> str:
-    """For whoever cannot see the picture."""
+    """Return the ladder as a sentence for screen readers."""
     return "Elo points: " + "; ".join(f"{rung.name} {signed(rung.elo)}" for rung in rungs)
 
 

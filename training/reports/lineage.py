@@ -27,7 +27,7 @@ class Branch:
 
 
 def family(project: Project, rungs: Iterable[Rung] = ()) -> Branch | None:
-    """The tree from version 0 on; None where there is no version yet."""
+    """Return the tree of versions from version 0 on; None where there is no version yet."""
     policies = list(project.policies.order_by("number").select_related("made_by__round"))
     elo = {rung.name: rung for rung in rungs}
     branches = {
@@ -40,7 +40,7 @@ def family(project: Project, rungs: Iterable[Rung] = ()) -> Branch | None:
 
 
 def ancestors(policy: PolicyVersion) -> list[PolicyVersion]:
-    """Itself first, v0 last."""
+    """Return the version itself, its parent and so on to version 0."""
     found = [policy]
     while (parent := found[-1].parent) is not None:
         found.append(parent)
@@ -48,7 +48,7 @@ def ancestors(policy: PolicyVersion) -> list[PolicyVersion]:
 
 
 def snapshots_behind(policy: PolicyVersion) -> list[DatasetSnapshot]:
-    """What its run, and the runs before it in its round, were trained on; the newest first. Not its ancestors'."""
+    """Return the snapshots its round had used when it was made, newest first; not those of its ancestors."""
     run = made_by(policy)
     if run is None:
         return []
@@ -66,14 +66,14 @@ def is_adapter(policy: PolicyVersion) -> bool:
 
 
 def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSource]]:
-    """What a download holds: the card, and the model's files."""
+    """Return the names and sources of the files to download: the model card and the model's files."""
     prefix = f"{policy.project.slug}-{policy}"
     card: list[tuple[str, FileSource]] = [(f"{prefix}/README.md", model_card(policy))]
     return card + [(f"{prefix}/{name}", source) for name, source in weights_of(policy, folder)]
 
 
 def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSource]]:
-    """The model's files, with the base named as the hub does."""
+    """Return names and sources of the model's files, with the base model by its id on the hub."""
     found: list[tuple[str, FileSource]] = []
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.name in NOT_SENT:
@@ -88,7 +88,7 @@ def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSourc
 
 
 def model_card(policy: PolicyVersion) -> str:
-    """Markdown with the front matter that a model hub reads."""
+    """Return the model card: Markdown with the front matter that a model hub reads."""
     project, run = policy.project, made_by(policy)
     result = run.result if run else {}
     front = ["---", f"base_model: {json.dumps(project.base_model)}", "library_name: transformers"]

@@ -36,7 +36,7 @@ class MethodTable:
 
 
 def tables(project: Project) -> list[MethodTable]:
-    """All that were measured in a project, the newest first."""
+    """Return a table for each snapshot on which methods were measured, newest first."""
     runs = TrainingRun.objects.succeeded().making(CLASSIFIER.name).filter(round__project=project)
     grouped: dict[tuple[Any, ...], list[TrainingRun]] = defaultdict(list)
     for run in runs.select_related("snapshot", "round").order_by("round__number", "position"):

@@ -28,7 +28,7 @@ NO_FILES = "This policy's folder has no tokenizer with a chat template on this m
 
 
 class NoTokens(ValueError):
-    """There is nothing to show; the message says why."""
+    """Raised where there are no tokens to show; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PolicyTokenizer:
     """The tokenizer of a policy: of its own folder, or where that is an adapter, of the model below it."""
 
     def __init__(self, checkpoint: str, settings: Mapping[str, Any] | None = None) -> None:
-        """`settings` are the project's (`ChatSettings`). Raises NoTokens."""
+        """Load the tokenizer of a folder. `settings` are the project's (`ChatSettings`). Raises NoTokens."""
         folder = Path(checkpoint)
         adapter = folder / "adapter_config.json"
         if adapter.exists():

@@ -38,7 +38,7 @@ QUESTION, ANSWER, NEXT = "QUESTION", "ANSWER", "FOLLOWUP"
 
 
 class FormatError(ValueError):
-    """This model, conversation or text cannot be written as tokens; the message says why."""
+    """Raised for a model, conversation or text that cannot be tokenised; the message gives the reason."""
 
 
 class ChatFormat:
@@ -78,7 +78,7 @@ class ChatFormat:
         return control
 
     def _read_template(self, declared: set[int]) -> None:
-        """Find out what stands around an answer by rendering a conversation of known texts."""
+        """Find the markup around an answer by rendering a conversation of known texts."""
         asked = [{"role": "user", "content": QUESTION}]
         answered = [*asked, {"role": "assistant", "content": ANSWER}]
         try:
@@ -146,7 +146,7 @@ class ChatFormat:
         return text if asks and self.settings.thoughts != OFF else self.ready(text)
 
     def ready(self, rendered: str) -> str:
-        """Return a rendered conversation with all that stands before an answer: a block of thoughts is closed."""
+        """Return a rendered conversation up to where the answer starts; a block of thoughts is closed."""
         if self.settings.thoughts == SHOWN or not rendered.endswith(self._dropped):
             return rendered
         rendered = rendered[: len(rendered) - len(self._dropped)]
@@ -188,7 +188,7 @@ class ChatFormat:
         return [*found, self.closing]
 
     def _opening_of(self, text: str) -> tuple[str, str]:
-        """Return what stands before an answer and is markup, and the answer's text with marks."""
+        """Return the markup before an answer, and the answer's text with marks."""
         if self.settings.thoughts != SHOWN or not self._thinks:
             return "", self._space + self.protect(text)
         given = text.removeprefix(self._opened).lstrip("\n") if self._opened else text
@@ -219,16 +219,16 @@ class ChatFormat:
     # --- tokens to text -----------------------------------------------------------------------------------------
 
     def is_over(self, tokens: Sequence[int]) -> bool:
-        """Return whether these tokens of an answer end it: by a stop, or by going on as somebody else."""
+        """Return whether the tokens of an answer end it: by a stop token, or by opening another speaker's turn."""
         if tokens and tokens[-1] in self.stops:
             return True
         return bool(self.turn_texts) and self._turn_begins(self.decode(tokens)) is not None
 
     def text(self, tokens: Sequence[int], *, asked: bool = False) -> str:
-        """Return what people see of an answer: all of its text but the stop that ends it.
+        """Return the visible text of an answer: without the stop, and without thoughts unless the project shows them.
 
-        What a model goes on with as somebody else is no part of its answer, and its thoughts are none unless the
-        project shows them. `asked`: it was sampled after a prompt that let it think.
+        A turn of another speaker that the model opens is cut off. `asked`: it was sampled after a prompt that allows
+        thoughts.
         """
         end = next((place for place, token in enumerate(tokens) if token in self.stops), len(tokens))
         text = self.decode(tokens[:end])
@@ -275,7 +275,7 @@ def _splitting_at_mark(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _is_in(message: ChatMessage, text: str) -> bool:
-    """Return whether what a system or a user says is in the rendered text."""
+    """Return whether the contents of system and user messages are in the rendered text."""
     content = message.get("content")
     return message.get("role") not in ("system", "developer", "user") or (
         not isinstance(content, str) or content.strip() in text

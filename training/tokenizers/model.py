@@ -18,7 +18,7 @@ class ModelTokenizer:
     masked: bool  # whether its model fills blanks, or goes on with a text
 
     def encode(self, text: str) -> list[int]:
-        """Token ids without special tokens."""
+        """Return token ids without special tokens."""
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -30,7 +30,7 @@ class ModelTokenizer:
 
 
 def tokenizer_of(project: Project) -> ModelTokenizer | None:
-    """That of the project's base model; None while no model is prepared, or where its files cannot be read here."""
+    """Return the tokenizer of the project's base model; None where none is prepared or readable here."""
     base = PolicyVersion.objects.filter(project=project, number=0).first()
     if base is None:
         return None

@@ -24,7 +24,7 @@ class Thought:
 
 
 def split_thoughts(text: str, opened: str = "") -> Thought:
-    """Return the parts of a text. `opened` is the tag that stands before it already, in the prompt."""
+    """Return the parts of a text. `opened` is the opening tag that the prompt already ends with."""
     for start, end in TAGS:
         inside = opened == start
         if not inside and not text.lstrip().startswith(start):

@@ -36,7 +36,7 @@ def methods(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def methods_csv(request: UserRequest, slug: str, number: int) -> HttpResponse:
-    """The table of a snapshot as CSV."""
+    """Return the table of a snapshot as CSV."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     table = _table(project, number)
     response = HttpResponse(as_csv(table), content_type="text/csv; charset=utf-8")
@@ -55,7 +55,7 @@ def methods_figure(request: UserRequest, slug: str, number: int) -> HttpResponse
 
 
 def _table(project: Project, number: int) -> MethodTable:
-    """The newest with this snapshot."""
+    """Return the newest table of this snapshot."""
     for table in tables(project):
         if table.snapshot.number == number:
             return table

@@ -34,7 +34,7 @@ SHOW = {"": "All", "won": "Won", "tied": "Tied", "lost": "Lost"}
 @login_required
 @require_http_methods(["GET", "POST"])
 def evaluation_list(request: UserRequest, slug: str) -> HttpResponse:
-    """All evaluations; POST, by an admin, starts one."""
+    """List all evaluations; by POST an admin starts one."""
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project

@@ -28,7 +28,7 @@ NOBODY_WRITES = timedelta(seconds=8)
 @login_required
 @require_http_methods(["GET", "POST"])
 def playground(request: UserRequest, slug: str) -> HttpResponse:
-    """A new conversation, and those that this person has had."""
+    """Show a form for a new conversation and list the user's earlier ones."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     form = AskForm(project, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -42,7 +42,7 @@ def playground(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def exchange(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """A conversation up to this question; POST goes on from it."""
+    """Show a conversation up to this question; POST asks the next one."""
     found = access.get_exchange(request.user, slug, pk)
     form = _follow_up(found, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -55,7 +55,7 @@ def exchange(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def replies(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """What is written so far: the page asks again and again until nothing is being written."""
+    """Return what is written so far: the page polls until no reply is being written."""
     found = access.get_exchange(request.user, slug, pk)
     context = {"project": found.project, "form": _follow_up(found), **_shown(found)}
     return render(request, "training/exchange.html#replies", context)
@@ -83,7 +83,7 @@ def cancel(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _follow_up(found: Exchange, data: Any = None) -> AskForm:
-    """With the versions and settings of the question before it."""
+    """Return a form with the versions and settings of the question before."""
     versions = [found.left, *([found.right] if found.right else [])]
     return AskForm(found.project, data, settings_of(versions, found.max_new_tokens, found.temperature))
 

@@ -41,7 +41,7 @@ def policy_list(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def _flattened(branch: Branch, depth: int) -> Iterator[tuple[int, Branch]]:
-    """Depth first, with how deep each stands: a template does not recurse."""
+    """Return the tree depth first, each version with its depth: a template does not recurse."""
     yield depth, branch
     for child in branch.children:
         # An only child goes on in its parent's line: twenty rounds in a row are no staircase.
@@ -99,7 +99,7 @@ def package(request: UserRequest, slug: str, number: int) -> HttpResponse:
 @login_required
 @require_GET
 def download(request: UserRequest, slug: str, number: int) -> StreamingHttpResponse:
-    """The checkpoint as it is; ?merged=1, the whole model that a worker made of it."""
+    """Send the checkpoint as it is; with ?merged=1 the whole model, once a worker has merged it."""
     found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
     merged = bool(request.GET.get("merged"))
     folder = _folder(found, merged)

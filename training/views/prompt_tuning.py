@@ -37,7 +37,7 @@ ROUNDS_SHOWN = 10
 @login_required
 @require_http_methods(["GET", "POST"])
 def overview(request: UserRequest, slug: str) -> HttpResponse:
-    """GET lists templates, verbalizers and rounds; POST, by an admin, starts a round."""
+    """List templates, verbalizers and rounds; by POST an admin starts a round."""
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -76,7 +76,7 @@ def _overview_page(request: UserRequest, membership: Membership, form: StartForm
 @login_required
 @require_http_methods(["GET", "POST"])
 def template(request: UserRequest, slug: str, pk: int | None = None) -> HttpResponse:
-    """A new template; or one there is, of which an admin can save the next version."""
+    """Show a form for a new template, or for the next version of one, which an admin can save."""
     role = Role.ADMIN if request.method == "POST" or pk is None else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -102,14 +102,14 @@ def template(request: UserRequest, slug: str, pk: int | None = None) -> HttpResp
 @login_required
 @require_POST
 def render_template(request: UserRequest, slug: str) -> HttpResponse:
-    """The template as it is being written, on the project's rows."""
+    """Return the template that is being written, filled in with the project's rows."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     body = str(cleaned(request.POST).get("body", "")).replace("\r\n", "\n")
     return render(request, "training/template.html#rows", {"project": project, **rendered(project, body)})
 
 
 def rendered(project: Project, body: str) -> dict[str, Any]:
-    """Up to 50 of the project's texts raw and in the template; blank texts, and those too long for a run, counted."""
+    """Return up to 50 of the project's texts, raw and in the template; empty and too long ones are counted."""
     try:
         template = Template.parse(body)
     except InvalidTemplate as problem:
@@ -142,7 +142,7 @@ def _texts(project: Project) -> list[tuple[str, str]]:
 @login_required
 @require_http_methods(["GET", "POST"])
 def verbalizer(request: UserRequest, slug: str, pk: int | None = None) -> HttpResponse:
-    """A new verbalizer; or one there is, of which an admin can save the next version."""
+    """Show a form for a new verbalizer, or for the next version of one, which an admin can save."""
     role = Role.ADMIN if request.method == "POST" or pk is None else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -166,6 +166,6 @@ def verbalizer(request: UserRequest, slug: str, pk: int | None = None) -> HttpRe
 
 
 def _labels(project: Project) -> str:
-    """The labels of the data, for a form to begin with."""
+    """Return the labels of the data, as initial values of a form."""
     labels = ImportedLabel.objects.filter(project=project).order_by("label").values_list("label", flat=True).distinct()
     return "\n".join(f"{label}: {label}" for label in labels[:20])

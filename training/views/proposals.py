@@ -47,7 +47,7 @@ PIECE = re.compile(f"\\s+|[{UNSPACED}]|[^\\W{UNSPACED}]+|.", re.DOTALL)
 @login_required
 @require_http_methods(["GET", "POST"])
 def proposal_list(request: UserRequest, slug: str) -> HttpResponse:
-    """The funnel and the proposals behind it; POST, by an admin, takes a file of tasks."""
+    """Show the funnel and the proposals in it; by POST an admin uploads a file of tasks."""
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -78,7 +78,7 @@ def proposal_list(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def _take(request: UserRequest, project: Project, form: ProposalFileForm) -> list[RefusedRow]:
-    """What of the file was refused; what is wrong with the whole file stands in the form."""
+    """Store the tasks of a file and return its refused rows; an unreadable file is an error of the form."""
     file = form.cleaned_data["file"]
     content = file.read()
     try:
@@ -99,7 +99,7 @@ def _take(request: UserRequest, project: Project, form: ProposalFileForm) -> lis
 @login_required
 @require_GET
 def proposal(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Everything that one proposal was made from, and what became of it."""
+    """Show what a proposal was made from, the checks of it and its reviews."""
     found = access.get_proposal(request.user, slug, pk)
     row = reviewed(found.project).select_related("batch__policy").get(pk=pk)
     reviews = ProposalReview.objects.filter(assignment__task__proposal=found).select_related("assignment")
@@ -129,7 +129,7 @@ def _own_ids(found: Proposal) -> list[int]:
 
 
 def _standing(row: Any) -> dict[str, str]:
-    """Where a proposal of `reviewed` stands: a word and its colour, and what more there is to say."""
+    """Return the state of a proposal of `reviewed`: a label, its colour and further details."""
     if row.refused_by:
         return {"label": "Refused by a rule", "style": "failed", "more": REASONS.get(row.refused_by, row.refused_by)}
     if row.verdict == Verdict.REJECT:
@@ -158,7 +158,7 @@ def _as_shown(review: ProposalReview, found: Proposal) -> dict[str, Any]:
 
 
 def differences(before: str, after: str) -> list[tuple[str, str]]:
-    """Word by word (character by character where a script sets no spaces): kept, removed and added pieces in order."""
+    """Return kept, removed and added pieces in order, by words, or by characters in scripts without spaces."""
     old, new = PIECE.findall(before), PIECE.findall(after)
     found: list[tuple[str, str]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

@@ -36,7 +36,7 @@ EARLIER_SHOWN = 20
 @login_required
 @require_http_methods(["GET", "POST"])
 def round_list(request: UserRequest, slug: str) -> HttpResponse:
-    """GET lists; POST, by an admin, starts a round."""
+    """List the rounds; by POST an admin starts one, or sees its forecast with `dry_run`."""
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -67,7 +67,7 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def _like(request: UserRequest, project: Project) -> TrainingRound | None:
-    """The round that ?like= names, whose settings the form begins with."""
+    """Return the round that ?like= names, whose settings the form starts with."""
     number = _whole_number(request.GET.get("like", ""))
     return None if number is None else project.rounds.filter(number=number).first()
 
@@ -96,7 +96,7 @@ def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
 @login_required
 @require_GET
 def metrics(request: UserRequest, slug: str, number: int) -> JsonResponse:
-    """?first= and ?last= narrow the steps down, which shows more of them where there are many."""
+    """Return the curves of a round as JSON; ?first= and ?last= limit the steps, so that fewer are thinned out."""
     round = access.get_round(request.user, slug, number)
     first, last = (_whole_number(request.GET.get(name, "")) for name in ("first", "last"))
     return JsonResponse({"runs": curves.of_round(round, first=first, last=last)})
@@ -158,7 +158,7 @@ def _done(request: UserRequest, round: TrainingRound, move: Callable[[], None], 
 
 
 def _log_tail(runs: list[TrainingRun]) -> str:
-    """Of the run that says most about where the round stands: the running one, or else the last that started."""
+    """Return the end of the log of the run in progress, or else of the one that started last."""
     started = [run for run in runs if run.started_at]
     running = [run for run in started if run.status == RunStatus.RUNNING]
     chosen = (running or started)[-1:]

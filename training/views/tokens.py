@@ -46,7 +46,7 @@ class Shown:
 @login_required
 @require_GET
 def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
-    """Of a run of instruction tuning that could start now, with the default settings."""
+    """Show the tokens of an instruction tuning run that could start now with the default settings."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     config = InstructionTuningConfig()
     checkpoint = current_policy(project).checkpoint if project.policies.exists() else None
@@ -57,7 +57,7 @@ def instruction_tokens(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def round_tokens(request: UserRequest, slug: str, number: int) -> HttpResponse:
-    """Of a round's last run that learns from texts, out of the files that it was given."""
+    """Show the tokens of a round's last run that learns from texts, read from its own input files."""
     round = access.get_round(request.user, slug, number)
     run = (
         round.runs.filter(method__in=[name for name, method in METHODS.items() if method.shows_tokens])

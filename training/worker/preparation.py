@@ -15,12 +15,12 @@ from annotation.errors import NotPossible
 
 
 def checkpoint_of(model: str) -> Path:
-    """Where the prepared checkpoint of a model (Hugging Face id or local path) stands."""
+    """Return the folder of the prepared checkpoint of a model (Hugging Face id or local path)."""
     return Path(settings.MODEL_DIR) / re.sub(r"[^\w.-]+", "--", model.strip("/"))
 
 
 def prepare_model(model: str, *, say: Callable[[str], object]) -> Path:
-    """Convert and cache the checkpoint, unless it is there already; what the process prints goes to `say`."""
+    """Convert and cache the checkpoint of a model unless it exists; pass the process's output to `say`."""
     target = checkpoint_of(model)
     process = subprocess.Popen(
         [sys.executable, "-m", "training.recipes.prepare", model, str(target)],

@@ -65,7 +65,7 @@ class Command(BaseCommand):
             raise CommandError(str(why)) from why
 
     def _work_on(self, round: TrainingRound) -> None:
-        """A worker elsewhere may be faster; either way the round ends."""
+        """Work until the round has ended; another worker may take its runs."""
         worker = Worker()
         while round.is_active:
             if not worker.work_once():

@@ -59,7 +59,7 @@ def _in_words(found: Forecast) -> str:
 
 
 def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """["ppo.episodes=640"] to {"ppo": {"episodes": 640}}; values are JSON, and text where they are not."""
+    """Return ["ppo.episodes=640"] as {"ppo": {"episodes": 640}}: values are JSON, or else text."""
     settings: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
