@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 
+from annotation.actions.projects import only_admin_of
 from annotation.models import Delivery, MailMessage, Membership, Project, Token, Webhook
 
 
@@ -21,6 +26,29 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_change_permission(self, *_: Any) -> bool:
         return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+
+class AccountForm(UserChangeForm):  # type: ignore[type-arg]
+    def clean_is_active(self) -> bool:
+        """Refuse to close the account of the only admin of a project."""
+        wanted: bool = self.cleaned_data["is_active"]
+        if not wanted and (alone := only_admin_of(self.instance)):
+            names = ", ".join(map(str, alone))
+            raise ValidationError(f"This is the only admin of {names}. Make somebody else an admin there first.")
+        return wanted
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
+    """Accounts are closed or erased, not deleted: what people did must keep its author."""
+
+    form = AccountForm
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False

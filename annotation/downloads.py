@@ -10,16 +10,19 @@ from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingH
 from django.http.request import HttpRequest
 from django.utils.http import content_disposition_header
 
+from annotation import audit
 from annotation.exports.files import DownloadOptions, rendered
-from annotation.models import DatasetSnapshot
+from annotation.models import AuditAction, DatasetSnapshot
 
 CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, options: DownloadOptions) -> HttpResponseBase:
+    """Return a snapshot as a file, and record who took it."""
     path = rendered(snapshot, options)
     name = options.name(f"{snapshot.project.slug}-{options.rows}-{snapshot.number}")
+    audit.record(AuditAction.DOWNLOADED, project=snapshot.project, what=name, snapshot=snapshot.number)
     return file_response(request, path, name, options.media_type, tag=path.name)
 
 

@@ -1,6 +1,18 @@
 from django.urls import path
 
-from annotation.views import alarms, flags, practice, projects, quality, review, snapshots, uploads, webhooks, work
+from annotation.views import (
+    alarms,
+    audit,
+    flags,
+    practice,
+    projects,
+    quality,
+    review,
+    snapshots,
+    uploads,
+    webhooks,
+    work,
+)
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
@@ -48,6 +60,7 @@ urlpatterns = [
     path("<slug:slug>/practice/", practice.practice, name="practice"),
     path("<slug:slug>/mine/", practice.own_work, name="own_work"),
     path("<slug:slug>/mine/comments/<int:pk>/read/", practice.read_comment, name="comment_read"),
+    path("<slug:slug>/audit/", audit.of_project, name="audit"),
     path("<slug:slug>/webhooks/", webhooks.webhook_list, name="webhooks"),
     path("<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
     path("<slug:slug>/webhooks/<int:pk>/test/", webhooks.test, name="webhook_test"),

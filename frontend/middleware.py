@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from annotation import origin
+
 # No inline script or style anywhere: text written by a model can never become code on the page.
 POLICY = "; ".join(
     [
@@ -26,5 +28,30 @@ def content_security_policy(
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+    return middleware
+
+
+def no_store(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Let no browser or proxy keep a page: the "back" button of a shared machine shows nothing after logging out.
+
+    Static files are answered before this, and may be kept.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return middleware
+
+
+def origin_of_request(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Tell the audit log the address and the person of the request that is being answered."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        address = request.META.get("REMOTE_ADDR") or None
+        with origin.answering(origin.Origin(address=address, via="page", user_id=request.user.pk)):
+            return get_response(request)
 
     return middleware

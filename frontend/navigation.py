@@ -57,6 +57,7 @@ GROUPS = (
             Page("project_edit", "Project", Role.ADMIN),
             Page("members", "Members", Role.ADMIN),
             Page("webhooks", "Webhooks", Role.ADMIN),
+            Page("audit", "Audit log", Role.ADMIN),
         ),
     ),
 )

@@ -1,7 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from annotation.views import tokens
 from frontend.help.views import help_page
 from frontend.home import views
 
@@ -12,9 +11,7 @@ urlpatterns = [
     path("health/", views.health, name="health"),
     path("help/", help_page, name="help"),
     path("help/<path:name>/", help_page, name="help_page"),
-    path("accounts/", include("django.contrib.auth.urls")),
-    path("accounts/tokens/", tokens.token_list, name="tokens"),
-    path("accounts/tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
+    path("accounts/", include("frontend.accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("frontend.api.urls")),
     path("projects/", include("annotation.urls")),

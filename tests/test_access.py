@@ -84,6 +84,8 @@ PAGES = [
     ("snapshot_card", "get", 200, 403, 404),
     ("snapshot_changes", "get", 200, 403, 404),
     ("withdraw", "post", 200, 403, 404),
+    ("audit", "get", 200, 403, 404),
+    ("audit_of_server", "get", 403, 403, 403),
     ("webhooks", "get", 200, 403, 404),
     ("webhooks", "post", 200, 403, 404),
     ("webhook", "get", 200, 403, 404),
@@ -193,6 +195,7 @@ API = [
     ("projects/letters/snapshots/1/card/", "get", 200, 403, 404),
     ("projects/letters/snapshots/1/changes/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
+    ("projects/letters/audit/", "get", 200, 403, 404),
     ("projects/letters/webhooks/", "get", 200, 403, 404),
     ("projects/letters/webhooks/", "post", 400, 403, 404),
     ("projects/letters/webhooks/{hook}/test/", "post", 202, 403, 404),
@@ -226,7 +229,7 @@ OPEN_TO_ALL = {
     "schema",
     "api_docs",
 }
-OF_NO_PROJECT = {"home", "project_create", "tokens", "token_revoke"}
+OF_NO_PROJECT = {"home", "audit_of_server", "project_create", "tokens", "token_revoke"}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
 

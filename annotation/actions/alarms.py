@@ -6,10 +6,10 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation import live
+from annotation import audit, live
 from annotation.delivery import webhooks
 from annotation.errors import NotPossible
-from annotation.models import Alarm, Event, Project
+from annotation.models import Alarm, AuditAction, Event, Project
 
 
 def open_alarm(project: Project) -> Alarm | None:
@@ -26,6 +26,7 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
             alarm = Alarm.objects.create(project=project, note=note, raised_by_id=by.pk)
             data = {"alarm": alarm.pk, "note": note, "raised_by": by.get_username()}
             webhooks.record_event(project=project, event=Event.ALARM, data=data)
+            audit.record(AuditAction.ALARM, by=by, project=project, what=f"alarm {alarm.pk}")
     except IntegrityError as clash:
         raise NotPossible("Somebody raised the alarm already, and an admin has not settled it yet.") from clash
     live.announce(project.pk, "queue")
@@ -33,8 +34,10 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
     return alarm
 
 
+@transaction.atomic
 def settle(*, alarm: Alarm, by: User) -> None:
     """Close an alarm once an admin has looked: rounds may sample again; a paused one waits until it is resumed."""
     if not Alarm.objects.filter(pk=alarm.pk, settled_at=None).update(settled_by_id=by.pk, settled_at=timezone.now()):
         raise NotPossible("Somebody settled this alarm already.")
+    audit.record(AuditAction.ALARM_SETTLED, by=by, project=alarm.project, what=f"alarm {alarm.pk}")
     live.announce(alarm.project_id, "queue")

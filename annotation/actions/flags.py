@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from annotation import audit
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Completion, Flag, FlagReason, FlagStatus, Prompt
+from annotation.models import Assignment, AuditAction, Completion, Flag, FlagReason, FlagStatus, Prompt
 
 
 def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagReason, note: str, by: User) -> Flag:
@@ -41,6 +42,8 @@ def withdraw(*, flag: Flag, by: User) -> None:
     Prompt.objects.in_force().filter(flags=flag).update(withdrawn_at=now)
     others = Flag.objects.filter(completion=flag.completion, prompt=flag.prompt, status=FlagStatus.OPEN)
     others.update(status=FlagStatus.WITHDRAWN, settled_by_id=by.pk, settled_at=now)
+    text = f"answer {flag.completion_id}" if flag.completion_id else f"prompt {flag.prompt_id}"
+    audit.record(AuditAction.TEXT_WITHDRAWN, by=by, project=flag.project, what=text, reason=flag.reason)
 
 
 def _settle(flag: Flag, status: FlagStatus, by: User) -> None:

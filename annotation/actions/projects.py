@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.text import slugify
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions import coverage, labels
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Membership, PolicyVersion, Project, Role, SeatStatus
+from annotation.models import Assignment, AuditAction, Membership, PolicyVersion, Project, Role, SeatStatus
 
 
 @transaction.atomic
@@ -19,6 +20,7 @@ def create_project(*, project: Project, by: User) -> Project:
     project.full_clean()
     project.save()
     Membership.objects.create(project=project, user_id=by.pk, role=Role.ADMIN)
+    audit.record(AuditAction.PROJECT_CREATED, by=by, project=project, what=project.slug)
     return project
 
 
@@ -32,11 +34,17 @@ def _free_slug(wanted: str) -> str:
 
 @transaction.atomic
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
-    """Add a member or change a role; return the membership. Raises NotPossible for one's own role of admin."""
+    """Add a member or change a role; return the membership. Raises NotPossible where no admin would be left."""
+    _one_at_a_time(project)
     own = project.memberships.filter(user_id=by.pk, role=Role.ADMIN)
     if user.pk == by.pk and role != Role.ADMIN and own.exists():
         raise NotPossible("You would lock yourself out. Ask another admin to change your role.")
+    before = project.memberships.filter(user_id=user.pk).values_list("role", flat=True).first()
+    if role != Role.ADMIN:
+        _refuse_to_lose_the_last_admin(project, user)
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
+    if before != role:
+        audit.record(AuditAction.ROLE, by=by, subject=user, project=project, what=role, before=before)
     coverage.open_seats_for_members(project=project)
     return membership
 
@@ -46,33 +54,65 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
     """Remove a member. What they judged stays; the assignment they hold lapses at once, its draft is kept."""
     if user.pk == by.pk:
         raise NotPossible("You would lock yourself out. Ask another admin to remove you.")
+    _one_at_a_time(project)
+    _refuse_to_lose_the_last_admin(project, user)
     removed, _ = Membership.objects.filter(project=project, user_id=user.pk).delete()
     if removed:
+        audit.record(AuditAction.REMOVED, by=by, subject=user, project=project)
         Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD).update(
             expires_at=timezone.now()
         )
         transaction.on_commit(lambda: live.end_membership(project.pk, user.pk))
 
 
+def _one_at_a_time(project: Project) -> None:
+    """Let changes of a project's members wait for each other until the end of the transaction."""
+    Project.objects.select_for_update().get(pk=project.pk)
+
+
+def _refuse_to_lose_the_last_admin(project: Project, user: User) -> None:
+    """Raise NotPossible where the project has no other admin whose account is open."""
+    admins = project.memberships.filter(role=Role.ADMIN)
+    if (
+        admins.filter(user_id=user.pk).exists()
+        and not admins.exclude(user_id=user.pk).filter(user__is_active=True).exists()
+    ):
+        raise NotPossible(f"{user} is the only admin of {project}. Make somebody else an admin first.")
+
+
+def only_admin_of(user: User) -> list[Project]:
+    """Return the projects that have no other admin whose account is open."""
+    own = Project.objects.filter(memberships__user=user, memberships__role=Role.ADMIN)
+    others = Membership.objects.filter(project=OuterRef("pk"), role=Role.ADMIN, user__is_active=True)
+    return list(own.exclude(Exists(others.exclude(user_id=user.pk))))
+
+
 @transaction.atomic
-def save_settings(*, project: Project) -> None:
+def save_settings(*, project: Project, by: User) -> None:
     """Save what a form changed; open ranking tasks follow the number of seats."""
-    before = Project.objects.values_list("seats_per_task", flat=True).get(pk=project.pk)
+    before = Project.objects.values(*Project.SETTINGS).get(pk=project.pk)
     project.save()
-    if project.seats_per_task != before:
+    now = {name: getattr(project, name) for name in before}
+    if changed := audit.changes(before, now):
+        audit.record(AuditAction.SETTINGS, by=by, project=project, what=", ".join(changed), changed=changed)
+    if project.seats_per_task != before["seats_per_task"]:
         coverage.follow_settings(project=project)
     labels.follow_settings(project=project)
 
 
-def close(*, project: Project) -> None:
+@transaction.atomic
+def close(*, project: Project, by: User) -> None:
     """Close a project: it gives out no new tasks. What people hold can still be submitted."""
-    Project.objects.filter(pk=project.pk, closed_at=None).update(closed_at=timezone.now())
+    if Project.objects.filter(pk=project.pk, closed_at=None).update(closed_at=timezone.now()):
+        audit.record(AuditAction.CLOSED, by=by, project=project)
     live.announce(project.pk, "queue")
 
 
-def reopen(*, project: Project) -> None:
+@transaction.atomic
+def reopen(*, project: Project, by: User) -> None:
     """Open a closed project again."""
-    Project.objects.filter(pk=project.pk).update(closed_at=None)
+    if Project.objects.filter(pk=project.pk, closed_at__isnull=False).update(closed_at=None):
+        audit.record(AuditAction.REOPENED, by=by, project=project)
     live.announce(project.pk, "queue")
 
 

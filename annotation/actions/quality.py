@@ -7,10 +7,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from annotation import audit
 from annotation.errors import NotPossible
 from annotation.models import (
     Adjudication,
     Assignment,
+    AuditAction,
     Exclusion,
     GoldAnswer,
     Membership,
@@ -32,17 +34,23 @@ def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], n
     withdraw(task=task, by=by)
     try:
         with transaction.atomic():
-            return Adjudication.objects.create(
+            decided = Adjudication.objects.create(
                 task=task, tiers=tiers, unacceptable=unacceptable, note=note, adjudicated_by_id=by.pk
             )
+            audit.record(AuditAction.ADJUDICATED, by=by, project=task.project, what=f"task {task.pk}")
+            return decided
     except IntegrityError as conflict:
         raise NotPossible("Somebody else has just decided this task. Look at their order first.") from conflict
 
 
+@transaction.atomic
 def withdraw(*, task: Task, by: User) -> bool:
     """Withdraw the adjudication in force, so that the votes count again; return False where there is none."""
     standing = Adjudication.objects.in_force().filter(task=task)
-    return bool(standing.update(withdrawn_at=timezone.now(), withdrawn_by_id=by.pk))
+    withdrawn = bool(standing.update(withdrawn_at=timezone.now(), withdrawn_by_id=by.pk))
+    if withdrawn:
+        audit.record(AuditAction.ADJUDICATION_WITHDRAWN, by=by, project=task.project, what=f"task {task.pk}")
+    return withdrawn
 
 
 @transaction.atomic
@@ -89,6 +97,7 @@ def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Excl
         raise NotPossible("Say why: the reason stands beside the exclusion.")
     try:
         with transaction.atomic():
+            audit.record(AuditAction.EXCLUDED, by=by, subject=annotator, project=project)
             return Exclusion.objects.create(
                 project=project, annotator_id=annotator.pk, reason=reason.strip()[:300], excluded_by_id=by.pk
             )
@@ -96,9 +105,14 @@ def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Excl
         raise NotPossible(f"{annotator} is excluded already.") from conflict
 
 
+@transaction.atomic
 def lift_exclusion(*, project: Project, annotator: User, by: User) -> bool:
+    """Let an annotator's judgments count again; return whether they were excluded."""
     standing = Exclusion.objects.in_force().filter(project=project, annotator_id=annotator.pk)
-    return bool(standing.update(lifted_at=timezone.now(), lifted_by_id=by.pk))
+    lifted = bool(standing.update(lifted_at=timezone.now(), lifted_by_id=by.pk))
+    if lifted:
+        audit.record(AuditAction.EXCLUSION_LIFTED, by=by, subject=annotator, project=project)
+    return lifted
 
 
 def exclusion_rate(project: Project) -> dict[str, int]:

@@ -13,11 +13,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from annotation import audit
 from annotation.delivery import webhooks
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line
-from annotation.models import DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
+from annotation.models import AuditAction, DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
 
 
 def take_snapshot(
@@ -51,6 +52,7 @@ def take_snapshot(
         )
         data = {name: getattr(snapshot, name) for name in ("number", "type", "rows", "sha256")}
         webhooks.record_event(project=project, event=Event.SNAPSHOT, data=data)
+        audit.record(AuditAction.SNAPSHOT, by=by, project=project, what=f"snapshot {snapshot.number}", **data)
     return snapshot
 
 
@@ -83,6 +85,9 @@ def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapsho
     withdrawal = Withdrawal.objects.create(project=project, person_id=person.pk, created_by_id=by.pk)
     touched = [snapshot for snapshot in project.snapshots.all() if _holds(snapshot, person)]
     project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched]).update(withdrawn_at=withdrawal.created_at)
+    audit.record(
+        AuditAction.WITHDRAWN, by=by, subject=person, project=project, snapshots=[each.number for each in touched]
+    )
     return touched
 
 

@@ -8,15 +8,18 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
-from annotation.models import Scope, Token
+from annotation import audit
+from annotation.models import AuditAction, Scope, Token
 
 MARK = "pf_"  # so that a scanner for leaked secrets, and a person, know it when they see one
 SHOWN = len(MARK) + 6
 USED_EVERY = timedelta(minutes=1)  # a write for every request would cost more than knowing the second is worth
 
 
+@transaction.atomic
 def make_token(*, user: User, name: str, scopes: Iterable[Scope], days: int | None = None) -> tuple[Token, str]:
     """Create a token and return it with its value, which is not stored."""
     value = MARK + secrets.token_urlsafe(32)
@@ -28,7 +31,25 @@ def make_token(*, user: User, name: str, scopes: Iterable[Scope], days: int | No
         scopes=" ".join(scope.value for scope in Scope if scope in set(scopes)),
         expires_at=timezone.now() + timedelta(days=days) if days is not None else None,
     )
+    audit.record(AuditAction.TOKEN_MADE, subject=user, what=str(token), scopes=token.scopes)
     return token, value
+
+
+@transaction.atomic
+def revoke(*, token: Token, by: User) -> None:
+    """Delete a token: what uses it is refused from now on."""
+    audit.record(AuditAction.TOKEN_REVOKED, by=by, subject=token.user_id, what=str(token))
+    token.delete()
+
+
+@transaction.atomic
+def revoke_all(*, user: User, why: str) -> int:
+    """Delete all tokens of a person; return how many there were."""
+    found = list(Token.objects.filter(user_id=user.pk))
+    for token in found:
+        audit.record(AuditAction.TOKEN_REVOKED, subject=user, what=str(token), why=why)
+        token.delete()
+    return len(found)
 
 
 def find_token(value: str) -> Token | None:

@@ -15,6 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from annotation import origin
 from annotation.actions.tokens import find_token
 from annotation.models import Scope, Token
 
@@ -29,6 +30,8 @@ class BearerToken(BaseAuthentication):
         token = find_token(value.strip())
         if token is None:
             raise AuthenticationFailed("The token is unknown, revoked or over.")
+        where = origin.current()
+        where.user_id, where.via = token.user.pk, f"token {token.prefix}…"
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002

@@ -238,7 +238,7 @@ class ProjectViewSet(
         wanted.is_valid(raise_exception=True)
         for name, value in wanted.validated_data.items():
             setattr(project, name, value)
-        projects.save_settings(project=project)
+        projects.save_settings(project=project, by=signed_in(request))
         return Response(self.get_serializer(project).data)
 
     @extend_schema(responses=ProgressSerializer)

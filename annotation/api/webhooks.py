@@ -87,7 +87,8 @@ class WebhookViewSet(mixins.ListModelMixin, GenericViewSet[Webhook]):
         return Response(NewWebhookSerializer(added).data, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, slug: str, pk: str) -> Response:
-        access.get_webhook(signed_in(request), slug, int(pk)).delete()
+        webhook = access.get_webhook(signed_in(request), slug, int(pk))
+        webhooks.remove_webhook(webhook=webhook, by=signed_in(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses={202: DeliverySerializer})

@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
+from django.utils import timezone
 
 from annotation.delivery import queue
 from annotation.errors import NotPossible
@@ -19,6 +20,7 @@ from annotation.models import MailMessage, Membership, Project, Role
 
 LOST_AFTER = timedelta(minutes=3)
 ATTEMPTS = 6
+ACCOUNT_MAIL_EVERY = timedelta(minutes=5)
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(minutes=256)  # the last attempt after about six hours
 
 
@@ -53,12 +55,21 @@ def write(*, project: Project, subject: str, body: str) -> None:
     )
 
 
+def write_to(*, user: User, subject: str, body: str) -> None:
+    """Store a mail about their account to one person, unless one was stored in the last five minutes."""
+    lately = timezone.now() - ACCOUNT_MAIL_EVERY
+    if not MailMessage.objects.filter(user_id=user.pk, project=None, created_at__gte=lately).exists():
+        MailMessage.objects.create(user_id=user.pk, subject=subject, body=body, attempts_allowed=ATTEMPTS)
+
+
 def send_next() -> bool:
     """Make the attempt that is due; return whether one was."""
     message = queue.claim(MailMessage.objects.select_related("user"), lost_after=LOST_AFTER)
     if message is None:
         return False
     problem = _send(message)
+    if not problem and message.project_id is None:
+        MailMessage.objects.filter(pk=message.pk).update(body="")  # a link that sets a password is kept nowhere
     queue.settle(
         message,
         delivered=not problem,

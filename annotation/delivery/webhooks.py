@@ -19,26 +19,38 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from annotation import audit
 from annotation.delivery import queue
 from annotation.delivery.post import SECRET_MARK, WHOLE_SECONDS, HookResponse, post, signed_headers
-from annotation.models import Delivery, Event, Project, Webhook
+from annotation.models import AuditAction, Delivery, Event, Project, Webhook
 
 LOST_AFTER = timedelta(seconds=3 * WHOLE_SECONDS)
 LONGEST_WAIT = timedelta(hours=1)
 
 
+@transaction.atomic
 def add_webhook(*, project: Project, url: str, events: Iterable[Event], secret: str = "", by: User) -> Webhook:
     """Create and return a webhook, with a random secret where none is given."""
-    return Webhook.objects.create(
+    webhook = Webhook.objects.create(
         project=project,
         url=url,
         secret=secret or SECRET_MARK + base64.b64encode(secrets.token_bytes(32)).decode(),
         events=" ".join(event.value for event in Event if event in set(events)),
         created_by_id=by.pk,
     )
+    audit.record(AuditAction.WEBHOOK_ADDED, by=by, project=project, what=webhook.url, events=webhook.events)
+    return webhook
+
+
+@transaction.atomic
+def remove_webhook(*, webhook: Webhook, by: User) -> None:
+    """Delete a webhook: its address is told nothing any more."""
+    audit.record(AuditAction.WEBHOOK_REMOVED, by=by, project=webhook.project, what=webhook.url)
+    webhook.delete()
 
 
 def record_event(*, project: Project, event: Event, data: dict[str, Any]) -> None:

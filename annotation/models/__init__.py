@@ -26,10 +26,12 @@ DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on a person's judgments no longer count
 Token       a key to the API for a program; its Scopes are what it may do
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
+AuditEvent  who did what to whom, when and from where; the database keeps it as it is
 MailMessage  a mail to a member who asked for it, on its way
 """
 
 from annotation.models.alarm import Alarm
+from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
@@ -57,6 +59,8 @@ __all__ = [
     "Adjudication",
     "Alarm",
     "Assignment",
+    "AuditAction",
+    "AuditEvent",
     "Candidate",
     "Comparison",
     "Completion",

@@ -10,9 +10,12 @@ from annotation.models.project import Project
 
 
 class MailMessage(OutgoingMessage):
-    """One message to one member. The address is that of the account when the message is sent."""
+    """One message to one account, to the address it has when the message is sent.
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="mail")
+    `project` is empty where it is about the account itself.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="mail")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mail")
     subject = models.CharField(max_length=200)
     body = models.TextField()

@@ -35,7 +35,7 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = ProjectForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
-        projects.save_settings(project=form.instance)
+        projects.save_settings(project=form.instance, by=request.user)
         messages.success(request, "Saved. Open tasks follow the number of people; new ones follow every setting.")
         return redirect(project)
     return render(request, "annotation/project_form.html", {"form": form, "project": project})
@@ -45,7 +45,7 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def close(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
-    projects.close(project=project)
+    projects.close(project=project, by=request.user)
     messages.success(request, f"{project} is closed: nobody gets a new task. What people hold can be handed in.")
     return redirect("project_edit", slug)
 
@@ -54,7 +54,7 @@ def close(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 def reopen(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
-    projects.reopen(project=project)
+    projects.reopen(project=project, by=request.user)
     messages.success(request, f"{project} is open again.")
     return redirect("project_edit", slug)
 

@@ -34,6 +34,6 @@ def token_list(request: UserRequest) -> HttpResponse:
 @require_POST
 def revoke(request: UserRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(Token, user=request.user, pk=pk)
-    token.delete()
+    tokens.revoke(token=token, by=request.user)
     messages.success(request, f"{token} is revoked. Whatever uses it is refused from now on.")
     return redirect("tokens")

@@ -70,6 +70,6 @@ def send_again(request: UserRequest, slug: str, pk: int, delivery: int) -> HttpR
 @require_POST
 def remove(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_webhook(request.user, slug, pk)
-    found.delete()
+    webhooks.remove_webhook(webhook=found, by=request.user)
     messages.success(request, f"{found} is told nothing any more.")
     return redirect("webhooks", slug)

@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from annotation.api import projects as annotation_api
 from annotation.api.alarms import AlarmViewSet
+from annotation.api.audit import AuditViewSet
 from annotation.api.members import MemberViewSet
 from annotation.api.queue import AssignmentViewSet, TaskViewSet
 from annotation.api.snapshots import SnapshotViewSet
@@ -42,6 +43,7 @@ inside.register("methods", ApproachesViewSet, basename="method")
 inside.register("rounds", training_api.RoundViewSet)
 inside.register("proposals", ProposalViewSet)
 inside.register("pool", PoolViewSet, basename="pool")
+inside.register("audit", AuditViewSet, basename="audit")
 inside.register("webhooks", WebhookViewSet)
 inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
 

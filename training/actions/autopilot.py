@@ -13,14 +13,15 @@ from statistics import median
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions import alarms
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, AuditAction, Project, SeatStatus
 from annotation.models.task import JUDGED
 from training.actions import rounds
 from training.methods import METHODS, InvalidConfig, Method
@@ -195,8 +196,10 @@ def queue_hours(project: Project) -> float:
     return waiting * seconds / 3600
 
 
+@transaction.atomic
 def save(*, pilot: Autopilot, by: User) -> None:
     """Store the autopilot as the form left it; the next look decides anew."""
     pilot.set_by_id, pilot.looked_at, pilot.said = by.pk, None, ""
     pilot.save()
+    audit.record(AuditAction.AUTOPILOT, by=by, project=pilot.project, what="on" if pilot.enabled else "off")
     live.announce(pilot.project_id, "round")

@@ -10,12 +10,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions import alarms, snapshots
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
 from annotation.models import (
     Alarm,
+    AuditAction,
     DatasetSnapshot,
     Project,
     SnapshotType,
@@ -97,6 +98,8 @@ def queue_round(
                     for position, (method, config, snapshot, inputs) in enumerate(planned)
                 ]
             )
+            stages = [method for method, *_ in planned]
+            audit.record(AuditAction.ROUND_STARTED, by=by, project=project, what=str(round), stages=stages)
     except IntegrityError as clash:
         raise NotPossible(ALREADY_ACTIVE) from clash
     live.announce(project.pk, "round")
@@ -180,6 +183,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
         unfinished = round.runs.filter(status__in=runs_may_be(RunStatus.CANCELLED))
         unfinished.update(status=RunStatus.CANCELLED, finished_at=now)
         runs.tell_finished(round)
+        audit.record(AuditAction.ROUND_CANCELLED, by=by, project=round.project, what=str(round))
     live.announce(round.project_id, "round")
 
 
@@ -249,6 +253,7 @@ def go_on(*, round: TrainingRound, by: User) -> None:
                 raise NotPossible("The round does not wait at a gate.")
             gate = round.runs.succeeded().order_by("-position")[:1].get()
             TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())
+            audit.record(AuditAction.GATE_PASSED, by=by, project=round.project, what=str(round), method=gate.method)
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")

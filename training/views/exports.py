@@ -9,9 +9,10 @@ from django.shortcuts import redirect
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
+from annotation import audit
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
-from annotation.models import Role
+from annotation.models import AuditAction, Role
 from training import access
 from training.archives import zipped
 from training.exports import TOOLS, files_of_round
@@ -29,6 +30,7 @@ def export(request: UserRequest, slug: str, number: int, tool: str) -> HttpRespo
         messages.error(request, str(why))
         return redirect(round)
     folder = f"{slug}-round-{number}-{tool}"
+    audit.record(AuditAction.EXPORTED, by=request.user, project=round.project, what=f"{folder}.zip")
     entries = ((f"{folder}/{name}", source) for name, source in files)
     response = StreamingHttpResponse(zipped(entries), content_type="application/zip")
     response.headers["Content-Disposition"] = (

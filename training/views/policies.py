@@ -14,9 +14,10 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access as annotation_access
+from annotation import audit
 from annotation.characters import cleaned
 from annotation.http import UserRequest, refusals_as_messages
-from annotation.models import PolicyVersion, Role
+from annotation.models import AuditAction, PolicyVersion, Role
 from annotation.quality.comparisons import evaluated_pairs, ladder
 from training import access
 from training.actions import packages, policies
@@ -104,6 +105,7 @@ def download(request: UserRequest, slug: str, number: int) -> StreamingHttpRespo
     merged = bool(request.GET.get("merged"))
     folder = _folder(found, merged)
     name = f"{slug}-{found}{'-merged' if merged else ''}.zip"
+    audit.record(AuditAction.DOWNLOADED, by=request.user, project=found.project, what=name)
     response = StreamingHttpResponse(zipped(files_of(found, folder)), content_type="application/zip")
     response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
     return response

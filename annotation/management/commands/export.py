@@ -12,13 +12,14 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from annotation import audit
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.files import DownloadOptions, UnsupportedFormat, stored_rows
 from annotation.exports.formats import FORMATS
 from annotation.exports.writers import WRITERS, NoParquet
 from annotation.management.commands.import_prompts import find_project
-from annotation.models import Project
+from annotation.models import AuditAction, Project
 
 
 def add_filter_arguments(parser: ArgumentParser) -> None:
@@ -62,6 +63,7 @@ class Command(BaseCommand):
                 count = wanted.write(_source(project, wanted, options), file)
         except (NotPossible, UnsupportedFormat, NoParquet) as why:
             raise CommandError(str(why)) from why
+        audit.record(AuditAction.EXPORTED, project=project, what=wanted.rows, rows=count)
         if options["output"] != "-":
             self.stdout.write(f"{options['output']}: {count} rows")
 

@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from annotation import audit
 from annotation.actions.snapshots import data_card
 from annotation.exports.files import UnsupportedFormat
 from annotation.exports.formats import FORMATS, STORED
 from annotation.exports.hub import NotPushed, push
 from annotation.management.commands.import_prompts import find_project
+from annotation.models import AuditAction
 
 
 class Command(BaseCommand):
@@ -42,4 +44,5 @@ class Command(BaseCommand):
             )
         except (NotPushed, UnsupportedFormat) as why:
             raise CommandError(str(why)) from why
+        audit.record(AuditAction.EXPORTED, project=project, what=f"snapshot {snapshot.number}", to=address)
         self.stdout.write(address)

@@ -1,0 +1,104 @@
+"""Record and find what people did. Actions call `record` in the transaction of what they do."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import date
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from annotation import origin
+from annotation.models import AuditAction, AuditEvent, Project
+
+logger = logging.getLogger("prefloop.audit")
+LONGEST = 200  # characters of a changed value that are kept
+Person = AbstractBaseUser | AnonymousUser | int | None
+
+
+def record(
+    action: AuditAction,
+    *,
+    by: Person = None,
+    subject: Person = None,
+    project: Project | None = None,
+    what: str = "",
+    **detail: Any,
+) -> AuditEvent:
+    """Store one event, with the address of the request, and log it as a line of JSON once that is committed.
+
+    Without `by` it is the person whose request is being answered.
+    """
+    where = origin.current()
+    actor = _id_of(by)
+    event = AuditEvent.objects.create(
+        action=action,
+        actor_id=actor if actor is not None else where.user_id,
+        subject_id=_id_of(subject),
+        project_id=project.pk if project else None,
+        what=what[:200],
+        detail=json.loads(json.dumps(detail, cls=DjangoJSONEncoder, default=str)),
+        address=where.address,
+        via=where.via,
+    )
+    line = json.dumps(as_row(event), ensure_ascii=False)
+    transaction.on_commit(lambda: logger.info(line))
+    return event
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the values that differ as {name: [before, after]}, long ones cut."""
+    return {name: [_short(before[name]), _short(after[name])] for name in before if before[name] != after[name]}
+
+
+def as_row(event: AuditEvent) -> dict[str, Any]:
+    """Return an event as it is logged, exported and given by the API."""
+    return {
+        "id": event.pk,
+        "at": event.at.isoformat(),
+        "action": event.action,
+        "actor_id": event.actor_id,
+        "subject_id": event.subject_id,
+        "project_id": event.project_id,
+        "what": event.what,
+        "detail": event.detail,
+        "address": event.address,
+        "via": event.via,
+    }
+
+
+def find(
+    *,
+    project: Project | None = None,
+    action: str = "",
+    person: str = "",
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[AuditEvent]:
+    """Return events, newest first: of a project or of all, by action, by a person's user name, by day (UTC)."""
+    found = AuditEvent.objects.select_related("actor", "subject", "project")
+    if project is not None:
+        found = found.filter(project=project)
+    if action:
+        found = found.filter(action=action)
+    if person:
+        found = found.filter(Q(actor__username=person) | Q(subject__username=person))
+    if since:
+        found = found.filter(at__date__gte=since)
+    if until:
+        found = found.filter(at__date__lte=until)
+    return found
+
+
+def _id_of(person: Person) -> int | None:
+    return person if isinstance(person, int) or person is None else person.pk
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return f"{text[: LONGEST - 1]}…" if len(text) > LONGEST else value

@@ -1,0 +1,18 @@
+"""What the audit log is filtered by."""
+
+from __future__ import annotations
+
+from django import forms
+
+from annotation.models import AuditAction
+
+DAY = forms.DateInput(attrs={"type": "date"})
+
+
+class AuditFilterForm(forms.Form):
+    action = forms.ChoiceField(choices=[("", "All"), *AuditAction.choices], required=False, label="What happened")
+    person = forms.CharField(
+        max_length=150, required=False, label="Person", help_text="A user name: who did it, or to whom."
+    )
+    since = forms.DateField(required=False, widget=DAY, label="From", help_text="A day, in UTC.")
+    until = forms.DateField(required=False, widget=DAY, label="To", help_text="This day included.")

@@ -1,0 +1,56 @@
+"""Signing in, and a forgotten password where this server can send mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import forms, views
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.views.generic import View
+
+from annotation.delivery import mail
+
+
+class SignIn(views.LoginView):
+    def get_context_data(self, **values: Any) -> dict[str, Any]:
+        return super().get_context_data(**values) | {"mail_is_on": mail.mail_is_on()}
+
+
+class WhereMailIsOn(View):
+    """A page that is there only where this server can send mail."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
+        if not mail.mail_is_on():
+            raise Http404("This server sends no mail, so no password can be reset by mail.")
+        return super().dispatch(request, *args, **values)
+
+
+class ResetForm(forms.PasswordResetForm):
+    """Stores the mail, which the worker sends: a request takes as long for an unknown address as for a known one."""
+
+    def send_mail(self, *arguments: Any, **_: Any) -> None:
+        """Store the mail; Django gives the templates of subject and body, the context and addresses, in this order."""
+        _, email_template_name, context, *_rest = arguments
+        user: User = context["user"]
+        body = render_to_string(email_template_name, context | {"public_url": settings.PUBLIC_URL})
+        mail.write_to(user=user, subject="A new password for Prefloop", body=body)
+
+
+class ResetPassword(WhereMailIsOn, views.PasswordResetView):
+    form_class = ResetForm
+
+
+class ResetPasswordDone(WhereMailIsOn, views.PasswordResetDoneView):
+    pass
+
+
+class ResetPasswordConfirm(WhereMailIsOn, views.PasswordResetConfirmView):
+    pass
+
+
+class ResetPasswordComplete(WhereMailIsOn, views.PasswordResetCompleteView):
+    pass
