@@ -32,7 +32,6 @@ serve: $(VENV)/ready-train pages
 	$(BIN)/python manage.py serve $(ARGS)
 
 demo: $(VENV)/ready-train pages
-	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py demo $(ARGS)
 
 # First, beside lint and types, what depends on the database: on PostgreSQL and Redis, started for it and stopped after it.

@@ -1,7 +1,7 @@
 """The pictures in docs/screenshots, taken of the running demo.
 
     make demo                                    # in one shell: it goes on serving
-    .venv/bin/python docs/screenshots.py         # in another one
+    .venv/bin/python docs/screenshots.py --password …   # in another one, with what the demo has shown
 
 What the demo leaves out is added first, on its server: an evaluation that its annotators judge, and a project of
 labelled reviews whose methods are compared. That takes some minutes, and with --only-pictures it is not done again.
@@ -23,7 +23,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-PASSWORD = "prefloop-demo"
 LONGEST = 1360  # pixels of a page that are shown: the project page with its ladder
 MODES = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
@@ -102,11 +101,13 @@ APPROACHES = ("zero_shot", "zero_shot_calibrated", "cloze_lora", "soft_prompt", 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--password", required=True, help="of the demo's accounts, as it has shown it")
     parser.add_argument("--project", default="demo", help="slug of the demo's project")
     parser.add_argument("--reviews", default="reviews", help="slug of the project of labelled reviews")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--only-pictures", action="store_true")
     options = parser.parse_args()
+    os.environ.setdefault("PREFLOOP_HOME", str(ROOT / "var" / "demo"))  # for the commands that are run beside it
     options.url = options.url.rstrip("/")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
@@ -229,7 +230,7 @@ def signed_in(browser: Browser, options: argparse.Namespace, username: str, mode
     page = browser.new_context(**MODES[mode]).new_page()
     page.goto(f"{options.url}/accounts/login/")
     page.locator("[name=username]").fill(username)
-    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("[name=password]").fill(options.password)
     page.locator("button[type=submit]").click()
     page.wait_for_load_state()
     return page

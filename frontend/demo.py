@@ -6,6 +6,8 @@ worker runs the recipes. Only the project, its members and the start of the roun
 
 from __future__ import annotations
 
+import json
+import secrets
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,8 +32,9 @@ from training.models import ACTIVE, RoundStatus, RunStatus, TrainingRound, Train
 from training.worker.preparation import prepare_model
 
 SAMPLE_PROMPTS = Path(settings.BASE_DIR) / "annotation" / "sample_prompts.jsonl"
-PASSWORD = "prefloop-demo"
 ANNOTATORS = 3
+ANNOTATOR_NAMES = [f"annotator-{number}" for number in range(1, ANNOTATORS + 1)]
+REPORT = Path(settings.HOME) / "report.json"
 GUIDELINES = """\
 Prefer answers that are **kind and positive** in tone and that answer what was asked.
 
@@ -59,15 +62,25 @@ class Demo:
         self.judge: Judge = SentimentJudge()
         self.seconds: dict[str, float] = {}
         self.tally = WorkTally()
+        self.password = secrets.token_urlsafe(12)  # of the demo's accounts; another one at each start
+
+    def go_on(self) -> dict[str, Any] | None:
+        """Serve a demo that has gone round before, with a new password, and return its report; None without one."""
+        if not REPORT.exists():
+            return None
+        project = Project.objects.filter(slug__startswith="demo").order_by("pk").last()
+        if project is None:
+            return None
+        self._accounts()
+        self._serve(project)
+        report: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8"))
+        return report
 
     def run(self) -> dict[str, Any]:
         """Set up, go round the circle once, and report."""
         with self._stage("set up"):
             project = self._set_up()
-        self.server.start()
-        self._wait_for_server()
-        self.say(f"\nWatch it at {self.server.url}/projects/{project.slug}/")
-        self.say(f"Sign in as admin, annotator-1, … annotator-{ANNOTATORS}; password {PASSWORD}\n")
+        self._serve(project)
         with self._stage("sample"):
             self._run_round(project, ["sample"])
         with self._stage("annotate"):
@@ -78,7 +91,27 @@ class Demo:
             if run.started_at and run.finished_at:
                 name = f"{run.method} again" if run.method in self.seconds else run.method
                 self.seconds[name] = round((run.finished_at - run.started_at).total_seconds(), 1)
-        return self._report(project, finished, tasks_before=before)
+        report = self._report(project, finished, tasks_before=before)
+        REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return report
+
+    def _serve(self, project: Project) -> None:
+        self.server.start()
+        self._wait_for_server()
+        self.say(f"\nWatch it at {self.server.url}/projects/{project.slug}/")
+        self.say(f"Sign in as admin, annotator-1, … annotator-{ANNOTATORS}; password {self.password}")
+        self.say("This password is stored nowhere in clear; the next start of the demo sets another one.\n")
+
+    def _accounts(self) -> tuple[User, list[User]]:
+        """Make the demo's accounts where they are missing, and set their password; return admin and annotators."""
+        admin = self._account("admin", is_staff=True, is_superuser=True)
+        return admin, [self._account(name) for name in ANNOTATOR_NAMES]
+
+    def _account(self, username: str, **flags: bool) -> User:
+        user, _ = User.objects.get_or_create(username=username, defaults=flags)
+        user.set_password(self.password)
+        user.save()
+        return user
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -87,15 +120,14 @@ class Demo:
         self.seconds[name] = round(time.monotonic() - began, 1)
 
     def _set_up(self) -> Project:
-        admin = _account("admin", is_staff=True, is_superuser=True)
+        admin, annotators = self._accounts()
         project = projects.create_project(
             project=Project(
                 name=_free_name(), guidelines=GUIDELINES, candidates_per_task=CANDIDATES, reference_share=0.1
             ),
             by=admin,
         )
-        for number in range(1, ANNOTATORS + 1):
-            account = _account(f"annotator-{number}")
+        for account in annotators:
             projects.set_member(project=project, user=account, role=Role.ANNOTATOR, by=admin)
         parsed = parse_prompts(SAMPLE_PROMPTS.read_bytes(), SAMPLE_PROMPTS.name)
         report = prompts.import_prompts(project=project, parsed=parsed, by=admin)
@@ -144,7 +176,7 @@ class Demo:
         self.tally += simulate(
             url=self.server.url,
             project=project.slug,
-            logins=[(f"annotator-{number}", PASSWORD) for number in range(1, ANNOTATORS + 1)],
+            logins=[(name, self.password) for name in ANNOTATOR_NAMES],
             judge=self.judge,
             habits=Habits(noise=0.1),
         )
@@ -194,13 +226,6 @@ def gold_change(ppo_run: TrainingRun, judge: Judge) -> dict[str, Any]:
         "gold_change_ci95": rounded(ratio_interval(changes, list(map(len, prompts_seen)))),
         "n": sum(len(group) for group in prompts_seen),
     }
-
-
-def _account(username: str, **flags: bool) -> User:
-    user, _ = User.objects.get_or_create(username=username, defaults=flags)
-    user.set_password(PASSWORD)
-    user.save(update_fields=["password"])
-    return user
 
 
 def _free_name() -> str:

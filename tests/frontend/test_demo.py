@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import os
+import sys
 
-from annotation.models import Role
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from annotation.models import Project, Role
 from frontend import demo
 from frontend.server import EmbeddedServer
 from training.models import TrainingRound, TrainingRun
@@ -59,3 +65,48 @@ def test_the_demo_project_has_prompts_people_and_a_policy(db, monkeypatch, tmp_p
     assert {"train", "eval"} == set(first.prompts.values_list("split", flat=True))
     assert first.memberships.filter(role=Role.ANNOTATOR).count() == demo.ANNOTATORS
     assert first.policies.get().checkpoint == str(tmp_path / "model")
+
+
+def test_each_start_has_another_password_and_goes_on_with_the_demo_that_is_there(db, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "prepare_model", lambda model, say: tmp_path / "model")
+    monkeypatch.setattr(demo, "REPORT", tmp_path / "report.json")
+    said: list[str] = []
+    server = EmbeddedServer(host="127.0.0.1", port=0, with_worker=False)
+    first = demo.Demo(server=server, small=True, say=said.append)
+    assert first.go_on() is None  # nothing has run yet
+    first._set_up()
+    assert first.go_on() is None  # it was interrupted
+    (tmp_path / "report.json").write_text('{"tasks": 40}')
+    second = demo.Demo(server=server, small=True, say=said.append)
+    monkeypatch.setattr(second, "_wait_for_server", lambda: None)
+    monkeypatch.setattr(server, "start", lambda: None)
+    assert second.go_on() == {"tasks": 40}
+    assert Project.objects.get().slug == "demo"
+    assert first.password != second.password
+    assert sum(second.password in line for line in said) == 1
+    for user in User.objects.all():
+        assert (user.check_password(first.password), user.check_password(second.password)) == (False, True)
+    assert set(User.objects.values_list("username", flat=True)) == {"admin", *demo.ANNOTATOR_NAMES}
+
+
+def test_the_demo_touches_no_account_of_the_server_beside_it(db, monkeypatch, settings, tmp_path):
+    """`demo` starts itself again on a folder of its own before it makes anything."""
+    settings.HOME = tmp_path
+    monkeypatch.setenv("DATABASE_URL", "postgres://real/work")
+    own = User.objects.create_superuser("admin", password="my own passphrase")
+    started: list[tuple[str, list[str], dict[str, str]]] = []
+
+    def exec_instead(*arguments):
+        started.append(arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execve", exec_instead)
+    with pytest.raises(SystemExit):
+        call_command("demo", "--exit", stdout=io.StringIO())
+    ((program, arguments, environment),) = started
+    assert (program, arguments[0]) == (sys.executable, sys.executable)
+    assert environment["PREFLOOP_HOME"] == str(tmp_path / "demo")
+    assert "DATABASE_URL" not in environment
+    own.refresh_from_db()
+    assert own.check_password("my own passphrase")
+    assert list(User.objects.all()) == [own]
