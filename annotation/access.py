@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery
@@ -13,6 +14,7 @@ from annotation.models import (
     DatasetSnapshot,
     Delivery,
     Flag,
+    Invitation,
     Membership,
     Project,
     PromptUpload,
@@ -56,6 +58,17 @@ def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Mem
 def get_project(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Project:
     """Return a project of which the user is a member who may act as `role`."""
     return get_membership(user, slug, role=role).project
+
+
+def may_create_projects(user: User) -> bool:
+    """Return whether a person may make projects: everybody, or those with the permission, as the server is set."""
+    return settings.PROJECT_CREATORS == "all" or user.has_perm("annotation.add_project")
+
+
+def get_invitation(user: User, slug: str, pk: int) -> Invitation:
+    """Return an invitation, for an admin."""
+    project = get_project(user, slug, role=Role.ADMIN)
+    return get_object_or_404(project.invitations.select_related("project"), pk=pk)
 
 
 def get_alarm(user: User, slug: str, pk: int) -> Alarm:

@@ -63,6 +63,7 @@ GROUPS = (
 )
 # Pages that no entry leads to, and the one that they belong to.
 UNDER = {
+    "invitations": "members",
     "assignment": "annotate",
     "practice": "annotate",
     "upload": "prompts",

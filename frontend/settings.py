@@ -11,6 +11,7 @@ PREFLOOP_URL    where people reach this server, such as https://prefloop.example
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_EXECUTOR  where runs run: the name of a module in training/worker/executors/ or of an installed executor
                 (default: local)
+PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
                 addresses without it lead to those with it)
 """
@@ -21,6 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 from platformdirs import user_data_path
 
@@ -141,6 +143,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
 AXES_VERBOSE = False
 PASSWORD_RESET_TIMEOUT = 3600  # seconds
+PROJECT_CREATORS = os.environ.get("PREFLOOP_PROJECT_CREATORS") or "permitted"
+if PROJECT_CREATORS not in ("all", "permitted"):
+    raise ImproperlyConfigured("PREFLOOP_PROJECT_CREATORS is either 'all' or 'permitted'.")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"

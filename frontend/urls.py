@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from annotation.views import invitations
 from frontend.help.views import help_page
 from frontend.home import views
 
@@ -12,6 +13,7 @@ urlpatterns = [
     path("help/", help_page, name="help"),
     path("help/<path:name>/", help_page, name="help_page"),
     path("accounts/", include("frontend.accounts.urls")),
+    path("invitation/<str:key>/", invitations.accept, name="invitation"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("frontend.api.urls")),
     path("projects/", include("annotation.urls")),

@@ -14,10 +14,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import alarms, flags, queue, snapshots
+from annotation.actions import alarms, flags, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
-from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Scope
+from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Role, Scope
 from training.actions import playground, prompt_tuning
 from training.instructions.form import Written
 from training.models import TrainingRound, TrainingRun
@@ -32,7 +32,7 @@ PAGES = [
     ("tokens", "post", 200, 200, 200),
     ("token_revoke", "post", 302, 404, 404),
     ("project", "get", 200, 200, 404),
-    ("project_create", "get", 200, 200, 200),
+    ("project_create", "get", 403, 403, 403),
     ("project_edit", "get", 200, 403, 404),
     ("project_edit", "post", 200, 403, 404),
     ("project_close", "post", 302, 403, 404),
@@ -40,6 +40,9 @@ PAGES = [
     ("members", "get", 200, 403, 404),
     ("members", "post", 200, 403, 404),
     ("member_remove", "post", 302, 403, 404),
+    ("invitations", "get", 200, 403, 404),
+    ("invitations", "post", 200, 403, 404),
+    ("invitation_revoke", "post", 302, 403, 404),
     ("mail_about_rounds", "post", 302, 403, 404),
     ("prompts", "get", 200, 403, 404),
     ("prompts", "post", 200, 403, 404),
@@ -195,6 +198,10 @@ API = [
     ("projects/letters/snapshots/1/card/", "get", 200, 403, 404),
     ("projects/letters/snapshots/1/changes/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
+    ("projects/", "post", 403, 403, 403),
+    ("projects/letters/invitations/", "get", 200, 403, 404),
+    ("projects/letters/invitations/", "post", 201, 403, 404),
+    ("projects/letters/invitations/{invited}/", "delete", 204, 403, 404),
     ("projects/letters/audit/", "get", 200, 403, 404),
     ("projects/letters/webhooks/", "get", 200, 403, 404),
     ("projects/letters/webhooks/", "post", 400, 403, 404),
@@ -218,6 +225,7 @@ API = [
 ]
 OPEN_TO_ALL = {
     "health",
+    "invitation",
     "help",
     "help_page",
     "login",
@@ -258,6 +266,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         project=project, by=admin, question="Hello?", versions=[policy], max_new_tokens=8, temperature=1.0
     )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
+    ((invited, _),) = invitations.invite(project=project, role=Role.ANNOTATOR, by=admin, days=1)
     arguments = {
         **{name: [asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
         "evaluation": [1],
@@ -311,6 +320,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "round_pause": [1],
         "round_resume": [1],
         "round_retry": [1],
+        "invitation_revoke": [invited.pk],
         "member_remove": [annotator.memberships.get().pk],
     }
     found = {
@@ -320,6 +330,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "delivery": str(delivery.pk),
         "proposed": str(proposed.pk),
         "asked": str(asked.pk),
+        "invited": str(invited.pk),
     }
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]

@@ -58,7 +58,8 @@ def test_the_rankings_tell_what_was_shown(project, ranked_task, admin, as_user):
     assert rows[0]["active_ms"] == 900
 
 
-def test_a_project_made_over_the_api_has_its_maker_as_admin(stranger, as_user):
+def test_a_project_made_over_the_api_has_its_maker_as_admin(stranger, as_user, settings):
+    settings.PROJECT_CREATORS = "all"
     client = as_user(stranger)
     made = client.post("/api/v1/projects/", {"name": "New ideas"}, content_type="application/json")
     assert made.status_code == 201

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
@@ -228,6 +228,8 @@ class ProjectViewSet(
         return access.projects_of(signed_in(self.request))
 
     def perform_create(self, serializer: Any) -> None:
+        if not access.may_create_projects(signed_in(self.request)):
+            raise PermissionDenied("This account may not make projects.")
         project = Project(**serializer.validated_data)
         serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
 

@@ -26,6 +26,7 @@ DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on a person's judgments no longer count
 Token       a key to the API for a program; its Scopes are what it may do
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
+Invitation  a link by which people join a project, with an account of their own making
 AuditEvent  who did what to whom, when and from where; the database keeps it as it is
 MailMessage  a mail to a member who asked for it, on its way
 """
@@ -35,6 +36,7 @@ from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
+from annotation.models.invitation import Invitation
 from annotation.models.judgment import (
     FirstVersion,
     Label,
@@ -78,6 +80,7 @@ __all__ = [
     "ImportMapping",
     "ImportedJudgment",
     "ImportedLabel",
+    "Invitation",
     "Label",
     "LongPrompts",
     "MailMessage",

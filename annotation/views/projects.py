@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -21,6 +22,8 @@ from annotation.models import Project, Role
 @login_required
 @require_http_methods(["GET", "POST"])
 def create(request: UserRequest) -> HttpResponse:
+    if not access.may_create_projects(request.user):
+        raise PermissionDenied("Your account may not make projects. Whoever manages the accounts can allow it.")
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = projects.create_project(project=form.save(commit=False), by=request.user)

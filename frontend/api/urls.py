@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 from annotation.api import projects as annotation_api
 from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
+from annotation.api.invitations import InvitationViewSet
 from annotation.api.members import MemberViewSet
 from annotation.api.queue import AssignmentViewSet, TaskViewSet
 from annotation.api.snapshots import SnapshotViewSet
@@ -44,6 +45,7 @@ inside.register("rounds", training_api.RoundViewSet)
 inside.register("proposals", ProposalViewSet)
 inside.register("pool", PoolViewSet, basename="pool")
 inside.register("audit", AuditViewSet, basename="audit")
+inside.register("invitations", InvitationViewSet)
 inside.register("webhooks", WebhookViewSet)
 inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
 

@@ -31,7 +31,11 @@ def home(request: UserRequest) -> HttpResponse:
     """List every project of this person: their own work in it, and for its admin what to do next."""
     found = access.projects_of(request.user)
     roles = {membership.project_id: membership for membership in request.user.memberships.filter(project__in=found)}
-    return render(request, "home.html", {"rows": [_row(request.user, each, roles[each.pk]) for each in found]})
+    context = {
+        "rows": [_row(request.user, each, roles[each.pk]) for each in found],
+        "may_create": access.may_create_projects(request.user),
+    }
+    return render(request, "home.html", context)
 
 
 def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]:

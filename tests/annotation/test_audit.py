@@ -128,7 +128,10 @@ def test_it_can_be_taken_as_csv_and_json_and_no_cell_is_a_formula(alice, project
     assert events(action="downloaded") != []
 
 
-def test_a_project_shows_nothing_of_another_one_and_only_staff_sees_all(alice, admin, as_user, stranger, project):
+def test_a_project_shows_nothing_of_another_one_and_only_staff_sees_all(
+    alice, admin, as_user, stranger, project, settings
+):
+    settings.PROJECT_CREATORS = "all"
     alice.post("/projects/letters/close/")
     as_user(stranger).post("/projects/new/", {"name": "Elsewhere"})
     assert "elsewhere" not in alice.get(LOG).content.decode()

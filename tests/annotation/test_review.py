@@ -170,7 +170,8 @@ def test_only_a_decided_order_becomes_known(rita, contested):
     assert not GoldAnswer.objects.exists()
 
 
-def test_a_stranger_to_the_project_reviews_nothing_of_it(contested, stranger, as_user):
+def test_a_stranger_to_the_project_reviews_nothing_of_it(contested, stranger, as_user, settings):
+    settings.PROJECT_CREATORS = "all"
     other = as_user(stranger).post("/api/v1/projects/", {"name": "Other"}, content_type="application/json").json()
     client, task = as_user(stranger), contested[1]
     assert client.get(f"/projects/{other['slug']}/review/{task.pk}/").status_code == 404

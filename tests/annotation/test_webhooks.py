@@ -170,7 +170,8 @@ def test_a_round_that_fails_is_told_by_the_worker(hook, receiver, project, polic
     assert receiver.bodies[0]["type"] == "round.finished"
 
 
-def test_only_the_events_that_were_asked_for_and_of_that_project(alice, receiver, ranked_task, project):
+def test_only_the_events_that_were_asked_for_and_of_that_project(alice, receiver, ranked_task, project, settings):
+    settings.PROJECT_CREATORS = "all"
     alice.post("/projects/letters/webhooks/", {"url": receiver.url, "events": ["snapshot.taken"]})
     alice.post("/api/v1/projects/", {"name": "Other"}, content_type="application/json")
     alice.post("/projects/other/webhooks/", {"url": receiver.url, "events": ["snapshot.taken"]})

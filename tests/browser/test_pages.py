@@ -63,8 +63,9 @@ def round_with_curves(project) -> TrainingRound:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_and_is_quiet(
-    visit, admin, project, ranked_task, open_ranking_task, round_with_curves, size, scheme
+    visit, admin, project, ranked_task, open_ranking_task, round_with_curves, size, scheme, settings
 ):
+    settings.PROJECT_CREATORS = "all"
     open_ranking_task(["`code` " * 80, "x" * 400, "| a | b |\n|---|---|\n| 1 | 2 |"])
     snapshots.take_snapshot(project=project, by=admin)
     upload = PromptUpload.objects.create(
@@ -88,6 +89,8 @@ def test_every_page_fits_and_is_quiet(
                 "annotate/",
                 "settings/",
                 "members/",
+                "members/invitations/",
+                "audit/",
                 "prompts/",
                 f"prompts/uploads/{upload.pk}/",
                 "snapshots/",

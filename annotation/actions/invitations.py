@@ -1,0 +1,85 @@
+"""Invite people by link, and let them join. A link is returned once, when it is made, and only its hash is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from annotation import audit
+from annotation.actions import coverage
+from annotation.errors import NotPossible
+from annotation.models import AuditAction, Invitation, Membership, Project, Role
+
+OVER = "This invitation was used, has expired or was revoked. Ask the person who sent it for another one."
+MOST_AT_ONCE = 200
+
+
+@transaction.atomic
+def invite(
+    *, project: Project, role: Role, by: User, days: int, uses: int = 1, notes: Sequence[str] = ("",)
+) -> list[tuple[Invitation, str]]:
+    """Create one invitation for each note and return each with its key, which is not stored."""
+    if len(notes) > MOST_AT_ONCE:
+        raise NotPossible(f"At most {MOST_AT_ONCE} invitations at once; these are {len(notes)}.")
+    made = []
+    for note in notes:
+        key = secrets.token_urlsafe(32)
+        invitation = Invitation.objects.create(
+            project=project,
+            role=role,
+            note=note,
+            digest=_digest(key),
+            uses=uses,
+            expires_at=timezone.now() + timedelta(days=days),
+            created_by_id=by.pk,
+        )
+        audit.record(
+            AuditAction.INVITED, by=by, project=project, what=f"invitation {invitation.pk}", role=role, uses=uses
+        )
+        made.append((invitation, key))
+    return made
+
+
+def find(key: str) -> Invitation | None:
+    """Return the invitation of a key; None where it is unknown or over."""
+    found = Invitation.objects.open(timezone.now()).select_related("project", "created_by")
+    return found.filter(digest=_digest(key)).first()
+
+
+@transaction.atomic
+def accept(*, invitation: Invitation, user: User) -> Membership:
+    """Make a person a member in the role of the invitation and return the membership.
+
+    Somebody who has this role or a larger one keeps it, and the invitation stays for another person. Raises NotPossible
+    where it is over.
+    """
+    project, role = invitation.project, Role(invitation.role)
+    own = project.memberships.filter(user_id=user.pk).first()
+    if own is not None and own.may_act_as(role):
+        return own
+    if not Invitation.objects.open(timezone.now()).filter(pk=invitation.pk).update(used=F("used") + 1):
+        raise NotPossible(OVER)
+    membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
+    coverage.open_seats_for_members(project=project)
+    what = f"invitation {invitation.pk}"
+    audit.record(AuditAction.JOINED, by=user, subject=user, project=project, what=what, role=role)
+    return membership
+
+
+@transaction.atomic
+def revoke(*, invitation: Invitation, by: User) -> None:
+    """End an invitation. Who has joined by it stays."""
+    if Invitation.objects.filter(pk=invitation.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        what = f"invitation {invitation.pk}"
+        audit.record(AuditAction.INVITATION_REVOKED, by=by, project=invitation.project, what=what)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
