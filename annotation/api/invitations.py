@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
@@ -14,8 +15,8 @@ from rest_framework.viewsets import GenericViewSet
 from annotation import access
 from annotation.actions import invitations
 from annotation.api.projects import signed_in
+from annotation.http import public_address
 from annotation.models import Invitation, Role, Scope
-from annotation.views.invitations import link
 
 
 class InvitationSerializer(serializers.ModelSerializer[Invitation]):
@@ -67,7 +68,10 @@ class InvitationViewSet(mixins.ListModelMixin, GenericViewSet[Invitation]):
         asked.is_valid(raise_exception=True)
         wanted = asked.validated_data | {"role": Role(asked.validated_data["role"])}
         made = invitations.invite(project=project, by=signed_in(request), **wanted)
-        rows = [InvitationSerializer(each).data | {"link": link(request._request, key)} for each, key in made]
+        rows = [
+            InvitationSerializer(each).data | {"link": public_address(request, reverse("invitation", args=[key]))}
+            for each, key in made
+        ]
         return Response(rows, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, slug: str, pk: str) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
@@ -18,7 +17,7 @@ from annotation import access
 from annotation.actions import invitations
 from annotation.errors import NotPossible
 from annotation.forms.invitations import InviteForm, NewAccountForm
-from annotation.http import UserRequest, refusals_as_errors
+from annotation.http import UserRequest, public_address, refusals_as_errors
 from annotation.models import Invitation, Membership, Role
 
 
@@ -31,7 +30,9 @@ def invite(request: UserRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with refusals_as_errors(form, "notes"):
             rows = invitations.invite(project=project, by=request.user, **_wanted(form))
-            made = [(invitation, link(request, key)) for invitation, key in rows]
+            made = [
+                (invitation, public_address(request, reverse("invitation", args=[key]))) for invitation, key in rows
+            ]
             form = InviteForm()
     context = {
         "project": project,
@@ -44,12 +45,6 @@ def invite(request: UserRequest, slug: str) -> HttpResponse:
 
 def _wanted(form: InviteForm) -> dict[str, object]:
     return form.cleaned_data | {"role": Role(form.cleaned_data["role"])}
-
-
-def link(request: HttpRequest, key: str) -> str:
-    """Return the address that an invited person opens."""
-    path = reverse("invitation", args=[key])
-    return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
 
 @login_required
