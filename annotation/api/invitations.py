@@ -68,10 +68,8 @@ class InvitationViewSet(mixins.ListModelMixin, GenericViewSet[Invitation]):
         asked.is_valid(raise_exception=True)
         wanted = asked.validated_data | {"role": Role(asked.validated_data["role"])}
         made = invitations.invite(project=project, by=signed_in(request), **wanted)
-        rows = [
-            InvitationSerializer(each).data | {"link": public_address(request, reverse("invitation", args=[key]))}
-            for each, key in made
-        ]
+        links = [public_address(request, reverse("invitation", args=[key])) for _, key in made]
+        rows = [InvitationSerializer(each).data | {"link": link} for (each, _), link in zip(made, links, strict=True)]
         return Response(rows, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, slug: str, pk: str) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
@@ -30,9 +32,7 @@ def invite(request: UserRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with refusals_as_errors(form, "notes"):
             rows = invitations.invite(project=project, by=request.user, **_wanted(form))
-            made = [
-                (invitation, public_address(request, reverse("invitation", args=[key]))) for invitation, key in rows
-            ]
+            made = [(each, public_address(request, reverse("invitation", args=[key]))) for each, key in rows]
             form = InviteForm()
     context = {
         "project": project,
@@ -43,7 +43,7 @@ def invite(request: UserRequest, slug: str) -> HttpResponse:
     return render(request, "annotation/invitations.html", context)
 
 
-def _wanted(form: InviteForm) -> dict[str, object]:
+def _wanted(form: InviteForm) -> dict[str, Any]:
     return form.cleaned_data | {"role": Role(form.cleaned_data["role"])}
 
 
@@ -66,7 +66,7 @@ def accept(request: HttpRequest, key: str) -> HttpResponse:
     form = NewAccountForm(request.POST if request.method == "POST" and signed_in is None else None)
     try:
         if request.method == "POST" and signed_in is not None:
-            return _joined(request, invitations.accept(invitation=found, user=signed_in))  # type: ignore[arg-type]
+            return _joined(request, invitations.accept(invitation=found, user=signed_in))
         if request.method == "POST" and form.is_valid():
             return _joined(request, _join_with_a_new_account(request, found, form))
     except NotPossible as over:
