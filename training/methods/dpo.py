@@ -23,6 +23,8 @@ class DPOConfig(MethodConfig):
     max_new_tokens: int = shared.eval_answer_length()
     temperature: float = shared.eval_temperature()
     eval_completions: int = shared.eval_completions()
+    micro_batch: int = shared.micro_batch("Pairs")
+    checkpointing: bool = shared.checkpointing()
     save_every: int = shared.save_every_steps()
     seed: int = shared.seed()
 

@@ -42,6 +42,8 @@ class InstructionTuningConfig(MethodConfig):
     temperature: float = setting(0.9, "Temperature of the answers that are shown", least=0.01, most=5)
     shown: int = setting(32, "Unseen instructions whose answers are shown, before and after", least=1, most=10_000)
     eval_completions: int = setting(1, "Answers to each of them", least=1, most=64)
+    micro_batch: int = shared.micro_batch("Instructions")
+    checkpointing: bool = shared.checkpointing()
     save_every: int = setting(20, "Steps between resumable states", least=1)
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
 

@@ -72,6 +72,8 @@ class PPOConfig(MethodConfig):
         5, "Updates between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
     )
     eval_completions: int = setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
+    micro_batch: int = shared.micro_batch("Episodes")
+    checkpointing: bool = shared.checkpointing()
     processes: int = setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
     seed: int = shared.seed()
 

@@ -52,6 +52,8 @@ class RewardConfig(MethodConfig):
     )
     max_new_tokens: int = setting(24, "Length at which those answers are cut", least=1, most=4096)
     temperature: float = shared.eval_temperature()
+    micro_batch: int = shared.micro_batch("Rankings")
+    checkpointing: bool = shared.checkpointing()
     seed: int = shared.seed()
 
     choices: ClassVar = {

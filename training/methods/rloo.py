@@ -35,6 +35,8 @@ class RLOOConfig(MethodConfig):
     lora_rank: int = shared.lora_rank()
     top_blocks: int = shared.top_blocks()
     eval_completions: int = setting(4, "Completions per eval prompt, before and after", least=1, most=64)
+    micro_batch: int = shared.micro_batch("Episodes")
+    checkpointing: bool = shared.checkpointing()
     save_every: int = shared.save_every_updates()
     seed: int = shared.seed()
 
@@ -47,6 +49,8 @@ class RLOOConfig(MethodConfig):
             errors["completions_per_prompt"] = (
                 f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
             )
+        if self.micro_batch and self.minibatch_size % self.micro_batch:
+            errors["micro_batch"] = f"should divide minibatch_size ({self.minibatch_size}), not {self.micro_batch}"
         if errors:
             raise InvalidConfig(errors)
 

@@ -22,6 +22,8 @@ class SFTConfig(MethodConfig):
     max_new_tokens: int = shared.eval_answer_length()
     temperature: float = shared.eval_temperature()
     eval_completions: int = shared.eval_completions()
+    micro_batch: int = shared.micro_batch("Answers")
+    checkpointing: bool = shared.checkpointing()
     save_every: int = shared.save_every_steps()
     seed: int = shared.seed()
 

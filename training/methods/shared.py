@@ -93,3 +93,15 @@ def eval_completions() -> Any:
 
 def save_every_steps() -> Any:
     return setting(10, "Steps between resumable states", least=1)
+
+
+def micro_batch(unit: str) -> Any:
+    """Return the setting that parts an optimiser step; `unit` is what it counts."""
+    return setting(
+        0, f"{unit} in memory at once within an optimiser step; 0: all of them, halved where memory runs out", least=0
+    )
+
+
+def checkpointing() -> Any:
+    """Return the setting that trades time for memory in the backward pass."""
+    return setting(False, "Compute activations anew in the backward pass: less memory, about a third more time")

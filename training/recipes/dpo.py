@@ -16,9 +16,11 @@ from training.methods import DPOConfig
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.parts import InParts
 from training.recipes.trainer.roles import POLICY, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
@@ -40,7 +42,7 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
         raise RecipeError(f"There is no pair to train on ({len(rows)} rows; refused: {dict(refused)})")
     callback = RunCallback(run, config, roles, held_out_prompts(prompts), unit="steps")
     with callback.watch.measure("reference"):
-        reference = pair_logprobs(roles.shared, train, None, config.batch_size)
+        reference = pair_logprobs(roles.shared, train, None, config.micro_batch or config.batch_size)
 
     # 2. Training.
     trainer = make_trainer(
@@ -67,6 +69,7 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
             "max_length": None,
         },
     )
+    trainer.learn_in_parts(MicroBatches(config.micro_batch, "pairs"))
     after = learn(trainer, callback, describe)
 
     # 3. How often the policy prefers what people preferred, then save.
@@ -90,7 +93,7 @@ def make_trainer(*, examples: list[Row], arguments: Row, **more: Any) -> Any:
     from trl import DPOConfig as Arguments
     from trl import DPOTrainer
 
-    class PairTrainer(DPOTrainer):  # type: ignore[misc]
+    class PairTrainer(InParts, DPOTrainer):  # type: ignore[misc]
         """Takes our tokens and our reference as they are."""
 
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:

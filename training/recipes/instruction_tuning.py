@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer
 
 from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
 from training.instructions.report import compare, in_words, mentions, same_answer
@@ -140,15 +139,15 @@ def pad_unless_kept_apart(trainer: Any, examples: list[Row]) -> None:
         apart = False
     if not apart:
         remark("This model's attention does not keep packed instructions apart: they are padded, which is slower")
-        trainer.padding_free = trainer.data_collator.padding_free = False
+        trainer.padding_free = trainer.collate.padding_free = False
 
 
 @torch.no_grad()
-def loss_difference(trainer: Trainer, few: list[Row]) -> float:
+def loss_difference(trainer: Any, few: list[Row]) -> float:
     """Return by how much the loss of a pack differs from that of its examples one by one, in nats per token."""
     model = trainer.model.eval()
-    packed = trainer.data_collator(few)
-    alone = [trainer.data_collator([each]) for each in few]
+    packed = trainer.collate(few)
+    alone = [trainer.collate([each]) for each in few]
     counts = [int((each["labels"][:, 1:] != IGNORED).sum()) for each in alone]
     losses = [float(model(**_moved(each, model.device)).loss) for each in alone]
     together = float(model(**_moved(packed, model.device)).loss)

@@ -27,7 +27,7 @@ from training.recipes.rl.guards import (
 )
 from training.recipes.rl.policy import digest, learned_weights, load_roles, restore_weights
 from training.recipes.rl.state import Trainer, candidate_path, keep_candidate, load_state, save_outcome, save_state
-from training.recipes.rl.update import learn
+from training.recipes.rl.update import groups_at_once, learn
 from training.rundir import Row, RunDir
 
 
@@ -90,7 +90,9 @@ def set_up(run: RunDir, config: PPOConfig, inputs: Row) -> tuple[Trainer, list[R
     )
     watch = Stopwatch(progress.seconds)
     weights = previous or learned_weights(policy)
-    trainer = Trainer(run, config, processes, policy, optimiser, progress, prompts, evaluator, watch, weights)
+    trainer = Trainer(
+        run, config, processes, policy, optimiser, progress, prompts, evaluator, watch, weights, groups_at_once(config)
+    )
     if processes.is_first:
         run.rewind(progress.update)
     if previous is None:
@@ -116,7 +118,9 @@ def run_update(trainer: Trainer) -> None:
     watch_for_negative_kl(progress, metrics["objective/kl"], metrics.pop("kl_error"))
     trainer.previous = learned_weights(policy)
     with trainer.watch.measure("update"):
-        metrics |= learn(policy, trainer.optimiser, batch, tokens, rate, update, config, trainer.processes)
+        metrics |= learn(
+            policy, trainer.optimiser, batch, tokens, rate, update, config, trainer.processes, trainer.memory
+        )
     if trainer.processes.is_first:
         trainer.run.log_metrics(
             update,

@@ -8,6 +8,7 @@ memorises.) Accuracy is always measured on prompts that were never trained on.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder, required_path
 from training.recipes.process.log import logger, remark
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
@@ -229,6 +231,9 @@ class Learner:
     def __init__(self, model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> None:
         self.model, self.train, self.config = model, train, config
         self.passes = config.epochs
+        self.memory = MicroBatches(config.micro_batch, "rankings")
+        if config.checkpointing:
+            model.shared.blocks.checkpoint()
         self.steps_per_epoch = -(-len(train) // config.rankings_per_step)
         self.steps = self.steps_per_epoch * config.epochs
         self.head_weights = bootstrap_weights(len(train), model.head.out_features, generator(config.seed, "heads"))
@@ -246,16 +251,23 @@ class Learner:
         share = 1 - (step - 1) / self.steps
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
-        rankings = [self.train[index] for index in chosen.tolist()]
-        raw = self.model.raw_scoring(collate(rankings, self.model.shared))
-        loss = rankings_loss(raw, rankings, self.head_weights[chosen].to(raw.device), self.config)
+
+        def add(part: Sequence[int]) -> Tensor:
+            some = [self.train[index] for index in part]
+            raw = self.model.raw_scoring(collate(some, self.model.shared))
+            weights = self.head_weights[list(part)].to(raw.device)
+            loss = rankings_loss(raw, some, weights, self.config) * (len(part) / len(chosen))
+            loss.backward()
+            return loss.detach()
+
         self.optimiser.zero_grad()
-        loss.backward()
+        loss = self.memory.run(chosen.tolist(), add, self.optimiser.zero_grad)
+        assert loss is not None
         parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimiser.step()
         rate = float(self.optimiser.param_groups[0]["lr"])
-        return {"reward/loss": float(loss.detach()), "reward/lr": rate, "reward/grad_norm": float(norm)}
+        return {"reward/loss": float(loss), "reward/lr": rate, "reward/grad_norm": float(norm)}
 
 
 def learner_for(model: RewardModel, train: list[JudgedSet], config: RewardConfig) -> Learner | HeadLearner:

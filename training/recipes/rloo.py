@@ -88,11 +88,13 @@ def arguments(run: RunDir, config: RLOOConfig, roles: Roles, steps: int) -> Any:
     """Return TRL's settings; `steps` are the optimiser steps of an update."""
     from trl import RLOOConfig as Arguments
 
+    at_once = config.micro_batch or config.minibatch_size
     return Arguments(
         **settings(run, config, roles),
         max_steps=config.episodes // config.batch_size * steps,
-        per_device_train_batch_size=config.minibatch_size,
-        steps_per_generation=config.batch_size // config.minibatch_size,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=config.minibatch_size // at_once,
+        steps_per_generation=config.batch_size // at_once,
         num_iterations=config.passes,
         num_generations=config.completions_per_prompt,
         shuffle_dataset=False,

@@ -9,9 +9,11 @@ from transformers import Trainer
 from training.methods import InstructionTuningConfig, SFTConfig
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.text.prompts import PromptTokens, Refused, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.parts import InParts
 from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
@@ -42,7 +44,11 @@ def sft_trainer(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles:
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
 
-    return SFTTrainer(
+    class PartTrainer(InParts, SFTTrainer):  # type: ignore[misc]
+        def count_items(self, rows: list[Row]) -> int:
+            return sum(label != IGNORED for row in rows for label in row["labels"][1:])
+
+    trainer = PartTrainer(
         model=roles.student,
         peft_config=roles.adapter,
         processing_class=roles.shared.tokenizer,
@@ -57,6 +63,8 @@ def sft_trainer(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles:
             padding_free=getattr(config, "packing", False),
         ),
     )
+    trainer.learn_in_parts(MicroBatches(config.micro_batch, "answers"))
+    return trainer
 
 
 def example(prompt: list[int], answer: list[int]) -> Row:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from training.recipes.models.caches import KeyValues, cache_argument
 from training.recipes.models.masks import Reach, additive, reaches
@@ -59,6 +62,11 @@ class Blocks:
             for name, length in kept.items():
                 setattr(config, name, length)
 
+    def checkpoint(self) -> None:
+        """Keep only each block's input for the backward pass, which computes the rest anew."""
+        for block in self.modules:
+            block.forward = partial(_checkpointed, block.forward)
+
     def embed(self, ids: Tensor) -> Tensor:
         """Return what the first block reads."""
         return self.decoder.embed_tokens(ids)
@@ -105,6 +113,12 @@ class Blocks:
         if self._rotary_by_type:
             return {each: rotary(hidden, positions, each.name) for each in set(reach)}
         return dict.fromkeys(reach, rotary(hidden, position_ids=positions))
+
+
+def _checkpointed(forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    if torch.is_grad_enabled():
+        return checkpoint(forward, *inputs, use_reentrant=False, **options)
+    return forward(*inputs, **options)
 
 
 def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:

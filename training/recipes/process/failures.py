@@ -29,12 +29,17 @@ def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
     chain = list(_chain(problem))
     if any(_is_full_disk(each) for each in chain):
         return _no_space(run), NO_SPACE
-    if any(_is_little_memory(each) for each in chain):
+    if is_out_of_memory(problem):
         first = str(problem).strip().partition("\n")[0]
         return f"out of memory ({first}): smaller batches and shorter texts need less", 1
     if broken := next(_broken_files(run), None):
         return f"{broken} (it ended with {type(problem).__name__}: {str(problem).partition(chr(10))[0]})", 1
     return None
+
+
+def is_out_of_memory(problem: Exception) -> bool:
+    """Tell whether memory, of a GPU or of the machine, did not suffice."""
+    return any(_is_little_memory(each) for each in _chain(problem))
 
 
 def is_lost_neighbour(problem: Exception) -> bool:

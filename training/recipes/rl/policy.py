@@ -81,6 +81,8 @@ def load_roles(config: PPOConfig, inputs: Row) -> Policy:
     policy.parameters = policy.shared.adapters.learn(*trained_roles) if trained_roles else []
     if policy.role is None:
         policy.parameters = policy.actor.learn_whole() + policy.parameters
+    if config.checkpointing:
+        policy.actor.blocks.checkpoint()
     return policy
 
 

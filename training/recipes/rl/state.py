@@ -15,6 +15,7 @@ from training.recipes.evaluation import Evaluator, figures, side_by_side
 from training.recipes.process.distributed import Processes
 from training.recipes.process.files import replace_folder
 from training.recipes.process.log import logger
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.resources import Stopwatch
 from training.recipes.rl.guards import Progress
 from training.recipes.rl.policy import Policy, learned_weights, restore_weights, save_policy
@@ -38,6 +39,7 @@ class Trainer:
     evaluator: Evaluator
     watch: Stopwatch
     previous: dict[str, Any]  # the weights before the last update
+    memory: MicroBatches
 
     @property
     def updates(self) -> int:

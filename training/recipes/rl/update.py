@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.methods import PPOConfig
 from training.recipes.losses.rl_math import masked_mean, policy_loss, value_loss
 from training.recipes.process.distributed import Processes
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.seeds import generator
 from training.recipes.rl.episodes import Batch
 from training.recipes.rl.guards import check_first_ratio
@@ -27,6 +28,7 @@ def learn(
     update: int,
     config: PPOConfig,
     processes: Processes,
+    memory: MicroBatches | None = None,
 ) -> dict[str, float]:
     """Pass over the batch several times in minibatches of whole groups; return the means of the metrics over all.
 
@@ -36,12 +38,13 @@ def learn(
         group["lr"] = rate
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     first, count = processes.share(len(tokens))
+    memory = memory or groups_at_once(config)
     history: list[Tensor] = []  # SUMMED, and the gradient's norm
     for epoch in range(config.ppo_epochs):
         for groups in minibatches(len(tokens), config, update, epoch):
             own = groups[(groups >= first) & (groups < first + count)] - first
             optimiser.zero_grad()
-            sums = add_gradients(policy, batch.select(own), int(tokens[groups].sum()), config, check=not history)
+            sums = add_gradients(policy, batch, own, int(tokens[groups].sum()), config, memory, check=not history)
             for parameter in trained:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
@@ -63,15 +66,33 @@ def learn(
     }
 
 
-def add_gradients(policy: Policy, part: Batch, tokens: int, config: PPOConfig, *, check: bool) -> Tensor:
-    """Add the gradients of this process's share of a minibatch; return SUMMED on the model's device, 0 without rows."""
-    if not len(part.mask):
-        return torch.zeros(len(SUMMED), device=part.mask.device)
-    losses = minibatch_loss(policy, part, config, tokens)
-    if check:
-        check_first_ratio(losses["ratios"][part.mask.flatten(0, 1)])
-    losses["loss"].backward()
-    return torch.stack([losses[name].detach() for name in SUMMED])
+def add_gradients(
+    policy: Policy, batch: Batch, own: Tensor, tokens: int, config: PPOConfig, memory: MicroBatches, *, check: bool
+) -> Tensor:
+    """Add the gradients of this process's share of a minibatch; return SUMMED on the model's device, 0 without rows.
+
+    `own` are the numbers of the share's groups, `tokens` the number of drawn tokens of the whole minibatch.
+    """
+
+    def add(groups: Sequence[int]) -> Tensor:
+        part = batch.select(torch.tensor(groups))
+        losses = minibatch_loss(policy, part, config, tokens)
+        if check:
+            check_first_ratio(losses["ratios"][part.mask.flatten(0, 1)])
+        losses["loss"].backward()
+        return torch.stack([losses[name].detach() for name in SUMMED])
+
+    def start_again() -> None:
+        for parameter in (*policy.parameters, *policy.value_head.parameters()):
+            parameter.grad = None
+
+    sums = memory.run(own.tolist(), add, start_again)
+    return torch.zeros(len(SUMMED), device=batch.mask.device) if sums is None else sums
+
+
+def groups_at_once(config: PPOConfig) -> MicroBatches:
+    """Return how many groups, the answers to one prompt each, are learned from at once."""
+    return MicroBatches(-(-config.micro_batch // config.completions_per_prompt), "groups of answers")
 
 
 def minibatches(groups: int, config: PPOConfig, update: int, epoch: int) -> Iterator[Tensor]:

@@ -37,7 +37,7 @@ def settings(run: RunDir, config: TrainerConfig, roles: Roles) -> dict[str, Any]
         "output_dir": str(run.path / SCRATCH),
         "use_cpu": roles.shared.device.type == "cpu",
         "bf16": False,
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": config.checkpointing,
         "learning_rate": config.learning_rate or LEARNING_RATES.get(getattr(config, "train", ""), 0.0),
         "lr_scheduler_type": "linear",
         "seed": config.seed,
