@@ -70,7 +70,7 @@ class MembershipAdmin(ReadOnlyAdmin):
 
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
-    """A key can be revoked by deleting it; nobody can read or make one here."""
+    """API tokens: they can be revoked by deleting them, but neither read nor created here."""
 
     list_display = ("name", "user", "scopes", "created_at", "expires_at")
     list_select_related = ("user",)

@@ -57,7 +57,7 @@ class ModelServer:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would take the request, and its key, to an address that nobody checked."""
+    """Refuses redirects: they would send the request, with its key, to an address that was not checked."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

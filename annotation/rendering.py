@@ -112,7 +112,7 @@ def _render_math(tokens: Sequence[Token], index: int, options: Any, env: Any) ->
 
 @cache
 def _parser() -> MarkdownIt:
-    # No images: an address in a model's answer must not make the annotator's browser call anybody.
+    # No images: a URL in a model's answer must not make the annotator's browser send requests.
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
     parser.inline.ruler.before("escape", "math", _math_inline)
     parser.block.ruler.before("fence", "math", _math_block, {"alt": ["paragraph", "blockquote", "list"]})

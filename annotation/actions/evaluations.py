@@ -15,7 +15,7 @@ from annotation.blinding import names_its_model
 from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
 from annotation.opaque import dice
 
-PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for what it says
+PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for its result
 NAMES_ITS_MODEL = "an answer says which model wrote it"
 
 
@@ -61,7 +61,7 @@ def open_evaluation(
 
 
 def _open_comparison(evaluation: Evaluation, answer: Completion, other: Completion, *, version_first: bool) -> None:
-    """Store a pair, with a task where its answers differ: equal ones are a tie that nobody is asked about."""
+    """Store a pair, and open a task for it unless its answers are equal, which counts as a tie."""
     identical = answer.text.strip() == other.text.strip()
     task = None
     if not identical:

@@ -17,10 +17,10 @@ COUNTERS = ("not_used", "stopping", "shapes")
 
 @dataclass
 class ImportReport:
-    """What became of every row of a file. `taken` counts rows; `pairs` are preferences, `votes` what people said.
+    """Counts of what an import did with every row: `taken` rows, `pairs` as preferences, `votes` as judgments.
 
-    `not_used` counts rows by field; `stopping` are those of the fields for which rows were refused. `held_back` counts
-    answers that name their maker and stand in no ranking task.
+    `not_used` counts rows by field; `stopping` are those fields for which rows were refused. `held_back` counts answers
+    that name their maker and are in no ranking task.
     """
 
     rows: int = 0
@@ -64,12 +64,12 @@ class ImportReport:
 
     @property
     def shape(self) -> str:
-        """The shapes of the rows, the most common first, as people read them."""
+        """Return the labels of the rows' shapes, most common first."""
         return ", ".join(shape_label(name) for name, _ in self.shapes.most_common())
 
     @property
     def unused(self) -> list[tuple[str, int, bool]]:
-        """Every field that nobody read, in how many rows, and whether it stops them."""
+        """Return every field that was not read, in how many rows, and whether it stops them."""
         return [(name, count, name in self.stopping) for name, count in self.not_used.most_common()]
 
     def add(self, other: ImportReport) -> None:
@@ -108,7 +108,7 @@ class ImportReport:
         }
 
     def as_csv(self) -> str:
-        """Return every row that was not taken, for whoever mends the file."""
+        """Return every refused row with its reason as CSV, to correct the file by."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["line", "what", "reason"])

@@ -123,7 +123,7 @@ def undo(*, project: Project, by: User) -> Assignment:
 
 
 def _differing(kind: TaskKind, stored: Judgment, assignment: Assignment, answer: dict[str, Any]) -> list[str]:
-    """Return the names of what a repeated submit says otherwise than the stored judgment."""
+    """Return the names of the fields in which a repeated submit differs from the stored judgment."""
     said = _said(stored)
     return [name for name, value in kind.said(assignment=assignment, answer=answer).items() if said[name] != value]
 

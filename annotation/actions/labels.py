@@ -72,11 +72,10 @@ def unlabelled(project: Project) -> Iterator[dict[str, object]]:
 def prioritise(
     *, project: Project, margins: Mapping[int, float], control_share: float = 0.2, seed: int = 0
 ) -> list[int]:
-    """Let the texts that a model is least sure of come first; return the tasks drawn as a control group.
+    """Move the texts with the smallest margins to the front of the queue; return the tasks drawn as a control group.
 
-    `margins` are by prompt: how much likelier its first label is than its second, from 0 to 1. A random share keeps
-    the priority that it would have by chance, so that the labels that come in can still be compared with all texts.
-    Only tasks that nobody has begun are moved.
+    `margins` are by prompt: how much likelier the first label is than the second, from 0 to 1. A random share keeps its
+    priority, so that new labels can still be compared with those of all texts. Only tasks without an assignment move.
     """
     begun = Assignment.objects.filter(task=OuterRef("pk")).exclude(status=SeatStatus.EMPTY)
     tasks = project.tasks.filter(~Exists(begun), kind=KIND, prompt__in=list(margins)).order_by("pk")

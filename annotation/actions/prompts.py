@@ -210,7 +210,7 @@ def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str,
 
 
 def _to_rank(fresh: list[FreshRow]) -> dict[str, list[str]]:
-    """Return the answers to rank by the digest of their prompt: of rows in which nobody has judged them yet."""
+    """Return the answers to rank by the digest of their prompt, from rows without judgments."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for each in fresh:
         if (each.texts or each.votes) and not each.row.votes:

@@ -20,9 +20,9 @@ from annotation.models import Project
 
 @dataclass(frozen=True)
 class Trip:
-    """What did not come back, what came back though nobody said it, and rows that the import refused.
+    """What was lost, what was added without being in the source, and the rows that the import refused.
 
-    `problem` is why no file was written, as the export page says it: of what is not written nothing is lost in silence.
+    `problem` is why no file was written, in the words of the export page.
     """
 
     lost: set[str]

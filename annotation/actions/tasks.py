@@ -88,7 +88,7 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
         if len(candidates) < 2:
             continue
         calibration = coverage.is_calibration(prompt, project)
-        # Newer policies come first: their answers teach the most about where the policy stands now.
+        # Newer policies come first: their answers are the most informative about the current policy.
         tasks.append(
             open_task(
                 prompt=prompt,
@@ -117,8 +117,8 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
 def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: bool = True) -> list[Completion]:
     """Return at most one reference answer, then as many of the run's answers as fit; of equal texts the first.
 
-    Which of the run's answers are left out is chance: the authors keep their shares.
-    What a reviewer withdrew is left out, and so is an equal text, whoever wrote it.
+    Which of the run's answers are left out is random, so that the authors keep their shares. Texts that a reviewer
+    withdrew are left out, also where another author wrote the same.
     """
     withdrawn = {c.text.strip() for c in prompt.completions.all() if c.withdrawn_at}
     there = [c for c in prompt.completions.all() if c.text.strip() not in withdrawn]

@@ -42,7 +42,7 @@ class AlarmViewSet(mixins.ListModelMixin, GenericViewSet[Alarm]):
 
     @extend_schema(responses={201: AlarmSerializer})
     def create(self, request: Request, slug: str) -> Response:
-        """The policy has gone wrong as a whole: nothing is sampled until an admin has settled this."""
+        """Raise an alarm: nothing is sampled until an admin has settled it."""
         project = access.get_project(signed_in(request), slug)
         form = AlarmForm(fields_of(request))
         if not form.is_valid():
@@ -53,6 +53,6 @@ class AlarmViewSet(mixins.ListModelMixin, GenericViewSet[Alarm]):
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])
     def settle(self, request: Request, slug: str, pk: str) -> Response:
-        """Rounds may sample again."""
+        """Settle an alarm: rounds may sample again."""
         alarms.settle(alarm=access.get_alarm(signed_in(request), slug, int(pk)), by=signed_in(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -39,7 +39,7 @@ class MemberViewSet(mixins.ListModelMixin, GenericViewSet[Membership]):
 
     @extend_schema(responses={200: MemberSerializer})
     def create(self, request: Request, slug: str) -> Response:
-        """Add somebody who has an account, or change their role."""
+        """Add a user who has an account, or change a member's role."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         form = MemberForm(fields_of(request))
         if not form.is_valid():

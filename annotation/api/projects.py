@@ -60,7 +60,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         extra_kwargs = {name: {"allow_null": True} for name in ("gold_share", "repeat_share")}
 
     def to_representation(self, instance: Project) -> dict[str, Any]:
-        """Leave out the shares of checks where the reader is one of those that are checked."""
+        """Return the project; for annotators without the shares of checks."""
         shown: dict[str, Any] = super().to_representation(instance)
         role = getattr(instance, "own_role", None)  # known in a list
         if role is None and "request" in self.context:
@@ -71,7 +71,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         return shown
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Settings that do not go together are refused as on the page."""
+        """Return the settings. Raises ValidationError where they contradict each other, as on the page."""
         if nothing := [name for name in ("gold_share", "repeat_share") if attrs.get(name, 0) is None]:
             raise serializers.ValidationError(dict.fromkeys(nothing, "A share is a number from 0 to 1."))
         project = copy(self.instance) if self.instance else Project()
@@ -114,7 +114,7 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
 @extend_schema_field(OpenApiTypes.BINARY)
 class UploadedFileField(serializers.FileField):
-    """Described as what is sent; by itself it is described as the address that an answer would have."""
+    """A file field, documented as what is sent; DRF would document the URL that it answers with."""
 
 
 class PromptFileSerializer(serializers.Serializer[Any]):
@@ -151,7 +151,7 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
 
 
 class ImportReportSerializer(serializers.Serializer[Any]):
-    """What became of every row, and which fields nobody read."""
+    """Counts of what an import did with every row, and the fields that were not read."""
 
     shape = serializers.CharField(help_text="How the rows were read, the most common shape first.")
     rows = serializers.IntegerField()
@@ -234,7 +234,7 @@ class ProjectViewSet(
         serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
 
     def partial_update(self, request: Request, slug: str) -> Response:
-        """Settings: new tasks follow them, open ones keep what they have."""
+        """Change settings: new tasks follow them, open ones keep theirs."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         wanted = ProjectSerializer(project, data=request.data, partial=True)
         wanted.is_valid(raise_exception=True)

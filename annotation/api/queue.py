@@ -216,7 +216,7 @@ class AssignmentViewSet(ViewSet):
     @extend_schema(request=DraftSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"], url_path="first-version")
     def first_version(self, request: Request, slug: str, pk: str) -> Response:
-        """Where people write before they see the candidates: keep the draft's text as it is, then show them."""
+        """Store the draft's text as the first version and show the candidates, where a project asks to write first."""
         assignment = self._assignment(request, slug, pk)
         form = DraftForm(fields_of(request))
         if not form.is_valid():

@@ -121,7 +121,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     @extend_schema(parameters=[DownloadSerializer], responses=FILES)
     @action(detail=True)
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
-        """The file, in the format that is asked for. Takes `Range`, so a download that broke off can go on."""
+        """Send the file in the wanted format. `Range` is supported, so that an interrupted download can resume."""
         snapshot = access.get_snapshot(signed_in(request), slug, int(number))
         form = DownloadForm(snapshot, request.query_params)
         if not form.is_valid():
@@ -134,13 +134,13 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     @extend_schema(responses={200: OpenApiTypes.OBJECT})
     @action(detail=True)
     def card(self, request: Request, slug: str, number: str) -> Response:
-        """The data card: who, how many, agreement, length, position, licence, version of the guidelines."""
+        """Return the data card: annotators, counts, agreement, lengths, positions, licence, guidelines version."""
         return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
 
     @extend_schema(responses=ChangesSerializer)
     @action(detail=True, url_path=r"changes/(?P<earlier>\d+)")
     def changes(self, request: Request, slug: str, number: str, earlier: str) -> Response:
-        """Rows added, removed and changed since an earlier snapshot of the same type."""
+        """Return the rows added, removed and changed since an earlier snapshot of the same type."""
         later, before = (access.get_snapshot(signed_in(request), slug, int(each)) for each in (number, earlier))
         if later.type != before.type:
             raise NotPossible("Only snapshots of the same type can be compared.")
@@ -149,7 +149,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     @extend_schema(request=WithdrawalSerializer, responses={200: SnapshotSerializer(many=True)})
     @action(detail=False, methods=["post"], pagination_class=None)
     def withdraw(self, request: Request, slug: str) -> Response:
-        """Somebody's judgments until now count no more. Answers with the snapshots that hold some, now marked."""
+        """Withdraw a person's judgments until now; return the snapshots that contain some, which are marked."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         form = WithdrawForm(fields_of(request))
         if not form.is_valid():

@@ -68,7 +68,7 @@ class CardTally:
         self.people[f"annotator-{annotator}"] += 1
 
     def as_json(self, project: Project) -> dict[str, Any]:
-        """Figures by name; None where nothing was there to measure."""
+        """Return figures by name; None where there was nothing to measure."""
         judged = self.alike + self.unlike
         return {
             "licence": project.licence,

@@ -48,7 +48,7 @@ def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
 
 def _is_acceptable(judgment: CountedJudgment, pk: int) -> bool | None:
-    """Return whether a judgment finds an answer acceptable; None where it draws no line and does not say."""
+    """Return whether a judgment finds an answer acceptable; None without a line and a rating."""
     rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
     if rating is not None:
         return rating > 0

@@ -38,7 +38,7 @@ class Diff:
 
 
 def diff(earlier: DatasetSnapshot, later: DatasetSnapshot) -> Diff:
-    """By hashes of the rows: a pair that stands the other way round now, or has other votes, is changed."""
+    """Return counts of rows added, removed and changed; a pair with another preference or other votes is changed."""
     if earlier.sha256 == later.sha256:
         return Diff(earlier, later)
     before, after = _digests(earlier), _digests(later)
@@ -68,7 +68,7 @@ def _digests(snapshot: DatasetSnapshot) -> Digests:
 
 
 def _about(row: SnapshotRow) -> object:
-    """What makes two rows the same row, whatever they say: the two answers of a pair, in either order."""
+    """Return what identifies a row, such as the two answers of a pair in either order."""
     if "chosen" in row:
         return sorted(json.dumps(row[name], sort_keys=True) for name in ("chosen", "rejected"))
     if "candidates" in row:

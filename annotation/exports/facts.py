@@ -15,7 +15,7 @@ from annotation.judged.preferences import merge
 from annotation.judged.rows import CountedJudgment, Filter, JudgedTask, judged_tasks
 from annotation.models import Completion, ImportedLabel, Project, SnapshotType, Source
 
-# What a file can lose, and how the export page says it.
+# What a file can lose, in the words of the export page.
 KINDS = {
     "prompts": "prompts that stand in no row of it",
     "systems": "which text is a system message",
@@ -35,7 +35,7 @@ KINDS = {
     "instructions": "accepted tasks",
 }
 SAID = ("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates", "systems")
-# What a snapshot of each type is about; what stands beside it in the project has types of its own.
+# What a snapshot of each type contains; the rest of the project is in other types.
 ABOUT: dict[str, tuple[str, ...]] = {
     SnapshotType.PREFERENCE: SAID,
     SnapshotType.RANKING: SAID,
@@ -45,7 +45,7 @@ ABOUT: dict[str, tuple[str, ...]] = {
     SnapshotType.CLASSIFICATION: ("labels",),
     SnapshotType.INSTRUCTION: ("instructions",),
 }
-# Of these nothing may come back that nobody said.
+# Of these nothing may come back that is not in the project.
 STATED = ("prompts", "preferred", "tied", "below", "labels")
 ProjectFacts = dict[str, Counter[Any]]
 
@@ -131,12 +131,12 @@ def _add_judgment(found: ProjectFacts, judgment: CountedJudgment, about: tuple[A
 def lost(before: ProjectFacts, after: ProjectFacts, kinds: Iterable[str]) -> set[str]:
     """Return the kinds of which something is missing afterwards."""
     missing = {kind: before[kind] - after[kind] for kind in kinds}
-    if "systems" in missing:  # of prompts that are not there at all nothing is to be said
+    if "systems" in missing:  # prompts that are missing altogether are counted elsewhere
         there = {_folded(asked) for asked, _ in after["prompts"]}
         missing["systems"] = Counter(asked for asked in missing["systems"] if asked in there)
     return {kind for kind, facts in missing.items() if facts}
 
 
 def invented(before: ProjectFacts, after: ProjectFacts) -> set[str]:
-    """Return the kinds of which something is there afterwards that nobody said."""
+    """Return the kinds of which something came back that was not in the source."""
     return {kind for kind in STATED if after[kind] - before[kind]}

@@ -1,4 +1,4 @@
-"""A snapshot as the file that somebody wants: rows of a format, in a container, of a split."""
+"""A snapshot as a file to download: rows of a format and a split, in a file type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from annotation.models import DatasetSnapshot, SnapshotType
 
 
 class UnsupportedFormat(ValueError):
-    """These rows do not go into such a file; the message says why."""
+    """Raised where rows do not fit into a file format; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class DownloadOptions:
         return "-".join(part for part in (stem, self.split) if part) + self.suffix
 
     def of(self, stored: Iterator[SnapshotRow]) -> Iterator[SnapshotRow]:
-        """The rows that are wanted, out of those of a snapshot."""
+        """Yield a snapshot's rows of the wanted split, in the wanted format."""
         for row in stored:
             if not self.split or row["split"] == self.split:
                 yield from self.format.rows(row)
 
     def write(self, stored: Rows, file: BinaryIO) -> int:
-        """Gives the number of rows."""
+        """Write the file and return the number of rows."""
         writer = WRITERS[self.file]
         if self.gzip:
             with gzipped(file) as packed:
@@ -81,7 +81,7 @@ def stored_rows(snapshot: DatasetSnapshot) -> Iterator[SnapshotRow]:
 
 
 def rendered(snapshot: DatasetSnapshot, options: DownloadOptions) -> Path:
-    """The file, made once and kept: a download that broke off can go on, as its bytes do not change."""
+    """Return the file, written once and cached: its bytes stay the same, so that downloads can resume."""
     if options.format.made_from != snapshot.type:
         raise UnsupportedFormat(f"{options.format.label} is made from a snapshot of type {options.format.made_from}.")
     if options == DownloadOptions(STORED[SnapshotType(snapshot.type)]):

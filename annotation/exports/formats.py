@@ -21,10 +21,10 @@ _Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Format:
-    """`flat`: every cell is text, a number or true/false, so the rows fit into a table of CSV.
+    """A format of rows. `flat`: every cell is text, a number or a truth value, so that CSV can hold the rows.
 
-    `loses` are kinds of `annotation.exports.facts` that do not come back from such a file, `adds` those of which a
-    reader takes more out of it than people said; `note` says how.
+    `loses` are kinds of `annotation.exports.facts` that such a file does not keep, `adds` those of which a reader gets
+    more than the project holds; `note` gives details.
     """
 
     label: str
@@ -37,7 +37,7 @@ class Format:
 
     @property
     def cannot_hold(self) -> str:
-        """What is not in such a file, as a sentence for the page."""
+        """Return what such a file cannot hold, as a sentence for the page."""
         lost = [KINDS[kind] for kind in self.loses]
         if not lost:
             return self.note
@@ -46,11 +46,12 @@ class Format:
 
 
 def as_it_is(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield the row as the snapshot stores it."""
     yield row
 
 
 def preference_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """TRL's standard form: prompt, chosen and rejected are text."""
+    """Yield TRL's standard form: prompt, chosen and rejected as texts."""
     yield _origin(row) | {
         "prompt": _prompt_text(row["prompt"]),
         "chosen": _answer(row["chosen"]),
@@ -60,7 +61,7 @@ def preference_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def preference_implicit(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """TRL's form without a prompt of its own: both conversations begin alike."""
+    """Yield TRL's form with an implicit prompt: both conversations start with it."""
     yield _origin(row) | {
         "chosen": row["prompt"] + row["chosen"],
         "rejected": row["prompt"] + row["rejected"],
@@ -69,8 +70,11 @@ def preference_implicit(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """An answer with true or false. What somebody drew a line of acceptance for goes by the line; else the first tier
-    is good and the last is not. The middle says nothing, and where good and bad weigh the same, nothing is said."""
+    """Yield answers labelled true or false, by the votes' weight.
+
+    A ranking with a line of acceptance labels by the line; without one its first tier is true, its last false and the
+    middle has no label. An answer with equal weight on both sides is left out.
+    """
     balance = [0.0] * len(row["candidates"])
     for ranking in row["rankings"]:
         for place, good in _good_and_bad(ranking):
@@ -82,7 +86,7 @@ def kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Every answer with its Bradley–Terry strength among those beside it; `annotation.strengths` says how."""
+    """Yield every answer with its Bradley–Terry strength among the task's answers (`annotation.judged.strengths`)."""
     records: WinRecords = {}
     names = {place: str(place) for place in range(len(row["candidates"]))}
     for ranking in row["rankings"]:
@@ -100,7 +104,7 @@ def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def nemo_rl(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """NVIDIA NeMo RL's preferences: one row a vote, rank 0 best; its trainer takes the best and the worst of two."""
+    """Yield NVIDIA NeMo RL's preferences: a row per vote, rank 0 best; its trainer takes the best and the worst."""
     for ranking in row["rankings"]:
         ranked = [(place, rank) for rank, tier in enumerate(ranking["tiers"]) for place in tier]
         if len(ranked) > 1 and len(ranking["tiers"]) > 1 and len(ranking.get("unranked", ())) < 2:
@@ -115,17 +119,17 @@ def nemo_rl(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def messages(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """A conversation to imitate, as TRL, axolotl and OpenAI take it."""
+    """Yield a conversation for SFT, as TRL, axolotl and OpenAI read it."""
     yield {"messages": row["prompt"] + row["completion"]}
 
 
 def anthropic_hh(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Whole transcripts, as in Anthropic's hh-rlhf. A system message has no place there: it opens the first turn."""
+    """Yield whole transcripts, as in Anthropic's hh-rlhf; a system message, which it lacks, opens the first turn."""
     yield {name: _transcript(row["prompt"] + row[name]) for name in ("chosen", "rejected")}
 
 
 def openai_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """OpenAI's preference fine-tuning."""
+    """Yield OpenAI's rows for preference fine-tuning."""
     yield {
         "input": {"messages": row["prompt"], "tools": [], "parallel_tool_calls": True},
         "preferred_output": row["chosen"],
@@ -134,7 +138,7 @@ def openai_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def alpaca(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """LLaMA-Factory's alpaca; earlier turns are its `history`."""
+    """Yield LLaMA-Factory's alpaca; earlier turns are its `history`."""
     system, turns = _without_system(row["prompt"])
     yield {
         "instruction": turns[-1]["content"],
@@ -146,13 +150,13 @@ def alpaca(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def sharegpt(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """LLaMA-Factory's sharegpt."""
+    """Yield LLaMA-Factory's sharegpt."""
     system, turns = _without_system(row["prompt"])
     yield {"conversations": _sharegpt_turns(turns + row["completion"]), "system": system}
 
 
 def sharegpt_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """LLaMA-Factory's sharegpt with a better and a worse answer (`ranking: true` in its dataset_info.json)."""
+    """Yield LLaMA-Factory's sharegpt with chosen and rejected (`ranking: true` in its dataset_info.json)."""
     system, turns = _without_system(row["prompt"])
     yield {
         "conversations": _sharegpt_turns(turns),
@@ -163,12 +167,12 @@ def sharegpt_preference(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def instruction_alpaca(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Alpaca's three fields and nothing else."""
+    """Yield Alpaca's three fields."""
     yield {name: row[name] for name in ("instruction", "input", "output")}
 
 
 def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """TRL's prompt and completion; the input is a paragraph below the instruction."""
+    """Yield TRL's prompt and completion; the input is a paragraph below the instruction."""
     asked = "\n\n".join(filter(None, [row["instruction"], row["input"]]))
     yield {
         "prompt": [{"role": "user", "content": asked}],
@@ -293,7 +297,7 @@ def _answer(message: _Messages) -> str:
 
 
 def _prompt_text(prompt: _Messages) -> str:
-    """A single question as it is; a conversation with its roles."""
+    """Return a single question as it is, a conversation with its roles."""
     return prompt[0]["content"] if len(prompt) == 1 else conversation_text(prompt)
 
 
@@ -331,7 +335,7 @@ def _without_system(conversation: _Messages) -> tuple[str, _Messages]:
 
 
 def _exchanges(turns: _Messages) -> list[list[str]]:
-    """Question and answer by twos; several messages of one side in a row are one."""
+    """Return pairs of question and answer; consecutive messages of one role are joined."""
     merged: list[dict[str, str]] = []
     for turn in turns:
         if merged and merged[-1]["role"] == turn["role"]:

@@ -12,7 +12,7 @@ from annotation.models import DatasetSnapshot
 
 
 class NotPushed(RuntimeError):
-    """The hub did not take it; the message says why."""
+    """Raised where the hub refuses an upload; the message gives the reason."""
 
 
 def push(
@@ -25,7 +25,7 @@ def push(
     endpoint: str | None = None,
     private: bool = True,
 ) -> str:
-    """Gives the address of the commit. The repository is made where there is none."""
+    """Upload a snapshot and return the address of the commit; the repository is created where it is missing."""
     try:
         from huggingface_hub import CommitOperationAdd, HfApi
     except ImportError:
@@ -53,7 +53,7 @@ def push(
 
 
 def readme(card: dict[str, Any], rows: str, paths: list[str]) -> str:
-    """YAML that tells the hub which file is which split, and the card in words."""
+    """Return the README: YAML that maps files to splits, followed by the data card."""
     splits = "".join(f'  - split: {Path(path).stem}\n    path: "{path}"\n' for path in paths)
     licence = f"license_name: {json.dumps(card['licence'])}\n" if card.get("licence") else ""
     agreement = card.get("agreement", {}).get("share")
@@ -70,7 +70,7 @@ def readme(card: dict[str, Any], rows: str, paths: list[str]) -> str:
 
 
 def _files(snapshot: DatasetSnapshot, rows: str) -> Iterator[tuple[str, Path]]:
-    """A file for each split that has rows; the hub's name for eval is test."""
+    """Yield a file for each split with rows; eval is named test on the hub."""
     found = False
     for split, name in (("train", "train"), ("eval", "test")):
         path = rendered(snapshot, DownloadOptions(rows, split=split))

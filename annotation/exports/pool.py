@@ -41,7 +41,7 @@ class PoolItem:
 
 
 def reviews_that_count(project: Project, cutoff: datetime | None = None) -> QuerySet[ProposalReview]:
-    """Without those of people who withdrew what they said, or whose judgments are left out."""
+    """Return the reviews without withdrawn ones and without those of excluded annotators."""
     until = cutoff or timezone.now()
     withdrawn = Withdrawal.objects.filter(
         project=OuterRef("assignment__project"),
@@ -54,7 +54,7 @@ def reviews_that_count(project: Project, cutoff: datetime | None = None) -> Quer
 
 
 def reviewed(project: Project, cutoff: datetime | None = None) -> Any:
-    """All proposals with the last review that counts, as far as there is one: `verdict`, `reason`, `reviewed_in`."""
+    """Return all proposals, annotated with their last counted review: `verdict`, `reason`, `reviewed_in`."""
     last = reviews_that_count(project, cutoff).filter(assignment__task__proposal=OuterRef("pk")).order_by("-pk")
     return project.proposals.annotate(
         verdict=Subquery(last.values("verdict")[:1]),
@@ -69,7 +69,7 @@ def pooled(project: Project, cutoff: datetime | None = None) -> Any:
 
 
 def items(proposals: Iterable[Proposal]) -> Iterator[PoolItem]:
-    """Of `pooled` proposals."""
+    """Yield the accepted tasks of `pooled` proposals."""
     given = list(proposals)
     ids = {proposal.pk: getattr(proposal, "reviewed_in") for proposal in given}  # noqa: B009 - annotated
     reviews = ProposalReview.objects.select_related("assignment").in_bulk(list(ids.values()))
@@ -78,5 +78,5 @@ def items(proposals: Iterable[Proposal]) -> Iterator[PoolItem]:
 
 
 def pool(project: Project, cutoff: datetime | None = None) -> Iterator[PoolItem]:
-    """In the order of the proposals. Of several reviews of one, the last counts."""
+    """Yield accepted tasks in the order of the proposals; the last counted review of each decides."""
     return items(pooled(project, cutoff).order_by("pk"))

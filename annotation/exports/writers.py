@@ -37,10 +37,10 @@ def write_jsonl(rows: Rows, file: BinaryIO) -> int:
 
 
 def write_csv(rows: Rows, file: BinaryIO) -> int:
-    """Write UTF-8 with a byte order mark, by which spreadsheets know it, and a header. Every cell is as it was.
+    """Write UTF-8 with a byte order mark, which spreadsheets look for, and a header; cells are written unchanged.
 
-    An answer may begin like a formula ("- first", "=SUM(A1)"). A mark before it would be trained on, so there is none:
-    the page says to import such a file into a spreadsheet as text.
+    An answer may begin like a formula ("- first", "=SUM(A1)"). It is not escaped, because models would be trained on
+    the escape; the page advises to import such a file into a spreadsheet as text.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     writer, count = None, 0
@@ -55,7 +55,7 @@ def write_csv(rows: Rows, file: BinaryIO) -> int:
 
 
 def write_parquet(rows: Rows, file: BinaryIO) -> int:
-    """In two passes: what is null or empty in the first rows may have a type in later ones."""
+    """Write Parquet in two passes: a column that is empty in the first rows may get its type from later ones."""
     pa, parquet = _pyarrow()
     schema = pa.schema([])
     for batch in _batches(rows()):
@@ -77,7 +77,7 @@ WRITERS: dict[str, Callable[[Rows, BinaryIO], int]] = {
 
 @contextmanager
 def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Without a time in its head, so that the same rows give the same bytes."""
+    """Yield a gzip stream without a timestamp, so that the same rows give the same bytes."""
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
         yield packed  # type: ignore[misc]
 

@@ -24,7 +24,7 @@ class UploadForm(forms.Form):
     )
 
     def clean_file(self) -> Any:
-        """Before anything is read: a large file must not fill the memory."""
+        """Return the file. Raises ValidationError for one that is too large, before it is read into memory."""
         file = self.cleaned_data["file"]
         if file.size > MAX_FILE_BYTES:
             raise forms.ValidationError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
@@ -68,22 +68,22 @@ class MappingForm(forms.Form):
 
     @property
     def first(self) -> list[Any]:
-        """The fields that stand above the columns."""
+        """Return the fields above the columns."""
         return [self[name] for name in ("saved", "shape", "ignore")]
 
     @property
     def of_columns(self) -> list[Any]:
-        """The fields that say which column is what."""
+        """Return the fields that map columns."""
         return [self[name] for name in KNOWN]
 
     @property
     def mapping(self) -> dict[str, str]:
-        """The columns that were named."""
+        """Return the columns that were named."""
         return {name: self.cleaned_data[name] for name in KNOWN if self.cleaned_data.get(name)}
 
 
 class WithdrawForm(forms.Form):
-    """Somebody who judged here; the page shows their number."""
+    """An annotator, by their number, whose judgments are withdrawn."""
 
     username = forms.CharField(max_length=150)
 

@@ -15,7 +15,7 @@ from annotation.models import (
 
 
 class DraftForm(forms.Form):
-    """What the page saves while somebody works; the kind's own form judges it only on submit."""
+    """A draft as the page stores it; only a submit is checked by the kind's own form."""
 
     draft = forms.JSONField(required=False, decoder=JSONDecoder)
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1)

@@ -11,7 +11,7 @@ folders        the data files of a folder, and data sets of a Hugging Face hub
 
 A row that cannot be used is refused with its line and what to do about it; the others are still taken. Every field of
 every row is used or counted as not used. A row whose unused fields look like answers, votes, labels or a conversation
-is refused until somebody maps them or says that they are to be ignored.
+is refused until they are mapped or marked as ignored.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MAPPED = "mapped"
 
 @dataclass(frozen=True)
 class Reading:
-    """How a person wants a file to be read: `shape` is a name in SHAPES or empty, `ignore` names what to leave out."""
+    """How a file is to be read: `shape` is a name in SHAPES or empty, `ignore` are fields to leave out."""
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     labels: bool = False

@@ -73,7 +73,7 @@ def _check_lines(path: Path) -> None:
 
 
 def _belongs_together(path: Path, reading: Reading) -> bool:
-    """Whether the rows of a file are parts of larger wholes, so that it must be read at once."""
+    """Return whether rows of a file are parts of conversations, so that it must be read at once."""
     if reading.mapping or path.name.removesuffix(".gz").endswith(".txt"):
         return False
     try:

@@ -104,6 +104,6 @@ def with_history(history: Any) -> list[dict[str, Any]]:
         if not isinstance(each, (list, tuple)) or len(each) != 2:
             raise Refusal(f'entry {number} of "history" is no [question, answer]; write both in a list')
         for role, text in zip(("user", "assistant"), each, strict=True):
-            if text not in (None, ""):  # a side that said nothing has no turn
+            if text not in (None, ""):  # an empty side has no turn
                 found.append({"role": role, "content": text})
     return found

@@ -92,11 +92,11 @@ class Fields:
         return found
 
     def describes(self, *names: str) -> None:
-        """Say that these fields repeat or only describe: they are counted as not used but stop nothing."""
+        """Mark fields as descriptive: they are counted as not used, but do not refuse the row."""
         self.known |= set(names)
 
     def unused(self) -> dict[str, Any]:
-        """Return what nobody read and is not empty, by its name; fields inside others as `outer.inner`."""
+        """Return the fields that were not read and are not empty, nested ones as `outer.inner`."""
         found = {
             f"{self.prefix}{name}": value
             for name, value in self.data.items()
@@ -140,7 +140,7 @@ def _words(name: str) -> set[str]:
 
 
 def _empty(value: object) -> bool:
-    """Whether there is nothing in it: null, an empty text, or containers that hold only such values."""
+    """Return whether a value is empty: null, an empty text, or a container of such values."""
     if isinstance(value, dict):
         return all(_empty(each) for each in value.values())
     if isinstance(value, list):

@@ -11,9 +11,9 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """A text, or a message, with the name of its maker and whether it ended by itself, where the file says.
+    """A text or a message, with the name of its maker and whether it was finished, where the file has these.
 
-    `field` is where it stands, for messages about it.
+    `field` is the name of its field, for messages.
     """
 
     text: Any
@@ -104,7 +104,7 @@ def number(value: Any) -> float | None:
 
 
 def is_messages(value: Any) -> bool:
-    """Whether a value is a list of chat messages in any of their spellings."""
+    """Return whether a value is a list of chat messages in any of their spellings."""
     return (
         isinstance(value, list)
         and bool(value)

@@ -137,7 +137,7 @@ def _answers(item: Item, row: _Row, said: dict[str, Any]) -> None:
     if chosen is not None or rejected is not None:
         pair = add_preference(item, chosen, rejected, margin=margin, **said)
         if "winner" in row.mapping or scores:
-            item.votes.pop()  # which of the two is better is said elsewhere
+            item.votes.pop()  # another column has which of the two is better
         places = [("chosen", pair[0]), ("rejected", pair[1])]
     if "winner" in row.mapping:
         _won(item, row, places, said | {"margin": margin})
@@ -169,7 +169,7 @@ def _won(item: Item, row: _Row, places: list[tuple[str, int]], said: dict[str, A
 
 
 def _among(value: str, known: set[str]) -> bool:
-    """Whether a value is one of those, numbers compared as numbers."""
+    """Return whether a value is one of the given ones; numbers are compared as numbers."""
     folded = {each.lower() for each in known if each}
     as_number = number(value)
     return value.lower() in folded or (as_number is not None and as_number in {number(each) for each in folded})

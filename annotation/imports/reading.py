@@ -57,7 +57,7 @@ def read_rows(data: bytes, filename: str, columns: Set[str] = frozenset()) -> It
 
 
 def columns_of(data: bytes, filename: str) -> list[str]:
-    """The names that the first rows have, for the page that asks what they mean."""
+    """Return the column names of the first rows, for the page that asks what they mean."""
     if filename.lower().endswith(".gz"):
         data, filename = unpacked(data), filename[:-3]
     if filename.lower().endswith((".csv", ".tsv")):
@@ -77,7 +77,7 @@ def _too_large() -> str:
 
 
 def unpacked(data: bytes) -> bytes:
-    """What gzip holds, as long as it is no larger than any other file may be: a bomb is never unpacked whole."""
+    """Return the content of gzip, up to the size limit of files, so that a bomb is never unpacked whole."""
     content, size = io.BytesIO(), 0
     try:
         with gzip.open(io.BytesIO(data)) as packed:
@@ -92,7 +92,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _read_parquet(data: bytes) -> Iterator[RawRow | RefusedRow]:
-    """`line` is the number of the row. Sizes are looked at before anything is unpacked."""
+    """Yield rows with their numbers as `line`; sizes are checked before anything is decompressed."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -113,7 +113,7 @@ def _read_parquet(data: bytes) -> Iterator[RawRow | RefusedRow]:
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, object]:
-    """As JSON has it: arrays are lists, dates and the like are text."""
+    """Return a value as JSON has it: arrays as lists, dates and the like as text."""
     plain: dict[str, object] = json.loads(json.dumps(fields, default=str))
     return plain
 
@@ -138,7 +138,7 @@ def _reader_for(filename: str, columns: Set[str]) -> _Reader:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank."""
+    """Yield numbered lines that are not blank."""
     # Not str.splitlines, which would cut a prompt at a U+2028 or a form feed inside it.
     for line, content in enumerate(text.split("\n"), start=1):
         if content.strip():
@@ -193,7 +193,7 @@ def _are_rows(value: object) -> bool:
 
 
 def _read_json_list(text: str) -> Iterator[RawRow | RefusedRow]:
-    """Walks the list item by item, because json.loads would lose the lines they start on."""
+    """Yield the items of a list one by one with their lines, which json.loads would lose."""
     position = _skip_space(text, 0)
     if text[position] != "[":
         raise UnreadableFile(
@@ -219,7 +219,7 @@ def _read_json_list(text: str) -> Iterator[RawRow | RefusedRow]:
 
 
 def _after_item(text: str, position: int) -> tuple[int, bool]:
-    """Where the next item starts, or the bracket that closes the list; and whether there is a next item."""
+    """Return the position of the next item, or of the closing bracket, and whether there is a next item."""
     position = _skip_space(text, position)
     separator = text[position : position + 1]
     if separator == ",":
@@ -236,7 +236,7 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def _decode_json(text: str, position: int) -> tuple[object, int]:
-    """The JSON value at `position` and where it ends; a Refusal where there is none."""
+    """Return the JSON value at `position` and its end, or a Refusal where there is none."""
     try:
         value, end = _JSON.raw_decode(text, position)
     except json.JSONDecodeError as error:

@@ -17,7 +17,7 @@ KINDS: dict[type, str] = {
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A row that was not taken; `reason` names the field and says what to do."""
+    """A row that was refused; `reason` names the field and tells what to do."""
 
     line: int
     reason: str
@@ -28,7 +28,7 @@ class UnreadableFile(ValueError):
 
 
 class UnknownColumns(UnreadableFile):
-    """The file can be read, but nobody can tell which of its columns is which without being told."""
+    """Raised for a readable file whose columns must be mapped by the user."""
 
 
 class Refusal(ValueError):

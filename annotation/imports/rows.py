@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class PairRow:
-    """One answer that the votes of a row put above another; `margin` from 0 to 1 where the file says how much."""
+    """A preference between two answers that the votes of a row agree on; `margin` from 0 to 1 where the file has it."""
 
     chosen: str
     rejected: str
@@ -40,7 +40,7 @@ class PairRow:
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """An answer as it will be stored, with the name of its maker where the file says."""
+    """An answer as it is stored, with the name of its maker where the file has it."""
 
     text: str
     name: str = ""
@@ -64,7 +64,7 @@ class VoteRow:
 
     @property
     def orders(self) -> bool:
-        """Whether it puts two answers in an order or finds them equally good."""
+        """Return whether the vote compares two answers, as better or as equal."""
         return sum(map(len, self.tiers)) > 1 and len(self.unranked) < sum(map(len, self.tiers))
 
 
@@ -83,17 +83,17 @@ class PromptRow:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Every reference answer of the row."""
+        """Return every reference answer of the row."""
         return tuple(filter(None, (self.reference, *self.more_references)))
 
     @property
     def completions(self) -> tuple[str, ...]:
-        """The texts of the answers."""
+        """Return the texts of the answers."""
         return tuple(answer.text for answer in self.answers)
 
     @property
     def pairs(self) -> tuple[PairRow, ...]:
-        """The preferences on which the votes are not even."""
+        """Return the preferences with a majority of votes."""
         votes = [
             preferences.Vote(vote.tiers, vote.unacceptable, vote.weight, vote.unranked, vote.strength)
             for vote in self.votes

@@ -52,7 +52,7 @@ def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[R
 
 
 def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> bool:
-    """Whether a shape of its own knows the first row below the header, so that its columns need no other names."""
+    """Return whether a shape recognises the first row below the header, so that columns need no mapping."""
     try:
         rows = (cells for cells in _csv_reader(text, delimiter) if cells)
         next(rows, None)
@@ -66,9 +66,9 @@ def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> 
 
 
 def _cell(name: str, cell: str) -> object:
-    """Return a cell as text, or the messages and objects that it holds as JSON; a text in brackets stays one.
+    """Return a cell as text, or as the messages or objects that it holds as JSON.
 
-    A list of numbers or words may be what somebody wrote, so it is only read in a column that is no text.
+    A list of numbers or words may be part of a text, so it is parsed only in columns that are not texts.
     """
     if cell[:1] not in ("[", "{"):
         return cell
@@ -88,7 +88,7 @@ def _csv_reader(text: str, delimiter: str) -> Reader:
 
 
 def header_of(text: str, delimiter: str) -> list[str]:
-    """The column names in small letters; none if the first row cannot be read."""
+    """Return the column names in small letters; an empty list where the first row cannot be read."""
     try:
         cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if cells), [])
     except csv.Error:
@@ -102,7 +102,7 @@ def _name(cell: str) -> str:
 
 
 def _find_delimiter(text: str, usual: str, needed: tuple[Set[str], ...]) -> str:
-    """The delimiter that splits a usable header into most columns; the usual one if that does not decide."""
+    """Return the delimiter that splits a usable header into most columns, or else the usual one."""
 
     def columns(delimiter: str) -> int:
         header = [name.lower() for name in header_of(text, delimiter)]

@@ -8,7 +8,9 @@ from annotation.imports.refusals import UnreadableFile
 
 
 def decode(data: bytes) -> str:
-    """UTF-8, or UTF-16 that says so with a byte order mark; line ends become \\n."""
+    """Return bytes as text: UTF-8, or UTF-16 with a byte order mark; line ends become \
+    .
+    """
     encoding, mark = "utf-8", b""
     for name, bom in [
         ("utf-8", codecs.BOM_UTF8),

@@ -58,7 +58,7 @@ def transcript_of(text: Any) -> list[dict[str, str]] | None:
         opened = _is_open(turns)
         if marks.only_open and not opened:
             continue
-        if len(turns) > 1:  # the first marks that part the text: others may stand inside what somebody says
+        if len(turns) > 1:  # the first marks that split the text: others may be part of a turn
             return turns[:-1] if opened else turns
         alone = alone or [turn for turn in turns if turn["content"] or turn["role"] != "assistant"]
     return alone or None

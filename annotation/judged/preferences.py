@@ -20,10 +20,10 @@ MAX_STRENGTH = 2
 
 @dataclass(frozen=True)
 class Vote:
-    """One person's ranking: tiers best first, what is below the line, and how much the person counts.
+    """One person's ranking: tiers, best first, what is below the line of acceptance, and its weight.
 
-    `unranked` are the candidates that got no place: the ranking puts all others above them and says nothing about two
-    of them. `strength` is that of a graded comparison: 1 better, 2 much better.
+    `unranked` are candidates without a place: all others are above them, and no two of them are compared. `strength` is
+    that of a graded comparison: 1 better, 2 much better.
     """
 
     tiers: Tiers
@@ -67,7 +67,7 @@ class Pair:
 
 @dataclass(slots=True)
 class Even:
-    """Two candidates that nobody can be said to prefer: as much weight each way, or only ties."""
+    """Two candidates without a majority: equal weight each way, or only ties."""
 
     first: int
     second: int

@@ -51,7 +51,7 @@ class Strength:
 
 
 class NoEstimate(ValueError):
-    """Without a prior the data have no finite estimate; the message says why."""
+    """Raised where the data have no finite estimate without a prior; the message gives the reason."""
 
 
 def count(records: WinRecords, vote: Vote, name_of: Mapping[int, str]) -> None:

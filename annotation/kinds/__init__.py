@@ -34,7 +34,7 @@ class TaskKind(Protocol):
         """Return what the kind's template needs beside the candidates; `asks` is the page's heading."""
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:
-        """Return what a judgment with this answer says, by the names of its fields."""
+        """Return the fields of a judgment with this answer, by name."""
 
     def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Judgment: ...
 

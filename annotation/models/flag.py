@@ -1,4 +1,4 @@
-"""What somebody found wrong with a text, and what a reviewer made of it."""
+"""Flags: problems that people report about a text, and how a reviewer settled them."""
 
 from __future__ import annotations
 

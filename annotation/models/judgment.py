@@ -96,7 +96,7 @@ class RejectReason(models.TextChoices):
 
 
 class ProposalReview(Judgment):
-    """What somebody made of a proposal. The three texts are there where they changed it, and only then."""
+    """A verdict on a proposal. The three texts are set only where the reviewer changed it."""
 
     verdict = models.CharField(max_length=6, choices=Verdict)
     reason = models.CharField(max_length=9, choices=RejectReason, blank=True)

@@ -25,7 +25,7 @@ class NumberedQuerySet(models.QuerySet[_Row]):
 
 
 class RevocableQuerySet(models.QuerySet[_Row]):
-    """Rows that count until a time stands in `revoked`, and are kept after that."""
+    """Rows that count until the time in `revoked`, and are kept after that."""
 
     revoked: ClassVar[str] = "withdrawn_at"
 

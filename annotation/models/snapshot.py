@@ -78,7 +78,7 @@ class DatasetSnapshot(models.Model):
 
 
 class Withdrawal(models.Model):
-    """Somebody's judgments until now no longer count. They are not edited; what is taken from here on lacks them."""
+    """A person's judgments until now count no more. They are not edited; snapshots taken later leave them out."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="withdrawals")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="withdrawals")

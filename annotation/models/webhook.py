@@ -22,7 +22,7 @@ class Event(models.TextChoices):
 
 
 class Webhook(models.Model):
-    """An address that is told of a project's events. It is never edited: to change one, add another and remove it."""
+    """An address that receives a project's events. It is never edited: to change one, add another and remove it."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="webhooks")
     url = models.URLField("Address", max_length=500)

@@ -126,7 +126,7 @@ def shown_first_wins(found: Iterable[EvaluatedPair]) -> Figure:
 
 
 def agreement(found: Iterable[EvaluatedPair]) -> Figure:
-    """Return the pairwise agreement: the share of pairs of people who said the same of a comparison."""
+    """Return the pairwise agreement: the share of pairs of people with the same judgment of a comparison."""
     same, both = [], []
     for each in found:
         pairs_of_people = list(combinations(each.outcomes, 2))
@@ -196,7 +196,7 @@ def _rung(name: str, strength: Strength, comparisons: int) -> Rung:
 
 
 def _sum_records(groups: list[WinRecords]) -> list[WinRecords]:
-    """No more than MOST_GROUPS, drawn at random: groups that are alike by design would make it look certain."""
+    """Return win records summed into at most MOST_GROUPS random groups: groups alike by design would hide variance."""
     groups = random.Random(0).sample(groups, len(groups))
     together: list[WinRecords] = [{} for _ in range(min(len(groups), MOST_GROUPS))]
     for number, group in enumerate(groups):

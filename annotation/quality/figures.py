@@ -14,7 +14,7 @@ FEW_CLUSTERS = 5  # an interval over fewer would only look like one
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` is None where it is not defined, and `reason` says why. `n` counts what it stands on."""
+    """A measured value; None where it is undefined, with the `reason`. `n` counts what it was measured on."""
 
     value: float | None
     n: int = 0
@@ -46,7 +46,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], *, of: str) -> Figure
 def bootstrap(
     parts: Sequence[float], wholes: Sequence[float], *, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Percentile interval of sum(parts) / sum(wholes); None where there are too few clusters to resample."""
+    """Return the percentile interval of sum(parts) / sum(wholes); None with too few clusters to resample."""
     kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
     if len(kept) < FEW_CLUSTERS:
         return None

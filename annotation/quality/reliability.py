@@ -1,6 +1,6 @@
 """How far one person's judgments can be relied on.
 
-The weight is a simple estimator, kept simple so that people can check theirs: of all pairs that somebody and another
+The weight is a simple estimator, kept simple so that people can check theirs: of all pairs that a person and another
 person (or a known order) both judged, the share on which they agree, shrunk towards everybody's share by PRIOR_PAIRS
 pairs, and put in relation to it. Who agrees as often as people do here, or has judged too little to tell, has weight
 1; who agrees half as often, 0.5. Dawid and Skene's model would need a dependency of some hundred megabytes and more

@@ -69,7 +69,7 @@ def build_report(project: Project) -> Report:
 def own_agreement(project: Project, person: int) -> dict[str, Any]:
     """Return how often one person agrees with the others on the tasks they have in common.
 
-    Only what can no longer be taken back counts: else one would learn what the others said, and say it too.
+    Only judgments that can no longer be undone count: a person could otherwise learn the others' choices and copy them.
     """
     own = Task.objects.filter(
         project=project,

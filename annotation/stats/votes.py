@@ -21,17 +21,17 @@ class Tally(NamedTuple):
 
     @property
     def is_even(self) -> bool:
-        """As much weight each way, or only ties."""
+        """Return whether the weight is equal each way, or all votes are ties."""
         return math.isclose(self.ahead, self.behind, rel_tol=1e-9)
 
     @property
     def share(self) -> float:
-        """The part of the weight that put the first above; a tie counts half for each."""
+        """Return the share of the weight that prefers the first; a tie counts half for each."""
         return (self.ahead + (self.total - self.ahead - self.behind) / 2) / self.total
 
     @property
     def margin(self) -> float:
-        """The mean distance towards the majority; 0 where a strong minority outweighs it, or the votes are even."""
+        """Return the mean distance towards the majority; 0 for even votes or where a strong minority outweighs it."""
         if self.is_even:
             return 0.0
         return max(self.distance if self.ahead > self.behind else -self.distance, 0.0)

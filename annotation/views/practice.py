@@ -33,7 +33,7 @@ def to_practice(request: UserRequest, project: Project) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def practice(request: UserRequest, slug: str) -> HttpResponse:
-    """GET shows how the practice goes, with feedback on the last answer; POST goes on to the next task."""
+    """Show the progress of practice with feedback on the last answer; POST goes on to the next task."""
     membership = access.get_membership(request.user, slug)
     project = membership.project
     if request.method == "POST":

@@ -18,7 +18,7 @@ from annotation.quality.report import quality_report
 @login_required
 @require_http_methods(["GET", "POST"])
 def report(request: UserRequest, slug: str) -> HttpResponse:
-    """GET shows the figures; POST makes them anew where they are kept for a while."""
+    """Show the figures; POST computes cached ones anew."""
     membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
     project = membership.project
     if request.method == "POST":

@@ -51,7 +51,7 @@ def task_list(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """GET shows the judgments side by side; POST decides the order that snapshots take instead."""
+    """Show the judgments side by side; POST stores an adjudicated order, which snapshots take instead."""
     ranked = access.get_ranked_task(request.user, slug, pk)
     candidates = list(ranked.candidates.select_related("policy").order_by("id"))
     votes = list(

@@ -22,7 +22,7 @@ GROUPS_SHOWN = 200
 @login_required
 @require_http_methods(["GET", "POST"])
 def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
-    """GET lists; POST takes a new one, of the type and the judgments that are asked for."""
+    """List the snapshots; POST takes a new one of the wanted type and judgments."""
     membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
     project = membership.project
     form = TakeSnapshotForm(request.POST if request.method == "POST" else None)

@@ -20,7 +20,7 @@ from annotation.models import Token
 @never_cache
 @require_http_methods(["GET", "POST"])
 def token_list(request: UserRequest) -> HttpResponse:
-    """POST makes one, and its answer is the only page that ever shows the value."""
+    """List the tokens; POST makes one and shows its value, this once."""
     made, value = None, ""
     form = TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -37,7 +37,7 @@ PREVIEW_ROWS = 10
 @login_required
 @require_http_methods(["GET", "POST"])
 def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
-    """The prompts so far; POST takes a file and goes on to its preview."""
+    """List the prompts; POST stores a file and redirects to its preview."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -66,9 +66,9 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """What an import of this file would take, leave and refuse; POST says which column is which.
+    """Show a preview of an import: what is taken, left out and refused; POST maps its columns.
 
-    Once the file was taken: what became of its rows.
+    Once the file was imported the page shows the report.
     """
     pending = access.get_upload(request.user, slug, pk)
     if pending.report is not None:
@@ -107,7 +107,7 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _read_as(pending: PromptUpload, form: MappingForm) -> None:
-    """Read the file as the form says, and keep its rows and how they were read."""
+    """Read the file with the form's settings, and store its rows and the settings."""
     reading = reading_of(
         pending.project,
         mapping=form.mapping,
@@ -140,7 +140,7 @@ def take_upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def refused_rows(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Every row that is not taken, with line and reason, as CSV."""
+    """Return every refused row with line and reason, as CSV."""
     pending = access.get_upload(request.user, slug, pk)
     if pending.report is not None:
         report = prompts.ImportReport.from_json(pending.report)
@@ -158,7 +158,7 @@ def _page(request: UserRequest, pending: PromptUpload, **context: Any) -> HttpRe
 
 
 def _columns(pending: PromptUpload) -> list[str]:
-    """Plain text has no columns, and a file that cannot be read has none that anybody could choose."""
+    """Return the columns to map; an empty list for plain text and unreadable files."""
     if pending.filename.lower().removesuffix(".gz").endswith(".txt"):
         return []
     try:
@@ -168,7 +168,7 @@ def _columns(pending: PromptUpload) -> list[str]:
 
 
 def _parsed(pending: PromptUpload) -> ParsedPrompts:
-    """Return the rows of an upload as they were read when it came, or when somebody said how to read it."""
+    """Return the rows of an upload as they were read last: at the upload, or when its columns were mapped."""
     if pending.report is not None:  # taken already: there is nothing left to read
         return ParsedPrompts(rows=[], refused=[])
     if pending.parsed is not None:

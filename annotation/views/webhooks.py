@@ -20,7 +20,7 @@ from annotation.models import DeliveryStatus, Role
 @login_required
 @require_http_methods(["GET", "POST"])
 def webhook_list(request: UserRequest, slug: str) -> HttpResponse:
-    """GET lists; POST adds one."""
+    """List the webhooks; POST adds one."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = WebhookForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -53,7 +53,7 @@ def own_assignment(view: OwnView) -> Callable[[UserRequest, str, int], HttpRespo
 @login_required
 @require_http_methods(["GET", "POST"])
 def annotate(request: UserRequest, slug: str) -> HttpResponse:
-    """POST claims the next assignment; GET shows the one that the user holds."""
+    """Show the assignment that the user holds; POST claims the next one."""
     project = access.get_project(request.user, slug)
     if request.method == "POST":
         return _next_task(request, project)

@@ -1,4 +1,4 @@
-"""Trying versions out: somebody asks one, or two blind, and reads the replies as they are written."""
+"""The playground: a user asks one version, or two blind, and reads the replies as they are written."""
 
 from __future__ import annotations
 

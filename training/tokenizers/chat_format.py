@@ -121,7 +121,7 @@ class ChatFormat:
             stops.add(eos)
         # What stands between prompt and answer is no end, whatever else it opens.
         self.stops = frozenset(stops - set(self._controls_in(self._lead)) | {self.closing})
-        # Without such tokens between turns, the text itself says that the model goes on as somebody else.
+        # Without such tokens between turns, another speaker's turn is known by its text.
         texts = [] if self._controls_in(between) else [between.rstrip(), opening.rstrip()]
         self.turn_texts = tuple(text for text in texts if len(text.strip()) > 2)
 

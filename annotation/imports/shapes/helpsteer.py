@@ -18,7 +18,7 @@ LONGEST = 3  # how far a preference can go on either side
 
 
 def rated(fields: Fields) -> Iterator[Item]:
-    """Read an answer with its five ratings. Nobody compared it, so it takes part in no preference."""
+    """Read an answer with its five ratings; it is not compared, so it is part of no preference."""
     item = Item(fields.take("prompt"), id=fields.take("id"))
     place = item.answer(fields.take("response"))
     ratings = {name: value for name in ATTRIBUTES if (value := number(fields.take(name))) is not None}
@@ -38,7 +38,7 @@ def preferences(fields: Fields) -> Iterator[Item]:
     if not isinstance(individual, list) or not individual:
         _vote(item, places, overall, reason)
     else:
-        for given in individual:  # who they are is not said, and they are others in every row
+        for given in individual:  # annotators are unnamed, and others in every row
             said = fields.sub(given, each_name)
             score = said.take("score", "strength")
             why = said.take("reasoning", "elaboration", "statement") or ""

@@ -28,7 +28,7 @@ SIDES = (
     ("text1", "text2"),
 )
 ONE_ANSWER = ("response", "answer", "completion", "output")
-UNTOUCHED = "_"  # the list in which a ranker with buckets shows what nobody moved
+UNTOUCHED = "_"  # the list of items that were not moved into a bucket
 GOOD = {"relevant", "good", "acceptable", "accept", "helpful", "preferred", "best", "better", "correct", "yes", "keep"}
 BAD = {"irrelevant", "not relevant", "bad", "unacceptable", "reject", "unhelpful", "worst", "worse", "incorrect", "no"}
 BAD |= {"biased", "harmful", "toxic", "drop", "wrong", "not_relevant"}
@@ -140,7 +140,7 @@ def tasks(fields: Fields) -> Iterator[Item]:
 
 
 class _Said:
-    """What one annotation says of a task: orders at once, ratings and reasons when it is finished."""
+    """The result of an annotation: orders are added at once, ratings and reasons when it is finished."""
 
     def __init__(self, task: _Task, annotator: Any, at: Any) -> None:
         self.task, self.annotator, self.at = task, "" if annotator is None else str(annotator), at

@@ -29,7 +29,7 @@ def _questions(node: Fields, before: list[dict[str, Any]]) -> Iterator[Item]:
         raise Refusal(f"a message of the tree has the role {str(node.peek('role'))[:40]!r}; use prompter or assistant")
     said = [*before, {"role": role, "content": node.take("text")}]
     node.take("deleted", "message_id", "rank", "parent_id")
-    # What people said of a message besides its place among its siblings is counted, and stops nothing.
+    # Ratings of a message besides its rank among its siblings are counted as not used.
     node.describes(*node.data)
     given = node.take("replies") or []
     if not isinstance(given, list):
@@ -69,7 +69,7 @@ def _is_tree(fields: Fields) -> bool:
 
 
 def is_message(fields: Fields) -> bool:
-    """Whether a row is one message of a tree."""
+    """Return whether a row is one message of a tree."""
     return fields.has("message_id", "role", "text") and "parent_id" in fields.data
 
 

@@ -44,7 +44,7 @@ def preference(fields: Fields) -> Iterator[Item]:
 
 
 def _whole(chosen: object) -> bool:
-    """Whether an answer is a conversation that begins with its prompt."""
+    """Return whether an answer is a conversation that begins with its prompt."""
     return isinstance(chosen, list) and len(chosen) > 1
 
 

@@ -69,7 +69,7 @@ class Command(BaseCommand):
 
 
 def _source(project: Project, wanted: DownloadOptions, options: dict[str, Any]) -> Any:
-    """Rows that can be asked for again, of a snapshot or as things stand."""
+    """Return a function that yields the rows of a snapshot, or of the project as it is now."""
     if options["snapshot"] is not None:
         snapshot = project.snapshots.filter(number=options["snapshot"]).first()
         if snapshot is None:
@@ -87,7 +87,7 @@ def _source(project: Project, wanted: DownloadOptions, options: dict[str, Any]) 
 
 @contextmanager
 def _opened(output: str) -> Iterator[BinaryIO]:
-    """The file, or nothing: what breaks off half-way leaves none behind."""
+    """Yield the file to write to; an interrupted export leaves none behind."""
     if output == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
 
 def simulated_logins(project: Project, count: int) -> list[tuple[str, str]]:
-    """Accounts simulated-1 … simulated-n, members of the project, with passwords made for this one session."""
+    """Return accounts simulated-1 … simulated-n, members of the project, with passwords for this session."""
     logins = []
     for number in range(1, count + 1):
         user, _ = User.objects.get_or_create(username=f"simulated-{number}")
