@@ -13,6 +13,8 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
 
 from annotation.actions.projects import only_admin_of
 from annotation.models import Delivery, MailMessage, Membership, Project, Token, Webhook
@@ -49,6 +51,12 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     """Accounts are closed or erased, not deleted: what people did must keep its author."""
 
     form = AccountForm
+    readonly_fields = ("data_and_erasure",)
+    fieldsets = (*(UserAdmin.fieldsets or ()), ("Data", {"fields": ("data_and_erasure",)}))
+
+    @admin.display(description="Everything stored about them")
+    def data_and_erasure(self, user: User) -> str:
+        return format_html('<a href="{}">See, take as a file, or erase</a>', reverse("person", args=[user.pk]))
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False

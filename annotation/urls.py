@@ -19,6 +19,7 @@ urlpatterns = [
     path("new/", projects.create, name="project_create"),
     path("<slug:slug>/settings/", projects.edit, name="project_edit"),
     path("<slug:slug>/close/", projects.close, name="project_close"),
+    path("<slug:slug>/archive/", projects.archive, name="project_archive"),
     path("<slug:slug>/reopen/", projects.reopen, name="project_reopen"),
     path("<slug:slug>/members/", projects.members, name="members"),
     path("<slug:slug>/members/<int:pk>/remove/", projects.remove_member, name="member_remove"),

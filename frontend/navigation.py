@@ -64,6 +64,7 @@ GROUPS = (
 # Pages that no entry leads to, and the one that they belong to.
 UNDER = {
     "invitations": "members",
+    "project_delete": "project_edit",
     "assignment": "annotate",
     "practice": "annotate",
     "upload": "prompts",

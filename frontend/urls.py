@@ -18,5 +18,6 @@ urlpatterns = [
     path("api/v1/", include("frontend.api.urls")),
     path("projects/", include("annotation.urls")),
     path("projects/", include("training.urls")),
+    path("projects/<slug:slug>/delete/", views.delete, name="project_delete"),
     path("projects/<slug:slug>/", views.project, name="project"),
 ]

@@ -88,6 +88,13 @@ PAGES = [
     ("snapshot_changes", "get", 200, 403, 404),
     ("withdraw", "post", 200, 403, 404),
     ("audit", "get", 200, 403, 404),
+    ("project_archive", "post", 302, 403, 404),
+    ("project_delete", "get", 200, 403, 404),
+    ("project_delete", "post", 422, 403, 404),
+    ("own_data", "get", 200, 200, 200),
+    ("own_data", "post", 200, 200, 200),
+    ("person", "get", 403, 403, 403),
+    ("person", "post", 403, 403, 403),
     ("audit_of_server", "get", 403, 403, 403),
     ("webhooks", "get", 200, 403, 404),
     ("webhooks", "post", 200, 403, 404),
@@ -237,7 +244,7 @@ OPEN_TO_ALL = {
     "schema",
     "api_docs",
 }
-OF_NO_PROJECT = {"home", "audit_of_server", "project_create", "tokens", "token_revoke"}
+OF_NO_PROJECT = {"home", "own_data", "person", "audit_of_server", "project_create", "tokens", "token_revoke"}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
 
@@ -320,6 +327,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "round_pause": [1],
         "round_resume": [1],
         "round_retry": [1],
+        "person": [annotator.pk],
         "invitation_revoke": [invited.pk],
         "member_remove": [annotator.memberships.get().pk],
     }

@@ -109,9 +109,17 @@ def close(*, project: Project, by: User) -> None:
 
 
 @transaction.atomic
+def archive(*, project: Project, by: User) -> None:
+    """Close a project and take it out of people's lists. Nothing is deleted; opening it again brings it back."""
+    close(project=project, by=by)
+    if Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=timezone.now()):
+        audit.record(AuditAction.ARCHIVED, by=by, project=project)
+
+
+@transaction.atomic
 def reopen(*, project: Project, by: User) -> None:
-    """Open a closed project again."""
-    if Project.objects.filter(pk=project.pk, closed_at__isnull=False).update(closed_at=None):
+    """Open a closed or archived project again."""
+    if Project.objects.filter(pk=project.pk, closed_at__isnull=False).update(closed_at=None, archived_at=None):
         audit.record(AuditAction.REOPENED, by=by, project=project)
     live.announce(project.pk, "queue")
 

@@ -76,14 +76,14 @@ def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
 
 
 @transaction.atomic
-def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapshot]:
+def withdraw(*, project: Project, person: User, by: User | None) -> list[DatasetSnapshot]:
     """Stop counting a person's judgments until now; return the snapshots that hold some, now marked.
 
     Files stay as they are: what was trained on must remain what it was.
     """
     Project.objects.select_for_update().get(pk=project.pk)
-    withdrawal = Withdrawal.objects.create(project=project, person_id=person.pk, created_by_id=by.pk)
-    touched = [snapshot for snapshot in project.snapshots.all() if _holds(snapshot, person)]
+    withdrawal = Withdrawal.objects.create(project=project, person_id=person.pk, created_by_id=by.pk if by else None)
+    touched = [snapshot for snapshot in project.snapshots.all() if holds(snapshot, person)]
     project.snapshots.filter(pk__in=[snapshot.pk for snapshot in touched]).update(withdrawn_at=withdrawal.created_at)
     audit.record(
         AuditAction.WITHDRAWN, by=by, subject=person, project=project, snapshots=[each.number for each in touched]
@@ -91,7 +91,7 @@ def withdraw(*, project: Project, person: User, by: User) -> list[DatasetSnapsho
     return touched
 
 
-def _holds(snapshot: DatasetSnapshot, person: User) -> bool:
+def holds(snapshot: DatasetSnapshot, person: User) -> bool:
     """Return whether a snapshot holds judgments of a person: by its card; without one it may."""
     if snapshot.card:
         return f"annotator-{person.pk}" in snapshot.card["people"]

@@ -80,6 +80,11 @@ def stored_rows(snapshot: DatasetSnapshot) -> Iterator[SnapshotRow]:
             yield json.loads(line)
 
 
+def renderings_of(snapshot: DatasetSnapshot) -> list[Path]:
+    """Return the files that were made of a snapshot for downloads."""
+    return sorted((Path(settings.SNAPSHOT_DIR) / "renderings").glob(f"{snapshot.sha256}-*"))
+
+
 def rendered(snapshot: DatasetSnapshot, options: DownloadOptions) -> Path:
     """Return the file, written once and cached: its bytes stay the same, so that downloads can resume."""
     if options.format.made_from != snapshot.type:

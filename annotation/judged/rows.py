@@ -27,6 +27,7 @@ from annotation.models import (
     Purpose,
     Ranking,
     ReferenceAnswer,
+    Source,
     Task,
     Withdrawal,
 )
@@ -220,8 +221,36 @@ def _ranked(
             elif wanted.policies and task.policy not in wanted.policies:
                 counts["tasks of other policy versions"] += 1
             elif kept := _kept(task, wanted, counts):
-                counts["rankings"] += len(kept.judgments)
-                yield kept
+                whole = _without_erased(kept)
+                if len(whole.answers) < 2:
+                    counts["tasks whose answers were erased"] += 1
+                    continue
+                counts["rankings"] += len(whole.judgments)
+                yield whole
+
+
+def _without_erased(task: JudgedTask) -> JudgedTask:
+    """Return the task without answers whose author had them erased; the order of the others stays."""
+    erased = {pk for pk, answer in task.answers.items() if answer.source == Source.PERSON and not answer.text}
+    if not erased:
+        return task
+
+    def left(pks: list[int]) -> list[int]:
+        return [pk for pk in pks if pk not in erased]
+
+    judgments = [
+        replace(
+            judgment,
+            tiers=[kept for tier in judgment.tiers if (kept := left(tier))],
+            unacceptable=left(judgment.unacceptable),
+            unranked=left(judgment.unranked),
+            shown_order=left(judgment.shown_order),
+            ratings={pk: given for pk, given in judgment.ratings.items() if int(pk) not in erased},
+        )
+        for judgment in task.judgments
+    ]
+    answers = {pk: answer for pk, answer in task.answers.items() if pk not in erased}
+    return replace(task, answers=answers, judgments=judgments)
 
 
 def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_made: bool) -> JudgedTask:

@@ -20,6 +20,7 @@ class AuditAction(models.TextChoices):
     PROJECT_DELETED = "project-deleted", "Project deleted"
     SETTINGS = "settings", "Settings changed"
     CLOSED = "closed", "Project closed"
+    ARCHIVED = "archived", "Project archived"
     REOPENED = "reopened", "Project reopened"
     ROLE = "role", "Role given"
     REMOVED = "removed", "Member removed"

@@ -257,6 +257,7 @@ class Project(models.Model):
         help_text="Under which the data may be used, such as CC BY 4.0; stands on every data card.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then out of the lists.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

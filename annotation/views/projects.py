@@ -55,6 +55,15 @@ def close(request: UserRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def archive(request: UserRequest, slug: str) -> HttpResponse:
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    projects.archive(project=project, by=request.user)
+    messages.success(request, f"{project} is archived: it is closed and out of the lists. Nothing is deleted.")
+    return redirect("home")
+
+
+@login_required
+@require_POST
 def reopen(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.reopen(project=project, by=request.user)

@@ -2,7 +2,7 @@ from django.contrib.auth import views
 from django.urls import path
 
 from annotation.views import audit, tokens
-from frontend.accounts import sign_in
+from frontend.accounts import data, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -15,5 +15,7 @@ urlpatterns = [
     path("reset/done/", sign_in.ResetPasswordComplete.as_view(), name="password_reset_complete"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
+    path("data/", data.own_data, name="own_data"),
+    path("people/<int:pk>/", data.person, name="person"),
     path("audit/", audit.of_server, name="audit_of_server"),
 ]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 from django.views.defaults import page_not_found
 
 from annotation import access
 from annotation.actions import alarms, presence, queue
+from annotation.errors import NotPossible
 from annotation.http import UserRequest
 from annotation.models import Membership, Project, ReviewComment, Role
 from annotation.quality import comparisons
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
+from frontend import deletion
 from frontend.home.my_work import my_work
 from frontend.home.next_step import next_step
 from frontend.home.stages import project_state, stages
@@ -29,10 +32,12 @@ from training.reports import ladder
 @require_GET
 def home(request: UserRequest) -> HttpResponse:
     """List every project of this person: their own work in it, and for its admin what to do next."""
-    found = access.projects_of(request.user)
+    everything = access.projects_of(request.user)
+    found, archived = everything.filter(archived_at=None), everything.exclude(archived_at=None)
     roles = {membership.project_id: membership for membership in request.user.memberships.filter(project__in=found)}
     context = {
         "rows": [_row(request.user, each, roles[each.pk]) for each in found],
+        "archived": archived,
         "may_create": access.may_create_projects(request.user),
     }
     return render(request, "home.html", context)
@@ -82,6 +87,26 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         **project_context(project),
     }
     return render(request, "project.html#queue" if request.htmx else "project.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: UserRequest, slug: str) -> HttpResponse:
+    """GET shows what would go; POST with the slug deletes the project."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    problem = ""
+    if request.method == "POST" and request.POST.get("slug") != slug:
+        problem = "Type the short name exactly as it stands above: a deletion cannot be undone."
+    elif request.method == "POST":
+        try:
+            deletion.delete_project(project, by=request.user)
+        except NotPossible as why:
+            problem = str(why)
+        else:
+            messages.success(request, f"{project.name} is deleted.")
+            return redirect("home")
+    context = {"project": project, "found": deletion.look(project), "problem": problem}
+    return render(request, "project_delete.html", context, status=422 if problem else 200)
 
 
 def _headline(project: Project, membership: Membership) -> str:
