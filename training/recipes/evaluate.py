@@ -61,7 +61,7 @@ def answer_prompts(run: RunDir, config: EvaluateConfig, inputs: Row) -> Row:
 
 
 def _finished(run: RunDir, batches: list[list[Any]], before: int) -> int:
-    """How many of these batches, from the first on, have all their rows in samples.jsonl."""
+    """Return how many of these batches, from the first on, have all their rows in samples.jsonl."""
     found = Counter(row["step"] for row in run.samples())
     for number, batch in enumerate(batches):
         if found[before + number + 1] != len(batch):

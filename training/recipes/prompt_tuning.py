@@ -129,7 +129,7 @@ def alternating(shots: Shots) -> list[Row]:
 
 
 def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots: Shots) -> None:
-    """Cross-entropy over the labels' scores; of all epochs the one with the least loss on the dev rows is kept."""
+    """Minimise cross-entropy over label scores; keep the epoch with the least loss on the dev rows."""
     model, device = classifier.model, pick_device()
     blanks, wanted = read(classifier, shots.train, shots.labels)
     dev_blanks, dev_wanted = read(classifier, shots.dev, shots.labels)
@@ -195,7 +195,7 @@ def keep_state(
 
 
 def resume(run: RunDir, model: nn.Module, optimizer: Any, schedule: Any) -> tuple[int, float, dict[str, Tensor]]:
-    """Epochs done, the least dev loss so far and its weights."""
+    """Load an earlier attempt's state; return the epochs done, the least dev loss so far and its weights."""
     folder = run.load_state()
     if folder is None:
         return 0, float("inf"), copy.deepcopy(weights_that_learn(model))
@@ -215,7 +215,7 @@ def set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def read(classifier: Classifier, rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[Any], Tensor]:
-    """Every row is used: a template that leaves no room for a row's text is the admin's to change."""
+    """Return the tokens of every row. Raises RecipeError where a template leaves no room for a row's text."""
     try:
         blanks = [classifier.scorer.read(row) for row in rows]
     except Refused as problem:
@@ -231,7 +231,7 @@ def read(classifier: Classifier, rows: Sequence[Row], labels: Sequence[str]) -> 
 def figures_of(
     classifier: Classifier, template: Template, rows: Sequence[Row], config: PromptTuningConfig
 ) -> tuple[Row, Tensor]:
-    """Accuracy of one template with every calibration, and how often each label is said; and the calibrated scores."""
+    """Return a template's accuracy by calibration with counts of predicted labels, and the calibrated scores."""
     classifier.use(template)
     labels = classifier.scorer.labels
     blanks, wanted = read(classifier, rows, labels)
@@ -254,9 +254,9 @@ def figures_of(
 
 
 def zero_shot_result(found: list[tuple[Row, Tensor]], shots: Shots, config: PromptTuningConfig) -> Row:
-    """Every template, their spread, and their ensemble: the mean of calibrated log-probabilities.
+    """Return the figures of every template, their spread, and those of the ensemble of calibrated log-probabilities.
 
-    Without labelled rows nobody can know which template is the good one: the ensemble is the method's figure.
+    Without labelled rows the best template is unknown, so the ensemble is the method's figure.
     """
     tested = [figures for figures, _ in found]
     ensemble = torch.stack([scores for _, scores in found]).mean(0)
@@ -279,7 +279,7 @@ def test(classifier: Classifier, template: Template | None, rows: Sequence[Row],
 
 
 def accuracy(scores: Tensor, rows: Sequence[Row], labels: Sequence[str]) -> Row:
-    """Share of right labels with its 95 % bootstrap interval, macro F1, and how often each label is said."""
+    """Return the accuracy with its 95 % bootstrap interval, macro F1, and counts of predicted labels."""
     given = [labels[place] for place in scores.argmax(-1).tolist()]
     right = torch.tensor([float(label == row["label"]) for label, row in zip(given, rows, strict=True)])
     return {
@@ -292,7 +292,7 @@ def accuracy(scores: Tensor, rows: Sequence[Row], labels: Sequence[str]) -> Row:
 
 
 def log_margins(run: RunDir, classifier: Classifier, rows: Sequence[Row]) -> None:
-    """How much likelier the first label is than the second, of each row without a label: what to label next."""
+    """Log the margin between the two likeliest labels of each unlabelled row: what to label next."""
     if not rows:
         return
     blanks = [classifier.scorer.read(row) for row in rows]

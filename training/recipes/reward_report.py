@@ -20,7 +20,7 @@ from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
 BINS = 10
-# Below these nothing can be said about a reward model: with two or three prompts one in ten that know nothing passes.
+# With fewer a reward model cannot be judged: on two or three prompts one in ten untrained ones would pass.
 FEWEST_PAIRS, FEWEST_PROMPTS = 20, 5
 
 
@@ -41,7 +41,7 @@ class PairOutcome:
 
 
 def outcomes(rankings: Sequence[JudgedSet], scores: Sequence[Sequence[float]]) -> list[PairOutcome]:
-    """Of all pairs with a majority."""
+    """Return the outcomes of all pairs with a majority."""
     found = []
     for ranking, values in zip(rankings, scores, strict=True):
         for pair in ranking.pairs:
@@ -53,7 +53,7 @@ def outcomes(rankings: Sequence[JudgedSet], scores: Sequence[Sequence[float]]) -
 
 
 def outcomes_by_annotator(rankings: Sequence[JudgedSet], scores: Sequence[Sequence[float]]) -> list[PairOutcome]:
-    """Of all pairs as each annotator ordered them, whatever the others said."""
+    """Return the outcomes of all pairs as each annotator ordered them."""
     found = []
     for ranking, values in zip(rankings, scores, strict=True):
         for vote in ranking.votes:
@@ -74,7 +74,7 @@ def _outcome(
 
 
 def _right(difference: float) -> float:
-    """A pair put in the right order counts 1, a tie of scores one half."""
+    """Return 1 for a pair in the right order, one half for tied scores, else 0."""
     return 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
 
 
@@ -99,7 +99,7 @@ class Accuracy:
         return round(self.value, 4) if self.pairs else None
 
     def minus(self, other: Accuracy) -> Accuracy:
-        """The difference of the two on the same pairs, prompt by prompt."""
+        """Return the difference of the two on the same pairs, prompt by prompt."""
         return Accuracy(
             {prompt: (right - other.by_prompt[prompt][0], pairs) for prompt, (right, pairs) in self.by_prompt.items()}
         )
@@ -124,7 +124,7 @@ def accuracy_interval(measured: Accuracy, seed: int) -> list[float] | None:
 
 
 def length_rule(train: Sequence[JudgedSet]) -> int:
-    """1 if the longer answer won more often in training, −1 if the shorter one did."""
+    """Return 1 if the longer answer won more often in training, −1 if the shorter one did."""
     found = outcomes(train, [[0.0] * len(ranking.candidates) for ranking in train])
     return 1 if fmean([_right(outcome.length_gap) for outcome in found] or [1.0]) >= 0.5 else -1
 
@@ -135,7 +135,7 @@ def length_rule(train: Sequence[JudgedSet]) -> int:
 def report(
     held_out: Sequence[JudgedSet], scores: Sequence[Sequence[float]], train: Sequence[JudgedSet], seed: int
 ) -> Row:
-    """What result.json says about the model: see docs/metrics.md for each figure."""
+    """Return the figures of the model for result.json; docs/metrics.md describes each."""
     found, by_person = outcomes(held_out, scores), outcomes_by_annotator(held_out, scores)
     measured = accuracy_of(found)
     rule = length_rule(train)
@@ -167,7 +167,7 @@ def report(
 
 
 def gate(measured: Accuracy, interval: list[float] | None, length: Accuracy, lead: list[float] | None) -> Row:
-    """Whether PPO may be trained against this model."""
+    """Return whether PPO may be trained against this model, with the reason."""
     if interval is None or lead is None or measured.pairs < FEWEST_PAIRS:
         return _verdict(
             False, f"only {measured.pairs} pairs of held-out prompts: too few to tell whether it is any good"
@@ -197,7 +197,7 @@ def _verdict(passed: bool, reason: str) -> Row:
 
 
 def calibration(found: Sequence[PairOutcome]) -> Row | None:
-    """How often the model is right when it is how sure. ECE over ten bins of equal width.
+    """Return accuracy by confidence with the ECE, over ten bins of equal width.
 
     The confidence of a pair is σ(|difference|), at least ½, of raw scores: the scale on which the loss was taken.
     """
@@ -217,7 +217,7 @@ def calibration(found: Sequence[PairOutcome]) -> Row | None:
 
 
 def by_thirds(found: Sequence[PairOutcome], of: Callable[[PairOutcome], float], name: str, seed: int) -> list[Row]:
-    """Three slices of about equal size by a number, or fewer where it takes few values."""
+    """Return three slices of about equal size by a number, or fewer where it has few values."""
     if not found:
         return []
     values = torch.tensor([of(outcome) for outcome in found], dtype=torch.float64)

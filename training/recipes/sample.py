@@ -84,7 +84,7 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
 
 
 def choose_prompts(run: RunDir, config: SampleConfig, inputs: Row, source: Any) -> dict[int, Row]:
-    """Prompt id → {"prompt_id", "by", "disagreement"} of those that people are to judge."""
+    """Return prompt id → {"prompt_id", "by", "disagreement"} for the prompts that people are to judge."""
     from training.recipes.models import choosing
 
     texts: dict[int, list[str]] = {}
@@ -102,7 +102,7 @@ def choose_prompts(run: RunDir, config: SampleConfig, inputs: Row, source: Any) 
 
 
 def in_words(samples: list[Row], why: dict[int, Row] | None, pool: int) -> list[str]:
-    """What the page of the round says about who answered, and about the choice of prompts."""
+    """Return sentences for the page of the round: who answered, and how the prompts were chosen."""
     said = []
     authors = Counter(row["author"] for row in samples)
     if len(authors) > 1:
@@ -130,10 +130,9 @@ def left_out_in_words(refused: list[Row]) -> list[str]:
 
 
 class Shares:
-    """How many of a prompt's answers each author gives: whole ones, and over many prompts just the shares.
+    """How many of a prompt's answers each author gives: whole numbers, whose means over prompts are the shares.
 
-    A share that comes to a part of an answer is rounded up for some prompts and down for others, by a number that
-    each prompt has of its own.
+    A fraction of an answer is rounded up for some prompts and down for others, by a number derived from the prompt.
     """
 
     def __init__(self, config: SampleConfig, others: list[str]) -> None:
@@ -202,7 +201,7 @@ class Asked:
         return True
 
     def drop_the_rest(self) -> None:
-        """What an earlier attempt asked beyond all this."""
+        """Drop the rows that an earlier attempt wrote beyond these."""
         if self.behind:
             self.run.rewind(self.number)
 

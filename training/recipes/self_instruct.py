@@ -76,7 +76,7 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
 
 
 def finished_batches(run: RunDir, batches: list[list[Any]], refused: list[Row]) -> int:
-    """How many batches, from the first on, have all their rows in samples.jsonl."""
+    """Return how many batches, from the first on, have all their rows in samples.jsonl."""
     found = {(row["step"], row["prompt_id"]) for row in run.samples()}
     excused = {row["prompt_id"] for row in refused}
     for number, batch in enumerate(batches, start=1):
@@ -86,7 +86,7 @@ def finished_batches(run: RunDir, batches: list[list[Any]], refused: list[Row]) 
 
 
 def as_sampling(config: SelfInstructConfig) -> SampleConfig:
-    """One answer to each request."""
+    """Return the sampling settings for one answer to each request."""
     return SampleConfig(
         completions_per_prompt=1,
         max_new_tokens=config.max_new_tokens,

@@ -38,7 +38,7 @@ MOST_BYTES = 64 * 2**20
 
 
 class BadRequest(ValueError):
-    """What is wrong with a request, in words for whoever sent it."""
+    """Raised for a wrong request; the message is for the client."""
 
 
 class Scorer:

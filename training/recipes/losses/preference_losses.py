@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 def bradley_terry(difference: Tensor, share: Tensor, margin: Tensor | None = None) -> Tensor:
-    """−p log σ(d − m) − (1 − p) log σ(−d − m): the loss of each pair, d being first score minus second.
+    """Return −p log σ(d − m) − (1 − p) log σ(−d − m), the loss of each pair; d is first score minus second.
 
     `share` p is the part of the votes that put the first above the second: 1 where all agree, ½ for a tie or an even
     split, which pulls the two scores together instead of inventing an order. `margin` m asks for that much distance in
@@ -27,7 +27,7 @@ def bradley_terry(difference: Tensor, share: Tensor, margin: Tensor | None = Non
 
 
 def plackett_luce(scores: Tensor, tiers: Sequence[Sequence[int]], *, is_partial: bool = False) -> Tensor:
-    """Negative log-likelihood of a ranking with ties, per candidate that is chosen before the last.
+    """Return the negative log-likelihood of a ranking with ties, per candidate that is chosen before the last.
 
     Candidates are drawn one after the other, each with probability softmax over those that are left; for a tie of m
     Efron's approximation (1977) takes the average over the orders in which the m may have been drawn: the l-th of them

@@ -32,7 +32,7 @@ class _TokenLogprobs(torch.autograd.Function):
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:
-    """log p(token) under softmax(logits / temperature).
+    """Return log p(token) under softmax(logits / temperature).
 
     Every log-probability in PPO is taken at the temperature that sampled the tokens, the reference's too; otherwise
     the ratio does not start at 1 and the KL is between two models that nobody samples from.
@@ -76,7 +76,7 @@ class _HeadLogprobs(torch.autograd.Function):
 
 
 def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
-    """`token_logprobs(hidden @ weight.T, tokens, temperature)` for a frozen weight, in a fraction of the memory.
+    """Return `token_logprobs(hidden @ weight.T, tokens, temperature)` for a frozen weight, in a fraction of the memory.
 
     Shapes: hidden (n, d), weight (vocabulary, d), tokens (n,) → (n,).
     """
@@ -86,7 +86,7 @@ def head_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: f
 
 
 def masked_mean(values: Tensor, mask: Tensor, tokens: int | None = None) -> Tensor:
-    """Mean over the real tokens of all completions together: a long completion weighs more. Shapes: (b, t) → ().
+    """Return the mean over the real tokens of all completions: a long completion weighs more. Shapes: (b, t) → ().
 
     `tokens` is their number where these rows are only a part of what the mean goes over: the parts' results add up.
     """
@@ -95,7 +95,7 @@ def masked_mean(values: Tensor, mask: Tensor, tokens: int | None = None) -> Tens
 
 
 def masked_whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
-    """Scale to variance 1, and to mean 0 unless `shift_mean` is False (rewards keep their mean, advantages do not).
+    """Return values scaled to variance 1, and to mean 0 unless `shift_mean` is False, as for rewards.
 
     The variance is the biased one (divided by n), as in the original TensorFlow code. Masked places become 0.
     Shapes: (b, t) → (b, t).
@@ -109,7 +109,7 @@ def masked_whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> T
 
 
 def sequence_kl(logprobs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """k1 estimate of KL(policy ‖ reference) per completion, in nats: Σ_t log p − log ρ over the sampled tokens.
+    """Return the k1 estimate of KL(policy ‖ reference) per completion in nats: Σ_t log p − log ρ over its tokens.
 
     Unbiased over samples of the policy; a single completion's value may well be negative. Shapes: (b, t) → (b,).
     """
@@ -117,7 +117,7 @@ def sequence_kl(logprobs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 
 
 def penalised_rewards(score: Tensor, logprobs: Tensor, reference: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
-    """Reward of every token: −β (log p − log ρ), and the completion's score on top at its last real token.
+    """Return the reward of every token: −β (log p − log ρ), plus the completion's score at its last real token.
 
     Never on the padding after it: from there it would reach the last token already discounted by λ (Ziegler).
     Shapes: score (b,), others (b, t) → (b, t).
@@ -128,7 +128,7 @@ def penalised_rewards(score: Tensor, logprobs: Tensor, reference: Tensor, mask: 
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation and the returns that the value head learns (advantage + old value).
+    """Return generalised advantage estimates and the value head's targets (advantage + old value).
 
     values[t] is the estimate before token t was drawn; after the last real token the episode is over and worth 0.
     Shapes: (b, t) each → advantages (b, t), returns (b, t), 0 on padding.
@@ -160,7 +160,7 @@ def policy_loss(
     tokens: int | None = None,
     weights: Tensor | None = None,
 ) -> PolicyLoss:
-    """PPO's clipped objective, negated: E[max(−A·r, −A·clip(r, 1−ε, 1+ε))], r = p_new / p_old per token.
+    """Return PPO's clipped objective, negated: E[max(−A·r, −A·clip(r, 1−ε, 1+ε))], r = p_new / p_old per token.
 
     Shapes: (b, t) each. `tokens` as in masked_mean; `weights` are those of tokens that another policy drew.
     """
@@ -180,7 +180,7 @@ def policy_loss(
 def value_loss(
     new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip_range: float, tokens: int | None = None
 ) -> Tensor:
-    """½ E[max((V − R)², (clip(V, V_old ± range) − R)²)]. Shapes: (b, t) each → ()."""
+    """Return ½ E[max((V − R)², (clip(V, V_old ± range) − R)²)]. Shapes: (b, t) each → ()."""
     clipped = torch.clamp(new, old - clip_range, old + clip_range)
     worse = torch.maximum((new - returns) ** 2, (clipped - returns) ** 2)
     return 0.5 * masked_mean(worse, mask, tokens)
@@ -196,7 +196,7 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
 
 
 def adapted_kl_coef(coef: float, kl: float, *, target: float, episodes: int, horizon: float) -> float:
-    """The adaptive controller: β · (1 + clip(KL/target − 1, ±0.2) · episodes / horizon).
+    """Return the coefficient of the adaptive controller: β · (1 + clip(KL/target − 1, ±0.2) · episodes / horizon).
 
     KL is in nats per completion (mean over completions of the sum over tokens), the horizon in episodes.
     """

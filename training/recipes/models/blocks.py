@@ -122,7 +122,7 @@ def _checkpointed(forward: Callable[..., Any], *inputs: Any, **options: Any) -> 
 
 
 def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The longest list of modules is the stack of transformer blocks."""
+    """Return the stack of transformer blocks: the longest list of modules."""
     lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     if not lists:
         raise RecipeError(f"{type(model).__name__} has no stack of transformer blocks")

@@ -32,7 +32,7 @@ class KeyValues:
         self.used = [0] * blocks
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Called by the attention of block `layer_idx`: keep these (n, heads, q, d), return all so far."""
+        """Store the (n, heads, q, d) of block `layer_idx` and return all so far; attention layers call it."""
         if (buffers := self.buffers[layer_idx]) is None:
             rows, heads, _, size = keys.shape
             buffers = (keys.new_empty(rows, heads, self.length, size), values.new_empty(rows, heads, self.length, size))
@@ -44,7 +44,7 @@ class KeyValues:
         return buffers[0][:, :, :end], buffers[1][:, :, :end]
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows, by index; a row may be taken several times."""
+        """Keep these rows, by index; a row may be taken several times."""
         self.buffers = [buffers and (buffers[0][rows], buffers[1][rows]) for buffers in self.buffers]
 
 
@@ -55,7 +55,7 @@ class ModelCache:
         self.states = DynamicCache(config=config)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows, by index; a row may be taken several times."""
+        """Keep these rows, by index; a row may be taken several times."""
         self.states.reorder_cache(rows)
 
 
@@ -71,7 +71,7 @@ class WholeRows:
         return self.ids
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows, by index; a row may be taken several times."""
+        """Keep these rows, by index; a row may be taken several times."""
         if self.ids is not None:
             self.ids = self.ids[rows]
 

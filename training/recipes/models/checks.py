@@ -73,7 +73,7 @@ def find_scaling(shared: SharedModel) -> Scaling | None:
 
 @torch.no_grad()
 def check_padding(shared: SharedModel) -> None:
-    """Raises RecipeError where padding before a text changes what the model makes of it."""
+    """Raise RecipeError where padding before a text changes the model's output."""
     answers = sample_answers(shared)
     padded = shared.whole_pass(answers.prompt, answers.prompt_mask).last_hidden_state[:1, PADDING:]
     alone = shared.whole_pass(answers.prompt[:1, PADDING:], answers.prompt_mask[:1, PADDING:]).last_hidden_state

@@ -27,7 +27,7 @@ BY_DISAGREEMENT, BY_CHANCE = "disagreement", "control"
 def disagreements(
     shared: SharedModel, folder: Path, prompts: Sequence[PromptTokens], answers: Mapping[int, Sequence[str]]
 ) -> dict[int, float]:
-    """By prompt id: how far the heads are apart on its answers. Raises RecipeError without two heads.
+    """Return by prompt id how much the heads disagree on its answers. Raises RecipeError without two heads.
 
     A prompt with fewer than two answers that can be scored gets 0.
     """
@@ -44,7 +44,7 @@ def disagreements(
 
 
 def disagreement(scores: Tensor) -> float:
-    """Mean over the pairs of answers of the heads' standard deviation in P(the first beats the second).
+    """Return the mean over pairs of answers of the heads' standard deviation in P(first beats second).
 
     Shapes: raw scores (answers, heads) → a number from 0, all heads agree, to ½, half of them are sure of either side.
     """
@@ -54,7 +54,7 @@ def disagreement(scores: Tensor) -> float:
 
 
 def choose(found: Mapping[int, float], wanted: int, control_share: float, seed: int) -> dict[int, str]:
-    """Prompt id → why it is among the `wanted`. The control is drawn first, from all: it stands for all."""
+    """Return prompt id → why it was chosen; the control group is drawn first, from all prompts."""
     wanted = min(wanted, len(found))
     everyone = sorted(found)
     control = random.Random(f"control {seed}").sample(everyone, round(wanted * control_share))
@@ -64,7 +64,7 @@ def choose(found: Mapping[int, float], wanted: int, control_share: float, seed: 
 
 
 def _read(shared: SharedModel, prompt: PromptTokens, answers: Mapping[int, Sequence[str]]) -> JudgedSet:
-    """The prompt's different answers, as the reward model reads them. An empty one says nothing and is left out."""
+    """Return the prompt's distinct answers, tokenised for the reward model, without empty ones."""
     candidates = []
     for text in dict.fromkeys(answers.get(prompt.prompt_id, ())):
         try:

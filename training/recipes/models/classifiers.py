@@ -99,7 +99,7 @@ class Classifier:
         return len(shown)
 
     def save(self, folder: Path, base: str) -> None:
-        """classifier.json, and beside it what was learned: PEFT's adapter or soft prompt, or all weights."""
+        """Write classifier.json and what was tuned: PEFT's adapter or soft prompt, or all weights."""
         description = {
             "base": base,
             "template": self.template.body if self.template else None,
@@ -137,7 +137,7 @@ class Classifier:
 def load_classifier(
     path: str, device: torch.device, config: PromptTuningConfig, templates: Sequence[Template], verbalizer: Verbalizer
 ) -> Classifier:
-    """The model with whatever is to learn in it still untrained."""
+    """Return the model with the weights that are to be tuned as they start."""
     has_head = config.tuning == "head"
     model = load_model(path, len(verbalizer.labels) if has_head else None, config)
     tokenizer = load_tokenizer(path)
@@ -155,7 +155,7 @@ def load_classifier(
 
 
 def load_model(path: str, labels: int | None, config: PromptTuningConfig | None) -> Any:
-    """float32, nothing learning. `labels`: with a new (or a saved) classification head of so many."""
+    """Return the model in float32 and frozen; with `labels`, with a new or saved classification head of that size."""
     if not (Path(path) / "config.json").exists():
         raise RecipeError(f"There is no model in {path}")
     if labels is not None:
@@ -196,7 +196,7 @@ def with_adapter(model: Any, config: PromptTuningConfig, task: str | None) -> An
 
 
 def with_vectors(model: Any, path: str, config: PromptTuningConfig, verbalizer: Verbalizer) -> Any:
-    """A soft prompt begins as words: random vectors lie where no word does, and stay there (Lester et al. 2104.08691).
+    """Return the model with a soft prompt that starts as words: random vectors stay far from any (Lester 2104.08691).
 
     P-tuning makes such vectors with a small network (Liu et al. 2103.10385); a prefix are keys and values of its own in
     every layer (Li & Liang 2101.00190), here learned as they are.
@@ -234,7 +234,7 @@ def shape_of(model: Any) -> dict[str, int]:
         for name, of in names.items()
     }
     known = {name: value for name, value in found.items() if isinstance(value, int)}
-    # A model without attention has no heads, which PEFT wants to be told all the same.
+    # PEFT asks for a number of heads, which a model without attention does not have.
     return {"token_dim": model.get_input_embeddings().embedding_dim, "num_attention_heads": 1, **known}
 
 

@@ -45,7 +45,7 @@ class Rollout:
         return [[model.chat.text(tokens, asked=asked) for tokens in group] for group in self._tokens()]
 
     def ended(self, model: SharedModel) -> list[list[bool]]:
-        """Return whether each answer ended by itself: by a stop, or by going on as somebody else."""
+        """Return whether each answer was finished: by a stop token, or by opening another speaker's turn."""
         return [[model.chat.is_over(tokens) for tokens in group] for group in self._tokens()]
 
     def _tokens(self) -> list[list[list[int]]]:
@@ -56,10 +56,10 @@ class Rollout:
         ]
 
     def read_as_seen(self, model: SharedModel, answers: Answers, read: Callable[[Answers], Tensor]) -> Tensor:
-        """Return what `read` makes of each answer as people see it. Shapes: (g, k) or (g, k, heads).
+        """Return what `read` computes for each answer as people see it. Shapes: (g, k) or (g, k, heads).
 
-        `answers` are those of this rollout as they were drawn. Nearly all are what people see, token by token; one
-        that ends by another stop, has a control token inside or goes on as somebody else is read anew from its text.
+        `answers` are those of this rollout as drawn. Nearly all are what people see, token by token; one that ends by
+        another stop, contains a control token or opens another speaker's turn is tokenised anew from its text.
         """
         found = read(answers)
         drawn = self._tokens()
@@ -203,7 +203,7 @@ class _Batch:
         return step.final[:, -1]
 
     def rollout(self) -> Rollout:
-        """Close the answers that were cut, as the reward model wants to read them, and return all of them."""
+        """Return all answers; those that were cut get the closing token that the reward model reads."""
         model, cut = self.model, self.drawing.max_new_tokens
         finished = (torch.isin(self.response, model.stops) & self.drawn).any(-1)
         self.response[~finished, cut] = model.closing

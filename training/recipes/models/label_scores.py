@@ -20,7 +20,7 @@ from training.prompt_tuning.cloze import Cloze, Part, Template, Verbalizer, spac
 from training.recipes.text.prompts import Refused, padded
 
 CONTENT_FREE = ("", "N/A", "[MASK]")  # Zhao et al. 2102.09690
-SHORTEST_TEXT = 4  # tokens; less of a text says nothing
+SHORTEST_TEXT = 4  # tokens; less of a text has no meaning
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class LabelScorer(Protocol):
     labels: list[str]
 
     def read(self, fields: Mapping[str, str]) -> Blank:
-        """Raises Refused where the template alone does not fit, or hardly any text."""
+        """Return the tokens of a row. Raises Refused where the template alone, or hardly any text, fits."""
 
     def scores(self, blanks: Sequence[Blank]) -> Tensor:
-        """Log-probability of each label's words, not normalised over labels. Shape: (n, labels)."""
+        """Return the log-probability of each label's words, not normalised over labels. Shape: (n, labels)."""
 
 
 class _Scorer:
@@ -65,7 +65,7 @@ class _Scorer:
         return next(self.model.parameters()).device
 
     def _encode(self, text: str) -> list[int]:
-        """Special tokens spelled out in a text are just text."""
+        """Return token ids; special tokens spelled out in a text are encoded as text."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return ids
 
@@ -114,7 +114,7 @@ class _Scorer:
         return Cloze(tuple(sides[0]), tuple(sides[1])), overflow
 
     def _by_label(self, by_word: list[list[Tensor]]) -> Tensor:
-        """(n,) log-probabilities of every label's words to (n, labels)."""
+        """Return the (n,) log-probabilities of every label's words as (n, labels)."""
         return torch.stack([torch.stack(words, -1).logsumexp(-1) - log(len(words)) for words in by_word], dim=-1)
 
 
@@ -128,7 +128,7 @@ class CausalScorer(_Scorer):
         return self._by_label([[self._continuation(blanks, tokens) for tokens in own] for own in self.words])
 
     def _forward(self, rows: list[list[int]], keep: int) -> Tensor:
-        """Log-probabilities of what comes after each of the last `keep` tokens. Shape: (n, keep, vocabulary)."""
+        """Return log-probabilities after each of the last `keep` tokens. Shape: (n, keep, vocabulary)."""
         if getattr(self.model, "active_peft_config", None) and self.model.active_peft_config.is_prompt_learning:
             return self._forward_behind_vectors(rows, keep)
         ids, mask = self._padded(rows, "left")
@@ -138,8 +138,11 @@ class CausalScorer(_Scorer):
         return logits[:, -keep:].float().log_softmax(-1)
 
     def _forward_behind_vectors(self, rows: list[list[int]], keep: int) -> Tensor:
-        """The same with padding on the right: PEFT counts positions itself, and padding between its vectors and a text
-        would move them apart, by as much as the longest row of the batch is longer."""
+        """Return the same with padding on the right.
+
+        PEFT counts positions itself: left padding between its vectors and a text would move them apart, by as much as
+        the longest row of the batch is longer.
+        """
         config: Any = self.model.active_peft_config
         ids, mask = self._padded(rows, "right")
         before = 0 if config.peft_type == "PREFIX_TUNING" else config.num_virtual_tokens
@@ -176,12 +179,12 @@ class MaskedScorer(_Scorer):
         )
 
     def _fill(self, blanks: Sequence[Blank], masks: int) -> Tensor:
-        """Log-probabilities at the mask tokens. Shape: (n, masks, vocabulary)."""
+        """Return log-probabilities at the mask tokens. Shape: (n, masks, vocabulary)."""
         mask_id = self.tokenizer.mask_token_id
         rows = [[*self.opening, *blank.before, *[mask_id] * masks, *blank.after, *self.closing] for blank in blanks]
         ids, mask = self._padded(rows, "right")
         logits = self.model(input_ids=ids, attention_mask=mask).logits.float()
-        soft = logits.shape[1] - ids.shape[1]  # a soft prompt stands before everything
+        soft = logits.shape[1] - ids.shape[1]  # a soft prompt precedes everything
         first = torch.tensor([len(self.opening) + len(blank.before) + soft for blank in blanks], device=self.device)
         places = first[:, None] + torch.arange(masks, device=self.device)
         chosen = logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1]))
@@ -195,7 +198,7 @@ def scorer_for(
     verbalizer: Verbalizer,
     max_length: int,
 ) -> LabelScorer:
-    """A masked language model is known by its tokenizer's mask token and its bidirectional attention."""
+    """Return the scorer of a model: a masked one has a mask token and bidirectional attention."""
     masked = tokenizer.mask_token_id is not None and "MaskedLM" in "".join(model.config.architectures or [])
     return (MaskedScorer if masked else CausalScorer)(model, tokenizer, template, verbalizer, max_length)
 
@@ -205,7 +208,7 @@ def scorer_for(
 
 @torch.no_grad()
 def all_scores(scorer: LabelScorer, blanks: Sequence[Blank], batch_size: int) -> Tensor:
-    """Scores of many rows, those of like length together. Shape: (n, labels)."""
+    """Return the scores of many rows, read in batches of similar length. Shape: (n, labels)."""
     order = sorted(range(len(blanks)), key=lambda row: len(blanks[row].before) + len(blanks[row].after))
     found = torch.empty(len(blanks), len(scorer.labels))
     for at in range(0, len(order), batch_size):
@@ -215,16 +218,16 @@ def all_scores(scorer: LabelScorer, blanks: Sequence[Blank], batch_size: int) ->
 
 
 def contextual_prior(scorer: LabelScorer, template: Template, batch_size: int) -> Tensor:
-    """What the model answers where there is nothing to judge; mean over content-free texts. Shape: (labels,)."""
+    """Return the labels' mean log-probabilities after content-free texts (Zhao et al. 2102.09690). Shape: (labels,)."""
     blanks = [scorer.read(dict.fromkeys(template.text_slots, text)) for text in CONTENT_FREE]
     return all_scores(scorer, blanks, batch_size).log_softmax(-1).mean(0)
 
 
 def batch_prior(scores: Tensor) -> Tensor:
-    """What it answers on average over unlabelled rows: taken off, no label is preferred. (n, labels) → (labels,)."""
+    """Return the labels' mean log-probabilities over unlabelled rows: (n, labels) → (labels,)."""
     return scores.log_softmax(-1).mean(0)
 
 
 def calibrated(scores: Tensor, prior: Tensor) -> Tensor:
-    """Log-probabilities over labels after the prior is taken off. Shapes: (n, labels), (labels,) → (n, labels)."""
+    """Return log-probabilities over labels less the prior. Shapes: (n, labels), (labels,) → (n, labels)."""
     return (scores.log_softmax(-1) - prior).log_softmax(-1)

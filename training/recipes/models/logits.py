@@ -22,7 +22,7 @@ def times(factor: float) -> Scaling:
 
 
 def scalings(config: Any) -> list[Scaling]:
-    """Return what the configuration says may be done to logits: which of them a model does is found by trying."""
+    """Return the scalings of logits in the configuration; which of them a model applies is found by trying."""
     found: list[Scaling] = []
     if cap := getattr(config, "final_logit_softcapping", None):
         found.append(soft_cap(cap))

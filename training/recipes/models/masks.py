@@ -43,7 +43,7 @@ def reaches(config: Any, count: int) -> list[Reach] | None:
 
 
 def tree_mask(prompt_mask: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return who sees whom in rows of prompt + K answers, and at which position each token stands.
+    """Return attention mask and positions for rows of a prompt followed by K answers.
 
     A token sees the prompt and its own answer, up to itself. Shapes: (g, p), (g, k, r) → (g, T, T), (g, T).
     """

@@ -28,9 +28,9 @@ READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 
 
 class IndexVote(NamedTuple):
-    """One person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
+    """A person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
 
-    `unranked` got no place: the last tier, of which nobody said that its answers are equally good.
+    `unranked` are candidates without a place: the last tier, whose members are not known to be equal.
     """
 
     tiers: list[list[int]]
@@ -40,7 +40,7 @@ class IndexVote(NamedTuple):
     unranked: tuple[int, ...] = ()
 
     def distance(self, first: int, second: int) -> float | None:
-        """Return how far the first stands above the second, from -1 to 1; None where the vote does not compare them."""
+        """Return how far the first is above the second, from -1 to 1; None where the vote does not compare them."""
         places = {index: level for level, tier in enumerate(self.tiers) for index in tier}
         if first not in places or second not in places or {first, second} <= set(self.unranked):
             return None
@@ -82,11 +82,11 @@ class JudgedSet:
 
     @property
     def weight(self) -> float:
-        """Mean weight of its votes."""
+        """Return the mean weight of its votes."""
         return sum(vote.weight for vote in self.votes) / len(self.votes)
 
     def _pair(self, first: int, second: int) -> MergedPair | None:
-        """Return what all votes say of two candidates; None where nobody compared them."""
+        """Return the merged votes on two candidates; None where no vote compares them."""
         compared = [
             (distance, vote.weight)
             for vote in self.votes
@@ -99,7 +99,7 @@ class JudgedSet:
 
 
 def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[JudgedSet], Row]:
-    """Rankings, and how many rows came in, were used, and were refused for which reason."""
+    """Return rankings, and how many rows came in, were used, and were refused by reason."""
     rankings: dict[object, JudgedSet] = {}
     pairs = _PairReader(shared, max_length)
     refused: Counter[str] = Counter()
@@ -118,7 +118,7 @@ def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> 
 
 
 def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
-    """A row of type "ranking". A candidate that is empty or too long is left out of it, and of every vote."""
+    """Return a row of type "ranking", without empty and too long candidates, in votes too."""
     prompt = prompt_tokens(shared.chat, row["prompt"], max_length)
     candidates: list[list[int]] = []
     index_of: dict[int, int] = {}
@@ -157,7 +157,7 @@ def _stated_margin(ranking: Row) -> float | None:
 
 
 def _stated(number: Any) -> Any:
-    """Return a number, or None for -1, which stands in a column of numbers where nobody stated one."""
+    """Return a number, or None for -1, which marks a missing value in a column of numbers."""
     return None if number is None or number < 0 else number
 
 
@@ -200,7 +200,7 @@ class _PairReader:
 
 
 def collate(rankings: list[JudgedSet], shared: SharedModel) -> Answers:
-    """Rankings of different size side by side; the missing candidates are masked out altogether."""
+    """Return rankings of different size as one batch; missing candidates are masked."""
     count = max(len(ranking.candidates) for ranking in rankings)
     ids, mask = pad_left([ranking.prompt for ranking in rankings], shared.pad)
     response, response_mask = pad_right([ranking.candidates for ranking in rankings], shared.pad)
@@ -251,7 +251,7 @@ def keep_depths(shared: SharedModel, rankings: list[JudgedSet]) -> None:
 
 
 def by_length(rankings: list[JudgedSet]) -> list[JudgedSet]:
-    """Neighbours of like length, so that little of what is read together is padding."""
+    """Return the rankings sorted by length, so that a batch has little padding."""
     return sorted(rankings, key=lambda ranking: (len(ranking.prompt), max(map(len, ranking.candidates))))
 
 

@@ -226,7 +226,7 @@ class RewardModel:
 
     @property
     def heads(self) -> int:
-        """How many heads there are, the judge among them."""
+        """Return the number of heads, the judge included."""
         return self.head.out_features + self.has_judge
 
     @property
@@ -236,17 +236,17 @@ class RewardModel:
     # --- scores ------------------------------------------------------------------------------------------------
 
     def raw_scores(self, answers: Answers) -> Tensor:
-        """Return what every head says, the judge last. Shapes: G prompts with K answers each → (g, k, heads)."""
+        """Return the outputs of all heads, the judge last. Shapes: G prompts with K answers each → (g, k, heads)."""
         raw = self.raw_scoring(answers)
         return raw if self.judging is None else torch.cat([raw, self.raw_judge(answers)[..., None]], -1)
 
     def raw_judge(self, answers: Answers) -> Tensor:
-        """Return what the judge says, before gain and bias. Shapes: → (g, k)."""
+        """Return the judge's output, before gain and bias. Shapes: → (g, k)."""
         assert self.judging is not None
         return self.judging.read(self.shared.depth_states(self._own(answers)))[..., 0]
 
     def raw_scoring(self, answers: Answers) -> Tensor:
-        """Return what the heads that score say, with gradients where enabled. Shapes: → (g, k, scoring heads)."""
+        """Return the scoring heads' outputs, with gradients where enabled. Shapes: → (g, k, scoring heads)."""
         answers = self._own(answers)
         if self.depth_head is not None:
             return self.depth_head.read(self.shared.depth_states(answers))
@@ -264,11 +264,11 @@ class RewardModel:
         return self.head(pooled)
 
     def _own(self, answers: Answers) -> Answers:
-        """Return the answers without what another model's states say of them."""
+        """Return the answers without the cached states of another model."""
         return answers.without_trunk() if self.reads_own_base else answers
 
     def _with_question(self, answers: Answers) -> Answers:
-        """With the question after every EOS. They are read anew: states that were kept end before it."""
+        """Return the answers with the question after every EOS, to be read anew: cached states end before it."""
         question = torch.tensor(question_tokens(self.shared.chat), device=self.shared.device)
         lengths = answers.response_mask.sum(-1, keepdim=True)
         places = lengths + torch.arange(len(question), device=self.shared.device)
@@ -279,24 +279,24 @@ class RewardModel:
         return Answers(answers.prompt, answers.prompt_mask, response, mask)
 
     def raw_score(self, answers: Answers) -> Tensor:
-        """Mean over the heads that score, before gain and bias. Shapes: → (g, k)."""
+        """Return the mean over the scoring heads, before gain and bias. Shapes: → (g, k)."""
         return self.raw_scoring(answers).mean(-1)
 
     @torch.no_grad()
     def score(self, answers: Answers) -> Tensor:
-        """What PPO is rewarded with, best-of-n chooses by, and reports show. Shapes: → (g, k)."""
+        """Return the score: PPO's reward, the order of best-of-n, the figure of reports. Shapes: → (g, k)."""
         return self.gain * self.raw_score(answers) + self.bias
 
     @torch.no_grad()
     def judge(self, answers: Answers) -> Tensor:
-        """The score of the head that nothing was optimised against, on a scale of its own; `score` if there is none."""
+        """Return the score of the held-out head, which nothing is optimised against; `score` where there is none."""
         if not self.has_judge:
             return self.score(answers)
         return self.judge_gain * self.raw_judge(answers) + self.judge_bias
 
     @torch.no_grad()
     def disagreement(self, answers: Answers) -> Tensor:
-        """Standard deviation over the heads that score, in score units; 0 with a single one. Shapes: → (g, k)."""
+        """Return the standard deviation over the scoring heads, in score units; 0 with one. Shapes: → (g, k)."""
         return self.gain * self.raw_scoring(answers).std(-1, unbiased=False)
 
     def normalise_on(self, raw: Tensor) -> None:
@@ -317,7 +317,7 @@ def question_tokens(chat: ChatFormat) -> list[int]:
 
 
 def base_of(folder: Path) -> str:
-    """The model that a saved reward model was trained on."""
+    """Return the folder of the model that a saved reward model was trained on."""
     try:
         return str(json.loads((folder / META_FILE).read_text("utf-8"))["base"])
     except FileNotFoundError:

@@ -73,7 +73,7 @@ class SharedModel:
 
     @property
     def depths(self) -> list[int]:
-        """After which blocks states are kept: those that a reward model without an adapter reads, and its judge."""
+        """Return the blocks after which states are kept: those that a reward model's heads and judge read."""
         return self.blocks.depths
 
     @property
@@ -83,27 +83,27 @@ class SharedModel:
 
     @property
     def cut(self) -> int:
-        """The lowest block with an adapter: those below it are the trunk."""
+        """Return the lowest block with an adapter; the blocks below it are the trunk."""
         return self.adapters.lowest
 
     @property
     def by_blocks(self) -> bool:
-        """Whether the blocks are run one by one."""
+        """Return whether the blocks are run one by one."""
         return self.layered and not self.adapters.outside_blocks
 
     @property
     def shares_trunk(self) -> bool:
-        """Whether trunk states, once computed, hold for every role and for as long as the model is trained."""
+        """Return whether trunk states, once computed, are valid for every role and during all of training."""
         return self.by_blocks and not self.learns_whole
 
     @property
     def keeps_depths(self) -> bool:
-        """Whether the states at all depths come for free with the trunk."""
+        """Return whether the states at all depths are computed together with the trunk."""
         return self.shares_trunk and self.depths[-1] <= self.cut
 
     @property
     def scales_logits(self) -> bool:
-        """Whether anything is done to the logits after the head."""
+        """Return whether the model changes its logits after the head."""
         return self._scaling is not None
 
     def logits(self, states: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class SharedModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format of the frozen weights and of all states."""
+        """Return the number format of the frozen weights and of all states."""
         return self.head.weight.dtype
 
     @property
@@ -137,13 +137,13 @@ class SharedModel:
     # --- reading answers ---------------------------------------------------------------------------------------
 
     def read(self, answers: Answers, role: str | None) -> AnswerReading:
-        """Final hidden states of a role over the answers; with gradients where the caller has them enabled."""
+        """Return the final hidden states of a role over the answers; with gradients where the caller enables them."""
         self.adapters.act_as(role)
         return self.read_tree(answers) if self.by_blocks else self.read_rows(answers)
 
     @torch.no_grad()
     def with_trunk(self, answers: Answers) -> Answers:
-        """The same answers with their trunk states, to be read by several roles."""
+        """Return the same answers with their trunk states, for several roles to read."""
         if not self.shares_trunk or answers.prompt_trunk is not None:
             return answers
         mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
@@ -161,7 +161,7 @@ class SharedModel:
 
     @torch.no_grad()
     def depth_states(self, answers: Answers) -> Tensor:
-        """Mean over each answer's tokens, EOS included, of the base's states at `depths`: (g, k, depths, d)."""
+        """Return the base's states at `depths`, as means over each answer's tokens with EOS: (g, k, depths, d)."""
         if answers.depths is not None:
             return answers.depths
         self.adapters.act_as(None)
@@ -179,7 +179,7 @@ class SharedModel:
         return _mean_states(passed, answers)
 
     def logprobs(self, reading: AnswerReading, answers: Answers, mask: Tensor, temperature: float) -> Tensor:
-        """Log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head runs on those positions only."""
+        """Return log-probabilities (g, k, r) of the masked tokens, 0 elsewhere; the head skips the others."""
         hidden, tokens = reading.before[mask], answers.response[mask]
         head = self.head
         learns = torch.is_grad_enabled() and head.weight.requires_grad
@@ -241,12 +241,12 @@ class SharedModel:
 
 
 def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:
-    """Log-probabilities (g, k, r) that a role gives to the masked tokens."""
+    """Return the log-probabilities (g, k, r) that a role gives to the masked tokens."""
     return shared.logprobs(shared.read(answers, role), answers, mask, temperature)
 
 
 def _mean_states(passed: list[Tensor], answers: Answers) -> Tensor:
-    """States of whole rows, (g, T, d) or (g · k, T, d) each, to means over the answers' tokens: (g, k, depths, d)."""
+    """Return states of whole rows, (g, T, d) or (g · k, T, d) each, as means over the answers: (g, k, depths, d)."""
     groups, count, length = answers.response.shape
     mask = answers.response_mask[..., None]
     tokens = mask.sum(2).clamp(min=1)
@@ -259,7 +259,7 @@ def _mean_states(passed: list[Tensor], answers: Answers) -> Tensor:
 
 
 def _reading(prompt_end: Tensor, after: Tensor) -> AnswerReading:
-    """The first token is predicted by the prompt's last state, each later one by the state before it."""
+    """Return the states that predict each token: the prompt's last for the first, then the one before it."""
     first = prompt_end[:, None, None].expand(-1, after.shape[1], 1, -1)
     return AnswerReading(before=torch.cat([first, after[:, :, :-1]], 2), after=after)
 

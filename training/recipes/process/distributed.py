@@ -30,18 +30,18 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """The one that writes files."""
+        """Return whether this is the process that writes files."""
         return self.rank == 0
 
     def share(self, whole: int) -> tuple[int, int]:
-        """Which part of `whole` groups is this process's: (first, how many)."""
+        """Return which part of `whole` groups this process works on: (first, how many)."""
         if whole % self.count:
             raise RecipeError(f"{whole} prompts per update cannot be shared evenly by {self.count} processes")
         each = whole // self.count
         return self.rank * each, each
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows of all processes, in order. Shapes: (own rows, t) → (all rows, longest t), padded with 0."""
+        """Return the rows of all processes, in order: (own rows, t) → (all rows, longest t), padded with 0."""
         if self.count == 1:
             return rows
         parts = self.gather_objects([rows.cpu()])
@@ -50,7 +50,7 @@ class Processes:
         return torch.cat(padded).to(rows.device)
 
     def gather_objects(self, items: Sequence[Any]) -> list[Any]:
-        """The items of all processes in order, for rows of evaluation and other small things."""
+        """Return the items of all processes in order, for evaluation rows and other small things."""
         if self.count == 1:
             return list(items)
         from accelerate.utils import gather_object
@@ -59,7 +59,7 @@ class Processes:
         return gathered
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.count > 1:
             from accelerate import PartialState
 

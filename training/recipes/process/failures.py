@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from training.rundir import NO_SPACE, RunDir
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-# Rust's writers pass the number on in words; torch only says that its file is shorter than what it wrote into it.
+# Rust's writers have the error number in their message; torch only reports that its file is too short.
 DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "inline_container", "PytorchStreamWriter")
 TOO_LITTLE_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 LOST_NEIGHBOUR = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "NCCL error")
@@ -25,7 +25,7 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json",
 
 
 def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
-    """The reason and the exit code; None where nothing outside the recipe explains its problem."""
+    """Return the reason and the exit code; None where the cause is the recipe itself."""
     chain = list(_chain(problem))
     if any(_is_full_disk(each) for each in chain):
         return _no_space(run), NO_SPACE
@@ -74,7 +74,7 @@ def _says(problem: BaseException, words: tuple[str, ...]) -> bool:
 
 
 def _no_space(run: RunDir) -> str:
-    """What is half written goes first: it is of no use, and without it there is room for this very sentence."""
+    """Return the message about a full disk, after deleting half-written files to make room for it in the log."""
     halves = list(run.path.glob("*.tmp"))
     whole = [path for path in (run.state_path, run.path / "state.old", run.checkpoint_path) if path.exists()]
     written, needed = sum(map(_size, halves)), max(map(_size, whole), default=0)
@@ -101,7 +101,7 @@ def _megabytes(count: int) -> str:
 
 
 def _broken_files(run: RunDir) -> Iterator[str]:
-    """Among the models that the run starts from and the state that it goes on from."""
+    """Return broken files of the models that the run starts from and of the state that it resumes from."""
     try:
         inputs = run.config().get("inputs", {})
     except (OSError, ValueError):
@@ -117,7 +117,7 @@ def _broken_files(run: RunDir) -> Iterator[str]:
 
 
 def broken_model_files(folder: Path) -> Iterator[str]:
-    """Each is a sentence that names the file. An adapter's base is looked at, too."""
+    """Return a sentence for each broken file of a model and, for an adapter, of its base."""
     if not folder.is_dir():
         yield f"{folder} is not there"
         return

@@ -25,6 +25,6 @@ def log_to_stdout() -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     # PEFT and TRL ask transformers by a name that it is giving up; the reader of a log can do nothing about it.
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-    # Progress bars are for terminals; a log file wants lines.
+    # Progress bars are for terminals; a log file has lines.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

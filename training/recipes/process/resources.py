@@ -39,7 +39,7 @@ def pick_device() -> torch.device:
 
 
 def peak_rss_mb() -> float:
-    """Peak resident memory of this process, in MiB (Linux counts in KiB, macOS in bytes)."""
+    """Return the peak resident memory of this process in MiB (Linux counts in KiB, macOS in bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
 
@@ -75,7 +75,7 @@ class Stopwatch:
         return round(sum(self.spent.values()), 1)
 
     def report(self) -> Row:
-        """Return what result.json says of time and memory."""
+        """Return time and memory for result.json."""
         return {
             "seconds": self.total(),
             "seconds_by_stage": self.rounded(),

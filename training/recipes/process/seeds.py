@@ -10,7 +10,7 @@ import torch
 
 
 def derived_seed(seed: int, *parts: str | int) -> int:
-    """A seed of its own for every place that draws random numbers: (7, "sample", 3) → always the same number.
+    """Return a seed for one place that draws random numbers: (7, "sample", 3) → always the same number.
 
     With it no random state lives longer than one step, so a resumed run draws what the uninterrupted one would.
     """

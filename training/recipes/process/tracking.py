@@ -21,7 +21,7 @@ Log = Callable[[int, dict[str, float]], None]
 
 
 def attach(run: RunDir) -> None:
-    """From here on every row of metrics goes to the trackers that are asked for, too. Raises RecipeError."""
+    """Send every later row of metrics to the configured trackers, too. Raises RecipeError."""
     if int(os.environ.get("RANK", "0")) != 0:
         return
     for name in filter(None, (part.strip() for part in os.environ.get(VARIABLE, "").split(","))):

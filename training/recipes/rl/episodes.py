@@ -53,7 +53,7 @@ class Batch:
 def split_prompts(
     run: RunDir, shared: SharedModel, config: PPOConfig
 ) -> tuple[list[PromptTokens], list[PromptTokens], list[Row]]:
-    """Prompts to train on, prompts to evaluate on, and the refused ones."""
+    """Return the prompts to train on, those to evaluate on, and the refused ones."""
     most = min(config.max_prompt_tokens, shared.longest - config.max_new_tokens - 1)
     prompts, refused = read_prompts(shared.chat, list(run.rows()), most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
@@ -66,7 +66,7 @@ def split_prompts(
 
 
 def prompts_of_update(prompts: list[PromptTokens], update: int, groups: int, seed: int) -> list[PromptTokens]:
-    """The next prompts of an endless sequence of shuffled passes; update numbers count from 1."""
+    """Return the prompts of an update, from an endless sequence of shuffled passes; updates count from 1."""
     chosen = []
     for place in range((update - 1) * groups, update * groups):
         turn, index = divmod(place, len(prompts))

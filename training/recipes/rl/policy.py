@@ -60,7 +60,7 @@ class Policy:
         return self.actor.read(answers, self.role)
 
     def values(self, answers: Answers, states_before: Tensor) -> Tensor:
-        """Value estimates (g, k, r) before each token; `states_before` are the policy's own."""
+        """Return value estimates (g, k, r) before each token; `states_before` are the policy's own."""
         if self.value_role is not None:
             states_before = self.shared.read(answers, self.value_role).before
         return self.value_head(states_before.float())[..., 0]
@@ -109,7 +109,7 @@ def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: P
 
 
 def _whole_model(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: Path) -> Policy:
-    """The reference is the model below the reward model, in every round."""
+    """Return the roles where all weights learn; the reference is the reward model's base, in every round."""
     shared = SharedModel(base_of(reward_folder), pick_device())
     reward_model = RewardModel.load(shared, reward_folder)
     actor = SharedModel(start.base, shared.device, merged=start.adapter)
@@ -126,10 +126,10 @@ def zero_head(shared: SharedModel) -> nn.Linear:
 
 
 def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.PolicyPath) -> None:
-    """An adapter of its own for the value model: that of the last round, or else a copy of the reward model's.
+    """Return a value model with an adapter of its own: that of the last round, or a copy of the reward model's.
 
-    The reward model already tells good from bad (Stiennon et al. 2009.01325); its head is the first guess of what an
-    answer will be worth, read at every token instead of once. One without an adapter has nothing to copy.
+    The reward model already tells good from bad (Stiennon et al. 2009.01325); its head is the first guess of an
+    answer's value, read at every token instead of once. A reward model without an adapter has nothing to copy.
     """
     shared, reward_model = policy.shared, policy.reward_model
     earlier = (start.adapter or Path(start.base)) / VALUE_FOLDER
@@ -152,7 +152,7 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
-    """An adapter in PEFT's format, or a whole checkpoint with its tokenizer; the value model beside it."""
+    """Write an adapter in PEFT's format, or a whole checkpoint with its tokenizer, and the value model beside it."""
     if policy.role is not None:
         policy.shared.adapters.save(policy.role, folder)
     else:
@@ -173,7 +173,7 @@ def policy_weights(policy: Policy) -> dict[str, Tensor]:
 
 
 def digest(policy: Policy) -> str:
-    """SHA-256 of the policy's weights."""
+    """Return the SHA-256 of the policy's weights."""
     total = hashlib.sha256()
     for name, tensor in sorted(policy_weights(policy).items()):
         total.update(name.encode())
@@ -182,7 +182,7 @@ def digest(policy: Policy) -> str:
 
 
 def learned_weights(policy: Policy) -> dict[str, Any]:
-    """Copies of all that learns."""
+    """Return copies of all weights that learn."""
     return {
         "policy": policy_weights(policy),
         "value": None if policy.value_role is None else policy.shared.adapters.weights(policy.value_role),

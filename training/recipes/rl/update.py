@@ -101,7 +101,7 @@ def minibatches(groups: int, config: PPOConfig, update: int, epoch: int) -> Iter
 
 
 def minibatch_loss(policy: Policy, part: Batch, config: PPOConfig, tokens: int) -> dict[str, Tensor]:
-    """Losses over this part of a minibatch that has `tokens` tokens in all, so that parts add up to its mean."""
+    """Return the loss of a part of a minibatch with `tokens` tokens in all, so that parts add up to its mean."""
     reading = policy.read(part.answers)
     logprobs = policy.actor.logprobs(reading, part.answers, part.mask, config.temperature)
     values = policy.values(part.answers, reading.before)

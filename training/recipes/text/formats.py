@@ -19,7 +19,7 @@ _SETTINGS: ContextVar[ChatSettings | None] = ContextVar("chat settings", default
 
 @contextmanager
 def chat_settings(given: Mapping[str, Any] | None) -> Iterator[None]:
-    """Read and write conversations as a project wants it while the block lasts (`inputs.chat` of config.json)."""
+    """Apply the project's chat settings (`inputs.chat` of config.json) while the block lasts."""
     token = _SETTINGS.set(ChatSettings.of(given))
     try:
         yield

@@ -86,7 +86,7 @@ def read_prompts(
 
 
 def pad_left(sequences: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Return (n, longest) ids and a mask that is True on real tokens. Padding stands before them."""
+    """Return (n, longest) ids and a mask that is True on real tokens, with padding on the left."""
     return padded(sequences, pad, "left")
 
 

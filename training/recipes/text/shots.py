@@ -24,7 +24,7 @@ class Shots:
 
 
 def sample_shots(rows: Sequence[Row], labels: Sequence[str], shots: int, seed: int) -> Shots:
-    """Shuffled by the seed; per label the first K are learned from and the next K chosen by (Gao et al. 2012.15723).
+    """Return shuffled shots: per label the first K train, the next K select (Gao et al. 2012.15723).
 
     With `shots` 0 four fifths of all labelled rows are learned from. Raises RecipeError where a label has too few.
     """
@@ -53,7 +53,7 @@ def sample_shots(rows: Sequence[Row], labels: Sequence[str], shots: int, seed: i
 
 
 def macro_f1(wanted: Sequence[str], given: Sequence[str]) -> float:
-    """Mean over labels of the harmonic mean of precision and recall; 0 for a label that is never right."""
+    """Return the mean over labels of the harmonic mean of precision and recall; 0 for one that is never right."""
     right = Counter(label for label, other in zip(wanted, given, strict=True) if label == other)
     counts = Counter(wanted) + Counter(given)
     scores = [2 * right[label] / counts[label] for label in counts]

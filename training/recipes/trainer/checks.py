@@ -24,7 +24,7 @@ def atol() -> float:
 
 
 def check_start(before: list[Row], roles: Roles) -> None:
-    """The policy is where the round began, and in the first round that is the reference."""
+    """Raise AssertionError unless the policy is where the round began, in the first round the reference."""
     distance = max(abs(row["kl"]) if roles.fresh else abs(row["kl_round_start"]) for row in before)
     if distance > 10 * atol():
         raise AssertionError(f"the untrained policy is {distance:.4f} nats away from where it starts")
@@ -32,7 +32,7 @@ def check_start(before: list[Row], roles: Roles) -> None:
 
 @torch.no_grad()
 def check_student(trainer: Trainer, roles: Roles, prompt: PromptTokens) -> None:
-    """What TRL trains is our policy, with the adapter off it is ρ, and the adapter is all that learns."""
+    """Raise AssertionError unless TRL trains our policy, whose adapter switched off gives ρ and alone learns."""
     if roles.adapter is None:
         return
     model = trainer.model
@@ -58,7 +58,7 @@ def check_student(trainer: Trainer, roles: Roles, prompt: PromptTokens) -> None:
 
 @torch.no_grad()
 def check_whole(trainer: Trainer, roles: Roles, prompt: PromptTokens, config: TrainerConfig) -> None:
-    """What TRL trained is the policy that is evaluated and saved, and the reference beside it has stayed."""
+    """Raise AssertionError where TRL trained another model, RecipeError where it changed no weight of the policy."""
     if trainer.model is not roles.actor.model:
         raise AssertionError("TRL trains another model than the policy")
     ids = torch.tensor([prompt.tokens], device=roles.shared.device)
@@ -74,6 +74,6 @@ def nothing_trained(config: TrainerConfig) -> RecipeError:
 
 
 def next_token_logprobs(model: nn.Module, ids: Tensor) -> Tensor:
-    """Log-probability of each token but the first, at temperature 1. Shapes: (1, t) → (1, t − 1)."""
+    """Return the log-probability of each token but the first, at temperature 1: (1, t) → (1, t − 1)."""
     logprobs = model(input_ids=ids).logits[:, :-1].float().log_softmax(-1)
     return logprobs.gather(-1, ids[:, 1:, None])[..., 0]
