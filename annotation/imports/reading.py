@@ -11,7 +11,6 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Set
-from typing import Any
 
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import KINDS, Refusal, RefusedRow, UnreadableFile
@@ -20,6 +19,7 @@ from annotation.imports.text import decode
 
 MAX_FILE_BYTES = 50 * 2**20
 MAX_ROWS = 500_000  # 50 MB of one-letter lines would keep a web request busy for minutes
+MAX_VALUES = 10_000_000  # of a Parquet file; empty ones take next to no bytes there, and eight each once they are read
 CHUNK = 2**20
 # Fields of a JSON file that hold its rows.
 ROW_LISTS = {"data", "rows", "train", "examples", "items", "records", "samples", "instances", "annotations", "tasks"}
@@ -72,8 +72,8 @@ def columns_of(data: bytes, filename: str) -> list[str]:
     return list(names)[:100]
 
 
-def _too_large() -> str:
-    return f"The file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it into smaller files."
+def _too_large(the: str = "The") -> str:
+    return f"{the} file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it into smaller files."
 
 
 def unpacked(data: bytes) -> bytes:
@@ -84,7 +84,7 @@ def unpacked(data: bytes) -> bytes:
             while chunk := packed.read(CHUNK):
                 size += len(chunk)
                 if size > MAX_FILE_BYTES:
-                    raise UnreadableFile(f"Unpacked, {_too_large()[0].lower()}{_too_large()[1:]}")
+                    raise UnreadableFile(_too_large("Unpacked, the"))
                 content.write(chunk)
     except (OSError, EOFError, zlib.error):
         raise UnreadableFile("The file ends in .gz but is not whole gzip. Pack it again.") from None
@@ -92,7 +92,11 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _read_parquet(data: bytes) -> Iterator[RawRow | RefusedRow]:
-    """Yield rows with their numbers as `line`; sizes are checked before anything is decompressed."""
+    """Yield the rows of a Parquet file; `line` is the number of the row.
+
+    Sizes are looked at before anything is unpacked, and counted while it is: a value that stands in a dictionary once
+    and is meant 100,000 times counts as often in memory, and not in the sizes that the file states.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
@@ -101,21 +105,24 @@ def _read_parquet(data: bytes) -> Iterator[RawRow | RefusedRow]:
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
         meta = file.metadata
-        if sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups)) > MAX_FILE_BYTES:
-            raise UnreadableFile(f"Unpacked, {_too_large()[0].lower()}{_too_large()[1:]}")
-        line = 0
-        for batch in file.iter_batches(batch_size=1000):
+        groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
+        chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
+        if sum(chunk.num_values for chunk in chunks) > MAX_VALUES:
+            raise UnreadableFile(f"The file has more than {MAX_VALUES:,} values. Split it into smaller files.")
+        if sum(group.total_byte_size for group in groups) > MAX_FILE_BYTES:
+            raise UnreadableFile(_too_large("Unpacked, the"))
+        largest = max((chunk.total_uncompressed_size for chunk in chunks), default=1)  # no value is larger
+        line = unpacked_bytes = 0
+        for batch in file.iter_batches(batch_size=min(1000, max(4, MAX_FILE_BYTES // max(largest, 1)))):
             for fields in batch.to_pylist():
                 line += 1
-                yield RawRow(line, _plain(fields))
+                text = json.dumps(fields, default=str)  # as JSON has it: arrays are lists, dates and the like are text
+                unpacked_bytes += len(text)
+                if unpacked_bytes > MAX_FILE_BYTES:
+                    raise UnreadableFile(_too_large("Unpacked, the"))
+                yield RawRow(line, json.loads(text))
     except (pyarrow.ArrowException, OSError):
         raise UnreadableFile("The file cannot be read as Parquet. Save it again, or as JSONL.") from None
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, object]:
-    """Return a value as JSON has it: arrays as lists, dates and the like as text."""
-    plain: dict[str, object] = json.loads(json.dumps(fields, default=str))
-    return plain
 
 
 # --- from text to raw rows ----------------------------------------------------------------------------------

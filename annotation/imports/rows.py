@@ -18,6 +18,7 @@ from annotation.imports.transcripts import is_open_transcript, transcript_of
 from annotation.judged import preferences
 
 MAX_TEXT_LENGTH = 20_000
+MAX_ANSWERS = 100  # to the prompt of one row
 MAX_ID_LENGTH = 200  # as Prompt.external_id
 MAX_CATEGORY_LENGTH = 100  # as Prompt.category
 MAX_LABEL_LENGTH = 100  # as ImportedLabel.label
@@ -140,6 +141,11 @@ def _label(label: Any) -> str:
 def prompt_row(line: int, item: Item) -> PromptRow:
     """Return a prompt with its answers, votes and reference answers, each text cleaned."""
     messages = _conversation(item)
+    if len(item.answers) > MAX_ANSWERS:
+        # All pairs of them are made, and there are n²/2.
+        raise Refusal(
+            f"the row has {len(item.answers):,} answers to one prompt; keep at most {MAX_ANSWERS} and split the others"
+        )
     answers, place_of = _answers(item.answers)
     references = [_required('"reference"', _answer(text)) for text in item.references if not _blank(text)]
     references = list(dict.fromkeys(references))

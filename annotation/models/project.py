@@ -129,7 +129,7 @@ class Project(models.Model):
 
     name = models.CharField(max_length=100)
     guidelines = models.TextField(
-        blank=True, help_text="What makes an answer good here. Markdown; shown beside the work."
+        blank=True, max_length=20_000, help_text="What makes an answer good here. Markdown; shown beside the work."
     )
     candidates_per_task = models.PositiveSmallIntegerField(
         default=4,

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 
 from annotation.actions import judgments, queue
 from annotation.exports.pool import pool
@@ -21,6 +22,7 @@ from training.instructions.pool import examples
 from training.instructions.seeds import seed_tasks
 from training.methods import InstructionTuningConfig
 from training.models import RunStatus
+from training.products import proposals
 from training.products.proposals import store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -328,3 +330,35 @@ def test_a_dry_run_says_what_examples_there_are(project, policy, admin, as_user,
     body = {"methods": ["self_instruct"]}
     (stage,) = as_user(admin).post(f"{API}/rounds/dry-run/", body, content_type="application/json").json()["stages"]
     assert stage["counts"] == {"seed tasks": len(seed_tasks()), "accepted proposals": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_locked_while_tasks_are_held_against_each_other_and_what_comes_between_counts(project, monkeypatch):
+    held_against = proposals._judge
+    calls = []
+
+    def judge(project, tasks, threshold):
+        calls.append(connection.in_atomic_block)
+        judged = held_against(project, tasks, threshold)
+        if len(calls) == 1:  # somebody else's file, with the same task
+            monkeypatch.setattr(proposals, "_judge", held_against)
+            take("other")
+            monkeypatch.setattr(proposals, "_judge", judge)
+        return judged
+
+    def take(origin):
+        task = Written("Name an animal that can fly.", "", "Bat")
+        return store(project=project, origin=origin, proposed=1, unparsed=Counter(), tasks=[task])
+
+    monkeypatch.setattr(proposals, "_judge", judge)
+    assert take("file").duplicates == 1
+    assert calls == [False, False]
+    assert Proposal.objects.count() == 1
+
+
+def test_a_file_of_too_many_tasks_is_refused_in_words(project, admin, as_user):
+    line = '{"instruction": "Name %d birds.", "input": "", "output": "Wren"}'
+    content = "\n".join(line % number for number in range(1001)).encode()
+    page = as_user(admin).post("/projects/letters/proposals/", {"file": SimpleUploadedFile("a.jsonl", content)})
+    assert "more than 1,000 tasks" in page.content.decode()
+    assert not Proposal.objects.exists()

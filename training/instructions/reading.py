@@ -6,6 +6,7 @@ from annotation.imports import RefusedRow, UnreadableFile
 from annotation.imports.reading import read_rows
 from training.instructions.form import Written
 
+MOST_TASKS = 1000  # of a file: each is held against every other one
 LONGEST = 20_000
 TEXTS = ("instruction", "input", "output")
 
@@ -23,6 +24,8 @@ def tasks_in(content: bytes, filename: str) -> tuple[list[Written], list[Refused
         else:
             instruction, given, output = (str(row.fields.get(name) or "") for name in TEXTS)
             taken.append(Written(instruction, given, output))
+            if len(taken) > MOST_TASKS:
+                raise UnreadableFile(f"The file has more than {MOST_TASKS:,} tasks. Split it into smaller files.")
     return taken, refused
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from annotation.actions import proposals as reviews
 from annotation.characters import cleaned
 from annotation.exports.pool import pool as accepted
-from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch
+from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch, ProposalReview
 from training.instructions.form import Written
 from training.instructions.heuristics import Proposed, refused_by
 from training.instructions.seeds import seed_tasks
@@ -21,6 +21,8 @@ from training.models import TrainingRun
 from training.products.base import Product
 from training.products.promotions import current_policy
 from training.rundir import Row
+
+TRIES = 3  # at a batch while others are stored
 
 
 class Proposals(Product):
@@ -60,7 +62,6 @@ def _as_written(row: Row) -> Written:
     )
 
 
-@transaction.atomic
 def store(
     *,
     project: Project,
@@ -75,24 +76,56 @@ def store(
     threshold: float = NEAR_DUPLICATE,
     review_near_duplicates: bool = False,
 ) -> ProposalBatch:
-    """Store and return a batch of proposals with the checks' results; a repeated call stores nothing twice."""
-    Project.objects.select_for_update().get(pk=project.pk)  # two batches at once would not see each other's tasks
+    """Return the stored batch of proposals with what the rules say to each; a repeated call stores nothing twice.
+
+    Each task is held against all others, which takes minutes for some thousand: nothing is locked meanwhile. Where
+    another batch was stored in that time, all is looked at again, the last time with the project locked.
+    """
+    tasks = list(tasks)
+    about = {
+        "policy": policy,
+        "model": model,
+        "sampling": sampling or {},
+        "proposed": proposed,
+        "unparsed": dict(unparsed),
+        "created_by_id": by.pk if by else None,
+    }
+    for _ in range(TRIES):
+        if batch := project.proposal_batches.filter(origin=origin).first():
+            return batch
+        seen = _state(project)
+        judged, duplicates = _judge(project, tasks, threshold)
+        with transaction.atomic():
+            Project.objects.select_for_update().get(pk=project.pk)  # two batches would not see each other's tasks
+            if _state(project) == seen:
+                return _store(project, origin, about, judged, duplicates, review_near_duplicates)
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)
+        judged, duplicates = _judge(project, tasks, threshold)
+        return _store(project, origin, about, judged, duplicates, review_near_duplicates)
+
+
+def _state(project: Project) -> tuple[int, int]:
+    """Return what changes when a proposal is added or reviewed."""
+    newest = project.proposals.order_by("-pk").values_list("pk", flat=True).first()
+    return newest or 0, ProposalReview.objects.filter(assignment__project=project).count()
+
+
+def _store(
+    project: Project,
+    origin: str,
+    about: dict[str, Any],
+    judged: list[Proposal],
+    duplicates: int,
+    review_near_duplicates: bool,
+) -> ProposalBatch:
     batch, is_new = ProposalBatch.objects.get_or_create(
-        project=project,
-        origin=origin,
-        defaults={
-            "policy": policy,
-            "model": model,
-            "sampling": sampling or {},
-            "proposed": proposed,
-            "unparsed": dict(unparsed),
-            "created_by_id": by.pk if by else None,
-        },
+        project=project, origin=origin, defaults={**about, "duplicates": duplicates}
     )
     if not is_new:
         return batch
-    judged, batch.duplicates = _judge(batch, tasks, threshold)
-    batch.save(update_fields=["duplicates"])
+    for proposal in judged:
+        proposal.batch = batch
     stored = Proposal.objects.bulk_create(judged, batch_size=500)
     _refer_to_saved(stored)
     worth_a_look = [
@@ -104,9 +137,8 @@ def store(
     return batch
 
 
-def _judge(batch: ProposalBatch, tasks: Iterable[Written], threshold: float) -> tuple[list[Proposal], int]:
-    """Return the batch's proposals, not saved yet, and how many were there already, word for word."""
-    project = batch.project
+def _judge(project: Project, tasks: Iterable[Written], threshold: float) -> tuple[list[Proposal], int]:
+    """Return the proposals, not saved yet and of no batch, and how many were there already, word for word."""
     known = set(project.proposals.values_list("digest", flat=True))
     texts = {f"seed:{task.id}": (task.instruction, task.input) for task in seed_tasks()}
     pool = Pool((id, instruction) for id, (instruction, _) in texts.items())
@@ -137,7 +169,6 @@ def _judge(batch: ProposalBatch, tasks: Iterable[Written], threshold: float) -> 
         judged.append(
             Proposal(
                 project=project,
-                batch=batch,
                 index=number,
                 digest=digest,
                 prompt=written.prompt,

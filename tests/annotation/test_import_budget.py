@@ -1,0 +1,103 @@
+"""Small files that are large once they are read: refused, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from annotation.imports import MAX_FILE_BYTES, UnreadableFile, parse_prompts
+
+pyarrow = pytest.importorskip("pyarrow")
+from pyarrow import parquet  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MOST_MB = 400  # 50 MB of text as rows of Python; without a budget these took 2,000 and more
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import pyarrow.parquet, django
+from django.conf import settings
+settings.configure(); django.setup()
+from annotation.imports import UnreadableFile, parse_prompts
+path = Path(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    said = parse_prompts(path.read_bytes(), path.name)
+    said = f"{len(said.rows)} rows, {len(said.refused)} refused"
+except UnreadableFile as why:
+    said = str(why)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(said)
+"""
+
+
+def repeated(path: Path, value, rows: int, type_=None) -> Path:
+    """A Parquet file with one value that is meant in each row."""
+    dictionary = pyarrow.array([value], type_ or pyarrow.string())
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * rows, pyarrow.int32()), dictionary)
+    parquet.write_table(pyarrow.table({"text": column}), path, compression="zstd")
+    return path
+
+
+def measured(path: Path) -> tuple[int, str]:
+    """Return by how many MB a process grows that reads a file, and what becomes of the file."""
+    command = [sys.executable, "-c", MEASURE, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    grown, said = done.stdout.strip().split("\n", 1)
+    return int(grown), said
+
+
+@pytest.mark.parametrize(("length", "rows"), [(20_000, 100_000), (2_000_000, 1000), (40_000_000, 40)])
+def test_a_value_that_stands_once_and_is_meant_often_counts_as_often(tmp_path, length, rows):
+    path = repeated(tmp_path / "bomb.parquet", "x" * length, rows)
+    assert path.stat().st_size < 20_000
+    grown, said = measured(path)
+    assert said == "Unpacked, the file is larger than 50 MB. Split it into smaller files."
+    assert grown < MOST_MB
+
+
+def test_values_that_take_no_bytes_are_counted(tmp_path):
+    path = tmp_path / "empty.parquet"
+    nothing = pyarrow.array([[None] * 3_000_000] * 5, pyarrow.list_(pyarrow.null()))
+    parquet.write_table(pyarrow.table({"text": nothing}), path, compression="zstd")
+    with pytest.raises(UnreadableFile, match="more than 10,000,000 values"):
+        parse_prompts(path.read_bytes(), path.name)
+
+
+def test_a_large_file_within_the_budget_is_taken_whole(tmp_path):
+    path = tmp_path / "large.parquet"
+    texts = [f"Question {number} " + "word " * 100 for number in range(5000)]
+    parquet.write_table(pyarrow.table({"text": texts}), path)
+    parsed = parse_prompts(path.read_bytes(), path.name)
+    assert [row.messages[0]["content"] for row in parsed.rows] == [text.strip() for text in texts]
+    assert 2 * sum(map(len, texts)) < MAX_FILE_BYTES
+
+
+def ranker(count: int) -> bytes:
+    items = [{"id": str(number), "body": f"Answer {number}"} for number in range(count)]
+    order = {"ranker": {"rank": [item["id"] for item in items]}}
+    result = {"type": "ranker", "from_name": "rank", "to_name": "items", "value": order}
+    task = {"id": 1, "data": {"prompt": "Q", "items": items}, "annotations": [{"completed_by": 1, "result": [result]}]}
+    return json.dumps([task]).encode()
+
+
+def replies(count: int) -> bytes:
+    said = [{"role": "assistant", "text": f"Answer {n}", "rank": n, "message_id": f"m{n}"} for n in range(count)]
+    prompt = {"role": "prompter", "text": "Q", "message_id": "q", "replies": said}
+    return json.dumps({"message_tree_id": "t", "prompt": prompt}).encode()
+
+
+@pytest.mark.parametrize(("name", "make"), [("ranker.json", ranker), ("tree.jsonl", replies)])
+def test_a_row_has_at_most_100_answers_as_all_pairs_of_them_are_made(tmp_path, name, make):
+    assert [len(row.answers) for row in parse_prompts(make(100), name).rows] == [100]
+    (refused,) = parse_prompts(make(101), name).refused
+    assert "has 101 answers to one prompt; keep at most 100" in refused.reason
+    path = tmp_path / name
+    path.write_bytes(make(8000))
+    grown, said = measured(path)
+    assert said == "0 rows, 1 refused"
+    assert grown < 100
