@@ -1,4 +1,4 @@
-"""Storing what people said. A repeated submit, known by its client UUID, answers from what is stored.
+"""Storing judgments. A repeated submit, known by its client UUID, answers from what is stored.
 
 A judgment is never edited. For some minutes its author may take it back: it is deleted, and the seat is theirs again
 with the judgment as its draft.
@@ -20,19 +20,13 @@ from annotation.errors import NotPossible
 from annotation.kinds import KINDS, TaskKind
 from annotation.models import (
     Assignment,
-    Candidate,
-    Completion,
     Event,
     FirstVersion,
     Project,
     Purpose,
-    Ranking,
-    ReferenceAnswer,
 )
 from annotation.models.judgment import Judgment
 from annotation.models.task import UNDO_WITHIN
-
-NOT_IN_DRAFT = {"id", "assignment_id", "client_uuid", "created_at", "completion_id"}
 
 
 def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any], active_ms: int) -> Judgment:
@@ -104,18 +98,14 @@ def undo(*, project: Project, by: User) -> Assignment:
     if assignment is None:
         minutes = int(UNDO_WITHIN.total_seconds() // 60)
         raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
-    judgment = KINDS[assignment.task.kind].judgment._default_manager.filter(assignment=assignment).first()
+    kind = KINDS[assignment.task.kind]
+    judgment = kind.judgment._default_manager.filter(assignment=assignment).first()
     if judgment is None:
         raise NotPossible("This was taken back already.")
     if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
         raise NotPossible(f"This judgment is in snapshot {snapshot.number} already and can no longer be taken back.")
-    written = judgment.completion if isinstance(judgment, ReferenceAnswer) else None
-    if written and Candidate.objects.filter(completion=written).exists():
-        raise NotPossible("Other people are asked about the answer that you wrote, so it can no longer be taken back.")
-    draft = _as_draft(judgment)
-    judgment.delete()
-    if written:
-        Completion.objects.filter(pk=written.pk).delete()
+    draft = kind.draft(judgment)
+    kind.take_back(judgment)
     assignments.give_back(assignment=assignment, draft=draft)
     coverage.settle(task=assignment.task, project=project)
     live.announce(project.pk, "queue")
@@ -124,27 +114,5 @@ def undo(*, project: Project, by: User) -> Assignment:
 
 def _differing(kind: TaskKind, stored: Judgment, assignment: Assignment, answer: dict[str, Any]) -> list[str]:
     """Return the names of the fields in which a repeated submit differs from the stored judgment."""
-    said = _said(stored)
+    said = kind.stored(stored)
     return [name for name, value in kind.said(assignment=assignment, answer=answer).items() if said[name] != value]
-
-
-def _said(judgment: Judgment) -> dict[str, Any]:
-    """Return what was said, by the names that the kind's form has for it, about completions by their ids."""
-    said = {field.attname: getattr(judgment, field.attname) for field in judgment._meta.concrete_fields}
-    named = {name.removesuffix("_id"): value for name, value in said.items() if name not in NOT_IN_DRAFT}
-    if isinstance(judgment, ReferenceAnswer):
-        named["text"] = judgment.completion.text
-    return named
-
-
-def _as_draft(judgment: Judgment) -> dict[str, Any]:
-    """Return what was said as the page keeps a draft of it: about answers by the numbers by which they were shown."""
-    draft, number_of = _said(judgment), judgment.assignment.number_of
-    if isinstance(judgment, Ranking):
-        draft["tiers"] = [[number_of(pk) for pk in tier] for tier in judgment.tiers]
-        for name in ("unacceptable", "unranked"):
-            draft[name] = [number_of(pk) for pk in draft[name]]
-        draft["ratings"] = {str(number_of(int(pk))): rated for pk, rated in judgment.ratings.items()}
-    if isinstance(judgment, ReferenceAnswer) and judgment.derived_from_id:
-        draft["derived_from"] = number_of(judgment.derived_from_id)
-    return draft

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 
+from annotation.kinds.base import TaskKind
 from annotation.models import Assignment, Label
 from annotation.models.judgment import Judgment
 
@@ -26,7 +26,7 @@ class LabelForm(forms.Form):
         return label
 
 
-class LabelKind:
+class LabelKind(TaskKind):
     label: ClassVar[str] = "Label"
     asks: ClassVar[str] = "Which label fits the text?"
     template: ClassVar[str] = "annotation/kinds/label.html"
@@ -35,15 +35,8 @@ class LabelKind:
     def form(self, assignment: Assignment, data: Any = None) -> LabelForm:
         return LabelForm(assignment, data)
 
-    def shows_candidates(self, assignment: Assignment) -> bool:  # noqa: ARG002 - every kind is asked
-        return True
-
     def page(self, assignment: Assignment) -> dict[str, Any]:
         return {"asks": self.asks, "labels": assignment.project.labels}
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         return {"label": answer["label"], "comment": answer["comment"]}
-
-    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Label:
-        said = self.said(assignment=assignment, answer=answer)
-        return Label.objects.create(assignment=assignment, client_uuid=client_uuid, **said)

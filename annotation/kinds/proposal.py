@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 
+from annotation.kinds.base import TaskKind
 from annotation.models import Assignment, Proposal, ProposalReview, RejectReason, Verdict
 from annotation.models.judgment import Judgment
 
@@ -60,7 +60,7 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
-class ProposalKind:
+class ProposalKind(TaskKind):
     label: ClassVar[str] = "Proposed task"
     asks: ClassVar[str] = "Is this a good task, and is its output right?"
     template: ClassVar[str] = "annotation/kinds/proposal.html"
@@ -68,9 +68,6 @@ class ProposalKind:
 
     def form(self, assignment: Assignment, data: Any = None) -> ProposalForm:
         return ProposalForm(assignment, data)
-
-    def shows_candidates(self, assignment: Assignment) -> bool:  # noqa: ARG002 - every kind is asked
-        return True
 
     def page(self, assignment: Assignment) -> dict[str, Any]:
         proposal = proposal_of(assignment)
@@ -95,7 +92,3 @@ class ProposalKind:
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         return {name: answer[name] for name in ("verdict", "reason", *TEXTS)}
-
-    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> ProposalReview:
-        said = self.said(assignment=assignment, answer=answer)
-        return ProposalReview.objects.create(assignment=assignment, client_uuid=client_uuid, **said)

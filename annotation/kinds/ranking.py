@@ -7,11 +7,11 @@ one is better. What got no place is the last tier, and `unranked` says that no o
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 
 from annotation.characters import JSONDecoder
+from annotation.kinds.base import TaskKind
 from annotation.models import Assignment, Purpose, Ranking, RankingMode, RationaleRule
 from annotation.models.judgment import Judgment
 
@@ -182,7 +182,7 @@ def criteria_for(assignment: Assignment) -> list[str]:
     return [] if assignment.task.purpose == Purpose.EVALUATION else list(assignment.project.criteria)
 
 
-class RankingKind:
+class RankingKind(TaskKind):
     label: ClassVar[str] = "Ranking"
     asks: ClassVar[str] = ASKS[RankingMode.FULL]
     template: ClassVar[str] = "annotation/kinds/ranking.html"
@@ -190,9 +190,6 @@ class RankingKind:
 
     def form(self, assignment: Assignment, data: Any = None) -> RankingForm:
         return RankingForm(assignment, data)
-
-    def shows_candidates(self, assignment: Assignment) -> bool:  # noqa: ARG002 - every kind is asked
-        return True
 
     def page(self, assignment: Assignment) -> dict[str, Any]:
         project, count = assignment.project, len(assignment.shown_order)
@@ -220,6 +217,10 @@ class RankingKind:
             "rationale": answer["rationale"],
         }
 
-    def save(self, *, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any]) -> Ranking:
-        said = self.said(assignment=assignment, answer=answer)
-        return Ranking.objects.create(assignment=assignment, client_uuid=client_uuid, **said)
+    def draft(self, judgment: Judgment) -> dict[str, Any]:
+        draft, number_of = self.stored(judgment), judgment.assignment.number_of
+        draft["tiers"] = [[number_of(pk) for pk in tier] for tier in draft["tiers"]]
+        for name in ("unacceptable", "unranked"):
+            draft[name] = [number_of(pk) for pk in draft[name]]
+        draft["ratings"] = {str(number_of(int(pk))): rated for pk, rated in draft["ratings"].items()}
+        return draft

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from django import forms
 
-from annotation.models import Assignment, Completion, FirstVersion, ReferenceAnswer, Source
+from annotation.errors import NotPossible
+from annotation.kinds.base import TaskKind
+from annotation.models import Assignment, Candidate, Completion, FirstVersion, ReferenceAnswer, Source
 from annotation.models.judgment import Judgment
 
 MAX_CHARACTERS = 20_000
@@ -53,7 +55,7 @@ def shows_candidates(assignment: Assignment) -> bool:
     return not assignment.project.write_first or FirstVersion.objects.filter(assignment=assignment).exists()
 
 
-class ReferenceKind:
+class ReferenceKind(TaskKind):
     label: ClassVar[str] = "Reference answer"
     asks: ClassVar[str] = "Write the answer you would have wanted."
     template: ClassVar[str] = "annotation/kinds/reference.html"
@@ -93,3 +95,22 @@ class ReferenceKind:
             completion=completion,
             derived_from_id=answer["derived_from"],
         )
+
+    def stored(self, judgment: Judgment) -> dict[str, Any]:
+        assert isinstance(judgment, ReferenceAnswer)
+        return {"text": judgment.completion.text, "derived_from": judgment.derived_from_id}
+
+    def draft(self, judgment: Judgment) -> dict[str, Any]:
+        draft = self.stored(judgment)
+        if draft["derived_from"]:
+            draft["derived_from"] = judgment.assignment.number_of(draft["derived_from"])
+        return draft
+
+    def take_back(self, judgment: Judgment) -> None:
+        assert isinstance(judgment, ReferenceAnswer)
+        if Candidate.objects.filter(completion_id=judgment.completion_id).exists():
+            raise NotPossible(
+                "Other people are asked about the answer that you wrote, so it can no longer be taken back."
+            )
+        judgment.delete()
+        Completion.objects.filter(pk=judgment.completion_id).delete()
