@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 
 from annotation.models import (
@@ -19,8 +19,10 @@ from annotation.models import (
     Project,
     PromptUpload,
     Purpose,
+    Ranking,
     ReviewComment,
     Role,
+    SeatStatus,
     Task,
     Webhook,
 )
@@ -113,6 +115,19 @@ def get_ranked_task(user: User, slug: str, pk: int) -> Task:
     project = get_project(user, slug, role=Role.REVIEWER)
     ranked = project.tasks.filter(purpose=Purpose.WORK, assignments__ranking__isnull=False).distinct()
     return get_object_or_404(ranked.select_related("prompt", "project"), pk=pk)
+
+
+def seen_by(user: User, project: Project, rankings: QuerySet[Ranking]) -> QuerySet[Ranking]:
+    """Return the rankings that a member sees: for a reviewer, those of tasks that they cannot judge any more.
+
+    Admins, who also import, export and train, see all.
+    """
+    if get_membership(user, project.slug).may_act_as(Role.ADMIN):
+        return rankings
+    at_task = Assignment.objects.filter(task=OuterRef("assignment__task"))
+    own = at_task.filter(annotator_id=user.pk)
+    may_hand_in = own.filter(status__in=[SeatStatus.HELD, SeatStatus.LAPSED])
+    return rankings.exclude(Exists(may_hand_in)).exclude(Exists(at_task.empty()) & ~Exists(own))
 
 
 def get_judged_assignment(user: User, slug: str, pk: int) -> Assignment:

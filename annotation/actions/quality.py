@@ -20,10 +20,36 @@ from annotation.models import (
     Purpose,
     Ranking,
     ReviewComment,
+    SeatStatus,
     Task,
 )
 from annotation.quality.records import read_records
 from annotation.quality.reliability import weights
+
+
+def could_still_judge(*, task: Task, user: User) -> bool:
+    """Return whether a person may yet judge a task: so long they see nobody else's judgment of it."""
+    own = task.assignments.filter(annotator_id=user.pk).first()
+    if own is not None:
+        return own.status in (SeatStatus.HELD, SeatStatus.LAPSED)
+    return task.assignments.empty().exists() and not task.candidates.filter(author_id=user.pk).exists()
+
+
+@transaction.atomic
+def look_without_judging(*, task: Task, user: User) -> None:
+    """Note that a person looks at the votes on a task instead of judging it: they are not asked any more.
+
+    Raises NotPossible while they hold it.
+    """
+    own = task.assignments.filter(annotator_id=user.pk)
+    if own.held().exists():
+        raise NotPossible("You hold this task: hand it in or skip it, then look at what others said.")
+    ended = {"status": SeatStatus.SKIPPED, "finished_at": timezone.now(), "skip_reason": "Looked at the votes."}
+    if own.filter(status=SeatStatus.LAPSED).update(**ended) or own.exists():
+        return
+    task.assignments.create(
+        seat_number=1, annotator_id=user.pk, project_id=task.project_id, priority=task.priority, **ended
+    )
 
 
 @transaction.atomic

@@ -299,13 +299,16 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
 
 
 class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
+    """Rankings of the project. A reviewer does not get those of tasks that they may yet judge; an admin gets all."""
+
     scopes = {"list": Scope.READ}
     serializer_class = RankingSerializer
     queryset = Ranking.objects.none()
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
+        found = Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
+        return access.seen_by(signed_in(self.request), project, found)
 
 
 class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):

@@ -53,6 +53,12 @@ def task_list(request: UserRequest, slug: str) -> HttpResponse:
 def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Show the judgments side by side; POST stores an adjudicated order, which snapshots take instead."""
     ranked = access.get_ranked_task(request.user, slug, pk)
+    if actions.could_still_judge(task=ranked, user=request.user):
+        if "look" in request.POST:
+            with refusals_as_messages(request):
+                actions.look_without_judging(task=ranked, user=request.user)
+            return redirect("review_task", slug, pk)
+        return _still_blind(request, ranked)
     candidates = list(ranked.candidates.select_related("policy").order_by("id"))
     votes = list(
         Ranking.objects.filter(assignment__task=ranked)
@@ -92,6 +98,20 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         "is_admin": access.get_membership(request.user, slug).may_act_as(Role.ADMIN),
     }
     return render(request, "annotation/review_task.html", context, status=422 if form.errors else 200)
+
+
+def _still_blind(request: UserRequest, ranked: Task) -> HttpResponse:
+    """Show the task without a vote: this reviewer may yet be asked to judge it, and then should not know any."""
+    held = ranked.assignments.held().filter(annotator=request.user).first()
+    context = {
+        "project": ranked.project,
+        "task": ranked,
+        "held": held,
+        "messages_shown": [
+            {"role": message["role"], "html": markdown(message["content"])} for message in ranked.messages
+        ],
+    }
+    return render(request, "annotation/review_blind.html", context, status=409 if request.method == "POST" else 200)
 
 
 def _answers(candidates: list[Any], votes: list[Ranking], form: AdjudicationForm) -> list[dict[str, Any]]:
