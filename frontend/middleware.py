@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.http import HttpRequest, HttpResponse
 
@@ -46,11 +47,19 @@ def no_store(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     return middleware
 
 
+def address_of(request: HttpRequest) -> str | None:
+    """Return the client's address without its zone; None where there is none, as behind a Unix socket."""
+    try:
+        return str(ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
+    except ValueError:
+        return None
+
+
 def origin_of_request(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Tell the audit log the address and the person of the request that is being answered."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        address = request.META.get("REMOTE_ADDR") or None
+        address = address_of(request)
         with origin.answering(origin.Origin(address=address, via="page", user_id=request.user.pk)):
             return get_response(request)
 

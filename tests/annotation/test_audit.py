@@ -53,6 +53,15 @@ def test_roles_and_settings_name_who_whom_what_and_from_where(alice, admin, stra
     assert AuditEvent.objects.filter(action="role").last().detail == {"before": None}
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("", None), ("unix:", None), ("fe80::1%eth0", "fe80::1"), ("2001:DB8::1", "2001:db8::1")]
+)
+def test_an_address_that_is_none_stops_nobody(admin, as_user, given, kept):
+    client = as_user(admin)
+    assert client.post("/projects/letters/close/", REMOTE_ADDR=given).status_code == 302
+    assert AuditEvent.objects.get(action="closed").address == kept
+
+
 def test_a_role_that_stays_the_same_is_no_event(alice, annotator):
     alice.post("/projects/letters/members/", {"username": "bob", "role": "annotator"})
     assert events(action="role") == []
