@@ -247,6 +247,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR"},
+        "axes": {"level": "WARNING"},  # the audit log has what it would say of each sign-in
         "prefloop.audit": {"handlers": ["audit"], "propagate": False},
     },
 }

@@ -227,9 +227,13 @@ class ProjectViewSet(
     def get_queryset(self) -> Any:
         return access.projects_of(signed_in(self.request))
 
-    def perform_create(self, serializer: Any) -> None:
-        if not access.may_create_projects(signed_in(self.request)):
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Make a project, where the account may."""
+        if not access.may_create_projects(signed_in(request)):
             raise PermissionDenied("This account may not make projects.")
+        return super().create(request, *args, **kwargs)
+
+    def perform_create(self, serializer: Any) -> None:
         project = Project(**serializer.validated_data)
         serializer.instance = projects.create_project(project=project, by=signed_in(self.request))
 
