@@ -21,7 +21,7 @@ Rows = Callable[[], Iterator[SnapshotRow]]
 
 
 class NoParquet(RuntimeError):
-    """pyarrow is not installed."""
+    """Raised where pyarrow is not installed."""
 
 
 def json_line(row: SnapshotRow) -> bytes:

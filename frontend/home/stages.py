@@ -14,7 +14,7 @@ from annotation.judged.rows import rankings_that_count
 from annotation.models import Completion, Membership, Project, Role
 from frontend.home.next_step import ProjectState
 from training.actions import autopilot
-from training.models import Autopilot, RunStatus, TrainingRound, TrainingRun
+from training.models import Autopilot, TrainingRound, TrainingRun
 from training.products.promotions import current_policy
 from training.products.reward_model import reward_models
 
@@ -81,7 +81,7 @@ def project_state(project: Project, queue: dict[str, Any], newest: TrainingRound
     has_policy = project.policies.exists()
     current = current_policy(project) if has_policy else None
     proven = current is None or current.number == 0 or current.evaluations.exists() or current.opposed_in.exists()
-    made_here = current is not None and TrainingRun.objects.filter(policy=current, status=RunStatus.SUCCEEDED).exists()
+    made_here = current is not None and TrainingRun.objects.succeeded().filter(policy=current).exists()
     return ProjectState(
         prompts=project.prompts.count(),
         policies=int(has_policy),

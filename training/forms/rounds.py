@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.forms import BoundField
 
 from annotation.models import Project
 from training.actions import rounds
-from training.methods import METHODS, Method, MethodConfig
+from training.methods import METHODS, InvalidConfig, Method, MethodConfig
 from training.methods.plans import plans
 from training.methods.presets import PRESETS, STANDARD, with_preset
 from training.models import TrainingRound
@@ -87,10 +88,14 @@ class StartRoundForm(forms.Form):
         }
         return with_preset(self.cleaned_data["preset"] or STANDARD, self.methods(), filled)
 
-    def add_errors(self, errors: dict[str, str]) -> None:
-        """Put what the dataclasses refuse beside the fields that they refuse."""
-        for name, message in errors.items():
-            self.add_error(name if name in self.fields else None, message)
+    @contextmanager
+    def invalid_settings_as_errors(self) -> Iterator[None]:
+        """Run an action; where the dataclasses refuse settings, add the reasons to the fields of the form."""
+        try:
+            yield
+        except InvalidConfig as invalid:
+            for name, message in invalid.errors.items():
+                self.add_error(name if name in self.fields else None, message)
 
     def groups(self) -> Iterator[tuple[str, Method, list[BoundField]]]:
         """Yield each method, its row and its fields, for the page."""

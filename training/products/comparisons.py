@@ -98,7 +98,7 @@ def sides(run: TrainingRun) -> tuple[PolicyVersion, PolicyVersion | None]:
         number = run.inputs["opponent"]
         return policies.get(number=run.inputs["version"]), None if number is None else policies.get(number=number)
     made = TrainingRun.objects.filter(round=run.round, position__lt=run.position, policy__isnull=False)
-    version = policies.filter(made_by__in=made).order_by("-number").first()
+    version = policies.filter(made_by__in=made).newest()
     if version is None:
         raise NotPossible("No run before this one made a policy, so there is nothing new to compare.")
     match run.config["against"]:

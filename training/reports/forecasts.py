@@ -15,7 +15,7 @@ from annotation.models import Project
 from training.actions.rounds import refusal
 from training.methods import METHODS
 from training.methods.plans import configs_of
-from training.models import RunStatus, TrainingRun
+from training.models import TrainingRun
 from training.products import product_of
 from training.products.data import RowCounts
 
@@ -86,9 +86,8 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
 
 
 def _compare(stage: StageForecast, project: Project, config: Mapping[str, Any]) -> None:
-    runs = TrainingRun.objects.filter(
-        method=stage.method, status=RunStatus.SUCCEEDED, round__project__base_model=project.base_model
-    ).select_related("snapshot")
+    runs = TrainingRun.objects.succeeded().filter(method=stage.method, round__project__base_model=project.base_model)
+    runs = runs.select_related("snapshot")
     work = METHODS[stage.method].work
     rates, peaks = [], []
     for run in runs.order_by("-finished_at")[:RUNS_COMPARED]:

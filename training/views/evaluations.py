@@ -15,8 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access as annotation_access
 from annotation.actions.evaluations import close_evaluation
 from annotation.characters import cleaned
-from annotation.errors import NotPossible
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_errors
 from annotation.models import Project, Role
 from annotation.quality.comparisons import EvaluatedPair, evaluated_pairs, evaluation_report, ladder, win_rate
 from training import access
@@ -61,16 +60,15 @@ def evaluation_list(request: UserRequest, slug: str) -> HttpResponse:
 def _start(request: UserRequest, project: Project, form: EvaluationForm) -> bool:
     version, opponent = form.sides()
     try:
-        round = evaluations.start_evaluation(
-            project=project, by=request.user, version=version, opponent=opponent, settings=form.settings()
-        )
-    except NotPossible as why:
-        form.add_error(None, str(why))
-        return False
+        with refusals_as_errors(form):
+            round = evaluations.start_evaluation(
+                project=project, by=request.user, version=version, opponent=opponent, settings=form.settings()
+            )
     except InvalidConfig as invalid:
         for name, message in invalid.errors.items():
             field = name.removeprefix(f"{evaluations.METHOD}.")
             form.add_error(field if field in form.fields else None, message)
+    if form.errors:
         return False
     messages.success(request, f"Round {round.number} draws the answers. Then people are asked, before all other work.")
     return True

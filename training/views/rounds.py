@@ -15,14 +15,12 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
-from annotation.errors import NotPossible
-from annotation.http import UserRequest, refusals_as_messages
+from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Project, Role
 from training import access
 from training.actions import rounds
 from training.exports import TOOLS
 from training.forms.rounds import StartRoundForm
-from training.methods import InvalidConfig
 from training.methods.presets import PRESETS, preset_settings
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.products import sections_of
@@ -44,14 +42,10 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     foreseen = None
     if request.method == "POST" and form.is_valid():
         plan: dict[str, Any] = {"project": project, "methods": form.methods(), "settings": form.settings()}
-        try:
+        with refusals_as_errors(form), form.invalid_settings_as_errors():
             if "dry_run" not in request.POST:
                 return redirect(rounds.start_round(**plan, by=request.user))
             foreseen = forecast(**plan)
-        except InvalidConfig as invalid:
-            form.add_errors(invalid.errors)
-        except NotPossible as why:
-            form.add_error(None, str(why))
     reason = rounds.refusal(project, rounds.next_methods(project))
     context = {
         "project": project,

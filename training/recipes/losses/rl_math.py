@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """log softmax at the chosen tokens, with a backward pass that writes one vocabulary-wide tensor, not four."""
+    """Log softmax at the chosen tokens, with a backward pass that writes one vocabulary-wide tensor, not four."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:

@@ -85,7 +85,7 @@ class DepthHead:
 
 
 class RewardModel:
-    """score = gain · raw + bias, so that answers of the reference policy have mean 0 and variance 1."""
+    """A score gain · raw + bias: answers of the reference policy have mean 0 and variance 1."""
 
     def __init__(
         self,
