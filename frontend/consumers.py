@@ -109,7 +109,7 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             try:
                 await database_sync_to_async(presence.arrive)(membership_id=self.membership.pk)
             except DatabaseError:
-                logger.warning("Could not note who is at work", exc_info=True)
+                logger.warning("Could not record who is at work", exc_info=True)
             await asyncio.sleep(SIGN_EVERY_SECONDS)
 
     def _start(self, work: Any) -> None:

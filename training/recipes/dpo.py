@@ -110,7 +110,7 @@ def make_trainer(*, examples: list[Row], arguments: Row, **more: Any) -> Any:
 def read_pairs(
     rows: list[Row], shared: SharedModel, config: DPOConfig
 ) -> tuple[dict[int, PromptTokens], list[TokenPair], list[TokenPair], Counter[str]]:
-    """Usable prompts by id, pairs of the train and of the eval split, and the reasons of refusals."""
+    """Return usable prompts by id, the pairs of the train and the eval split, and the reasons of refusals."""
     prompts: dict[int, PromptTokens] = {}
     pairs: dict[str, list[TokenPair]] = {"train": [], "eval": []}
     refused: Counter[str] = Counter()
@@ -134,7 +134,7 @@ def read_pairs(
 
 @torch.no_grad()
 def pair_logprobs(shared: SharedModel, pairs: list[TokenPair], role: str | None, batch_size: int) -> Tensor:
-    """Log-probability of the chosen and of the rejected answer, summed over its tokens with EOS. Shape: (pairs, 2)."""
+    """Return log-probabilities of the chosen and the rejected answers, summed over tokens with EOS: (pairs, 2)."""
     sums = []
     for at in range(0, len(pairs), batch_size):
         part = pairs[at : at + batch_size]

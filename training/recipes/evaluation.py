@@ -155,13 +155,13 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def mean_of(rows: list[Row], name: str) -> float | None:
-    """Mean of one figure over evaluated answers; None where there is none."""
+    """Return the mean of one figure over evaluated answers; None where there is none."""
     values = [row[name] for row in rows if row[name] is not None]
     return round(fmean(values), 4) if values else None
 
 
 def best_of_n(rows: list[Row]) -> list[dict[str, Any]]:
-    """What choosing the best of n answers by score would have brought, for n = 1, 2, 4, … up to what was drawn.
+    """Return the expected score and KL of the best of n answers, for n = 1, 2, 4, … up to the number drawn.
 
     The expected score of the best among n of the N answers drawn for a prompt, without bias: the answer of rank i
     (from below) is the best of C(i−1, n−1) of the C(N, n) choices. The KL of best-of-n to the policy that answered is

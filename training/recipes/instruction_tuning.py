@@ -97,7 +97,7 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
 def read_rows(
     rows: list[Row], shared: SharedModel, config: InstructionTuningConfig
 ) -> tuple[list[Row], list[Question], Counter[str]]:
-    """The train split as token ids with labels, the held-out rows, and the reasons of refusals."""
+    """Return the train split as token ids with labels, the held-out rows, and the reasons of refusals."""
     examples: list[Row] = []
     questions: list[Question] = []
     refused: Counter[str] = Counter()
@@ -119,7 +119,7 @@ def read_rows(
 
 
 def spread(questions: list[Question], count: int) -> list[Question]:
-    """Some of both splits, evenly over their rows, unseen tasks first."""
+    """Return some rows of both splits, evenly spread, unseen tasks first."""
     chosen = []
     for split in (UNSEEN_TASKS, UNSEEN_TEMPLATES):
         own = [question for question in questions if question.row["split"] == split]
@@ -163,7 +163,7 @@ def _moved(batch: Row, device: torch.device) -> Row:
 
 @torch.no_grad()
 def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionTuningConfig) -> list[Row]:
-    """What the policy answers to each question, and whether that is right, in their order."""
+    """Return the policy's answer to each question, and whether it is right, in their order."""
     given: dict[int, str] = {}
     for batch in batches(questions):
         asked = [questions[place] for place in batch]
@@ -193,7 +193,7 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
 
 
 def batches(questions: Sequence[Question]) -> list[list[int]]:
-    """Places of questions with the same number of options, of similar length."""
+    """Return indices of questions with the same number of options, by similar length."""
     order = sorted(
         range(len(questions)), key=lambda place: (len(questions[place].options), -len(questions[place].prompt))
     )
@@ -207,7 +207,7 @@ def batches(questions: Sequence[Question]) -> list[list[int]]:
 
 
 def most_probable(model: SharedModel, role: str | None, asked: Sequence[Question]) -> list[int]:
-    """For each question the option with the greatest log-probability, its EOS included."""
+    """Return for each question the option with the greatest log-probability, its EOS included."""
     ids, mask = (tensor.to(model.device) for tensor in pad_left([question.prompt for question in asked], model.pad))
     options, drawn = pad_right([question.options for question in asked], model.pad)
     answers = Answers(ids, mask, options.to(model.device), drawn.to(model.device))

@@ -203,7 +203,7 @@ def resume(run: RunDir, model: nn.Module, optimizer: Any, schedule: Any) -> tupl
     rest = torch.load(folder / STATE_REST, weights_only=True)
     optimizer.load_state_dict(rest["optimizer"])
     schedule.last_epoch = rest["schedule"]
-    logger.info("Going on after epoch %d", rest["epoch"])
+    logger.info("Resuming after epoch %d", rest["epoch"])
     return rest["epoch"], rest["least"], load_file(folder / STATE_BEST)
 
 

@@ -130,7 +130,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
 
 
 def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:
-    """Adapter and heads as training starts: fresh, or from the policy's adapter, or from the last reward model."""
+    """Return adapter and heads as training starts: fresh, from the policy's adapter, or from the last reward model."""
     model = RewardModel.initialise(
         shared,
         rank=config.lora_rank,
@@ -179,10 +179,10 @@ def judges_share(train: list[JudgedSet], config: RewardConfig) -> tuple[list[Jud
 
 
 def solve(head: DepthHead, train: list[JudgedSet], weights: Tensor, config: RewardConfig) -> dict[str, float]:
-    """Fit a head on states that do not change: a convex problem, solved by L-BFGS over all rankings at once.
+    """Fit a head on fixed states: a convex problem, solved by L-BFGS over all rankings at once.
 
-    The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more is known.
-    `weights` (rankings, heads) say how much each ranking counts for each head.
+    The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more there are.
+    `weights` (rankings, heads) are the weights of the rankings for each head.
     """
     head.standardise_on(torch.cat([_depths(ranking) for ranking in train]))
     parameters = list(head.linear.parameters())
@@ -216,6 +216,7 @@ class HeadLearner:
         self.head_weights = bootstrap_weights(len(train), model.head.out_features, generator(config.seed, "heads"))
 
     def take_step(self, _: int) -> dict[str, float]:
+        """Take an optimiser step, counted from 1, and return the metrics from before it."""
         assert self.model.depth_head is not None
         return solve(self.model.depth_head, self.train, self.head_weights, self.config)
 
@@ -275,7 +276,7 @@ def learner_for(model: RewardModel, train: list[JudgedSet], config: RewardConfig
 
 
 def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Tensor:
-    """How often each head sees each ranking: the first once, the others by Poisson(1), the bootstrap in the limit."""
+    """Return how often each head sees each ranking: the first once, the others by Poisson(1), as a bootstrap."""
     weights = torch.poisson(torch.ones(rankings, heads), generator=random)
     weights[:, 0] = 1
     return torch.where(weights.sum(0) > 0, weights, torch.ones_like(weights))
@@ -284,7 +285,7 @@ def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Ten
 def rankings_loss(
     raw: Tensor | list[Tensor], rankings: list[JudgedSet], head_weights: Tensor, config: RewardConfig
 ) -> Tensor:
-    """Mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads) → ()."""
+    """Return the mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads)."""
     loss_of = plackett_luce_loss if config.loss == "plackett_luce" else bradley_terry_loss
     losses = [
         ranking.weight * weights * loss_of(scores, ranking, config)
@@ -294,7 +295,7 @@ def rankings_loss(
 
 
 def bradley_terry_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
-    """Shapes: (candidates, heads) → (heads,)."""
+    """Return the loss of a ranking's pairs. Shapes: (candidates, heads) → (heads,)."""
     first, second, share, margin = zip(*ranking.pairs, strict=True)
     difference = scores[list(first)] - scores[list(second)]
     shares, margins = scores.new_tensor(share)[:, None], scores.new_tensor(margin)[:, None]
@@ -302,7 +303,7 @@ def bradley_terry_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig)
 
 
 def plackett_luce_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
-    """Mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
+    """Return the mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
     votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
     total = sum(vote.weight for vote in votes)
     return torch.stack(
@@ -313,7 +314,7 @@ def plackett_luce_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig)
 def learning_curve(
     shared: SharedModel, train: list[JudgedSet], held_out: list[JudgedSet], config: RewardConfig, whole: Row
 ) -> list[Row]:
-    """Accuracy by number of rankings: models trained anew on ½, ¼, … of them, and the whole one as the last point."""
+    """Return accuracy by number of rankings: of models trained on ½, ¼, … of them, and of the whole one."""
     points = [{"rankings": len(train), "accuracy": whole["accuracy"], "ci95": whole["ci95"]}]
     order = torch.randperm(len(train), generator=generator(config.seed, "curve")).tolist()
     for halvings in range(1, config.learning_curve + 1):
@@ -352,7 +353,7 @@ def save_state(run: RunDir, learner: Learner | HeadLearner, step: int) -> None:
 
 
 def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
-    """The step that an earlier attempt reached, 0 for a fresh start. Nothing random outlives a step."""
+    """Return the step that an earlier attempt reached, 0 for a fresh start; no random state outlives a step."""
     folder = run.load_state()
     if folder is None:
         return 0
@@ -363,7 +364,7 @@ def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
     learner.model.load_head_weights(state["head"])
     if learner.optimiser is not None:
         learner.optimiser.load_state_dict(state["optimiser"])
-    logger.info("Going on after step %d", state["step"])
+    logger.info("Resuming after step %d", state["step"])
     return int(state["step"])
 
 
@@ -372,7 +373,7 @@ def load_state(run: RunDir, learner: Learner | HeadLearner) -> int:
 
 @torch.no_grad()
 def reference_scores(reward_model: RewardModel, rankings: list[JudgedSet], config: RewardConfig) -> Tensor:
-    """Raw scores (n, heads) of the reference policy's answers to the data's own prompts."""
+    """Return raw scores (n, heads) of the reference policy's answers to the data's own prompts."""
     prompts = list({tuple(ranking.prompt): ranking.prompt for ranking in rankings}.values())
     prompts = prompts[: config.reference_samples]
     count = -(-config.reference_samples // len(prompts))
@@ -392,7 +393,7 @@ def reference_scores(reward_model: RewardModel, rankings: list[JudgedSet], confi
 
 @torch.no_grad()
 def scores_of(model: RewardModel, rankings: list[JudgedSet]) -> list[list[float]]:
-    """Raw scores of every candidate of every ranking."""
+    """Return the raw scores of every candidate of every ranking."""
     scores: list[list[float]] = []
     for batch in portions(rankings):
         raw = model.raw_score(collate(batch, model.shared)).tolist()

@@ -41,7 +41,7 @@ def resolve(path: str | Path) -> PolicyPath:
 def load_base(
     path: str, device: torch.device, merged: Path | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The frozen model in evaluation mode: dropout would put the ratio off 1 before the first step.
+    """Return the frozen model in evaluation mode: dropout would put the ratio off 1 before the first step.
 
     `merged` is the folder of an adapter that is folded into the weights. Their number
     format is the run's, see precision.py.

@@ -83,7 +83,7 @@ def _is_faster_in_bfloat16(device: torch.device) -> bool:
 
 
 def has_instructions() -> bool:
-    """Tell whether this processor multiplies bfloat16 by itself (AVX512-BF16 or AMX); without, it is very slow."""
+    """Return whether this processor has bfloat16 instructions (AVX512-BF16 or AMX); without, it is very slow."""
     asked: tuple[Callable[[], bool] | None, ...] = (
         getattr(torch.cpu, "_is_avx512_bf16_supported", None),
         getattr(torch.cpu, "_is_amx_tile_supported", None),
@@ -117,7 +117,7 @@ def tolerance(float32: float, bfloat16: float) -> float:
 
 @contextmanager
 def checked_in_float32(model: nn.Module) -> Iterator[None]:
-    """Widen the weights while a model is checked: two right ways then agree to many digits. Large models stay as is.
+    """Widen the weights while a model is checked, so that two ways agree to many digits; large ones stay.
 
     bfloat16 widened and narrowed again is the same number. Buffers, rotary frequencies for one, are not touched.
     """

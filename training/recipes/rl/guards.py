@@ -54,7 +54,7 @@ def check_masks(shared: SharedModel, rollout: Rollout) -> None:
 
 
 def check_untrained(policy: Tensor, reference: Tensor) -> None:
-    """A policy that has learned nothing must be its reference to the last bit."""
+    """Raise AssertionError unless a policy that has learned nothing equals its reference to the last bit."""
     if float((policy - reference).abs().max()) != 0:
         raise AssertionError("an untrained policy differs from its reference")
 
@@ -74,7 +74,7 @@ def check_first_ratio(ratio: Tensor) -> float:
 
 
 def check_own_sampler(trainer: Tensor, sampler: Tensor, mask: Tensor) -> None:
-    """Our own sampler draws from the policy that is trained: their log-probabilities differ by rounding only."""
+    """Raise AssertionError unless sampler and policy agree on log-probabilities up to rounding."""
     check_first_ratio((trainer - sampler)[mask].exp())
 
 
@@ -89,7 +89,7 @@ def watch_for_negative_kl(progress: Progress, kl: float, error: float) -> None:
 
 
 def stop_after_sampling(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
-    """What the policy's own new answers say about the step that led here."""
+    """Return why to stop, judged by the policy's new answers, or None."""
     distinct = metrics["response/distinct_2"]
     if distinct < config.distinct_floor:
         return f"only {distinct:.0%} of the answers' token pairs are distinct, below {config.distinct_floor:.0%}"
@@ -112,7 +112,7 @@ def outside_limits(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig,
 
 
 def stop_after_learning(metrics: Mapping[str, float], config: PPOConfig) -> str | None:
-    """What the steps of this update did to the policy: too far from the one that sampled, the ratios mean nothing."""
+    """Return why to stop where this update moved the policy too far from the one that sampled, or None."""
     clipfrac, ratio = metrics["ppo/policy/clipfrac"], metrics["ppo/ratio_max"]
     if clipfrac > config.clipfrac_limit:
         return f"{clipfrac:.0%} of the tokens were clipped, above {config.clipfrac_limit:.0%}"
@@ -122,7 +122,7 @@ def stop_after_learning(metrics: Mapping[str, float], config: PPOConfig) -> str 
 
 
 def distinct_pairs(response: Tensor, drawn: Tensor) -> Tensor:
-    """Distinct pairs of neighbouring tokens by all of them (1 for shorter answers). Shapes: (b, t) each → (b,)."""
+    """Return the share of distinct pairs of neighbouring tokens (1 for shorter answers): (b, t) each → (b,)."""
     shares = []
     for ids, mask in zip(response, drawn, strict=True):
         tokens = ids[mask].tolist()

@@ -41,7 +41,7 @@ def prompt_tokens(chat: ChatFormat, messages: Sequence[ChatMessage], most: int, 
 def shortened_prompt(
     chat: ChatFormat, messages: Sequence[ChatMessage], most: int, *, asks: bool = False
 ) -> tuple[list[int], int]:
-    """Return the tokens, and how many of the oldest messages had to go for them to fit.
+    """Return the tokens, and how many of the oldest messages were dropped for them to fit.
 
     Messages go only where the project's setting says so. Raises Refused.
     """

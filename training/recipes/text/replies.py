@@ -20,7 +20,7 @@ class OddAnswer(Exception):
 
 
 class OddReply(Exception):
-    """A reply is not in OpenAI's protocol; the message says what is missing and quotes nothing of it."""
+    """Raised for a reply that is not in OpenAI's protocol; the message names what is missing and quotes nothing."""
 
 
 def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:

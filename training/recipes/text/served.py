@@ -40,7 +40,7 @@ NOT_THERE = (404, 405)
 
 
 class ServerProblem(Exception):
-    """The run cannot go on; the message says what to put right. `code` is the server's, if it gave one."""
+    """Raised where the run cannot go on; the message tells what to correct. `code` is the server's, if any."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -169,7 +169,7 @@ class ServedModel:
             return self._ask(prompt, 1, first)  # some servers refuse n > 1 instead of ignoring it
 
     def _only_model(self) -> str:
-        """The model that the server has, if it has one; a server without a list of models chooses by itself."""
+        """Return the server's model if it has just one; a server without a list of models chooses by itself."""
         try:
             listed = self._request("models", None, read_object).get("data")
         except OddReply as reason:
@@ -245,7 +245,7 @@ class ServedModel:
         return received
 
     def _hopeless(self, error: HTTPError) -> Exception:
-        """Return what to raise; without what the server wrote, as whoever reads runs may not be meant to read that."""
+        """Return the error to raise, without the server's text, which may not be meant for readers of the run."""
         told = status_words(error.code)
         if error.code in (401, 403):
             missing = f"wants a key: name its variable behind the address in {SERVERS_VARIABLE}"
@@ -283,5 +283,5 @@ def _earlier_refused(run: RunDir) -> list[Row]:
 
 
 def _seconds(header: str | None) -> float:
-    """Retry-After in seconds; 0 if it is missing or a date."""
+    """Return Retry-After in seconds; 0 if it is missing or a date."""
     return float(header) if header and header.strip().isdigit() else 0.0

@@ -72,7 +72,7 @@ class RunCallback(TrainerCallback):
         self.stopped = state["stopped"]
         self.earlier = unpack(load_file(folder / EARLIER))
         self.run.rewind(self.rows)
-        logger.info("Going on after %d %s", self.rows, self.unit)
+        logger.info("Resuming after %d %s", self.rows, self.unit)
 
     def evaluate(self) -> list[Row]:
         """Return one row per eval prompt and answer of the policy."""
@@ -143,8 +143,11 @@ class RunCallback(TrainerCallback):
 
     @property
     def kept(self) -> int:
-        """The row whose policy is kept. A row's figures are of answers drawn before its steps: what they stop is the
-        policy of the row before, and the last good one is that of the row before that."""
+        """Return the row whose policy is kept.
+
+        A row's figures are of answers drawn before its steps: the figures that stop a run are of the row before it, so
+        the last good policy is that of the row before that.
+        """
         return max(self.rows - 2, 0) if self.stopped else self.rows
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:

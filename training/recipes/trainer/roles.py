@@ -93,7 +93,7 @@ def copy_for_trl(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def save_policy(roles: Roles, folder: Path) -> None:
-    """An adapter over the shared base, or a whole model, which is then its own base."""
+    """Write an adapter over the shared base, or a whole model, which is then its own base."""
     if roles.adapter is not None:
         roles.shared.adapters.save(POLICY, folder)
         return

@@ -99,7 +99,7 @@ def report_results(callback: RunCallback, after: list[Row], asked: dict[int, Row
 
 
 def held_out_prompts(prompts: dict[int, PromptTokens]) -> list[PromptTokens]:
-    """Each eval prompt once; where there are none, those that are trained on."""
+    """Return each eval prompt once; where there are none, those that are trained on."""
     held_out = [prompt for prompt in prompts.values() if prompt.split == "eval"]
     if not held_out:
         logger.info("No eval prompts: the figures before and after are those of prompts that were trained on")
@@ -107,5 +107,5 @@ def held_out_prompts(prompts: dict[int, PromptTokens]) -> list[PromptTokens]:
 
 
 def count_rows(total: int, refused: Counter[str]) -> Row:
-    """What became of the rows of data.jsonl, for result.json."""
+    """Return the counts of used and refused rows of data.jsonl, for result.json."""
     return {"in": total, "used": total - refused.total(), "refused": dict(refused)}
