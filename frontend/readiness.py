@@ -14,6 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from frontend.private_files import keep_private
+
 
 def prepare(say: Callable[[str], object]) -> None:
     """Make the tables of a new database and collect the static files, each where it is needed.
@@ -21,10 +23,20 @@ def prepare(say: Callable[[str], object]) -> None:
     Raises CommandError, with what to do, where the database is of an older version or a folder cannot be made.
     """
     try:
+        _close_home()
         make_tables(say)
         collect_static_files(say)
     except ImproperlyConfigured as why:
         raise CommandError(str(why)) from why
+
+
+def _close_home() -> None:
+    try:
+        keep_private(Path(settings.HOME))
+    except OSError as why:
+        raise CommandError(
+            f"The data folder {settings.HOME} cannot be made ({why.strerror}). Set PREFLOOP_HOME to one that can."
+        ) from why
 
 
 def can_train() -> bool:

@@ -104,12 +104,13 @@ TEMPLATES = [
 # Persistent connections: opening one costs about a millisecond, and pages run in a fixed set of threads.
 DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{HOME / 'db.sqlite3'}", conn_max_age=None)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # FULL syncs each commit: with NORMAL a loss of power may take back what people were told is stored.
     # IMMEDIATE takes the write lock when a transaction begins, so none dies half-way of "database is locked".
     DATABASES["default"]["ENGINE"] = "frontend.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
     # Tests run on a file too: an in-memory database locks its tables in ways that a real one does not.
     DATABASES["default"]["TEST"] = {"NAME": Path(tempfile.gettempdir()) / f"prefloop-test-{os.getpid()}.sqlite3"}

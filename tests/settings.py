@@ -21,7 +21,7 @@ from frontend.settings import CHANNEL_LAYERS, DATABASES, STORAGES
 
 if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     options = DATABASES["default"]["OPTIONS"]
-    options["init_command"] = options["init_command"].replace("synchronous=NORMAL", "synchronous=OFF")
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
     CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 

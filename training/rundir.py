@@ -11,8 +11,8 @@
     ended.json       out  {"reason": ...}: a process of the run ended by itself, not by a signal
     log.txt          out  what the process printed (the executor opens it)
 
-Only the standard library: a recipe runs from a shell with nothing but this folder, and the web process can read it
-without torch. Every whole file is replaced by rename, so a reader never sees half of one.
+Only the standard library and modules that need no more: a recipe runs from a shell with nothing but this folder, and
+the web process can read it without torch. Every whole file is replaced by rename, so a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from annotation.durable import put_folder_in_place, put_in_place, sync_below
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
@@ -57,7 +59,7 @@ class RunDir:
         with temporary.open("w", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        temporary.replace(self.data_path)
+        put_in_place(temporary, self.data_path)
         _write_json(self.config_path, config)
 
     def is_prepared(self) -> bool:
@@ -126,7 +128,7 @@ class RunDir:
         _append(self.samples_path, row)
 
     def report_progress(self, done: int, total: int, unit: str) -> None:
-        _write_json(self.progress_path, {"done": done, "total": total, "unit": unit})
+        _write_json(self.progress_path, {"done": done, "total": total, "unit": unit}, durably=False)
 
     def save_state(self, write: Callable[[Path], None]) -> None:
         """Replace the resumable state by what `write(folder)` puts into a fresh folder.
@@ -138,10 +140,11 @@ class RunDir:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         write(fresh)
+        sync_below(fresh)  # before the old one goes
         shutil.rmtree(old, ignore_errors=True)
         if self.state_path.exists():
             self.state_path.rename(old)
-        fresh.rename(self.state_path)
+        put_folder_in_place(fresh, self.state_path)
         shutil.rmtree(old, ignore_errors=True)
 
     def load_state(self) -> Path | None:
@@ -158,7 +161,7 @@ class RunDir:
                 kept = [row for row in _read_lines(path) if row.get("step", 0) <= step]
                 temporary = path.with_suffix(".tmp")
                 temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
-                temporary.replace(path)
+                put_in_place(temporary, path)
 
     def end(self, reason: str) -> None:
         """Record why a process of this run ended by itself: a launcher's exit code cannot tell."""
@@ -181,10 +184,13 @@ def _read_json(path: Path) -> Row | None:
     return value
 
 
-def _write_json(path: Path, value: Row) -> None:
+def _write_json(path: Path, value: Row, *, durably: bool = True) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
-    temporary.replace(path)
+    if durably:
+        put_in_place(temporary, path)
+    else:
+        temporary.replace(path)
 
 
 def _read_lines(path: Path) -> Iterator[Row]:

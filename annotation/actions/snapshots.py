@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from annotation import audit
 from annotation.delivery import webhooks
+from annotation.durable import put_in_place
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line
@@ -69,7 +70,7 @@ def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
                 file.write(line)
                 count += 1
         name = digest.hexdigest()
-        temporary.replace(folder / f"{name}.jsonl")
+        put_in_place(temporary, folder / f"{name}.jsonl")
     finally:
         temporary.unlink(missing_ok=True)
     return name, count

@@ -14,7 +14,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Open the file, in a folder that is made where it is missing. Raises ImproperlyConfigured where it cannot."""
         folder = Path(conn_params["database"]).parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as why:
             raise ImproperlyConfigured(
                 f"The data folder {folder} cannot be made ({why.strerror}). Set PREFLOOP_HOME to one that can."

@@ -219,8 +219,9 @@ def test_sqlite_runs_in_wal_with_immediate_transactions_and_a_busy_timeout(envir
     program = (
         "from django.db import connection as c\n"
         "cursor = c.cursor()\n"
-        "print([cursor.execute(f'PRAGMA {p}').fetchone()[0] for p in ('journal_mode', 'busy_timeout')])\n"
+        "names = ('journal_mode', 'synchronous', 'busy_timeout')\n"
+        "print([cursor.execute(f'PRAGMA {name}').fetchone()[0] for name in names])\n"
         "print(c.transaction_mode)\n"
     )
     lines = manage(environment, "shell", "--verbosity", "0", "-c", program).stdout.splitlines()
-    assert lines == ["['wal', 20000]", "IMMEDIATE"]
+    assert lines == ["['wal', 2, 20000]", "IMMEDIATE"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from argparse import ArgumentParser
 from typing import Any
@@ -17,6 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--until-idle", action="store_true", help="end when nothing is queued")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        os.umask(0o077)  # what runs write is for this account alone
         try:
             worker = Worker()
         except ImproperlyConfigured as problem:

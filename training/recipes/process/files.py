@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from annotation.durable import put_folder_in_place, sync_below
 from training.recipes.process.errors import RecipeError
 from training.rundir import Row
 
@@ -17,8 +18,9 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     write(fresh)
+    sync_below(fresh)  # before what was there goes
     shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    put_folder_in_place(fresh, target)
 
 
 def required_path(inputs: Row, name: str) -> str:
