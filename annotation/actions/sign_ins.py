@@ -26,7 +26,7 @@ class TokensEnd:
         pass
 
     def get_help_text(self) -> str:
-        return "Your API tokens end with the old password, and you are signed out elsewhere."
+        return "A new password ends the account's other sessions and its API tokens."
 
     def password_changed(self, password: str, user: User | None = None) -> None:  # noqa: ARG002
         if user is None or user.pk is None:
