@@ -32,6 +32,10 @@ class MadeInvitationSerializer(InvitationSerializer):
         fields = [*InvitationSerializer.Meta.fields, "link"]
 
 
+class MadeInvitationsSerializer(serializers.Serializer[Any]):
+    invitations = MadeInvitationSerializer(many=True)
+
+
 class InviteSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices, default=Role.ANNOTATOR)
     days = serializers.IntegerField(min_value=1, max_value=365, default=14, help_text="Until it expires.")
@@ -60,7 +64,7 @@ class InvitationViewSet(mixins.ListModelMixin, GenericViewSet[Invitation]):
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.ADMIN)
         return project.invitations.open(timezone.now())
 
-    @extend_schema(request=InviteSerializer, responses={201: MadeInvitationSerializer(many=True)})
+    @extend_schema(request=InviteSerializer, responses={201: MadeInvitationsSerializer})
     def create(self, request: Request, slug: str) -> Response:
         """Make one link for each note. The links stand in this answer only."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
@@ -70,7 +74,7 @@ class InvitationViewSet(mixins.ListModelMixin, GenericViewSet[Invitation]):
         made = invitations.invite(project=project, by=signed_in(request), **wanted)
         links = [public_address(request, reverse("invitation", args=[key])) for _, key in made]
         rows = [InvitationSerializer(each).data | {"link": link} for (each, _), link in zip(made, links, strict=True)]
-        return Response(rows, status=status.HTTP_201_CREATED)
+        return Response({"invitations": rows}, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, slug: str, pk: str) -> Response:
         found = access.get_invitation(signed_in(request), slug, int(pk))

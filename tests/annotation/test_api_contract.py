@@ -22,10 +22,10 @@ from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from annotation.actions import alarms, queue, snapshots
+from annotation.actions import alarms, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
-from annotation.models import Evaluation, Event, Scope
+from annotation.models import Evaluation, Event, Role, Scope
 from tests import NIGHTLY
 from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
@@ -60,6 +60,7 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
     "POST /api/v1/projects/{slug}/playground/": "there are such versions",
     "POST /api/v1/projects/{slug}/playground/{id}/judge/": "two versions have answered",
+    "POST /api/v1/projects/{slug}/invitations/": "admins are invited one by one",
     "POST /api/v1/projects/{slug}/methods/": "there is such a verbalizer",
     "POST /api/v1/projects/{slug}/templates/": "it has the slots of a template",
     "POST /api/v1/projects/{slug}/verbalizers/": "two labels, and no word for both",
@@ -101,6 +102,7 @@ def midlife(
     )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
+    ((invited, _),) = invitations.invite(project=project, role=Role.ANNOTATOR, by=admin, days=1)
     return {
         "alarms": alarm.pk,
         "assignments": seat.key,
@@ -108,6 +110,7 @@ def midlife(
         "deliveries": delivery.pk,
         "proposals": accept_proposal().pk,
         "playground": asked.pk,
+        "invitations": invited.pk,
     }
 
 

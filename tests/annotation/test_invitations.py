@@ -131,7 +131,9 @@ def test_the_key_is_stored_nowhere(alice):
 
 
 def test_programs_invite_list_and_revoke(alice):
-    made = alice.post(API, {"notes": ["dora", "emil"], "days": 3}, content_type="application/json").json()
+    made = alice.post(API, {"notes": ["dora", "emil"], "days": 3}, content_type="application/json").json()[
+        "invitations"
+    ]
     assert [row["note"] for row in made] == ["dora", "emil"]
     assert Client().post(made[0]["link"].removeprefix("http://testserver"), ACCOUNT).status_code == 302
     assert [row["note"] for row in alice.get(API).json()["results"]] == ["emil"]
