@@ -11,7 +11,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
 from training.methods import RewardConfig
-from training.recipes import reward
 from training.recipes.models.blocks import Blocks
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import IndexVote, JudgedSet, MergedPair, collate, read_rankings
@@ -20,6 +19,7 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
 from training.recipes.reward import judges_share
+from training.recipes.reward_losses import rankings_loss
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -136,11 +136,11 @@ def test_loss_is_the_mean_over_rankings_of_the_mean_over_pairs():
     # Ranking 1, scores 0, 0: ln 2 = 0.693147. Mean of the two: 0.557992. (The mean over four pairs would be 0.490415.)
     three, two = one_vote([0], [1], [2]), one_vote([0], [1], candidates=2)
     scores = torch.tensor([[1.098612, 0.0, 0.0], [0.0, 0.0, 99.0]])[..., None]
-    loss = reward.rankings_loss(scores, [three, two], torch.ones(2, 1), RewardConfig())
+    loss = rankings_loss(scores, [three, two], torch.ones(2, 1), RewardConfig())
     assert float(loss) == pytest.approx(0.557992, abs=1e-6)
     # A head that does not see the second ranking, and an annotator of half the weight: 0.422837 / 2 / 2.
     light = one_vote([0], [1], [2], weight=0.5)
-    loss = reward.rankings_loss(scores, [light, two], torch.tensor([[1.0], [0.0]]), RewardConfig())
+    loss = rankings_loss(scores, [light, two], torch.tensor([[1.0], [0.0]]), RewardConfig())
     assert float(loss) == pytest.approx(0.422837 / 4, abs=1e-6)
 
 
@@ -148,7 +148,7 @@ def test_the_loss_over_whole_rankings_is_the_mean_over_people():
     # Scores ln 2, 0. One says 0 > 1, at twice the weight of the one who says 1 > 0: (2 · ln 3/2 + ln 3) / 3, times 1.5.
     ranking = JudgedSet(0, "train", [1], [[1], [2]], [IndexVote([[0], [1]], 2.0), IndexVote([[1], [0]], 1.0)])
     scores = torch.tensor([[math.log(2), 0.0]])[..., None]
-    loss = reward.rankings_loss(scores, [ranking], torch.ones(1, 1), RewardConfig(loss="plackett_luce"))
+    loss = rankings_loss(scores, [ranking], torch.ones(1, 1), RewardConfig(loss="plackett_luce"))
     assert float(loss) == pytest.approx(1.5 * (2 * math.log(1.5) + math.log(3)) / 3)
 
 

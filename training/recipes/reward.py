@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from training.methods import RewardConfig
 from training.recipes.evaluation import correlation
-from training.recipes.losses.preference_losses import bradley_terry, plackett_luce
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import (
     READ_AT_ONCE,
@@ -40,6 +39,7 @@ from training.recipes.process.memory import MicroBatches
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
+from training.recipes.reward_losses import rankings_loss
 from training.recipes.reward_report import Accuracy, accuracy_interval, accuracy_of, outcomes, report
 from training.rundir import Row, RunDir
 
@@ -50,6 +50,7 @@ JUDGES_SHARE = 0.25  # of the prompts, whose rankings only the judge learns from
 
 
 def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
+    """Train the reward model and its judge, save it and return the result with its gate."""
     watch = Stopwatch()
     # 1. The base model, and the rankings that fit it.
     base = checkpoints.resolve(required_path(inputs, "base_model"))
@@ -73,29 +74,13 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         if reward_model.has_adapter and config.pooling != "verbalizer":  # whose question would have to be in them
             keep_trunks(shared, rankings)
 
-    # 3. Training, from where an earlier attempt stopped.
+    # 3. Training.
     if reward_model.judging is not None:
         solve(reward_model.judging, judging, torch.ones(len(judging), 1), config)
     learner = learner_for(reward_model, learning, config)
     # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
     probe = some_of(learning, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
-    done = load_state(run, learner)
-    run.rewind(done)
-    saved_at = time.monotonic()
-    for step in range(done + 1, learner.steps + 1):
-        with watch.measure("train"):
-            metrics = learner.take_step(step)
-        if end_of_epoch := step % learner.steps_per_epoch == 0:
-            with watch.measure("evaluate"):
-                metrics["reward/accuracy_train"] = accuracy(reward_model, probe).value
-                if held_out:
-                    metrics["reward/accuracy_eval"] = accuracy(reward_model, held_out).value
-            logger.info("pass %d of %d: %s", step // learner.steps_per_epoch, learner.passes, metrics)
-        run.log_metrics(step, **metrics)
-        run.report_progress(step, learner.steps, "steps")
-        if end_of_epoch or time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
-            save_state(run, learner, step)
-            saved_at = time.monotonic()
+    learn(run, learner, {"train": probe, "eval": held_out}, watch)
 
     # 4. Scores on one scale, whatever the heads came to: answers of the reference have mean 0 and variance 1.
     with watch.measure("normalise"):
@@ -127,6 +112,27 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         "seconds_by_stage": watch.rounded(),
         "peak_rss_mb": peak_rss_mb(),
     }
+
+
+def learn(run: RunDir, learner: Learner | HeadLearner, measured: dict[str, list[JudgedSet]], watch: Stopwatch) -> None:
+    """Take all steps from where an earlier attempt stopped; measure accuracy by split after each epoch."""
+    done = load_state(run, learner)
+    run.rewind(done)
+    saved_at = time.monotonic()
+    for step in range(done + 1, learner.steps + 1):
+        with watch.measure("train"):
+            metrics = learner.take_step(step)
+        if end_of_epoch := step % learner.steps_per_epoch == 0:
+            with watch.measure("evaluate"):
+                for split, rankings in measured.items():
+                    if rankings:
+                        metrics[f"reward/accuracy_{split}"] = accuracy(learner.model, rankings).value
+            logger.info("pass %d of %d: %s", step // learner.steps_per_epoch, learner.passes, metrics)
+        run.log_metrics(step, **metrics)
+        run.report_progress(step, learner.steps, "steps")
+        if end_of_epoch or time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
+            save_state(run, learner, step)
+            saved_at = time.monotonic()
 
 
 def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:
@@ -280,35 +286,6 @@ def bootstrap_weights(rankings: int, heads: int, random: torch.Generator) -> Ten
     weights = torch.poisson(torch.ones(rankings, heads), generator=random)
     weights[:, 0] = 1
     return torch.where(weights.sum(0) > 0, weights, torch.ones_like(weights))
-
-
-def rankings_loss(
-    raw: Tensor | list[Tensor], rankings: list[JudgedSet], head_weights: Tensor, config: RewardConfig
-) -> Tensor:
-    """Return the mean over rankings and heads. Shapes: raw (rankings, candidates, heads), weights (rankings, heads)."""
-    loss_of = plackett_luce_loss if config.loss == "plackett_luce" else bradley_terry_loss
-    losses = [
-        ranking.weight * weights * loss_of(scores, ranking, config)
-        for scores, ranking, weights in zip(raw, rankings, head_weights, strict=True)
-    ]
-    return torch.stack(losses).mean()
-
-
-def bradley_terry_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
-    """Return the loss of a ranking's pairs. Shapes: (candidates, heads) → (heads,)."""
-    first, second, share, margin = zip(*ranking.pairs, strict=True)
-    difference = scores[list(first)] - scores[list(second)]
-    shares, margins = scores.new_tensor(share)[:, None], scores.new_tensor(margin)[:, None]
-    return bradley_terry(difference, shares, config.margin * margins).mean(0)
-
-
-def plackett_luce_loss(scores: Tensor, ranking: JudgedSet, config: RewardConfig) -> Tensor:
-    """Return the mean over people, by their weight. Shapes: (candidates, heads) → (heads,)."""
-    votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
-    total = sum(vote.weight for vote in votes)
-    return torch.stack(
-        [vote.weight / total * plackett_luce(scores, vote.tiers, is_partial=bool(vote.unranked)) for vote in votes]
-    ).sum(0)
 
 
 def learning_curve(
