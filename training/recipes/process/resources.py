@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -36,6 +37,25 @@ def keep_freed_memory() -> None:
 
 def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def available_memory(device: torch.device) -> int:
+    """Return the bytes that are free on a GPU, or that this machine and this process's control group still have."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [_number("/proc/meminfo", "MemAvailable:") * 1024]
+    limit, used_now = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
+    if limit:
+        found.append(max(0, limit - used_now))
+    return min((value for value in found if value), default=1 << 62)
+
+
+def _number(path: str, label: str = "") -> int:
+    """Return the number behind a label in a file of the kernel; 0 where there is none."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        words = Path(path).read_text("utf-8").split()
+        return int(words[words.index(label) + 1 if label else 0])
+    return 0
 
 
 def peak_rss_mb() -> float:

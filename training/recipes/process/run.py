@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 from training.methods import InvalidConfig, MethodConfig
 from training.recipes.process import failures, precision, tracking
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.fits import refuse_what_cannot_fit
 from training.recipes.process.log import log_to_stdout, logger, remarks
 from training.recipes.process.parent import die_with_parent
 from training.recipes.process.resources import keep_freed_memory, pick_device, use_all_cores, used
@@ -79,6 +80,7 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     inputs = given.get("inputs", {})
     whole = getattr(config, "train", "") == "full"
     with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:
+        refuse_what_cannot_fit(run, config, pick_device(), dtype)
         result = recipe(run, config, inputs)
     if int(os.environ.get("RANK", "0")) == 0:
         run.finish(

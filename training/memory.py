@@ -1,0 +1,243 @@
+"""How much memory a run needs, from its model's config.json and its settings: no tensor library, and nothing loaded.
+
+Weights, optimiser and cache are counted exactly. What a step keeps per token is counted in Llama's block, and not yet
+held against measured runs: benchmarks/memory_forecast.py does that. So only what is certain refuses a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+GIB = 1024**3
+PROGRAM = {"cpu": 640 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
+HEAD_ROWS = 256  # positions whose logits are there at once in a backward pass
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes of a model of Llama's kind."""
+
+    hidden: int
+    blocks: int
+    heads: int
+    key_heads: int
+    head_size: int
+    inner: int
+    vocabulary: int
+    tied: bool = True
+    experts: int = 1
+
+    @property
+    def linear_sizes(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of the linear layers of a block, experts aside."""
+        queries, keys = self.heads * self.head_size, self.key_heads * self.head_size
+        attention = [(self.hidden, queries), (self.hidden, keys), (self.hidden, keys), (queries, self.hidden)]
+        return [*attention, (self.hidden, self.inner), (self.hidden, self.inner), (self.inner, self.hidden)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        sizes = [inputs * outputs for inputs, outputs in self.linear_sizes]
+        block = sum(sizes[:4]) + self.experts * sum(sizes[4:]) + 2 * self.hidden
+        return self.blocks * block + self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    def adapter(self, rank: int, top_blocks: int) -> int:
+        """Number of weights of a LoRA adapter."""
+        return rank * sum(map(sum, self.linear_sizes)) * min(top_blocks, self.blocks)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by what they are for; those that never stand beside each other are the larger one of them."""
+
+    program: int = 0
+    weights: int = 0
+    optimiser: int = 0  # adapters or trained weights, their gradients and AdamW's two averages
+    cache: int = 0  # keys and values of all answers that are drawn at once
+    activations: int = 0
+    logits: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes at the worst moment: sampling and learning take turns."""
+        return self.program + self.weights + self.optimiser + max(self.cache, self.activations) + self.logits
+
+    @property
+    def certain(self) -> int:
+        """Bytes that are needed whatever the texts and the parts of a step are."""
+        return self.weights + self.optimiser
+
+    def as_json(self) -> dict[str, int]:
+        """Return MiB by part, and in all."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: round(value / 1024**2) for name, value in {**parts, "total": self.total}.items()}
+
+
+def read_shape(folder: str | Path) -> ModelShape | None:
+    """Return the shape that a model's config.json tells; None where it is not told in the usual words."""
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return shape_of(config)
+
+
+def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
+    """Return the shape that the content of a config.json tells, by any of the names that models have for a size."""
+    config = {**config, **(config.get("text_config") or {})}
+
+    def size(*names: str) -> int:
+        return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)
+
+    hidden, heads = size("hidden_size", "n_embd", "d_model"), size("num_attention_heads", "n_head", "n_heads")
+    blocks, vocabulary = size("num_hidden_layers", "n_layer", "n_layers"), size("vocab_size")
+    if not all((hidden, heads, blocks, vocabulary)):
+        return None
+    return ModelShape(
+        hidden,
+        blocks,
+        heads,
+        size("num_key_value_heads") or heads,
+        size("head_dim") or hidden // heads,
+        size("moe_intermediate_size", "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
+        vocabulary,
+        tied=bool(config.get("tie_word_embeddings", True)),
+        experts=size("num_experts", "num_local_experts", "n_routed_experts") or 1,
+    )
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is in memory at once: rows with a prompt of `prompt` tokens, `answers` each, of `answer` tokens."""
+
+    rows: int
+    prompt: int
+    answers: int
+    answer: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read at once: a prompt stands once before all of its answers."""
+        return self.rows * (self.prompt + self.answers * self.answer)
+
+
+def drawn(method: str, config: Mapping[str, Any], prompt: int) -> Load | None:
+    """Return the answers that are drawn at once; None where none are."""
+    length = int(config.get("max_new_tokens", 0))
+    if method in ("ppo", "rloo"):
+        per_prompt = int(config["completions_per_prompt"])
+        return Load(-(-int(config["batch_size"]) // per_prompt), prompt, per_prompt, length)
+    per_prompt = int(config.get("eval_completions") or config.get("completions_per_prompt") or 1)
+    return Load(max(1, 64 // per_prompt), prompt, per_prompt, length) if length else None
+
+
+def learned(method: str, config: Mapping[str, Any], prompt: int, answer: int) -> Load | None:
+    """Return what is learned from at once; None for a method that learns nothing in the model's blocks."""
+    part = int(config.get("micro_batch", 0))
+    if method == "ppo":
+        per_prompt = int(config["completions_per_prompt"])
+        episodes = min(part or int(config["minibatch_size"]), int(config["minibatch_size"]))
+        return Load(-(-episodes // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]) + 1)
+    if method == "rloo":
+        return Load(part or int(config["minibatch_size"]), prompt, 1, int(config["max_new_tokens"]))
+    if method in ("sft", "instruction_tuning"):
+        return Load(part or int(config["batch_size"]), prompt, 1, answer)
+    if method == "dpo":
+        return Load(2 * (part or int(config["batch_size"])), prompt, 1, answer)
+    if method == "reward" and config.get("pooling") != "depths":
+        return Load(part or int(config["rankings_per_step"]), prompt, 4, answer)
+    return None
+
+
+def forecast(
+    method: str,
+    config: Mapping[str, Any],
+    shape: ModelShape,
+    *,
+    prompt: int | None = None,
+    answer: int | None = None,
+    state_bytes: int = 4,
+    device: str = "cpu",
+) -> Memory:
+    """Return what a run needs at its worst moment, with prompts and answers of these lengths in tokens.
+
+    Where a length is not given, it is the most that the settings let through. `state_bytes` is 4 for float32, 2 for
+    bfloat16; a run that trains all weights is float32.
+    """
+    longest = int(config.get("max_prompt_tokens") or config.get("max_length") or 512)
+    answer = answer if answer is not None else min(longest // 2, 256)
+    prompt = prompt if prompt is not None else (longest if "max_prompt_tokens" in config else longest - answer)
+    whole = config.get("train") == "full"
+    width = 4 if whole else state_bytes
+    copies = 2 if whole else 1  # the reference beside the policy
+    learns = learned(method, config, prompt, answer)
+    sampling = drawn(method, config, prompt)
+    return Memory(
+        program=PROGRAM[device],
+        weights=copies * shape.parameters * width,
+        optimiser=_optimiser(method, config, shape, whole=whole) if learns else 0,
+        cache=_sampling(shape, sampling, width) if sampling else 0,
+        activations=_activations(config, shape, learns, width, whole=whole) if learns else 0,
+        logits=_logits(shape, learns, sampling, whole=whole),
+    )
+
+
+def _optimiser(method: str, config: Mapping[str, Any], shape: ModelShape, *, whole: bool) -> int:
+    """Weights that learn, their gradients, AdamW's averages, and PPO's copy from before the last update."""
+    if whole:
+        return shape.parameters * 4 * (3 + (method == "ppo"))
+    return shape.adapter(int(config.get("lora_rank", 0)), int(config.get("top_blocks", 0))) * 4 * 5
+
+
+def _sampling(shape: ModelShape, load: Load, width: int) -> int:
+    """Keys and values of prompts and answers, the prompts' once more while they are copied, and kept states."""
+    rows = load.rows * load.answers
+    per_token = 2 * shape.blocks * shape.key_heads * shape.head_size * width
+    states = 2 * rows * load.answer * shape.hidden * width
+    return (rows + load.rows) * (load.prompt + load.answer + 1) * per_token + states
+
+
+def _activations(config: Mapping[str, Any], shape: ModelShape, load: Load, width: int, *, whole: bool) -> int:
+    """What the blocks that learn keep for the backward pass."""
+    blocks = shape.blocks if whole else min(int(config.get("top_blocks", 1)), shape.blocks)
+    queries, keys = shape.heads * shape.head_size, shape.key_heads * shape.head_size
+    per_token = 8 * shape.hidden + 3 * queries + 4 * keys + 6 * shape.inner
+    kept = blocks if not config.get("checkpointing") else 1
+    inputs = 0 if not config.get("checkpointing") else blocks * shape.hidden
+    length = load.prompt + load.answers * load.answer
+    masks = 3 * load.rows * length * length * width
+    return load.tokens * (kept * per_token + inputs) * width + masks
+
+
+def _logits(shape: ModelShape, learns: Load | None, sampling: Load | None, *, whole: bool) -> int:
+    """Logits of the tokens that are drawn at once, and of a portion of those that are learned from."""
+    drawing = sampling.rows * sampling.answers * shape.vocabulary * 28 if sampling else 0
+    positions = learns.rows * learns.answers * learns.answer if learns else 0
+    learning = (positions if whole else min(positions, HEAD_ROWS)) * shape.vocabulary * 4 * 3
+    return max(drawing, learning)
+
+
+def refusal(method: str, config: Mapping[str, Any], shape: ModelShape, available: int, **more: Any) -> str:
+    """Return why a run cannot fit into `available` bytes and what would; empty where it may fit.
+
+    Only what a run surely needs counts here. What comes on top depends on its texts, and optimiser steps are parted
+    where it is too much.
+    """
+    needed = forecast(method, config, shape, **more)
+    if needed.certain <= available:
+        return ""
+    hint = "a smaller model would fit"
+    if config.get("train") == "full":
+        lora = forecast(method, {**config, "train": "lora"}, shape, **more)
+        if lora.certain <= available:
+            hint = f"with train=lora they take {_gib(lora.certain)}"
+    says = f"weights and optimiser alone take {_gib(needed.certain)}, and {_gib(available)} of memory are free"
+    return f"{says}; {hint}"
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"
