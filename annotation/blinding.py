@@ -1,13 +1,14 @@
 """Answers that say who made them are no blind candidates: people would rank the name.
 
-The names are data, in maker_names.txt; here is only how an answer uses them. An answer is held back where it has a name
-that is nothing else, where it introduces itself by a name or a maker, and where it has the name of the project's model.
+The names are data, in maker_names.txt and in the project's own list; here is only how an answer uses them. An answer is
+held back where it has a name that is nothing else, where it introduces itself by a name or a maker, and where it has
+the name of the project's model.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from annotation.models import Project
@@ -65,15 +66,31 @@ SAID_OF_ANY_MODEL = {
 SHORTEST_NAME = 4
 
 
+def may_be_blind(text: str, project: Project) -> bool:
+    """Return whether an answer may stand in a blind task: it has a text, and the text does not say who made it.
+
+    The one rule for answers that were imported, sampled, written, brought by the API, compared in an evaluation or
+    ranked in the playground.
+    """
+    return bool(text.strip()) and names_its_model(text, project) is None
+
+
 def names_its_model(text: str, project: Project) -> str | None:
     """Return the words by which an answer reveals which model wrote it; None where it does not."""
     for pattern in (CONFESSIONS, MAKER_IN_CHINESE, *_patterns()):
         if found := pattern.search(text):
             return found.group().strip()
-    own = _own_name(project)
-    if own and (found := own.search(text)):
-        return found.group()
+    for own in (_own_name(project), _further_names(tuple(project.maker_names))):
+        if own and (found := own.search(text)):
+            return found.group()
     return None
+
+
+@lru_cache(maxsize=100)
+def _further_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Return what finds the names that an admin of the project added, with or without a version behind them."""
+    known = [name.strip() for name in names if name.strip()]
+    return re.compile(EDGES.format(rf"(?:{_any_of(known)}){VERSION}"), re.IGNORECASE) if known else None
 
 
 @cache

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotation import live
 from annotation.actions import coverage, tasks
-from annotation.blinding import names_its_model
+from annotation.blinding import may_be_blind
 from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
 from annotation.opaque import dice
 
@@ -48,7 +48,7 @@ def open_evaluation(
         sampling=sampling,
         created_by_id=by.pk if by else None,
     )
-    kept = [pair for pair in pairs if not any(names_its_model(completion.text, project) for completion in pair)]
+    kept = [pair for pair in pairs if all(may_be_blind(completion.text, project) for completion in pair)]
     if len(kept) < len(pairs):
         left_out[NAMES_ITS_MODEL] += len(pairs) - len(kept)
     firsts = [place % 2 == 0 for place in range(len(kept))]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from annotation.actions import coverage
-from annotation.blinding import names_its_model
+from annotation.blinding import may_be_blind
 from annotation.models import (
     Assignment,
     Candidate,
@@ -66,7 +66,7 @@ def blind_candidates(completions: Iterable[Completion], project: Project) -> lis
     kept: dict[str, Completion] = {}
     for completion in completions:
         text = completion.text.strip()
-        if text and text not in kept and not names_its_model(text, project):
+        if text not in kept and may_be_blind(text, project):
             kept[text] = completion
     return list(kept.values())
 

@@ -36,6 +36,11 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     labels = CriteriaField(required=False, help_text=Project._meta.get_field("labels").help_text)
+    maker_names = CriteriaField(
+        required=False,
+        label="Further names of models and makers",
+        help_text=Project._meta.get_field("maker_names").help_text,
+    )
 
     class Meta:
         model = Project

@@ -54,6 +54,22 @@ def check_criteria(names: Any) -> None:
 
 FEWEST_LABELS, MOST_LABELS = 2, 9  # a key of the keyboard for each
 MAX_LABEL_CHARACTERS = 100
+MOST_NAMES = 200
+SHORTEST_NAME, LONGEST_NAME = 2, 100
+
+
+def check_names(value: Any) -> None:
+    """Raise ValidationError unless a value is a list of names that can be looked for in answers."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValidationError("Write a list of names.")
+    if len(value) > MOST_NAMES:
+        raise ValidationError(f"At most {MOST_NAMES} names; there are {len(value)}.")
+    for name in value:
+        if not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME:
+            raise ValidationError(
+                f"A name has {SHORTEST_NAME} to {LONGEST_NAME} characters; {name[:LONGEST_NAME]!r} has "
+                f"{len(name.strip())}."
+            )
 
 
 def check_labels(names: Any) -> None:
@@ -125,6 +141,7 @@ class Project(models.Model):
         "practice_pass",
         "labels",
         "uncertain_first",
+        "maker_names",
     ]
 
     name = models.CharField(max_length=100)
@@ -215,6 +232,14 @@ class Project(models.Model):
         blank=True,
         validators=[check_labels],
         help_text="Names, one per line, 2 to 9: every prompt's text also waits to be given one. Empty: none is asked.",
+    )
+    maker_names = models.JSONField(
+        "further names of models and makers",
+        default=list,
+        blank=True,
+        validators=[check_names],
+        help_text="One per line. An answer that has one of them is held back from blind ranking, beside those that "
+        "name a well-known model or maker.",
     )
     uncertain_first = models.BooleanField(
         "label the least sure texts first",

@@ -4,7 +4,7 @@ import pytest
 
 from annotation.actions import tasks
 from annotation.actions.prompts import import_prompts
-from annotation.blinding import names_its_model
+from annotation.blinding import may_be_blind, names_its_model
 from annotation.imports import parse_prompts
 from annotation.models import Completion, Project, Source, Task
 
@@ -154,3 +154,26 @@ def test_an_imported_answer_that_names_its_maker_is_held_back(project, admin):
     assert (report.tasks, report.held_back) == (1, 1)
     (task,) = Task.objects.all()
     assert sorted(task.candidates.values_list("text", flat=True)) == ["A helper.", "A voice."]
+
+
+@pytest.mark.django_db
+def test_an_admin_adds_names_of_the_project_and_answers_with_them_are_held_back(project, admin, annotator, as_user):
+    page = f"/projects/{project.slug}/settings/"
+    assert 'name="maker_names"' in as_user(admin).get(page).content.decode()
+    api = f"/api/v1/projects/{project.slug}/"
+    names = {"maker_names": ["Zeta Bot", "Lumo"]}
+    assert as_user(annotator).patch(api, names, content_type="application/json").status_code == 403
+    assert (
+        as_user(admin).patch(api, names, content_type="application/json").json()["maker_names"] == names["maker_names"]
+    )
+    project.refresh_from_db()
+    assert not may_be_blind("zeta-bot 2 says yes.", project)
+    assert not may_be_blind("Ask Lumo3-7B.", project)
+    assert may_be_blind("A luminous zeta.", project)
+    assert not may_be_blind("  ", project)
+    content = b'{"prompt": "Who?", "completions": ["I am Lumo.", "Nobody.", "A voice."]}\n'
+    report = import_prompts(project=project, parsed=parse_prompts(content, "rows.jsonl"), by=admin)
+    assert (report.tasks, report.held_back) == (1, 1)
+    too_short = as_user(admin).patch(api, {"maker_names": ["x"]}, content_type="application/json")
+    assert too_short.status_code == 400
+    assert "2 to 100 characters" in str(too_short.json())

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from annotation.actions import judgments, tasks
-from annotation.blinding import names_its_model
+from annotation.blinding import may_be_blind
 from annotation.errors import NotPossible
 from annotation.models import Completion, PolicyVersion, Project, Prompt, SeatStatus, Source, Split
 from training.models import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
@@ -104,7 +104,7 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
 
 def _teach(texts: list[str], project: Project) -> bool:
     """Return whether these replies make training data: all different, none empty, none that names its author."""
-    return len(set(texts)) == len(texts) and all(text and not names_its_model(text, project) for text in texts)
+    return len(set(texts)) == len(texts) and all(may_be_blind(text, project) for text in texts)
 
 
 def _origin(exchange: Exchange) -> str:
