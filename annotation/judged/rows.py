@@ -330,23 +330,30 @@ def _judgments(
 def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
     """Yield what files brought: for each set of answers to a prompt one task with everybody's judgments of it.
 
-    Sets with a stated margin come first, so that a column of margins begins with a number and never with null.
+    Sets whose pairs have a margin come first, so that a column of margins begins with a number and never with null.
     """
     said = ImportedJudgment.objects.filter(prompt__project=project, created_at__lte=cutoff)
-    stated = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group"), margin__isnull=False)
     first = said.filter(prompt=OuterRef("prompt"), group=OuterRef("group")).order_by("pk").values("pk")[:1]
-    ordered = said.annotate(stated=Exists(stated), first=Subquery(first)).order_by("-stated", "first", "pk")
-    rows = ordered.select_related("prompt").iterator(TASKS_AT_ONCE)
-    groups = (list(group) for _, group in groupby(rows, key=attrgetter("first")))
-    while batch := list(islice(groups, TASKS_AT_ONCE)):
-        pks = {pk for votes in batch for tier in votes[0].tiers for pk in tier}
-        texts = Completion.objects.filter(pk__in=pks).values_list("pk", "text", "finished")
-        answers = {
-            pk: JudgedCandidate(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts
-        }
-        for votes in batch:
-            if task := _imported_task(votes, answers, wanted, counts):
-                yield task
+    ordered = said.annotate(first=Subquery(first)).order_by("first", "pk").select_related("prompt")
+    for with_margin in (True, False):
+        groups = (list(group) for _, group in groupby(ordered.iterator(TASKS_AT_ONCE), key=attrgetter("first")))
+        asked = (votes for votes in groups if _has_margin(votes) is with_margin)
+        while batch := list(islice(asked, TASKS_AT_ONCE)):
+            yield from _imported_tasks(batch, wanted, counts)
+
+
+def _has_margin(votes: Sequence[ImportedJudgment]) -> bool:
+    """Return whether the pairs of these votes have a margin: a stated one, or their distance in an order of several."""
+    return sum(map(len, votes[0].tiers)) > 2 or any(vote.margin is not None for vote in votes)
+
+
+def _imported_tasks(batch: list[list[ImportedJudgment]], wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
+    pks = {pk for votes in batch for tier in votes[0].tiers for pk in tier}
+    texts = Completion.objects.filter(pk__in=pks).values_list("pk", "text", "finished")
+    answers = {pk: JudgedCandidate(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}
+    for votes in batch:
+        if task := _imported_task(votes, answers, wanted, counts):
+            yield task
 
 
 def _imported_task(

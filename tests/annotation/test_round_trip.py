@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import os
 import uuid
@@ -176,6 +177,29 @@ def test_a_missing_margin_stays_missing(project, admin) -> None:
     assert [row["margin"] for row in rows()] == [0.25, None]
 
 
+def test_a_column_of_margins_never_begins_with_null(project, admin) -> None:
+    """An order of three has distances; a bare pair that came before it has none."""
+    from annotation.exports.context import SnapshotContext
+    from annotation.exports.files import DownloadOptions
+    from annotation.exports.types import preference_rows
+
+    given = [
+        {"prompt": "One?", "chosen": "Yes.", "rejected": "No."},
+        {
+            "prompt": [{"role": "user", "content": "Two?"}],
+            "candidates": [{"text": "a"}, {"text": "b"}, {"text": "c"}],
+            "rankings": [{"tiers": [[0], [1], [2]], "annotator": "imported:ann"}],
+        },
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in given).encode()
+    import_prompts(project=project, parsed=parse_prompts(content, "rows.jsonl"), by=admin)
+    rows = list(preference_rows(SnapshotContext(project, timezone.now())))
+    assert [row["margin"] for row in rows] == [0.5, 1.0, 0.5, None]
+    file = io.BytesIO()
+    DownloadOptions("preference-text", "csv").write(lambda: iter(rows), file)
+    assert file.getvalue().count(b"\r\n") == 5
+
+
 def test_several_peoples_votes_of_one_pair_are_merged_and_not_two_pairs(project, admin) -> None:
 
     from annotation.exports.context import SnapshotContext
@@ -239,8 +263,6 @@ def test_csv_is_utf_8_with_its_mark_and_answers_are_as_they_were(project, admin)
     row = {"prompt": "List two.", "chosen": "- first\n- second", "rejected": "=SUM(A1)"}
     content = (json.dumps(row) + "\n").encode()
     import_prompts(project=project, parsed=parse_prompts(content, "rows.jsonl"), by=admin)
-    import io
-
     from annotation.exports.context import SnapshotContext
     from annotation.exports.files import DownloadOptions
     from annotation.exports.types import preference_rows

@@ -591,3 +591,56 @@ def test_equal_votes_of_two_people_are_two_votes(project, admin) -> None:
     ]
     report = import_prompts(project=project, parsed=parse(*rows), by=admin)
     assert (report.taken, report.pairs, report.votes, report.not_used) == (3, 1, 3, {})
+
+
+def test_what_prodigy_ignored_or_rejected_brings_no_prompt() -> None:
+    options = [{"id": 1, "text": GOOD}, {"id": 2, "text": BAD}]
+    parsed = parse(
+        {"text": ASK, "options": options, "accept": [1], "answer": "accept", "_annotator_id": "ann"},
+        {"text": "A?", "options": options, "accept": [], "answer": "ignore"},
+        {"text": "B?", "options": options, "accept": [], "answer": "reject"},
+        {"text": "Fine", "label": "GOOD", "answer": "ignore", "_input_hash": 1},
+        {"text": "Poor", "label": "GOOD", "answer": "reject", "_input_hash": 2},
+    )
+    assert [row.messages for row in parsed.rows] == [[USER]]
+    assert parsed.rows[0].votes[0].annotator == "ann"
+    assert (parsed.labels, [row.line for row in parsed.refused]) == ([], [2, 3, 4, 5])
+
+
+def test_an_archived_item_of_langfuse_is_refused_with_that_reason() -> None:
+    active = {"id": "1", "input": ASK, "expectedOutput": GOOD, "status": "ACTIVE"}
+    parsed = parse(active, active | {"id": "2", "input": "Old?", "status": "ARCHIVED"})
+    assert [row.external_id for row in parsed.rows] == ["1"]
+    assert "archived" in parsed.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [{"type": "system", "content": "Be brief."}, {"type": "human", "content": ASK}],
+        [[{"type": "system", "content": "Be brief."}, {"type": "human", "content": ASK}]],
+        [{"type": "system", "data": {"content": "Be brief."}}, {"type": "human", "data": {"content": ASK}}],
+        [
+            {"lc": 1, "type": "constructor", "id": ["langchain", name], "kwargs": {"content": text}}
+            for name, text in (("SystemMessage", "Be brief."), ("HumanMessage", ASK))
+        ],
+    ],
+    ids=["types", "a batch", "data", "classes"],
+)
+def test_messages_of_langchain_in_a_langsmith_example_are_a_conversation(asked: list) -> None:
+    parsed = parse({"inputs": {"messages": asked}, "outputs": {"output": GOOD}, "id": "x"})
+    (row,) = parsed.rows
+    assert row.messages == [{"role": "system", "content": "Be brief."}, USER]
+    assert row.reference == GOOD
+
+
+@pytest.mark.parametrize(
+    ("flags", "tiers"), [((1, 0, 0), ((0,), (1,))), ((0, 1, 0), ((1,), (0,))), ((0, 0, 1), ((0, 1),))]
+)
+def test_a_winner_in_three_columns_uses_all_three(flags: tuple, tiers: tuple) -> None:
+    names = ("winner_model_a", "winner_model_b", "winner_tie")
+    row = {"prompt": json.dumps([ASK]), "response_a": json.dumps([GOOD]), "response_b": json.dumps([BAD])}
+    parsed = parse(row | dict(zip(names, flags, strict=True)))
+    assert parsed.rows[0].votes[0].tiers == tiers
+    assert parsed.not_used == {}
+    assert "write model_a, model_b or tie" in parse(row | dict.fromkeys(names, 1)).refused[0].reason

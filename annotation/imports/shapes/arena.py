@@ -90,10 +90,9 @@ def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
 
 def _flagged(fields: Fields) -> str:
     """Return the winner where three columns of 0 and 1 say it."""
-    for name in ("winner_model_a", "winner_model_b", "winner_tie"):
-        if number(fields.take(name)) == 1:
-            return name.removeprefix("winner_")
-    return ""
+    flags = {name: number(fields.take(f"winner_{name}")) for name in ("model_a", "model_b", "tie")}
+    said = [name for name, flag in flags.items() if flag == 1]
+    return said[0] if len(said) == 1 else ""
 
 
 def _is_battle(fields: Fields) -> bool:

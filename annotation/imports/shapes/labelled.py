@@ -47,9 +47,7 @@ def prodigy(fields: Fields) -> Iterator[Item]:
         *(name for name in fields.data if name.startswith("_")), "meta", "config", "tokens", "mapping", "html"
     )
     if verdict == "ignore":
-        fields.describes(*fields.data)
-        yield item
-        return
+        raise Refusal("the person who was asked skipped it (ignore), so the row says nothing")
     if isinstance(fields.peek("accept"), dict) or isinstance(fields.peek("reject"), dict):
         places = tuple(item.answer(_text(fields.take(name))) for name in ("accept", "reject"))
         item.prefer(*(places if verdict == "accept" else places[::-1]), **said)

@@ -27,6 +27,8 @@ ANSWERED = (
     "generations",
 )
 
+LANGCHAIN_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
+
 
 def langsmith(fields: Fields) -> Iterator[Item]:
     """Read an example: its inputs are the prompt, its outputs the reference answer."""
@@ -39,6 +41,8 @@ def langsmith(fields: Fields) -> Iterator[Item]:
 
 def langfuse(fields: Fields) -> Iterator[Item]:
     """Read a dataset item: its input is the prompt, its expected output the reference answer."""
+    if fields.take("status") == "ARCHIVED":
+        raise Refusal("the item was archived in Langfuse, so it is left out; make it active there to take it")
     item = Item(id=fields.take("id"))
     _ask(fields, "input", item)
     name = "expectedOutput" if "expectedOutput" in fields.data else "expected_output"
@@ -50,7 +54,7 @@ def langfuse(fields: Fields) -> Iterator[Item]:
 def _ask(fields: Fields, name: str, item: Item) -> None:
     item.field = name
     if not isinstance(fields.peek(name), dict):
-        item.prompt = fields.take(name)
+        item.prompt = _messages(fields.take(name))
         return
     given = fields.child(name)
     known = next((each for each in ASKED if each in given), None)
@@ -58,9 +62,30 @@ def _ask(fields: Fields, name: str, item: Item) -> None:
         known = next(iter(given.data))
     if known is None:
         raise Refusal(f'"{name}" has none of {", ".join(ASKED[:6])}; name one of its fields so')
-    item.prompt = given.take(known)
+    item.prompt = _messages(given.take(known))
     if isinstance(given.peek("system"), str):
         item.system = given.take("system")
+
+
+def _messages(value: Any) -> Any:
+    """Return messages as LangChain writes them, {"type": "human"} or with a class and kwargs, with their roles."""
+    if not isinstance(value, list) or not value:
+        return value
+    if len(value) == 1 and isinstance(value[0], list):  # a batch of one conversation
+        value = value[0]
+    found = []
+    for each in value:
+        if not isinstance(each, dict):
+            return value
+        if isinstance(each.get("kwargs"), dict) and isinstance(each.get("id"), list) and each["id"]:
+            each = {"type": str(each["id"][-1]).removesuffix("Chunk").removesuffix("Message").lower(), **each["kwargs"]}
+        elif isinstance(each.get("data"), dict):
+            each = {**each["data"], "type": each.get("type")}
+        if "role" not in each and each.get("type") in LANGCHAIN_ROLES and "content" in each:
+            role = LANGCHAIN_ROLES[each["type"]]
+            each = {"role": role, **{name: said for name, said in each.items() if name != "type"}}
+        found.append(each)
+    return found
 
 
 def _answer(fields: Fields, name: str, item: Item) -> None:
@@ -74,7 +99,7 @@ def _answer(fields: Fields, name: str, item: Item) -> None:
         known = next((each for each in ANSWERED if each in given), None)
         if known is None and len(given.data) == 1:
             known = next(iter(given.data))
-        value = given.take(known) if known else None
+        value = _messages(given.take(known)) if known else None
     else:
         fields.take(name)
     if is_messages(value):
