@@ -347,7 +347,9 @@ def _has_margin(votes: Sequence[ImportedJudgment]) -> bool:
     return sum(map(len, votes[0].tiers)) > 2 or any(vote.margin is not None for vote in votes)
 
 
-def _imported_tasks(batch: list[list[ImportedJudgment]], wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:
+def _imported_tasks(
+    batch: Sequence[Sequence[ImportedJudgment]], wanted: Filter, counts: Counter[str]
+) -> Iterator[JudgedTask]:
     pks = {pk for votes in batch for tier in votes[0].tiers for pk in tier}
     texts = Completion.objects.filter(pk__in=pks).values_list("pk", "text", "finished")
     answers = {pk: JudgedCandidate(pk, text, finished, policy=None, source=IMPORTED) for pk, text, finished in texts}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0017_uuid_of_one_assignment'),
+        ('annotation', '0022_guidelines_have_a_length'),
     ]
 
     operations = [
