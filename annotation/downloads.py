@@ -15,7 +15,7 @@ from annotation.exports.files import DownloadOptions, rendered
 from annotation.models import AuditAction, DatasetSnapshot
 
 CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, options: DownloadOptions) -> HttpResponseBase:

@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
 from annotation.actions import alarms
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.projects import AlarmForm
 from annotation.models import Alarm, Role, Scope
@@ -34,7 +34,7 @@ class AlarmViewSet(mixins.ListModelMixin, GenericViewSet[Alarm]):
     serializer_class = AlarmSerializer
     pagination_class = NewestFirst
     queryset = Alarm.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)

@@ -14,6 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
 from annotation.actions import invitations
+from annotation.api.pagination import NUMBER
 from annotation.api.projects import signed_in
 from annotation.http import public_address
 from annotation.models import Invitation, Role, Scope
@@ -58,7 +59,7 @@ class InvitationViewSet(mixins.ListModelMixin, GenericViewSet[Invitation]):
     scopes = dict.fromkeys(["list", "create", "destroy"], Scope.MANAGE)
     serializer_class = InvitationSerializer
     queryset = Invitation.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.ADMIN)

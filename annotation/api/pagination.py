@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 MOST = 1000
+NUMBER = "[0-9]{1,18}"  # in addresses: what a database takes; Python reads no number of more than 4,300 digits
 
 
 class OldestFirst(CursorPagination):
@@ -26,6 +28,14 @@ class OldestFirst(CursorPagination):
         if not (asked.isascii() and asked.isdigit() and len(asked) < 10 and 1 <= int(asked) <= MOST):
             raise ValidationError({"page_size": f"Should be a whole number from 1 to {MOST}."})
         return int(asked)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Return the cursor of the address; refuse one whose position is no number of a row."""
+        cursor: Cursor | None = super().decode_cursor(request)
+        position = cursor.position if cursor else None
+        if position is not None and not re.fullmatch(NUMBER, position):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         parameters = super().get_schema_operation_parameters(view)

@@ -13,6 +13,7 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
 from annotation.actions import assignments, flags, judgments, queue
+from annotation.api.pagination import NUMBER
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.work import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
@@ -185,7 +186,7 @@ class AssignmentViewSet(ViewSet):
     scopes = dict.fromkeys(["retrieve", "draft", "first_version", "submit", "skip", "flag"], Scope.ANNOTATE)
     serializer_class = AssignmentSerializer
     queryset = Assignment.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def _assignment(self, request: Request, slug: str, pk: str) -> Assignment:
         return access.get_assignment(signed_in(request), slug, int(pk))

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
 from annotation.actions import snapshots
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.downloads import snapshot_response
 from annotation.errors import NotPossible
@@ -100,7 +100,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     pagination_class = NewestFirst
     queryset = DatasetSnapshot.objects.none()
     lookup_field = "number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER).snapshots.all()
@@ -138,7 +138,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         return Response(snapshots.data_card(access.get_snapshot(signed_in(request), slug, int(number))))
 
     @extend_schema(responses=ChangesSerializer)
-    @action(detail=True, url_path=r"changes/(?P<earlier>\d+)")
+    @action(detail=True, url_path=rf"changes/(?P<earlier>{NUMBER})")
     def changes(self, request: Request, slug: str, number: str, earlier: str) -> Response:
         """Return the rows added, removed and changed since an earlier snapshot of the same type."""
         later, before = (access.get_snapshot(signed_in(request), slug, int(each)) for each in (number, earlier))

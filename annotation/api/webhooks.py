@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.delivery import webhooks
 from annotation.forms.access import WebhookForm
@@ -71,7 +71,7 @@ class WebhookViewSet(mixins.ListModelMixin, GenericViewSet[Webhook]):
     scopes = {"list": Scope.READ} | dict.fromkeys(["create", "destroy", "test"], Scope.MANAGE)
     serializer_class = WebhookSerializer
     queryset = Webhook.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         return access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.ADMIN).webhooks.all()
@@ -104,7 +104,7 @@ class DeliveryViewSet(mixins.ListModelMixin, GenericViewSet[Delivery]):
     serializer_class = DeliverySerializer
     pagination_class = NewestFirst
     queryset = Delivery.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         webhook = int(self.kwargs["webhook"])

@@ -7,6 +7,7 @@ from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
 from annotation.api.invitations import InvitationViewSet
 from annotation.api.members import MemberViewSet
+from annotation.api.pagination import NUMBER
 from annotation.api.queue import AssignmentViewSet, TaskViewSet
 from annotation.api.snapshots import SnapshotViewSet
 from annotation.api.webhooks import DeliveryViewSet, WebhookViewSet
@@ -47,7 +48,7 @@ inside.register("pool", PoolViewSet, basename="pool")
 inside.register("audit", AuditViewSet, basename="audit")
 inside.register("invitations", InvitationViewSet)
 inside.register("webhooks", WebhookViewSet)
-inside.register(r"webhooks/(?P<webhook>\d+)/deliveries", DeliveryViewSet)
+inside.register(rf"webhooks/(?P<webhook>{NUMBER})/deliveries", DeliveryViewSet)
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

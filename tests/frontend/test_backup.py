@@ -74,7 +74,7 @@ def test_it_is_taken_while_people_work_and_work_goes_on_in_an_empty_home(databas
         session = sign_in(url)
         for _ in range(5):
             rank_one(session, url)
-        manage(environment, "take_snapshot", "letters")
+        manage(environment, "take_snapshot", "--project", "letters")
 
         def work() -> None:
             while not over.is_set() and len(done) < 40:

@@ -78,7 +78,7 @@ def serving(environment: dict[str, str], *, log: IO[str] | int = subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(150):
+        for _ in range(900):
             try:
                 requests.get(f"{url}/health/", timeout=5)
                 break

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
 from annotation.actions.evaluations import close_evaluation
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Evaluation, Role, Scope
 from annotation.quality.comparisons import evaluated_pairs, evaluation_report, ladder
@@ -104,7 +104,7 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
     pagination_class = NewestFirst
     queryset = Evaluation.objects.none()
     lookup_field = "number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Role, Scope
 from training import access
@@ -64,7 +64,7 @@ class ExchangeViewSet(mixins.ListModelMixin, GenericViewSet[Exchange]):
     serializer_class = ExchangeSerializer
     pagination_class = NewestFirst
     queryset = Exchange.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         user = signed_in(self.request)

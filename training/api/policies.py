@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.api.pagination import NUMBER
 from annotation.api.projects import PolicyNumbersViewSet, PolicySerializer, signed_in
 from annotation.models import PolicyVersion, Role, Scope
 from training import access
@@ -51,7 +52,7 @@ class PolicyViewSet(PolicyNumbersViewSet):
 
     scopes = {"list": Scope.READ, "retrieve": Scope.READ, "promote": Scope.MANAGE}
     lookup_field = "number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     @extend_schema(responses=PolicyDetailSerializer)
     def retrieve(self, request: Request, slug: str, number: str) -> Response:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
+from annotation.api.pagination import NUMBER
 from annotation.api.projects import signed_in
 from annotation.exports.pool import items, pooled, reviewed
 from annotation.models import Proposal, RejectReason, Role, Scope, Verdict
@@ -68,7 +69,7 @@ class ProposalViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     scopes = {"list": Scope.READ, "retrieve": Scope.READ}
     serializer_class = ProposalSerializer
     queryset = Proposal.objects.none()
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import signed_in
 from annotation.models import Role, Scope
 from training import access
@@ -127,7 +127,7 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
     pagination_class = NewestFirst
     queryset = TrainingRound.objects.none()
     lookup_field = "number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER
 
     def get_queryset(self) -> Any:
         project = annotation_access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)

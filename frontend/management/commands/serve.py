@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import threading
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,6 +15,14 @@ from frontend.readiness import can_train, prepare
 from frontend.server import EmbeddedServer
 
 STOP_SECONDS = 35  # a worker first puts its run back into the queue
+BUSY_SECONDS = 5.0
+
+
+def _end_soon() -> None:
+    """End the process in a few seconds even where a page is still computed; what it had begun is rolled back."""
+    timer = threading.Timer(BUSY_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 class Command(BaseCommand):
@@ -41,6 +50,7 @@ class Command(BaseCommand):
             self._say("torch is not installed: runs and playground replies wait for a worker that has it.")
         server.run()
         self._say("Stopped.")
+        _end_soon()
 
     def _serve_and_reload(self) -> None:
         """Serve in a process of its own, which is started again at each change of a .py or .html file."""
