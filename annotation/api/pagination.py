@@ -33,7 +33,7 @@ class OldestFirst(CursorPagination):
         """Return the cursor of the address; refuse one whose position is no number of a row."""
         cursor: Cursor | None = super().decode_cursor(request)
         position = cursor.position if cursor else None
-        if position is not None and not re.fullmatch(NUMBER, position):
+        if position is not None and not re.fullmatch(NUMBER, str(position)):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
