@@ -33,7 +33,7 @@ def _free_port() -> int:
 
 
 def _wait_until(ready, process: subprocess.Popen[bytes], name: str) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if ready():
             return
         if process.poll() is not None:

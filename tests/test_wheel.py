@@ -92,7 +92,7 @@ def served(commands, tmp_path) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    for _ in range(600):
+    for _ in range(2400):
         try:
             requests.get(f"http://127.0.0.1:{port}/health/", timeout=5)
             break

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -28,6 +28,8 @@ QUIET = [
 ]
 # The live server speaks no WebSocket; pages are made to live with that, but the browser itself remarks on it.
 NO_SOCKET = "WebSocket connection to"
+
+expect.set_options(timeout=30_000)  # reached only where something is wrong; a busy machine is slow
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ class Visitor:
     def __init__(self, context: BrowserContext, base: str) -> None:
         self.context, self.base = context, base
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)  # only where something is wrong; a busy machine is slow
         self.errors: list[str] = []
         self.expected = [NO_SOCKET]
         self.page.on("console", self._listen)

@@ -247,7 +247,7 @@ class Server:
         database = f"sqlite:///{connection.settings_dict['NAME']}"
         environment = {**os.environ, "DATABASE_URL": database, "PREFLOOP_DEBUG": "1"}
         self.process = subprocess.Popen(self.command, env=environment)
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 urllib.request.urlopen(f"{self.url}/accounts/login/", timeout=1)
                 return

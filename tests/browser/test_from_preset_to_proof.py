@@ -80,7 +80,7 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
         page.locator(f'[name="ppo.{name}"]').fill(value)
     page.get_by_role("button", name="Start round").click()
     expect(page.get_by_role("heading", name="Round 1")).to_be_visible()
-    for _ in range(60):
+    for _ in range(300):
         if page.locator(".page-head .tag").inner_text() in ("Succeeded", "Failed"):
             break
         page.wait_for_timeout(2000)
