@@ -80,7 +80,7 @@ def measure(model: str, config: PPOConfig, prompt_tokens: int) -> dict[str, floa
     prompts = random_prompts(policy, updates * groups, prompt_tokens, config.seed)
     silence_eos(policy, prompts)
     learning = [*policy.parameters, *policy.value_head.parameters()]
-    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(learning, lr=config.rate, eps=1e-5, weight_decay=0.0)
     processes = Processes()
     spent = {"generation": 0.0, "scoring": 0.0, "learning": 0.0, "cpu": 0.0}
     for update in range(1, updates + 1):
@@ -89,7 +89,7 @@ def measure(model: str, config: PPOConfig, prompt_tokens: int) -> dict[str, floa
         stamps.append(time.perf_counter())
         batch, tokens, _ = score_rollouts(policy, rollout, config.kl_coef, config, processes, check_fresh=update == 1)
         stamps.append(time.perf_counter())
-        learn(policy, optimiser, batch, tokens, config.learning_rate, update, config, processes)
+        learn(policy, optimiser, batch, tokens, config.rate, update, config, processes)
         stamps.append(time.perf_counter())
         cpu = time.process_time() - cpu
         if int(rollout.lengths.min()) < config.max_new_tokens:

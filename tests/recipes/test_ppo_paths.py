@@ -20,7 +20,7 @@ from tests.recipes.test_ppo import ROOT, SETTINGS, without_times
 from training.methods import PPOConfig
 from training.recipes.process.distributed import Processes
 from training.recipes.rl.episodes import sample_episodes, score_rollouts
-from training.recipes.rl.guards import distinct_pairs, select, stop_after_learning, stop_after_sampling
+from training.recipes.rl.guards import distinct_pairs, stop_after_learning, stop_after_sampling
 from training.recipes.rl.policy import load_roles
 from training.recipes.rl.update import minibatch_loss
 from training.recipes.text.prompts import read_prompts
@@ -202,33 +202,6 @@ def test_distinct_pairs_are_counted_within_each_answer():
     drawn = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], dtype=torch.bool)
     # (1,2) (2,1) (1,2): 2 of 3. (3,3) four times: 1 of 4. No pair at all: nothing is repeated.
     assert distinct_pairs(response, drawn).tolist() == pytest.approx([2 / 3, 1 / 4, 1.0])
-
-
-# --- which checkpoint --------------------------------------------------------------------------------------------
-
-
-def evaluated(step: int, kl: float, *judged: float) -> Row:
-    judge = sum(judged) / len(judged) if judged else None
-    return {"step": step, "kl": kl, "score": float(step), "judge": judge, "by_prompt": list(judged)}
-
-
-def test_the_judge_chooses_and_not_the_score():
-    step, reason = select([evaluated(5, 1.0, 1.0, 1.1, 0.9), evaluated(10, 4.0, 0.2, 0.1, 0.3)])
-    assert step == 5
-    assert "best by the judge (1.00)" in reason
-
-
-def test_what_the_judge_cannot_tell_apart_is_decided_by_the_kl():
-    # Differences of the later one to the earlier: 0.4, -0.2, 0.1, mean 0.1, standard error 0.3 / sqrt(3) = 0.17.
-    step, reason = select([evaluated(5, 1.0, 1.0, 1.0, 1.0), evaluated(10, 4.0, 1.4, 0.8, 1.1)])
-    assert step == 5
-    assert "within one standard error of the best (1.10 at update 10)" in reason
-    # 0.4, 0.2, 0.3: mean 0.3, standard error 0.1 / sqrt(3) = 0.06: the later one is better.
-    assert select([evaluated(5, 1.0, 1.0, 1.0, 1.0), evaluated(10, 4.0, 1.4, 1.2, 1.3)])[0] == 10
-
-
-def test_without_a_judge_the_last_is_kept():
-    assert select([evaluated(5, 1.0), evaluated(8, 2.0)])[0] == 8
 
 
 # --- resume ------------------------------------------------------------------------------------------------------

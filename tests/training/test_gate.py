@@ -6,9 +6,11 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from training.actions import runs
+from training.actions import policies, rounds, runs
 from training.actions.rounds import start_round
-from training.models import RoundStatus, TrainingRound, TrainingRun
+from training.models import Promotion, RoundStatus, TrainingRound, TrainingRun
+from training.products.promotions import current_policy
+from training.worker.loop import config_for, rows_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -127,3 +129,78 @@ def test_only_rounds_stop_at_gates_and_a_stopped_one_is_not_finished(project, st
         TrainingRun.objects.create(round=round, position=0, method="reward", status="stopped")
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRound.objects.filter(pk=round.pk).update(status=status, finished_at=timezone.now())
+
+
+# --- the gate of a policy ----------------------------------------------------------------------------------------
+
+NO_BETTER = """
+run.checkpoint_path.mkdir()
+run.finish({"gate": {"passed": False, "reason": "it is not surely better than the policy it started from"},
+            "selected": {"step": 5, "reason": "the last one"}, "agreement":
+            {"score_gain": 1.25, "judge_gain": 0.05, "correlation": 0.31}})
+"""
+UNCHANGED = """
+run.finish({"gate": {"passed": False, "reason": "no step is better than the policy it started from"},
+            "selected": {"step": 0, "reason": "best by the judge"}})
+"""
+
+
+@pytest.fixture
+def at_policy_gate(project, policy, ranked_task, make_worker) -> TrainingRound:
+    started = start_round(project=project, methods=["dpo", "sample"], by=None)
+    make_worker(dpo=NO_BETTER).run_until_idle()
+    return started
+
+
+def test_a_policy_that_is_no_better_is_not_put_into_use(at_policy_gate, project, policy, admin, as_user):
+    assert states(at_policy_gate) == ["stopped", "succeeded", "queued"]
+    assert at_policy_gate.runs.get(method="dpo").policy == project.policies.get(number=1)
+    assert current_policy(project) == policy
+    page = " ".join(as_user(admin).get(PAGE).content.decode().split())
+    assert "Did not pass its gate" in page
+    assert "which was not put into use: the version before it stays" in page
+    assert "the score gained 1.25, the judge, which nothing was trained against, 0.05" in page
+    assert "their correlation over the answers is 0.31" in page
+
+
+def test_an_admin_puts_it_into_use_all_the_same_and_is_remembered(at_policy_gate, project, admin, as_user, make_worker):
+    as_user(admin).post(f"{PAGE}go-on/")
+    promotion = Promotion.objects.get()
+    assert (promotion.policy.number, promotion.by) == (1, admin)
+    assert promotion.why == "alice let round 1 go on, although v1 did not pass its gate."
+    make_worker().run_until_idle()
+    assert states(at_policy_gate) == ["succeeded"] * 3
+    assert at_policy_gate.runs.get(method="sample").directory.config()["inputs"]["versions"] == {"policy": 1}
+
+
+def test_a_gate_that_only_reports_goes_on_with_the_version_in_use(project, policy, ranked_task, make_worker):
+    started = start_round(project=project, methods=["dpo", "sample"], settings={"dpo": {"gate": "report"}}, by=None)
+    make_worker(dpo=NO_BETTER).run_until_idle()
+    assert states(started) == ["succeeded"] * 3
+    assert not Promotion.objects.exists()
+    assert started.runs.get(method="sample").directory.config()["inputs"]["versions"] == {"policy": 0}
+
+
+def test_where_nothing_is_better_there_is_no_new_version(project, policy, ranked_task, make_worker, admin, as_user):
+    started = start_round(project=project, methods=["dpo"], by=None)
+    make_worker(dpo=UNCHANGED).run_until_idle()
+    assert states(started) == ["succeeded", "succeeded"]
+    assert project.policies.count() == 1
+    page = " ".join(as_user(admin).get(PAGE).content.decode().split())
+    assert "Made no new version: no step was better than the policy that it started from" in page
+
+
+def test_the_parent_is_the_version_that_the_run_started_from(project, policy, ranked_task, make_worker, admin):
+    """v1 is in use as the run starts; an admin goes back to v0 before it ends."""
+    start_round(project=project, methods=["dpo"], by=None)
+    make_worker().run_until_idle()
+    ranked_task()
+    started = start_round(project=project, methods=["dpo"], by=None)
+    run = runs.claim_run()
+    run.directory.prepare(config=config_for(run), rows=rows_for(run))
+    runs.put_back(run=run)
+    rounds.pause_round(round=started, by=admin)
+    policies.promote(policy=policy, by=admin, why="Back.")
+    rounds.resume_round(round=started)
+    make_worker().run_until_idle()
+    assert str(project.policies.get(number=2).parent) == "v1"

@@ -124,6 +124,19 @@ def test_an_adapter_is_downloaded_with_its_card(adapter, project, as_user, admin
     assert b'license_name: "CC BY 4.0"' in files["letters-v1/README.md"]
 
 
+def test_an_adapter_over_a_version_with_weights_of_its_own_names_that(
+    adapter, policy, project, as_user, admin, tmp_path
+):
+    """v1 was trained whole, v2 is an adapter over it: on another machine it fits v1, and not the base model."""
+    whole = tiny_checkpoint(tmp_path / "whole", seed=1)
+    PolicyVersion.objects.filter(number=1).update(number=2)
+    first = PolicyVersion.objects.create(project=project, number=1, checkpoint=str(whole), parent=policy)
+    PolicyVersion.objects.filter(number=2).update(parent=first)
+    files = unzipped(as_user(admin).get("/projects/letters/policies/2/download/"))
+    assert json.loads(files["letters-v2/adapter_config.json"])["base_model_name_or_path"] == "letters-v1"
+    assert b'base_model: "letters-v1"' in files["letters-v2/README.md"]
+
+
 @pytest.mark.recipes
 def test_a_merged_model_is_made_by_a_worker_and_answers_as_the_adapter_does(adapter, as_user, admin, make_worker):
     import torch

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from annotation.errors import NotPossible
+from training.ancestry import is_adapter
 from training.archives import FileSource, chunks
 from training.exports.readme import readme
 from training.exports.stages import Tool, base_name, stages_of, start_of
 from training.models import TrainingRound
 from training.plugins import Registry
-from training.reports.lineage import is_adapter, weights_of
+from training.reports.lineage import weights_of
 
 Files = list[tuple[str, FileSource]]
 TOOLS = Registry("training.exports", "TOOL", Tool, "prefloop.round_exports")

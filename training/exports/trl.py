@@ -14,6 +14,7 @@ from typing import Any
 
 from annotation.errors import NotPossible
 from training.exports.stages import ExportedStage, Tool
+from training.methods.ppo import LEARNING_RATES
 from training.rundir import Row
 
 SCRIPT = Path(__file__).resolve().with_name("_trl_script.py")  # text to send along: nothing here imports it
@@ -87,7 +88,7 @@ def _rloo(config: Row, _: ExportedStage) -> tuple[str, Row]:
         "temperature": config["temperature"],
         "beta": config["kl_coef"],
         "epsilon": config["clip_range"],
-        "learning_rate": config["learning_rate"],
+        "learning_rate": config["learning_rate"] or LEARNING_RATES[config["train"]],
         "max_grad_norm": config["max_grad_norm"],
         "seed": config["seed"],
     }

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from training.instructions.recast import CLUSTERS
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.settings import InvalidConfig, MethodConfig, setting
+from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class InstructionTuningConfig(MethodConfig):
     temperature: float = setting(0.9, "Temperature of the answers that are shown", least=0.01, most=5)
     shown: int = setting(32, "Unseen instructions whose answers are shown, before and after", least=1, most=10_000)
     eval_completions: int = setting(1, "Answers to each of them", least=1, most=64)
+    eval_every: int = shared.eval_every(20, "Steps")
+    gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Instructions")
     checkpointing: bool = shared.checkpointing()
     save_every: int = setting(20, "Steps between resumable states", least=1)
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
 
-    choices: ClassVar = {"train": ("lora", "full")}
+    choices: ClassVar = {"train": ("lora", "full"), "gate": GATES}
 
     def __post_init__(self) -> None:
         super().__post_init__()

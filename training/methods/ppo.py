@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.settings import InvalidConfig, MethodConfig, setting
+from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
+
+LEARNING_RATES = {"lora": 6e-4, "full": 1e-5}  # all weights at an adapter's rate are ruined by the first update
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class PPOConfig(MethodConfig):
     max_new_tokens: int = shared.answer_length()
     max_prompt_tokens: int = shared.max_prompt_tokens()
     temperature: float = shared.sampling_temperature()
-    learning_rate: float = shared.policy_gradient_rate()
+    learning_rate: float = setting(
+        0.0, "Peak rate of AdamW; linear decay to 0; 0: 6e-4 for adapters, 1e-5 for all weights", least=0, most=1
+    )
     kl_coef: float = setting(0.03, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
     kl_target: float = setting(
         0.0,
@@ -67,6 +71,7 @@ class PPOConfig(MethodConfig):
     ratio_limit: float = setting(
         5.0, "Stop when the mean probability ratio of a minibatch exceeds this", least=1, most=1_000_000
     )
+    gate: str = shared.policy_gate()
     save_every: int = shared.save_every_updates()
     eval_every: int = setting(
         5, "Updates between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
@@ -81,6 +86,7 @@ class PPOConfig(MethodConfig):
         "missing_eos": ("keep", "replace"),
         "train": ("lora", "full"),
         "value_model": ("shared", "separate"),
+        "gate": GATES,
     }
 
     def __post_init__(self) -> None:
@@ -99,6 +105,11 @@ class PPOConfig(MethodConfig):
             )
         if errors:
             raise InvalidConfig(errors)
+
+    @property
+    def rate(self) -> float:
+        """Return the peak learning rate: the one that was set, or that of what learns."""
+        return self.learning_rate or LEARNING_RATES[self.train]
 
 
 def work(config: Mapping[str, Any], rows: int) -> float:

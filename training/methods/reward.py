@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan, passes_over_rows
-from training.methods.settings import MethodConfig, setting
+from training.methods.settings import GATES, MethodConfig, setting
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class RewardConfig(MethodConfig):
         "loss": ("bradley_terry", "plackett_luce"),
         "pooling": ("depths", "mean", "last", "attention", "verbalizer"),
         "start": ("fresh", "policy", "previous"),
-        "gate": ("stop", "report"),
+        "gate": GATES,
     }
 
 

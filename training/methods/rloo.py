@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.settings import InvalidConfig, MethodConfig, setting
+from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,14 @@ class RLOOConfig(MethodConfig):
     lora_rank: int = shared.lora_rank()
     top_blocks: int = shared.top_blocks()
     eval_completions: int = setting(4, "Completions per eval prompt, before and after", least=1, most=64)
+    eval_every: int = shared.eval_every(5, "Updates")
+    gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Episodes")
     checkpointing: bool = shared.checkpointing()
     save_every: int = shared.save_every_updates()
     seed: int = shared.seed()
+
+    choices: ClassVar = {"gate": GATES}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
+GATES = ("stop", "report")  # what happens behind a gate that is closed: the round stops, or it only says so
+
 
 def setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
     return field(default=default, metadata={"help": help, "least": least, "most": most})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.settings import MethodConfig, setting
+from training.methods.settings import GATES, MethodConfig, setting
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,14 @@ class SFTConfig(MethodConfig):
     max_new_tokens: int = shared.eval_answer_length()
     temperature: float = shared.eval_temperature()
     eval_completions: int = shared.eval_completions()
+    eval_every: int = shared.eval_every(10, "Steps")
+    gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Answers")
     checkpointing: bool = shared.checkpointing()
     save_every: int = shared.save_every_steps()
     seed: int = shared.seed()
+
+    choices: ClassVar = {"gate": GATES}
 
 
 METHOD = Method(

@@ -105,3 +105,19 @@ def micro_batch(unit: str) -> Any:
 def checkpointing() -> Any:
     """Return the setting that trades time for memory in the backward pass."""
     return setting(False, "Compute activations anew in the backward pass: less memory, about a third more time")
+
+
+def eval_every(default: int, unit: str) -> Any:
+    """Return the setting for how often a policy is evaluated while it learns; `unit` is what is counted."""
+    return setting(
+        default, f"{unit} between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
+    )
+
+
+def policy_gate() -> Any:
+    """Return the setting for what happens where a policy is not better than the one that it started from."""
+    return setting(
+        "stop",
+        "Only a policy that is better than the one it started from is put into use. Another one: stop the round, or "
+        "only report it and go on",
+    )

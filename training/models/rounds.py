@@ -236,6 +236,11 @@ class TrainingRun(models.Model):
         return str(gate["reason"])
 
     @property
+    def keeps_nothing(self) -> bool:
+        """Whether the policy that it started from was the best that it saw."""
+        return self.result.get("selected", {}).get("step") == 0
+
+    @property
     def directory(self) -> RunDir:
         return RunDir(Path(settings.RUN_DIR) / str(self.pk))
 

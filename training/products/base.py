@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from annotation.models import Project
 from training.methods import Method
 from training.models import TrainingRun
@@ -68,7 +70,8 @@ class Product:
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         """Return what the recipe starts from, the `inputs` of config.json: folders of models, for the most part."""
-        return {"policy": current_policy(run.round.project_id).checkpoint}
+        policy = current_policy(run.round.project_id)
+        return {"policy": policy.checkpoint, "versions": {"policy": policy.number}}
 
     def rows_for(self, run: TrainingRun) -> Iterator[Row]:
         """Yield the rows of data.jsonl."""
@@ -76,6 +79,9 @@ class Product:
 
     def settle(self, run: TrainingRun) -> None:
         """Store what the run made. Called inside the transaction of its success."""
+
+    def override_gate(self, run: TrainingRun, by: User) -> None:
+        """Do what an admin's decision to go on past the closed gate of `run` means. Called inside a transaction."""
 
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
         """Yield what the round's page shows below its runs; `runs` are those of the round that make this."""

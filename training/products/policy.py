@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from annotation.actions import projects
-from annotation.models import Project, Prompt
+from annotation.models import PolicyVersion, Project, Prompt
+from training.ancestry import base_version
 from training.instructions.report import NAMES
 from training.methods import Method
 from training.models import RunStatus, TrainingRun
@@ -33,16 +36,27 @@ class Policy(Product):
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         inputs = super().inputs_for(run)
+        inputs["versions"]["reference"] = reference_of(run)
         if scored_by := newest_for(run):
             inputs["reward_model"] = scored_by
         return inputs
 
     def settle(self, run: TrainingRun) -> None:
+        """Store the new version, and put it into use if it passed its gate. An unchanged policy is no new version."""
+        if run.keeps_nothing:
+            return
         project = run.round.project
         checkpoint = str(run.directory.checkpoint_path)
-        policy = projects.add_policy(project=project, checkpoint=checkpoint, parent=current_policy(project))
-        store_promotion(policy=policy, by=None, why=f"Made by {run.label} in {run.round}.")
+        policy = projects.add_policy(project=project, checkpoint=checkpoint, parent=started_from(run))
+        if run.result.get("gate", {}).get("passed", True):
+            store_promotion(policy=policy, by=None, why=f"Made by {run.label} in {run.round}.")
         TrainingRun.objects.filter(pk=run.pk).update(policy=policy)
+
+    def override_gate(self, run: TrainingRun, by: User) -> None:
+        """Put the version into use although it did not pass its gate, as `by` decided."""
+        if run.policy is not None and not run.result["gate"]["passed"]:
+            why = f"{by} let {run.round} go on, although {run.policy} did not pass its gate."
+            store_promotion(policy=run.policy, by=by, why=why)
 
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
         measured = [run.result for run in runs if all(split in run.result for split in NAMES)]
@@ -54,6 +68,24 @@ class Policy(Product):
 
 
 PRODUCT = Policy()
+
+
+def reference_of(run: TrainingRun) -> int:
+    """Return the number of the version that the KL of a run is measured to, and that holds it near.
+
+    An adapter learns over its base. PPO on all weights keeps the reward model's base beside it, which is version 0.
+    """
+    if run.method == "ppo" and run.config.get("train") == "full":
+        return 0
+    return base_version(current_policy(run.round.project_id)).number
+
+
+def started_from(run: TrainingRun) -> PolicyVersion:
+    """Return the version that a run started from; another may be in use by the time it ends."""
+    number = run.directory.config()["inputs"].get("versions", {}).get("policy")
+    if number is None:
+        return current_policy(run.round.project_id)
+    return run.round.project.policies.get(number=number)
 
 
 def no_reward_model(planned: Planned) -> str:

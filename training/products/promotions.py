@@ -9,11 +9,15 @@ from training.models import Promotion
 
 
 def current_policy(project: Project | int) -> PolicyVersion:
-    """Return the version promoted last, or the newest one where none was. Raises PolicyVersion.DoesNotExist."""
+    """Return the version promoted last; where none was, the newest one that did not fail its gate.
+
+    Raises PolicyVersion.DoesNotExist where there is no version yet.
+    """
     promotion = Promotion.objects.filter(project=project).select_related("policy").newest()
     if promotion is not None:
         return promotion.policy
-    return PolicyVersion.objects.filter(project=project).order_by("-number")[:1].get()
+    may_be_used = PolicyVersion.objects.filter(project=project).exclude(made_by__result__gate__passed=False)
+    return may_be_used.order_by("-number")[:1].get()
 
 
 def store_promotion(*, policy: PolicyVersion, by: User | None, why: str) -> Promotion:

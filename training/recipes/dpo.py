@@ -18,12 +18,15 @@ from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
+from training.recipes.selection import Yardstick, means_by_prompt
 from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.parts import InParts
 from training.recipes.trainer.roles import POLICY, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
+
+UNSEEN_PAIRS = "the margin on unseen pairs"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,14 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
     prompts, train, unseen, refused = read_pairs(rows, roles.shared, config)
     if not train:
         raise RecipeError(f"There is no pair to train on ({len(rows)} rows; refused: {dict(refused)})")
-    callback = RunCallback(run, config, roles, held_out_prompts(prompts), unit="steps")
+    callback = RunCallback(
+        run,
+        config,
+        roles,
+        held_out_prompts(prompts),
+        unit="steps",
+        yardstick=Yardstick(UNSEEN_PAIRS, lambda: preference_gains(roles.shared, unseen, config)) if unseen else None,
+    )
     with callback.watch.measure("reference"):
         reference = pair_logprobs(roles.shared, train, None, config.micro_batch or config.batch_size)
 
@@ -130,6 +140,13 @@ def read_pairs(
         prompts[row["prompt_id"]] = PromptTokens(row["prompt_id"], prompt, row["split"])
         pairs[row["split"]].append(TokenPair(prompt, chosen, rejected))
     return prompts, pairs["train"], pairs["eval"], refused
+
+
+def preference_gains(shared: SharedModel, pairs: list[TokenPair], config: DPOConfig) -> list[float]:
+    """Return by how many nats the policy prefers what people preferred more than the reference does, by prompt."""
+    policy, reference = (pair_logprobs(shared, pairs, role, config.batch_size) for role in (POLICY, None))
+    gains = (policy - reference).double()
+    return means_by_prompt([pair.prompt for pair in pairs], (gains[:, 0] - gains[:, 1]).tolist())
 
 
 @torch.no_grad()

@@ -119,7 +119,23 @@ def report(before: list[Row], after: list[Row], reference: list[Row]) -> Row:
         "kl": mean_of(after, "kl"),
         "kl_round_start": mean_of(after, "kl_round_start"),
         "best_of_n": best_of_n(before),
+        "agreement": agreement(before, after),
     }
+
+
+def agreement(before: list[Row], after: list[Row]) -> Row | None:
+    """Return how far score and judge agree: both gains, and their correlation over the answers; None without a judge.
+
+    A score that gains much more than the judge does is one that the policy has learned to exploit.
+    """
+    pairs = [(row["score"], row["judge"]) for row in [*before, *after] if row["judge"] is not None]
+    if not pairs:
+        return None
+    gains = {
+        f"{name}_gain": round(fmean(row[name] for row in after) - fmean(row[name] for row in before), 4)
+        for name in ("score", "judge")
+    }
+    return {**gains, "correlation": correlation(*zip(*pairs, strict=True))}
 
 
 def figures(step: int, rows: list[Row]) -> Row:

@@ -24,6 +24,7 @@ from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger, remark
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
+from training.recipes.selection import Yardstick
 from training.recipes.sft import IGNORED, describe, example, sft_trainer
 from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
@@ -32,6 +33,7 @@ from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, learn, report_results
 from training.rundir import Row, RunDir
 
+UNSEEN_RIGHT = "the share of unseen instructions answered right"
 GREEDY = 0.01  # so cold that the most probable token is drawn
 TOGETHER = 16  # rows that are measured at once
 
@@ -60,7 +62,13 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     shown = spread(questions, config.shown)
     prompts = [PromptTokens(place, question.prompt, "eval") for place, question in enumerate(shown)]
     callback = RunCallback(
-        run, config, roles, prompts, unit="steps", measure=lambda: answer_all(roles, questions, config)
+        run,
+        config,
+        roles,
+        prompts,
+        unit="steps",
+        yardstick=Yardstick(UNSEEN_RIGHT, lambda: rights(answer_all(roles, questions, config)), before_judge=True),
+        measure=lambda: answer_all(roles, questions, config),
     )
 
     # 2. Training.
@@ -190,6 +198,11 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
         }
         for place, question in enumerate(questions)
     ]
+
+
+def rights(answered: list[Row]) -> list[float]:
+    """Return 1 for each question that was answered right, else 0."""
+    return [float(row["right"]) for row in answered]
 
 
 def batches(questions: Sequence[Question]) -> list[list[int]]:

@@ -20,7 +20,6 @@ from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import sample_episodes, score_rollouts, split_prompts
 from training.recipes.rl.guards import (
     Progress,
-    select,
     stop_after_learning,
     stop_after_sampling,
     watch_for_negative_kl,
@@ -28,6 +27,7 @@ from training.recipes.rl.guards import (
 from training.recipes.rl.policy import digest, learned_weights, load_roles, restore_weights
 from training.recipes.rl.state import Trainer, candidate_path, keep_candidate, load_state, save_outcome, save_state
 from training.recipes.rl.update import groups_at_once, learn
+from training.recipes.selection import evaluation, gate, select
 from training.rundir import Row, RunDir
 
 
@@ -39,26 +39,30 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
         if progress.stopped:
             logger.info("Stopped: %s", progress.stopped)
 
-    # The best of the evaluated policies, on the same prompts with the same random numbers as before.
+    # The best of the evaluated policies, on the same prompts with the same random numbers. The unchanged one is among
+    # them.
     if not progress.stopped and digest(policy) == progress.start_digest:
         raise RecipeError(
             f"The policy has not changed in {progress.update} updates: nothing was trained. "
-            f"Raise learning_rate (now {config.learning_rate:g})"
+            f"Raise learning_rate (now {config.rate:g})"
         )
-    if not progress.evaluations or progress.evaluations[-1]["step"] != progress.update:
+    if progress.update and (not progress.evaluations or progress.evaluations[-1]["step"] != progress.update):
         keep_candidate(trainer)
-    step, reason = select(progress.evaluations)
-    restore_weights(policy, torch.load(candidate_path(run, step), map_location=policy.shared.device))
-    after = next(row["rows"] for row in progress.evaluations if row["step"] == step)
+    evaluations = [evaluation(0, progress.before), *progress.evaluations]
+    step, reason = select(evaluations)
+    if step > 0:
+        restore_weights(policy, torch.load(candidate_path(run, step), map_location=policy.shared.device))
+    after = next(row["rows"] for row in evaluations if row["step"] == step)
+    verdict = gate(evaluations, step, config.seed, unseen=trainer.evaluator.prompts[0].split == "eval")
     logger.info("Kept update %d: %s", step, reason)
     reference = trainer.evaluate_reference()
     if trainer.processes.is_first:
         save_outcome(trainer, step, after, reference)
-    evaluated = [figures(row["step"], row["rows"]) for row in progress.evaluations if row["step"] > 0]
     return {
         **report(progress.before, after, reference),
-        "frontier": [figures(0, progress.before), *evaluated],
+        "frontier": [figures(row["step"], row["rows"]) for row in evaluations],
         "selected": {"step": step, "reason": reason},
+        "gate": verdict,
         "episodes": progress.update * config.batch_size,
         "updates": progress.update,
         "stopped": progress.stopped,
@@ -76,7 +80,7 @@ def set_up(run: RunDir, config: PPOConfig, inputs: Row) -> tuple[Trainer, list[R
     policy = load_roles(config, inputs)
     prompts, held_out, refused = split_prompts(run, policy.shared, config)
     learning = [*policy.parameters, *policy.value_head.parameters()]
-    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(learning, lr=config.rate, eps=1e-5, weight_decay=0.0)
     progress = Progress(kl_coef=config.kl_coef, start_digest=digest(policy))
     previous = load_state(run, policy, optimiser, progress)
     evaluator = Evaluator.of(
@@ -106,7 +110,7 @@ def run_update(trainer: Trainer) -> None:
     """Sample, score, learn, and write the update's metrics; set `progress.stopped` where a limit was passed."""
     config, progress, policy = trainer.config, trainer.progress, trainer.policy
     update = progress.update + 1
-    rate = config.learning_rate * (1 - (update - 1) / trainer.updates)
+    rate = config.rate * (1 - (update - 1) / trainer.updates)
     with trainer.watch.measure("sample"):
         rollout = sample_episodes(policy, trainer.prompts, update, config, trainer.processes)
     with trainer.watch.measure("score"):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 
+import torch
 from transformers import Trainer
 
 from training.methods import InstructionTuningConfig, SFTConfig
-from training.recipes.models.shared_model import SharedModel
+from training.recipes.models.answers import Answers
+from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
-from training.recipes.text.prompts import PromptTokens, Refused, prompt_tokens, response_tokens
+from training.recipes.selection import Yardstick, means_by_prompt
+from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.parts import InParts
 from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Row, RunDir
 
+UNSEEN_ANSWERS = "the log-probability per token of unseen answers"
+Answered = tuple[list[int], list[int]]  # a prompt and its answer
 IGNORED = -100  # label of a token that is read but not learned
 
 
@@ -25,10 +30,17 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
     # 1. Roles and answers.
     roles = load_roles(run, config, inputs)
     rows = list(run.rows())
-    prompts, examples, refused = read_answers(rows, roles.shared, config)
+    prompts, examples, unseen, refused = read_answers(rows, roles.shared, config)
     if not examples:
         raise RecipeError(f"There is no answer to learn from ({len(rows)} rows; refused: {dict(refused)})")
-    callback = RunCallback(run, config, roles, held_out_prompts(prompts), unit="steps")
+    callback = RunCallback(
+        run,
+        config,
+        roles,
+        held_out_prompts(prompts),
+        unit="steps",
+        yardstick=Yardstick(UNSEEN_ANSWERS, lambda: answer_logprobs(roles, unseen, config)) if unseen else None,
+    )
 
     # 2. Training.
     trainer = sft_trainer(run, config, roles, examples)
@@ -74,10 +86,11 @@ def example(prompt: list[int], answer: list[int]) -> Row:
 
 def read_answers(
     rows: list[Row], shared: SharedModel, config: SFTConfig
-) -> tuple[dict[int, PromptTokens], list[Row], Counter[str]]:
-    """Usable prompts by id, the train split's answers as token ids with labels, and the reasons of refusals."""
+) -> tuple[dict[int, PromptTokens], list[Row], list[Answered], Counter[str]]:
+    """Return usable prompts by id, the train split's answers as token ids with labels, the others, and refusals."""
     prompts: dict[int, PromptTokens] = {}
     examples: list[Row] = []
+    unseen: list[Answered] = []
     refused: Counter[str] = Counter()
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
@@ -90,7 +103,23 @@ def read_answers(
         prompts[row["prompt_id"]] = PromptTokens(row["prompt_id"], prompt, row["split"])
         if row["split"] == "train":
             examples.append(example(prompt, answer))
-    return prompts, examples, refused
+        else:
+            unseen.append((prompt, answer))
+    return prompts, examples, unseen, refused
+
+
+@torch.no_grad()
+def answer_logprobs(roles: Roles, answered: list[Answered], config: SFTConfig) -> list[float]:
+    """Return the policy's log-probability of people's answers in nats per token, by prompt."""
+    model, means = roles.actor, []
+    for at in range(0, len(answered), config.batch_size):
+        part = answered[at : at + config.batch_size]
+        prompt, prompt_mask = pad_left([prompt for prompt, _ in part], model.pad)
+        ids, mask = pad_right([[answer] for _, answer in part], model.pad)
+        batch = Answers(*(tensor.to(model.device) for tensor in (prompt, prompt_mask, ids, mask)))
+        sums = role_logprobs(model, batch, batch.response_mask, roles.role, 1.0).sum(-1)
+        means += (sums / batch.response_mask.sum(-1)).flatten().tolist()
+    return means_by_prompt([prompt for prompt, _ in answered], means)
 
 
 def describe(log: Row) -> dict[str, float]:

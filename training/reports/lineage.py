@@ -10,6 +10,7 @@ from typing import Any
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.quality.comparisons import Rung
+from training.ancestry import ancestors, hub_name
 from training.archives import FileSource
 from training.models import RunStatus, TrainingRun
 
@@ -39,14 +40,6 @@ def family(project: Project, rungs: Iterable[Rung] = ()) -> Branch | None:
     return branches[policies[0].pk] if policies else None
 
 
-def ancestors(policy: PolicyVersion) -> list[PolicyVersion]:
-    """Return the version itself, its parent and so on to version 0."""
-    found = [policy]
-    while (parent := found[-1].parent) is not None:
-        found.append(parent)
-    return found
-
-
 def snapshots_behind(policy: PolicyVersion) -> list[DatasetSnapshot]:
     """Return the snapshots its round had used when it was made, newest first; not those of its ancestors."""
     run = made_by(policy)
@@ -59,10 +52,6 @@ def snapshots_behind(policy: PolicyVersion) -> list[DatasetSnapshot]:
 
 def made_by(policy: PolicyVersion) -> TrainingRun | None:
     return TrainingRun.objects.filter(policy=policy).select_related("round__project", "snapshot").first()
-
-
-def is_adapter(policy: PolicyVersion) -> bool:
-    return (Path(policy.checkpoint) / "adapter_config.json").exists()
 
 
 def files_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSource]]:
@@ -80,7 +69,7 @@ def weights_of(policy: PolicyVersion, folder: Path) -> list[tuple[str, FileSourc
             continue
         if path.name == "adapter_config.json":
             # It names the base by its path on this machine, which means nothing on another.
-            config = json.loads(path.read_text("utf-8")) | {"base_model_name_or_path": policy.project.base_model}
+            config = json.loads(path.read_text("utf-8")) | {"base_model_name_or_path": hub_name(policy)}
             found.append((path.name, json.dumps(config, indent=2)))
         else:
             found.append((path.name, path))
@@ -91,7 +80,7 @@ def model_card(policy: PolicyVersion) -> str:
     """Return the model card: Markdown with the front matter that a model hub reads."""
     project, run = policy.project, made_by(policy)
     result = run.result if run else {}
-    front = ["---", f"base_model: {json.dumps(project.base_model)}", "library_name: transformers"]
+    front = ["---", f"base_model: {json.dumps(hub_name(policy))}", "library_name: transformers"]
     if project.licence:
         front += ["license: other", f"license_name: {json.dumps(project.licence)}"]
     lines = [*front, "tags:", "- rlhf", "---", f"# {project}, {policy}", ""]

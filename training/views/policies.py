@@ -21,10 +21,11 @@ from annotation.models import AuditAction, PolicyVersion, Role
 from annotation.quality.comparisons import evaluated_pairs, ladder
 from training import access
 from training.actions import packages, policies
+from training.ancestry import ancestors, is_adapter
 from training.archives import size_on_disk, zipped
 from training.models import Package, PackageStatus
 from training.products.promotions import current_policy
-from training.reports.lineage import Branch, ancestors, family, files_of, is_adapter, made_by, snapshots_behind
+from training.reports.lineage import Branch, family, files_of, made_by, snapshots_behind
 
 
 @login_required

@@ -82,6 +82,8 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:
         refuse_what_cannot_fit(run, config, pick_device(), dtype)
         result = recipe(run, config, inputs)
+    if "reference" in inputs.get("versions", {}):
+        result["started_from"] = inputs["versions"]
     if int(os.environ.get("RANK", "0")) == 0:
         run.finish(
             {

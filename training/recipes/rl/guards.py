@@ -129,36 +129,3 @@ def distinct_pairs(response: Tensor, drawn: Tensor) -> Tensor:
         pairs = list(pairwise(tokens))
         shares.append(len(set(pairs)) / len(pairs) if pairs else 1.0)
     return torch.tensor(shares)
-
-
-# --- which checkpoint ------------------------------------------------------------------------------------------
-
-
-def select(evaluations: list[Row]) -> tuple[int, str]:
-    """Which evaluated update to keep, and why.
-
-    By the judge, whose score was not optimised, on held-out prompts: of the checkpoints within one standard error
-    (paired by prompt) of the best, the one nearest to the reference. The score that PPO climbed says nothing here: it
-    goes on rising long after the answers get worse (Gao et al. 2210.10760).
-    """
-    last = evaluations[-1]["step"]
-    if evaluations[-1]["judge"] is None:
-        return last, "the last one: the reward model has no judge of its own to choose by"
-    best = max(evaluations, key=lambda row: row["judge"])
-    good = [row for row in evaluations if _behind(best, row) <= 0]
-    chosen = min(good, key=lambda row: row["kl"])
-    if chosen is best:
-        return best["step"], f"best by the judge ({best['judge']:.2f}) of {len(evaluations)} evaluated"
-    return chosen["step"], (
-        f"its judge score of {chosen['judge']:.2f} is within one standard error of the best "
-        f"({best['judge']:.2f} at update {best['step']}), at a smaller KL"
-    )
-
-
-def _behind(best: Row, other: Row) -> float:
-    """By how much more than one standard error `other` lies behind; 0 or less: not distinguishably."""
-    differences = torch.tensor(best["by_prompt"], dtype=torch.float64) - torch.tensor(
-        other["by_prompt"], dtype=torch.float64
-    )
-    error = float(differences.std()) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
-    return float(differences.mean()) - error

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 
 from training.methods import PPOConfig
-from training.recipes.evaluation import Evaluator, figures, side_by_side
+from training.recipes.evaluation import Evaluator, side_by_side
 from training.recipes.process.distributed import Processes
 from training.recipes.process.files import replace_folder
 from training.recipes.process.log import logger
@@ -19,6 +18,7 @@ from training.recipes.process.memory import MicroBatches
 from training.recipes.process.resources import Stopwatch
 from training.recipes.rl.guards import Progress
 from training.recipes.rl.policy import Policy, learned_weights, restore_weights, save_policy
+from training.recipes.selection import evaluation
 from training.recipes.text.prompts import PromptTokens
 from training.rundir import Row, RunDir
 
@@ -60,8 +60,8 @@ class Trainer:
 
 def keep_candidate(trainer: Trainer) -> None:
     """Evaluate the policy as it is, and keep its weights until the best is chosen."""
-    update, rows = trainer.progress.update, trainer.evaluate()
-    trainer.progress.evaluations.append({**figures(update, rows), "by_prompt": by_prompt(rows), "rows": rows})
+    update = trainer.progress.update
+    trainer.progress.evaluations.append(evaluation(update, trainer.evaluate()))
     if trainer.processes.is_first:
         path = candidate_path(trainer.run, update)
         path.parent.mkdir(exist_ok=True)
@@ -73,18 +73,10 @@ def candidate_path(run: RunDir, update: int) -> Path:
     return run.path / CANDIDATES / f"{update}.pt"
 
 
-def by_prompt(rows: list[Row]) -> list[float]:
-    """The judge's mean for each prompt, in the order of the prompts; empty without a judge."""
-    scores: dict[Any, list[float]] = {}
-    for row in rows:
-        if row["judge"] is not None:
-            scores.setdefault(row["prompt_id"], []).append(row["judge"])
-    return [fmean(values) for values in scores.values()]
-
-
 def save_outcome(trainer: Trainer, step: int, after: list[Row], reference: list[Row]) -> None:
     run = trainer.run
-    replace_folder(run.checkpoint_path, lambda folder: save_policy(trainer.policy, folder))
+    if step > 0:  # else nothing new is kept
+        replace_folder(run.checkpoint_path, lambda folder: save_policy(trainer.policy, folder))
     run.samples_path.unlink(missing_ok=True)
     for row in side_by_side(trainer.progress.before, after, reference):
         run.log_sample({"step": step, **row})

@@ -19,13 +19,23 @@ from training.recipes.evaluation import Evaluator
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch
+from training.recipes.selection import JUDGE, Yardstick, evaluation, select
 from training.recipes.text.prompts import PromptTokens
 from training.recipes.trainer.checks import check_start
-from training.recipes.trainer.roles import ROUND_START, STUDENT, Roles, TrainerConfig
+from training.recipes.trainer.roles import (
+    POLICY,
+    ROUND_START,
+    STUDENT,
+    Roles,
+    TrainerConfig,
+    policy_weights,
+    put_policy_weights,
+)
 from training.rundir import Row, RunDir
 
 TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
 EVALUATED_TOGETHER = 64
+CANDIDATES = "candidates"  # weights of the evaluated steps, until one of them is chosen
 
 Describe = Callable[[Row], dict[str, float]]
 WhyStop = Callable[[Row], str | None]
@@ -47,6 +57,7 @@ class RunCallback(TrainerCallback):
     unit: str
     steps_per_row: int = 1
     why_stop: WhyStop | None = None  # a reason ends the training, see rl.guards.outside_limits
+    yardstick: Yardstick | None = None  # chooses checkpoints where there is no judge
     measure: Callable[[], list[Row]] | None = None  # what a method asks of its policy besides, before and after
     describe: Describe | None = None
     before: list[Row] = field(default_factory=list)
@@ -54,22 +65,29 @@ class RunCallback(TrainerCallback):
     watch: Stopwatch = field(default_factory=Stopwatch)
     rows: int = 0  # so far
     stopped: str | None = None
+    chosen: int = 0  # the step that is kept, once that is known, and why
+    reason: str = ""
+    evaluations: list[Row] = field(default_factory=list)  # of candidates, that of the unchanged policy first
     earlier: list[Weights] = field(default_factory=list)  # the adapter as it was one and no row ago
 
     def __post_init__(self) -> None:
+        judge = self.roles.reward_model
+        if judge is not None and judge.has_judge and self.yardstick is not None and not self.yardstick.before_judge:
+            self.yardstick = None
         folder = self.run.load_state()
         if folder is None:
             self.run.rewind(0)
             self.before = self.evaluate()
             self.measured = self.measure_policy()
             check_start(self.before, self.roles)
+            self.add_candidate(0, self.before)
             self.earlier = [self.roles.start]  # empty where all weights learn: no such method stops by itself
             self.save(None)
             return
         state = json.loads((folder / PROGRESS).read_text("utf-8"))
         self.before, self.measured = state["before"], state.get("measured", [])
         self.rows, self.watch = state["rows"], Stopwatch(state["seconds"])
-        self.stopped = state["stopped"]
+        self.stopped, self.evaluations = state["stopped"], state["evaluations"]
         self.earlier = unpack(load_file(folder / EARLIER))
         self.run.rewind(self.rows)
         logger.info("Resuming after %d %s", self.rows, self.unit)
@@ -95,6 +113,34 @@ class RunCallback(TrainerCallback):
             batch_size=EVALUATED_TOGETHER,
         )
 
+    def add_candidate(self, step: int, rows: list[Row]) -> None:
+        """Measure the policy as it is, whose evaluated answers are `rows`, and keep its weights until one is chosen."""
+        with self.watch.measure("evaluate"):
+            measured = None if self.yardstick is None else self.yardstick.measure()
+        self.evaluations = [row for row in self.evaluations if row["step"] < step]
+        self.evaluations.append(evaluation(step, rows, measured))
+        path = self.candidate_path(step)
+        path.parent.mkdir(exist_ok=True)
+        save_file(policy_weights(self.roles), path)
+
+    def candidate_path(self, step: int) -> Path:
+        """Return where the weights of an evaluated step are kept."""
+        return self.run.path / CANDIDATES / f"{step}.safetensors"
+
+    @property
+    def yardstick_name(self) -> str:
+        """Return by what checkpoints are chosen, in words."""
+        return JUDGE if self.yardstick is None else self.yardstick.name
+
+    def choose(self) -> list[Row]:
+        """Give the policy the weights of the best candidate up to the last good row; return its evaluated answers."""
+        self.evaluations = [row for row in self.evaluations if row["step"] <= self.kept]
+        self.chosen, self.reason = select(self.evaluations, self.yardstick_name)
+        put_policy_weights(self.roles, load_file(self.candidate_path(self.chosen)))
+        logger.info("Kept step %d: %s", self.chosen, self.reason)
+        rows: list[Row] = next(row["rows"] for row in self.evaluations if row["step"] == self.chosen)
+        return rows
+
     def measure_policy(self) -> list[Row]:
         with self.watch.measure("measure"):
             return self.measure() if self.measure else []
@@ -106,6 +152,7 @@ class RunCallback(TrainerCallback):
             "rows": self.rows,
             "seconds": self.watch.spent,
             "stopped": self.stopped,
+            "evaluations": self.evaluations,
         }
 
         def write(folder: Path) -> None:
@@ -132,14 +179,25 @@ class RunCallback(TrainerCallback):
         metrics = self.describe(logs)
         self.run.log_metrics(self.rows, **metrics)
         self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
-        if self.why_stop is None:
-            return
-        if reason := self.why_stop(metrics):
-            self.stopped = f"{reason} at {self.unit.removesuffix('s')} {self.rows}"
-            logger.info("Stopped: %s", self.stopped)
-            control.should_training_stop = True
-        else:
+        if self.why_stop is not None:
+            if reason := self.why_stop(metrics):
+                self.stopped = f"{reason} at {self.unit.removesuffix('s')} {self.rows}"
+                logger.info("Stopped: %s", self.stopped)
+                control.should_training_stop = True
+                return
             self.earlier = [*self.earlier[-1:], student_weights(model)]
+        every = self.config.eval_every
+        if every and self.rows % every == 0 and state.global_step < state.max_steps:
+            self.evaluate_student(model)
+
+    def evaluate_student(self, model: nn.Module) -> None:
+        """Make what is in training a candidate, with dropout off while it answers."""
+        if self.roles.adapter is not None:
+            self.roles.shared.adapters.load_weights(POLICY, student_weights(model))
+        training = model.training
+        model.eval()
+        self.add_candidate(self.rows, self.evaluate())
+        model.train(training)
 
     @property
     def kept(self) -> int:

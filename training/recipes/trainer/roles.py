@@ -92,6 +92,21 @@ def copy_for_trl(model: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]})
 
 
+def policy_weights(roles: Roles) -> dict[str, Tensor]:
+    """Return copies of the policy's weights: those of its adapter, or all of them."""
+    if roles.adapter is not None:
+        return roles.shared.adapters.weights(POLICY)
+    return {name: weight.detach().cpu().clone() for name, weight in roles.actor.model.named_parameters()}
+
+
+def put_policy_weights(roles: Roles, weights: dict[str, Tensor]) -> None:
+    """Give the policy these weights."""
+    if roles.adapter is not None:
+        roles.shared.adapters.load_weights(POLICY, weights)
+    else:
+        roles.actor.load_weights(weights)
+
+
 def save_policy(roles: Roles, folder: Path) -> None:
     """Write an adapter over the shared base, or a whole model, which is then its own base."""
     if roles.adapter is not None:

@@ -19,8 +19,9 @@ from transformers.trainer_callback import PrinterCallback
 from training.recipes.evaluation import figures, report, side_by_side
 from training.recipes.process.files import replace_folder
 from training.recipes.process.log import logger
+from training.recipes.selection import gate
 from training.recipes.text.prompts import PromptTokens
-from training.recipes.trainer.callback import TRAINER_STATE, Describe, RunCallback, student_weights
+from training.recipes.trainer.callback import CANDIDATES, TRAINER_STATE, Describe, RunCallback, student_weights
 from training.recipes.trainer.checks import check_student, check_whole, nothing_trained
 from training.recipes.trainer.roles import POLICY, SCRATCH, STUDENT, Roles, TrainerConfig, save_policy
 from training.rundir import Row, RunDir
@@ -50,7 +51,7 @@ def settings(run: RunDir, config: TrainerConfig, roles: Roles) -> dict[str, Any]
 
 
 def learn(trainer: Trainer, callback: RunCallback, describe: Describe) -> list[Row]:
-    """Train from the last state on, give the shared model the trained adapter, and return its evaluated answers."""
+    """Train from the last state on, give the policy the best candidate's weights, and return its evaluated answers."""
     roles = callback.roles
     if roles.adapter is not None:
         set_peft_model_state_dict(trainer.model, roles.start, adapter_name=STUDENT)
@@ -66,14 +67,16 @@ def learn(trainer: Trainer, callback: RunCallback, describe: Describe) -> list[R
     if roles.adapter is None:
         trainer.model.eval()
         check_whole(trainer, roles, callback.prompts[0], callback.config)
-        return callback.evaluate()
-    weights = callback.earlier[0] if callback.stopped else student_weights(trainer.model)
-    set_peft_model_state_dict(trainer.model, weights, adapter_name=STUDENT)
-    if not callback.stopped and all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
-        raise nothing_trained(callback.config)
-    roles.shared.adapters.load_weights(POLICY, weights)
-    check_student(trainer, roles, callback.prompts[0])
-    return callback.evaluate()
+    else:
+        weights = callback.earlier[0] if callback.stopped else student_weights(trainer.model)
+        set_peft_model_state_dict(trainer.model, weights, adapter_name=STUDENT)
+        if not callback.stopped and all(torch.equal(tensor, roles.start[name]) for name, tensor in weights.items()):
+            raise nothing_trained(callback.config)
+        roles.shared.adapters.load_weights(POLICY, weights)
+        check_student(trainer, roles, callback.prompts[0])
+    if callback.kept > 0:
+        callback.add_candidate(callback.kept, callback.evaluate())
+    return callback.choose()
 
 
 def report_results(callback: RunCallback, after: list[Row], asked: dict[int, Row] | None = None, **more: Any) -> Row:
@@ -81,17 +84,21 @@ def report_results(callback: RunCallback, after: list[Row], asked: dict[int, Row
 
     `asked` has more fields for the samples of prompts that no project has, by prompt id.
     """
-    run, step = callback.run, callback.kept
-    replace_folder(run.checkpoint_path, lambda folder: save_policy(callback.roles, folder))
+    run, step, evaluations = callback.run, callback.chosen, callback.evaluations
+    if step > 0:  # else nothing new is kept
+        replace_folder(run.checkpoint_path, lambda folder: save_policy(callback.roles, folder))
     run.samples_path.unlink(missing_ok=True)
     reference = [] if callback.roles.fresh else callback.evaluate_reference()
     for row in side_by_side(callback.before, after, reference):
         run.log_sample({"step": step, **row, **(asked[row["prompt_id"]] if asked else {})})
-    shutil.rmtree(run.path / SCRATCH, ignore_errors=True)
+    for leftover in (SCRATCH, CANDIDATES):
+        shutil.rmtree(run.path / leftover, ignore_errors=True)
+    unseen = callback.yardstick is not None or callback.prompts[0].split == "eval"
     return {
         **report(callback.before, after, reference),
-        "frontier": [figures(0, callback.before), figures(step, after)],
-        "selected": {"step": step, "reason": f"the last one{' before it went too far' if callback.stopped else ''}"},
+        "frontier": [figures(row["step"], row["rows"]) for row in evaluations],
+        "selected": {"step": step, "reason": callback.reason},
+        "gate": gate(evaluations, step, callback.config.seed, yardstick=callback.yardstick_name, unseen=unseen),
         "stopped": callback.stopped,
         **more,
         **callback.watch.report(),
