@@ -234,8 +234,8 @@ def test_a_sampler_with_another_temperature_is_noticed(prepare_ppo, monkeypatch:
 
 
 def test_training_nothing_is_noticed(prepare_ppo):
-    with pytest.raises(RecipeError, match=r"nothing was trained. Raise learning_rate \(now 0\)"):
-        finish(prepare_ppo("idle", episodes=32, learning_rate=0.0))
+    with pytest.raises(RecipeError, match=r"nothing was trained. Raise learning_rate \(now 1e-60\)"):
+        finish(prepare_ppo("idle", episodes=32, learning_rate=1e-60))
 
 
 def test_a_policy_that_is_not_its_reference_at_first_is_noticed(prepare_ppo, monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,9 @@ from django.core.management import CommandError, call_command
 from annotation.models import Split
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
+from training.exports import openrlhf
+from training.exports.stages import ExportedStage
+from training.models import TrainingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +127,7 @@ def test_the_openrlhf_script_hands_each_stage_what_the_one_before_made(circle, t
     assert "openrlhf.cli.train_ppo_ray --reward.model_name_or_path out/1-reward " in ppo
     # 64 episodes of three prompts with four answers each: six times all of them, where a batch would take sixteen.
     for part in (
+        "--data.max_samples 3 ",
         "--rollout.batch_size 3 ",
         "--rollout.n_samples_per_prompt 4 ",
         "--train.batch_size 32 ",
@@ -189,3 +193,16 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
     assert "2-dpo: " in done.stdout
     assert (folder / "out" / "start" / "model.safetensors").exists()
     assert (folder / "out" / "2-dpo" / "model" / "model.safetensors").exists()
+
+
+def test_openrlhf_asks_as_many_prompts_as_the_round_had_episodes():
+    """1,000 prompts with four answers each, for a round of 640 episodes: 160 prompts once, and not all of them."""
+
+    class Counted(ExportedStage):
+        def count(self, split: str) -> int:
+            return 1000
+
+    run = TrainingRun(method="ppo", config={"episodes": 640})
+    command = openrlhf.COMMANDS["ppo"](Counted("1-ppo", run, {"train": "data/1-ppo-train.jsonl"}))
+    assert "--data.max_samples 160 " in command
+    assert "--train.num_episodes 1 " in command

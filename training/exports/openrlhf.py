@@ -151,7 +151,8 @@ def _online(stage: ExportedStage, own: Row, roles: Sequence[str]) -> str:
     """Return the commands for a policy that learns from its own answers; `own` are the options of its method."""
     config = stage.config
     answers = config["completions_per_prompt"]
-    prompts = max(1, stage.count("train"))
+    # OpenRLHF asks every one of these prompts in each of its "episodes": together as many answers as the round drew.
+    prompts = min(max(1, stage.count("train")), ceil(config["episodes"] / answers))
     given: Row = {
         "actor.model_name_or_path": "$POLICY",
         "ckpt.output_dir": f"$OUT/{stage.name}",

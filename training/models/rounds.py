@@ -238,7 +238,7 @@ class TrainingRun(models.Model):
     @property
     def keeps_nothing(self) -> bool:
         """Whether the policy that it started from was the best that it saw."""
-        return self.result.get("selected", {}).get("step") == 0
+        return bool(self.result.get("selected", {}).get("step") == 0)
 
     @property
     def directory(self) -> RunDir:
