@@ -46,7 +46,7 @@ CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short tex
 FULL: dict[str, dict[str, Any]] = {
     "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
     "reward": {"gate": "report"},  # the demo shows the whole loop; the round page has the result of the gate
-    "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4, "gate": "report"},
+    "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
 SMALL: dict[str, dict[str, Any]] = {
     "sample": {**FULL["sample"], "prompts": 40},

@@ -147,7 +147,7 @@ run.finish({"gate": {"passed": False, "reason": "no step is better than the poli
 
 @pytest.fixture
 def at_policy_gate(project, policy, ranked_task, make_worker) -> TrainingRound:
-    started = start_round(project=project, methods=["dpo", "sample"], by=None)
+    started = start_round(project=project, methods=["dpo", "sample"], settings={"dpo": {"gate": "stop"}}, by=None)
     make_worker(dpo=NO_BETTER).run_until_idle()
     return started
 
@@ -174,7 +174,7 @@ def test_an_admin_puts_it_into_use_all_the_same_and_is_remembered(at_policy_gate
 
 
 def test_a_gate_that_only_reports_goes_on_with_the_version_in_use(project, policy, ranked_task, make_worker):
-    started = start_round(project=project, methods=["dpo", "sample"], settings={"dpo": {"gate": "report"}}, by=None)
+    started = start_round(project=project, methods=["dpo", "sample"], by=None)
     make_worker(dpo=NO_BETTER).run_until_idle()
     assert states(started) == ["succeeded"] * 3
     assert not Promotion.objects.exists()

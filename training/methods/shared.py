@@ -117,7 +117,7 @@ def eval_every(default: int, unit: str) -> Any:
 def policy_gate() -> Any:
     """Return the setting for what happens where a policy is not better than the one that it started from."""
     return setting(
-        "stop",
-        "Only a policy that is better than the one it started from is put into use. Another one: stop the round, or "
-        "only report it and go on",
+        "report",
+        "Only a policy that is better than the one it started from is put into use. Where it is not: stop the round, "
+        "or report it and go on with the version in use",
     )

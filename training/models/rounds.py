@@ -231,9 +231,15 @@ class TrainingRun(models.Model):
     def closed_gate(self) -> str:
         """Return why the output of this run may not be trained on; empty where its gate is open or overridden."""
         gate = self.result.get("gate", {})
-        if gate.get("passed", True) or self.config.get("gate") != "stop" or self.gate_overridden_at:
+        if gate.get("passed", True) or self.gate_overridden_at:
+            return ""
+        if self.config.get("gate") != "stop" and not (self.keeps_nothing and self._is_compared_next()):
             return ""
         return str(gate["reason"])
+
+    def _is_compared_next(self) -> bool:
+        """Return whether the round would go on to compare a version that this run has not made."""
+        return self.round.runs.making("comparisons").filter(position__gt=self.position).exists()
 
     @property
     def keeps_nothing(self) -> bool:
