@@ -29,6 +29,7 @@ urlpatterns = [
     path("<slug:slug>/prompts/", uploads.prompt_list, name="prompts"),
     path("<slug:slug>/prompts/uploads/<int:pk>/", uploads.upload, name="upload"),
     path("<slug:slug>/prompts/uploads/<int:pk>/take/", uploads.take_upload, name="take_upload"),
+    path("<slug:slug>/prompts/uploads/<int:pk>/job/", uploads.upload_job, name="upload_job"),
     path("<slug:slug>/prompts/uploads/<int:pk>/refused.csv", uploads.refused_rows, name="upload_refused"),
     path("<slug:slug>/annotate/", work.annotate, name="annotate"),
     path("<slug:slug>/tasks/<int:pk>/", work.show, name="assignment"),

@@ -69,6 +69,7 @@ UNDER = {
     "practice": "annotate",
     "upload": "prompts",
     "take_upload": "prompts",
+    "upload_job": "prompts",
     "review_task": "review",
     "known": "review",
     "snapshot": "snapshots",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from annotation.imports import PromptRow, VoteRow
-from annotation.models import Completion, ImportedJudgment, Prompt
+from annotation.models import Completion, ImportedJudgment, Prompt, PromptUpload
 
 AT_ONCE = 500
 
@@ -42,16 +42,18 @@ def known(prompts: list[int]) -> Iterator[tuple[int, str]]:
     yield from ImportedJudgment.objects.filter(prompt__in=prompts).values_list("prompt_id", "digest")
 
 
-def store(rows: Iterable[tuple[Prompt, PromptRow, dict[str, VoteRow], dict[str, Completion]]]) -> None:
+def store(
+    rows: Iterable[tuple[Prompt, PromptRow, dict[str, VoteRow], dict[str, Completion]]], upload: PromptUpload | None
+) -> None:
     """Store new votes: each with its prompt, its row, its digest and the stored answers by their texts."""
-    ImportedJudgment.objects.bulk_create(
-        [
-            _judgment(prompt, row, digest, vote, answers)
-            for prompt, row, votes, answers in rows
-            for digest, vote in votes.items()
-        ],
-        batch_size=AT_ONCE,
-    )
+    judgments = [
+        _judgment(prompt, row, digest, vote, answers)
+        for prompt, row, votes, answers in rows
+        for digest, vote in votes.items()
+    ]
+    for judgment in judgments:
+        judgment.upload = upload
+    ImportedJudgment.objects.bulk_create(judgments, batch_size=AT_ONCE)
 
 
 def _judgment(

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from annotation.actions import import_votes, labels
 from annotation.actions.import_reports import ImportReport
@@ -17,7 +18,17 @@ from annotation.actions.tasks import blind_candidates, open_task
 from annotation.imports import LabelRow, ParsedPrompts, PromptRow, RefusedRow
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote, merge
-from annotation.models import Completion, ImportedLabel, Project, Prompt, PromptUpload, Source, Split, Task
+from annotation.models import (
+    Completion,
+    ImportedLabel,
+    ImportStatus,
+    Project,
+    Prompt,
+    PromptUpload,
+    Source,
+    Split,
+    Task,
+)
 
 __all__ = ["ImportReport", "dry_run", "import_prompts", "sort_labels", "sort_rows", "take_upload"]
 
@@ -38,7 +49,9 @@ class FreshRow:
     votes: dict[str, Any]
 
 
-def import_prompts(*, project: Project, parsed: ParsedPrompts, by: User | None) -> ImportReport:
+def import_prompts(
+    *, project: Project, parsed: ParsedPrompts, by: User | None, upload: PromptUpload | None = None
+) -> ImportReport:
     """Take every row that brings something new and return what became of each. All or nothing.
 
     Prompts that come with two answers or more and no vote become ranking tasks. Votes count as judgments of the source
@@ -48,12 +61,12 @@ def import_prompts(*, project: Project, parsed: ParsedPrompts, by: User | None) 
         # Other imports wait; people at work do not: no row that they write needs this lock.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         fresh, report = sort_rows(project, parsed)
-        prompts = _store_prompts(project, fresh)
-        report.tasks, report.held_back = _store_additions(project, fresh, prompts)
+        prompts = _store_prompts(project, fresh, upload)
+        report.tasks, report.held_back = _store_additions(project, fresh, prompts, upload)
         for part in _in_parts([prompt.pk for prompt in prompts.values()]):
             labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
         if parsed.labels:
-            _store_labels(project, parsed, report)
+            _store_labels(project, parsed, report, upload)
     return report
 
 
@@ -72,8 +85,10 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
         pending = PromptUpload.objects.select_for_update().get(pk=upload.pk)
         if pending.report is not None:
             return ImportReport.from_json(pending.report)
-        report = import_prompts(project=pending.project, parsed=parsed, by=by)
-        PromptUpload.objects.filter(pk=upload.pk).update(report=report.as_json(), content=b"", parsed=None)
+        report = import_prompts(project=pending.project, parsed=parsed, by=by, upload=pending)
+        PromptUpload.objects.filter(pk=upload.pk).update(
+            report=report.as_json(), content=b"", parsed=None, status=ImportStatus.TAKEN, heartbeat_at=timezone.now()
+        )
     return report
 
 
@@ -151,18 +166,25 @@ def sort_labels(
     return fresh, report
 
 
-def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport) -> None:
+def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport, upload: PromptUpload | None) -> None:
     fresh, _ = sort_labels(project, parsed, report)
     ImportedLabel.objects.bulk_create(
         [
-            ImportedLabel(project=project, text=row.text, label=row.label, digest=digest, split=Split.of(digest))
+            ImportedLabel(
+                project=project,
+                text=row.text,
+                label=row.label,
+                digest=digest,
+                split=Split.of(digest),
+                upload=upload,
+            )
             for row, digest in fresh
         ],
         batch_size=AT_ONCE,
     )
 
 
-def _store_prompts(project: Project, fresh: list[FreshRow]) -> dict[str, Prompt]:
+def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload | None) -> dict[str, Prompt]:
     """Return the prompts of the rows by digest; those that are missing are made."""
     prompts = _known_prompts(project, [each.digest for each in fresh])
     new: dict[str, Prompt] = {}
@@ -175,12 +197,15 @@ def _store_prompts(project: Project, fresh: list[FreshRow]) -> dict[str, Prompt]
                 external_id=each.row.external_id,
                 category=each.row.category,
                 split=Split.of(each.digest),
+                upload=upload,
             )
     Prompt.objects.bulk_create(new.values(), batch_size=AT_ONCE)
     return prompts | new
 
 
-def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str, Prompt]) -> tuple[int, int]:
+def _store_additions(
+    project: Project, fresh: list[FreshRow], prompts: dict[str, Prompt], upload: PromptUpload | None
+) -> tuple[int, int]:
     """Store answers and votes, and open tasks; return the numbers of tasks and of answers held back."""
     adding = [each for each in fresh if each.texts or each.votes]
     if not adding:
@@ -202,10 +227,12 @@ def _store_additions(project: Project, fresh: list[FreshRow], prompts: dict[str,
                     index=len(have),
                     finished=answer.finished if answer else True,
                     sampling={"model": answer.name} if answer and answer.name else {},
+                    upload=upload,
                 )
                 new.append(have[text])
     Completion.objects.bulk_create(new, batch_size=AT_ONCE)
-    import_votes.store((prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding)
+    votes = ((prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding)
+    import_votes.store(votes, upload)
     return _open_tasks(project, adding, prompts, stored)
 
 

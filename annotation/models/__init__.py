@@ -53,7 +53,7 @@ from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
-from annotation.models.text import Completion, PolicyVersion, Prompt, PromptUpload, Source, Split
+from annotation.models.text import Completion, ImportStatus, PolicyVersion, Prompt, PromptUpload, Source, Split
 from annotation.models.token import Scope, Token
 from annotation.models.webhook import Delivery, Event, Webhook
 
@@ -78,6 +78,7 @@ __all__ = [
     "FlagStatus",
     "GoldAnswer",
     "ImportMapping",
+    "ImportStatus",
     "ImportedJudgment",
     "ImportedLabel",
     "Invitation",

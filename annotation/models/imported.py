@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models.project import Project
-from annotation.models.text import Prompt, Split
+from annotation.models.text import Prompt, PromptUpload, Split
 
 
 class ImportedJudgment(models.Model):
@@ -32,6 +32,9 @@ class ImportedJudgment(models.Model):
     weight = models.FloatField(default=1.0)
     rationale = models.TextField(blank=True)
     judged_at = models.DateTimeField(null=True, blank=True, help_text="When it was said, where the file says.")
+    upload = models.ForeignKey(
+        PromptUpload, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )  # the file that brought it
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -80,6 +83,9 @@ class ImportedLabel(models.Model):
     label = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, editable=False)
     split = models.CharField(max_length=5, choices=Split, editable=False)
+    upload = models.ForeignKey(
+        PromptUpload, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )  # the file that brought it
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from annotation.models.claim import ClaimQuerySet
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet, RevocableQuerySet
 
@@ -35,6 +36,9 @@ class Prompt(models.Model):
     withdrawn_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since then no new task asks it."
     )
+    upload = models.ForeignKey(
+        "PromptUpload", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )  # the file that brought it
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RevocableQuerySet["Prompt"].as_manager()
@@ -69,8 +73,28 @@ class Prompt(models.Model):
         return str(self.messages[-1]["content"])
 
 
+class ImportStatus(models.TextChoices):
+    """Where the import of a file is: PREVIEW → QUEUED ⇄ RUNNING → TAKEN → UNDOING → UNDONE, with PAUSED and FAILED."""
+
+    PREVIEW = "preview", "Preview"
+    QUEUED = "queued", "Waiting"
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    TAKEN = "taken", "Taken"
+    FAILED = "failed", "Failed"
+    UNDOING = "undoing", "Being undone"
+    UNDONE = "undone", "Undone"
+
+
+class UploadQuerySet(ClaimQuerySet["PromptUpload"]):
+    """Files whose import several workers take on."""
+
+
 class PromptUpload(models.Model):
-    """A file from its preview on; once it has been taken the content goes and the report stays."""
+    """A file from its preview on; once it has been taken the content goes and the report stays.
+
+    `done` is how many of its rows are stored; `attempt` is the fencing token of the worker that imports it.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
@@ -82,10 +106,29 @@ class PromptUpload(models.Model):
     ignore = models.JSONField(default=list, blank=True, help_text="Fields that are left out.")
     parsed = models.BinaryField(null=True, help_text="Its rows as they were read, gzipped JSON: a file is read once.")
     report = models.JSONField(null=True, blank=True, help_text="What became of its rows, once it was taken.")
+    status = models.CharField(max_length=8, choices=ImportStatus, default=ImportStatus.PREVIEW)
+    so_far = models.JSONField(null=True, blank=True, help_text="What became of the rows that are done.")
+    rows = models.PositiveIntegerField(default=0, help_text="Rows to import.")
+    done = models.PositiveIntegerField(default=0, help_text="Rows that are imported.")
+    attempt = models.PositiveIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = UploadQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.filename
+
+    @property
+    def is_moving(self) -> bool:
+        """Return whether a worker has something to do with it."""
+        return self.status in (ImportStatus.QUEUED, ImportStatus.RUNNING, ImportStatus.UNDOING)
+
+    @property
+    def percent(self) -> int:
+        """Return how much of it is imported."""
+        return 100 * self.done // self.rows if self.rows else 0
 
 
 class PolicyVersion(models.Model):
@@ -144,6 +187,9 @@ class Completion(models.Model):
     withdrawn_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since then no new task shows it."
     )
+    upload = models.ForeignKey(
+        PromptUpload, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )  # the file that brought it
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RevocableQuerySet["Completion"].as_manager()

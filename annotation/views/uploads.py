@@ -7,14 +7,15 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import prompts
+from annotation.actions import import_jobs, prompts
 from annotation.actions.import_mappings import reading_of
+from annotation.errors import NotPossible
 from annotation.forms.uploads import MappingForm, UploadForm
 from annotation.http import UserRequest
 from annotation.imports import (
@@ -27,7 +28,7 @@ from annotation.imports import (
     parse_prompts,
     stored,
 )
-from annotation.models import PromptUpload, Role
+from annotation.models import ImportStatus, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
 PREVIEW_ROWS = 10
@@ -71,9 +72,12 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     Once the file was imported the page shows the report.
     """
     pending = access.get_upload(request.user, slug, pk)
+    if pending.status not in (ImportStatus.PREVIEW, ImportStatus.TAKEN):
+        return _job_page(request, pending)
     if pending.report is not None:
         report = prompts.ImportReport.from_json(pending.report)
-        return _page(request, pending, report=report, taken=True)
+        can_undo = pending.status == ImportStatus.TAKEN and import_jobs.brought_anything(pending)
+        return _page(request, pending, report=report, taken=True, can_undo=can_undo)
     problem, parsed = "", None
     try:
         parsed = _parsed(pending)
@@ -129,10 +133,31 @@ def _read_as(pending: PromptUpload, form: MappingForm) -> None:
 @login_required
 @require_POST
 def take_upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Import a file, or hand it to the workers where it has many rows."""
     pending = access.get_upload(request.user, slug, pk)
     try:
-        prompts.take_upload(upload=pending, parsed=_parsed(pending), by=request.user)
+        parsed = _parsed(pending)
+        if import_jobs.is_large(parsed):
+            import_jobs.queue(upload=pending, parsed=parsed)
+        else:
+            prompts.take_upload(upload=pending, parsed=parsed, by=request.user)
     except UnreadableFile as problem:
+        messages.error(request, str(problem))
+    return redirect("upload", slug, pk)
+
+
+@login_required
+@require_POST
+def upload_job(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Pause an import, let it go on, or undo it."""
+    pending = access.get_upload(request.user, slug, pk)
+    moves = {"pause": import_jobs.pause, "resume": import_jobs.resume, "undo": import_jobs.undo}
+    move = moves.get(request.POST.get("do", ""))
+    if move is None:
+        return HttpResponseBadRequest("Say what to do: pause, resume or undo.")
+    try:
+        move(upload=pending)
+    except NotPossible as problem:
         messages.error(request, str(problem))
     return redirect("upload", slug, pk)
 
@@ -150,6 +175,18 @@ def refused_rows(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     name = f"{pending.filename}-not-taken.csv"
     response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
     return response
+
+
+def _job_page(request: UserRequest, pending: PromptUpload) -> HttpResponse:
+    """Return the page of an import that a worker does, or that was undone."""
+    done = pending.report or pending.so_far
+    context = {
+        "project": pending.project,
+        "upload": pending,
+        "report": prompts.ImportReport.from_json(done) if done else None,
+        "can_undo": pending.status in import_jobs.STARTED and import_jobs.brought_anything(pending),
+    }
+    return render(request, "annotation/import_job.html", context)
 
 
 def _page(request: UserRequest, pending: PromptUpload, **context: Any) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from annotation import live
+from annotation.actions import import_jobs
 from annotation.delivery import dispatch
 from training.actions import autopilot, packages, rounds, runs, signs
 from training.models import RunStatus, TrainingRun
@@ -37,7 +38,7 @@ class Worker:
         self.signed_at = -SIGN_EVERY_SECONDS
 
     def run_forever(self) -> None:
-        # Beside the runs, which take hours: webhooks and mail go out within seconds.
+        # Beside the runs, which take hours: webhooks and mail go out within seconds, and files are imported.
         sender = threading.Thread(target=self.deliver_forever, name="dispatch", daemon=True)
         sender.start()
         self._repeat(self.work_once)
@@ -45,7 +46,7 @@ class Worker:
 
     def deliver_forever(self) -> None:
         try:
-            self._repeat(dispatch.deliver_next)
+            self._repeat(work_beside_runs)
         finally:
             connections.close_all()
 
@@ -65,7 +66,7 @@ class Worker:
         """Work while there is something to do, then return: for commands and tests."""
         while not self.stopping.is_set() and self.work_once():
             pass
-        while not self.stopping.is_set() and dispatch.deliver_next():
+        while not self.stopping.is_set() and work_beside_runs():
             pass
 
     def stop(self) -> None:
@@ -147,6 +148,12 @@ class Worker:
                     live.announce(run.round.project_id, "round")
                 progress, last_beat = current, time.monotonic()
         return exit_code
+
+
+def work_beside_runs() -> bool:
+    """Send what is due and import some rows of a file that waits; return whether there was anything."""
+    delivered = dispatch.deliver_next()
+    return import_jobs.work_next() or delivered
 
 
 def config_for(run: TrainingRun) -> dict[str, Any]:

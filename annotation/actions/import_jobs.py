@@ -1,0 +1,252 @@
+"""Imports that a worker does: in batches, each a transaction of its own, with pause, resume and undo.
+
+    PREVIEW ─▶ QUEUED ⇄ RUNNING ─▶ TAKEN ─▶ UNDOING ─▶ UNDONE
+                  ▲  ⇅                ▲
+                  │ PAUSED ───────────┤ (what is there can be undone)
+                  └ FAILED ───────────┘
+
+A batch and the count of what is done are stored together, and only by the attempt that claimed the file: a worker that
+was killed or overtaken leaves nothing twice, and the next one goes on behind the last batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import ProtectedError, Q
+from django.utils import timezone
+
+from annotation import live
+from annotation.actions.import_reports import ImportReport
+from annotation.actions.prompts import IMPORT, import_prompts
+from annotation.errors import NotPossible
+from annotation.imports import LabelRow, ParsedPrompts, PromptRow, stored
+from annotation.models import (
+    Assignment,
+    Completion,
+    ImportedJudgment,
+    ImportedLabel,
+    ImportStatus,
+    Prompt,
+    PromptUpload,
+    Task,
+)
+
+logger = logging.getLogger(__name__)
+
+LARGE = 2000  # a file of more rows is imported by a worker
+ROWS_AT_ONCE = 500
+WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
+LOST_AFTER = timedelta(seconds=60)
+MOST_ATTEMPTS_IN_VAIN = 3
+STARTED = (ImportStatus.TAKEN, ImportStatus.PAUSED, ImportStatus.FAILED)
+JUDGED = "Somebody has judged what this file brought, so it stays. Withdraw single prompts instead."
+BUILT_ON = "Answers or votes that came later belong to prompts of this file, so it stays. Undo the later import first."
+
+
+class _Overtaken(Exception):
+    """The file was paused, or another worker took it over: the batch is rolled back."""
+
+
+def is_large(parsed: ParsedPrompts) -> bool:
+    """Return whether a file is imported by a worker and not while its page waits."""
+    return len(parsed.rows) + len(parsed.labels) > LARGE
+
+
+def queue(*, upload: PromptUpload, parsed: ParsedPrompts) -> None:
+    """Hand a file to the workers. A second click changes nothing."""
+    rows = len(parsed.rows) + len(parsed.labels)
+    waiting = PromptUpload.objects.filter(pk=upload.pk, status=ImportStatus.PREVIEW)
+    waiting.update(status=ImportStatus.QUEUED, rows=rows, parsed=stored.dumps(parsed), content=b"")
+
+
+def pause(*, upload: PromptUpload) -> None:
+    """Stop after the last whole batch; what is imported stays."""
+    _move(upload, (ImportStatus.QUEUED, ImportStatus.RUNNING), ImportStatus.PAUSED)
+
+
+def resume(*, upload: PromptUpload) -> None:
+    """Let a paused or failed import go on behind its last batch."""
+    _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED)
+
+
+def undo(*, upload: PromptUpload) -> None:
+    """Have workers delete what a file brought; raise NotPossible where somebody has judged or built on any of it."""
+    if reason := reason_to_stay(upload):
+        raise NotPossible(reason)
+    _move(upload, STARTED, ImportStatus.UNDOING)
+
+
+def reason_to_stay(upload: PromptUpload) -> str:
+    """Return why an import cannot be undone; empty where it can."""
+    brought = Q(task__prompt__upload=upload) | Q(task__candidates__upload=upload)
+    if Assignment.objects.judged().filter(brought).exists():
+        return JUDGED
+    mine = {"prompt__upload": upload}
+    later = Q(prompt__completions__upload=upload, created_at__gt=upload.heartbeat_at or upload.created_at)
+    added = ImportedJudgment.objects.filter(Q(**mine) | later).exclude(upload=upload)
+    if Completion.objects.filter(**mine).exclude(upload=upload).exists() or added.exists():
+        return BUILT_ON
+    return ""
+
+
+def brought_anything(upload: PromptUpload) -> bool:
+    """Return whether rows of a file are in the project: those of files from before this was noted are not known."""
+    kinds = (Prompt, Completion, ImportedJudgment, ImportedLabel)
+    return any(kind._default_manager.filter(upload=upload).exists() for kind in kinds)
+
+
+def _move(upload: PromptUpload, before: tuple[str, ...], after: str) -> None:
+    PromptUpload.objects.filter(pk=upload.pk, status__in=before).update(status=after, error="", attempt=0)
+    live.announce(upload.project_id, "queue")
+
+
+def work_next() -> bool:
+    """Work some seconds on one import or undo that waits; return False where none does."""
+    now = timezone.now()
+    lost = Q(status=ImportStatus.RUNNING, heartbeat_at__lt=now - LOST_AFTER)
+    upload = (
+        PromptUpload.objects.filter(lost | Q(status=ImportStatus.QUEUED))
+        .order_by("pk")
+        .claim(status=ImportStatus.RUNNING, heartbeat_at=now)
+    )
+    undoing = None
+    if upload is None:
+        undoing = PromptUpload.objects.filter(status=ImportStatus.UNDOING).order_by("pk").first()
+    if upload is None and undoing is None:
+        return False
+    try:
+        if upload is not None:
+            _import_some(upload)
+        elif undoing is not None:
+            _undo_some(undoing)
+    except _Overtaken:
+        logger.info("%s was paused or taken over", upload)
+    return True
+
+
+def _import_some(upload: PromptUpload) -> None:
+    """Import batches until the time is over or nothing is left; a file that fails again and again stops with why."""
+    if upload.attempt > MOST_ATTEMPTS_IN_VAIN:
+        _settle(upload, status=ImportStatus.FAILED, error="The worker went away several times in the same batch.")
+        return
+    parsed = stored.loads(bytes(upload.parsed or b""))
+    until = time.monotonic() + WORKS_FOR_SECONDS
+    total = ImportReport.from_json(upload.so_far) if upload.so_far else ImportReport()
+    done = upload.done
+    try:
+        for part in batches(parsed, done):
+            done += len(part.rows) + len(part.labels)
+            _take(upload, part, total, done, parsed)
+            if time.monotonic() > until:
+                break
+    except _Overtaken:
+        raise
+    except Exception as problem:
+        logger.exception("%s could not be imported", upload)
+        _settle(upload, status=ImportStatus.FAILED, error=f"Row {done}: {problem}"[:2000])
+        return
+    if done < upload.rows:
+        _settle(upload, status=ImportStatus.QUEUED, attempt=0)
+        return
+    total.refused.sort(key=lambda row: row.line)
+    total.duplicates.sort(key=lambda row: row.line)
+    _settle(upload, status=ImportStatus.TAKEN, report=total.as_json(), so_far=None, parsed=None)
+
+
+def _take(upload: PromptUpload, part: ParsedPrompts, total: ImportReport, done: int, whole: ParsedPrompts) -> None:
+    """Store one batch, and with it how far the import is."""
+    with transaction.atomic():
+        report = import_prompts(project=upload.project, parsed=part, by=upload.uploaded_by, upload=upload)
+        total.add(report)
+        total.rows = whole.count["rows"] or len(whole.rows) + len(whole.labels) + len(whole.refused)
+        changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": timezone.now()}
+        if not PromptUpload.objects.still_ours(upload).update(**changes):
+            raise _Overtaken
+    live.announce(upload.project_id, "queue")
+
+
+def _settle(upload: PromptUpload, **changes: object) -> None:
+    PromptUpload.objects.still_ours(upload).update(heartbeat_at=timezone.now(), **changes)
+    live.announce(upload.project_id, "queue")
+
+
+def batches(parsed: ParsedPrompts, done: int) -> Iterator[ParsedPrompts]:
+    """Yield what is left of a file behind its first `done` rows; rows of one prompt are never parted.
+
+    The first batch of a file carries what was refused and which fields were not used.
+    """
+    start, rows = 0, list[PromptRow]()
+    for group in _by_prompt(parsed.rows):
+        rows += group
+        if len(rows) >= ROWS_AT_ONCE:
+            if start >= done:
+                yield _part(parsed, rows, [], first=start == 0)
+            start, rows = start + len(rows), []
+    if rows and start >= done:
+        yield _part(parsed, rows, [], first=start == 0)
+    start += len(rows)
+    for at in range(max(done - len(parsed.rows), 0), len(parsed.labels), ROWS_AT_ONCE):
+        yield _part(parsed, [], parsed.labels[at : at + ROWS_AT_ONCE], first=start + at == 0)
+
+
+def _by_prompt(rows: list[PromptRow]) -> list[list[PromptRow]]:
+    found: dict[str, list[PromptRow]] = defaultdict(list)
+    for row in rows:
+        found[Prompt.digest_of(row.messages)].append(row)
+    return list(found.values())
+
+
+def _part(parsed: ParsedPrompts, rows: list[PromptRow], labels: list[LabelRow], *, first: bool) -> ParsedPrompts:
+    if not first:
+        return ParsedPrompts(rows, [], labels, count=Counter(rows=len(rows) + len(labels)))
+    return ParsedPrompts(rows, parsed.refused, labels, parsed.not_used, parsed.stopping, parsed.shapes, parsed.count)
+
+
+def _undo_some(upload: PromptUpload) -> None:
+    """Delete what a file brought, batch by batch; where somebody judged meanwhile the rest stays, with that reason."""
+    until = time.monotonic() + WORKS_FOR_SECONDS
+    while True:
+        try:
+            with transaction.atomic():
+                if reason := reason_to_stay(upload):
+                    raise NotPossible(reason)
+                left = _delete_batch(upload)
+        except (ProtectedError, NotPossible) as problem:
+            error = str(problem) if isinstance(problem, NotPossible) else BUILT_ON
+            _end_undo(upload, status=ImportStatus.FAILED, error=error)
+            return
+        if not left:
+            _end_undo(upload, status=ImportStatus.UNDONE, done=0, parsed=None, error="")
+            return
+        if time.monotonic() > until:
+            return
+
+
+def _end_undo(upload: PromptUpload, **changes: object) -> None:
+    PromptUpload.objects.filter(pk=upload.pk, status=ImportStatus.UNDOING).update(**changes)
+    live.announce(upload.project_id, "queue")
+
+
+def _delete_batch(upload: PromptUpload) -> bool:
+    """Delete some of what a file brought; return whether there was anything."""
+    votes = ImportedJudgment.objects.filter(upload=upload).values("pk")[:ROWS_AT_ONCE]
+    if ImportedJudgment.objects.filter(pk__in=list(votes.values_list("pk", flat=True))).delete()[0]:
+        return True
+    answers = list(Completion.objects.filter(upload=upload).values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    if answers:
+        Task.objects.filter(origin=IMPORT, candidates__in=answers).delete()
+        Completion.objects.filter(pk__in=answers).delete()
+        return True
+    prompts = list(Prompt.objects.filter(upload=upload).values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    if prompts:
+        Prompt.objects.filter(pk__in=prompts).delete()
+        return True
+    labels = list(ImportedLabel.objects.filter(upload=upload).values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    ImportedLabel.objects.filter(pk__in=labels).delete()
+    return bool(labels)

@@ -1,0 +1,183 @@
+"""Large files are imported by a worker: in batches, with pause, resume after a kill, and undo."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+
+from annotation.actions import import_jobs, prompts
+from annotation.models import (
+    Assignment,
+    Completion,
+    ImportedJudgment,
+    ImportedLabel,
+    ImportStatus,
+    Project,
+    Prompt,
+    PromptUpload,
+    Task,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch) -> None:
+    monkeypatch.setattr(import_jobs, "LARGE", 5)
+    monkeypatch.setattr(import_jobs, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(import_jobs, "WORKS_FOR_SECONDS", 0.0)  # one batch each time
+
+
+def _rows(count: int) -> list[dict]:
+    return [
+        {"prompt": f"Question {number}?", "chosen": f"Yes {number}.", "rejected": f"No {number}."}
+        if number % 2
+        else {"prompt": f"Question {number}?", "completions": [f"Yes {number}.", f"No {number}."]}
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def upload(project: Project, admin, as_user) -> PromptUpload:
+    """Ten rows, one of them refused, that were uploaded and taken."""
+    content = "".join(json.dumps(row) + "\n" for row in [*_rows(10), {"prompt": ""}]).encode()
+    client = as_user(admin)
+    page = client.post(f"/projects/{project.slug}/prompts/", {"file": SimpleUploadedFile("rows.jsonl", content)})
+    client.post(f"{page.url}take/")
+    return PromptUpload.objects.get()
+
+
+def _work() -> None:
+    for _ in range(30):
+        if not import_jobs.work_next():
+            return
+    raise AssertionError("the worker does not come to an end")
+
+
+def _page(upload: PromptUpload) -> str:
+    return f"/projects/{upload.project.slug}/prompts/uploads/{upload.pk}/"
+
+
+def test_a_worker_imports_it_in_batches_and_the_page_shows_how_far_it_is(upload, admin, as_user) -> None:
+    client = as_user(admin)
+    assert Prompt.objects.count() == 0
+    assert "Waiting" in client.get(_page(upload)).content.decode()
+    assert import_jobs.work_next()
+    page = client.get(_page(upload)).content.decode()
+    assert "4 of 10 rows are imported" in page
+    assert "prompts taken" not in page
+    _work()
+    assert "10 prompts taken" in client.get(_page(upload)).content.decode()
+    upload.refresh_from_db()
+    report = prompts.ImportReport.from_json(upload.report)
+    assert (upload.status, report.rows, report.taken, report.pairs, report.tasks) == ("taken", 11, 10, 5, 5)
+    assert [row.line for row in report.refused] == [11]
+    assert (Prompt.objects.count(), ImportedJudgment.objects.count()) == (10, 5)
+
+
+def test_a_killed_worker_resumes_behind_its_last_batch_and_nothing_is_there_twice(upload, monkeypatch) -> None:
+    import_jobs.work_next()
+    real = import_jobs.import_prompts
+
+    def killed(**given):
+        real(**given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_jobs, "import_prompts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        import_jobs.work_next()
+    monkeypatch.setattr(import_jobs, "import_prompts", real)
+    upload.refresh_from_db()
+    assert (upload.status, upload.done, Prompt.objects.count()) == ("running", 4, 4)
+    assert not import_jobs.work_next()  # another worker may still be at it
+    PromptUpload.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
+    _work()
+    upload.refresh_from_db()
+    report = prompts.ImportReport.from_json(upload.report)
+    assert (upload.status, report.taken, report.duplicates) == ("taken", 10, [])
+
+
+def test_a_pause_rolls_the_running_batch_back_and_it_goes_on_later(upload, admin, as_user, monkeypatch) -> None:
+    client, real = as_user(admin), import_jobs.import_prompts
+    import_jobs.work_next()
+
+    def paused_meanwhile(**given):
+        report = real(**given)
+        PromptUpload.objects.update(status=ImportStatus.PAUSED)
+        return report
+
+    monkeypatch.setattr(import_jobs, "import_prompts", paused_meanwhile)
+    PromptUpload.objects.update(status=ImportStatus.QUEUED)
+    import_jobs.work_next()
+    assert Prompt.objects.count() == 4
+    monkeypatch.setattr(import_jobs, "import_prompts", real)
+    PromptUpload.objects.update(status=ImportStatus.QUEUED, attempt=0)
+    client.post(f"{_page(upload)}job/", {"do": "pause"})
+    assert "Paused" in client.get(_page(upload)).content.decode()
+    assert not import_jobs.work_next()
+    client.post(f"{_page(upload)}job/", {"do": "resume"})
+    _work()
+    assert Prompt.objects.count() == 10
+
+
+def test_rows_of_one_prompt_are_never_parted() -> None:
+    from annotation.imports import parse_prompts
+
+    rows = [{"prompt": f"Q{number % 3}", "chosen": f"a{number}", "rejected": f"b{number}"} for number in range(9)]
+    parsed = parse_prompts("".join(json.dumps(row) + "\n" for row in rows).encode(), "x.jsonl")
+    parts = list(import_jobs.batches(parsed, 0))
+    assert [[row.messages[0]["content"] for row in part.rows] for part in parts] == [
+        ["Q0"] * 3 + ["Q1"] * 3,
+        ["Q2"] * 3,
+    ]
+    assert [len(part.rows) for part in import_jobs.batches(parsed, 6)] == [3]
+
+
+def test_an_import_is_undone_as_long_as_nobody_has_judged_any_of_it(upload, admin, annotator, as_user) -> None:
+    client = as_user(admin)
+    _work()
+    assert "Undo this import" in client.get(_page(upload)).content.decode()
+    seat = Assignment.objects.filter(task__kind="ranking").first()
+    Assignment.objects.filter(pk=seat.pk).update(
+        status="done", annotator=annotator, claimed_at=timezone.now(), finished_at=timezone.now()
+    )
+    page = client.post(f"{_page(upload)}job/", {"do": "undo"}, follow=True).content.decode()
+    assert "Somebody has judged what this file brought" in page
+    assert Prompt.objects.count() == 10
+
+
+def test_undo_deletes_what_the_file_brought_and_nothing_else(project, upload, admin, as_user) -> None:
+    from annotation.imports import parse_prompts
+
+    parsed = parse_prompts(b'{"prompt": "Question 1?"}\n{"prompt": "Mine?"}\n', "x.jsonl")
+    prompts.import_prompts(project=project, parsed=parsed, by=admin)
+    _work()
+    as_user(admin).post(f"{_page(upload)}job/", {"do": "undo"})
+    _work()
+    upload.refresh_from_db()
+    assert upload.status == "undone"
+    assert sorted(prompt.last_message for prompt in Prompt.objects.all()) == ["Mine?", "Question 1?"]
+    left = (Completion, ImportedJudgment, Task.objects.filter(kind="ranking").model)
+    assert [kind.objects.count() for kind in left] == [0, 0, 0]
+    assert "is deleted" in as_user(admin).get(_page(upload)).content.decode()
+
+
+def test_labelled_texts_are_imported_in_batches_and_undone_too(project, admin) -> None:
+    from annotation.imports import parse_prompts
+
+    parsed = parse_prompts("".join(f'{{"text": "t{n}", "label": "a"}}\n' for n in range(9)).encode(), "x.jsonl")
+    upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="x.jsonl", content=b"")
+    import_jobs.queue(upload=upload, parsed=parsed)
+    _work()
+    assert ImportedLabel.objects.count() == 9
+    import_jobs.undo(upload=upload)
+    _work()
+    assert ImportedLabel.objects.count() == 0
+
+
+def test_only_an_admin_who_uploaded_it_moves_it(upload, annotator, as_user) -> None:
+    assert as_user(annotator).post(f"{_page(upload)}job/", {"do": "pause"}).status_code in (403, 404)
