@@ -11,7 +11,7 @@ def taken_uploads_say_so(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0022_maker_names'),
+        ('annotation', '0023_maker_names'),
     ]
 
     operations = [
