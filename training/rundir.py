@@ -33,6 +33,22 @@ Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
 
 
+def where_now(path: str, near: Path) -> str:
+    """Return where a folder is that a file in `near` names by its whole path, or did before the home was moved.
+
+    A folder that is not there any more is looked for by the end of its path under each folder above `near`:
+    /old/models/base, named by a file in /new/runs/7/checkpoint, is /new/models/base.
+    """
+    named = Path(path)
+    if not named.is_absolute() or named.exists():
+        return path
+    for above in near.resolve().parents:
+        for length in range(len(named.parts) - 1, 1, -1):
+            if (found := above.joinpath(*named.parts[-length:])).exists():
+                return str(found)
+    return path
+
+
 class RunDir:
     """One run's directory. The worker fills it with `prepare`; a recipe opens it with `RunDir(path)`."""
 
@@ -113,6 +129,10 @@ class RunDir:
         config = _read_json(self.config_path)
         if config is None:
             raise FileNotFoundError(f"{self.config_path} is missing: the run was never prepared")
+        inputs = config.get("inputs", {})
+        for name, value in inputs.items():
+            if isinstance(value, str):
+                inputs[name] = where_now(value, self.path)
         return config
 
     def rows(self) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models.claim import ClaimQuerySet
+from annotation.models.home_path import HomePathField
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet, RevocableQuerySet
 
@@ -136,7 +137,7 @@ class PolicyVersion(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="policies")
     number = models.PositiveIntegerField()
-    checkpoint = models.CharField(max_length=1000, help_text="Folder of the model, or of its adapter.")
+    checkpoint = HomePathField(max_length=1000, help_text="Folder of the model, or of its adapter.")
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -29,6 +29,7 @@ from training.models import (
     TrainingRun,
 )
 from training.products.reward_model import reward_models
+from training.rundir import where_now
 
 KEEP_LAST = 3  # rounds whose artefacts stay as they are
 
@@ -76,7 +77,7 @@ def needed_paths() -> set[Path]:
             base = json.loads((checkpoint / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
         except (OSError, ValueError, KeyError):
             continue
-        needed.add(Path(base))
+        needed.add(Path(where_now(base, checkpoint)))
     for run in TrainingRun.objects.filter(
         ~Q(status__in=FINAL) | Q(round__status__in=[*ACTIVE, *WAITING]) | Q(round__in=_to_be_tried_again())
     ):

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from training.rundir import Messages
+from training.rundir import Messages, where_now
 from training.tokenizers.chat_format import (
     ChatFormat,
     FormatError,
@@ -53,7 +53,7 @@ class PolicyTokenizer:
         folder = Path(checkpoint)
         adapter = folder / "adapter_config.json"
         if adapter.exists():
-            folder = Path(json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"])
+            folder = Path(where_now(json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"], folder))
         try:
             given = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
             inner = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))

@@ -26,6 +26,7 @@ from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder
 from training.recipes.text.prompts import padded
+from training.rundir import where_now
 
 DESCRIPTION = "classifier.json"
 ADAPTER, WEIGHTS = "adapter", "model"  # folders of a checkpoint
@@ -121,12 +122,12 @@ class Classifier:
         template = Template.parse(description["template"]) if description["template"] else None
         whole = folder / WEIGHTS
         labels = None if template else len(verbalizer.labels)
-        model = load_model(str(whole) if whole.exists() else description["base"], labels, config)
+        model = load_model(str(whole) if whole.exists() else where_now(description["base"], folder), labels, config)
         if (folder / ADAPTER / ADAPTER_CONFIG).exists():
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(folder / ADAPTER))
-        tokenizer = load_tokenizer(description["base"])
+        tokenizer = load_tokenizer(where_now(description["base"], folder))
         classifier = cls(model.to(device).eval(), tokenizer, template, verbalizer, description["max_length"])
         if template and (examples := description.get("examples")):
             classifier.examples = examples

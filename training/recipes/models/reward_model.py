@@ -27,6 +27,7 @@ from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
+from training.rundir import where_now
 from training.tokenizers.chat_format import ChatFormat
 
 ROLE = "reward"
@@ -319,7 +320,7 @@ def question_tokens(chat: ChatFormat) -> list[int]:
 def base_of(folder: Path) -> str:
     """Return the folder of the model that a saved reward model was trained on."""
     try:
-        return str(json.loads((folder / META_FILE).read_text("utf-8"))["base"])
+        return where_now(str(json.loads((folder / META_FILE).read_text("utf-8"))["base"]), folder)
     except FileNotFoundError:
         raise RecipeError(f"There is no reward model in {folder}") from None
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from training.recipes.process import precision
 from training.recipes.process.errors import RecipeError
+from training.rundir import where_now
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -32,7 +33,7 @@ def resolve(path: str | Path) -> PolicyPath:
             raise RecipeError(f"{folder / ADAPTER_CONFIG} does not say which model it adapts")
         if not (folder / ADAPTER_WEIGHTS).exists():
             raise RecipeError(f"{folder} has an adapter configuration but no {ADAPTER_WEIGHTS}")
-        return PolicyPath(str(base), folder)
+        return PolicyPath(where_now(str(base), folder), folder)
     if not (folder / "config.json").exists():
         raise RecipeError(f"There is no model in {folder}: config.json is missing")
     return PolicyPath(str(folder), None)

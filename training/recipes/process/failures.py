@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from training.rundir import NO_SPACE, RunDir
+from training.rundir import NO_SPACE, RunDir, where_now
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Rust's writers have the error number in their message; torch only reports that its file is too short.
@@ -136,6 +136,7 @@ def broken_model_files(folder: Path) -> Iterator[str]:
         if not any((folder / name).exists() for name in TOKENIZERS):
             yield f"{folder / 'tokenizer.json'} is missing"
     base = read.get("adapter_config.json", {}).get("base_model_name_or_path") or read.get("reward.json", {}).get("base")
+    base = base and where_now(base, folder)
     if base and os.path.isabs(base) and Path(base) != folder:
         yield from broken_model_files(Path(base))
 
