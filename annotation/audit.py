@@ -18,14 +18,14 @@ from annotation.models import AuditAction, AuditEvent, Project
 
 logger = logging.getLogger("prefloop.audit")
 LONGEST = 200  # characters of a changed value that are kept
-Person = AbstractBaseUser | AnonymousUser | int | None
+Actor = AbstractBaseUser | AnonymousUser | int | None
 
 
 def record(
     action: AuditAction,
     *,
-    by: Person = None,
-    subject: Person = None,
+    by: Actor = None,
+    subject: Actor = None,
     project: Project | None = None,
     what: str = "",
     **detail: Any,
@@ -95,7 +95,7 @@ def find(
     return found
 
 
-def _id_of(person: Person) -> int | None:
+def _id_of(person: Actor) -> int | None:
     return person if isinstance(person, int) or person is None else person.pk
 
 

@@ -146,13 +146,13 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     return _with_task(free, project)
         except IntegrityError:
             continue  # another tab of the same person claimed in the same moment: the next look finds its assignment
-    raise NotPossible("So many people asked at once that no seat could be found. Try again.")
+    raise NotPossible("Too many requests at once; no task could be assigned. Try again.")
 
 
 def _person(project: Project, user: User) -> Person:
     row = _row(PERSON + _for_update(" FOR UPDATE OF member"), {"project": project.pk, "user": user.pk})
     if row is None:
-        raise NotPossible(f"You are no member of {project} any more.")
+        raise NotPossible(f"You are no longer a member of {project}.")
     membership, kept, held = row
     return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, held)
 

@@ -22,7 +22,7 @@ from training.recipes.trainer.training import count_rows, held_out_prompts, lear
 from training.rundir import Row, RunDir
 
 UNSEEN_ANSWERS = "the log-probability per token of unseen answers"
-Answered = tuple[list[int], list[int]]  # a prompt and its answer
+PromptWithAnswer = tuple[list[int], list[int]]  # a prompt and its answer
 IGNORED = -100  # label of a token that is read but not learned
 
 
@@ -86,11 +86,11 @@ def example(prompt: list[int], answer: list[int]) -> Row:
 
 def read_answers(
     rows: list[Row], shared: SharedModel, config: SFTConfig
-) -> tuple[dict[int, PromptTokens], list[Row], list[Answered], Counter[str]]:
+) -> tuple[dict[int, PromptTokens], list[Row], list[PromptWithAnswer], Counter[str]]:
     """Return usable prompts by id, the train split's answers as token ids with labels, the others, and refusals."""
     prompts: dict[int, PromptTokens] = {}
     examples: list[Row] = []
-    unseen: list[Answered] = []
+    unseen: list[PromptWithAnswer] = []
     refused: Counter[str] = Counter()
     most = min(config.max_length, shared.longest - config.max_new_tokens)  # room for answers to the eval prompts
     for row in rows:
@@ -109,7 +109,7 @@ def read_answers(
 
 
 @torch.no_grad()
-def answer_logprobs(roles: Roles, answered: list[Answered], config: SFTConfig) -> list[float]:
+def answer_logprobs(roles: Roles, answered: list[PromptWithAnswer], config: SFTConfig) -> list[float]:
     """Return the policy's log-probability of people's answers in nats per token, by prompt."""
     model, means = roles.actor, []
     for at in range(0, len(answered), config.batch_size):
