@@ -77,12 +77,17 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
     checkpoint = {run: str(run.directory.checkpoint_path) for run in (reward, sft, ppo, later_reward)}
     inputs = [run.directory.config()["inputs"] for run in (reward, sft, ppo, sample, later_reward, dpo)]
     assert inputs == [
-        {"policy": "/models/base", "base_model": "/models/base"},
-        {"policy": "/models/base", "reward_model": checkpoint[reward]},
-        {"policy": checkpoint[sft], "reward_model": checkpoint[reward]},
+        {"policy": "/models/base", "versions": {"policy": 0}, "base_model": "/models/base"},
+        {"policy": "/models/base", "versions": {"policy": 0}, "reward_model": checkpoint[reward]},
+        {"policy": checkpoint[sft], "versions": {"policy": 1}, "reward_model": checkpoint[reward]},
         {"policy": checkpoint[ppo], "versions": {"policy": 2}},
-        {"policy": checkpoint[ppo], "base_model": "/models/base", "previous": checkpoint[reward]},
-        {"policy": checkpoint[ppo], "reward_model": checkpoint[later_reward]},
+        {
+            "policy": checkpoint[ppo],
+            "versions": {"policy": 2},
+            "base_model": "/models/base",
+            "previous": checkpoint[reward],
+        },
+        {"policy": checkpoint[ppo], "versions": {"policy": 2}, "reward_model": checkpoint[later_reward]},
     ]
     assert [run.policy.parent.number for run in (sft, ppo, dpo)] == [0, 1, 2]
 
