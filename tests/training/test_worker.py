@@ -66,7 +66,7 @@ def test_the_whole_circle(project, policy, ranked_task, make_worker, admin):
 
 
 def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_worker):
-    """A run goes on from what an earlier run made: a reward model is scored with, and another begins as it."""
+    """A run goes on from what an earlier one made. Fake recipes write whole weights: each is its own reference."""
     start_round(project=project, methods=["reward", "sft", "ppo", "sample"], by=None)
     make_worker().run_until_idle()
     start_round(project=project, methods=["reward", "dpo"], by=None)
@@ -78,8 +78,8 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
     inputs = [run.directory.config()["inputs"] for run in (reward, sft, ppo, sample, later_reward, dpo)]
     assert inputs == [
         {"policy": "/models/base", "versions": {"policy": 0}, "base_model": "/models/base"},
-        {"policy": "/models/base", "versions": {"policy": 0}, "reward_model": checkpoint[reward]},
-        {"policy": checkpoint[sft], "versions": {"policy": 1}, "reward_model": checkpoint[reward]},
+        {"policy": "/models/base", "versions": {"policy": 0, "reference": 0}, "reward_model": checkpoint[reward]},
+        {"policy": checkpoint[sft], "versions": {"policy": 1, "reference": 1}, "reward_model": checkpoint[reward]},
         {"policy": checkpoint[ppo], "versions": {"policy": 2}},
         {
             "policy": checkpoint[ppo],
@@ -87,7 +87,11 @@ def test_each_run_finds_what_it_starts_from(project, policy, ranked_task, make_w
             "base_model": "/models/base",
             "previous": checkpoint[reward],
         },
-        {"policy": checkpoint[ppo], "versions": {"policy": 2}, "reward_model": checkpoint[later_reward]},
+        {
+            "policy": checkpoint[ppo],
+            "versions": {"policy": 2, "reference": 2},
+            "reward_model": checkpoint[later_reward],
+        },
     ]
     assert [run.policy.parent.number for run in (sft, ppo, dpo)] == [0, 1, 2]
 
