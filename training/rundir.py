@@ -184,9 +184,15 @@ class RunDir:
                 put_in_place(temporary, path)
 
     def end(self, reason: str) -> None:
-        """Record why a process of this run ended by itself: a launcher's exit code cannot tell."""
-        with contextlib.suppress(OSError):
+        """Record why a process of this run ended by itself: a launcher's exit code cannot tell.
+
+        Where the disk is full, the log alone says it, and no half-written file stays behind.
+        """
+        try:
             _write_json(self.ended_path, {"reason": reason})
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.ended_path.with_suffix(".tmp").unlink(missing_ok=True)
 
     def finish(self, result: Row) -> None:
         """Write result.json, last of all, and delete the state, which is no longer needed and can be large."""
