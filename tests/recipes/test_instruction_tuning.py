@@ -48,13 +48,16 @@ def instruction(split: str, instruction: str, input: str, output: str, options: 
 
 
 def rows() -> list[Row]:
-    """ "tea" is always the answer: what a random model of 32 dimensions can learn."""
+    """ "tea" is always the answer: what a random model of 32 dimensions can learn.
+
+    More unseen wordings get better by it than unseen tasks get worse: a training that loses as much is not kept.
+    """
     made = [instruction("train", f"Say {n}.", "the sea", "tea") for n in range(12)]
     made += [
-        instruction("unseen_templates", "Say it.", f"the day {n}", "tea", ("good", "tea", "sea")) for n in range(6)
+        instruction("unseen_templates", "Say it.", f"the day {n}", "tea", ("good", "tea", "sea")) for n in range(12)
     ]
-    made += [instruction("unseen_templates", "Say it now.", f"the day {n}", "tea") for n in range(4)]
-    return made + [instruction("unseen_tasks", "What?", f"{n}", "sea", ("sea", "tea")) for n in range(8)]
+    made += [instruction("unseen_templates", "Say it now.", f"the day {n}", "tea") for n in range(8)]
+    return made + [instruction("unseen_tasks", "What?", f"{n}", "sea", ("sea", "tea")) for n in range(6)]
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_it_learns_what_unseen_wordings_ask_for_and_says_what_became_of_unseen_t
     run: RunDir = prepare_tuning("learn")
     result = finish(run)
     wordings, tasks = result["unseen_templates"], result["unseen_tasks"]
-    assert (wordings["n"], tasks["n"]) == (10, 8)
+    assert (wordings["n"], tasks["n"]) == (20, 6)
     assert wordings["after"] == 1
     assert wordings["before"] < 1
     # It has learned to say "tea" whatever it is asked, and there "sea" was right.
@@ -78,11 +81,14 @@ def test_it_learns_what_unseen_wordings_ask_for_and_says_what_became_of_unseen_t
     assert [found["cluster"] for found in tasks["clusters"]] == ["lists"]
     assert result["in_words"][0].startswith("Unseen wordings of trained tasks got better")
     assert tasks["before"] == 1
+    assert result["selected"]["step"] > 0
+    assert result["gate"]["lead"] == pytest.approx(20 / 26 - 6 / 26, abs=1e-4)
+    assert result["gate"]["passed"]
     assert "Unseen tasks got worse, as FLAN saw" in result["in_words"][1]
-    assert (result["instructions"], result["rows"]) == (12, {"in": 30, "used": 30, "refused": {}})
+    assert (result["instructions"], result["rows"]) == (12, {"in": 38, "used": 38, "refused": {}})
     samples = list(run.samples())
     assert len(samples) == 6
-    assert [sample["prompt"] for sample in samples[:3]] == ["What?\n\n0", "What?\n\n2", "What?\n\n5"]
+    assert [sample["prompt"] for sample in samples[:3]] == ["What?\n\n0", "What?\n\n2", "What?\n\n4"]
     assert samples[-1]["prompt"].startswith("Say it")
     assert [sample["wanted"] for sample in samples] == ["sea"] * 3 + ["tea"] * 3
     metrics = list(run.metrics())
@@ -110,6 +116,7 @@ def test_all_weights_learn_on_from_an_adapter(prepare_tuning):
     after = finish(first)["unseen_templates"]["after"]
     second = finish(prepare_tuning("second", policy=first.checkpoint_path, train="full", epochs=1, learning_rate=1e-5))
     assert second["unseen_templates"]["before"] == after
+    assert second["selected"]["step"] == 3  # the last: what follows is of weights that were trained
     assert second["kl_round_start"] < 0.5 < second["kl"]  # hardly away from the round's start, far from the base
 
 
