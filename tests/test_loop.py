@@ -21,8 +21,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
 
 SETTINGS = {
     "sample": {"max_new_tokens": 8, "batch_size": 16},
-    "reward": {"epochs": 2, "top_blocks": 1, "lora_rank": 4},
+    # One head: no judge says whether a random model of 32 dimensions got better, so the admin decides.
+    "reward": {"heads": 1, "epochs": 2, "top_blocks": 1, "lora_rank": 4},
     "ppo": {
+        "gate": "stop",
         "episodes": 32,
         "batch_size": 16,
         "minibatch_size": 8,
@@ -43,6 +45,10 @@ def run_round(project, methods, opens_gates=None):
     if opens_gates:
         # The judge goes by length, so there is nothing by which a reward model could beat going by length.
         assert (round.status, round.runs.get(method="ppo").status) == (RoundStatus.STOPPED, RunStatus.QUEUED)
+        go_on(round=round, by=opens_gates)
+        Worker().run_until_idle()
+        round.refresh_from_db()
+        assert (round.status, round.runs.get(method="ppo").status) == (RoundStatus.STOPPED, RunStatus.SUCCEEDED)
         go_on(round=round, by=opens_gates)
         Worker().run_until_idle()
         round.refresh_from_db()

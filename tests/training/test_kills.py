@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KILLED_RUNS = 10 if NIGHTLY else 3
 SILENCE = 1.0  # seconds after which a worker counts as gone; a minute is the default
 
+# With one head the reward model has no judge, so the last update is kept, whatever it is worth.
 SET_UP = """
 import uuid
 from django.contrib.auth.models import User
@@ -44,7 +45,7 @@ while seat := queue.claim_next(project=project, by=admin):
     judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
 from training.actions.rounds import start_round
 start_round(project=project, methods=["reward"], by=admin, settings={{"reward": {{
-    "gate": "report", "learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}}}})
+    "gate": "report", "heads": 1, "learning_curve": 0, "reference_samples": 8, "max_new_tokens": 6}}}})
 """
 NEXT = """
 from django.contrib.auth.models import User
