@@ -46,7 +46,8 @@ def test_the_batch_that_the_trainer_computes_its_loss_on_is_what_the_page_shows(
     config = InstructionTuningConfig(batch_size=2, top_blocks=2, train="full", epochs=1, packing=False)
     roles = load_roles(run := RunDir(tmp_path / "run"), config, {"policy": str(checkpoint)})
     trainer = sft_trainer(run, config, roles, read_rows(rows, roles.shared, config)[0])
-    (batch,) = list(trainer.get_train_dataloader())
+    (step,) = list(trainer.get_train_dataloader())
+    batch = trainer.collate(step["rows"])  # both rows are one part of the step
     tokenizer = PolicyTokenizer(str(checkpoint))
     expected = {tuple(ids): labels for ids, labels in (shown(tokenizer, row) for row in rows)}
     for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
