@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -245,7 +246,8 @@ class Server:
 
     def start(self) -> None:
         database = f"sqlite:///{connection.settings_dict['NAME']}"
-        environment = {**os.environ, "DATABASE_URL": database, "PREFLOOP_DEBUG": "1"}
+        settings_of_tests = {"DATABASE_URL": database, "PREFLOOP_SECRET_KEY": settings.SECRET_KEY}  # signs sessions
+        environment = {**os.environ, **settings_of_tests, "PREFLOOP_DEBUG": "1"}
         self.process = subprocess.Popen(self.command, env=environment)
         for _ in range(1200):
             try:
