@@ -65,7 +65,10 @@ def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
     assert result["score_after"] > result["score_before"] + 0.5
     assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
     assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4, 8, 16]
-    assert [row["step"] for row in result["frontier"]] == [0, 48]
+    assert [row["step"] for row in result["frontier"]] == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 48]
+    # A reward model with one head has nothing to choose by but what was trained on.
+    assert result["selected"]["step"] == 48
+    assert result["selected"]["reason"].startswith("the last one: nothing measures it")
     assert result["rows"] == {"in": 12, "used": 12, "refused": {}}
 
     metrics = list(run.metrics())
