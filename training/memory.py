@@ -12,6 +12,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from training.methods import METHODS, Method
+from training.methods.base import unknown
+from training.methods.load import Load
+
 GIB = 1024**3
 PROGRAM = {"cpu": 640 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
 HEAD_ROWS = 256  # positions whose logits are there at once in a backward pass
@@ -110,49 +114,6 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
     )
 
 
-@dataclass(frozen=True)
-class Load:
-    """What is in memory at once: rows with a prompt of `prompt` tokens, `answers` each, of `answer` tokens."""
-
-    rows: int
-    prompt: int
-    answers: int
-    answer: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that are read at once: a prompt stands once before all of its answers."""
-        return self.rows * (self.prompt + self.answers * self.answer)
-
-
-def drawn(method: str, config: Mapping[str, Any], prompt: int) -> Load | None:
-    """Return the answers that are drawn at once; None where none are."""
-    length = int(config.get("max_new_tokens", 0))
-    if method in ("ppo", "rloo"):
-        per_prompt = int(config["completions_per_prompt"])
-        return Load(-(-int(config["batch_size"]) // per_prompt), prompt, per_prompt, length)
-    per_prompt = int(config.get("eval_completions") or config.get("completions_per_prompt") or 1)
-    return Load(max(1, 64 // per_prompt), prompt, per_prompt, length) if length else None
-
-
-def learned(method: str, config: Mapping[str, Any], prompt: int, answer: int) -> Load | None:
-    """Return what is learned from at once; None for a method that learns nothing in the model's blocks."""
-    part = int(config.get("micro_batch", 0))
-    if method == "ppo":
-        per_prompt = int(config["completions_per_prompt"])
-        episodes = min(part or int(config["minibatch_size"]), int(config["minibatch_size"]))
-        return Load(-(-episodes // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]) + 1)
-    if method == "rloo":
-        return Load(part or int(config["minibatch_size"]), prompt, 1, int(config["max_new_tokens"]))
-    if method in ("sft", "instruction_tuning"):
-        return Load(part or int(config["batch_size"]), prompt, 1, answer)
-    if method == "dpo":
-        return Load(2 * (part or int(config["batch_size"])), prompt, 1, answer)
-    if method == "reward" and config.get("pooling") != "depths":
-        return Load(part or int(config["rankings_per_step"]), prompt, 4, answer)
-    return None
-
-
 def forecast(
     method: str,
     config: Mapping[str, Any],
@@ -174,22 +135,23 @@ def forecast(
     whole = config.get("train") == "full"
     width = 4 if whole else state_bytes
     copies = 2 if whole else 1  # the reference beside the policy
-    learns = learned(method, config, prompt, answer)
-    sampling = drawn(method, config, prompt)
+    spec = METHODS.get(method) or unknown(method)
+    learns = spec.learns(config, prompt, answer)
+    sampling = spec.draws(config, prompt)
     return Memory(
         program=PROGRAM[device],
         weights=copies * shape.parameters * width,
-        optimiser=_optimiser(method, config, shape, whole=whole) if learns else 0,
+        optimiser=_optimiser(spec, config, shape, whole=whole) if learns else 0,
         cache=_sampling(shape, sampling, width) if sampling else 0,
         activations=_activations(config, shape, learns, width, whole=whole) if learns else 0,
         logits=_logits(shape, learns, sampling, whole=whole),
     )
 
 
-def _optimiser(method: str, config: Mapping[str, Any], shape: ModelShape, *, whole: bool) -> int:
-    """Weights that learn, their gradients, AdamW's averages, and PPO's copy from before the last update."""
+def _optimiser(method: Method, config: Mapping[str, Any], shape: ModelShape, *, whole: bool) -> int:
+    """Weights that learn, their gradients, AdamW's averages, and the copy from before an update where one is kept."""
     if whole:
-        return shape.parameters * 4 * (3 + (method == "ppo"))
+        return shape.parameters * 4 * (3 + method.keeps_copy)
     return shape.adapter(int(config.get("lora_rank", 0)), int(config.get("top_blocks", 0))) * 4 * 5
 
 

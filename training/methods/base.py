@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.methods.load import Draws, Learns, draws_for_evaluation, learns_nothing
 from training.methods.settings import MethodConfig
 
 Work = Callable[[Mapping[str, Any], int], float]
@@ -37,6 +38,9 @@ class Method:
     makes: str  # a key of training.products.PRODUCTS
     order: int = 1000  # place in lists of methods
     work: Work = passes_over_rows  # what its time grows with, from its settings and its number of rows
+    draws: Draws = draws_for_evaluation  # answers that are in memory at once
+    learns: Learns = learns_nothing  # rows that are in memory at once for an optimiser step
+    keeps_copy: bool = False  # while all weights learn, those from before the last update are kept too
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name of a preset
     plans: tuple[Plan, ...] = ()
     shows_tokens: bool = False  # it learns from texts that the page of exact tokens can show

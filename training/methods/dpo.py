@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import Load, at_once
 from training.methods.settings import GATES, MethodConfig, setting
 
 
@@ -34,6 +36,11 @@ class DPOConfig(MethodConfig):
     choices: ClassVar = {"gate": GATES}
 
 
+def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
+    """Return the pairs that are learned from at once: chosen and rejected answer, each after its own prompt."""
+    return Load(2 * at_once(config, "batch_size"), prompt, 1, answer)
+
+
 METHOD = Method(
     "dpo",
     "DPO",
@@ -42,6 +49,7 @@ METHOD = Method(
     data="preference",
     makes="policy",
     order=40,
+    learns=learns,
     presets={
         "quick": {"epochs": 1, "eval_completions": 1},
         "thorough": {"epochs": 3, "eval_completions": 8},

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from training.instructions.recast import CLUSTERS
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import learns_rows
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
 
 
@@ -76,6 +77,7 @@ METHOD = Method(
     makes="policy",
     order=80,
     work=work,
+    learns=learns_rows,
     shows_tokens=True,
     settings_page=("instruction_tokens", "The exact tokens, and which of them are learned"),
     presets={

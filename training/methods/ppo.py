@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import Load, at_once, draws_a_batch
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
 
 LEARNING_RATES = {"lora": 6e-4, "full": 1e-5}  # all weights at an adapter's rate are ruined by the first update
@@ -117,6 +118,13 @@ def work(config: Mapping[str, Any], rows: int) -> float:
     return float(config["episodes"] * config["max_new_tokens"] * (1 + config["ppo_epochs"]))
 
 
+def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
+    """Return the episodes that are learned from at once; those of a prompt share it, and each has a last value."""
+    episodes = min(at_once(config, "minibatch_size"), int(config["minibatch_size"]))
+    per_prompt = int(config["completions_per_prompt"])
+    return Load(-(-episodes // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]) + 1)
+
+
 METHOD = Method(
     "ppo",
     "PPO",
@@ -126,6 +134,9 @@ METHOD = Method(
     makes="policy",
     order=30,
     work=work,
+    draws=draws_a_batch,
+    learns=learns,
+    keeps_copy=True,
     presets={
         "quick": {"episodes": 128, "eval_completions": 1, "eval_every": 0},
         "thorough": {"episodes": 1920, "eval_completions": 8},

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan, passes_over_rows
+from training.methods.load import Load, at_once
 from training.methods.settings import GATES, MethodConfig, setting
 
 
@@ -69,6 +70,16 @@ def work(config: Mapping[str, Any], rows: int) -> float:
     return float(rows) if config["pooling"] == "depths" else passes_over_rows(config, rows)
 
 
+ANSWERS_OF_A_RANKING = 4  # as the forecast of memory counts them
+
+
+def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load | None:
+    """Return the rankings that an adapter learns from at once; None for heads on the base model's states."""
+    if config.get("pooling") == "depths":
+        return None
+    return Load(at_once(config, "rankings_per_step"), prompt, ANSWERS_OF_A_RANKING, answer)
+
+
 METHOD = Method(
     "reward",
     "Reward model",
@@ -78,6 +89,7 @@ METHOD = Method(
     makes="reward_model",
     order=20,
     work=work,
+    learns=learns,
     presets={
         "quick": {"learning_curve": 0, "reference_samples": 32},
         "thorough": {"heads": 4, "learning_curve": 4, "reference_samples": 256},

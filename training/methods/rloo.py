@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import Load, at_once, draws_a_batch
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
 
 
@@ -64,6 +65,11 @@ def work(config: Mapping[str, Any], rows: int) -> float:
     return float(config["episodes"] * config["max_new_tokens"] * (1 + config["passes"]))
 
 
+def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
+    """Return the episodes that are learned from at once, each after its own prompt."""
+    return Load(at_once(config, "minibatch_size"), prompt, 1, int(config["max_new_tokens"]))
+
+
 METHOD = Method(
     "rloo",
     "RLOO",
@@ -73,6 +79,8 @@ METHOD = Method(
     makes="policy",
     order=50,
     work=work,
+    draws=draws_a_batch,
+    learns=learns,
     presets={
         "quick": {"episodes": 128, "eval_completions": 1},
         "thorough": {"episodes": 1920, "eval_completions": 8},

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import learns_rows
 from training.methods.settings import GATES, MethodConfig, setting
 
 
@@ -41,6 +42,7 @@ METHOD = Method(
     data="prompt-completion",
     makes="policy",
     order=100,
+    learns=learns_rows,
     shows_tokens=True,
     presets={
         "quick": {"epochs": 1, "eval_completions": 1},

@@ -1,0 +1,55 @@
+"""What of a run is in memory at once: answers that are drawn, and rows that are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EVALUATED_AT_ONCE = 64  # answers
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is in memory at once: rows with a prompt of `prompt` tokens, `answers` each, of `answer` tokens."""
+
+    rows: int
+    prompt: int
+    answers: int
+    answer: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read at once: a prompt stands once before all of its answers."""
+        return self.rows * (self.prompt + self.answers * self.answer)
+
+
+Draws = Callable[[Mapping[str, Any], int], Load | None]  # of settings, and tokens of a prompt
+Learns = Callable[[Mapping[str, Any], int, int], Load | None]  # of settings, and tokens of a prompt and of an answer
+
+
+def draws_for_evaluation(config: Mapping[str, Any], prompt: int) -> Load | None:
+    """Return the answers that an evaluation draws at once; None for a method that draws none."""
+    length = int(config.get("max_new_tokens", 0))
+    per_prompt = int(config.get("eval_completions") or config.get("completions_per_prompt") or 1)
+    return Load(max(1, EVALUATED_AT_ONCE // per_prompt), prompt, per_prompt, length) if length else None
+
+
+def draws_a_batch(config: Mapping[str, Any], prompt: int) -> Load:
+    """Return the answers of an update's batch, which are drawn at once."""
+    per_prompt = int(config["completions_per_prompt"])
+    return Load(-(-int(config["batch_size"]) // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]))
+
+
+def learns_nothing(config: Mapping[str, Any], prompt: int, answer: int) -> None:
+    """Return None: the method learns nothing in the model's blocks."""
+
+
+def learns_rows(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
+    """Return the rows of an optimiser step, or of the part of one that is read at once: a prompt and an answer each."""
+    return Load(at_once(config, "batch_size"), prompt, 1, answer)
+
+
+def at_once(config: Mapping[str, Any], step: str) -> int:
+    """Return how many rows of an optimiser step are read at once; `step` is the setting with all of them."""
+    return int(config.get("micro_batch", 0)) or int(config[step])
