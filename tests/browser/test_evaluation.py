@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -17,12 +18,32 @@ from training.worker.loop import Worker
 pytestmark = [pytest.mark.browser, pytest.mark.recipes, pytest.mark.django_db(transaction=True)]
 
 
+def never_ending(checkpoint: Path) -> Path:
+    """Return the checkpoint after its EOS was made impossible: no answer is empty, so each pair can be compared.
+
+    One feature is positive at every position, since no block writes to it, and speaks against EOS alone.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 0] = 1
+        for block in model.model.layers:
+            block.self_attn.o_proj.weight[0] = 0
+            block.mlp.down_proj.weight[0] = 0
+        model.lm_head.weight[:, 0] = 0
+        model.lm_head.weight[model.config.eos_token_id, 0] = -1000
+    model.save_pretrained(checkpoint)
+    return checkpoint
+
+
 @pytest.fixture
 def two_versions(project, policy, tmp_path, make_prompt) -> None:
     """Of one small model: what they say differs by the seed of the sampling alone."""
-    checkpoint = str(tiny_checkpoint(tmp_path / "base"))
+    checkpoint = str(never_ending(tiny_checkpoint(tmp_path / "base")))
     PolicyVersion.objects.filter(pk=policy.pk).update(checkpoint=checkpoint)
-    other = tiny_checkpoint(tmp_path / "other", seed=1)
+    other = never_ending(tiny_checkpoint(tmp_path / "other", seed=1))
     PolicyVersion.objects.create(project=project, number=1, checkpoint=str(other), parent=policy)
     for number in range(10):
         make_prompt(f"Describe the sea on day {number}.", split=Split.EVAL)
