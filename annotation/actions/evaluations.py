@@ -17,6 +17,7 @@ from annotation.opaque import dice
 
 PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for its result
 NAMES_ITS_MODEL = "an answer says which model wrote it"
+EMPTY = "an answer is empty"
 
 
 @transaction.atomic
@@ -49,8 +50,8 @@ def open_evaluation(
         created_by_id=by.pk if by else None,
     )
     kept = [pair for pair in pairs if all(may_be_blind(completion.text, project) for completion in pair)]
-    if len(kept) < len(pairs):
-        left_out[NAMES_ITS_MODEL] += len(pairs) - len(kept)
+    empty = sum(not all(completion.text.strip() for completion in pair) for pair in pairs)
+    left_out += Counter({EMPTY: empty, NAMES_ITS_MODEL: len(pairs) - len(kept) - empty})  # reasons of none drop out
     firsts = [place % 2 == 0 for place in range(len(kept))]
     dice("evaluation", project.pk, seed).shuffle(firsts)
     for (answer, other), first in zip(kept, firsts, strict=True):

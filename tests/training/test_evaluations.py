@@ -264,10 +264,14 @@ def test_the_database_lets_no_version_oppose_itself(project, policy):
         Evaluation.objects.create(project=project, number=1, version=policy, opponent=policy, origin="run-1")
 
 
-def test_an_answer_that_says_who_wrote_it_takes_no_part(project, newer, policy, eval_prompts):
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [("I was created by Acme Labs.", "an answer says which model wrote it"), (" \n", "an answer is empty")],
+)
+def test_an_answer_that_cannot_be_shown_blind_takes_no_part(project, newer, policy, eval_prompts, answer, reason):
     pair = [
         Completion.objects.create(prompt=eval_prompts[0], source=Source.POLICY, policy=author, text=text)
-        for author, text in ((newer, "I was created by Acme Labs."), (policy, "Hello."))
+        for author, text in ((newer, answer), (policy, "Hello."))
     ]
     found = open_evaluation(
         version=newer,
@@ -281,7 +285,7 @@ def test_an_answer_that_says_who_wrote_it_takes_no_part(project, newer, policy, 
         by=None,
     )
     found.refresh_from_db()
-    assert (found.comparisons.count(), found.left_out) == (0, {"an answer says which model wrote it": 1})
+    assert (found.comparisons.count(), found.left_out) == (0, {reason: 1})
 
 
 def compared(
