@@ -86,8 +86,12 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
 
 
 def lease_end(project: Project) -> datetime:
-    """Return when a lease that starts now is over."""
-    return timezone.now() + timedelta(minutes=project.lease_minutes)
+    """Return when a lease that starts now is over, in whole seconds.
+
+    Annotators are sent it, and its fractions would tell how long the server worked: making a check takes longer.
+    """
+    now = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
+    return now + timedelta(minutes=project.lease_minutes)
 
 
 def held_by(project: Project, user: User) -> Assignment | None:

@@ -7,12 +7,12 @@ of it is ever a vote. Its only seat is held from the start by the person it is f
 from __future__ import annotations
 
 import random
-from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from annotation.actions.assignments import lease_end
 from annotation.models import (
     Assignment,
     Candidate,
@@ -107,6 +107,6 @@ def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | Non
         status=SeatStatus.HELD,
         annotator_id=by.pk,
         claimed_at=now,
-        expires_at=now + timedelta(minutes=task.project.lease_minutes),
+        expires_at=lease_end(task.project),
         shown_order=shown,
     )
