@@ -36,7 +36,7 @@ def test_ten_texts_by_keyboard(visit, annotator, ten_texts):
     assert len(given) == 10
 
 
-def test_u_takes_the_choice_back_and_then_the_last_label(visit, annotator, ten_texts):
+def test_u_clears_the_choice_and_never_reopens_the_last_label(visit, annotator, ten_texts):
     visitor = visit(annotator)
     page = visitor.page
     visitor.goto("/projects/letters/")
@@ -53,5 +53,8 @@ def test_u_takes_the_choice_back_and_then_the_last_label(visit, annotator, ten_t
     expect(page.locator(".task-name")).to_contain_text("you have finished 1")
     page.wait_for_selector("#task[data-ready]")
     page.keyboard.press("u")
+    expect(page.locator("#announcer")).to_have_text("Nothing to undo in this task.")
+    assert Label.objects.count() == 1
+    page.get_by_role("button", name="Undo last submission").click()
     expect(page.locator("#prompt")).to_have_text(first, use_inner_text=True)
     expect(page.get_by_label("positive")).to_be_checked()

@@ -80,7 +80,7 @@ def test_ten_proposals_by_keyboard_alone(visit, annotator, propose):
     expect(page.locator("h1")).to_have_text("Nothing left to do, thank you")
 
 
-def test_u_takes_the_last_one_back_and_an_edit_survives_a_reload(visit, annotator, propose):
+def test_the_last_review_is_reopened_by_its_button_and_an_edit_survives_a_reload(visit, annotator, propose):
     propose(2)
     visitor = visit(annotator)
     page = visitor.page
@@ -89,6 +89,8 @@ def test_u_takes_the_last_one_back_and_an_edit_survives_a_reload(visit, annotato
     on_to_the_next(page, 1)
     ready(page)
     press(page, "u")
+    assert ProposalReview.objects.count() == 1
+    page.get_by_role("button", name="Undo last submission").click()
     page.wait_for_url(f"**/tasks/{first.key}/")
     ready(page)
     assert not ProposalReview.objects.exists()

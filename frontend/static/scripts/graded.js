@@ -3,15 +3,15 @@
 import { listen } from "./keys.js";
 import { Ratings } from "./ratings.js";
 import { Reading } from "./reading.js";
-import { announce } from "./shared.js";
+import { announce, NOTHING_TO_UNDO } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Graded(section, hooks);
 }
 
 class Graded {
-  constructor(section, { changed, undoSubmit }) {
-    Object.assign(this, { section, changed, undoSubmit });
+  constructor(section, { changed }) {
+    Object.assign(this, { section, changed });
     this.cards = new Map([...section.querySelectorAll(".answer")].map((card) => [Number(card.dataset.id), card]));
     this.ids = [...this.cards.keys()];
     this.grades = [...section.querySelectorAll("input[name=grade]")];
@@ -68,7 +68,7 @@ class Graded {
   }
 
   undo() {
-    if (!this.past.length) return this.undoSubmit() || announce("Nothing to undo.");
+    if (!this.past.length) return announce(NOTHING_TO_UNDO);
     this.#show(this.past.pop());
     announce("Undone.");
     return this.changed();

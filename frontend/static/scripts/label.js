@@ -1,15 +1,15 @@
 // A text and its label: one key for each, and the same key again hands it in.
 
 import { listen } from "./keys.js";
-import { announce } from "./shared.js";
+import { announce, NOTHING_TO_UNDO } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Labelling(section, hooks);
 }
 
 class Labelling {
-  constructor(section, { changed, undoSubmit }) {
-    Object.assign(this, { section, changed, undoSubmit });
+  constructor(section, { changed }) {
+    Object.assign(this, { section, changed });
     this.labels = [...section.querySelectorAll("input[name=label]")];
     this.comment = section.querySelector("#comment");
     this.comment.addEventListener("input", changed);
@@ -60,7 +60,7 @@ class Labelling {
   }
 
   #undo() {
-    if (!this.#chosen) return this.undoSubmit() || announce("Nothing to undo.");
+    if (!this.#chosen) return announce(NOTHING_TO_UNDO);
     this.#chosen.checked = false;
     announce("No label is chosen.");
     return this.changed();

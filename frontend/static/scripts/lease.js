@@ -45,7 +45,9 @@ export class Lease {
 }
 
 function minutes(ms) {
-  return `${Math.round(ms / 60_000)} min`;
+  const whole = Math.round(ms / 60_000);
+  if (whole >= 48 * 60) return `${Math.round(whole / 1440)} days`; // one that was sent back for correction
+  return whole >= 120 ? `${Math.round(whole / 60)} h` : `${whole} min`;
 }
 
 function clock(ms) {

@@ -2,6 +2,7 @@
 
 export const LINE = "line";
 const UNDO_STEPS = 200;
+const KEPT_STEPS = 20; // in a draft, so that undo goes on after a reload
 
 export class Order {
   /**
@@ -143,11 +144,11 @@ export class Order {
 
   get draft() {
     const line = this.items.indexOf(LINE);
-    return { tiers: this.tiers, unacceptable: this.unacceptable, line: line < 0 ? null : line };
+    return { tiers: this.tiers, unacceptable: this.unacceptable, line: line < 0 ? null : line, past: this.past.slice(-KEPT_STEPS) };
   }
 
   /** Takes what is usable of a draft, which may be of an earlier version of the page or made by another client. */
-  restore({ tiers, unacceptable, line }) {
+  restore({ tiers, unacceptable, line, past }) {
     if (!Array.isArray(tiers)) return;
     const known = new Set(this.ids);
     const take = (id) => known.delete(id);
@@ -157,7 +158,14 @@ export class Order {
     const at = Number.isInteger(line) && line >= 0 && line <= items.length ? line : first;
     if (at >= 0) items.splice(at, 0, LINE);
     this.items = items;
-    this.past = [];
+    this.past = Array.isArray(past) ? past.filter((step) => this.#isUsable(step)) : [];
+  }
+
+  /** Whether a kept step is a list of tiers of this task's answers, with one line at most. */
+  #isUsable(step) {
+    if (!Array.isArray(step) || step.filter((item) => item === LINE).length > 1) return false;
+    const ids = step.flatMap((item) => (item === LINE ? [] : item));
+    return new Set(ids).size === ids.length && ids.every((id) => this.ids.includes(id)) && step.every((item) => item === LINE || (Array.isArray(item) && item.length));
   }
 
   #become(items, { fillLast = false } = {}) {

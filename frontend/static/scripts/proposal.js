@@ -8,8 +8,8 @@ export function mount(section, hooks) {
 }
 
 class Review {
-  constructor(section, { changed, submit, undoSubmit }) {
-    Object.assign(this, { section, changed, submit, undoSubmit });
+  constructor(section, { changed, submit }) {
+    Object.assign(this, { section, changed, submit });
     this.verdict = section.querySelector("#verdict");
     this.reason = section.querySelector("#reason");
     this.texts = [...section.querySelectorAll("textarea")];
@@ -63,7 +63,6 @@ class Review {
     if (repeat) return true;
     const verdict = { a: "accept", e: "edit", r: "reject" }[key];
     if (verdict) this.#choose(verdict);
-    else if (key === "u") this.undoSubmit() || announce("Nothing to undo.");
     else if (key === "Escape" && this.chosen) this.#set("");
     else if (this.chosen === "reject" && /^[1-9]$/.test(key)) this.#reject(this.reasons.children[key - 1]?.dataset.reason);
     else return false;

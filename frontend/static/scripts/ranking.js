@@ -5,15 +5,15 @@ import { makeDraggable } from "./ranking-drag.js";
 import { listenToKeys } from "./ranking-keys.js";
 import { Ratings } from "./ratings.js";
 import { Reading } from "./reading.js";
-import { announce } from "./shared.js";
+import { announce, NOTHING_TO_UNDO } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Ranking(section, hooks);
 }
 
 class Ranking {
-  constructor(section, { changed, undoSubmit }) {
-    Object.assign(this, { section, changed, undoSubmit });
+  constructor(section, { changed }) {
+    Object.assign(this, { section, changed });
     this.cards = new Map();
     for (const card of section.querySelectorAll(".answer")) this.cards.set(Number(card.dataset.id), card);
     const { mode, places } = section.dataset;
@@ -113,8 +113,7 @@ class Ranking {
   }
 
   undo() {
-    // With nothing to undo here, the last submit may be what is meant.
-    if (!this.apply(this.order.undo(), () => "Undone.")) this.undoSubmit() || announce("Nothing to undo.");
+    if (!this.apply(this.order.undo(), () => "Undone.")) announce(NOTHING_TO_UNDO);
   }
 
   // --- words ---

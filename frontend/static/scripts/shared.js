@@ -5,6 +5,9 @@ export function csrfToken() {
   return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 }
 
+/** Undo is of steps in this task; what was submitted before is reopened by the button alone. */
+export const NOTHING_TO_UNDO = "Nothing to undo in this task.";
+
 /** Say something to those who do not see it happen. */
 export function announce(text) {
   const place = document.getElementById("announcer");

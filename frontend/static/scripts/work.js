@@ -1,7 +1,5 @@
 // One task on the page: its kind's own module, draft, lease, time at work, and handing it in.
 
-/* global htmx */
-
 import { Activity } from "./activity.js";
 import { Draft, STATES } from "./draft.js";
 import { Lease } from "./lease.js";
@@ -44,7 +42,6 @@ class Work {
     this.kind = mount(section, {
       changed: () => this.#changed(),
       submit: () => this.#submit(),
-      undoSubmit: () => this.#undoSubmit(),
       activeMs: () => this.activity.ms,
     });
     const draft = this.draft.newest(JSON.parse(document.getElementById("draft").textContent));
@@ -68,13 +65,6 @@ class Work {
       button.setAttribute("aria-expanded", isWhole);
       button.textContent = isWhole ? "Keep the prompt in view" : "Show the whole prompt";
     };
-  }
-
-  /** Back to the task that was handed in last, where the page knows the way; says whether it does. */
-  #undoSubmit() {
-    const { undoUrl } = this.root.dataset;
-    if (undoUrl) htmx.ajax("POST", undoUrl, { target: "#task", swap: "outerHTML", source: this.root });
-    return Boolean(undoUrl);
   }
 
   #changed() {
