@@ -26,7 +26,7 @@ from annotation.models import (
     Task,
     Webhook,
 )
-from annotation.models.task import COUNTED_OPEN
+from annotation.models.task import COUNTED_OPEN, JUDGED
 from annotation.opaque import number_of
 
 
@@ -131,10 +131,10 @@ def seen_by(user: User, project: Project, rankings: QuerySet[Ranking]) -> QueryS
 
 
 def get_judged_assignment(user: User, slug: str, pk: int) -> Assignment:
-    """Return an assignment that ended with a ranking, for a reviewer."""
+    """Return an assignment that was submitted, for a reviewer."""
     project = get_project(user, slug, role=Role.REVIEWER)
-    ranked = project.assignments.filter(ranking__isnull=False)
-    return get_object_or_404(ranked.select_related("task", "annotator"), pk=pk)
+    judged = project.assignments.filter(annotator__isnull=False, status__in=JUDGED)
+    return get_object_or_404(judged.select_related("task__prompt", "annotator", "project"), pk=pk)
 
 
 def get_annotator(user: User, slug: str, pk: int) -> tuple[Project, User]:

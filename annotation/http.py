@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.forms import BaseForm
 from django.http import HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 from annotation.errors import NotPossible
@@ -25,6 +26,12 @@ class UserRequest(HttpRequest):
 def public_address(request: HttpRequest, path: str) -> str:
     """Return a path of this server as an address that other people can open."""
     return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
+
+
+def next_page(request: HttpRequest) -> str:
+    """Return the page of this server that a form asks to come back to; empty where it names none."""
+    path = request.POST.get("next", "")
+    return path if url_has_allowed_host_and_scheme(path, allowed_hosts=None) and path.startswith("/") else ""
 
 
 @contextmanager

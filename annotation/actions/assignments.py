@@ -4,7 +4,8 @@
                     │ ├─skip────▶ SKIPPED   and a new EMPTY seat with the same number
                     │ └─(lease over, claimed by another person)─▶ LAPSED ─submit─▶ LATE
 
-An undo leads back: DONE to HELD, LATE to LAPSED. A seat that coverage no longer wants is deleted while it is EMPTY.
+An undo leads back: DONE to HELD, LATE to LAPSED. So does a reviewer who sends an annotation back. A seat that coverage
+no longer wants is deleted while it is EMPTY.
 
 Every arrow is one conditional UPDATE whose row count says who won. The partial index `one_holder_per_seat` keeps the
 promise that a task with n seats has at most n holders, whatever this module does.
@@ -17,19 +18,22 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from annotation.actions import passed_over
+from annotation.actions import passed_over, revisions
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Project, SeatStatus
+from annotation.models import Assignment, Project, SeatStatus, Task
 from annotation.models.task import FOR_ANYBODY
 
 
 def renew(*, assignment: Assignment) -> Assignment:
-    """Start the lease again, if the assignment is still held, and return it."""
-    expires_at = lease_end(assignment.project)
-    if Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(expires_at=expires_at):
-        assignment.expires_at = expires_at
+    """Start the lease again, if the assignment is still held, and return it. A longer lease stays as it is."""
+    end = lease_end(assignment.project)
+    held = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD)
+    if held.update(expires_at=Greatest("expires_at", Value(end))):
+        assignment.expires_at = max(assignment.expires_at or end, end)
     return assignment
 
 
@@ -55,6 +59,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
             return  # a repeated click, or it has lapsed: either way the task is given back
         raise NotPossible("This task is finished and cannot be skipped any more.")
+    revisions.close(assignment)
     if assignment.task.purpose not in FOR_ANYBODY:
         return  # a check is for one person: no other person is asked
     _open_again(assignment)
@@ -73,10 +78,13 @@ def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
     raise NotPossible("This task is finished; its answer is stored and can no longer change.")
 
 
-def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
-    """Move DONE to HELD or LATE to LAPSED where a judgment was taken back. Call it in that transaction."""
+def give_back(*, assignment: Assignment, draft: dict[str, Any], lease: timedelta | None = None) -> None:
+    """Move DONE to HELD or LATE to LAPSED where a judgment was taken back. Call it in that transaction.
+
+    It is held for `lease`, or as long as any other.
+    """
     for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
-        expires_at = lease_end(assignment.project) if after == SeatStatus.HELD else None
+        expires_at = lease_end(assignment.project, lease) if after == SeatStatus.HELD else None
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
             status=after, finished_at=None, expires_at=expires_at, draft=draft, draft_saved_at=timezone.now()
         ):
@@ -85,13 +93,26 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any]) -> None:
     raise NotPossible("This was taken back already.")
 
 
-def lease_end(project: Project) -> datetime:
+def move_to_a_seat_of_its_own(*, assignment: Assignment) -> None:
+    """Give a late annotation, whose seat went to another person, a further seat of its task: LATE to DONE.
+
+    Call it in a transaction.
+    """
+    task = Task.objects.select_for_update().get(pk=assignment.task_id)
+    number = task.seats + 1
+    late = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.LATE)
+    if late.update(status=SeatStatus.DONE, seat_number=number):
+        Task.objects.filter(pk=task.pk).update(seats=number)
+        assignment.status, assignment.seat_number = SeatStatus.DONE, number
+
+
+def lease_end(project: Project, lease: timedelta | None = None) -> datetime:
     """Return when a lease that starts now is over, in whole seconds.
 
     Annotators are sent it, and its fractions would tell how long the server worked: making a check takes longer.
     """
     now = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
-    return now + timedelta(minutes=project.lease_minutes)
+    return now + (lease or timedelta(minutes=project.lease_minutes))
 
 
 def held_by(project: Project, user: User) -> Assignment | None:

@@ -1,32 +1,19 @@
-"""Storing judgments. A repeated submit, known by its client UUID, answers from what is stored.
-
-A judgment is never edited. For some minutes its author may take it back: it is deleted, and the seat is theirs again
-with the judgment as its draft.
-"""
+"""Storing judgments. A repeated submit, known by its client UUID, answers from what is stored."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from annotation import live
-from annotation.actions import assignments, coverage, practice
+from annotation.actions import assignments, coverage, practice, revisions
 from annotation.delivery import webhooks
 from annotation.errors import NotPossible
 from annotation.kinds import KINDS, TaskKind
-from annotation.models import (
-    Assignment,
-    Event,
-    FirstVersion,
-    Project,
-    Purpose,
-)
+from annotation.models import Assignment, Event, FirstVersion
 from annotation.models.judgment import Judgment
-from annotation.models.task import UNDO_WITHIN
 
 
 def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any], active_ms: int) -> Judgment:
@@ -39,6 +26,7 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
         with transaction.atomic():
             assignments.finish(assignment=assignment, active_ms=active_ms)
             judgment = kind.save(assignment=assignment, client_uuid=client_uuid, answer=answer)
+            revisions.close(assignment)
             practice.settle(assignment=assignment)
             coverage.settle(task=assignment.task, project=assignment.project)
             _tell(assignment, judgment)
@@ -77,39 +65,6 @@ def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_
     assignments.save_draft(assignment=assignment, draft=draft, active_ms=active_ms)
     kept, _ = FirstVersion.objects.get_or_create(assignment=assignment, defaults={"text": text})
     return kept
-
-
-def last_submitted(*, project: Project, by: User) -> Assignment | None:
-    """Return the assignment that this person submitted last, if it is recent enough to be taken back."""
-    judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk)
-    recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
-    # After a practice task the known order was shown.
-    recent = recent.filter(task__can_be_undone=True).exclude(task__purpose=Purpose.PRACTICE)
-    return recent.order_by("-finished_at").first()
-
-
-@transaction.atomic
-def undo(*, project: Project, by: User) -> Assignment:
-    """Take back what this person submitted last and return its assignment, held, with the judgment as its draft.
-
-    A seat that they claimed meanwhile stays theirs with its own draft, and comes after this one.
-    """
-    assignment = last_submitted(project=project, by=by)
-    if assignment is None:
-        minutes = int(UNDO_WITHIN.total_seconds() // 60)
-        raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
-    kind = KINDS[assignment.task.kind]
-    judgment = kind.judgment._default_manager.filter(assignment=assignment).first()
-    if judgment is None:
-        raise NotPossible("This was taken back already.")
-    if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
-        raise NotPossible(f"This judgment is in snapshot {snapshot.number} already and can no longer be taken back.")
-    draft = kind.draft(judgment)
-    kind.take_back(judgment)
-    assignments.give_back(assignment=assignment, draft=draft)
-    coverage.settle(task=assignment.task, project=project)
-    live.announce(project.pk, "queue")
-    return assignment
 
 
 def _differing(kind: TaskKind, stored: Judgment, assignment: Assignment, answer: dict[str, Any]) -> list[str]:

@@ -154,5 +154,13 @@ def comment(*, assignment: Assignment, author: User, text: str) -> ReviewComment
     return ReviewComment.objects.create(assignment=assignment, author_id=author.pk, text=text.strip()[:5000])
 
 
+@transaction.atomic
+def reply(*, assignment: Assignment, author: User, text: str) -> ReviewComment:
+    """Store what an annotator writes about their own annotation; the comments that they answer count as read."""
+    stored = comment(assignment=assignment, author=author, text=text)
+    ReviewComment.objects.filter(assignment=assignment, read_at=None).update(read_at=timezone.now())
+    return stored
+
+
 def mark_read(*, comment: ReviewComment) -> None:
     ReviewComment.objects.filter(pk=comment.pk, read_at=None).update(read_at=timezone.now())

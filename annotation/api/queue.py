@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import assignments, flags, judgments, queue
+from annotation.actions import assignments, flags, judgments, queue, reopening
 from annotation.api.pagination import NUMBER
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.work import DraftForm, FlagForm, SubmitForm
@@ -177,13 +177,13 @@ class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
     def undo(self, request: Request, slug: str) -> Response:
         """Take back the caller's last judgment, for some minutes: it becomes the draft of the assignment again."""
         project = access.get_project(signed_in(request), slug)
-        return Response(AssignmentSerializer(judgments.undo(project=project, by=signed_in(request))).data)
+        return Response(AssignmentSerializer(reopening.undo(project=project, by=signed_in(request))).data)
 
 
 class AssignmentViewSet(ViewSet):
     """Seats of the caller. A submit is idempotent by its client_uuid."""
 
-    scopes = dict.fromkeys(["retrieve", "draft", "first_version", "submit", "skip", "flag"], Scope.ANNOTATE)
+    scopes = dict.fromkeys(["retrieve", "draft", "first_version", "submit", "skip", "flag", "redo"], Scope.ANNOTATE)
     serializer_class = AssignmentSerializer
     queryset = Assignment.objects.none()
     lookup_value_regex = NUMBER
@@ -232,6 +232,13 @@ class AssignmentViewSet(ViewSet):
             assignment=self._assignment(request, slug, pk), reason=str(fields_of(request).get("reason", ""))
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses=StoredSerializer)
+    @action(detail=True, methods=["post"])
+    def redo(self, request: Request, slug: str, pk: str) -> Response:
+        """Submit again, unchanged, what the caller has undone."""
+        judgment = reopening.redo(assignment=self._assignment(request, slug, pk))
+        return Response({"id": judgment.pk, "created_at": judgment.created_at})
 
     @extend_schema(request=FlagSerializer, responses={204: None})
     @action(detail=True, methods=["post"])

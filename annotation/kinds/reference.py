@@ -110,7 +110,7 @@ class ReferenceKind(TaskKind):
         assert isinstance(judgment, ReferenceAnswer)
         if Candidate.objects.filter(completion_id=judgment.completion_id).exists():
             raise NotPossible(
-                "Other people are asked about the answer that you wrote, so it can no longer be taken back."
+                "Other annotators already rank the response that was written here, so it can no longer be reopened."
             )
         judgment.delete()
         Completion.objects.filter(pk=judgment.completion_id).delete()

@@ -17,7 +17,8 @@ Flag        what a person found wrong with a prompt or an answer
 Adjudication  a reviewer's order of a task, taken instead of the votes
 GoldAnswer  the known order of a task, which other people's orders are held against
 Exclusion   a person's judgments are left out of snapshots, for a reason
-ReviewComment  what a reviewer told an annotator about a judgment
+ReviewComment  what a reviewer told an annotator about an annotation, and what they replied
+Revision    an annotation as it was before its author undid it or a reviewer sent it back
 PracticeRound  one go of a new annotator at the practice tasks
 Evaluation, Comparison  two authors' answers to the same prompts, blind beside each other
 Alarm       the policy as a whole has gone wrong: nothing is sampled until an admin has looked
@@ -51,6 +52,7 @@ from annotation.models.outgoing import DeliveryStatus
 from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
+from annotation.models.revision import Revision
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
 from annotation.models.text import Completion, ImportStatus, PolicyVersion, Prompt, PromptUpload, Source, Split
@@ -101,6 +103,7 @@ __all__ = [
     "ReferenceAnswer",
     "RejectReason",
     "ReviewComment",
+    "Revision",
     "Role",
     "Scope",
     "SeatStatus",

@@ -35,6 +35,7 @@ class AuditAction(models.TextChoices):
     EXCLUSION_LIFTED = "exclusion-lifted", "Exclusion lifted"
     ADJUDICATED = "adjudicated", "Task decided by a reviewer"
     ADJUDICATION_WITHDRAWN = "adjudication-withdrawn", "Reviewer's decision withdrawn"
+    SENT_BACK = "sent-back", "Annotation sent back"
     TEXT_WITHDRAWN = "text-withdrawn", "Flagged text withdrawn"
     WEBHOOK_ADDED = "webhook-added", "Webhook added"
     WEBHOOK_REMOVED = "webhook-removed", "Webhook removed"

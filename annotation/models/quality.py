@@ -100,7 +100,10 @@ class Exclusion(models.Model):
 
 
 class ReviewComment(models.Model):
-    """What a reviewer told an annotator about one judgment."""
+    """What a reviewer told an annotator about one annotation, or what the annotator replied.
+
+    `read_at` says when the annotator read it; a reply of their own has none.
+    """
 
     assignment = models.ForeignKey(Assignment, on_delete=models.CASCADE, related_name="comments")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -1,27 +1,22 @@
-"""An annotator's own pages: practice with feedback, and what they did."""
+"""The practice page of an annotator, with feedback."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation import access
 from annotation.actions import practice as actions
-from annotation.actions import quality as quality_actions
 from annotation.http import UserRequest, refusals_as_messages
 from annotation.judged.preferences import places
-from annotation.models import Assignment, PracticeRound, Project, Purpose, ReviewComment
-from annotation.quality.report import own_agreement
+from annotation.models import PracticeRound, Project
 from annotation.rendering import markdown
-
-JUDGMENTS_A_PAGE = 50
 
 
 def to_practice(request: UserRequest, project: Project) -> HttpResponse:
@@ -86,37 +81,3 @@ def _shown(found: actions.Feedback) -> dict[str, Any] | None:
             for better, worse in found.differs
         ],
     }
-
-
-@login_required
-@require_GET
-def own_work(request: UserRequest, slug: str) -> HttpResponse:
-    """Show what a person did: counts, agreement with others, comments. Checks of them are not marked as such."""
-    membership = access.get_membership(request.user, slug)
-    project = membership.project
-    done = (
-        Assignment.objects.judged()
-        .filter(project=project, annotator=request.user)
-        .exclude(task__purpose=Purpose.PRACTICE)
-        .select_related("task__prompt", "task__proposal")
-        .order_by("-finished_at", "-id")
-    )
-    comments = ReviewComment.objects.filter(assignment__project=project, assignment__annotator=request.user)
-    context = {
-        "project": project,
-        "membership": membership,
-        "skipped": project.assignments.filter(annotator=request.user, status="skipped").count(),
-        "agreement": own_agreement(project, request.user.pk),
-        "page": Paginator(done, JUDGMENTS_A_PAGE).get_page(request.GET.get("page")),
-        "comments": comments.select_related("author", "assignment__task__prompt").order_by("read_at", "-id"),
-        "rounds": PracticeRound.objects.filter(project=project, annotator=request.user).exclude(finished_at=None),
-        "practice_tasks": actions.tasks_for(project, request.user).count(),
-    }
-    return render(request, "annotation/own_work.html", context)
-
-
-@login_required
-@require_POST
-def read_comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    quality_actions.mark_read(comment=access.get_own_comment(request.user, slug, pk))
-    return redirect("own_work", slug)

@@ -9,12 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import quality as actions
+from annotation.actions import reopening
 from annotation.forms.review import AdjudicationForm, KnownForm
-from annotation.http import UserRequest, refusals_as_messages
+from annotation.http import UserRequest, next_page, refusals_as_messages
 from annotation.judged.preferences import places
 from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
 from annotation.quality.report import quality_report
@@ -189,8 +191,21 @@ def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_judged_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         actions.comment(assignment=assignment, author=request.user, text=request.POST.get("text", ""))
-        messages.success(request, f"{assignment.annotator} finds the comment under “My work”.")
-    return redirect("review_task", slug, assignment.task.repeat_of_id or assignment.task_id)
+        messages.success(request, "Comment sent.")
+    return redirect(
+        next_page(request) or reverse("review_task", args=[slug, assignment.task.repeat_of_id or assignment.task_id])
+    )
+
+
+@login_required
+@require_POST
+def send_back(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """Send an annotation back to its author for correction."""
+    assignment = access.get_judged_assignment(request.user, slug, pk)
+    with refusals_as_messages(request):
+        reopening.send_back(assignment=assignment, by=request.user, reason=request.POST.get("reason", ""))
+        messages.success(request, f"Sent back: {assignment.annotator} gets the task again, before any other.")
+    return redirect(next_page(request) or reverse("review_task", args=[slug, assignment.task_id]))
 
 
 @login_required

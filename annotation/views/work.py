@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import assignments, judgments, queue
+from annotation.actions import assignments, judgments, queue, reopening, revisions
 from annotation.actions.practice import PractiseFirst
 from annotation.characters import cleaned
 from annotation.errors import NotPossible
@@ -22,12 +22,13 @@ from annotation.forms.work import DraftForm, SubmitForm
 from annotation.http import UserRequest
 from annotation.kinds import KINDS
 from annotation.kinds.reference import MAX_CHARACTERS
-from annotation.models import Assignment, FlagReason, Project, Purpose, SeatStatus
+from annotation.models import Assignment, FlagReason, Project, Purpose, Revision, SeatStatus
 from annotation.opaque import uuid_of
 from annotation.rendering import markdown
 from annotation.views.practice import to_practice
 
 PAGE = "annotation/work.html"
+TO_FINISH = (SeatStatus.HELD, SeatStatus.LAPSED)
 OwnView = Callable[[UserRequest, Assignment], HttpResponse]
 
 
@@ -66,7 +67,7 @@ def annotate(request: UserRequest, slug: str) -> HttpResponse:
 def show(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Show an assignment of the user's own and renew its lease."""
     assignment = access.get_assignment(request.user, slug, pk)
-    if assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED):
+    if assignment.status in TO_FINISH:
         assignments.renew(assignment=assignment)
     return render(request, PAGE, _context(request, assignment))
 
@@ -119,11 +120,18 @@ def undo(request: UserRequest, slug: str) -> HttpResponse:
     """Take back what was submitted last and show it; where that cannot be, show what the user holds, and why."""
     project = access.get_project(request.user, slug)
     try:
-        return _show(request, project, judgments.undo(project=project, by=request.user))
+        return _show(request, project, reopening.undo(project=project, by=request.user))
     except NotPossible as refusal:
         held = assignments.held_by(project, request.user)
         context = _context(request, held) if held else _empty_context(request, project)
         return _page(request, context, errors={"": [str(refusal)]}, status=409)
+
+
+@own_assignment
+def redo(request: UserRequest, assignment: Assignment) -> HttpResponse:
+    """Submit again, unchanged, what the user has just undone, then show the next task."""
+    reopening.redo(assignment=assignment)
+    return _next_task(request, assignment.project)
 
 
 @own_assignment
@@ -172,6 +180,11 @@ def _page(
     return render(request, template, {**context, "errors": errors} if errors else context, status=status)
 
 
+def _reopened(assignment: Assignment) -> Revision | None:
+    """Return what a reopened assignment said before; None for others, which have no draft as they are claimed."""
+    return revisions.open_one(assignment) if assignment.draft and assignment.status in TO_FINISH else None
+
+
 def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
     """Return what the page shows while the user holds no assignment."""
     return {
@@ -207,7 +220,8 @@ def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
         ],
         "guidelines": markdown(assignment.project.guidelines),
         "client_uuid": uuid_of("submit", assignment.pk, request.user.pk),
-        "is_open": assignment.status in (SeatStatus.HELD, SeatStatus.LAPSED),
+        "is_open": assignment.status in TO_FINISH,
         "own": queue.own_progress(assignment.project, request.user),
         "flag_reasons": FlagReason.choices,
+        "reopened": _reopened(assignment),
     }

@@ -44,6 +44,8 @@ TEXTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("annotation.Label", "assignment__annotator", {"comment": ""}),
     ("annotation.FirstVersion", "assignment__annotator", {"text": REMOVED}),
     ("annotation.Assignment", "annotator", {"draft": {}, "skip_reason": ""}),
+    ("annotation.Revision", "assignment__annotator", {"answer": {}, "reason": REMOVED}),
+    ("annotation.Revision", "asked_by", {"reason": REMOVED}),
     ("annotation.Flag", "raised_by", {"note": ""}),
     ("annotation.Alarm", "raised_by", {"note": REMOVED}),
     ("annotation.Adjudication", "adjudicated_by", {"note": ""}),

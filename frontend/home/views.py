@@ -59,7 +59,7 @@ def _row(user: User, project: Project, membership: Membership) -> dict[str, Any]
 def _unread(user: User, project: Project) -> int:
     """Return how many comments of reviewers this person has not read."""
     about = ReviewComment.objects.filter(assignment__project=project, assignment__annotator_id=user.pk)
-    return about.filter(read_at=None).count()
+    return about.filter(read_at=None).exclude(author=user).count()
 
 
 @login_required

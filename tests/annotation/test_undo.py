@@ -100,7 +100,7 @@ def test_an_answer_that_others_are_asked_about_stays(bob, claim, open_ranking_ta
     tasks.open_task(prompt=task.prompt, kind="ranking", candidates=[written, task.candidates.first()], seats=1)
     response = bob.post(UNDO)
     assert response.status_code == 409
-    assert "Other people are asked" in response.content.decode()
+    assert "already rank the response" in response.content.decode()
     assert ReferenceAnswer.objects.count() == 1
 
 

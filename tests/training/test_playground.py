@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation.actions import judgments
+from annotation.actions import reopening
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count
 from annotation.models import Completion, PolicyVersion, Ranking, Source
@@ -119,7 +119,7 @@ def test_a_verdict_is_not_undone_after_the_names_were_shown_and_its_time_counts(
     exchange.replies.update(heartbeat_at=timezone.now() - timedelta(seconds=12))
     playground.judge(exchange=exchange, outcome=Outcome.LEFT, by=admin)
     with pytest.raises(NotPossible, match="nothing to undo"):
-        judgments.undo(project=project, by=admin)
+        reopening.undo(project=project, by=admin)
     assert Ranking.objects.get().assignment.active_ms == pytest.approx(12_000, abs=2_000)
 
 
