@@ -7,6 +7,7 @@ from annotation.views import (
     invitations,
     own_work,
     practice,
+    previews,
     projects,
     quality,
     review,
@@ -17,7 +18,7 @@ from annotation.views import (
 )
 
 urlpatterns = [
-    path("new/", projects.create, name="project_create"),
+    path("new/preview/", previews.preview_project, name="project_preview"),
     path("<slug:slug>/settings/", projects.edit, name="project_edit"),
     path("<slug:slug>/close/", projects.close, name="project_close"),
     path("<slug:slug>/archive/", projects.archive, name="project_archive"),

@@ -79,6 +79,7 @@ UNDER = {
     "instruction_tokens": "rounds",
     "round_tokens": "rounds",
     "autopilot": "rounds",
+    "model": "policies",
     "policy": "policies",
     "exchange": "playground",
     "evaluation": "evaluations",

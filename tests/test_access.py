@@ -33,6 +33,9 @@ PAGES = [
     ("token_revoke", "post", 302, 404, 404),
     ("project", "get", 200, 200, 404),
     ("project_create", "get", 403, 403, 403),
+    ("project_preview", "post", 200, 200, 200),
+    ("model", "get", 200, 403, 404),
+    ("model", "post", 302, 403, 404),
     ("project_edit", "get", 200, 403, 404),
     ("project_edit", "post", 200, 403, 404),
     ("project_close", "post", 302, 403, 404),
@@ -242,6 +245,7 @@ OPEN_TO_ALL = {
     "help",
     "help_page",
     "login",
+    "setup",
     "logout",
     "password_reset",
     "password_reset_done",
@@ -250,7 +254,16 @@ OPEN_TO_ALL = {
     "schema",
     "api_docs",
 }
-OF_NO_PROJECT = {"home", "own_data", "person", "audit_of_server", "project_create", "tokens", "token_revoke"}
+OF_NO_PROJECT = {
+    "home",
+    "own_data",
+    "person",
+    "audit_of_server",
+    "project_create",
+    "project_preview",
+    "tokens",
+    "token_revoke",
+}
 DJANGOS_OWN = {"password_change", "password_change_done"}
 
 

@@ -30,6 +30,7 @@ from annotation.durable import put_folder_in_place, put_in_place, sync_below
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 
+PHASE = "phase: "  # begins a line in which the preparation of a model says what it does now
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
 
 

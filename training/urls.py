@@ -6,8 +6,10 @@ from training.views import (
     costs,
     evaluations,
     exports,
+    models,
     playground,
     policies,
+    projects,
     prompt_tuning,
     proposals,
     tokens,
@@ -15,6 +17,8 @@ from training.views import (
 from training.views import rounds as views
 
 urlpatterns = [
+    path("new/", projects.create, name="project_create"),
+    path("<slug:slug>/model/", models.model, name="model"),
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
     path("<slug:slug>/rounds/autopilot/", autopilot.autopilot, name="autopilot"),
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from annotation import audit
 from annotation.actions import coverage
+from annotation.delivery import mail
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Invitation, Membership, Project, Role
 
@@ -38,13 +39,30 @@ def invite(
             digest=_digest(key),
             uses=uses,
             expires_at=timezone.now() + timedelta(days=days),
-            created_by_id=by.pk,
+            created_by=by,
         )
         audit.record(
             AuditAction.INVITED, by=by, project=project, what=f"invitation {invitation.pk}", role=role, uses=uses
         )
         made.append((invitation, key))
     return made
+
+
+@transaction.atomic
+def mail_link(*, invitation: Invitation, link: str, address: str) -> None:
+    """Send an invitation to an address. Raises NotPossible where this server sends no mail."""
+    if not mail.mail_is_on():
+        raise NotPossible("This server sends no mail: EMAIL_HOST is not set. Copy the links instead.")
+    Invitation.objects.filter(pk=invitation.pk).update(address=address)
+    project, role = invitation.project, Role(invitation.role).label.lower()
+    sender = invitation.created_by or "An admin"
+    body = (
+        f"{sender} invites you to the project “{project}” as {role}.\n\n"
+        f"Open this link to join. You create an account there and choose your own password:\n{link}\n\n"
+        f"The link is valid until {invitation.expires_at:%Y-%m-%d %H:%M} UTC. "
+        "If you did not expect this mail, you can ignore it.\n"
+    )
+    mail.write_to_address(project=project, address=address, subject=f"Invitation to {project}", body=body)
 
 
 def find(key: str) -> Invitation | None:

@@ -11,6 +11,8 @@ from annotation.actions import coverage, labels
 from annotation.errors import NotPossible
 from annotation.models import Assignment, AuditAction, Membership, PolicyVersion, Project, Role, SeatStatus
 
+TAKEN_SLUGS = {"new"}  # addresses below /projects/ that are no project
+
 
 @transaction.atomic
 def create_project(*, project: Project, by: User) -> Project:
@@ -26,7 +28,7 @@ def create_project(*, project: Project, by: User) -> Project:
 
 def _free_slug(wanted: str) -> str:
     slug, number = wanted, 1
-    while Project.objects.filter(slug=slug).exists():
+    while slug in TAKEN_SLUGS or Project.objects.filter(slug=slug).exists():
         number += 1
         slug = f"{wanted}-{number}"
     return slug

@@ -1,4 +1,4 @@
-"""Mail to admins who asked for it: a round ended, or waits for them.
+"""Mail to admins who asked for it, to people about their account, and to those who are invited.
 
 A mail is stored in the transaction of what it reports and sent by the process that delivers webhooks, never in a
 request. Where no mail server is set, none is stored. `annotation.delivery.queue` says how a mail moves.
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from annotation.delivery import queue
 from annotation.errors import NotPossible
-from annotation.models import MailMessage, Membership, Project, Role
+from annotation.models import DeliveryStatus, MailMessage, Membership, Project, Role
 
 LOST_AFTER = timedelta(minutes=3)
 ATTEMPTS = 6
@@ -62,31 +62,36 @@ def write_to(*, user: User, subject: str, body: str) -> None:
         MailMessage.objects.create(user_id=user.pk, subject=subject, body=body, attempts_allowed=ATTEMPTS)
 
 
+def write_to_address(*, project: Project, address: str, subject: str, body: str) -> None:
+    """Store a mail about a project to a person without an account. Call it in the transaction of what it reports."""
+    one_line = " ".join(subject.split())[:200]
+    MailMessage.objects.create(project=project, address=address, subject=one_line, body=body, attempts_allowed=ATTEMPTS)
+
+
 def send_next() -> bool:
     """Make the attempt that is due; return whether one was."""
     message = queue.claim(MailMessage.objects.select_related("user"), lost_after=LOST_AFTER)
     if message is None:
         return False
     problem = _send(message)
-    if not problem and message.project_id is None:
-        MailMessage.objects.filter(pk=message.pk).update(body="")  # a link that sets a password is kept nowhere
     queue.settle(
         message,
         delivered=not problem,
-        hopeless=not message.user.email,
+        hopeless=not message.recipient,
         wait=queue.wait_after(message.attempts, first=FIRST_WAIT, longest=LONGEST_WAIT),
         last_answer=problem,
     )
+    if message.has_secret:  # a link that sets a password, or lets somebody in, is kept nowhere
+        MailMessage.objects.filter(pk=message.pk).exclude(status=DeliveryStatus.PENDING).update(body="")
     return True
 
 
 def _send(message: MailMessage) -> str:
     """Send a mail and return why it could not be sent; an empty text if it was."""
-    user: User = message.user
-    if not user.email:
+    if not message.recipient:
         return "The account has no mail address any more."
     try:
-        EmailMessage(message.subject, message.body, to=[user.email]).send()
+        EmailMessage(message.subject, message.body, to=[message.recipient]).send()
     except (OSError, smtplib.SMTPException) as problem:
         return f"{type(problem).__name__}: {problem}"
     return ""

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+import re
+from email.utils import parseaddr
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
+from django.core.validators import validate_email
 
 from annotation.actions.invitations import MOST_AT_ONCE
 from annotation.models import Role
 
 
+def people_of(line: str) -> list[str]:
+    """Return the people that a line names: several where it is a list of addresses, otherwise the line itself."""
+    parts = re.split(r"[,;]", line) if "@" in line else [line]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def address_of(person: str) -> str:
+    """Return the mail address in a line such as "Ada <ada@example.org>"; empty where there is none."""
+    _, address = parseaddr(person)
+    try:
+        validate_email(address)
+    except forms.ValidationError:
+        return ""
+    return address
+
+
 class InviteForm(forms.Form):
-    role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
-    days = forms.IntegerField(label="Days until it expires", min_value=1, max_value=365, initial=14)
-    uses = forms.IntegerField(
-        label="People who may join by one link", min_value=1, max_value=1000, initial=1, help_text="Admins: only one."
-    )
+    """Whom to invite, in which role. `send_mail` is only there where this server sends mail."""
+
     notes = forms.CharField(
-        label="One link for each of",
+        label="People",
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Names or addresses, one on a line; only a note for you. Empty: one link.",
+        widget=forms.Textarea(attrs={"rows": 5, "placeholder": "ada@example.org"}),
+        help_text="Mail addresses or names, one per line; a list of addresses with commas is fine. Each person gets a "
+        "link of their own. Empty: one link.",
+    )
+    role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
+    send_mail = forms.BooleanField(
+        label="Mail the links", required=False, initial=True, help_text="To each line that has an address."
+    )
+    days = forms.IntegerField(label="Valid for, days", min_value=1, max_value=365, initial=14)
+    uses = forms.IntegerField(
+        label="People per link", min_value=1, max_value=1000, initial=1, help_text="For admins only one."
     )
 
+    def __init__(self, *args: Any, can_mail: bool = False, **values: Any) -> None:
+        super().__init__(*args, **values)
+        if not can_mail:
+            del self.fields["send_mail"]
+
     def clean_notes(self) -> list[str]:
-        """Return the lines that are not empty; one empty note where there are none."""
-        lines = [line.strip() for line in self.cleaned_data["notes"].splitlines() if line.strip()]
+        """Return the people, each once; one empty note where there are none."""
+        people = [one for line in self.cleaned_data["notes"].splitlines() for one in people_of(line)]
+        lines = list(dict.fromkeys(people))
         if len(lines) > MOST_AT_ONCE:
-            raise forms.ValidationError(f"At most {MOST_AT_ONCE} lines at once; these are {len(lines)}.")
+            raise forms.ValidationError(f"At most {MOST_AT_ONCE} people at once; these are {len(lines)}.")
+        if wrong := next((line for line in lines if "@" in line and not address_of(line)), None):
+            raise forms.ValidationError(f"“{wrong[:60]}” is no mail address. Correct it, or write a name without @.")
         if too_long := next((line for line in lines if len(line) > 200), None):
             raise forms.ValidationError(f"The line “{too_long[:40]}…” is longer than 200 characters.")
         return lines or [""]

@@ -30,11 +30,13 @@ Webhook, Delivery  an address that is told of a project's events, and one event 
 Invitation  a link by which people join a project, with an account of their own making
 AuditEvent  who did what to whom, when and from where; the database keeps it as it is
 MailMessage  a mail to a member who asked for it, on its way
+ServerSetup  whether the first admin of this server was made on the first-run page
 """
 
 from annotation.models.alarm import Alarm
 from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
+from annotation.models.first_admin import ServerSetup
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
 from annotation.models.invitation import Invitation
@@ -107,6 +109,7 @@ __all__ = [
     "Role",
     "Scope",
     "SeatStatus",
+    "ServerSetup",
     "SnapshotType",
     "Source",
     "Split",

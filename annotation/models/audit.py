@@ -9,6 +9,7 @@ from annotation.models.project import Project
 
 
 class AuditAction(models.TextChoices):
+    FIRST_ADMIN = "first-admin", "First admin made"
     SIGNED_IN = "signed-in", "Signed in"
     SIGN_IN_FAILED = "sign-in-failed", "Sign-in failed"
     SIGN_IN_LOCKED = "sign-in-locked", "Sign-in locked"

@@ -24,6 +24,7 @@ class Invitation(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="invitations")
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
     note = models.CharField(max_length=200, blank=True, help_text="Whom it is for, as its maker wrote it.")
+    address = models.EmailField(blank=True, help_text="Where the link was sent by mail.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of its key.")
     uses = models.PositiveIntegerField(default=1, help_text="How many people may join by it.")
     used = models.PositiveIntegerField(default=0)

@@ -10,20 +10,38 @@ from annotation.models.project import Project
 
 
 class MailMessage(OutgoingMessage):
-    """One message to one account, to the address it has when the message is sent.
+    """One message to one account, to the address it has when the message is sent; or, without an account, to `address`.
 
-    `project` is empty where it is about the account itself.
+    `project` is empty where it is about the account itself. A body that `has_secret` is deleted once it is sent or has
+    failed.
     """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="mail")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mail")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="mail")
+    address = models.EmailField(blank=True, help_text="Of a person who has no account yet.")
     subject = models.CharField(max_length=200)
     body = models.TextField()
 
     objects = OutgoingQuerySet["MailMessage"].as_manager()
 
     class Meta(OutgoingMessage.Meta):
-        pass
+        constraints = [
+            *OutgoingMessage.Meta.constraints,
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, address="") | models.Q(user=None) & ~models.Q(address=""),
+                name="mail_to_an_account_or_an_address",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.subject} to {self.user}"
+        return f"{self.subject} to {self.user or self.address}"
+
+    @property
+    def recipient(self) -> str:
+        """Return the address to send to; empty where the account has none any more."""
+        return self.user.email if self.user else self.address
+
+    @property
+    def has_secret(self) -> bool:
+        """Return whether the body has a link by which whoever reads it sets a password or joins a project."""
+        return self.project_id is None or self.user_id is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -81,6 +82,9 @@ def check_labels(names: Any) -> None:
         raise ValidationError("Each label stands here once.")
     if long := [name for name in names if len(name) > MAX_LABEL_CHARACTERS]:
         raise ValidationError(f"A label has at most {MAX_LABEL_CHARACTERS} characters: {long[0][:40]}…")
+
+
+MODEL_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # of the Hugging Face hub
 
 
 class Thoughts(models.TextChoices):
@@ -329,12 +333,26 @@ class Project(models.Model):
             refused["candidates_per_task"] = "A graded comparison has two answers per task."
         if self.ranking_form == RankingMode.TOP_K and shown and self.top_k and self.top_k >= shown:
             refused["top_k"] = f"Of {shown} answers at most {shown - 1} can be the top ones."
+        if problem := self._problem_of_base_model():
+            refused["base_model"] = problem
         if self.criteria_required and not self.criteria:
             refused["criteria_required"] = "Name the criteria first."
         if self.pk and (lost := sorted(self._labels_in_use() - set(self.labels or []))):
             refused["labels"] = f"People have given the label {lost[0]!r} already, so it has to stay."
         if refused:
             raise ValidationError(refused)
+
+    def _problem_of_base_model(self) -> str:
+        """Return what is wrong with the name of the base model; whether it exists is found out where it is prepared."""
+        if not self.base_model.startswith(("/", "./", "../", "~")) and not MODEL_ID.fullmatch(self.base_model):
+            return (
+                "Give a Hugging Face id, such as HuggingFaceTB/SmolLM2-135M-Instruct, or the path of a folder on the "
+                "machine that trains, such as /models/mine."
+            )
+        stored = Project.objects.filter(pk=self.pk).values_list("base_model", flat=True).first() if self.pk else None
+        if stored not in (None, self.base_model) and self.policies.exists():
+            return f"Version 0 of the policy is {stored}. Another base model needs a project of its own."
+        return ""
 
     def _labels_in_use(self) -> set[str]:
         given = self.assignments.filter(label__isnull=False)

@@ -1,8 +1,6 @@
-"""Invitations by link: made and revoked by admins, accepted by whoever has one."""
+"""Invitations by link or mail: created and revoked by admins, accepted by the people invited."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import login
@@ -17,10 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import invitations
+from annotation.delivery import mail
 from annotation.errors import NotPossible
-from annotation.forms.invitations import InviteForm, NewAccountForm
+from annotation.forms.invitations import InviteForm, NewAccountForm, address_of
 from annotation.http import UserRequest, public_address, refusals_as_errors
-from annotation.models import Invitation, Membership, Role
+from annotation.models import Invitation, Membership, Project, Role
 
 
 @login_required
@@ -28,12 +27,12 @@ from annotation.models import Invitation, Membership, Role
 def invite(request: UserRequest, slug: str) -> HttpResponse:
     """GET lists what is open; POST makes links, and its answer is the only page that ever shows them."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
-    form, made = InviteForm(request.POST or None), []
+    can_mail = mail.mail_is_on()
+    form, made = InviteForm(request.POST or None, can_mail=can_mail), []
     if request.method == "POST" and form.is_valid():
         with refusals_as_errors(form, "notes"):
-            rows = invitations.invite(project=project, by=request.user, **_wanted(form))
-            made = [(each, public_address(request, reverse("invitation", args=[key]))) for each, key in rows]
-            form = InviteForm()
+            made = _invite(request, project, form)
+            form = InviteForm(can_mail=can_mail)
     context = {
         "project": project,
         "form": form,
@@ -43,8 +42,20 @@ def invite(request: UserRequest, slug: str) -> HttpResponse:
     return render(request, "annotation/invitations.html", context)
 
 
-def _wanted(form: InviteForm) -> dict[str, Any]:
-    return form.cleaned_data | {"role": Role(form.cleaned_data["role"])}
+@transaction.atomic
+def _invite(request: UserRequest, project: Project, form: InviteForm) -> list[tuple[Invitation, str]]:
+    """Make the invitations, mail those that have an address where that is wanted, and return each with its link."""
+    wanted = dict(form.cleaned_data)
+    send_mail = wanted.pop("send_mail", False)
+    wanted["role"] = Role(wanted["role"])
+    made = []
+    for invitation, key in invitations.invite(project=project, by=request.user, **wanted):
+        link = public_address(request, reverse("invitation", args=[key]))
+        if send_mail and (address := address_of(invitation.note)):
+            invitations.mail_link(invitation=invitation, link=link, address=address)
+            invitation.address = address
+        made.append((invitation, link))
+    return made
 
 
 @login_required
@@ -52,7 +63,7 @@ def _wanted(form: InviteForm) -> dict[str, Any]:
 def revoke(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_invitation(request.user, slug, pk)
     invitations.revoke(invitation=found, by=request.user)
-    messages.success(request, "Revoked: nobody can join by this link any more.")
+    messages.success(request, "The invitation is revoked; its link lets nobody in any more.")
     return redirect("invitations", slug)
 
 
@@ -63,7 +74,8 @@ def accept(request: HttpRequest, key: str) -> HttpResponse:
     if found is None:
         return render(request, "annotation/invitation_over.html", {"why": invitations.OVER}, status=404)
     signed_in = request.user if isinstance(request.user, User) or request.user.is_authenticated else None
-    form = NewAccountForm(request.POST if request.method == "POST" and signed_in is None else None)
+    filled_in = request.POST if request.method == "POST" and signed_in is None else None
+    form = NewAccountForm(filled_in, initial={"email": found.address or address_of(found.note)})
     try:
         if request.method == "POST" and signed_in is not None:
             return _joined(request, invitations.accept(invitation=found, user=signed_in))

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
@@ -17,19 +17,6 @@ from annotation.delivery import mail
 from annotation.forms.projects import MemberForm, ProjectForm
 from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Project, Role
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def create(request: UserRequest) -> HttpResponse:
-    if not access.may_create_projects(request.user):
-        raise PermissionDenied("Your account may not make projects. Whoever manages the accounts can allow it.")
-    form = ProjectForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        project = projects.create_project(project=form.save(commit=False), by=request.user)
-        messages.success(request, f"{project} is ready. Give it prompts next.")
-        return redirect(project)
-    return render(request, "annotation/project_form.html", {"form": form})
 
 
 @login_required
@@ -88,6 +75,8 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
         "memberships": project.memberships.select_related("user").order_by("role", "user__username"),
         "own": project.memberships.get(user=request.user),
         "mail_is_on": mail.mail_is_on(),
+        "roles": Role.choices,
+        "pending": project.invitations.open(timezone.now()).count(),
     }
     return render(request, "annotation/members.html", context)
 

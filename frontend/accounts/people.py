@@ -27,6 +27,7 @@ from annotation.models import (
     AuditAction,
     Completion,
     DatasetSnapshot,
+    Invitation,
     MailMessage,
     Membership,
     PracticeRound,
@@ -181,10 +182,16 @@ def _to_delete(user: User) -> list[models.QuerySet[Any]]:
         Token.objects.filter(user=user),
         PromptUpload.objects.filter(uploaded_by=user),
         PracticeRound.objects.filter(annotator=user),
-        MailMessage.objects.filter(user=user),
+        MailMessage.objects.filter(models.Q(user=user) | _of_address(user)),
+        Invitation.objects.filter(_of_address(user)),
         AccessAttempt.objects.filter(username=name),
         LogEntry.objects.filter(models.Q(user=user) | models.Q(content_type__model="user", object_id=str(user.pk))),
     ]
+
+
+def _of_address(user: User) -> models.Q:
+    """Return the condition for rows that hold the mail address of a person; none where they have no address."""
+    return models.Q(address__iexact=user.email) if user.email else models.Q(pk__in=[])
 
 
 def _forget_the_name(name: str) -> None:

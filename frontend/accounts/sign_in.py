@@ -9,13 +9,21 @@ from django.contrib.auth import forms, views
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.views.generic import View
 
+from annotation.actions import first_admin
 from annotation.delivery import mail
 
 
 class SignIn(views.LoginView):
+    def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
+        """Lead to the first-run page while this server has no account."""
+        if request.method == "GET" and not request.user.is_authenticated and first_admin.is_open():
+            return redirect("setup")
+        return super().dispatch(request, *args, **values)
+
     def get_context_data(self, **values: Any) -> dict[str, Any]:
         return super().get_context_data(**values) | {"mail_is_on": mail.mail_is_on()}
 

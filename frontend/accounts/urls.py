@@ -2,9 +2,10 @@ from django.contrib.auth import views
 from django.urls import path
 
 from annotation.views import audit, tokens
-from frontend.accounts import data, sign_in
+from frontend.accounts import data, first_run, sign_in
 
 urlpatterns = [
+    path("setup/", first_run.set_up, name="setup"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("password_change/", views.PasswordChangeView.as_view(), name="password_change"),

@@ -44,9 +44,7 @@ def _missing(now: ProjectState) -> NextStep | None:
             "Next: prompts", "Upload a file of them, one per line or as JSONL or CSV.", "prompts", "Upload prompts"
         )
     if not now.policies:
-        return NextStep(
-            "Next: a model", "A command on the server fetches the base model and registers it as v0.", "policies", "How"
-        )
+        return NextStep("Next: prepare the base model", "It becomes version 0 of the policy.", "model", "Prepare model")
     return None
 
 

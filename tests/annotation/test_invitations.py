@@ -12,8 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from annotation.actions import invitations
+from annotation.delivery import mail
 from annotation.errors import NotPossible
-from annotation.models import AuditEvent, Invitation, Membership, Role
+from annotation.models import AuditEvent, Invitation, MailMessage, Membership, Role
+from frontend.accounts import people
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/members/invitations/"
@@ -110,8 +112,10 @@ def test_many_at_once_each_with_its_note(alice):
     made = invite(alice, notes="dora@example.org\n\nEmil\n")
     assert len(set(made)) == 2
     assert list(Invitation.objects.order_by("id").values_list("note", flat=True)) == ["dora@example.org", "Emil"]
-    page = alice.post(PAGE, {"role": "annotator", "days": "14", "uses": "1", "notes": "x\n" * 201}).content.decode()
-    assert "At most 200 lines at once; these are 201." in page
+    page = alice.post(
+        PAGE, {"role": "annotator", "days": "14", "uses": "1", "notes": "\n".join(map(str, range(201)))}
+    ).content.decode()
+    assert "At most 200 people at once; these are 201." in page
 
 
 def test_admins_are_invited_one_by_one(alice, project, admin):
@@ -166,3 +170,69 @@ def test_a_project_needs_the_permission(stranger, as_user):
 def test_a_server_may_let_everybody_make_projects(stranger, as_user, settings):
     settings.PROJECT_CREATORS = "all"
     assert as_user(stranger).post("/projects/new/", {"name": "Mine"}).status_code == 302
+
+
+# --- by mail -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mail_server(settings):
+    settings.EMAIL_HOST = "mail.example.org"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+
+def test_a_pasted_list_is_invited_by_mail(alice, mail_server, mailoutbox, project):
+    pasted = "Dora <dora@example.org>, emil@example.org;fay@example.org\nGustav\nemil@example.org"
+    made = invite(alice, notes=pasted, role="reviewer", send_mail="on")
+    assert len(made) == 4
+    while mail.send_next():
+        pass
+    assert sorted(message.to[0] for message in mailoutbox) == [
+        "dora@example.org",
+        "emil@example.org",
+        "fay@example.org",
+    ]
+    letter = next(message for message in mailoutbox if message.to == ["emil@example.org"])
+    assert letter.subject == "Invitation to Letters"
+    assert "alice invites you to the project “Letters” as reviewer." in letter.body
+    link = re.search(r"http://testserver(/invitation/[\w-]+/)", letter.body)[1]
+    assert link in made
+    page = Client().get(link).content.decode()
+    assert 'value="emil@example.org"' in page
+    assert Client().post(link, ACCOUNT | {"email": "emil@example.org"}).status_code == 302
+    assert Membership.objects.get(user__username="dora").role == Role.REVIEWER
+
+
+def test_a_mailed_key_is_stored_nowhere_once_it_is_sent_or_given_up(alice, mail_server, mailoutbox, settings):
+    invite(alice, notes="dora@example.org", send_mail="on")
+    mail.send_next()
+    assert MailMessage.objects.get().body == ""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9  # nobody listens
+    invite(alice, notes="emil@example.org", send_mail="on")
+    MailMessage.objects.filter(address="emil@example.org").update(attempts_allowed=1)
+    mail.send_next()
+    failed = MailMessage.objects.get(address="emil@example.org")
+    assert (failed.status, failed.body) == ("failed", "")
+
+
+def test_without_a_mail_server_links_are_copied(alice):
+    page = alice.get(PAGE).content.decode()
+    assert "This server sends no mail" in page
+    assert len(invite(alice, notes="dora@example.org", send_mail="on")) == 1
+    assert not MailMessage.objects.exists()
+
+
+@pytest.mark.parametrize("wrong", ["dora@", "@dora", "a b@c", "dora@example.org\nx@y@z"])
+def test_a_wrong_address_is_named_and_nobody_is_invited(alice, wrong):
+    page = alice.post(PAGE, {"role": "annotator", "days": "14", "uses": "1", "notes": wrong}).content.decode()
+    assert "is no mail address. Correct it, or write a name without @." in page
+    assert not Invitation.objects.exists()
+
+
+def test_erasing_a_person_removes_the_address_they_were_invited_at(alice, mail_server):
+    (link,) = invite(alice, notes="dora@example.org", send_mail="on")
+    Client().post(link, ACCOUNT | {"email": "dora@example.org"})
+    people.erase(User.objects.get(username="dora"), by=None)
+    assert not MailMessage.objects.filter(address="dora@example.org").exists()
+    assert not Invitation.objects.filter(address="dora@example.org").exists()

@@ -30,7 +30,7 @@ def test_somebody_is_added_and_gets_another_role(project, admin, stranger, as_us
         assert f"charlie is now {role} of Letters." in page
     assert Membership.objects.get(user=stranger).role == Role.REVIEWER
     page = as_user(admin).post(address, {"username": "nobody", "role": "annotator"}).content.decode()
-    assert "There is no user called &#x27;nobody&#x27;. Create the account first." in page
+    assert "There is no account “nobody”. Invite the person instead." in page
 
 
 def test_a_removed_member_is_out_and_somebody_else_gets_the_seat_at_once(

@@ -15,7 +15,7 @@ RUNNING_LOOP = ProjectState(prompts=9, policies=1, open_seats=4, judged=True, ro
     ("now", "title", "page"),
     [
         (ProjectState(), "Next: prompts", "prompts"),
-        (ProjectState(prompts=9), "Next: a model", "policies"),
+        (ProjectState(prompts=9), "Next: prepare the base model", "model"),
         (ProjectState(prompts=9, policies=1), "Next: answers to rank", "rounds"),
         (replace(RUNNING_LOOP, round_status="running"), "Round 2 is running", "round"),
         (replace(RUNNING_LOOP, round_status="queued", open_seats=0), "Round 2 is queued", "round"),

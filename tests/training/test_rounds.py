@@ -151,7 +151,7 @@ def test_a_round_that_has_nothing_to_start_from_says_what_is_missing(project, ad
         assert response.status_code == 409
         return response.json()["detail"]
 
-    assert "prepare_model --project letters" in detail(methods=["sample"])
+    assert "Prepare its base model first" in detail(methods=["sample"])
     project.policies.create(number=0, checkpoint="/models/base")
     assert "no prompts yet" in detail(methods=["sample"])
     make_prompt()

@@ -143,10 +143,7 @@ def _refused_now(project: Project, products: Sequence[Product], plan: Sequence[P
     if any(product.shown_to_people for product in products) and alarms.open_alarm(project):
         return ALARMED
     if not project.policies.exists():
-        return (
-            f"The project has no policy yet. Run `manage.py prepare_model --project {project.slug}`, "
-            "which registers its base model as version 0."
-        )
+        return "The project has no policy yet. Prepare its base model first, which becomes version 0."
     needs_prompts = any(
         product.data(planned.method).needs_prompts for product, planned in zip(products, plan, strict=True)
     )

@@ -4,6 +4,7 @@ TrainingRound  one turn of the circle: an ordered list of runs
 TrainingRun    one step of it: a method, its settings, the snapshot it trains on, a run directory, a status
 Metric         one number of one run at one step
 Promotion      which version of the policy is in use, and from when on; Package  a merged copy of one
+Preparation    the check, download and conversion of a project's base model
 Exchange, Reply  a question in the playground, and what one or two versions answer
 WorkerSign     when a worker was last seen alive
 Autopilot      when rounds of a project start by themselves
@@ -14,6 +15,7 @@ from training.models.autopilot import Autopilot
 from training.models.cloze import TemplateVersion, VerbalizerVersion
 from training.models.playground import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
 from training.models.policies import Package, PackageStatus, Promotion
+from training.models.preparation import Preparation, PreparationStatus
 from training.models.rounds import (
     ACTIVE,
     FINAL,
@@ -43,6 +45,8 @@ __all__ = [
     "Outcome",
     "Package",
     "PackageStatus",
+    "Preparation",
+    "PreparationStatus",
     "Promotion",
     "Reply",
     "ReplyStatus",

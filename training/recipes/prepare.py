@@ -15,11 +15,21 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from huggingface_hub.utils.tqdm import enable_progress_bars
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.text.formats import chat_format
+from training.rundir import PHASE
 from training.tokenizers.chat_format import declared_stops
 
 BUNDLED = "smollm2-135m-instruct"
@@ -41,6 +51,7 @@ def prepare(name: str, target: Path) -> None:
         logger.info("%s is already prepared", target)
         return
     model, tokenizer = _load_bundled() if name == BUNDLED else _load_named(name)
+    _say_phase("Saving the model")
     give_template(tokenizer)
     give_end_token(model, tokenizer)
     give_own_pad_token(model, tokenizer)
@@ -130,8 +141,15 @@ def bundled_file() -> Path:
     return files[0]
 
 
+def _say_phase(what: str) -> None:
+    """Log what is done now: the page of the model shows it."""
+    logger.info("%s%s", PHASE, what)
+
+
 def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    _say_phase("Checking the bundled model")
     file = bundled_file()
+    _say_phase("Converting the bundled model")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
@@ -144,7 +162,15 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise RecipeError(f"Cannot load the model {name!r}: there is no such folder")
     try:
+        _say_phase(f"Checking {name}")
+        config = AutoConfig.from_pretrained(name)
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise RecipeError(
+                f"Cannot use the model {name!r}: it is of the type {config.model_type}, which writes no text from left "
+                "to right. Choose a causal language model."
+            )
         tokenizer = AutoTokenizer.from_pretrained(name)
+        _say_phase(f"Loading {name}, after a download where this machine does not have it")
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
@@ -154,6 +180,7 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def main() -> None:
     log_to_stdout()
+    enable_progress_bars()  # of downloads, which the worker reads
     if len(sys.argv) != 3:
         logger.error(
             "usage: python -m training.recipes.prepare MODEL OUT_DIR   (MODEL: %s, an id or a folder)", BUNDLED

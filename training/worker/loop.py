@@ -24,6 +24,7 @@ from training.products.chat import chat_inputs
 from training.rundir import Row
 from training.worker.devices import DevicesBusy
 from training.worker.executors import Executor, Process, configured_executor
+from training.worker.preparation import prepare_next
 
 logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
@@ -38,15 +39,27 @@ class Worker:
         self.signed_at = -SIGN_EVERY_SECONDS
 
     def run_forever(self) -> None:
-        # Beside the runs, which take hours: webhooks and mail go out within seconds, and files are imported.
-        sender = threading.Thread(target=self.deliver_forever, name="dispatch", daemon=True)
-        sender.start()
+        # Beside the runs, which take hours: webhooks and mail go out within seconds, files are imported, and a new
+        # project need not wait for its model until another one's round is over.
+        beside = [
+            threading.Thread(target=self.deliver_forever, name="dispatch", daemon=True),
+            threading.Thread(target=self.prepare_forever, name="models", daemon=True),
+        ]
+        for thread in beside:
+            thread.start()
         self._repeat(self.work_once)
-        sender.join()
+        for thread in beside:
+            thread.join()
 
     def deliver_forever(self) -> None:
         try:
             self._repeat(work_beside_runs)
+        finally:
+            connections.close_all()
+
+    def prepare_forever(self) -> None:
+        try:
+            self._repeat(lambda: prepare_next(self.stopping))
         finally:
             connections.close_all()
 
@@ -66,7 +79,7 @@ class Worker:
         """Work while there is something to do, then return: for commands and tests."""
         while not self.stopping.is_set() and self.work_once():
             pass
-        while not self.stopping.is_set() and work_beside_runs():
+        while not self.stopping.is_set() and (work_beside_runs() or prepare_next(self.stopping)):
             pass
 
     def stop(self) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
 
+from annotation.actions import first_admin
 from frontend.readiness import can_train, prepare
 from frontend.server import EmbeddedServer
 
@@ -46,6 +48,9 @@ class Command(BaseCommand):
         except ImproperlyConfigured as problem:
             raise CommandError(str(problem)) from problem
         self._say(f"Prefloop is at {server.url} (Ctrl-C stops it)")
+        if first_admin.is_open():
+            self._say(f"No account exists yet: make the first admin at {server.url}{reverse('setup')}")
+            self._say(f"Set-up code, which that page asks for on any other machine: {first_admin.set_up_code()}")
         if not can_train():
             self._say("torch is not installed: runs and playground replies wait for a worker that has it.")
         server.run()
