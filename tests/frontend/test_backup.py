@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
@@ -128,7 +129,10 @@ def _root() -> Path:
 
 def test_a_file_that_is_no_backup_or_was_cut_changes_nothing(tmp_path):
     environment = environment_of(tmp_path / "home")
-    for name, content in (("text", b"no tar at all"), ("empty", b"")):
+    outside, link = tarfile.TarInfo("snapshots/../../outside"), tarfile.TarInfo("snapshots/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    files = {"text": b"no tar at all", "empty": b"", "outside": _tar_of(outside), "link": _tar_of(link)}
+    for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         command = [*_manage(), "restore", str(tmp_path / name)]
         refused = subprocess.run(command, env=environment, cwd=_root(), capture_output=True, text=True, check=False)
@@ -136,3 +140,11 @@ def test_a_file_that_is_no_backup_or_was_cut_changes_nothing(tmp_path):
         assert "cannot be read as a backup" in refused.stderr, refused.stderr
         assert "Traceback" not in refused.stderr
     assert not (tmp_path / "home" / "db.sqlite3").exists()
+    assert not list((tmp_path / "home").rglob("*link*"))
+
+
+def _tar_of(entry: tarfile.TarInfo) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        tar.addfile(entry, io.BytesIO(b""))
+    return written.getvalue()
