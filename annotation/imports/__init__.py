@@ -3,7 +3,8 @@
 reading        bytes to raw rows: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip
 shapes         which tool wrote a row, and what each of its fields says
 mapping        columns that a person names
-conversations  messages in their many spellings
+spellings      names of fields and messages in one spelling
+conversations  messages as roles and texts
 transcripts    conversations in one text, by their marks
 rows           items to rows as they are stored, every text cleaned
 batches        files of any length, some thousand rows at a time
@@ -21,13 +22,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from annotation.imports import mapping as mappings
-from annotation.imports.fields import Fields, telling
+from annotation.imports.fields import Fields, telling, without_copies
 from annotation.imports.items import Item
 from annotation.imports.raw import RawRow
 from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, columns_of, read_rows
 from annotation.imports.refusals import Refusal, RefusedRow, UnknownColumns, UnreadableFile
 from annotation.imports.rows import AnswerRow, LabelRow, PairRow, PromptRow, VoteRow, label_row, prompt_row
 from annotation.imports.shapes import PLAIN, SHAPES, shape_of
+from annotation.imports.spellings import in_one_spelling
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -127,7 +129,7 @@ def _gathered(found: Iterable[RawRow | RefusedRow], reading: Reading) -> Iterato
     if first is None:
         return
     if isinstance(first, RawRow) and not reading.mapping:
-        gather = SHAPES[reading.shape or shape_of(Fields(first.fields))].gather
+        gather = SHAPES[reading.shape or shape_of(Fields(in_one_spelling(first.fields)[0]))].gather
         if gather:
             whole = [first, *rows]
             yield from (row for row in whole if isinstance(row, RefusedRow))
@@ -143,14 +145,18 @@ def _gathered(found: Iterable[RawRow | RefusedRow], reading: Reading) -> Iterato
 
 def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) -> str:
     """Add what one row holds to `parsed`, all of it or nothing, and return the name of its shape."""
-    fields = Fields({name: value for name, value in raw.fields.items() if name not in reading.ignore})
+    given = {name: value for name, value in raw.fields.items() if name not in reading.ignore}
+    data, names = in_one_spelling(given, renamed=not reading.mapping)
+    fields = Fields(data, names=names)
     name = _shape_name(fields, reading, before)
     rows, labels = _checked(raw.line, name, fields, reading)
     unused = fields.unused()
+    if unused:
+        unused = without_copies(unused, _texts(rows, labels))
     left = Fields({key: value for key, value in raw.fields.items() if key in reading.ignore}).unused()
     parsed.not_used.update([*unused, *left])
     parsed.shapes[name] += 1
-    stopping = [each for each in telling(unused, fields.describing()) if each not in reading.ignore]
+    stopping = [each for each in telling(unused, fields.describing(), fields.judgments()) if each not in reading.ignore]
     if stopping:
         parsed.stopping.update(stopping)
         names = ", ".join(f'"{each[:60]}"' for each in stopping[:8])
@@ -163,6 +169,14 @@ def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) ->
     parsed.rows.extend(rows)
     parsed.labels.extend(labels)
     return name
+
+
+def _texts(rows: list[PromptRow], labels: list[LabelRow]) -> set[str]:
+    """Return every text that is stored of a row."""
+    found = {label.text for label in labels}
+    for row in rows:
+        found |= {turn["content"] for turn in row.messages} | set(row.completions) | set(row.references)
+    return found
 
 
 def _shape_name(fields: Fields, reading: Reading, before: str) -> str:

@@ -19,8 +19,14 @@ ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
+    "llm": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
 }
 TOOL_ROLES = {"tool", "function", "observation", "function_call", "tool_call", "ipython"}
+TEXT_PARTS = ("text", "input_text", "output_text")
 SHAPE = '{"role": "user", "content": "…"}'
 _OWN_TURN = re.compile(r"(?:^|\n\n)(System|User|Assistant): ")
 
@@ -45,30 +51,34 @@ def _message(number: int, item: Any, field: str) -> dict[str, Any]:
     role = item["role"]
     if not isinstance(role, str):
         raise Refusal(f'"role" of message {number} is {KINDS[type(role)]}; use system, user or assistant')
-    if role in TOOL_ROLES or item.get("tool_calls") or (role == "assistant" and item.get("function_call")):
+    if role.lower() in TOOL_ROLES or item.get("tool_calls") or item.get("function_call"):
         raise Refusal(
             f"message {number} is a tool turn ({json.dumps(role[:40])}); conversations with tools cannot be judged here"
         )
-    if role not in ROLES:
+    if role.lower() not in ROLES:
         # Shown back to people, so without whatever it may hold that is not printable, and not at any length.
         raise Refusal(
             f'"role" of message {number} is {json.dumps(role[:40])}, which is unknown; use system, user or assistant'
         )
-    if ROLES[role] == "system" and number > 1:
+    role = ROLES[role.lower()]
+    if role == "system" and number > 1:
         raise Refusal(f"message {number} is a system message; keep only one and put it first")
-    return {"role": ROLES[role], "content": text_of(item["content"], f'"content" of message {number}')}
+    return {"role": role, "content": text_of(item["content"], f'"content" of message {number}')}
 
 
 def text_of(value: Any, label: str) -> Any:
     """Return the text of content parts; anything else as it is. Parts that are no text are refused by their type."""
-    if isinstance(value, dict) and value.get("type") in ("text", "input_text", "output_text"):
+    if isinstance(value, dict) and (value.get("type") in TEXT_PARTS or set(value) == {"text"}):
         value = [value]
-    if not isinstance(value, list) or not value or not all(isinstance(each, dict) and "type" in each for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+        return value
+    # Gemini's and Bedrock's parts have no type: a part with text is text.
+    if not all("type" in each or "text" in each for each in value) and not any("text" in each for each in value):
         return value
     for part in value:
-        if part["type"] not in ("text", "input_text", "output_text"):
-            kind = json.dumps(str(part["type"])[:40])
-            raise Refusal(f"{label} has a part of type {kind}; only text can be judged here")
+        kind = part.get("type", "text" if "text" in part else next(iter(part), "nothing"))
+        if kind not in TEXT_PARTS:
+            raise Refusal(f"{label} has a part of type {json.dumps(str(kind)[:40])}; only text can be judged here")
         if not isinstance(part.get("text"), str):
             raise Refusal(f'{label} has a part without "text"; write it there')
     return "\n".join(part["text"] for part in value)

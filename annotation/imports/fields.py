@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 # Words in the name of a field that holds answers, votes, labels or a conversation.
@@ -31,7 +31,10 @@ TELLING = {
         "pick",
         "picked",
     ),
+    *("truth", "solution", "ideal", "expected", "entities", "entity", "spans", "span", "relations", "tie", "ties"),
 }
+CONVERSATION = {"conversation", "conversations", "message", "messages", "dialogue", "turns", "history", "context"}
+CONVERSATION |= {"system", "instruction", "question", "query", "input", "transcript", "chat"}
 # Words that say that a field only describes: a name, a number of things, a model, a time.
 DESCRIBING = {
     *("id", "ids", "idx", "index", "uuid", "hash", "num", "number", "count", "length", "len", "tokens", "token"),
@@ -39,17 +42,27 @@ DESCRIBING = {
     *("time", "timestamp", "tstamp", "ratio", "status", "metadata", "meta", "tags", "domain", "finished", "seed"),
     *("temperature", "created", "updated", "at", "by", "split", "format", "path", "file", "state", "config"),
 }
+# Words of a field that says which answer is better: where it repeats one of the texts, it is no copy but a judgment.
+JUDGING = {
+    *("winner", "loser", "win", "better", "worse", "best", "worst", "preferred", "preference", "choice", "chosen"),
+    *("rejected", "selected", "pick", "picked", "verdict", "vote", "votes", "label", "accepted", "original"),
+}
+TURN = {"role", "content", "from", "value"}
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 WORDS_OF_A_TEXT = 4
 
 
 class Fields:
-    """A JSON object that remembers what was read of it. `name in fields` asks for a value that is not null."""
+    """A JSON object that remembers what was read of it. `name in fields` asks for a value that is not null.
 
-    def __init__(self, data: dict[str, Any], prefix: str = "") -> None:
-        self.data, self.prefix = data, prefix
+    `names` are those in the file of fields that are known by another one here.
+    """
+
+    def __init__(self, data: dict[str, Any], prefix: str = "", names: Mapping[str, str] | None = None) -> None:
+        self.data, self.prefix, self.names = data, prefix, names or {}
         self.used: set[str] = set()
         self.known: set[str] = set()
+        self.judging: set[str] = set()
         self.children: list[Fields] = []
 
     def __contains__(self, name: str) -> bool:
@@ -95,27 +108,74 @@ class Fields:
         """Mark fields as descriptive: they are counted as not used, but do not refuse the row."""
         self.known |= set(names)
 
+    def judges(self, *names: str) -> None:
+        """Mark fields as judgments, whatever they are called: they refuse the row where nobody reads them."""
+        self.judging |= set(names)
+
+    def judgments(self) -> set[str]:
+        """Return the full names of the fields that the shape knows as judgments."""
+        own = {self._full(name) for name in self.judging}
+        return own.union(*(child.judgments() for child in self.children))
+
     def unused(self) -> dict[str, Any]:
         """Return the fields that were not read and are not empty, nested ones as `outer.inner`."""
-        found = {
-            f"{self.prefix}{name}": value
-            for name, value in self.data.items()
-            if name not in self.used and not _empty(value)
-        }
+        found: dict[str, Any] = {}
+        for name, value in self.data.items():
+            if name not in self.used:
+                if not _empty(value):
+                    found[self._full(name)] = value
+            elif isinstance(value, (list, dict)):
+                found |= {f"{self._full(name)}[].{key}": each for key, each in _beside_turns(value).items()}
         for child in self.children:
             found |= child.unused()
         return found
 
+    def _full(self, name: str) -> str:
+        return f"{self.prefix}{self.names.get(name, name)}"
+
     def describing(self) -> set[str]:
         """Return the full names of the fields that the shape knows as describing."""
-        own = {f"{self.prefix}{name}" for name in self.known}
+        own = {self._full(name) for name in self.known}
         return own.union(*(child.describing() for child in self.children))
 
 
-def telling(unused: dict[str, Any], describing: Iterable[str] = ()) -> list[str]:
-    """Return the names of unused fields that look like answers, votes, labels or a conversation."""
+def _beside_turns(value: Any) -> dict[str, Any]:
+    """Return what messages hold besides speaker and text, by its name: nobody reads it."""
+    turns = value if isinstance(value, list) else [value]
+    found: dict[str, Any] = {}
+    for turn in turns:
+        if isinstance(turn, dict) and ({"role", "content"} <= turn.keys() or {"from", "value"} <= turn.keys()):
+            for key in turn.keys() - TURN:
+                if not _empty(turn[key]):
+                    found.setdefault(key, turn[key])
+    return found
+
+
+def without_copies(unused: dict[str, Any], texts: Collection[str]) -> dict[str, Any]:
+    """Return the unused fields that do not only repeat these texts: data sets write a conversation several times."""
+    return {
+        name: value
+        for name, value in unused.items()
+        if _words(name.rsplit(".", 1)[-1]) & JUDGING or not _is_copy(value, texts)
+    }
+
+
+def _is_copy(value: Any, texts: Collection[str]) -> bool:
+    if isinstance(value, str):
+        return value.strip() in texts
+    if isinstance(value, dict) and value.keys() <= TURN:
+        value = [value]
+    if not isinstance(value, list) or not value:
+        return False
+    if all(isinstance(each, dict) and each.keys() <= TURN for each in value):
+        value = [each.get("content", each.get("value")) for each in value]
+    return all(isinstance(each, str) and each.strip() in texts for each in value)
+
+
+def telling(unused: dict[str, Any], describing: Iterable[str] = (), judgments: Collection[str] = ()) -> list[str]:
+    """Return the names of unused fields that are judgments, or look like answers, votes, labels or a conversation."""
     asked = {name: value for name, value in unused.items() if name not in set(describing)}
-    found = [name for name, value in asked.items() if _is_telling(name, value)]
+    found = [name for name, value in asked.items() if name in judgments or _is_telling(name, value)]
     texts = [name for name, value in asked.items() if _is_text(name, value)]
     # One more text may be a note; two or more beside a prompt are answers by another name.
     return list(dict.fromkeys([*found, *(texts if len(texts) > 1 else ())]))
@@ -128,7 +188,10 @@ def _is_telling(name: str, value: object) -> bool:
     ):
         return True
     words = _words(name.rsplit(".", 1)[-1])
-    return bool(words & TELLING) and not words & DESCRIBING
+    said = words & TELLING
+    if isinstance(value, (int, float)):
+        said -= CONVERSATION  # a number of turns, or a switch
+    return bool(said) and not words & DESCRIBING
 
 
 def _is_text(name: str, value: object) -> bool:

@@ -56,6 +56,13 @@ def look_into(folder: Path) -> Folder:
     return Folder(data, [path for path in found if path not in data])
 
 
+def is_data(name: str) -> bool:
+    """Return whether a file of this name in an archive or a folder holds rows."""
+    path = Path(name)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return not hidden and name.lower().endswith(SUFFIXES) and not _is_beside(path)
+
+
 def _is_beside(path: Path) -> bool:
     return path.name.lower().split(".")[0] in BESIDE
 

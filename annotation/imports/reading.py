@@ -9,9 +9,12 @@ import gzip
 import io
 import json
 import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Set
 
+from annotation.imports.folders import is_data
+from annotation.imports.objects import rows_in
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import KINDS, Refusal, RefusedRow, UnreadableFile
 from annotation.imports.tables import DELIMITERS, header_of, read_table
@@ -21,9 +24,6 @@ MAX_FILE_BYTES = 50 * 2**20
 MAX_ROWS = 500_000  # 50 MB of one-letter lines would keep a web request busy for minutes
 MAX_VALUES = 10_000_000  # of a Parquet file; empty ones take next to no bytes there, and eight each once they are read
 CHUNK = 2**20
-# Fields of a JSON file that hold its rows.
-ROW_LISTS = {"data", "rows", "train", "examples", "items", "records", "samples", "instances", "annotations", "tasks"}
-
 _MEND_LIST = "Mend it, or write one object on each line and save the file as .jsonl."
 
 _JSON = json.JSONDecoder()
@@ -37,8 +37,7 @@ def read_rows(data: bytes, filename: str, columns: Set[str] = frozenset()) -> It
     """Yield the rows in `data`; the extension of `filename` says how. `columns` are those that a person named."""
     if len(data) > MAX_FILE_BYTES:
         raise UnreadableFile(_too_large())
-    if filename.lower().endswith(".gz"):
-        data, filename = unpacked(data), filename[:-3]
+    data, filename = content_of(data, filename)
     if filename.lower().endswith(".parquet"):
         rows = _read_parquet(data)
     else:
@@ -58,8 +57,7 @@ def read_rows(data: bytes, filename: str, columns: Set[str] = frozenset()) -> It
 
 def columns_of(data: bytes, filename: str) -> list[str]:
     """Return the column names of the first rows, for the page that asks what they mean."""
-    if filename.lower().endswith(".gz"):
-        data, filename = unpacked(data), filename[:-3]
+    data, filename = content_of(data, filename)
     if filename.lower().endswith((".csv", ".tsv")):
         text = decode(data)
         return [name for name in max((header_of(text, each) for each in DELIMITERS), key=len) if name]
@@ -76,6 +74,15 @@ def _too_large(the: str = "The") -> str:
     return f"{the} file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it into smaller files."
 
 
+def content_of(data: bytes, filename: str) -> tuple[bytes, str]:
+    """Return what a packed file holds, and its name without the ending of the packing; other files as they are."""
+    if filename.lower().endswith(".gz"):
+        return unpacked(data), filename[:-3]
+    if filename.lower().endswith(".zip"):
+        return unzipped(data)
+    return data, filename
+
+
 def unpacked(data: bytes) -> bytes:
     """Return the content of gzip, up to the size limit of files, so that a bomb is never unpacked whole."""
     content, size = io.BytesIO(), 0
@@ -89,6 +96,34 @@ def unpacked(data: bytes) -> bytes:
     except (OSError, EOFError, zlib.error):
         raise UnreadableFile("The file ends in .gz but is not whole gzip. Pack it again.") from None
     return content.getvalue()
+
+
+def unzipped(data: bytes) -> tuple[bytes, str]:
+    """Return the one data file in a zip archive, and its name; what tools and people put beside it is left alone."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = [each for each in archive.infolist() if not each.is_dir() and is_data(each.filename)]
+            if len(files) != 1:
+                found = ", ".join(each.filename[:60] for each in files[:5]) or "none"
+                raise UnreadableFile(f"A .zip file must hold one data file; found: {found}. Unpack it first.")
+            if files[0].file_size > MAX_FILE_BYTES:
+                raise UnreadableFile(_too_large("Unpacked, the"))
+            with archive.open(files[0]) as packed:
+                content = packed.read(MAX_FILE_BYTES + 1)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, zlib.error):
+        raise UnreadableFile(
+            "The file ends in .zip but cannot be unpacked. Pack it again, without a password."
+        ) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise UnreadableFile(_too_large("Unpacked, the"))
+    return (
+        content_of(content, files[0].filename)
+        if files[0].filename.lower().endswith(".gz")
+        else (
+            content,
+            files[0].filename,
+        )
+    )
 
 
 def _read_parquet(data: bytes) -> Iterator[RawRow | RefusedRow]:
@@ -187,16 +222,8 @@ def _read_json(text: str) -> Iterator[RawRow | RefusedRow]:
     if not isinstance(value, dict) or _skip_space(text, end) < len(text):
         yield from _read_json_lines(text)
         return
-    lists = [name for name, rows in value.items() if name in ROW_LISTS and _are_rows(rows)]
-    if len(lists) == 1:
-        for number, row in enumerate(value[lists[0]], start=1):  # the lines inside are not known
-            yield _object_row(number, row)
-    else:
-        yield _object_row(1, value)
-
-
-def _are_rows(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+    for number, row in enumerate(rows_in(value), start=1):  # the lines inside are not known
+        yield _object_row(number, row)
 
 
 def _read_json_list(text: str) -> Iterator[RawRow | RefusedRow]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from annotation.imports.conversations import messages_of, text_of, with_history
+from annotation.imports.conversations import ROLES, messages_of, text_of, with_history
 from annotation.imports.items import Answer, ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
 from annotation.imports.text import unix_lines
-from annotation.imports.transcripts import is_open_transcript, transcript_of
+from annotation.imports.transcripts import end_of_turns, is_open_transcript, transcript_of
 from annotation.judged import preferences
 
 MAX_TEXT_LENGTH = 20_000
@@ -146,6 +146,10 @@ def prompt_row(line: int, item: Item) -> PromptRow:
         raise Refusal(
             f"the row has {len(item.answers):,} answers to one prompt; keep at most {MAX_ANSWERS} and split the others"
         )
+    if end := end_of_turns(item.prompt):
+        for answer in item.answers:
+            answer.text = _without(end, answer.text)
+        item.references = [_without(end, text) for text in item.references]
     answers, place_of = _answers(item.answers)
     references = [_required('"reference"', _answer(text)) for text in item.references if not _blank(text)]
     references = list(dict.fromkeys(references))
@@ -159,6 +163,11 @@ def prompt_row(line: int, item: Item) -> PromptRow:
         votes=tuple(_vote(vote, place_of, item.answers) for vote in item.votes),
         more_references=tuple(references[1:]),
     )
+
+
+def _without(end: str, text: Any) -> Any:
+    """Return an answer without the mark with which its template ends a turn."""
+    return text.strip().removesuffix(end) if isinstance(text, str) else text
 
 
 def _answers(given: list[Answer]) -> tuple[list[AnswerRow], list[int]]:
@@ -206,11 +215,18 @@ def _vote(vote: ImportedVote, place_of: list[int], answers: list[Answer]) -> Vot
         ratings=tuple(dict.fromkeys(ratings)),
         margin=_margin(vote.margin),
         strength=vote.strength,
-        annotator=_clean('"annotator"', _named(vote.annotator), MAX_NAME_LENGTH),
+        annotator=_clean('"annotator"', _person(vote.annotator), MAX_NAME_LENGTH),
         weight=weight,
         at=_moment(vote.at),
         rationale=_clean("the reason of a vote", _named(vote.rationale), MAX_TEXT_LENGTH),
     )
+
+
+def _person(value: Any) -> Any:
+    """Return who voted: a name, a number, or the parts of a name that stand in a list."""
+    if isinstance(value, list) and all(isinstance(each, (str, int)) for each in value):
+        return " ".join(str(each) for each in value)
+    return _named(value)
 
 
 def _moment(value: Any) -> str:
@@ -241,7 +257,7 @@ def _answer(value: Any) -> Any:
     if isinstance(value, dict) and set(value) >= {"from", "value"}:
         value = {"role": value["from"], "content": value["value"]}
     if isinstance(value, dict) and set(value) >= {"role", "content"}:
-        if value["role"] not in ("assistant", "gpt", "model", "chatgpt", "bot"):
+        if ROLES.get(str(value["role"]).lower()) != "assistant":
             raise Refusal(f"an answer has the role {json.dumps(str(value['role'])[:40])}; it should be assistant")
         value = value["content"]
     return text_of(value, "an answer")
@@ -261,7 +277,8 @@ def _conversation(item: Item) -> list[dict[str, str]]:
         turns = [{"role": "user", "content": _required(f'"{item.field}"', asked)}]
     turns = [*with_history(item.history), *turns]
     if not _blank(item.system):
-        system = _required('"system"', item.system)
+        given = item.system.get("content", item.system) if isinstance(item.system, dict) else item.system
+        system = _required('"system"', text_of(given, '"system"'))
         if turns[0]["role"] != "system":
             turns.insert(0, {"role": "system", "content": system})
         elif str(turns[0]["content"]).strip() != system:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ from annotation.imports.fields import Fields
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
 from annotation.imports.shapes import KNOWN_COLUMNS, PLAIN, shape_of
+from annotation.imports.spellings import in_one_spelling
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 TEXT_COLUMNS = {"text", "prompt", "question", "instruction", "input", "output", "chosen", "rejected", "completion"}
 TEXT_COLUMNS |= {"response", "answer", "reference", "answer1", "answer2", "response1", "response2"}
+WRITTEN_OBJECT = re.compile(r"\[?\{'\w+': ")
+AS_JSON = "save the table as JSONL or Parquet"
 INNER_CAPITAL = re.compile(r"[a-z][A-Z]|_[A-Z]\b")
 
 
@@ -48,7 +52,12 @@ def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[R
         elif len(cells) != len(header):
             yield RefusedRow(line, _columns_reason(len(cells), len(header), delimiter))
         else:
-            yield RawRow(line, {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)})
+            row = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}
+            written = next((name for name, value in row.items() if _is_written_object(value)), None)
+            if written:
+                yield RefusedRow(line, f'"{written}" holds objects of Python written as text; {AS_JSON}')
+            else:
+                yield RawRow(line, row)
 
 
 def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> bool:
@@ -62,7 +71,7 @@ def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> 
     if cells is None or len(cells) != len(header) or len(set(header)) < len(header):
         return False
     first = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}
-    return shape_of(Fields(first)) != PLAIN and not {"text", "prompt"} <= set(header)
+    return shape_of(Fields(in_one_spelling(first)[0])) != PLAIN and not {"text", "prompt"} <= set(header)
 
 
 def _cell(name: str, cell: str) -> object:
@@ -75,9 +84,26 @@ def _cell(name: str, cell: str) -> object:
     try:
         value = json.loads(cell)
     except (ValueError, RecursionError):
+        value = _of_python(cell)
+    if value is None:
         return cell
     objects = isinstance(value, dict) or (isinstance(value, list) and value and all(isinstance(x, dict) for x in value))
     return value if objects or (isinstance(value, list) and name not in TEXT_COLUMNS) else cell
+
+
+def _of_python(cell: str) -> object:
+    """Return the list or object that a cell holds as Python writes it, as pandas does; None for anything else."""
+    if not WRITTEN_OBJECT.match(cell):
+        return None
+    try:
+        return ast.literal_eval(cell)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _is_written_object(value: object) -> bool:
+    """Return whether a cell holds messages as numpy writes them, without commas: they cannot be read back."""
+    return isinstance(value, str) and WRITTEN_OBJECT.match(value) is not None and "'role'" in value
 
 
 def _csv_reader(text: str, delimiter: str) -> Reader:
@@ -108,7 +134,11 @@ def _find_delimiter(text: str, usual: str, needed: tuple[Set[str], ...]) -> str:
         header = [name.lower() for name in header_of(text, delimiter)]
         return len(header) if any(names <= set(header) for names in needed) else 0
 
-    return max([usual, *DELIMITERS], key=columns)
+    found = max([usual, *DELIMITERS], key=columns)
+    if columns(found) == 0:  # columns that no shape lists, but whose first row one knows
+        known = [each for each in DELIMITERS if _is_known_by_its_first_row(text, each, header_of(text, each))]
+        return known[0] if known else found
+    return found
 
 
 def _check_header(header: list[str], needed: tuple[Set[str], ...], *, mapped: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ROLES = {"system": "system", "human": "user", "user": "user", "h": "user", "assistant": "assistant", "a": "assistant"}
+ROLES |= {"model": "assistant", "instruction": "user", "response": "assistant"}
 
 
 @dataclass(frozen=True)
@@ -21,25 +22,41 @@ class Marks:
     """
 
     turn: re.Pattern[str]
-    end: str = ""
+    end: tuple[str, ...] = ()
     only_open: bool = False
+    begin: str = ""  # what may stand before the first mark
 
     def turns(self, text: str) -> list[dict[str, str]]:
         """Return every turn of the text, the open one at its end with an empty content; empty without a first mark."""
+        text = text.strip().removeprefix(self.begin).strip() if self.begin else text
         if not self.turn.match(text):
             return []
         parts = self.turn.split(text)
         return [
-            {"role": ROLES[speaker.lower()], "content": said.strip().removesuffix(self.end).strip()}
+            {"role": ROLES[speaker.lower()], "content": self._said(said)}
             for speaker, said in zip(parts[1::2], parts[2::2], strict=True)
         ]
+
+    def _said(self, text: str) -> str:
+        text = text.strip()
+        end = next((end for end in self.end if text.endswith(end)), "")
+        return text.removesuffix(end).strip()
 
 
 MARKS = (
     # Anthropic HH: blank lines between turns.
     Marks(re.compile(r"(?:^\s*|\n\n)(Human|Assistant|H|A):(?=\s|$)")),
     # ChatML.
-    Marks(re.compile(r"\s*<\|im_start\|>(system|user|assistant)\n"), end="<|im_end|>"),
+    Marks(re.compile(r"\s*<\|im_start\|>(system|user|assistant)\n"), end=("<|im_end|>",)),
+    # Zephyr and Phi: the end of a turn is </s> or <|end|>.
+    Marks(re.compile(r"\s*<\|(system|user|assistant)\|>\n"), end=("</s>", "<|end|>", "<|endoftext|>")),
+    # Gemma and Llama 3.
+    Marks(re.compile(r"\s*<start_of_turn>(user|model)\n"), end=("<end_of_turn>",), begin="<bos>"),
+    Marks(
+        re.compile(r"\s*<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n\n"),
+        end=("<|eot_id|>",),
+        begin="<|begin_of_text|>",
+    ),
     # Guanaco and Vicuna: "### Human: …### Assistant: …".
     Marks(re.compile(r"\s*###\s*(System|Human|User|Assistant):(?=\s|$)")),
     # One line break between turns, or other names.
@@ -47,11 +64,73 @@ MARKS = (
 )
 
 
+# Templates in which a turn is not marked by its speaker alone.
+_LLAMA_2 = re.compile(r"<s>\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
+_LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
+_ALPACA = re.compile(r"(?:^|\n)\s*### (Instruction|Input|Response):\s*\n?")
+_VICUNA = re.compile(r"(?:^|(?<=\s)|(?<=</s>))(USER|ASSISTANT):(?=\s|\Z)")
+_HELPSTEER = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
+
+
+def _llama_2(text: str) -> list[dict[str, str]]:
+    """Return the turns of Llama 2's template; empty for any other text."""
+    turns: list[dict[str, str]] = []
+    position = 0
+    while found := _LLAMA_2.match(text, position):
+        asked, answer = found[1].strip(), found[2].strip()
+        if not turns and (system := _LLAMA_2_SYSTEM.fullmatch(asked)):
+            turns.append({"role": "system", "content": system[1].strip()})
+            asked = system[2].strip()
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        position = found.end()
+    return turns if position == len(text) else []
+
+
+def _alpaca(text: str) -> list[dict[str, str]]:
+    """Return the turns of Alpaca's template, what stands before them as system text; empty for any other text."""
+    before, *parts = _ALPACA.split(text)
+    names, texts = parts[::2], [part.strip() for part in parts[1::2]]
+    if names not in (["Instruction", "Response"], ["Instruction", "Input", "Response"]):
+        return []
+    system = [{"role": "system", "content": before.strip()}] if before.strip() else []
+    asked = {"role": "user", "content": "\n\n".join(filter(None, texts[:-1]))}
+    return [*system, asked, {"role": "assistant", "content": texts[-1]}]
+
+
+def _helpsteer(text: str) -> list[dict[str, str]]:
+    """Return the turns of a HelpSteer prompt, whose first turn has no mark; empty for any other text."""
+    first, *parts = _HELPSTEER.split(text)
+    if not parts:
+        return []
+    turns = [
+        {"role": ROLES[name.lower()], "content": said.strip()}
+        for name, said in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    return [{"role": "user", "content": first.strip()}, *turns]
+
+
+def _vicuna(text: str) -> list[dict[str, str]]:
+    """Return the turns of Vicuna's template, USER: and ASSISTANT: in one line; empty for any other text."""
+    before, *parts = _VICUNA.split(text)
+    names = parts[::2]
+    if len(names) < 2 or names != ["USER", "ASSISTANT"] * (len(names) // 2):
+        return []
+    system = [{"role": "system", "content": before.strip()}] if before.strip() else []
+    said = [part.strip().removesuffix("</s>").strip() for part in parts[1::2]]
+    return system + [{"role": ROLES[name.lower()], "content": each} for name, each in zip(names, said, strict=True)]
+
+
+TEMPLATES = (_llama_2, _alpaca, _helpsteer, _vicuna)
+
+
 def transcript_of(text: Any) -> list[dict[str, str]] | None:
     """Return the turns of a conversation in one text; None where the text is no transcript.
 
     The assistant's mark at the end, with nothing behind it, is the place of the answer and no turn of its own.
     """
+    for template in TEMPLATES if isinstance(text, str) else ():
+        if turns := template(text):
+            return turns[:-1] if _is_open(turns) else turns
     alone: list[dict[str, str]] = []
     for marks in MARKS if isinstance(text, str) else ():
         turns = marks.turns(text)
@@ -64,9 +143,20 @@ def transcript_of(text: Any) -> list[dict[str, str]] | None:
     return alone or None
 
 
+def end_of_turns(text: Any) -> str:
+    """Return what ends a turn in the template of an open transcript; empty where nothing does."""
+    if isinstance(text, str):
+        for marks in MARKS:
+            if marks.end and _is_open(marks.turns(text)):
+                return next((end for end in marks.end if end in text), marks.end[0])
+    return ""
+
+
 def is_open_transcript(text: Any) -> bool:
     """Return whether a text begins with a speaker and ends with the assistant's mark."""
-    return isinstance(text, str) and any(_is_open(marks.turns(text)) for marks in MARKS)
+    if not isinstance(text, str):
+        return False
+    return any(_is_open(marks.turns(text)) for marks in MARKS) or any(_is_open(read(text)) for read in TEMPLATES)
 
 
 def _is_open(turns: list[dict[str, str]]) -> bool:

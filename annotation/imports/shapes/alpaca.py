@@ -32,7 +32,8 @@ def kto(fields: Fields) -> Iterator[Item]:
 
 def asked(fields: Fields) -> Item:
     """Return the prompt: the input is a paragraph below the instruction."""
-    prompt = texts_below(fields.take("instruction"), fields.take("input"))
+    beside = "input" if "input" in fields or not isinstance(fields.peek("context"), str) else "context"
+    prompt = texts_below(fields.take("instruction"), fields.take(beside))
     item = Item(prompt or None, "instruction", id=fields.take("id"), category=fields.take("category"))
     item.system, item.history = fields.take("system"), fields.take("history")
     return item

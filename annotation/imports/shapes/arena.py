@@ -14,11 +14,18 @@ from annotation.imports.items import Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import last_answers
 from annotation.imports.shapes.shape import Shape, columns
+from annotation.imports.verdicts import names_of, vote_of
 
-FIRST = {"model_a", "a", "model a", "model_1", "left"}
-SECOND = {"model_b", "b", "model b", "model_2", "right"}
-TIE = {"tie", "both", "draw"}
-BOTH_BAD = {"tie (bothbad)", "bothbad", "both_bad", "both bad", "tie_bothbad"}
+# What the data sets say of a battle besides its conversations and its winner.
+ABOUT = (
+    "full_conversation",
+    "conv_metadata",
+    "category_tag",
+    "evaluation_order",
+    "openai_moderation",
+    "toxic_chat_tag",
+)
+ABOUT += ("question_id", "anony", "language", "is_code", "turn", "id", "dedup_tag", "is_refusal", "criteria_tag")
 
 
 def battle(fields: Fields) -> Iterator[Item]:
@@ -32,7 +39,7 @@ def battle(fields: Fields) -> Iterator[Item]:
     answers = last_answers(item, *(side[:until] if until and len(side) > until else side for side in sides))
     _judged(fields, item, answers)
     # A battle is no prompt: two people may be asked the same, so its number cannot be the prompt's.
-    fields.describes(*fields.data)
+    fields.describes(*ABOUT)
     yield item
 
 
@@ -52,7 +59,7 @@ def answers(fields: Fields) -> Iterator[Item]:
             turns.append({"role": "assistant", "content": said[0]})
     item.prompt = turns
     _judged(fields, item, (sides[0][-1], sides[1][-1]))
-    fields.describes(*fields.data)
+    fields.describes(*ABOUT)
     yield item
 
 
@@ -70,22 +77,15 @@ def _turns(value: Any) -> list[Any]:
 
 def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
     names = [fields.take(f"model_{side}") for side in "ab"]
-    places = item.answer(texts[0], names[0]), item.answer(texts[1], names[1])
+    for text, name in zip(texts, names, strict=True):
+        item.answer(text, name)
     said = {
         "annotator": fields.take("judge", "user_id", "evaluation_session_id") or "",
         "at": fields.take("tstamp", "timestamp"),
     }
-    winner = str(fields.take("winner") or _flagged(fields)).strip().lower()
-    if winner in FIRST or winner == str(names[0]).lower():
-        item.prefer(*places, **said)
-    elif winner in SECOND or winner == str(names[1]).lower():
-        item.prefer(*places[::-1], **said)
-    elif winner in TIE:
-        item.tie(*places, **said)
-    elif winner in BOTH_BAD:
-        item.tie(*places, unacceptable=list(places), **said)
-    else:
-        raise Refusal(f'"winner" is {winner[:40]!r}; write model_a, model_b or tie')
+    winner = fields.take("winner") or _flagged(fields)
+    known = names_of(["a", "b"], ["model_a", "model_b"], names, ["", ""])
+    item.votes.append(vote_of(known | {"model 1": 0, "model 2": 1}, 2, winner, "winner", **said))
 
 
 def _flagged(fields: Fields) -> str:

@@ -5,6 +5,7 @@ Only submitted responses count: drafts and discarded ones are no votes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -12,6 +13,7 @@ from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
+from annotation.imports.verdicts import names_of, plain, vote_of
 
 PROMPTS = ("instruction", "prompt", "question", "messages", "chat", "conversation", "text", "input", "query")
 ANSWER_WORDS = ("response", "answer", "completion", "generation", "output", "reply", "candidate", "text1", "text2")
@@ -37,15 +39,18 @@ def records(fields: Fields) -> Iterator[Item]:
         responses = fields.child("responses")
         for name in list(responses.data):
             answers = responses.peek(name)
-            used = True
+            used, rates = True, True
             for answer in answers if isinstance(answers, list) else [answers]:
                 about = answer if isinstance(answer, dict) and "value" in answer else {"value": answer}
                 if _counts(about.get("status")):
                     used &= _take(item, places, name, about["value"], about.get("user_id"))
+                    rates &= number(about["value"]) is not None
             if used:
                 responses.take(name)
-            else:
+            elif rates:  # of the record, which has no answer: it is no judgment of any
                 responses.describes(name)
+            else:
+                responses.judges(name)
     fields.describes("metadata", "suggestions", "vectors", "status", "_server_id", "inserted_at", "updated_at")
     _finish(item)
     yield item
@@ -178,13 +183,9 @@ def _rate(item: Item, places: dict[str, int], name: str, rating: float, annotato
 
 def _text(item: Item, places: dict[str, int], name: str, value: str, annotator: str) -> bool:
     """Take a label that names an answer for a choice; a written text for a reason or a reference answer."""
-    if value in places and len(places) > 1:
-        others = [place for field, place in places.items() if field != value]
-        item.votes.append(
-            ImportedVote([[places[value]], others], unranked=others if len(others) > 1 else [], annotator=annotator)
-        )
-    elif len(places) == 2 and value.strip().lower() in ("tie", "both", "equal", "same"):
-        item.votes.append(ImportedVote([list(places.values())], annotator=annotator))
+    if len(places) > 1 and (vote := _choice(places, value, name)):
+        vote.annotator = annotator
+        item.votes.append(vote)
     elif any(word in name.lower() for word in REASONS):
         mine = [vote for vote in item.votes if vote.annotator == annotator]
         for vote in mine:
@@ -201,6 +202,16 @@ def _text(item: Item, places: dict[str, int], name: str, value: str, annotator: 
     else:
         item.references.append(value)
     return True
+
+
+def _choice(places: dict[str, int], value: str, name: str) -> ImportedVote | None:
+    """Return the vote of a label that names an answer, or says that they are equal; None for other labels."""
+    suffixes = [re.split(r"[\s_-]+|(?<=[a-z])(?=\d)", field.lower())[-1] for field in places]
+    names = dict(names_of(suffixes, list(places), [""] * len(places), [""] * len(places)))
+    try:
+        return vote_of(names | {plain(field): place for field, place in places.items()}, len(places), value, name)
+    except Refusal:
+        return None
 
 
 def _finish(item: Item) -> None:

@@ -12,6 +12,7 @@ from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
+from annotation.imports.transcripts import transcript_of
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 LONGEST = 3  # how far a preference can go on either side
@@ -19,7 +20,7 @@ LONGEST = 3  # how far a preference can go on either side
 
 def rated(fields: Fields) -> Iterator[Item]:
     """Read an answer with its five ratings; it is not compared, so it is part of no preference."""
-    item = Item(fields.take("prompt"), id=fields.take("id"))
+    item = Item(_asked(fields.take("prompt")), id=fields.take("id"))
     place = item.answer(fields.take("response"))
     ratings = {name: value for name in ATTRIBUTES if (value := number(fields.take(name))) is not None}
     item.votes.append(ImportedVote([[place]], ratings={place: ratings}))
@@ -28,7 +29,9 @@ def rated(fields: Fields) -> Iterator[Item]:
 
 def preferences(fields: Fields) -> Iterator[Item]:
     """Read two answers with everybody's preference: below 0 the first is better, above 0 the second, 0 is a tie."""
-    item = Item(fields.take("context", "prompt"), "context", id=fields.take("id"), category=fields.take("domain"))
+    item = Item(
+        _asked(fields.take("context", "prompt")), "context", id=fields.take("id"), category=fields.take("domain")
+    )
     places = item.answer(fields.take("response1", "response_1")), item.answer(fields.take("response2", "response_2"))
     overall = fields.take("overall_preference", "preference_strength")
     reason = fields.take("preference_elaboration", "preference_statement") or ""
@@ -45,6 +48,11 @@ def preferences(fields: Fields) -> Iterator[Item]:
             said.describes(*said.data)
             _vote(item, places, score, why)
     yield item
+
+
+def _asked(prompt: Any) -> Any:
+    """Return a prompt of several turns, marked by <extra_id_1>, as messages; others as they are."""
+    return (transcript_of(prompt) or prompt) if isinstance(prompt, str) and "<extra_id_1>" in prompt else prompt
 
 
 def _vote(item: Item, places: tuple[int, int], score: Any, reason: Any) -> None:

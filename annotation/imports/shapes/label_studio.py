@@ -6,6 +6,7 @@ Pairwise, ranker and rating results become votes of their annotator, a text area
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import product
@@ -15,6 +16,7 @@ from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
+from annotation.imports.verdicts import names_of, plain, vote_of
 
 PROMPTS = ("prompt", "instruction", "question", "messages", "text", "input", "query")
 SIDES = (
@@ -91,6 +93,16 @@ class _Task:
     def of_name(self, name: str) -> int | None:
         """Return the place of the answer that a control of this name shows."""
         return self.places.get(name)
+
+    def choice(self, said: str) -> ImportedVote | None:
+        """Return the vote of a choice that names an answer, or says that all are equal; None for other choices."""
+        fields = list(self.places)
+        suffixes = [re.split(r"[\s_-]+|(?<=[a-z])(?=\d)", name.lower())[-1] for name in fields]
+        names = dict(names_of(suffixes, fields, [""] * len(fields), [""] * len(fields)))
+        try:
+            return vote_of(names | {plain(name): at for name, at in self.places.items()}, len(fields), said, "choices")
+        except Refusal:
+            return None
 
     def pair(self, to_name: str) -> tuple[int, int]:
         names = to_name.split(",")
@@ -233,13 +245,10 @@ def _chosen(choices: list[str], to_name: str, said: _Said) -> None:
     """Take a choice for the better side where it names one, for a label otherwise."""
     task = said.task
     only = choices[0].strip() if len(choices) == 1 else ""
-    if len(task.item.answers) >= 2 and (only in task.places or only.lower() in ("left", "right", *NO_TIE)):
-        if only in task.places:
-            best = task.places[only]
-            others = [place for place in range(len(task.item.answers)) if place != best]
-            said.vote([[best], others], unranked=others if len(others) > 1 else [])
-        else:
-            said.choose(only.lower(), to_name)
+    if len(task.item.answers) >= 2 and only.lower() in ("left", "right", *NO_TIE) and only not in task.places:
+        said.choose(only.lower(), to_name)
+    elif only and len(task.item.answers) >= 2 and (vote := task.choice(only)):
+        said.vote(vote.tiers, unranked=vote.unranked, unacceptable=vote.unacceptable)
     else:
         said.labels += choices[:1]
         if len(choices) > 1:
@@ -292,7 +301,7 @@ def _take_flat(name: str, value: Any, said: _Said) -> bool:
         return said.rate(name.removesuffix("_rating"), name, value)
     elif isinstance(value, str) and name in said.task.places:
         return False
-    elif isinstance(value, str) and value in said.task.places and len(answers) > 1:
+    elif isinstance(value, str) and len(answers) > 1 and said.task.choice(value):
         _chosen([value], "", said)
     elif isinstance(value, str) and any(
         word in name.lower() for word in ("sentiment", "label", "choice", "class", "category")

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from annotation.imports.conversations import messages_of
+from annotation.imports.conversations import ROLES, messages_of
 from annotation.imports.fields import Fields
 from annotation.imports.items import Item, is_messages
 from annotation.imports.shapes.pairs import add_preference
 from annotation.imports.shapes.shape import Shape
 
+ASSISTANT = {name for name, role in ROLES.items() if role == "assistant"}
+
 
 def chat(fields: Fields) -> Iterator[Item]:
     """Read a conversation; one that ends with an answer gives a prompt and its reference answer."""
     turns = messages_of(fields.take("messages"))
-    item = Item(id=fields.take("id"), category=fields.take("category"), field="messages")
+    item = Item(id=fields.take("id"), category=fields.take("category"), field="messages", system=fields.take("system"))
     if turns[-1]["role"] == "assistant" and len(turns) > 1:
         item.references.append(turns.pop()["content"])
     item.prompt = turns
-    for name in ("reference",):
-        if name in fields:
-            item.references.append(fields.take(name))
+    if "reference" in fields:
+        item.references.append(fields.take("reference"))
     fields.describes("tools", "parallel_tool_calls", "functions", "prompt", "prompt_id")
     yield item
 
@@ -43,12 +44,7 @@ def _is_chat(fields: Fields) -> bool:
     return (
         is_messages(said)
         and len(said) > 1
-        and str(said[-1].get("role", said[-1].get("from")))
-        in (
-            "assistant",
-            "gpt",
-            "model",
-        )
+        and str(said[-1].get("role", said[-1].get("from"))).lower() in ASSISTANT
         and not any(
             name in fields for name in ("completions", "completion", "chosen", "rejected", "pairs", "text", "label")
         )

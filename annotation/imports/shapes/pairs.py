@@ -32,6 +32,7 @@ SCORES = (
     ("chosen-rating", "rejected-rating"),
     ("chosen_rating", "rejected_rating"),
     ("chosen_avg_rating", "rejected_avg_rating"),
+    ("rating_chosen", "rating_rejected"),
 )
 
 
@@ -104,6 +105,16 @@ def add_scores(fields: Fields, item: Item, places: tuple[int, int]) -> None:
             for place, name, value in zip(places, names, values, strict=True):
                 fields.take(name)
                 item.votes[-1].ratings[place] = {"score": float(value or 0)}
+    _of_one(fields, item, places)
+
+
+def _of_one(fields: Fields, item: Item, places: tuple[int, int]) -> None:
+    """Keep a score that stands there for one of the two answers."""
+    for names in SCORES:
+        for place, name in zip(places, names, strict=True):
+            if place not in item.votes[-1].ratings and (value := number(fields.peek(name))) is not None:
+                fields.take(name)
+                item.votes[-1].ratings[place] = {"score": value}
 
 
 def take_prompt(fields: Fields, item: Item, names: tuple[str, ...] = PROMPT_NAMES) -> None:
@@ -111,7 +122,7 @@ def take_prompt(fields: Fields, item: Item, names: tuple[str, ...] = PROMPT_NAME
     name = next((name for name in names if name in fields), None)
     if name is not None:
         item.prompt, item.field = fields.take(name), name
-    if isinstance(fields.peek("system"), str):
+    if "system" in fields:
         item.system = fields.take("system")
     if isinstance(fields.peek("history"), list):
         item.history = fields.take("history")

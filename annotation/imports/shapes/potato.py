@@ -1,7 +1,8 @@
 """Potato: items with a list of answers, and what people said of them. https://github.com/davidjurgens/potato
 
 An item's annotations are choices by scheme (`label_annotations` or `annotations`): a choice names an answer by its
-letter, its number or its text.
+letter, its number or its text. Pairwise schemes write a `selection` or a `scale_value` (below 0 the first is better),
+rankings a `rank_order`, best-worst scaling `best` and `worst` (docs/annotation-types/comparison of the project).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.shapes.shape import Shape
+from annotation.imports.verdicts import vote_of
 
 LISTS = ("responses", "displayed_text", "options", "items", "texts")
 SAID = ("label_annotations", "annotations")
@@ -35,12 +37,16 @@ def items(fields: Fields) -> Iterator[Item]:
         for scheme in list(schemes.data):
             if _take_scheme(item, places, schemes.peek(scheme), scheme, annotator):
                 schemes.take(scheme)
+            else:
+                schemes.judges(scheme)
     fields.describes("span_annotations", "behavioral_data", "displayed_text", "model_names")
     yield item
 
 
 def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, annotator: Any) -> bool:
     """Take one scheme: a chosen answer, a tie, an order, or a rating of an answer; False where it is none of these."""
+    if isinstance(value, dict) and _take_comparison(item, places, value, annotator):
+        return True
     chosen = (
         [key for key, marked in value.items() if marked not in (None, False, "", "false")]
         if isinstance(value, dict)
@@ -68,6 +74,32 @@ def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, an
         item.votes.append(ImportedVote([rated], unranked=rated, ratings=ratings, annotator=annotator))
     else:
         return False
+    return True
+
+
+def _take_comparison(item: Item, places: dict[str, int], value: dict[str, Any], annotator: Any) -> bool:
+    """Take what the schemes pairwise, ranking and bws write; False for other schemes."""
+    everyone = list(range(len(item.answers)))
+    scale = number(value.get("scale_value"))
+    if set(value) <= {"selection", "justification"} and "selection" in value:
+        item.votes.append(vote_of(places, len(everyone), value["selection"], "selection", annotator=annotator))
+    elif set(value) <= {"scale_value", "justification"} and scale is not None and len(everyone) == 2:
+        tiers = [[0, 1]] if scale == 0 else [[0], [1]] if scale < 0 else [[1], [0]]
+        item.votes.append(ImportedVote(tiers, annotator=annotator))
+    elif set(value) == {"rank_order"} and isinstance(value["rank_order"], str):
+        item.votes.append(vote_of(places, len(everyone), value["rank_order"], "rank_order", annotator=annotator))
+    elif set(value) == {"best", "worst"}:
+        ends = [places.get(str(value[name]).strip().lower()) for name in ("best", "worst")]
+        best, worst = ends
+        if best is None or worst is None or best == worst:
+            return False
+        middle = [place for place in everyone if place not in ends]
+        tiers = [tier for tier in ([best], middle, [worst]) if tier]
+        item.votes.append(ImportedVote(tiers, unranked=middle if len(middle) > 1 else [], annotator=annotator))
+    else:
+        return False
+    if isinstance(why := value.get("justification"), str):
+        item.votes[-1].rationale = why
     return True
 
 

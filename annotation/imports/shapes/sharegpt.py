@@ -58,7 +58,8 @@ def _said(value: object) -> object:
 
 
 def _is_conversation(fields: Fields) -> bool:
-    return any(is_messages(fields.peek(name)) for name in ("conversations", "conversation"))
+    turns = any(is_messages(fields.peek(name)) for name in ("conversations", "conversation"))
+    return turns and not any(name in fields for name in ("chosen", "rejected"))
 
 
 def _is_preference(fields: Fields) -> bool:

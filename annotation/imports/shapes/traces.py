@@ -27,6 +27,8 @@ ANSWERED = (
     "generations",
 )
 
+# What people or evaluators said of a run: it is in no data set, but in exports of runs.
+JUDGED = ("feedback", "feedback_stats", "scores", "evaluations", "annotations", "comments")
 LANGCHAIN_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
 
 
@@ -35,7 +37,7 @@ def langsmith(fields: Fields) -> Iterator[Item]:
     item = Item(id=fields.take("id"))
     _ask(fields, "inputs", item)
     _answer(fields, "outputs", item)
-    fields.describes(*fields.data)
+    fields.describes(*(name for name in fields if name not in JUDGED))
     yield item
 
 
@@ -47,7 +49,7 @@ def langfuse(fields: Fields) -> Iterator[Item]:
     _ask(fields, "input", item)
     name = "expectedOutput" if "expectedOutput" in fields.data else "expected_output"
     _answer(fields, name, item)
-    fields.describes(*fields.data)
+    fields.describes(*(name for name in fields if name not in JUDGED))
     yield item
 
 

@@ -12,6 +12,7 @@ from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import who_said_it
 from annotation.imports.shapes.shape import Shape, columns
 
+PKU_ABOUT = re.compile(r"response_[01]_(harm_category|severity_level|source|sha256)|prompt_source")
 ANNOTATOR = re.compile(r"annotator_?\d+$")
 
 
@@ -30,7 +31,7 @@ def pku(fields: Fields) -> Iterator[Item]:
         safe = fields.take(f"is_response_{place}_safe")
         if isinstance(safe, bool):
             item.votes[-1].ratings[place] = {"safe": float(safe)}
-    fields.describes(*fields.data)
+    fields.describes("safer_response_id", *(name for name in fields if PKU_ABOUT.fullmatch(name)))
     yield item
 
 
@@ -46,7 +47,7 @@ def shp(fields: Fields) -> Iterator[Item]:
     for place, side in zip(places, "AB", strict=True):
         if (score := number(fields.take(f"score_{side}", f"score_{side.lower()}"))) is not None:
             item.votes[-1].ratings[place] = {"score": score}
-    fields.describes(*fields.data)
+    fields.describes("score_ratio", "upvote_ratio", "seconds_difference", "post_id")
     yield item
 
 

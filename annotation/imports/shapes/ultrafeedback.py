@@ -41,7 +41,7 @@ def raw(fields: Fields) -> Iterator[Item]:
 def binarized(fields: Fields) -> Iterator[Item]:
     """Read the question, the chosen and the rejected conversation, and their scores."""
     asked = fields.take("prompt", "instruction")
-    item = Item(asked, "prompt", id=fields.take("prompt_id", "id"))
+    item = Item(asked, "prompt", id=fields.take("prompt_id", "id"), system=fields.take("system"))
     chosen = fields.take("chosen", "chosen_response")
     places = add_preference(item, chosen, fields.take("rejected", "rejected_response"))
     add_scores(fields, item, places)
