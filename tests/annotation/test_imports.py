@@ -153,14 +153,14 @@ def test_byte_order_marks(filename: str, encoding: str, bom: bytes) -> None:
     ("line", "reason"),
     [
         ("{}", 'the row has no "text", "prompt" or "messages"; add one of them'),
-        ('{"Text": "a"}', 'the row has no "text", "prompt" or "messages"; add one of them'),
+        ('{"Title": "a"}', 'the row has no "text", "prompt" or "messages"; add one of them'),
         ('{"text": ""}', '"text" is empty; write something there or delete the row'),
         ('{"prompt": " \\n "}', '"prompt" is empty; write something there or delete the row'),
         ('{"text": "\\u0007"}', '"text" is empty; write something there or delete the row'),
         ('{"text": true}', '"text" is true or false; write text in double quotes instead'),
         ('{"text": 3}', '"text" is a number; write text in double quotes instead'),
         ('{"prompt": 3.5}', '"prompt" is a number; write text in double quotes instead'),
-        ('{"text": NaN}', '"text" is a number; write text in double quotes instead'),
+        ('{"text": NaN}', '"text" is null; write the prompt there'),
         ('{"text": null}', '"text" is null; write the prompt there'),
         ('{"messages": null}', '"messages" is null; write the prompt there'),
         ('{"text": {"a": 1}}', '"text" is an object; write text in double quotes instead'),
@@ -247,8 +247,8 @@ SHAPE = '{"role": "user", "content": "…"}'
             'message 2 is a tool turn ("tool"); conversations with tools cannot be judged here',
         ),
         (
-            [{"role": "User", "content": "Hi"}],
-            '"role" of message 1 is "User", which is unknown; use system, user or assistant',
+            [{"role": "Users", "content": "Hi"}],
+            '"role" of message 1 is "Users", which is unknown; use system, user or assistant',
         ),
         (
             [{"role": "\0" + "x" * 50, "content": "Hi"}],

@@ -84,6 +84,8 @@ def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
         "at": fields.take("tstamp", "timestamp"),
     }
     winner = fields.take("winner") or _flagged(fields)
+    if winner == "":
+        raise Refusal("the columns of the winner do not say who won; write model_a, model_b or tie")
     known = names_of(["a", "b"], ["model_a", "model_b"], names, ["", ""])
     item.votes.append(vote_of(known | {"model 1": 0, "model 2": 1}, 2, winner, "winner", **said))
 
