@@ -146,8 +146,8 @@ def _gathered(found: Iterable[RawRow | RefusedRow], reading: Reading) -> Iterato
 def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) -> str:
     """Add what one row holds to `parsed`, all of it or nothing, and return the name of its shape."""
     given = {name: value for name, value in raw.fields.items() if name not in reading.ignore}
-    data, names = in_one_spelling(given, renamed=not reading.mapping)
-    fields = Fields(data, names=names)
+    data, renamed = in_one_spelling(given, renamed=not reading.mapping)
+    fields = Fields(data, names=renamed)
     name = _shape_name(fields, reading, before)
     rows, labels = _checked(raw.line, name, fields, reading)
     unused = fields.unused()

@@ -18,14 +18,16 @@ from annotation.imports.verdicts import names_of, vote_of
 
 # What the data sets say of a battle besides its conversations and its winner.
 ABOUT = (
-    "full_conversation",
-    "conv_metadata",
-    "category_tag",
-    "evaluation_order",
-    "openai_moderation",
-    "toxic_chat_tag",
+    *(
+        "full_conversation",
+        "conv_metadata",
+        "category_tag",
+        "evaluation_order",
+        "openai_moderation",
+        "toxic_chat_tag",
+    ),
+    *("question_id", "anony", "language", "is_code", "turn", "id", "dedup_tag", "is_refusal", "criteria_tag"),
 )
-ABOUT += ("question_id", "anony", "language", "is_code", "turn", "id", "dedup_tag", "is_refusal", "criteria_tag")
 
 
 def battle(fields: Fields) -> Iterator[Item]:
@@ -87,7 +89,7 @@ def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
     if winner == "":
         raise Refusal("the columns of the winner do not say who won; write model_a, model_b or tie")
     known = names_of(["a", "b"], ["model_a", "model_b"], names, ["", ""])
-    item.votes.append(vote_of(known | {"model 1": 0, "model 2": 1}, 2, winner, "winner", **said))
+    item.votes.append(vote_of({**known, "model 1": 0, "model 2": 1}, 2, winner, "winner", **said))
 
 
 def _flagged(fields: Fields) -> str:

@@ -13,15 +13,21 @@ from annotation.imports.shapes.shape import Shape
 from annotation.imports.shapes.trl import TRUE
 from annotation.imports.verdicts import check_judged
 
-QUESTIONS = ("prompt", "question", "query", "instruction", "problem", "inputs", "input", "input_text", "text_input")
-QUESTIONS += ("messages", "conversations", "conversation", "user_prompt")
+QUESTIONS = (
+    *("prompt", "question", "query", "instruction", "problem", "inputs", "input", "input_text", "text_input"),
+    *("messages", "conversations", "conversation", "user_prompt"),
+)
 ANSWERS = ("answer", "response", "output", "completion", "generation", "targets", "target", "solution", "output_text")
 # A person or a data set says that it is right, whatever stands beside it.
-GIVEN = ("ideal", "ground_truth", "reference_answer", "reference_response", "referenceResponse", "expected_output")
-GIVEN += ("expected", "gold", "gold_answer", "referenceAnswer", "target_output")
+GIVEN = (
+    *("ideal", "ground_truth", "reference_answer", "reference_response", "referenceResponse", "expected_output"),
+    *("expected", "gold", "gold_answer", "referenceAnswer", "target_output"),
+)
 RATINGS = ("rating", "score", "quality", "helpfulness", "stars", "overall", "reward", "grade", "overall_score")
-THUMBS = ("thumb", "thumbs", "feedback", "liked", "vote", "thumbs_up", "is_good", "acceptable", "helpful", "accepted")
-THUMBS += ("label", "kto_tag")
+THUMBS = (
+    *("thumb", "thumbs", "feedback", "liked", "vote", "thumbs_up", "is_good", "acceptable", "helpful", "accepted"),
+    *("label", "kto_tag"),
+)
 UP = TRUE | {
     **dict.fromkeys(("up", "thumbs up", "thumbs-up", "thumbsup", "like", "liked", "positive", "👍", "upvote"), True),
     **dict.fromkeys(("down", "thumbs down", "thumbs-down", "dislike", "negative", "👎", "downvote"), False),

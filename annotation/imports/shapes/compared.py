@@ -25,8 +25,10 @@ STEMS = {
 }
 SUFFIXES = {*"abcdefghxy", *map(str, range(13)), "one", "two", "three", "four", "first", "second", "left", "right"}
 FILLERS = {"model", "assistant", "the", "text", "answer", "response", "output"}
-QUESTIONS = ("prompt", "question", "query", "instruction", "problem", "inputs", "context", "messages", "conversation")
-QUESTIONS += ("conversations", "history", "text", "input", "source", "post", "article", "user_prompt")
+QUESTIONS = (
+    *("prompt", "question", "query", "instruction", "problem", "inputs", "context", "messages", "conversation"),
+    *("conversations", "history", "text", "input", "source", "post", "article", "user_prompt"),
+)
 VERDICT = re.compile(
     r"prefer(red|ence)?|winner|choice|chosen|better|best|label|verdict|judge?ment|select(ed|ion)|vote|decision|pick(ed)?"
     r"|ranking|rank_order|order|annotation"
@@ -35,8 +37,10 @@ PERSON = re.compile(
     r"(annotator|annot|annotation|rater|judge|worker|labell?er|evaluator|reviewer|expert|human|person|user|vote)_?\d+"
     r"(_(preference|vote|choice|label|winner))?"
 )
-VOTES = ("votes", "annotations", "judgments", "judgements", "preferences", "labels", "annotators", "human_annotations")
-VOTES += ("individual_preferences", "individual_votes", "ratings", "choices")
+VOTES = (
+    *("votes", "annotations", "judgments", "judgements", "preferences", "labels", "annotators", "human_annotations"),
+    *("individual_preferences", "individual_votes", "ratings", "choices"),
+)
 COUNTS = ("votes", "n_votes", "num_votes", "vote_count", "wins", "count")
 TIE_COUNTS = ("ties", "votes_tie", "votes_ties", "n_ties", "num_ties", "tie_votes", "tie_count", "tie")
 SCORES = ("score", "rating", "reward", "overall", "quality")

@@ -30,7 +30,7 @@ def listed(fields: Fields) -> Iterator[Item]:
         word, values = _of_objects(fields, item, name, given)
     else:
         word = _beside(fields, len(given)) or ""
-        models = next((fields.take(each) for each in MODEL_LISTS if isinstance(fields.peek(each), list)), [])
+        models: list[Any] = next((fields.take(each) for each in MODEL_LISTS if isinstance(fields.peek(each), list)), [])
         for place, text in enumerate(given):
             item.answer(text, models[place] if place < len(models) else "")
         values = [number(value) for value in fields.take(word)]

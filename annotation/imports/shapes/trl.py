@@ -18,8 +18,10 @@ from annotation.imports.verdicts import check_judged
 TRUE = {"true": True, "1": True, "yes": True, "desirable": True, "false": False, "0": False, "no": False}
 TRUE |= {"undesirable": False, "good": True, "bad": False, "thumbs_up": True, "thumbs_down": False}
 # How distilabel came to the two answers: all of it is in the preference and its scores.
-DISTILABEL = ("generations", "order", "rating", "labelling_prompt", "raw_labelling_response", "rationale")
-DISTILABEL += ("original_chosen", "original_rejected")
+DISTILABEL = (
+    *("generations", "order", "rating", "labelling_prompt", "raw_labelling_response", "rationale"),
+    *("original_chosen", "original_rejected"),
+)
 
 
 def preference(fields: Fields) -> Iterator[Item]:
