@@ -6,9 +6,19 @@ synced before and its folder after. Standard library only, as recipes use it.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 from pathlib import Path
+
+NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the ones above it where they are missing, for good once this returns."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        sync(each.parent)
 
 
 def put_in_place(temporary: Path, final: Path) -> None:
@@ -34,13 +44,12 @@ def sync_below(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, written to the disk."""
+    """Have a file, or the names in a folder, written to the disk. Raises OSError where that fails."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # some file systems take no fsync of a folder
-                os.fsync(descriptor)
-        else:
-            os.fsync(descriptor)
+        os.fsync(descriptor)
+    except OSError as why:
+        if not path.is_dir() or why.errno not in NO_SYNC_OF_FOLDERS:  # some file systems take no fsync of a folder
+            raise
     finally:
         os.close(descriptor)

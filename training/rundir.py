@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from annotation.durable import put_folder_in_place, put_in_place, sync_below
+from annotation.durable import make_folder, put_folder_in_place, put_in_place, sync_below
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
@@ -71,7 +71,7 @@ class RunDir:
 
     def prepare(self, *, config: Row, rows: Iterable[Row]) -> None:
         """Write config.json and data.jsonl, keeping whatever an earlier attempt of the same run left behind."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         temporary = self.data_path.with_suffix(".tmp")
         with temporary.open("w", encoding="utf-8") as file:
             for row in rows:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from annotation import audit
 from annotation.delivery import webhooks
-from annotation.durable import put_in_place
+from annotation.durable import make_folder, put_in_place
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
 from annotation.exports.writers import json_line
@@ -59,7 +59,7 @@ def take_snapshot(
 
 def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
     folder = Path(settings.SNAPSHOT_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     temporary = folder / f"taking-{os.getpid()}-{timezone.now().timestamp()}.tmp"
     digest, count = hashlib.sha256(), 0
     try:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils import timezone
 
+from annotation.durable import make_folder, put_in_place
 from annotation.exports.context import SnapshotRow
 from annotation.exports.formats import FORMATS, STORED, Format
 from annotation.exports.writers import MEDIA_TYPES, WRITERS, Rows, gzipped
@@ -92,14 +93,14 @@ def rendered(snapshot: DatasetSnapshot, options: DownloadOptions) -> Path:
     if options == DownloadOptions(STORED[SnapshotType(snapshot.type)]):
         return snapshot.path
     folder = Path(settings.SNAPSHOT_DIR) / "renderings"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / options.name(f"{snapshot.sha256}-{options.rows}")
     if not path.exists():
         temporary = folder / f"making-{os.getpid()}-{timezone.now().timestamp()}.tmp"
         try:
             with temporary.open("wb") as file:
                 options.write(lambda: stored_rows(snapshot), file)
-            temporary.replace(path)
+            put_in_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     return path

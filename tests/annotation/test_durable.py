@@ -1,14 +1,18 @@
-"""What is put in place was synced before its rename, and its folder after."""
+"""What is put in place was synced before its rename, and its folder after; where that fails, nothing is put there."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
+from annotation import durable
 from annotation.actions.snapshots import take_snapshot
-from training.recipes.process.files import replace_folder
+from annotation.exports.files import DownloadOptions, rendered
+from training.recipes.process.files import replace_file, replace_folder
 from training.rundir import RunDir
 
 
@@ -74,3 +78,51 @@ def test_a_snapshot(project, ranked_task, happened):
     assert happened[at - 1][0] == "sync"
     assert happened[at - 1][1].startswith("taking-")
     assert happened[at + 1] == ("sync", "snapshots")
+    assert ("sync", snapshot.path.parent.parent.name) in happened[:at]  # the new folder's name
+
+
+@needs_proc
+@pytest.mark.django_db
+def test_a_download_that_is_kept_and_an_export(project, ranked_task, happened, tmp_path):
+    snapshot = take_snapshot(project=project, by=None)
+    kept = rendered(snapshot, DownloadOptions("hh", "csv"))
+    output = tmp_path / "exported.jsonl"
+    call_command("export", project.slug, "--format", "hh", "--output", str(output))
+    for path in (kept, output):
+        at = happened.index(("rename", path.name))
+        assert [what for what, _ in happened[at - 1 : at + 2]] == ["sync", "rename", "sync"]
+        assert happened[at + 1] == ("sync", path.parent.name)
+
+
+@needs_proc
+def test_weights_of_an_evaluated_step(tmp_path, happened):
+    replace_file(tmp_path / "candidates" / "5.safetensors", lambda path: path.write_bytes(b"weights"))
+    after = [("sync", "5.safetensors.tmp"), ("rename", "5.safetensors"), ("sync", "candidates")]
+    assert happened == [("sync", tmp_path.name), *after]
+
+
+@pytest.mark.parametrize("why", [errno.EIO, errno.ENOSPC])
+def test_where_the_disk_does_not_take_it_the_old_one_stays(tmp_path, monkeypatch, why):
+    (tmp_path / "kept.json").write_text("old")
+    (tmp_path / "new.json").write_text("new")
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match=os.strerror(why)):
+        durable.put_in_place(tmp_path / "new.json", tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_text() == "old"
+    with pytest.raises(OSError, match=os.strerror(why)):
+        durable.sync(tmp_path)
+
+
+def test_a_file_system_without_fsync_of_folders_is_good_enough(tmp_path, monkeypatch):
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    durable.sync(tmp_path)
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        durable.sync(tmp_path / "file")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import tiny_checkpoint
+from training.recipes.package import package
 from training.recipes.prepare import BUNDLED_RELEASE, bundled_file, prepare
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
@@ -72,6 +75,24 @@ def test_a_prepared_model_is_left_alone_and_a_broken_attempt_leaves_nothing(
     stamp = (target / "config.json").stat().st_mtime_ns
     prepare("whatever/it-is", target)
     assert (target / "config.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("write", [prepare, package])
+def test_a_disk_that_does_not_take_it_leaves_no_model_behind(tmp_path: Path, monkeypatch, write):
+    """A model that is there by name alone would be empty after a loss of power."""
+    prepare(str(raw_model(tmp_path / "raw")), tmp_path / "base")
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    source = str(tmp_path / "base") if write is prepare else tmp_path / "base"
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(source, tmp_path / "ready")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "raw"]
+    monkeypatch.undo()
+    write(source, tmp_path / "ready")
+    assert (tmp_path / "ready" / "model.safetensors").exists()
 
 
 def fail(*_: object, **__: object) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from annotation.durable import put_folder_in_place
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 
@@ -21,13 +22,16 @@ def package(checkpoint: Path, target: Path) -> None:
     model, tokenizer = checkpoints.load_base(policy.base, torch.device("cpu"), merged=policy.adapter)
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.rename(target)
+    try:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        put_folder_in_place(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 if __name__ == "__main__":
     try:
         package(Path(sys.argv[1]), Path(sys.argv[2]))
-    except RecipeError as problem:
+    except (RecipeError, OSError) as problem:
         sys.exit(f"error: {problem}")

@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from annotation.durable import make_folder, put_folder_in_place
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.text.formats import chat_format
@@ -57,14 +58,14 @@ def prepare(name: str, target: Path) -> None:
     give_own_pad_token(model, tokenizer)
     keep_stops(model, tokenizer)
     tokenizer.padding_side = "left"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     # Written beside its place and renamed: a crash leaves no half checkpoint, and of two at once the first one wins.
     temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        temporary.rename(target)
+        put_folder_in_place(temporary, target)
     except OSError:
         if not (target / "config.json").exists():
             raise

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from annotation import audit
+from annotation.durable import put_in_place
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.files import DownloadOptions, UnsupportedFormat, stored_rows
@@ -97,7 +98,7 @@ def _opened(output: str) -> Iterator[BinaryIO]:
     try:
         with temporary.open("wb") as file:
             yield file
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except OSError as problem:
         raise CommandError(f"{path}: {problem}") from problem
     finally:

@@ -1,4 +1,4 @@
-"""Folders that are whole or not there, and paths that config.json names."""
+"""Folders and files that are whole or not there, and paths that config.json names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from annotation.durable import put_folder_in_place, sync_below
+from annotation.durable import make_folder, put_folder_in_place, put_in_place, sync_below
 from training.recipes.process.errors import RecipeError
 from training.rundir import Row
 
@@ -21,6 +21,14 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
     sync_below(fresh)  # before what was there goes
     shutil.rmtree(target, ignore_errors=True)
     put_folder_in_place(fresh, target)
+
+
+def replace_file(target: Path, write: Callable[[Path], object]) -> None:
+    """Let `write(path)` write a file, and put it in the place of `target` only when it is whole."""
+    make_folder(target.parent)
+    fresh = target.with_name(f"{target.name}.tmp")
+    write(fresh)
+    put_in_place(fresh, target)
 
 
 def required_path(inputs: Row, name: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from training.methods import PPOConfig
 from training.recipes.evaluation import Evaluator, side_by_side
 from training.recipes.process.distributed import Processes
-from training.recipes.process.files import replace_folder
+from training.recipes.process.files import replace_file, replace_folder
 from training.recipes.process.log import logger
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.resources import Stopwatch
@@ -63,9 +63,9 @@ def keep_candidate(trainer: Trainer) -> None:
     update = trainer.progress.update
     trainer.progress.evaluations.append(evaluation(update, trainer.evaluate()))
     if trainer.processes.is_first:
-        path = candidate_path(trainer.run, update)
-        path.parent.mkdir(exist_ok=True)
-        torch.save(learned_weights(trainer.policy), path)
+        weights = learned_weights(trainer.policy)
+        # On the disk before the state that is saved next, which names it.
+        replace_file(candidate_path(trainer.run, update), lambda path: torch.save(weights, path))
     trainer.processes.wait()
 
 

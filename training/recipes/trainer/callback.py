@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from training.recipes.evaluation import Evaluator
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.files import replace_file
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch
 from training.recipes.selection import JUDGE, Yardstick, evaluation, select
@@ -119,9 +120,9 @@ class RunCallback(TrainerCallback):
             measured = None if self.yardstick is None else self.yardstick.measure()
         self.evaluations = [row for row in self.evaluations if row["step"] < step]
         self.evaluations.append(evaluation(step, rows, measured))
-        path = self.candidate_path(step)
-        path.parent.mkdir(exist_ok=True)
-        save_file(policy_weights(self.roles), path)
+        weights = policy_weights(self.roles)
+        # On the disk before the state that is saved next, which names it.
+        replace_file(self.candidate_path(step), lambda path: save_file(weights, path))
 
     def candidate_path(self, step: int) -> Path:
         """Return where the weights of an evaluated step are kept."""
