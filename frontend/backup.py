@@ -1,8 +1,9 @@
 """A backup of everything that PREFLOOP_HOME and the database hold, taken while people work, and its restoring.
 
-A backup is one tar file: manifest.json, the database, snapshots, runs, models and the secret key. The database comes
-first: whatever its rows name was there before they were, so each file that they need follows. Resumable states of
-unfinished runs are left out, as they change while they are copied; after a restore such a run begins anew.
+A backup is one tar file: manifest.json, the database, snapshots, runs, models, the secret key, and at the end
+digests.json with the SHA-256 of each. The database comes first: whatever its rows name was there before they were, so
+each file that they need follows. Resumable states of unfinished runs are left out, as they change while they are
+copied; after a restore such a run begins anew.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -29,11 +30,12 @@ from django.utils import timezone
 
 from annotation.durable import put_in_place, sync_below
 
-MANIFEST, SQLITE, POSTGRES = "manifest.json", "database.sqlite3", "database.dump"
+MANIFEST, SQLITE, POSTGRES, DIGESTS = "manifest.json", "database.sqlite3", "database.dump", "digests.json"
 FOLDERS = {"snapshots": "SNAPSHOT_DIR", "runs": "RUN_DIR", "models": "MODEL_DIR"}
 KEY = "secret_key"
 LEFT_OUT = {"state", "state.tmp", "state.old", "checkpoint.tmp", "pid"}
-FORMAT = 1
+FORMAT = 2
+NAMED = 10  # damaged files in a message
 MOST_OF_A_CONFIG = 2**20  # bytes of a JSON file that may name folders
 
 
@@ -57,6 +59,7 @@ def back_up(target: Path, say: Callable[[str], object]) -> None:
 
 
 def _write(tar: tarfile.TarFile, say: Callable[[str], object]) -> None:
+    digests: dict[str, str] = {}
     manifest = {
         "format": FORMAT,
         "made_at": timezone.now().isoformat(),
@@ -64,15 +67,18 @@ def _write(tar: tarfile.TarFile, say: Callable[[str], object]) -> None:
         "migrations": sorted(map(list, MigrationRecorder(connection).applied_migrations())),
         "home": str(settings.HOME),
     }
-    _add_bytes(tar, MANIFEST, json.dumps(manifest, indent=1).encode())
+    _add_bytes(tar, digests, MANIFEST, json.dumps(manifest, indent=1).encode())
     with tempfile.TemporaryDirectory() as folder:
-        _add_file(tar, _dumped(Path(folder)), SQLITE if connection.vendor == "sqlite" else POSTGRES)
+        _add_file(tar, digests, _dumped(Path(folder)), SQLITE if connection.vendor == "sqlite" else POSTGRES)
     for name, setting in FOLDERS.items():
-        count = sum(_add_file(tar, path, f"{name}/{inner}") for path, inner in _files(Path(getattr(settings, setting))))
+        found = _files(Path(getattr(settings, setting)))
+        count = sum(_add_file(tar, digests, path, f"{name}/{inner}") for path, inner in found)
         say(f"{name}: {count} files")
     key = Path(settings.HOME) / KEY
     if key.exists():
-        _add_file(tar, key, KEY)
+        _add_file(tar, digests, key, KEY)
+    _add_bytes(tar, {}, DIGESTS, json.dumps(digests).encode())
+    _say_damaged(digests, say)
 
 
 def _dumped(folder: Path) -> Path:
@@ -114,7 +120,19 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, path.relative_to(folder).as_posix()
 
 
-def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> bool:
+class _Digested:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        piece = self.file.read(size)
+        self.digest.update(piece)
+        return piece
+
+
+def _add_file(tar: tarfile.TarFile, digests: dict[str, str], path: Path, name: str) -> bool:
     """Add a file as long as it is now, also where it grows or is replaced meanwhile; False where it has gone."""
     try:
         file = path.open("rb")
@@ -124,14 +142,17 @@ def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> bool:
         info = tarfile.TarInfo(name)
         stat = os.fstat(file.fileno())
         info.size, info.mtime, info.mode = stat.st_size, int(stat.st_mtime), 0o600
-        tar.addfile(info, file)
+        digested = _Digested(file)
+        tar.addfile(info, cast(IO[bytes], digested))
+    digests[name] = digested.digest.hexdigest()
     return True
 
 
-def _add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add_bytes(tar: tarfile.TarFile, digests: dict[str, str], name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(content), 0o600
     tar.addfile(info, io.BytesIO(content))
+    digests[name] = hashlib.sha256(content).hexdigest()
 
 
 def restore(source: Path, say: Callable[[str], object]) -> None:
@@ -141,23 +162,35 @@ def restore(source: Path, say: Callable[[str], object]) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home, prefix="restoring-") as folder:
         unpacked = Path(folder)
-        manifest = _unpack(source, unpacked)
-        _check_snapshots(unpacked / "snapshots")
+        manifest, digests = _unpack(source, unpacked)
+        _say_damaged(digests, say)
         _point_to(unpacked, manifest["home"], str(home))
-        _put_database(unpacked)
-        for name, setting in FOLDERS.items():
-            if (unpacked / name).exists():
-                target = Path(getattr(settings, setting))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists():
-                    target.rmdir()  # it is empty
-                shutil.move(unpacked / name, target)
-                sync_below(target)
-        if (unpacked / KEY).exists():
-            put_in_place(unpacked / KEY, home / KEY)
+        _put_all(unpacked, home)
     _point_rows_to(manifest["home"], str(home))
     call_command("migrate", verbosity=0)
     say(f"Restored into {home} from the backup of {manifest['made_at']}. Unfinished runs begin anew.")
+
+
+def _put_all(unpacked: Path, home: Path) -> None:
+    """Move files and database to their places, the database last; where one of them cannot be, take back the others."""
+    with contextlib.ExitStack() as on_failure:
+        try:
+            for name, setting in FOLDERS.items():
+                if (unpacked / name).exists():
+                    target = Path(getattr(settings, setting))
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    if target.exists():
+                        target.rmdir()  # it is empty
+                    on_failure.callback(shutil.rmtree, target, ignore_errors=True)
+                    shutil.move(unpacked / name, target)
+                    sync_below(target)
+            if (unpacked / KEY).exists():
+                on_failure.callback((home / KEY).unlink, missing_ok=True)
+                put_in_place(unpacked / KEY, home / KEY)
+            _put_database(unpacked)
+        except OSError as why:
+            raise CommandError(f"Nothing was restored: {why}") from why
+        on_failure.pop_all()  # all is there
 
 
 def _refuse_if_used(home: Path) -> None:
@@ -172,21 +205,28 @@ def _refuse_if_used(home: Path) -> None:
             raise CommandError(f"{folder} is not empty. Restore into an empty home.")
 
 
-def _unpack(source: Path, folder: Path) -> dict[str, Any]:
+def _unpack(source: Path, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Unpack a backup and return its manifest and the digests of its files, each of which is as it was written."""
+    name = "its beginning"
     try:
         with tarfile.open(source, "r:") as tar:
             for entry in tar:
+                name = entry.name
                 _unpack_file(tar, entry, folder)
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError as why:
-        raise CommandError(f"{source} is no backup: {why}") from why
-    except (tarfile.TarError, OSError, ValueError, EOFError) as why:
-        raise CommandError(f"{source} cannot be read as a backup: {why}") from why
+    except OSError as why:
+        raise CommandError(f"{source} could not be unpacked, at {name}: {why}. Nothing was restored.") from why
+    except (tarfile.TarError, ValueError, EOFError) as why:
+        raise CommandError(f"{source} cannot be read as a backup, at {name}: {why}. Nothing was restored.") from why
+    if not (folder / DIGESTS).exists():
+        raise CommandError(f"{source} is damaged or cut short after {name}. Nothing was restored.")
+    digests: dict[str, str] = _json_in(source, folder / DIGESTS)
+    _compare(source, folder, digests)
+    manifest = _json_in(source, folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise CommandError(f"{source} is of another version of Prefloop (format {manifest.get('format')!r}).")
     if manifest["database"] != connection.vendor:
         raise CommandError(f"The backup is of {manifest['database']}; DATABASE_URL names {connection.vendor}.")
-    return manifest
+    return manifest, digests
 
 
 def _unpack_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
@@ -205,12 +245,39 @@ def _unpack_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> 
         shutil.copyfileobj(content, file)
 
 
-def _check_snapshots(folder: Path) -> None:
-    """Raise CommandError where the file of a snapshot is not what its name, a SHA-256, says."""
-    for path in folder.glob("*.jsonl") if folder.exists() else ():
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != path.stem:
-                raise CommandError(f"The snapshot {path.name} in the backup is not whole.")
+def _json_in(source: Path, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as why:
+        raise CommandError(f"{source} is damaged: {path.name} cannot be read ({why}). Nothing was restored.") from why
+    if not isinstance(found, dict):
+        raise CommandError(f"{source} is damaged: {path.name} holds no object. Nothing was restored.")
+    return found
+
+
+def _compare(source: Path, folder: Path, digests: dict[str, str]) -> None:
+    """Raise CommandError with the names of files that are not what was written, missing, or not of the backup."""
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    del there[DIGESTS]
+    wrong = [f"{name} is missing" for name in sorted(digests.keys() - there.keys())]
+    wrong += [f"{name} is not of the backup" for name in sorted(there.keys() - digests.keys())]
+    for name in sorted(there.keys() & digests.keys()):
+        with there[name].open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digests[name]:
+                wrong.append(f"{name} is not what was written")
+    if wrong:
+        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise CommandError(f"{source} is damaged: {', '.join(wrong[:NAMED])}{more}. Nothing was restored.")
+
+
+def _say_damaged(digests: dict[str, str], say: Callable[[str], object]) -> None:
+    """Name the snapshots that are not what their names, SHA-256 digests, say: they were damaged before the backup."""
+    for name, digest in digests.items():
+        path = PurePosixPath(name)
+        if path.parent == PurePosixPath("snapshots") and path.suffix == ".jsonl" and path.stem != digest:
+            say(
+                f"{name} is not what was frozen: it was damaged before the backup. Restore this file from an older one."
+            )
 
 
 def _put_database(unpacked: Path) -> None:

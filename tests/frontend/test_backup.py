@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import services
+from tests.disks import small_disk
 from tests.frontend.test_serve import SET_UP, environment_of, manage, rank_one, serving, sign_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
@@ -115,6 +117,129 @@ def test_it_is_taken_while_people_work_and_work_goes_on_in_an_empty_home(databas
     )
     assert again.returncode == 1
     assert "has tables already" in again.stderr
+
+
+TRY_EACH = """
+import json
+from pathlib import Path
+from django.conf import settings
+from django.core.management import CommandError, call_command
+said = {}
+for file in sorted(Path("FOLDER").glob("*.backup")):
+    try:
+        call_command("restore", str(file))
+        said[file.stem] = "restored"
+    except CommandError as why:
+        said[file.stem] = str(why)
+        said[file.stem + " left"] = sorted(path.name for path in Path(settings.HOME).iterdir())
+print(json.dumps(said))
+"""
+FREEZE = """
+from annotation.actions.snapshots import take_snapshot
+take_snapshot(project=project, by=admin, type="prompts")
+"""
+WEIGHTS = "models/base/inner/weights.safetensors"
+
+
+def flipped(name: str) -> Callable[[bytes, dict[str, tarfile.TarInfo]], bytes]:
+    """One bit in the middle of a file is another."""
+
+    def damage(content: bytes, members: dict[str, tarfile.TarInfo]) -> bytes:
+        at = members[name].offset_data + members[name].size // 2
+        return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+    return damage
+
+
+def header_flipped(content: bytes, members: dict[str, tarfile.TarInfo]) -> bytes:
+    at = members[WEIGHTS].offset + 3
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def cut(content: bytes, members: dict[str, tarfile.TarInfo]) -> bytes:
+    return content[: members[WEIGHTS].offset_data + 1000]
+
+
+def cut_between_files(content: bytes, members: dict[str, tarfile.TarInfo]) -> bytes:
+    return content[: members[WEIGHTS].offset]
+
+
+def rewritten(change: Callable[[dict[str, bytes]], object]) -> Callable[[bytes, dict[str, tarfile.TarInfo]], bytes]:
+    """The archive is whole as a tar file, and its files are others."""
+
+    def damage(content: bytes, members: dict[str, tarfile.TarInfo]) -> bytes:
+        files = {
+            name: content[info.offset_data : info.offset_data + info.size]
+            for name, info in members.items()
+            if info.isfile()
+        }
+        change(files)
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for name, each in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(each)
+                tar.addfile(info, io.BytesIO(each))
+        return out.getvalue()
+
+    return damage
+
+
+def test_a_damaged_backup_is_refused_by_the_name_of_the_file_and_nothing_is_restored(tmp_path):
+    environment, home = environment_of(tmp_path / "home"), tmp_path / "new"
+    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
+    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE + FREEZE)
+    manage(environment, "backup", str(tmp_path / "whole"))
+    content = (tmp_path / "whole").read_bytes()
+    with tarfile.open(tmp_path / "whole") as tar:
+        members = {info.name: info for info in tar}
+    snapshot = next(name for name in members if name.startswith("snapshots/"))
+    adapter = "runs/1/checkpoint/adapter_config.json"
+    damages = {
+        **{name: flipped(name) for name in ("database.sqlite3", WEIGHTS, adapter, "secret_key", "manifest.json")},
+        "a snapshot": flipped(snapshot),
+        "left out": rewritten(lambda files: files.pop(WEIGHTS)),
+        "added": rewritten(lambda files: files.update({"models/base/other.bin": b"other"})),
+        "without digests": rewritten(lambda files: files.pop("digests.json")),
+        "digests": rewritten(lambda files: files.update({"digests.json": b"[]"})),
+        "header": header_flipped,
+        "cut": cut,
+        "cut between files": cut_between_files,
+    }
+    (tmp_path / "damaged").mkdir()
+    for name, damage in damages.items():
+        (tmp_path / "damaged" / f"{name.replace('/', '|')}.backup").write_bytes(damage(content, members))
+    program = TRY_EACH.replace("FOLDER", str(tmp_path / "damaged"))
+    said = json.loads(manage(environment_of(home), "shell", "--verbosity", "0", "-c", program).stdout.splitlines()[-1])
+    for name in ("database.sqlite3", WEIGHTS, adapter, "secret_key", "manifest.json"):
+        assert f"is damaged: {name} is not what was written" in said[name.replace("/", "|")], said
+    assert f"is damaged: {snapshot} is not what was written" in said["a snapshot"]
+    assert f"{WEIGHTS} is missing" in said["left out"]
+    assert "models/base/other.bin is not of the backup" in said["added"]
+    assert "damaged or cut short after " in said["without digests"]
+    assert "digests.json holds no object" in said["digests"]
+    for name in ("header", "cut between files"):
+        assert "damaged or cut short after " in said[name], said[name]
+    assert f"cannot be read as a backup, at {WEIGHTS}" in said["cut"]
+    assert all("Nothing was restored." in text for name, text in said.items() if not name.endswith(" left"))
+    assert [left for name, left in said.items() if name.endswith(" left")] == [[]] * len(damages)
+    manage(environment_of(home), "restore", str(tmp_path / "whole"))
+    assert (home / WEIGHTS).read_bytes() == bytes(range(256)) * 100
+
+
+def test_a_disk_that_is_too_small_for_a_backup_gets_none_of_it(tmp_path):
+    environment = environment_of(tmp_path / "home")
+    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
+    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE)
+    manage(environment, "backup", str(tmp_path / "whole"))
+    command = [*_manage(), "restore", str(tmp_path / "whole")]
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        new = environment_of(disk / "new")
+        refused = subprocess.run(command, env=new, cwd=_root(), capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert "No space left on device. Nothing was restored." in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert list((disk / "new").iterdir()) == []
 
 
 def _manage() -> list[str]:
