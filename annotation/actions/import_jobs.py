@@ -44,6 +44,8 @@ ROWS_AT_ONCE = 500
 WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
 LOST_AFTER = timedelta(seconds=60)
 MOST_ATTEMPTS_IN_VAIN = 3
+PREVIEW_KEPT = timedelta(days=7)
+PREVIEWS_AT_ONCE = 50
 STARTED = (ImportStatus.TAKEN, ImportStatus.PAUSED, ImportStatus.FAILED)
 JUDGED = "Somebody has judged what this file brought, so it stays. Withdraw single prompts instead."
 BUILT_ON = "Answers or votes that came later belong to prompts of this file, so it stays. Undo the later import first."
@@ -128,6 +130,19 @@ def work_next() -> bool:
     except _Overtaken:
         logger.info("%s was paused or taken over", upload)
     return True
+
+
+def forget_previews() -> int:
+    """Delete some of the files that were previewed and not taken for a while; return how many."""
+    with_file = PromptUpload.objects.filter(status=ImportStatus.PREVIEW)
+    old = with_file.filter(created_at__lt=timezone.now() - PREVIEW_KEPT)
+    if not old.exists():  # a transaction to write would wait for others each time
+        return 0
+    with transaction.atomic():
+        found = list(old.select_for_update().values_list("pk", flat=True)[:PREVIEWS_AT_ONCE])
+        PromptUpload.objects.filter(pk__in=found).only("pk").delete()  # the files themselves are not read
+    logger.info("%s files were previewed and not taken for %s days: deleted", len(found), PREVIEW_KEPT.days)
+    return len(found)
 
 
 def _import_some(upload: PromptUpload) -> None:

@@ -118,6 +118,10 @@ class PromptUpload(models.Model):
 
     objects = UploadQuerySet.as_manager()
 
+    class Meta:
+        # Workers look each second; reading a row's status would lead SQLite through the file before it.
+        indexes = [models.Index(fields=["status", "created_at"], name="upload_by_status")]
+
     def __str__(self) -> str:
         return self.filename
 

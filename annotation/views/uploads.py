@@ -104,6 +104,7 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         request,
         pending,
         report=report,
+        kept_days=import_jobs.PREVIEW_KEPT.days,
         mapping=form,
         preview=[each.row for each in fresh[:PREVIEW_ROWS]],
         labelled=[] if fresh else parsed.labels[:PREVIEW_ROWS],

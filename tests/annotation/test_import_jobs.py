@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.actions import import_jobs, prompts
@@ -21,6 +23,7 @@ from annotation.models import (
     PromptUpload,
     Task,
 )
+from training.worker.loop import work_beside_runs
 
 pytestmark = pytest.mark.django_db
 
@@ -181,3 +184,39 @@ def test_labelled_texts_are_imported_in_batches_and_undone_too(project, admin) -
 
 def test_only_an_admin_who_uploaded_it_moves_it(upload, annotator, as_user) -> None:
     assert as_user(annotator).post(f"{_page(upload)}job/", {"do": "pause"}).status_code in (403, 404)
+
+
+def test_a_file_that_nobody_takes_is_deleted_after_a_week_and_nothing_else_is(project, admin, as_user) -> None:
+    client = as_user(admin)
+
+    def uploaded(name: str, days: float, **changes: object) -> str:
+        content = json.dumps({"prompt": f"A question of {name}?"}).encode()
+        page = client.post(f"/projects/{project.slug}/prompts/", {"file": SimpleUploadedFile(f"{name}.jsonl", content)})
+        of = PromptUpload.objects.filter(filename=f"{name}.jsonl")
+        of.update(created_at=timezone.now() - timedelta(days=days), **changes)
+        return page.url
+
+    old, new = uploaded("old", 7.1), uploaded("new", 6.9)
+    taken = uploaded("taken", 0)
+    client.post(f"{taken}take/")
+    PromptUpload.objects.filter(filename="taken.jsonl").update(created_at=timezone.now() - timedelta(days=70))
+    for status in (ImportStatus.PAUSED, ImportStatus.FAILED, ImportStatus.UNDONE):
+        uploaded(status, 70, status=status)
+    assert "is not taken within 7 days is deleted" in client.get(old).content.decode()
+
+    work_beside_runs()
+    left = set(PromptUpload.objects.values_list("filename", flat=True))
+    assert left == {"new.jsonl", "taken.jsonl", "paused.jsonl", "failed.jsonl", "undone.jsonl"}
+    assert client.get(old).status_code == client.post(f"{old}take/").status_code == 404
+    assert client.post(f"{new}take/").status_code == 302
+    assert {prompt.last_message for prompt in Prompt.objects.all()} == {"A question of new?", "A question of taken?"}
+
+
+def test_many_that_nobody_takes_go_bit_by_bit_and_without_being_read(project, admin, monkeypatch) -> None:
+    monkeypatch.setattr(import_jobs, "PREVIEWS_AT_ONCE", 2)
+    for number in range(5):
+        PromptUpload.objects.create(project=project, uploaded_by=admin, filename=str(number), content=b"x" * 1000)
+    PromptUpload.objects.update(created_at=timezone.now() - timedelta(days=8))
+    with CaptureQueriesContext(connection) as asked:
+        assert [import_jobs.forget_previews() for _ in range(4)] == [2, 2, 1, 0]
+    assert not [query for query in asked.captured_queries if '"content"' in query["sql"]]

@@ -164,9 +164,10 @@ class Worker:
 
 
 def work_beside_runs() -> bool:
-    """Send what is due and import some rows of a file that waits; return whether there was anything."""
+    """Send what is due, import some rows of a file, and delete old previews; return whether there was anything."""
     delivered = dispatch.deliver_next()
-    return import_jobs.work_next() or delivered
+    imported = import_jobs.work_next()
+    return import_jobs.forget_previews() > 0 or imported or delivered
 
 
 def config_for(run: TrainingRun) -> dict[str, Any]:
