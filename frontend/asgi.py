@@ -7,10 +7,14 @@ application in a fixed set of threads keeps its connections and takes about half
 import gc
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
 pages = get_wsgi_application()  # sets Django up, which must be done before anything below touches models
+# Read before the first request: Django takes a session whose signature cannot be checked for none, so a key that
+# cannot be read would sign people out without a word.
+str(settings.SECRET_KEY)
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402

@@ -24,6 +24,7 @@ def prepare(say: Callable[[str], object]) -> None:
     """
     try:
         _close_home()
+        str(settings.SECRET_KEY)  # an unreadable one would sign everybody out, page by page, and not say why
         make_tables(say)
         collect_static_files(say)
     except ImproperlyConfigured as why:

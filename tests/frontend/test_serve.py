@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,12 +69,14 @@ def prepared_home(tmp_path_factory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(environment: dict[str, str], *, log: IO[str] | int = subprocess.PIPE) -> Iterator[tuple[Any, str]]:
-    """A process of `manage.py serve` that answers, and its address."""
+def serving(
+    environment: dict[str, str], *, log: IO[str] | int = subprocess.PIPE, launcher: Sequence[str] = ()
+) -> Iterator[tuple[Any, str]]:
+    """A process of `manage.py serve` that answers, and its address; `launcher` is a command that starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    command = [*launcher, sys.executable, "manage.py", "serve", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -203,6 +205,17 @@ def test_the_secret_key_is_made_once_for_the_owner_alone(environment, tmp_path):
     assert first == second
     assert first.startswith("67 ")  # 50 random bytes
     assert stat.S_IMODE((tmp_path / "home" / "secret_key").stat().st_mode) == 0o600
+
+
+def test_a_secret_key_that_cannot_be_used_is_said_at_the_start(environment, tmp_path):
+    """Not by signing everybody out, which is what Django makes of it while it answers a request."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "secret_key").touch()
+    for command in (["manage.py", "serve"], ["-c", "import frontend.asgi"]):
+        started = [sys.executable, *command]
+        refused = subprocess.run(started, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert f"{tmp_path / 'home' / 'secret_key'} is empty. Delete it" in refused.stderr
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(environment, tmp_path):
