@@ -6,6 +6,7 @@ from frontend.help.views import help_page
 from frontend.home import views
 
 handler404 = "frontend.home.views.not_found"
+handler500 = "frontend.home.views.broken"
 
 urlpatterns = [
     path("", views.home, name="home"),

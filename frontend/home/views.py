@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib import messages
@@ -9,9 +10,10 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET, require_http_methods
-from django.views.defaults import page_not_found
+from django.views.defaults import page_not_found, server_error
 
 from annotation import access
 from annotation.actions import alarms, presence, queue
@@ -25,7 +27,10 @@ from frontend import deletion
 from frontend.home.my_work import my_work
 from frontend.home.next_step import next_step
 from frontend.home.stages import project_state, stages
+from frontend.serving.storage_errors import storage_refusal
 from training.reports import ladder
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 @login_required
@@ -124,6 +129,29 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": "There is no such address."}, status=404)
     return page_not_found(request, exception)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """Answer a request that ended with an error: where disk or database are at fault, say so (507, 503).
+
+    A program gets JSON, a part of a page plain text that the page shows, everything else a page.
+    """
+    refusal = storage_refusal(sys.exc_info()[1])
+    is_api = request.path.startswith("/api/")
+    if refusal is None:
+        if is_api:
+            return JsonResponse({"detail": "The server could not answer; the error is in its log."}, status=500)
+        return server_error(request)
+    said = {"title": refusal.title, "words": refusal.words}
+    response: HttpResponse
+    if is_api:
+        response = JsonResponse({"detail": f"{refusal.title}. {refusal.words}"}, status=refusal.status)
+    elif "HX-Request" in request.headers or request.path.endswith("/draft/"):
+        response = HttpResponse(f"{refusal.title}. {refusal.words}", content_type=PLAIN_TEXT, status=refusal.status)
+    else:
+        response = HttpResponse(render_to_string("storage.html", said), status=refusal.status)
+    response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 @require_GET

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from frontend.serving.bodies import Gone, Places, Receive, RequestRefused, receive_body
 from frontend.serving.limits import LIMITS
+from frontend.serving.storage_errors import storage_refusal
 
 logger = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -76,6 +77,15 @@ class Pages:
             return
         except RequestRefused as refused:
             await send_refusal(send, refused)
+            return
+        except Exception as error:
+            # Of Django only what is computed while it is sent; and the files that a long body waits in.
+            refusal = storage_refusal(error)
+            if refusal is None:
+                raise
+            logger.exception("%s %s", scope["method"], scope["path"])
+            words = f"{refusal.title}. {refusal.words}"
+            await send_refusal(send, RequestRefused(refusal.status, refusal.title, words))
             return
         await self._send(answer, receive, send)
 
@@ -188,7 +198,7 @@ async def send_refusal(send: Send, refused: RequestRefused) -> None:
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
-        *([(b"retry-after", b"2")] if refused.status in (408, 429, 503) else []),
+        *([(b"retry-after", b"2")] if refused.status in (408, 429, 503, 507) else []),
     ]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

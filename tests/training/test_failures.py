@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from annotation.models import PolicyVersion, Split
+from tests import disks
 from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound, TrainingRun
+from training.rundir import RunDir
+from training.worker.executors.local import LocalExecutor
 from training.worker.loop import Worker, config_for, rows_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.recipes]
@@ -50,14 +52,8 @@ def judged(ranked_task, make_prompt) -> None:
 @pytest.fixture
 def small_disk(settings, tmp_path: Path) -> Iterator[Path]:
     """Run directories on a disk of 64 kB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    settings.RUN_DIR = folder
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disks.small_disk(tmp_path / "small", "64k") as settings.RUN_DIR:
+        yield settings.RUN_DIR
 
 
 def prepared() -> TrainingRun:
@@ -119,6 +115,32 @@ def test_a_disk_that_is_full_before_a_run_starts(project, model, judged, worker,
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert run.error == "Could not start the process: [Errno 28] No space left on device"
+
+
+class Unsynced(LocalExecutor):
+    """Starts recipes on a disk that takes what is written and does not sync it."""
+
+    def command(self, recipe: str, directory: RunDir) -> list[str]:
+        return [*disks.without_fsync(), *super().command(recipe, directory)]
+
+
+def test_a_disk_that_does_not_sync_ends_a_run_in_words_and_another_try_succeeds(
+    project, model, judged, worker, as_user, admin
+):
+    disks.without_fsync()  # or this is skipped
+    round = start(project)
+    Worker(Unsynced()).run_until_idle()
+    run = TrainingRun.objects.get()
+    assert run.status == RunStatus.FAILED
+    assert f"error: the disk of {run.directory.path} takes no data ([Errno 5] Input/output error)" in run.error
+    assert "Traceback" not in run.error
+    assert run.directory.result() is None
+    assert run.directory.load_state() is None
+    assert not run.directory.checkpoint_path.exists()
+    assert as_user(admin).post(f"{ROUND}retry/").status_code == 302
+    worker.run_until_idle()
+    round.refresh_from_db()
+    assert round.status == RunStatus.SUCCEEDED
 
 
 def halve(path: Path) -> None:

@@ -129,9 +129,10 @@ class Work {
   }
 
   /** Nothing came of it: keep everything here, and try to reach the server from time to time. */
-  notSent(why) {
+  notSent(problem, why = "") {
     this.draft.changed();
-    this.explain(why);
+    this.root.querySelector("[data-why]").textContent = why;
+    this.explain(problem);
   }
 
   stop() {
@@ -154,6 +155,9 @@ function open() {
   work = root && new Work(root);
   work?.start();
 }
+
+// A refusal for a person is plain text: a full disk, a busy server, a text that is too long.
+const reasonIn = (xhr) => (xhr.getResponseHeader("Content-Type")?.startsWith("text/plain") ? xhr.responseText : "");
 
 // A flag goes beside the work and leaves it as it is.
 const isOurs = ({ detail }) => work?.root.contains(detail.elt) && !detail.elt.closest(".flag-form");
@@ -189,7 +193,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   work.sending(false);
   if (!xhr.status) work.notSent("offline");
   else if (isSignedOut) work.notSent("signed-out");
-  else if (xhr.status >= 400) work.notSent("server");
+  else if (xhr.status >= 400) work.notSent("server", reasonIn(xhr));
 });
 
 document.addEventListener("htmx:afterRequest", ({ detail }) => {

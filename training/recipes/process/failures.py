@@ -18,6 +18,8 @@ from training.rundir import NO_SPACE, RunDir, where_now
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Rust's writers have the error number in their message; torch only reports that its file is too short.
 DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "inline_container", "PytorchStreamWriter")
+DISK_BROKEN = (errno.EIO, errno.EROFS)
+DISK_BROKEN_WORDS = ("Input/output error", "Read-only file system")
 TOO_LITTLE_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 LOST_NEIGHBOUR = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "NCCL error")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
@@ -29,6 +31,8 @@ def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
     chain = list(_chain(problem))
     if any(_is_full_disk(each) for each in chain):
         return _no_space(run), NO_SPACE
+    if any(_is_broken_disk(each) for each in chain):
+        return f"the disk of {run.path} takes no data ({problem}). Once it does, try the round again", 1
     if is_out_of_memory(problem):
         first = str(problem).strip().partition("\n")[0]
         return f"out of memory ({first}): smaller batches and shorter texts need less", 1
@@ -58,6 +62,12 @@ def _is_full_disk(problem: BaseException) -> bool:
     if isinstance(problem, OSError) and problem.errno in DISK_FULL:
         return True
     return isinstance(problem, (RuntimeError, OSError, SafetensorError)) and _says(problem, DISK_FULL_WORDS)
+
+
+def _is_broken_disk(problem: BaseException) -> bool:
+    if isinstance(problem, OSError) and problem.errno in DISK_BROKEN:
+        return True
+    return isinstance(problem, SafetensorError) and _says(problem, DISK_BROKEN_WORDS)
 
 
 def _is_little_memory(problem: BaseException) -> bool:
