@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from training.recipes.losses.rl_math import (
 from training.recipes.models.answers import Answers
 from training.recipes.models.generation import Drawing, Rollout, sample
 from training.recipes.models.shared_model import SharedModel
+from training.recipes.process import precision
 from training.recipes.process.distributed import Processes
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
@@ -110,11 +112,10 @@ def score_rollouts(
     check_masks(policy.shared, rollout)
     answers, mask = policy.shared.with_trunk(rollout.answers), rollout.drawn
     reference = policy.reference_logprobs(answers, mask, config.temperature)
-    own = policy.read(answers)
-    old = policy.actor.logprobs(own, answers, mask, config.temperature)
-    check_own_sampler(old, rollout.logprobs, mask)
+    own = read_as_trainer(policy, rollout, answers, config.temperature, whole=check_fresh)
     if check_fresh and policy.fresh:
-        check_untrained(old, reference)
+        check_untrained(own.logprobs, reference)
+    old = own.logprobs
     start = reference if policy.fresh else policy.start_logprobs(answers, mask, config.temperature)
     score = penalised_scores(policy, rollout, answers, config)
     values = policy.values(answers, own.before).masked_fill(~mask, 0.0)
@@ -123,7 +124,7 @@ def score_rollouts(
     def of_all(tensor: Tensor) -> Tensor:
         return processes.gather(tensor.flatten(0, 1))
 
-    logprobs, sampled, reference, old_values, drawn = map(of_all, (old, rollout.logprobs, reference, values, mask))
+    logprobs, reference, old_values, drawn = map(of_all, (old, reference, values, mask))
     scores = of_all(score)
     rewards = penalised_rewards(scores, logprobs, reference, drawn, kl_coef)
     advantages, returns = estimate_advantages(rewards, old_values, drawn, config)
@@ -147,11 +148,53 @@ def score_rollouts(
         "objective/score_total": float(rewards.sum(-1).mean()),
         "ppo/policy/entropy": float(masked_mean(of_all(rollout.entropy), drawn)),
         "ppo/val/var_explained": float(explained_variance(old_values, returns, drawn)),
-        "ppo/sampler_kl": float(masked_mean(sampled - logprobs, drawn)),
-        "ppo/sampler_gap": float((sampled - logprobs)[drawn].abs().max()),
+        **sampler_metrics(own, of_all),
         **answer_metrics(rollout, drawn, of_all),
     }
     return batch, drawn.sum(-1).view(-1, per_group).sum(-1), metrics
+
+
+class TrainerReading(NamedTuple):
+    """What the policy itself says about its answers: log-probabilities (g, k, r), and the states that give values.
+
+    `gap` (n, k, r) is by how many nats the sampler's log-probabilities are above the trainer's in the n groups that
+    were read for it; `compared` marks their drawn tokens.
+    """
+
+    logprobs: Tensor
+    before: Tensor
+    gap: Tensor
+    compared: Tensor
+
+
+def read_as_trainer(
+    policy: Policy, rollout: Rollout, answers: Answers, temperature: float, *, whole: bool
+) -> TrainerReading:
+    """Return the policy's reading of its own answers. Raises AssertionError where the sampler read them differently.
+
+    In float32 the sampler's numbers are the trainer's up to rounding: they are kept, and the first group is read anew
+    to make sure of it, all groups where `whole`. In bfloat16 the two round differently, so that all is read anew.
+    """
+    mask = rollout.drawn
+    exact = precision.current() == torch.float32 and not whole
+    chosen = torch.arange(1 if exact else len(mask), device=mask.device)
+    some, drawn, sampled = answers.select(chosen), mask[chosen], rollout.logprobs[chosen]
+    reading = policy.read(some)
+    logprobs = policy.actor.logprobs(reading, some, drawn, temperature)
+    check_own_sampler(logprobs, sampled, drawn)
+    gap = sampled - logprobs
+    if exact:
+        return TrainerReading(rollout.logprobs, rollout.before, gap, drawn)
+    return TrainerReading(logprobs, reading.before, gap, drawn)
+
+
+def sampler_metrics(own: TrainerReading, of_all: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """Return how far the sampler's log-probabilities are from the trainer's, over what was read for it."""
+    gap, compared = of_all(own.gap), of_all(own.compared)
+    return {
+        "ppo/sampler_kl": float(masked_mean(gap, compared)),
+        "ppo/sampler_gap": float(gap[compared].abs().max()),
+    }
 
 
 def sampler_weights(trainer: Tensor, sampler: Tensor, mask: Tensor) -> Tensor:
