@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from tests.architectures import build
 from training.prompt_tuning.cloze import Template, Verbalizer
 from training.recipes.models.label_scores import (
     CausalScorer,
@@ -90,6 +91,27 @@ def test_a_causal_model_s_scores_are_those_of_each_row_alone(causal, words):
         for own, score in zip(words.values(), row.tolist(), strict=True):
             shares = [exp(one_by_one(model, before, tokenizer(f" {word}").input_ids)) for word in own]
             assert score == pytest.approx(log(sum(shares) / len(shares)), abs=1e-4)
+
+
+@pytest.mark.parametrize("words", [{"yes": ["good"], "no": ["the"]}, {"yes": ["a good day"], "no": ["the"]}])
+def test_a_causal_model_s_texts_begin_as_its_tokenizer_begins_them(tmp_path: Path, words: dict[str, list[str]]):
+    """Base models are trained with BOS before every text."""
+    folder = build(tmp_path, "llama", variant="bos")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    scorer = CausalScorer(model, tokenizer, Template.parse("{text} It was {mask}"), Verbalizer(words), 200)
+    scores = all_scores(scorer, read(scorer), batch_size=3)
+    for text, row in zip(TEXTS, scores, strict=True):
+        before = tokenizer(f"{text} It was").input_ids
+        assert before[0] == tokenizer.bos_token_id
+        for own, score in zip(words.values(), row.tolist(), strict=True):
+            word = tokenizer(f" {own[0]}", add_special_tokens=False).input_ids
+            assert score == pytest.approx(one_by_one(model, before, word), abs=1e-4)
+    # And there is room for it: a text that just fits is not cut, with BOS it is as long as the model reads.
+    longest = len(tokenizer(f"{TEXTS[2]} It was").input_ids) + scorer.longest_word
+    tight = CausalScorer(model, tokenizer, Template.parse("{text} It was {mask}"), Verbalizer(words), longest)
+    assert [blank.cut for blank in read(tight)] == [0, 0, 0]
+    less = CausalScorer(model, tokenizer, Template.parse("{text} It was {mask}"), Verbalizer(words), longest - 1)
+    assert read(less)[2].cut > 0
 
 
 def test_a_masked_model_reads_both_sides(masked):

@@ -73,6 +73,12 @@ class _Scorer:
         ids: list[int] = self.tokenizer(text).input_ids
         return ids
 
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """Return the tokens that the tokenizer puts before and behind a text."""
+        frame, inner = self._encode_special("a"), self._encode("a")
+        at = next(place for place in range(len(frame)) if frame[place : place + len(inner)] == inner)
+        return frame[:at], frame[at + len(inner) :]
+
     def _padded(self, rows: list[list[int]], side: str) -> tuple[Tensor, Tensor]:
         """Return ids and attention mask (1 on real tokens), (n, longest) each, on the model's device."""
         ids, mask = padded(rows, self.tokenizer.pad_token_id, side)
@@ -119,11 +125,15 @@ class _Scorer:
 
 
 class CausalScorer(_Scorer):
-    """Reads the text before the blank; what a template has behind it is not read."""
+    """Reads the text before the blank, begun as the tokenizer begins a text; what stands behind it is not read."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.opening, _ = self._frame()  # BOS, without which some models fall apart
 
     def scores(self, blanks: Sequence[Blank]) -> Tensor:
         if self.longest_word == 1:
-            logprobs = self._next_token([blank.before for blank in blanks])
+            logprobs = self._next_token([self.opening + blank.before for blank in blanks])
             return self._by_label([[logprobs[:, tokens[0]] for tokens in own] for own in self.words])
         return self._by_label([[self._continuation(blanks, tokens) for tokens in own] for own in self.words])
 
@@ -156,7 +166,7 @@ class CausalScorer(_Scorer):
         return self._forward(rows, 1)[:, 0]
 
     def _continuation(self, blanks: Sequence[Blank], word: list[int]) -> Tensor:
-        logprobs = self._forward([blank.before + word[:-1] for blank in blanks], len(word))
+        logprobs = self._forward([self.opening + blank.before + word[:-1] for blank in blanks], len(word))
         index = torch.tensor(word, device=self.device)[None, :, None].expand(len(blanks), -1, 1)
         return logprobs.gather(-1, index)[..., 0].sum(-1)
 
@@ -166,10 +176,7 @@ class MaskedScorer(_Scorer):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        frame = self._encode_special("a")
-        inner = self._encode("a")
-        at = next(place for place in range(len(frame)) if frame[place : place + len(inner)] == inner)
-        self.opening, self.closing = frame[:at], frame[at + len(inner) :]
+        self.opening, self.closing = self._frame()
 
     def scores(self, blanks: Sequence[Blank]) -> Tensor:
         lengths = {len(tokens) for own in self.words for tokens in own}
