@@ -36,15 +36,20 @@ from training.rundir import Row, RunDir
 UNSEEN_RIGHT = "the share of unseen instructions answered right"
 GREEDY = 0.01  # so cold that the most probable token is drawn
 TOGETHER = 16  # rows that are measured at once
+TIE = 1e-3  # weight of a right answer's probability beside whether it was given: it decides between equals only
 
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out row as token ids. `options` are the answers among which the most probable one is the policy's."""
+    """A held-out row as token ids. `options` are the answers among which the most probable one is the policy's.
+
+    `wanted` is the right answer.
+    """
 
     row: Row
     prompt: list[int]
     options: list[list[int]]
+    wanted: list[int]
 
 
 def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> Row:
@@ -67,7 +72,7 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
         roles,
         prompts,
         unit="steps",
-        yardstick=Yardstick(UNSEEN_RIGHT, lambda: rights(answer_all(roles, questions, config)), before_judge=True),
+        yardstick=Yardstick(UNSEEN_RIGHT, lambda: how_right(roles, questions, config), before_judge=True),
         measure=lambda: answer_all(roles, questions, config),
     )
 
@@ -114,15 +119,15 @@ def read_rows(
         messages = [{"role": "user", "content": prompt_text(row)}]
         try:
             prompt = prompt_tokens(shared.chat, messages, most)
-            texts = [row["output"]] if row["split"] == TRAIN else row["options"]
-            answers = [response_tokens(shared.chat, text, most - len(prompt)) for text in texts]
+            texts = [row["output"], *([] if row["split"] == TRAIN else row["options"])]
+            wanted, *options = (response_tokens(shared.chat, text, most - len(prompt)) for text in texts)
         except Refused as problem:
             refused[str(problem)] += 1
             continue
         if row["split"] == TRAIN:
-            examples.append(example(prompt, answers[0]))
+            examples.append(example(prompt, wanted))
         else:
-            questions.append(Question(row, prompt, answers))
+            questions.append(Question(row, prompt, options, wanted))
     return examples, questions, refused
 
 
@@ -200,9 +205,21 @@ def answer_all(roles: Roles, questions: Sequence[Question], config: InstructionT
     ]
 
 
-def rights(answered: list[Row]) -> list[float]:
-    """Return 1 for each question that was answered right, else 0."""
-    return [float(row["right"]) for row in answered]
+@torch.no_grad()
+def how_right(roles: Roles, questions: Sequence[Question], config: InstructionTuningConfig) -> list[float]:
+    """Return 1 for each question that is answered right, else 0, and a little for how likely the right answer is.
+
+    Of two checkpoints with as many right answers the surer one is the better. Likely: the geometric mean of its
+    tokens' probabilities, times TIE.
+    """
+    found = [float(row["right"]) for row in answer_all(roles, questions, config)]
+    for batch in batches(questions):
+        asked = [questions[place] for place in batch]
+        logprobs, mask = option_logprobs(roles.actor, roles.role, asked, [[question.wanted] for question in asked])
+        likely = (logprobs.sum(-1) / mask.sum(-1)).exp()[:, 0].tolist()
+        for place, value in zip(batch, likely, strict=True):
+            found[place] += TIE * value
+    return found
 
 
 def batches(questions: Sequence[Question]) -> list[list[int]]:
@@ -221,12 +238,18 @@ def batches(questions: Sequence[Question]) -> list[list[int]]:
 
 def most_probable(model: SharedModel, role: str | None, asked: Sequence[Question]) -> list[int]:
     """Return for each question the option with the greatest log-probability, its EOS included."""
-    ids, mask = (tensor.to(model.device) for tensor in pad_left([question.prompt for question in asked], model.pad))
-    options, drawn = pad_right([question.options for question in asked], model.pad)
-    answers = Answers(ids, mask, options.to(model.device), drawn.to(model.device))
-    logprobs = role_logprobs(model, answers, answers.response_mask, role, 1.0)
+    logprobs, _ = option_logprobs(model, role, asked, [question.options for question in asked])
     best: list[int] = logprobs.sum(-1).argmax(-1).tolist()
     return best
+
+
+def option_logprobs(
+    model: SharedModel, role: str | None, asked: Sequence[Question], options: list[list[list[int]]]
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each token of each question's options, and which tokens are real: (g, k, r)."""
+    ids, mask = (tensor.to(model.device) for tensor in pad_left([question.prompt for question in asked], model.pad))
+    tokens, drawn = (tensor.to(model.device) for tensor in pad_right(options, model.pad))
+    return role_logprobs(model, Answers(ids, mask, tokens, drawn), drawn, role, 1.0), drawn
 
 
 if __name__ == "__main__":
