@@ -1,7 +1,7 @@
 """What an operator sees under /admin/: who is in which project, keys, and what waits to be sent.
 
 Accounts are made here. Judgments, tasks and texts are not changed here: a project's own pages do that, and keep what
-was. Where a rule spans tables (the last admin of a project, the seats of new members), use the project's page, too.
+was. Where a rule spans tables (the last admin of a project, the seats of new members), its action is called here, too.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.forms import ModelForm
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from annotation.actions.projects import only_admin_of
-from annotation.models import Delivery, MailMessage, Membership, Project, Token, Webhook
+from annotation.actions.projects import refuse_to_lose_an_admin, set_member
+from annotation.errors import NotPossible
+from annotation.models import Delivery, MailMessage, Membership, Project, Role, Token, Webhook
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -34,13 +36,30 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class AccountForm(UserChangeForm):  # type: ignore[type-arg]
-    def clean_is_active(self) -> bool:
-        """Refuse to close the account of the only admin of a project."""
-        wanted: bool = self.cleaned_data["is_active"]
-        if not wanted and (alone := only_admin_of(self.instance)):
-            names = ", ".join(map(str, alone))
-            raise ValidationError(f"This is the only admin of {names}. Make somebody else an admin there first.")
-        return wanted
+    def clean(self) -> dict[str, Any]:
+        """Refuse to close the account of the only admin of a project, and to lose the only superuser."""
+        said = super().clean() or self.cleaned_data
+        closes = not said.get("is_active", self.instance.is_active)
+        demotes = not said.get("is_superuser", self.instance.is_superuser)
+        try:
+            refuse_to_lose_an_admin(self.instance, account=closes, superuser=demotes)
+        except NotPossible as refusal:
+            self.add_error("is_active" if closes else "is_superuser", str(refusal))
+        return said
+
+
+class MemberForm(ModelForm):  # type: ignore[type-arg]
+    """A person, a project and a role; somebody who is a member already gets the role."""
+
+    class Meta:
+        model = Membership
+        fields = ("user", "project", "role")
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or self.cleaned_data
+        own = Membership.objects.filter(user=said.get("user"), project=said.get("project")).first()
+        self.instance = own or self.instance
+        return said
 
 
 admin.site.unregister(User)
@@ -70,10 +89,21 @@ class ProjectAdmin(ReadOnlyAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(ReadOnlyAdmin):
+    """Who is in a project. A superuser can add members: where a project has lost its people, this gives it an admin."""
+
+    form = MemberForm
+    raw_id_fields = ("user", "project")
     list_display = ("user", "project", "role")
     list_filter = ("role", "project")
     list_select_related = ("user", "project")
     search_fields = ("user__username", "project__name")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def save_model(self, request: Any, obj: Membership, *_: Any) -> None:
+        member = set_member(project=obj.project, user=obj.user, role=Role(obj.role), by=request.user)
+        obj.pk = member.pk
 
 
 @admin.register(Token)

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from annotation import audit
-from annotation.actions import coverage
+from annotation.actions import coverage, projects
 from annotation.delivery import mail
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Invitation, Membership, Project, Role
@@ -79,6 +79,7 @@ def accept(*, invitation: Invitation, user: User) -> Membership:
     where it is over.
     """
     project, role = invitation.project, Role(invitation.role)
+    projects.lock_members(project)  # somebody may be giving them a larger role at this moment
     own = project.memberships.filter(user_id=user.pk).first()
     if own is not None and own.may_act_as(role):
         return own

@@ -37,7 +37,7 @@ def _free_slug(wanted: str) -> str:
 @transaction.atomic
 def set_member(*, project: Project, user: User, role: Role, by: User) -> Membership:
     """Add a member or change a role; return the membership. Raises NotPossible where no admin would be left."""
-    _one_at_a_time(project)
+    lock_members(project)
     own = project.memberships.filter(user_id=by.pk, role=Role.ADMIN)
     if user.pk == by.pk and role != Role.ADMIN and own.exists():
         raise NotPossible("You would lock yourself out. Ask another admin to change your role.")
@@ -56,7 +56,7 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
     """Remove a member. What they judged stays; the assignment they hold lapses at once, its draft is kept."""
     if user.pk == by.pk:
         raise NotPossible("You would lock yourself out. Ask another admin to remove you.")
-    _one_at_a_time(project)
+    lock_members(project)
     _refuse_to_lose_the_last_admin(project, user)
     removed, _ = Membership.objects.filter(project=project, user_id=user.pk).delete()
     if removed:
@@ -67,7 +67,7 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
         transaction.on_commit(lambda: live.end_membership(project.pk, user.pk))
 
 
-def _one_at_a_time(project: Project) -> None:
+def lock_members(project: Project) -> None:
     """Let changes of a project's members wait for each other until the end of the transaction."""
     Project.objects.select_for_update().get(pk=project.pk)
 
@@ -80,6 +80,25 @@ def _refuse_to_lose_the_last_admin(project: Project, user: User) -> None:
         and not admins.exclude(user_id=user.pk).filter(user__is_active=True).exists()
     ):
         raise NotPossible(f"{user} is the only admin of {project}. Make somebody else an admin first.")
+
+
+def refuse_to_lose_an_admin(user: User, *, superuser: bool = True, account: bool = True) -> None:
+    """Raise NotPossible where an account is the only admin of a project, or the only superuser, that is open.
+
+    `account`: it is closed or erased; `superuser`: it is no superuser any more. Inside a transaction: others who want
+    the same wait until its end, and are then told what has become true.
+    """
+    if account:
+        own = Project.objects.filter(memberships__user=user, memberships__role=Role.ADMIN).order_by("pk")
+        list(Project.objects.select_for_update().filter(pk__in=[project.pk for project in own]).order_by("pk"))
+        if alone := only_admin_of(user):
+            names = ", ".join(map(str, alone))
+            raise NotPossible(f"{user} is the only admin of {names}. Make somebody else an admin there first.")
+    if superuser or account:
+        open_ones = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+        pks = [each.pk for each in open_ones]
+        if pks == [user.pk]:
+            raise NotPossible(f"{user} is the only superuser of this server. Make somebody else one first.")
 
 
 def only_admin_of(user: User) -> list[Project]:

@@ -19,8 +19,7 @@ from django.utils import timezone
 
 from annotation import audit
 from annotation.actions import snapshots
-from annotation.actions.projects import only_admin_of
-from annotation.errors import NotPossible
+from annotation.actions.projects import refuse_to_lose_an_admin
 from annotation.exports.files import renderings_of
 from annotation.models import (
     Assignment,
@@ -150,11 +149,10 @@ def erase(user: User, *, by: User | None) -> Erasure:
     """Remove a person: texts, memberships, tokens, the name; judgments stay as numbers that count no more.
 
     Rows are kept where others refer to them, by a number and no name. Files are not changed: what a model was trained
-    on stays what it was; those that hold something are returned. Raises NotPossible for the only admin of a project.
+    on stays what it was; those that hold something are returned. Raises NotPossible for the only admin of a project and
+    for the only superuser.
     """
-    if alone := only_admin_of(user):
-        names = ", ".join(map(str, alone))
-        raise NotPossible(f"{user} is the only admin of {names}. Make somebody else an admin there first.")
+    refuse_to_lose_an_admin(user)
     found = look(user)
     for project in found.projects:
         snapshots.withdraw(project=project, person=user, by=by)

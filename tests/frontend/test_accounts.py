@@ -201,7 +201,7 @@ def test_the_account_of_the_only_admin_is_not_closed(client, project, admin):
     address = f"/admin/auth/user/{admin.pk}/change/"
     form = {"username": "alice", "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
     page = client.post(address, form).content.decode()
-    assert "This is the only admin of Letters" in page
+    assert "alice is the only admin of Letters" in page
     admin.refresh_from_db()
     assert admin.is_active
     Membership.objects.create(project=project, user=User.objects.create_user("dora"), role=Role.ADMIN)
