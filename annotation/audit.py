@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import date
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from annotation import origin
 from annotation.models import AuditAction, AuditEvent, Project
@@ -93,6 +96,39 @@ def find(
     if until:
         found = found.filter(at__date__lte=until)
     return found
+
+
+def trim(*, keep_days: int) -> int:
+    """Delete events older than so many days, record that, and return how many there were; 0 days keep everything.
+
+    The one deletion that the database lets through: its trigger is told of the day for this transaction only.
+    """
+    if keep_days <= 0:
+        return 0
+    before = timezone.now() - timedelta(days=keep_days)
+    if not AuditEvent.objects.filter(at__lt=before).exists():
+        return 0
+    with transaction.atomic(), _deletable_before(before):
+        deleted, _ = AuditEvent.objects.filter(at__lt=before).delete()
+        record(AuditAction.AUDIT_TRIMMED, what=f"before {before:%Y-%m-%d}", rows=deleted, keep_days=keep_days)
+    return deleted
+
+
+@contextmanager
+def _deletable_before(moment: datetime) -> Iterator[None]:
+    """Let the database delete older events inside the transaction around this: SQLite knows no variables of one."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT set_config('prefloop.audit_deletable_before', %s, true)", [moment.isoformat()])
+            yield
+            cursor.execute("SELECT set_config('prefloop.audit_deletable_before', '', true)")
+            return
+        cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_no_delete'")
+        trigger = cursor.fetchone()
+        cursor.execute("DROP TRIGGER IF EXISTS audit_no_delete")
+        yield
+        if trigger:
+            cursor.execute(trigger[0])
 
 
 def _id_of(person: Actor) -> int | None:

@@ -12,9 +12,10 @@ from django.utils.http import content_disposition_header
 
 from annotation import audit
 from annotation.exports.files import DownloadOptions, rendered
-from annotation.models import AuditAction, DatasetSnapshot
+from annotation.models import AuditAction, DatasetSnapshot, Project
 
 CHUNK = 256 * 1024
+CSV = "text/csv; charset=utf-8"
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
@@ -24,6 +25,14 @@ def snapshot_response(request: HttpRequest, snapshot: DatasetSnapshot, options: 
     name = options.name(f"{snapshot.project.slug}-{options.rows}-{snapshot.number}")
     audit.record(AuditAction.DOWNLOADED, project=snapshot.project, what=name, snapshot=snapshot.number)
     return file_response(request, path, name, options.media_type, tag=path.name)
+
+
+def attachment(project: Project, name: str, content: str | bytes | Iterator[str], media_type: str) -> HttpResponseBase:
+    """Return text as a file to keep, and record who took it."""
+    audit.record(AuditAction.DOWNLOADED, project=project, what=name)
+    kind = HttpResponse if isinstance(content, str | bytes) else StreamingHttpResponse
+    disposition = content_disposition_header(as_attachment=True, filename=name) or ""
+    return kind(content, content_type=media_type, headers={"Content-Disposition": disposition})
 
 
 def file_response(request: HttpRequest, path: Path, name: str, media_type: str, *, tag: str) -> HttpResponseBase:

@@ -11,6 +11,7 @@ PREFLOOP_URL    where people reach this server, such as https://prefloop.example
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_EXECUTOR  where runs run: the name of a module in training/worker/executors/ or of an installed executor
                 (default: local)
+PREFLOOP_AUDIT_DAYS  days for which entries of the audit log are kept (default: for ever)
 PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
                 addresses without it lead to those with it)
@@ -51,7 +52,7 @@ INSTALLED_APPS = [
     "frontend",
     "training",
     "annotation",
-    "django.contrib.admin",
+    "frontend.apps.RecordedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -147,6 +148,9 @@ PASSWORD_RESET_TIMEOUT = 3600  # seconds
 PROJECT_CREATORS = os.environ.get("PREFLOOP_PROJECT_CREATORS") or "permitted"
 if PROJECT_CREATORS not in ("all", "permitted"):
     raise ImproperlyConfigured("PREFLOOP_PROJECT_CREATORS is either 'all' or 'permitted'.")
+AUDIT_DAYS = int(os.environ.get("PREFLOOP_AUDIT_DAYS") or 0)  # 0: entries are never deleted
+if AUDIT_DAYS < 0:
+    raise ImproperlyConfigured("PREFLOOP_AUDIT_DAYS is a number of days, or 0 to keep all entries.")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"

@@ -45,10 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Let tests of committed transactions empty the audit log: on SQLite they do so by DELETE, which it refuses."""
+    """Let tests of committed transactions empty the audit log: by DELETE on SQLite, by TRUNCATE on PostgreSQL."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("DROP TRIGGER audit_no_delete")
+        else:
+            cursor.execute("DROP TRIGGER audit_no_truncate ON annotation_auditevent")
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions import coverage, tasks
 from annotation.blinding import may_be_blind
-from annotation.models import Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
+from annotation.models import AuditAction, Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
 from annotation.opaque import dice
 
 PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for its result
@@ -89,4 +89,7 @@ def _open_comparison(evaluation: Evaluation, answer: Completion, other: Completi
 def close_evaluation(*, evaluation: Evaluation) -> int:
     """Delete the empty seats and return how many. What is judged counts, and what is held may be submitted."""
     tasks = evaluation.comparisons.exclude(task=None).values_list("task_id", flat=True)
-    return coverage.close_empty_seats(project=evaluation.project, tasks=list(tasks))
+    with transaction.atomic():
+        closed = coverage.close_empty_seats(project=evaluation.project, tasks=list(tasks))
+        audit.record(AuditAction.EVALUATION_CLOSED, project=evaluation.project, what=str(evaluation), seats=closed)
+    return closed

@@ -28,9 +28,11 @@ def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagR
     return raised
 
 
+@transaction.atomic
 def dismiss(*, flag: Flag, by: User) -> None:
     """Close a flag: the text stays in use."""
     _settle(flag, FlagStatus.DISMISSED, by)
+    audit.record(AuditAction.FLAG_DISMISSED, by=by, project=flag.project, what=f"flag {flag.pk}", reason=flag.reason)
 
 
 @transaction.atomic

@@ -21,13 +21,14 @@ from django.db import transaction
 from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.prompts import IMPORT, import_prompts
 from annotation.errors import NotPossible
 from annotation.imports import LabelRow, ParsedPrompts, PromptRow, stored
 from annotation.models import (
     Assignment,
+    AuditAction,
     Completion,
     ImportedJudgment,
     ImportedLabel,
@@ -63,25 +64,28 @@ def is_large(parsed: ParsedPrompts) -> bool:
 def queue(*, upload: PromptUpload, parsed: ParsedPrompts) -> None:
     """Hand a file to the workers. A second click changes nothing."""
     rows = len(parsed.rows) + len(parsed.labels)
-    waiting = PromptUpload.objects.filter(pk=upload.pk, status=ImportStatus.PREVIEW)
-    waiting.update(status=ImportStatus.QUEUED, rows=rows, parsed=stored.dumps(parsed), content=b"")
+    content = stored.dumps(parsed)
+    with transaction.atomic():
+        waiting = PromptUpload.objects.filter(pk=upload.pk, status=ImportStatus.PREVIEW)
+        if waiting.update(status=ImportStatus.QUEUED, rows=rows, parsed=content, content=b""):
+            audit.record(AuditAction.IMPORTED, project=upload.project, what=f"upload {upload.pk}", rows=rows)
 
 
 def pause(*, upload: PromptUpload) -> None:
     """Stop after the last whole batch; what is imported stays."""
-    _move(upload, (ImportStatus.QUEUED, ImportStatus.RUNNING), ImportStatus.PAUSED)
+    _move(upload, (ImportStatus.QUEUED, ImportStatus.RUNNING), ImportStatus.PAUSED, AuditAction.IMPORT_PAUSED)
 
 
 def resume(*, upload: PromptUpload) -> None:
     """Let a paused or failed import go on behind its last batch."""
-    _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED)
+    _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED, AuditAction.IMPORT_RESUMED)
 
 
 def undo(*, upload: PromptUpload) -> None:
     """Have workers delete what a file brought; raise NotPossible where somebody has judged or built on any of it."""
     if reason := reason_to_stay(upload):
         raise NotPossible(reason)
-    _move(upload, STARTED, ImportStatus.UNDOING)
+    _move(upload, STARTED, ImportStatus.UNDOING, AuditAction.IMPORT_UNDONE)
 
 
 def reason_to_stay(upload: PromptUpload) -> str:
@@ -103,8 +107,10 @@ def brought_anything(upload: PromptUpload) -> bool:
     return any(kind._default_manager.filter(upload=upload).exists() for kind in kinds)
 
 
-def _move(upload: PromptUpload, before: tuple[str, ...], after: str) -> None:
-    PromptUpload.objects.filter(pk=upload.pk, status__in=before).update(status=after, error="", attempt=0)
+@transaction.atomic
+def _move(upload: PromptUpload, before: tuple[str, ...], after: str, action: AuditAction) -> None:
+    if PromptUpload.objects.filter(pk=upload.pk, status__in=before).update(status=after, error="", attempt=0):
+        audit.record(action, project=upload.project, what=f"upload {upload.pk}")
     live.announce(upload.project_id, "queue")
 
 

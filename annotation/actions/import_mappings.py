@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from django.db import transaction
+
+from annotation import audit
 from annotation.imports import Reading, UnreadableFile
-from annotation.models import ImportMapping, Project
+from annotation.models import AuditAction, ImportMapping, Project
 
 
 def reading_of(
@@ -31,9 +34,11 @@ def reading_of(
         mapping, shape, ignored = saved.mapping | dict(mapping), shape or saved.shape, [*saved.ignore, *ignored]
     reading = Reading(mapping, labels, shape, tuple(dict.fromkeys(ignored))).checked()
     if save_as:
-        ImportMapping.objects.update_or_create(
-            project=project,
-            name=save_as[:100],
-            defaults={"mapping": dict(reading.mapping), "shape": shape, "ignore": list(reading.ignore)},
-        )
+        with transaction.atomic():
+            ImportMapping.objects.update_or_create(
+                project=project,
+                name=save_as[:100],
+                defaults={"mapping": dict(reading.mapping), "shape": shape, "ignore": list(reading.ignore)},
+            )
+            audit.record(AuditAction.MAPPING_SAVED, project=project, what=save_as[:100])
     return reading

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from annotation import audit
 from annotation.actions import import_votes, labels
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.tasks import blind_candidates, open_task
@@ -19,6 +20,7 @@ from annotation.imports import LabelRow, ParsedPrompts, PromptRow, RefusedRow
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote, merge
 from annotation.models import (
+    AuditAction,
     Completion,
     ImportedLabel,
     ImportStatus,
@@ -67,6 +69,8 @@ def import_prompts(
             labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
         if parsed.labels:
             _store_labels(project, parsed, report, upload)
+        if upload is None:  # an upload is recorded once, not for each of its batches
+            audit.record(AuditAction.IMPORTED, by=by, project=project, what="file", rows=report.rows)
     return report
 
 
@@ -86,6 +90,9 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
         if pending.report is not None:
             return ImportReport.from_json(pending.report)
         report = import_prompts(project=pending.project, parsed=parsed, by=by, upload=pending)
+        audit.record(
+            AuditAction.IMPORTED, by=by, project=pending.project, what=f"upload {pending.pk}", rows=report.rows
+        )
         PromptUpload.objects.filter(pk=upload.pk).update(
             report=report.as_json(), content=b"", parsed=None, status=ImportStatus.TAKEN, heartbeat_at=timezone.now()
         )

@@ -91,17 +91,23 @@ def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> Gol
         task=task,
         defaults={"tiers": standing.tiers, "note": note, "practice": practice, "marked_by_id": by.pk},
     )
+    audit.record(AuditAction.GOLD_MARKED, by=by, project=task.project, what=f"task {task.pk}", practice=practice)
     return gold
 
 
+@transaction.atomic
 def unmark_gold(*, task: Task) -> None:
     """Stop using a known order as a check. Answers to it stay and are compared with nothing."""
-    GoldAnswer.objects.filter(task=task).delete()
+    removed, _ = GoldAnswer.objects.filter(task=task).delete()
+    if removed:
+        audit.record(AuditAction.GOLD_UNMARKED, project=task.project, what=f"task {task.pk}")
 
 
+@transaction.atomic
 def set_practice(*, task: Task, practice: bool) -> None:
     if not GoldAnswer.objects.filter(task=task).update(practice=practice):
         raise NotPossible("This task has no known order, so nobody can practise on it.")
+    audit.record(AuditAction.GOLD_PRACTICE, project=task.project, what=f"task {task.pk}", practice=practice)
 
 
 @transaction.atomic
@@ -114,6 +120,7 @@ def update_weights(*, project: Project) -> int:
     for person, weight in weights(read_records(project)).items():
         membership = Membership.objects.filter(project=project, user_id=person).exclude(weight=weight)
         changed += membership.update(weight=weight)
+    audit.record(AuditAction.WEIGHTS, project=project, changed=changed)
     return changed
 
 

@@ -62,6 +62,7 @@ def record_event(*, project: Project, event: Event, data: dict[str, Any]) -> Non
 
 def send_test(*, webhook: Webhook, by: User) -> Delivery:
     """Store and return a test delivery."""
+    audit.record(AuditAction.WEBHOOK_SENT, by=by, project=webhook.project, what=webhook.url, event=Event.TEST.value)
     return _store(webhook, Event.TEST, {"project": webhook.project.slug, "asked_for_by": by.get_username()})
 
 
@@ -78,6 +79,8 @@ def _store(webhook: Webhook, event: Event, data: dict[str, Any]) -> Delivery:
 def send_again(*, delivery: Delivery) -> None:
     """Make a delivery due at once, with all its attempts before it."""
     queue.send_again(delivery, attempts=settings.WEBHOOK_ATTEMPTS)
+    project, url = delivery.webhook.project, delivery.webhook.url
+    audit.record(AuditAction.WEBHOOK_SENT, project=project, what=url, event=delivery.event, again=True)
 
 
 def deliver_next() -> bool:

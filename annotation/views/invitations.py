@@ -13,13 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import access
+from annotation import access, audit
 from annotation.actions import invitations
 from annotation.delivery import mail
 from annotation.errors import NotPossible
 from annotation.forms.invitations import InviteForm, NewAccountForm, address_of
 from annotation.http import UserRequest, public_address, refusals_as_errors
-from annotation.models import Invitation, Membership, Project, Role
+from annotation.models import AuditAction, Invitation, Membership, Project, Role
 
 
 @login_required
@@ -91,6 +91,7 @@ def _join_with_a_new_account(request: HttpRequest, invitation: Invitation, form:
     """Make the account and the membership, or neither."""
     with transaction.atomic():
         user = form.save()
+        audit.record(AuditAction.ACCOUNT_CREATED, by=user, subject=user, what=f"invitation {invitation.pk}")
         membership = invitations.accept(invitation=invitation, user=user)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return membership

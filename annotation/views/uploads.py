@@ -7,14 +7,14 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse, HttpResponseBadRequest
+from django.http import HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import import_jobs, prompts
 from annotation.actions.import_mappings import reading_of
+from annotation.downloads import CSV, attachment
 from annotation.errors import NotPossible
 from annotation.forms.uploads import MappingForm, UploadForm
 from annotation.http import UserRequest
@@ -165,17 +165,14 @@ def upload_job(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def refused_rows(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+def refused_rows(request: UserRequest, slug: str, pk: int) -> HttpResponseBase:
     """Return every refused row with line and reason, as CSV."""
     pending = access.get_upload(request.user, slug, pk)
     if pending.report is not None:
         report = prompts.ImportReport.from_json(pending.report)
     else:
         report = prompts.dry_run(pending.project, _parsed(pending))
-    response = HttpResponse(report.as_csv(), content_type="text/csv; charset=utf-8")
-    name = f"{pending.filename}-not-taken.csv"
-    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
-    return response
+    return attachment(pending.project, f"{pending.filename}-not-taken.csv", report.as_csv(), CSV)
 
 
 def _job_page(request: UserRequest, pending: PromptUpload) -> HttpResponse:

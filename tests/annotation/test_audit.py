@@ -7,13 +7,17 @@ import importlib
 import io
 import json
 import logging
+from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
+from django.utils import timezone
 
-from annotation.models import AuditEvent, Membership, Role
+from annotation import audit
+from annotation.models import AuditAction, AuditEvent, Membership, Role
+from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 LOG = "/projects/letters/audit/"
@@ -126,9 +130,6 @@ def test_the_page_filters_by_action_person_and_day(alice, admin, annotator, stra
 
 
 def test_it_can_be_taken_as_csv_and_json_and_no_cell_is_a_formula(alice, project):
-    from annotation import audit
-    from annotation.models import AuditAction
-
     audit.record(AuditAction.EXPORTED, project=project, what="=1+1")
     rows = list(csv.DictReader(io.StringIO(alice.get(LOG, {"as": "csv"}).getvalue().decode())))
     assert {row["what"] for row in rows} == {"'=1+1", "letters-audit.csv"}
@@ -152,18 +153,77 @@ def test_a_project_shows_nothing_of_another_one_and_only_staff_sees_all(
     assert operator.get(LOG).status_code == 404
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET what = 'nothing'", "DELETE FROM {}"])
+def put_triggers_back() -> None:
+    """Those that are taken away for tests that empty their tables; this test's transaction takes them back."""
+    first = importlib.import_module("annotation.migrations.0018_audit_log")
+    later = importlib.import_module("annotation.migrations.0028_audit_log_kept_for_days")
+    with connection.cursor() as cursor:
+        cursor.execute(first.SQLITE[1] if connection.vendor == "sqlite" else later.TRUNCATE)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET what = 'nothing'", "DELETE FROM {}", "TRUNCATE {}"])
 def test_the_database_refuses_to_change_or_delete_a_row(alice, statement):
-    migration = importlib.import_module("annotation.migrations.0018_audit_log")
+    if connection.vendor == "sqlite" and statement.startswith("TRUNCATE"):
+        pytest.skip("SQLite has no TRUNCATE")
+    put_triggers_back()
     alice.post("/projects/letters/close/")
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(migration.SQLITE[1])  # taken away for tests that empty their tables
         before = AuditEvent.objects.count()
         with pytest.raises(DatabaseError, match="only grows"), transaction.atomic():
             cursor.execute(statement.format("annotation_auditevent"))
     assert AuditEvent.objects.count() == before
     assert AuditEvent.objects.get(action="closed").what == ""
+
+
+def test_old_entries_are_deleted_after_the_days_that_are_set_and_no_others(alice, project, monkeypatch):
+    put_triggers_back()
+    now = timezone.now()
+    for days in (400, 91, 89, 0):
+        monkeypatch.setattr("django.utils.timezone.now", lambda days=days: now - timedelta(days=days))
+        audit.record(AuditAction.EXPORTED, project=project, what=f"{days} days ago")
+    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
+    assert audit.trim(keep_days=0) == 0
+    assert AuditEvent.objects.filter(action="exported").count() == 4
+    assert audit.trim(keep_days=90) == 2
+    assert events(action="exported") == [
+        ("exported", None, None, "89 days ago"),
+        ("exported", None, None, "0 days ago"),
+    ]
+    trimmed = AuditEvent.objects.get(action="audit-trimmed")
+    assert trimmed.detail == {"rows": 2, "keep_days": 90}
+    assert audit.trim(keep_days=90) == 0
+    with pytest.raises(DatabaseError, match="only grows"), transaction.atomic():
+        AuditEvent.objects.filter(action="exported")._raw_delete("default")
+
+
+def test_the_worker_deletes_old_entries(alice, project, settings, monkeypatch):
+    audit.record(AuditAction.EXPORTED, project=project)
+    later = timezone.now() + timedelta(days=8)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    Worker()._work_beside_runs()
+    assert AuditEvent.objects.filter(action="exported").exists()  # kept for ever, unless it is set
+    settings.AUDIT_DAYS = 7
+    Worker()._work_beside_runs()
+    assert not AuditEvent.objects.filter(action="exported").exists()
+
+
+def test_what_an_operator_changes_is_in_it_with_switches_and_without_names(client, annotator):
+    olga = User.objects.create_superuser("olga")
+    client.force_login(olga)
+    form = {"username": "bob", "email": "private@example.org", "is_active": "on", "is_staff": "on"}
+    dates = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    assert client.post(f"/admin/auth/user/{annotator.pk}/change/", form | dates).status_code == 302
+    changed = AuditEvent.objects.get(action="admin-changed")
+    assert (changed.actor, changed.subject, changed.what) == (olga, annotator, f"auth.User {annotator.pk}")
+    assert changed.detail["values"] == {"is_staff": [False, True]}
+    assert "Email address" in changed.detail["fields"]
+    assert "private@example.org" not in json.dumps(changed.detail)
+    assert client.post("/admin/auth/group/add/", {"name": "Makers of projects"}).status_code == 302
+    group = Group.objects.get()
+    ids = {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"}
+    assert client.post("/admin/auth/group/", ids).status_code == 302
+    what = f"auth.Group {group.pk}"
+    assert events(what=what) == [("admin-added", olga.pk, None, what), ("admin-deleted", olga.pk, None, what)]
 
 
 def test_each_event_is_a_line_of_json_in_the_log(alice, admin, caplog, django_capture_on_commit_callbacks, monkeypatch):

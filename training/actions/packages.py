@@ -9,11 +9,12 @@ import sys
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from annotation import live
-from annotation.models import PolicyVersion
+from annotation import audit, live
+from annotation.models import AuditAction, PolicyVersion
 from training.models import Package, PackageStatus
 
 logger = logging.getLogger(__name__)
@@ -23,12 +24,13 @@ MOST_ATTEMPTS = 3
 ERROR_CHARACTERS = 2000
 
 
+@transaction.atomic
 def ask_for(*, policy: PolicyVersion) -> Package:
     """Return the package of a version, which a worker will make; one that failed is tried again."""
     package, is_new = Package.objects.get_or_create(policy=policy)
-    if not is_new:
-        again = {"status": PackageStatus.QUEUED, "attempt": 0, "error": ""}
-        Package.objects.filter(pk=package.pk, status=PackageStatus.FAILED).update(**again)
+    again = {"status": PackageStatus.QUEUED, "attempt": 0, "error": ""}
+    if is_new or Package.objects.filter(pk=package.pk, status=PackageStatus.FAILED).update(**again):
+        audit.record(AuditAction.PACKAGE, project=policy.project, what=str(policy))
         package.refresh_from_db()
     return package
 

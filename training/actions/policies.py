@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from annotation import audit, live
+from annotation import live
 from annotation.errors import NotPossible
-from annotation.models import AuditAction, PolicyVersion
+from annotation.models import PolicyVersion
 from training.models import Promotion
 from training.products.promotions import current_policy, store_promotion
 
@@ -24,7 +24,6 @@ def promote(*, policy: PolicyVersion, by: User, why: str) -> Promotion:
     try:
         with transaction.atomic():
             promotion = store_promotion(policy=policy, by=by, why=why.strip() or "By hand.")
-            audit.record(AuditAction.PROMOTED, by=by, project=project, what=str(policy), why=promotion.why)
     except IntegrityError as clash:
         raise NotPossible("Somebody else promoted a version in the same moment. Look again.") from clash
     live.announce(project.pk, "round")

@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from annotation import audit
 from annotation.actions import snapshots
 from annotation.errors import NotPossible
-from annotation.models import DatasetSnapshot, Project, SnapshotType
+from annotation.models import AuditAction, DatasetSnapshot, Project, SnapshotType
 from training.actions import rounds
 from training.methods import PromptTuningConfig
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
@@ -32,7 +33,7 @@ def save_template(
     last = project.templates.filter(name=name).order_by("-version").first()
     if last and (last.body, last.language, last.notes) == (body, language, notes):
         return last
-    return TemplateVersion.objects.create(
+    saved = TemplateVersion.objects.create(
         project=project,
         name=name,
         version=last.version + 1 if last else 1,
@@ -41,6 +42,8 @@ def save_template(
         notes=notes,
         created_by_id=by.pk,
     )
+    audit.record(AuditAction.TEMPLATE, by=by, project=project, what=f"{name} {saved.version}")
+    return saved
 
 
 @transaction.atomic
@@ -51,9 +54,11 @@ def save_verbalizer(*, project: Project, name: str, words: Mapping[str, Sequence
     last = project.verbalizers.filter(name=name).order_by("-version").first()
     if last and last.words == tidy:
         return last
-    return VerbalizerVersion.objects.create(
+    saved = VerbalizerVersion.objects.create(
         project=project, name=name, version=last.version + 1 if last else 1, words=tidy, created_by_id=by.pk
     )
+    audit.record(AuditAction.VERBALIZER, by=by, project=project, what=f"{name} {saved.version}")
+    return saved
 
 
 def _number_one_at_a_time(project: Project) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotation.models import PolicyVersion, Project
+from annotation import audit
+from annotation.models import AuditAction, PolicyVersion, Project
 from training.archives import size_on_disk
 from training.models import (
     ACTIVE,
@@ -66,6 +67,8 @@ def prune(project: Project, keep_last: int = KEEP_LAST) -> list[Leftover]:
             leftover.path.unlink(missing_ok=True)
     gone = [package.pk for package in Package.objects.filter(policy__project=project) if not package.path.exists()]
     Package.objects.filter(pk__in=gone, status=PackageStatus.READY).delete()
+    size = sum(leftover.bytes for leftover in freed)
+    audit.record(AuditAction.SPACE_FREED, project=project, what=f"{len(freed)} files and folders", bytes=size)
     return freed
 
 

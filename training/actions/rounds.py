@@ -186,10 +186,12 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
 
 def pause_round(*, round: TrainingRound, by: User) -> None:
     """Pause a round. The worker notices within seconds; once resumed, its run goes on from the last state."""
-    if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
-        status=RoundStatus.PAUSED, reason=f"Paused by {by}."
-    ):
-        raise NotPossible("The round is not running, so it cannot be paused.")
+    with transaction.atomic():
+        if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
+            status=RoundStatus.PAUSED, reason=f"Paused by {by}."
+        ):
+            raise NotPossible("The round is not running, so it cannot be paused.")
+        audit.record(AuditAction.ROUND_PAUSED, by=by, project=round.project, what=str(round))
     live.announce(round.project_id, "round")
 
 
@@ -202,9 +204,13 @@ def pause_alarmed() -> None:
     for round in found.select_related("project"):
         alarm = alarms.open_alarm(round.project)
         reason = f"{alarm.raised_by} raised the alarm: {alarm.note}" if alarm else ""
-        paused = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE)
-        if alarm and paused.update(status=RoundStatus.PAUSED, reason=reason[:500]):
-            live.announce(round.project_id, "round")
+        if alarm is None:
+            continue
+        with transaction.atomic():
+            paused = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE)
+            if paused.update(status=RoundStatus.PAUSED, reason=reason[:500]):
+                audit.record(AuditAction.ROUND_PAUSED, project=round.project, what=str(round), alarm=alarm.pk)
+                live.announce(round.project_id, "round")
 
 
 def resume_round(*, round: TrainingRound) -> None:
@@ -219,6 +225,7 @@ def resume_round(*, round: TrainingRound) -> None:
             last = round.runs.succeeded().order_by("-position").first()
             if last is not None:  # it may have ended between the pause and its process
                 runs.settle_round(round=round, last=last)
+            audit.record(AuditAction.ROUND_RESUMED, project=round.project, what=str(round))
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")
@@ -235,6 +242,7 @@ def retry_round(*, round: TrainingRound) -> None:
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
                 status=RunStatus.QUEUED, error="", finished_at=None, attempts_before_retry=F("attempt")
             )
+            audit.record(AuditAction.ROUND_RETRIED, project=round.project, what=str(round))
     except IntegrityError as clash:
         raise NotPossible(OTHER_IS_ACTIVE) from clash
     live.announce(round.project_id, "round")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 
-from annotation.models import PolicyVersion, Project
+from annotation import audit
+from annotation.models import AuditAction, PolicyVersion, Project
 from training.models import Promotion
 
 
@@ -22,10 +23,12 @@ def current_policy(project: Project | int) -> PolicyVersion:
 
 def store_promotion(*, policy: PolicyVersion, by: User | None, why: str) -> Promotion:
     """Put a version into use. Raises IntegrityError if another one is promoted at the same time."""
-    return Promotion.objects.create(
+    promotion = Promotion.objects.create(
         project_id=policy.project_id,
         number=Promotion.objects.filter(project=policy.project_id).next_number(),
         policy=policy,
         why=why[:500],
         by_id=by.pk if by else None,
     )
+    audit.record(AuditAction.PROMOTED, by=by, project=policy.project, what=str(policy), why=promotion.why)
+    return promotion

@@ -9,10 +9,11 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from annotation import audit
 from annotation.actions import proposals as reviews
 from annotation.characters import cleaned
 from annotation.exports.pool import pool as accepted
-from annotation.models import PolicyVersion, Project, Proposal, ProposalBatch, ProposalReview
+from annotation.models import AuditAction, PolicyVersion, Project, Proposal, ProposalBatch, ProposalReview
 from training.instructions.form import Written
 from training.instructions.heuristics import Proposed, refused_by
 from training.instructions.seeds import seed_tasks
@@ -134,6 +135,9 @@ def _store(
         if not proposal.refused_by and (review_near_duplicates or not proposal.near_duplicate)
     ]
     reviews.open_reviews(project=project, proposals=worth_a_look)
+    if about["created_by_id"]:
+        by, rows = about["created_by_id"], about["proposed"]
+        audit.record(AuditAction.IMPORTED, by=by, project=project, what="file of proposed tasks", rows=rows)
     return batch
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET
 
 from annotation import access as annotation_access
+from annotation.downloads import CSV, attachment
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training.prompt_tuning.approach_rows import WATTS_PER_CORE, recommendation
@@ -35,23 +36,20 @@ def methods(request: UserRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def methods_csv(request: UserRequest, slug: str, number: int) -> HttpResponse:
+def methods_csv(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
     """Return the table of a snapshot as CSV."""
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     table = _table(project, number)
-    response = HttpResponse(as_csv(table), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-methods-{number}.csv"'
-    return response
+    return attachment(project, f"{slug}-methods-{number}.csv", as_csv(table), CSV)
 
 
 @login_required
 @require_GET
-def methods_figure(request: UserRequest, slug: str, number: int) -> HttpResponse:
+def methods_figure(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
     table = _table(project, number)
-    response = HttpResponse(figure.svg(table.rows, majority=table.majority), content_type="image/svg+xml")
-    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-methods-{number}.svg"'
-    return response
+    picture = figure.svg(table.rows, majority=table.majority)
+    return attachment(project, f"{slug}-methods-{number}.svg", picture, "image/svg+xml")
 
 
 def _table(project: Project, number: int) -> MethodTable:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
+from annotation.downloads import CSV, attachment
 from annotation.http import UserRequest
 from annotation.models import Role
 from training.actions import retention
@@ -69,8 +70,6 @@ def free_space(request: UserRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def costs_csv(request: UserRequest, slug: str) -> HttpResponse:
+def costs_csv(request: UserRequest, slug: str) -> HttpResponseBase:
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
-    response = HttpResponse(as_csv(round_costs(project)), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-costs.csv"'
-    return response
+    return attachment(project, f"{slug}-costs.csv", as_csv(round_costs(project)), CSV)

@@ -8,13 +8,13 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
+from annotation.downloads import CSV, attachment
 from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Project, Role
 from training import access
@@ -98,11 +98,9 @@ def metrics(request: UserRequest, slug: str, number: int) -> JsonResponse:
 
 @login_required
 @require_GET
-def metrics_csv(request: UserRequest, slug: str, number: int) -> StreamingHttpResponse:
+def metrics_csv(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
     round = access.get_round(request.user, slug, number)
-    name = f"{slug}-round-{number}-metrics.csv"
-    headers = {"Content-Disposition": content_disposition_header(as_attachment=True, filename=name) or ""}
-    return StreamingHttpResponse(curves.as_csv(round), content_type="text/csv; charset=utf-8", headers=headers)
+    return attachment(round.project, f"{slug}-round-{number}-metrics.csv", curves.as_csv(round), CSV)
 
 
 def _whole_number(text: str) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions import import_jobs
 from annotation.delivery import dispatch
 from training.actions import autopilot, packages, rounds, runs, signs
@@ -28,6 +28,7 @@ from training.worker.preparation import prepare_next
 
 logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
+TRIM_EVERY_SECONDS = 3600.0  # the audit log, where PREFLOOP_AUDIT_DAYS says for how long it is kept
 
 
 class Worker:
@@ -37,6 +38,7 @@ class Worker:
         self.executor: Executor = executor or configured_executor()
         self.stopping = threading.Event()
         self.signed_at = -SIGN_EVERY_SECONDS
+        self.trimmed_at = -TRIM_EVERY_SECONDS
 
     def run_forever(self) -> None:
         # Beside the runs, which take hours: webhooks and mail go out within seconds, files are imported, and a new
@@ -53,7 +55,7 @@ class Worker:
 
     def deliver_forever(self) -> None:
         try:
-            self._repeat(work_beside_runs)
+            self._repeat(self._work_beside_runs)
         finally:
             connections.close_all()
 
@@ -84,6 +86,12 @@ class Worker:
 
     def stop(self) -> None:
         self.stopping.set()
+
+    def _work_beside_runs(self) -> bool:
+        if time.monotonic() - self.trimmed_at >= TRIM_EVERY_SECONDS:
+            audit.trim(keep_days=settings.AUDIT_DAYS)
+            self.trimmed_at = time.monotonic()
+        return work_beside_runs()
 
     def _give_sign(self) -> None:
         if time.monotonic() - self.signed_at >= SIGN_EVERY_SECONDS:
