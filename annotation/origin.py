@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+IPV6_NETWORK = 64  # bits: a household or a machine has so many addresses of its own
 
 
 @dataclass
@@ -15,6 +18,15 @@ class Origin:
     address: str | None = None
     via: str = "server"
     user_id: int | None = None
+
+
+def network_of(address: str | None) -> str | None:
+    """Return what tries of an address are counted by: of IPv6 the first address of its network; None for none."""
+    try:
+        ip = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return None
+    return str(ip if isinstance(ip, IPv4Address) else IPv6Address(int(ip) >> IPV6_NETWORK << IPV6_NETWORK))
 
 
 _current: ContextVar[Origin | None] = ContextVar("origin", default=None)

@@ -3,7 +3,7 @@
 PREFLOOP_HOME   folder of the database, snapshots, run directories, prepared models and collected static files
                 (default: var/ in a checkout, otherwise the user's data folder, such as ~/.local/share/prefloop)
 DATABASE_URL    e.g. postgres://user:password@host/name (default: SQLite in PREFLOOP_HOME)
-REDIS_URL       channel layer for several processes (default: in-process)
+REDIS_URL       channel layer and cache for several processes (default: in-process)
 HF_ENDPOINT     the Hugging Face hub that data sets go to and come from (default: huggingface.co)
 EMAIL_HOST      mail server (default: none, so no mail); with EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD,
                 EMAIL_USE_TLS, EMAIL_USE_SSL, DEFAULT_FROM_EMAIL and EMAIL_BACKEND as Django has them
@@ -21,6 +21,7 @@ import os
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -125,8 +126,12 @@ if REDIS_URL := os.environ.get("REDIS_URL"):
             "CONFIG": {"hosts": [REDIS_URL]},
         }
     }
+    CACHE: dict[str, Any] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    CACHE["OPTIONS"] = {"MAX_ENTRIES": 20_000}  # counters of addresses are among them
+CACHES = {"default": CACHE}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -135,12 +140,15 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTH_PASSWORD_VALIDATORS.append({"NAME": "annotation.actions.sign_ins.TokensEnd"})
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 # Ten wrong passwords for an account from one address: that address waits, and the account's owner elsewhere does not.
+AXES_HANDLER = "frontend.accounts.limits.SignInAttempts"
+AXES_CLIENT_IP_CALLABLE = "frontend.accounts.limits.client_network"
 AXES_FAILURE_LIMIT = 10
+SIGN_IN_FAILURES_PER_ADDRESS = 100  # over all accounts
+UNKNOWN_TOKENS_PER_MINUTE = 30  # of one address
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
-AXES_HTTP_RESPONSE_CODE = 429
+AXES_LOCKOUT_CALLABLE = "frontend.accounts.limits.locked_response"
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
 AXES_VERBOSE = False

@@ -17,15 +17,17 @@ os.environ["PREFLOOP_PRECISION"] = "float32"  # what a test finds does not depen
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a second thread, and it is another test's
 
 from frontend.settings import *
-from frontend.settings import CHANNEL_LAYERS, DATABASES, STORAGES
+from frontend.settings import CACHES, CHANNEL_LAYERS, DATABASES, STORAGES
 
 if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     options = DATABASES["default"]["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
     CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 SECRET_KEY = "the same in every run, since chance is drawn with it"
+UNKNOWN_TOKENS_PER_MINUTE = 10_000  # all tests come from one address
 TRAINING_POLL_SECONDS = 0.05
 TRAINING_HEARTBEAT_SECONDS = 0.2
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hashing slowly proves nothing here

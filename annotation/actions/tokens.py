@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
 from annotation import audit
 from annotation.models import AuditAction, Scope, Token
+from annotation.origin import network_of
 
 MARK = "pf_"  # so that a scanner for leaked secrets, and a person, know it when they see one
 SHOWN = len(MARK) + 6
+FORM = re.compile(rf"{MARK}[A-Za-z0-9_-]{{43}}")
+MINUTE = 60
 USED_EVERY = timedelta(minutes=1)  # a write for every request would cost more than knowing the second is worth
 
 
@@ -55,12 +61,34 @@ def revoke_all(*, user: User, why: str) -> int:
 def find_token(value: str) -> Token | None:
     """Return the token of an active account and note its use; None where it was revoked or has expired."""
     now = timezone.now()
+    if not FORM.fullmatch(value):
+        return None
     token = Token.objects.select_related("user").filter(digest=_digest(value), user__is_active=True).first()
     if token is None or token.is_over(now):
         return None
     if token.last_used_at is None or token.last_used_at < now - USED_EVERY:
         Token.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+def count_unknown(address: str | None) -> int:
+    """Count a request with an unknown token; return for how many seconds its address is to wait, 0 for not at all.
+
+    Known tokens of the same address are not kept waiting: others may share it, and none of them can be guessed.
+    """
+    network = network_of(address)
+    minute, gone = divmod(int(timezone.now().timestamp()), MINUTE)
+    key = f"unknown-tokens:{network}:{minute}"
+    cache.add(key, 0, timeout=2 * MINUTE)
+    try:
+        count = cache.incr(key)
+    except ValueError:  # it went between the two calls
+        return 0
+    if count <= settings.UNKNOWN_TOKENS_PER_MINUTE:
+        return 0
+    if count == settings.UNKNOWN_TOKENS_PER_MINUTE + 1:
+        audit.record(AuditAction.TOKENS_REFUSED, what=f"more than {count - 1} in a minute")
+    return MINUTE - gone
 
 
 def _digest(value: str) -> str:

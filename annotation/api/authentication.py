@@ -11,12 +11,12 @@ from typing import Any
 from django.contrib.auth.models import User
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from annotation import origin
-from annotation.actions.tokens import find_token
+from annotation.actions.tokens import count_unknown, find_token
 from annotation.models import Scope, Token
 
 KEYWORD = "Bearer"
@@ -29,6 +29,8 @@ class BearerToken(BaseAuthentication):
             return None
         token = find_token(value.strip())
         if token is None:
+            if seconds := count_unknown(origin.current().address):
+                raise Throttled(seconds, "Too many requests with unknown tokens came from this address.")
             raise AuthenticationFailed("The token is unknown, revoked or over.")
         where = origin.current()
         where.user_id, where.via = token.user.pk, f"token {token.prefix}…"

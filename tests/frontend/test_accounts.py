@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
@@ -80,6 +81,62 @@ def test_a_right_password_forgets_the_wrong_ones(client, annotator):
         for _ in range(6):
             sign_in(client, "wrong")
         assert sign_in(client, PASSWORD).status_code == 302
+
+
+# --- an address as a whole -----------------------------------------------------------------------------------------
+
+
+def spray(address: str, count: int) -> None:
+    """Wrong passwords for so many accounts, one each."""
+    for number in range(count):
+        sign_in(Client(), "wrong", username=f"person-{number}", address=address)
+
+
+def test_an_address_that_tries_many_accounts_waits_as_a_whole(annotator, stranger, settings):
+    settings.SIGN_IN_FAILURES_PER_ADDRESS = 20
+    here, elsewhere = "192.0.2.7", "192.0.2.8"
+    assert sign_in(Client(), PASSWORD, address=here).status_code == 302  # bob works from here
+    spray(here, 20)
+    waits = sign_in(Client(), PASSWORD, username="charlie", address=here)
+    assert waits.status_code == 429
+    assert waits.headers["Retry-After"] == "900"
+    assert "Wait 15 minutes" in waits.content.decode()
+    assert sign_in(Client(), "wrong", username="charlie", address=here).status_code == 429
+    # Who has signed in from there before still can, and anybody from elsewhere.
+    assert sign_in(Client(), PASSWORD, address=here).status_code == 302
+    assert sign_in(Client(), PASSWORD, username="charlie", address=elsewhere).status_code == 302
+    assert AuditEvent.objects.filter(action="sign-in-locked", address=here).exists()
+
+
+def test_addresses_of_one_ipv6_network_are_one(annotator, settings):
+    settings.SIGN_IN_FAILURES_PER_ADDRESS = 20
+    for number in range(20):
+        sign_in(Client(), "wrong", username=f"person-{number}", address=f"2001:db8:1:2::{number:x}")
+    assert sign_in(Client(), PASSWORD, address="2001:db8:1:2:ffff::1").status_code == 429
+    assert sign_in(Client(), PASSWORD, address="2001:db8:1:3::1").status_code == 302
+
+
+def guess(number: int, address: str = "192.0.2.9") -> Any:
+    value = f"pf_{number:043}"
+    return Client().get("/api/v1/projects/", headers={"Authorization": f"Bearer {value}"}, REMOTE_ADDR=address)
+
+
+def test_unknown_tokens_are_counted_and_wait_and_known_ones_do_not(annotator, settings, monkeypatch):
+    settings.UNKNOWN_TOKENS_PER_MINUTE = 5
+    moment = timezone.now().replace(second=40, microsecond=0)
+    monkeypatch.setattr("annotation.actions.tokens.timezone.now", lambda: moment)
+    assert [guess(number).status_code for number in range(5)] == [401] * 5
+    waits = guess(6)
+    assert waits.status_code == 429
+    assert waits.headers["Retry-After"] == "20"
+    assert "unknown tokens" in waits.json()["detail"]
+    known = bearer(annotator)
+    assert known.get("/api/v1/projects/", REMOTE_ADDR="192.0.2.9").status_code == 200  # behind the same proxy
+    assert guess(7, address="192.0.2.10").status_code == 401
+    assert guess(8).status_code == 429
+    assert AuditEvent.objects.filter(action="tokens-refused", address="192.0.2.9").count() == 1
+    moment += timedelta(minutes=1)
+    assert guess(9).status_code == 401
 
 
 # --- what ends with a password -------------------------------------------------------------------------------------
