@@ -8,9 +8,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 
+from annotation.errors import NotPossible
 from annotation.models import (
     Alarm,
     Assignment,
+    Candidate,
     DatasetSnapshot,
     Delivery,
     Flag,
@@ -20,9 +22,10 @@ from annotation.models import (
     PromptUpload,
     Purpose,
     Ranking,
+    ReferenceAnswer,
     ReviewComment,
     Role,
-    SeatStatus,
+    Source,
     Task,
     Webhook,
 )
@@ -104,6 +107,26 @@ def get_snapshot(user: User, slug: str, number: int) -> DatasetSnapshot:
     return get_object_or_404(get_project(user, slug, role=Role.REVIEWER).snapshots, number=number)
 
 
+def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
+    """Return a snapshot for a member who may read its rows: they tell who judged and who wrote what.
+
+    Raises NotPossible for a reviewer to whom some of that is still blind.
+    """
+    snapshot = get_snapshot(user, slug, number)
+    if blind_reader(user, snapshot.project) is None:
+        return snapshot
+    blind = Task.objects.filter(project=snapshot.project).blind_to(user)
+    judged = Assignment.objects.judged().filter(task=OuterRef("pk"), finished_at__lte=snapshot.cutoff)
+    written = Candidate.objects.filter(task=OuterRef("pk"), completion__source=Source.PERSON)
+    told = blind.filter(Exists(judged) | Exists(written)).count()
+    if told:
+        raise NotPossible(
+            f"Snapshot {number} may tell what others said or wrote in {told:,} task{'s' * (told != 1)} that you may "
+            "still judge. Judge them, or open them under Review and choose to look; or ask an admin for the file."
+        )
+    return snapshot
+
+
 def get_upload(user: User, slug: str, pk: int) -> PromptUpload:
     """Return a file that this admin uploaded."""
     project = get_project(user, slug, role=Role.ADMIN)
@@ -122,12 +145,26 @@ def seen_by(user: User, project: Project, rankings: QuerySet[Ranking]) -> QueryS
 
     Admins, who also import, export and train, see all.
     """
-    if get_membership(user, project.slug).may_act_as(Role.ADMIN):
+    if blind_reader(user, project) is None:
         return rankings
-    at_task = Assignment.objects.filter(task=OuterRef("assignment__task"))
-    own = at_task.filter(annotator_id=user.pk)
-    may_hand_in = own.filter(status__in=[SeatStatus.HELD, SeatStatus.LAPSED])
-    return rankings.exclude(Exists(may_hand_in)).exclude(Exists(at_task.empty()) & ~Exists(own))
+    return rankings.exclude(assignment__task__in=Task.objects.filter(project=project).blind_to(user).values("pk"))
+
+
+def references_seen_by(user: User, project: Project, answers: QuerySet[ReferenceAnswer]) -> QuerySet[ReferenceAnswer]:
+    """Return the written responses that a member sees: a reviewer not those that stand in a task they may yet judge.
+
+    Whose text an answer is would tell a person's from a model's there.
+    """
+    if blind_reader(user, project) is None:
+        return answers
+    blind = Task.objects.filter(project=project).blind_to(user).values("pk")
+    standing = Candidate.objects.filter(task__in=blind, completion=OuterRef("completion"))
+    return answers.exclude(assignment__task__in=blind).exclude(Exists(standing))
+
+
+def blind_reader(user: User, project: Project) -> User | None:
+    """Return the user where what they may yet judge has to stay blind to them; None for admins, who see all."""
+    return None if get_membership(user, project.slug).may_act_as(Role.ADMIN) else user
 
 
 def get_judged_assignment(user: User, slug: str, pk: int) -> Assignment:

@@ -160,7 +160,7 @@ def test_progress_counts_seats_of_all_and_of_the_caller(
         "held": 1,
         "empty": 1,
         "more_done": False,
-        "more_empty": False,
+        "more_empty": True,  # at least
         "own_done": 0,
     }
     assert [row["number"] for row in client.get("/api/v1/projects/letters/policies/").json()["results"]] == [0]

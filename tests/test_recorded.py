@@ -38,6 +38,8 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.checks.claim_check",
             "annotation.actions.judgments.keep_first_version",
             "annotation.actions.judgments.submit",
+            "annotation.actions.reopening.redo",
+            "annotation.actions.reopening.undo",
             "annotation.actions.practice.next_assignment",
             "annotation.actions.practice.settle",
             "annotation.actions.presence.arrive",

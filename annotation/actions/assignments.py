@@ -86,7 +86,11 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any], lease: timedelta
     for before, after in ((SeatStatus.DONE, SeatStatus.HELD), (SeatStatus.LATE, SeatStatus.LAPSED)):
         expires_at = lease_end(assignment.project, lease) if after == SeatStatus.HELD else None
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
-            status=after, finished_at=None, expires_at=expires_at, draft=draft, draft_saved_at=timezone.now()
+            status=after,
+            finished_at=None,
+            expires_at=expires_at,
+            draft=draft,
+            draft_saved_at=timezone.now(),
         ):
             assignment.status, assignment.expires_at, assignment.draft = after, expires_at, draft
             return

@@ -20,6 +20,7 @@ from annotation.models import (
     Membership,
     Project,
     Purpose,
+    Role,
     SeatStatus,
     Task,
 )
@@ -43,10 +44,15 @@ def claim_check(project: Project, by: User) -> Assignment | None:
     drawn = dice("check", project.pk, by.pk, seats.count())
     lot = drawn.random()
     if lot < project.gold_share:
-        return _known_task(project, by, drawn)
+        return None if _sees_known_orders(project, by) else _known_task(project, by, drawn)
     if lot < project.gold_share + project.repeat_share:
         return _repeat(project, by, drawn)
     return None
+
+
+def _sees_known_orders(project: Project, by: User) -> bool:
+    """Return whether a person may look up the known orders, which then say nothing about their care."""
+    return project.memberships.filter(user_id=by.pk).exclude(role=Role.ANNOTATOR).exists()
 
 
 def _known_task(project: Project, by: User, drawn: random.Random) -> Assignment | None:

@@ -28,22 +28,20 @@ from annotation.quality.reliability import weights
 
 
 def could_still_judge(*, task: Task, user: User) -> bool:
-    """Return whether a person may yet judge a task: so long they see nobody else's judgment of it."""
-    own = task.assignments.filter(annotator_id=user.pk).first()
-    if own is not None:
-        return own.status in (SeatStatus.HELD, SeatStatus.LAPSED)
-    return task.assignments.empty().exists() and not task.candidates.filter(author_id=user.pk).exists()
+    """Return whether a person may yet judge a task, or judge it anew: so long they see nobody else's judgment of it."""
+    return Task.objects.blind_to(user).filter(pk=task.pk).exists()
 
 
 @transaction.atomic
 def look_without_judging(*, task: Task, user: User) -> None:
-    """Note that a person looks at the votes on a task instead of judging it: they are not asked any more.
+    """Note that a person looks at the votes on a task: they are not asked any more, and their own judgment stays.
 
     Raises NotPossible while they hold it.
     """
     own = task.assignments.filter(annotator_id=user.pk)
     if own.held().exists():
         raise NotPossible("You hold this task: hand it in or skip it, then look at what others said.")
+    own.update(undos_left=0)
     ended = {"status": SeatStatus.SKIPPED, "finished_at": timezone.now(), "skip_reason": "Looked at the votes."}
     if own.filter(status=SeatStatus.LAPSED).update(**ended) or own.exists():
         return

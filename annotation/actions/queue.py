@@ -253,6 +253,23 @@ def _for_update(clause: str) -> str:
     return clause if connection.features.has_select_for_update_skip_locked else ""
 
 
+def at_least(count: int) -> int:
+    """Return the largest of 0, 1, 10, 50, 100, 500, 1,000 … that is no larger than a count.
+
+    What annotators are told of open seats: a claim of work takes an empty seat and a check takes none, and a judgment
+    that contradicts another one may open a seat.
+    """
+    steps = [0, 1]
+    for power in range(1, 7):
+        steps += [10**power, 5 * 10**power]
+    return max(step for step in steps if step <= count)
+
+
+def roughly(counted: dict[str, int | bool]) -> dict[str, int | bool]:
+    """Return what those who are checked may see of `progress`: the open seats by `at_least`."""
+    return {**counted, "empty": at_least(counted["empty"]), "more_empty": bool(counted["empty"])}
+
+
 def progress(project: Project) -> dict[str, int | bool]:
     """Return how many assignments of a project are done, held and empty, counted up to SEATS_COUNTED."""
     there = Assignment.objects.filter(project=project)
@@ -268,9 +285,9 @@ def progress(project: Project) -> dict[str, int | bool]:
 
 
 def own_progress(project: Project, user: User) -> dict[str, int | bool]:
-    """Return how much a person has done, how many seats are empty (for anybody), both counted up to a limit, and
+    """Return how much a person has done, about how many seats are empty (for anybody), both counted up to a limit, and
     whether what they submitted last is new enough to be taken back."""
     since = connection.ops.adapt_datetimefield_value(timezone.now() - UNDO_WITHIN)
     limits = {"most_done": SEATS_COUNTED, "most_open": COUNTED_OPEN, "since": since}
     done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})
-    return {"done": done, "empty": empty, "more_empty": empty == COUNTED_OPEN, "can_undo": bool(can_undo)}
+    return {"done": done, "empty": at_least(empty), "more_empty": bool(empty), "can_undo": bool(can_undo)}

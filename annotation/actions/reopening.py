@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from annotation import audit, live
@@ -18,7 +19,7 @@ from annotation.errors import NotPossible
 from annotation.kinds import KINDS
 from annotation.models import Assignment, AuditAction, Project, Purpose, Revision, SeatStatus
 from annotation.models.judgment import Judgment
-from annotation.models.task import JUDGED, UNDO_WITHIN
+from annotation.models.task import JUDGED, MOST_UNDOS, UNDO_WITHIN
 
 CORRECT_WITHIN = timedelta(days=7)  # after that the task is for anybody, as after any lease
 LONGEST_REASON = 2000
@@ -43,6 +44,10 @@ def undo(*, project: Project, by: User) -> Assignment:
     if assignment is None:
         minutes = int(UNDO_WITHIN.total_seconds() // 60)
         raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
+    if not Assignment.objects.filter(pk=assignment.pk, undos_left__gt=0).update(undos_left=F("undos_left") - 1):
+        raise NotPossible(
+            f"What you submitted last stays: it was undone {MOST_UNDOS} times, or you looked at what others said."
+        )
     judgment = _judgment_of(assignment)
     if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
         raise NotPossible(f"This annotation is in snapshot {snapshot.number} already and can no longer be undone.")

@@ -92,7 +92,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     held = serializers.IntegerField()
     empty = serializers.IntegerField()
     more_done = serializers.BooleanField(help_text="There are more than were counted.")
-    more_empty = serializers.BooleanField(help_text="There are more than were counted.")
+    more_empty = serializers.BooleanField(
+        help_text="There may be more. Who is no admin is told that there are at least 1, 10, 50, 100, 500, …"
+    )
     own_done = serializers.IntegerField(help_text="Judged by the caller.")
 
 
@@ -250,9 +252,11 @@ class ProjectViewSet(
     @extend_schema(responses=ProgressSerializer)
     @action(detail=True)
     def progress(self, request: Request, slug: str) -> Response:
-        project = access.get_project(signed_in(request), slug)
+        membership = access.get_membership(signed_in(request), slug)
+        project, counted = membership.project, queue.progress(membership.project)
         own = queue.own_progress(project, signed_in(request))
-        return Response({**queue.progress(project), "own_done": own["done"]})
+        shown = counted if membership.may_act_as(Role.ADMIN) else queue.roughly(counted)
+        return Response({**shown, "own_done": own["done"]})
 
 
 class PolicyNumbersViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion]):
@@ -316,6 +320,8 @@ class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
 
 
 class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):
+    """Written responses. A reviewer gets none of or in tasks that they may yet judge; an admin gets all."""
+
     scopes = {"list": Scope.READ}
     serializer_class = ReferenceSerializer
     queryset = ReferenceAnswer.objects.none()
@@ -323,6 +329,7 @@ class ReferenceViewSet(mixins.ListModelMixin, GenericViewSet[ReferenceAnswer]):
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
         answers = ReferenceAnswer.objects.filter(assignment__project=project)
+        answers = access.references_seen_by(signed_in(self.request), project, answers)
         return answers.select_related("assignment__task", "completion")
 
 
@@ -334,4 +341,4 @@ class QualityViewSet(ViewSet):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request, slug: str) -> Response:
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response(quality_report(project))
+        return Response(quality_report(project, to=access.blind_reader(signed_in(request), project)))

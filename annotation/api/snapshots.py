@@ -122,7 +122,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     @action(detail=True)
     def download(self, request: Request, slug: str, number: str) -> HttpResponseBase:
         """Send the file in the wanted format. `Range` is supported, so that an interrupted download can resume."""
-        snapshot = access.get_snapshot(signed_in(request), slug, int(number))
+        snapshot = access.get_snapshot_rows(signed_in(request), slug, int(number))
         form = DownloadForm(snapshot, request.query_params)
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
@@ -141,7 +141,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     @action(detail=True, url_path=rf"changes/(?P<earlier>{NUMBER})")
     def changes(self, request: Request, slug: str, number: str, earlier: str) -> Response:
         """Return the rows added, removed and changed since an earlier snapshot of the same type."""
-        later, before = (access.get_snapshot(signed_in(request), slug, int(each)) for each in (number, earlier))
+        later, before = (access.get_snapshot_rows(signed_in(request), slug, int(each)) for each in (number, earlier))
         if later.type != before.type:
             raise NotPossible("Only snapshots of the same type can be compared.")
         return Response(ChangesSerializer(diff(before, later)).data)

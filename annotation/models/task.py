@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.models.project import Project
 from annotation.models.proposal import Proposal
@@ -33,6 +35,16 @@ class Purpose(models.TextChoices):
 FOR_ANYBODY = [Purpose.WORK, Purpose.EVALUATION]  # a check is for one person
 
 
+class TaskQuerySet(models.QuerySet["Task"]):
+    def blind_to(self, user: AbstractBaseUser) -> Self:
+        """Return the tasks that a person may yet judge, or judge anew: who said or wrote what is blind to them."""
+        at_task = Assignment.objects.filter(task=OuterRef("pk"))
+        own = at_task.filter(annotator_id=user.pk)
+        own_text = Candidate.objects.filter(task=OuterRef("pk"), completion__author_id=user.pk)
+        may_claim = Exists(at_task.empty()) & ~Exists(own) & ~Exists(own_text)
+        return self.filter(Exists(own.not_final()) | may_claim)
+
+
 class Task(models.Model):
     """A prompt to judge, or a proposal to review. Its candidate set never changes once people see it."""
 
@@ -54,6 +66,8 @@ class Task(models.Model):
     )
     repeat_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="repeats")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TaskQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -108,6 +122,7 @@ class SeatStatus(models.TextChoices):
 
 
 UNDO_WITHIN = timedelta(minutes=10)  # in which a judgment may be taken back
+MOST_UNDOS = 3  # of one judgment: each tells a little of what others said, by what happens to the task
 COUNTED_OPEN = 1_000  # pages count open seats no further
 OCCUPIED = [SeatStatus.EMPTY, SeatStatus.HELD, SeatStatus.DONE]
 JUDGED = [SeatStatus.DONE, SeatStatus.LATE]
@@ -125,6 +140,12 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def empty(self) -> Self:
         """Return the assignments that are free."""
         return self.filter(status=SeatStatus.EMPTY)
+
+    def not_final(self) -> Self:
+        """Return the assignments whose judgment is still to come, or may be taken back and given anew."""
+        recent = Q(status__in=JUDGED, finished_at__gt=timezone.now() - UNDO_WITHIN, undos_left__gt=0)
+        to_come = Q(status__in=[SeatStatus.HELD, SeatStatus.LAPSED])
+        return self.filter(to_come | recent & Q(task__can_be_undone=True) & ~Q(task__purpose=Purpose.PRACTICE))
 
 
 class Assignment(models.Model):
@@ -147,6 +168,9 @@ class Assignment(models.Model):
     # Copied from the task so that one index finds the next seat; neither ever changes there.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
     priority = models.IntegerField(default=0)
+    undos_left = models.PositiveSmallIntegerField(
+        default=MOST_UNDOS, help_text="How often its judgment may still be taken back; 0 once others' are seen."
+    )
 
     objects = AssignmentQuerySet.as_manager()
 

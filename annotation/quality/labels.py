@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from itertools import combinations
 from statistics import median
 from typing import Any
@@ -15,12 +16,17 @@ from annotation.quality.figures import ratio
 CONFUSIONS_SHOWN = 10
 
 
-def label_report(project: Project) -> dict[str, Any] | None:
-    """Return the agreement of people who labelled the same text, pair by pair; None where there are no labels."""
+def label_report(project: Project, *, without: Collection[int] = ()) -> dict[str, Any] | None:
+    """Return the agreement of people who labelled the same text, pair by pair; None where there are no labels.
+
+    Tasks `without` are left out.
+    """
     by_task: dict[int, list[str]] = defaultdict(list)
     seconds = []
     rows = labels_that_count(project).values_list("assignment__task_id", "label", "assignment__active_ms")
     for task, label, active_ms in rows.iterator(2000):
+        if task in without:
+            continue
         by_task[task].append(label)
         if active_ms:
             seconds.append(active_ms / 1000)

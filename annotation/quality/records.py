@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -54,6 +54,16 @@ class Records:
     gold: dict[int, Choices] = field(default_factory=dict)
     policies: dict[int, int] = field(default_factory=dict)
     calibration: set[int] = field(default_factory=set)  # tasks that everybody judges
+
+    def without(self, tasks: Collection[int]) -> Records:
+        """Return the records of all other tasks, those that repeat one of these left out as well."""
+        if not tasks:
+            return self
+        kept = [
+            [each for each in some if each.task not in tasks and each.repeat_of not in tasks]
+            for some in (self.work, self.checks)
+        ]
+        return replace(self, work=kept[0], checks=kept[1])
 
     @cached_property
     def by_task(self) -> dict[int, list[Record]]:

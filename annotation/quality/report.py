@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -27,12 +28,15 @@ COMMON_ITEMS = 10
 SKIP_REASONS = 10
 
 
-def quality_report(project: Project, *, anew: bool = False) -> Report:
-    """Return the figures now, or for a large project those of up to ten minutes ago (`computed_at`)."""
-    key = f"quality-report:{project.pk}"
+def quality_report(project: Project, *, to: User | None = None, anew: bool = False) -> Report:
+    """Return the figures now, or for a large project those of up to ten minutes ago (`computed_at`).
+
+    `to`: a person who may still judge; judgments of tasks that are blind to them are left out.
+    """
+    key = f"quality-report:{project.pk}" + (f":{to.pk}" if to else "")
     if not anew and (kept := cache.get(key)):
         return dict(kept)
-    report = build_report(project)
+    report = build_report(project, to)
     if report["rankings"] > MANY_RANKINGS:
         cache.set(key, report, KEEP_SECONDS)
     else:
@@ -40,8 +44,9 @@ def quality_report(project: Project, *, anew: bool = False) -> Report:
     return report
 
 
-def build_report(project: Project) -> Report:
-    records = read_records(project)
+def build_report(project: Project, to: User | None = None) -> Report:
+    blind = set(Task.objects.filter(project=project).blind_to(to).values_list("pk", flat=True)) if to else set()
+    records = read_records(project).without(blind)
     names = _names(project, records)
     lengths = bias.length_bias(records.work, records.texts)
     return {
@@ -61,7 +66,7 @@ def build_report(project: Project) -> Report:
             for week, figure in reliability.known_by_week(records.checks, records.gold).items()
         ],
         "contested": _contested(records),
-        "labels": _labels(project),
+        "labels": _labels(project, blind),
         **_habits(project, records),
     }
 
@@ -88,8 +93,8 @@ def plain(figure: Figure) -> dict[str, Any]:
     return {"value": figure.value, "ci95": figure.ci95, "n": figure.n, "reason": figure.reason}
 
 
-def _labels(project: Project) -> dict[str, Any] | None:
-    found = label_report(project)
+def _labels(project: Project, blind: Collection[int]) -> dict[str, Any] | None:
+    found = label_report(project, without=blind)
     return found and {name: plain(value) if isinstance(value, Figure) else value for name, value in found.items()}
 
 

@@ -21,10 +21,11 @@ def report(request: UserRequest, slug: str) -> HttpResponse:
     """Show the figures; POST computes cached ones anew."""
     membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
     project = membership.project
+    reader = access.blind_reader(request.user, project)
     if request.method == "POST":
-        quality_report(project, anew=True)
+        quality_report(project, to=reader, anew=True)
         return redirect("quality", slug)
-    figures = quality_report(project)
+    figures = quality_report(project, to=reader)
     context = {
         "project": project,
         "membership": membership,

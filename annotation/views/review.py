@@ -30,7 +30,7 @@ TASKS_A_PAGE = 25
 def task_list(request: UserRequest, slug: str) -> HttpResponse:
     """List judged tasks, least agreement first."""
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
-    contested = quality_report(project)["contested"]
+    contested = quality_report(project, to=access.blind_reader(request.user, project))["contested"]
     standing = set(Adjudication.objects.in_force().filter(task__project=project).values_list("task_id", flat=True))
     decided = request.GET.get("show") == "decided"
     page = Paginator([row for row in contested if (row["task"] in standing) == decided], TASKS_A_PAGE).get_page(
@@ -109,6 +109,7 @@ def _still_blind(request: UserRequest, ranked: Task) -> HttpResponse:
         "project": ranked.project,
         "task": ranked,
         "held": held,
+        "judged": ranked.assignments.judged().filter(annotator=request.user).exists(),
         "messages_shown": [
             {"role": message["role"], "html": markdown(message["content"])} for message in ranked.messages
         ],

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access
 from annotation.actions import snapshots
 from annotation.downloads import snapshot_response
+from annotation.errors import NotPossible
 from annotation.exports.diff import diff
 from annotation.exports.writers import NoParquet
 from annotation.forms.snapshots import DownloadForm, TakeSnapshotForm
@@ -85,6 +86,13 @@ def card(request: UserRequest, slug: str, number: int) -> JsonResponse:
 @require_GET
 def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
     """Show rows added, removed and changed since an earlier snapshot, by group."""
+    with refusals_as_messages(request):
+        access.get_snapshot_rows(request.user, slug, max(number, earlier))
+        return _changes_page(request, slug, number, earlier)
+    return redirect("snapshot", slug, number)
+
+
+def _changes_page(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
     later, before = (access.get_snapshot(request.user, slug, each) for each in (number, earlier))
     if later.type != before.type:
         messages.error(request, "Only snapshots of the same type can be compared.")
@@ -102,7 +110,11 @@ def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpR
 @login_required
 @require_GET
 def download(request: UserRequest, slug: str, number: int) -> HttpResponseBase:
-    found = access.get_snapshot(request.user, slug, number)
+    try:
+        found = access.get_snapshot_rows(request.user, slug, number)
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+        return redirect("snapshot", slug, number)
     form = DownloadForm(found, request.GET)
     if not form.is_valid():
         return _snapshot_page(request, found, form, status=422)

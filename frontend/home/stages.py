@@ -37,7 +37,9 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
 
     prompts = project.prompts.count()
     completions = Completion.objects.filter(prompt__project=project).count()
-    judgments = rankings_that_count(project).count()
+    is_admin = membership.may_act_as(Role.ADMIN)
+    # The exact number grows by work and not by checks, which would tell who is checked.
+    judgments = rankings_that_count(project).count() if is_admin else queue["done"]
     snapshot = project.snapshots.newest()
     reward = next(iter(reward_models(project)), None)
     accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
@@ -52,8 +54,13 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
             page("prompts", Role.ADMIN),
         ),
         Stage("Completions", f"{completions:,}", "answers of models and people"),
-        Stage("Tasks", f"{queue['done']:,}", f"of {seats:,} seats judged"),
-        Stage("Judgments", f"{judgments:,}", "rankings that count", page("quality", Role.REVIEWER)),
+        Stage("Tasks", f"{queue['done']:,}", f"of {'' if is_admin else 'about '}{seats:,} seats judged"),
+        Stage(
+            "Judgments",
+            f"{judgments:,}",
+            "rankings that count" if is_admin else "handed in",
+            page("quality", Role.REVIEWER),
+        ),
         Stage(
             "Snapshot",
             str(snapshot.number) if snapshot else "–",

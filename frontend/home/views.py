@@ -72,7 +72,7 @@ def _unread(user: User, project: Project) -> int:
 def project(request: UserRequest, slug: str) -> HttpResponse:
     membership = access.get_membership(request.user, slug)
     project, is_admin = membership.project, membership.may_act_as(Role.ADMIN)
-    in_queue = queue.progress(project)
+    in_queue = queue.progress(project) if is_admin else queue.roughly(queue.progress(project))
     newest = project.rounds.order_by("-number").first()
     context = {
         "project": project,

@@ -201,7 +201,7 @@ def test_progress_counts_no_further_than_a_page_needs(project, annotator, open_r
     assert queue.progress(project) == {"done": 1, "held": 0, "empty": 2, "more_done": False, "more_empty": True}
     assert queue.own_progress(project, annotator) == {
         "done": 1,
-        "empty": 2,
+        "empty": 1,
         "more_empty": True,
         "can_undo": True,
     }

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
-from annotation.actions import judgments, queue
-from annotation.models import Membership, Role
+from annotation.actions import judgments, queue, snapshots, tasks
+from annotation.models import (
+    Assignment,
+    Completion,
+    GoldAnswer,
+    Membership,
+    Project,
+    Purpose,
+    Role,
+    SnapshotType,
+    Source,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 RANKINGS = "/api/v1/projects/letters/rankings/"
@@ -52,7 +64,21 @@ def test_votes_are_hidden_until_the_own_judgment_is_in(task, rita, as_user, proj
     assert "Bob says so." not in client.get(address).content.decode()
     assert count(client) == 0
     judge(seat)
+    # It may still be taken back: who saw the others' now could change it to theirs.
+    assert "Bob says so." not in client.get(address).content.decode()
+    assert count(client) == 0
+    Assignment.objects.update(finished_at=timezone.now() - timedelta(minutes=11))
     assert "Bob says so." in client.get(address).content.decode()
+    assert count(client) == 2
+
+
+def test_who_looks_at_once_cannot_take_their_own_back(task, rita, as_user, project):
+    client, address = as_user(rita), f"/projects/letters/review/{task.pk}/"
+    judge(queue.claim_next(project=project, by=rita))
+    client.post(address, {"look": "1"})
+    assert "Bob says so." in client.get(address).content.decode()
+    refused = client.post("/projects/letters/undo/", follow=True).content.decode()
+    assert "What you submitted last stays" in refused
     assert count(client) == 2
 
 
@@ -73,6 +99,82 @@ def test_a_task_that_is_full_is_open_to_review(project, annotator, rita, as_user
     judge(queue.claim_next(project=project, by=annotator), rationale="Bob says so.")
     assert "Bob says so." in as_user(rita).get(f"/projects/letters/review/{task.pk}/").content.decode()
     assert count(as_user(rita)) == 1
+
+
+def later() -> None:
+    """Ten minutes on, when no judgment can be taken back any more."""
+    Assignment.objects.filter(finished_at__isnull=False).update(finished_at=timezone.now() - timedelta(minutes=11))
+
+
+@pytest.mark.parametrize("way", ["snapshots/1/download/", "snapshots/2/changes/1/"])
+def test_rows_of_a_snapshot_wait_for_the_own_judgment(task, rita, admin, as_user, project, way):
+    later()
+    for _ in range(2):
+        snapshots.take_snapshot(project=project, by=admin)
+    client = as_user(rita)
+    page = client.get(f"/projects/letters/{way}", follow=True)
+    assert "in 1 task that you may still judge" in page.content.decode()
+    assert page.redirect_chain
+    assert client.get(f"/api/v1/projects/letters/{way}").status_code == 409
+    assert as_user(admin).get(f"/projects/letters/{way}").status_code == 200
+    judge(queue.claim_next(project=project, by=rita))
+    Assignment.objects.filter(annotator=rita).update(finished_at=timezone.now() - timedelta(minutes=9))
+    assert client.get(f"/api/v1/projects/letters/{way}").status_code == 409  # it may be taken back
+    later()
+    assert client.get(f"/projects/letters/{way}").status_code == 200
+    assert client.get(f"/api/v1/projects/letters/{way}").status_code == 200
+
+
+def test_who_wrote_a_response_is_hidden_while_it_stands_in_a_task_of_ones_own(
+    project, policy, annotator, rita, admin, as_user, open_ranking_task
+):
+    written = open_ranking_task(["M"], kind="reference")
+    seat = queue.claim_next(project=project, by=annotator)
+    answer = {"text": "Written by hand.", "derived_from": None, "change_note": ""}
+    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+    later()
+    text = Completion.objects.get(text="Written by hand.")
+    address = "/api/v1/projects/letters/references/"
+    assert len(as_user(rita).get(address).json()["results"]) == 1
+    made = Completion.objects.create(prompt=written.prompt, source=Source.POLICY, policy=policy, text="Made.")
+    tasks.open_task(prompt=written.prompt, kind="ranking", candidates=[text, made], seats=1)
+    assert as_user(rita).get(address).json()["results"] == []
+    assert len(as_user(admin).get(address).json()["results"]) == 1
+    snapshots.take_snapshot(project=project, by=admin, type=SnapshotType.PROMPT_COMPLETION)
+    assert as_user(rita).get("/api/v1/projects/letters/snapshots/1/download/").status_code == 409
+
+
+def test_figures_of_quality_leave_out_what_the_reader_may_yet_judge(task, rita, admin, as_user, project):
+    address = "/api/v1/projects/letters/quality/"
+    assert as_user(admin).get(address).json()["rankings"] == 1
+    assert as_user(rita).get(address).json()["rankings"] == 0
+    judge(queue.claim_next(project=project, by=rita))
+    assert as_user(rita).get(address).json()["contested"] == []
+    assert as_user(admin).get(address).json()["rankings"] == 2
+    later()
+    report = as_user(rita).get(address).json()
+    assert report["rankings"] == 2
+    assert [row["task"] for row in report["contested"]] == [task.pk]
+
+
+def test_who_sees_known_orders_is_not_checked_by_them(project, rita, admin, annotator, open_ranking_task):
+    Project.objects.filter(pk=project.pk).update(gold_share=0.5)
+    for _ in range(12):
+        known = open_ranking_task(["A", "B"])
+        tiers = [[pk] for pk in known.candidates.order_by("pk").values_list("pk", flat=True)]
+        GoldAnswer.objects.create(task=known, tiers=tiers, marked_by=admin)
+        Assignment.objects.filter(task=known).delete()
+    for _ in range(24):
+        open_ranking_task(["A", "B"])
+    purposes = {}
+    for person in (rita, annotator):
+        found = set()
+        for _ in range(10):
+            seat = queue.claim_next(project=Project.objects.get(), by=person)
+            found.add(seat.task.purpose)
+            judge(seat)
+        purposes[person.username] = found
+    assert purposes == {"rita": {Purpose.WORK}, "bob": {Purpose.WORK, Purpose.GOLD}}
 
 
 def test_an_admin_gets_all_rows_over_the_api(task, admin, as_user):
