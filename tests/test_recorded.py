@@ -51,13 +51,17 @@ ACTIONS: dict[str, str] = {
     ),
     **dict.fromkeys(
         [
+            "annotation.actions.assignments.move_to_a_seat_of_its_own",
             "annotation.actions.checks.open_check",
             "annotation.actions.coverage.close_empty_seats",
             "annotation.actions.coverage.follow_settings",
             "annotation.actions.coverage.open_seats_for_members",
             "annotation.actions.coverage.settle",
             "annotation.actions.evaluations.open_evaluation",
+            "annotation.actions.first_admin.is_set_up_code",
+            "annotation.actions.first_admin.set_up_code",
             "annotation.actions.import_votes.store",
+            "annotation.actions.invitations.mail_link",
             "annotation.actions.labels.follow_settings",
             "annotation.actions.labels.open_label_tasks",
             "annotation.actions.labels.prioritise",
@@ -65,11 +69,14 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.projects.add_policy",
             "annotation.actions.projects.register_base_policy",
             "annotation.actions.proposals.open_reviews",
+            "annotation.actions.revisions.close",
+            "annotation.actions.revisions.keep",
             "annotation.actions.tasks.open_task",
             "annotation.actions.tasks.open_tasks_for",
             "annotation.actions.tokens.find_token",
             "annotation.delivery.mail.write",
             "annotation.delivery.mail.write_to",
+            "annotation.delivery.mail.write_to_address",
             "annotation.delivery.webhooks.record_event",
         ],
         PART,
@@ -78,6 +85,7 @@ ACTIONS: dict[str, str] = {
         [
             "annotation.actions.flags.flag",
             "annotation.actions.quality.comment",
+            "annotation.actions.quality.reply",
             "training.actions.playground.ask",
             "training.actions.playground.cancel",
             "training.actions.playground.judge",
@@ -98,6 +106,7 @@ ACTIONS: dict[str, str] = {
                 f"training.actions.runs.{name}"
                 for name in ("claim_run", "fail_run", "heartbeat", "put_back", "reclaim_lost_runs", "release_run")
             ),
+            *(f"training.actions.preparations.{name}" for name in ("claim", "fail", "finish", "put_back", "report")),
             "training.actions.runs.save_metrics",
             "training.actions.runs.settle_round",
             "training.actions.runs.settle_run",
@@ -122,7 +131,11 @@ ADDRESSES: dict[str, str] = {
             f"{API}assignments/{PK}/first-version/$ first_version",
             f"{API}assignments/{PK}/skip/$ skip",
             f"{API}assignments/{PK}/submit/$ submit",
+            f"{API}assignments/{PK}/redo/$ redo",
             f"{API}tasks/claim/$ claim",
+            f"{API}tasks/undo/$ undo",
+            f"{OF_PROJECT}tasks/<int:pk>/redo/",
+            f"{OF_PROJECT}undo/",
             f"{OF_PROJECT}annotate/",
             f"{OF_PROJECT}practice/",
             f"{OF_PROJECT}tasks/<int:pk>/draft/",
@@ -143,6 +156,7 @@ ADDRESSES: dict[str, str] = {
             f"{OF_PROJECT}playground/<int:pk>/judge/",
             f"{OF_PROJECT}review/judgments/<int:pk>/comment/",
             f"{OF_PROJECT}tasks/<int:pk>/flag/",
+            f"{OF_PROJECT}mine/<int:pk>/reply/",
         ],
         AUTHORED,
     ),
@@ -153,6 +167,7 @@ ADDRESSES: dict[str, str] = {
             f"{OF_PROJECT}mine/comments/<int:pk>/read/",
             f"{OF_PROJECT}quality/",
             f"{OF_PROJECT}tasks/<int:pk>/preview/",
+            "projects/new/preview/",
         ],
         OWN_VIEW,
     ),
@@ -208,7 +223,8 @@ def reached(found: Callable[..., Any], owner: type | None = None) -> set[Any]:
         each, own = waiting.pop()
         each = inspect.unwrap(each) if callable(each) else each
         module = getattr(each, "__module__", None) or ""
-        if not callable(each) or each in seen or not module.startswith((*OWN, *LIBRARIES)):
+        is_code = inspect.isroutine(each) or inspect.isclass(each)
+        if not is_code or each in seen or not module.startswith((*OWN, *LIBRARIES)):
             continue
         seen.add(each)
         if not inspect.isclass(each):

@@ -67,6 +67,7 @@ class AuditAction(models.TextChoices):
     ROUND_CANCELLED = "round-cancelled", "Round cancelled"
     GATE_PASSED = "gate-passed", "Gate passed by hand"
     PROMOTED = "promoted", "Policy promoted"
+    MODEL_ASKED = "model-asked", "Preparation of a model asked for"
     PACKAGE = "package", "Merged model asked for"
     SPACE_FREED = "space-freed", "Files of old runs deleted"
     EVALUATION_CLOSED = "evaluation-closed", "Evaluation closed"

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from annotation import live
+from annotation import audit, live
 from annotation.actions.projects import register_base_policy
 from annotation.errors import NotPossible
-from annotation.models import Project
+from annotation.models import AuditAction, Project
 from training.models import Preparation, PreparationStatus
 
 GIVEN_UP_AFTER = timedelta(minutes=2)  # a worker that was killed leaves its preparation running
@@ -51,6 +51,7 @@ def ask_for(*, project: Project) -> Preparation:
             model=project.base_model, status=PreparationStatus.QUEUED, **again
         )
         preparation.refresh_from_db()
+    audit.record(AuditAction.MODEL_ASKED, project=project, what=project.base_model)
     if (checkpoint_of(project.base_model) / "config.json").exists():
         finish(preparation)
         preparation.refresh_from_db()
