@@ -156,7 +156,7 @@ def test_a_project_shows_nothing_of_another_one_and_only_staff_sees_all(
 def put_triggers_back() -> None:
     """Those that are taken away for tests that empty their tables; this test's transaction takes them back."""
     first = importlib.import_module("annotation.migrations.0018_audit_log")
-    later = importlib.import_module("annotation.migrations.0028_audit_log_kept_for_days")
+    later = importlib.import_module("annotation.migrations.0029_audit_log_kept_for_days")
     with connection.cursor() as cursor:
         cursor.execute(first.SQLITE[1] if connection.vendor == "sqlite" else later.TRUNCATE)
 

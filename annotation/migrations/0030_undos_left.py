@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0028_audit_log_kept_for_days'),
+        ('annotation', '0029_audit_log_kept_for_days'),
     ]
 
     operations = [

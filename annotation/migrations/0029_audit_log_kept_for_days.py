@@ -39,7 +39,7 @@ def drop(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0027_first_admin_and_mailed_invitations'),
+        ('annotation', '0028_upload_by_status'),
     ]
 
     operations = [
