@@ -95,6 +95,7 @@ ACTIONS: dict[str, str] = {
     **dict.fromkeys(["annotation.actions.quality.mark_read", "annotation.delivery.mail.subscribe"], OWN_VIEW),
     **dict.fromkeys(
         [
+            "annotation.actions.import_jobs.forget_previews",
             "annotation.delivery.mail.send_next",
             "annotation.delivery.webhooks.deliver_next",
             "training.actions.packages.make_next",
