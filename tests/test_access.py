@@ -112,6 +112,7 @@ PAGES = [
     ("webhook_remove", "post", 302, 403, 404),
     ("rounds", "get", 200, 403, 404),
     ("rounds", "post", 200, 403, 404),
+    ("generate", "post", 302, 403, 404),
     ("proposals", "get", 200, 403, 404),
     ("proposals", "post", 200, 403, 404),
     ("proposal", "get", 200, 403, 404),

@@ -227,7 +227,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def sections(self) -> Iterator[tuple[str, list[BoundField]]]:
         """Yield the headings under Advanced, with their fields."""
-        return ((title, [self[name] for name in names if name in self.fields]) for title, names in SECTIONS.items())
+        return ((title, [self[name] for name in names]) for title, names in SECTIONS.items())
 
     def has_advanced_errors(self) -> bool:
         """Return whether a field under Advanced is refused, so that the page opens it."""
@@ -256,6 +256,10 @@ class NewProjectForm(ProjectForm):
             field = self.fields[name]
             if str(self.data[name]) == str(field.prepare_value(getattr(Project(), name))):
                 self.data = {**self.data, name: field.prepare_value(value)}
+
+    def sections(self) -> Iterator[tuple[str, list[BoundField]]]:
+        """Yield the sections without the labels, which stand at the top where the kind of project needs them."""
+        return ((title, fields) for title, fields in super().sections() if title != "Labels")
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or self.cleaned_data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
@@ -39,6 +39,7 @@ def preview_project(request: UserRequest) -> HttpResponse:
     """
     form = NewProjectForm(cleaned(request.POST))
     form.is_valid()
+    request.POST = QueryDict()  # the templates of the kinds would read an annotator's answer from it
     project = form.instance
     pages = [_page(project, kind) for kind in _kinds(project, form.cleaned_data.get("preset", ""))]
     page = "annotation/project_preview.html"

@@ -24,6 +24,7 @@ from annotation.quality import comparisons
 from annotation.rendering import markdown
 from annotation.views.projects import project_context
 from frontend import deletion
+from frontend.home.checklist import checklist
 from frontend.home.my_work import my_work
 from frontend.home.next_step import next_step
 from frontend.home.stages import project_state, stages
@@ -74,6 +75,8 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
     project, is_admin = membership.project, membership.may_act_as(Role.ADMIN)
     in_queue = queue.progress(project) if is_admin else queue.roughly(queue.progress(project))
     newest = project.rounds.order_by("-number").first()
+    step = next_step(project_state(project, in_queue, newest)) if is_admin else None
+    steps = checklist(project, in_queue, newest) if is_admin else None
     context = {
         "project": project,
         "membership": membership,
@@ -82,7 +85,9 @@ def project(request: UserRequest, slug: str) -> HttpResponse:
         "alarm": alarms.open_alarm(project),
         "queue": in_queue,
         "stages": stages(project, membership, in_queue),
-        "step": next_step(project_state(project, in_queue, newest)) if is_admin else None,
+        "checklist": steps,
+        # What the checklist says already is not said twice.
+        "step": step if not steps or (newest and step and step.page == "round" and not newest.is_active) else None,
         "at_work": presence.at_work(project),
         "own": queue.own_progress(project, request.user),
         "mine": my_work(project, membership, request.user),

@@ -114,6 +114,7 @@ class StageSerializer(serializers.Serializer[Any]):
 
 class ForecastSerializer(serializers.Serializer[Any]):
     refusal = serializers.CharField(allow_blank=True, help_text="Why the round would not start.")
+    warning = serializers.CharField(allow_blank=True, help_text="Why it would stop at its quality gate.")
     seconds = serializers.FloatField(allow_null=True)
     memory_mb = serializers.FloatField(allow_null=True)
     stages = StageSerializer(many=True)

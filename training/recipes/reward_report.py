@@ -15,13 +15,12 @@ from typing import Any
 import torch
 
 from annotation.stats.bootstrap import ratio_interval, rounded
+from training.methods.gates import FEWEST_PAIRS, FEWEST_PROMPTS
 from training.recipes.models.rankings import JudgedSet
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
 BINS = 10
-# With fewer a reward model cannot be judged: on two or three prompts one in ten untrained ones would pass.
-FEWEST_PAIRS, FEWEST_PROMPTS = 20, 5
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from annotation.stats.bootstrap import ratio_interval, rounded
+from training.methods.gates import FEWEST_PROMPTS
 from training.recipes.evaluation import figures
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
-FEWEST_PROMPTS = 5  # on fewer, chance alone looks like a gain
 JUDGE = "the judge"
 
 

@@ -18,6 +18,7 @@ from training.methods.plans import configs_of
 from training.models import TrainingRun
 from training.products import product_of
 from training.products.data import RowCounts
+from training.reports.enough_data import warning
 
 RUNS_COMPARED = 5
 
@@ -51,6 +52,7 @@ class StageForecast:
 class Forecast:
     refusal: str
     stages: list[StageForecast]
+    warning: str = ""  # it would start, and stop at a gate for want of data
 
     @property
     def seconds(self) -> float | None:
@@ -82,7 +84,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
         if (last := _last_run(project, method)) is not None:
             stage.from_round, stage.since = last.round.number, _changes(last.config, config)
         stages.append(stage)
-    return Forecast(refusal(project, methods, configs), stages)
+    return Forecast(refusal(project, methods, configs), stages, warning(project, methods, configs))
 
 
 def _compare(stage: StageForecast, project: Project, config: Mapping[str, Any]) -> None:

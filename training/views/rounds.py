@@ -21,10 +21,12 @@ from training import access
 from training.actions import rounds
 from training.exports import TOOLS
 from training.forms.rounds import StartRoundForm
+from training.methods.plans import FIRST_ROUND, configs_of
 from training.methods.presets import PRESETS, preset_settings
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.products import sections_of
 from training.reports import curves
+from training.reports.enough_data import warning
 from training.reports.forecasts import forecast
 
 ON_A_PAGE = 25
@@ -34,7 +36,10 @@ EARLIER_SHOWN = 20
 @login_required
 @require_http_methods(["GET", "POST"])
 def round_list(request: UserRequest, slug: str) -> HttpResponse:
-    """List the rounds; by POST an admin starts one, or sees its forecast with `dry_run`."""
+    """List the rounds; by POST an admin starts one, or sees its forecast with `dry_run`.
+
+    A round that would stop at its gate for want of data shows its forecast first, and starts with `despite`.
+    """
     role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
     membership = annotation_access.get_membership(request.user, slug, role=role)
     project = membership.project
@@ -43,7 +48,7 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         plan: dict[str, Any] = {"project": project, "methods": form.methods(), "settings": form.settings()}
         with refusals_as_errors(form), form.invalid_settings_as_errors():
-            if "dry_run" not in request.POST:
+            if "dry_run" not in request.POST and ("despite" in request.POST or not _lacks_data(**plan)):
                 return redirect(rounds.start_round(**plan, by=request.user))
             foreseen = forecast(**plan)
     reason = rounds.refusal(project, rounds.next_methods(project))
@@ -58,6 +63,24 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
         "cannot_start_reason": reason,
     }
     return render(request, "training/round_list.html", context)
+
+
+@login_required
+@require_POST
+def generate(request: UserRequest, slug: str) -> HttpResponse:
+    """Start a round that only generates responses to every prompt, as many as a task of the project shows."""
+    project = annotation_access.get_project(request.user, slug, role=Role.ADMIN)
+    settings = {"sample": {"completions_per_prompt": project.candidates_per_task}}
+    with refusals_as_messages(request):
+        started = rounds.start_round(project=project, methods=FIRST_ROUND, settings=settings, by=request.user)
+        messages.success(request, f"Round {started.number} generates responses. They become tasks when it is done.")
+    return redirect(project)
+
+
+def _lacks_data(project: Project, methods: list[str], settings: dict[str, dict[str, Any]]) -> bool:
+    """Return whether a round could start but would stop at its gate for want of data."""
+    configs = configs_of(methods, settings)
+    return not rounds.refusal(project, methods, configs) and bool(warning(project, methods, configs))
 
 
 def _like(request: UserRequest, project: Project) -> TrainingRound | None:

@@ -1,0 +1,130 @@
+"""The steps from a new project to its first trained policy, for its admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from annotation.models import Project, Split
+from training.models import Preparation, PreparationStatus, TrainingRound
+from training.reports.enough_data import EnoughData, enough_data
+
+DONE, DOING, TODO = "done", "doing", "to do"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the checklist. `url` is where it is done; `posts` says that its button sends a form there."""
+
+    title: str
+    text: str
+    state: str
+    url: str
+    button: str
+    posts: bool = False
+    percent: int | None = None  # of a meter; None for none
+    is_problem: bool = False
+    is_next: bool = False
+
+
+@dataclass(frozen=True)
+class Checklist:
+    steps: list[Step]
+
+    @property
+    def done(self) -> int:
+        return sum(step.state == DONE for step in self.steps)
+
+
+def checklist(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Checklist | None:
+    """Return the checklist; None once a policy was trained, or where the project is closed."""
+    if project.closed_at or project.policies.filter(number__gt=0).exists():
+        return None
+    steps = list(_steps(project, queue, newest))
+    first = next((place for place, step in enumerate(steps) if step.state == TODO), None)
+    return Checklist([_with_next(step, place == first) for place, step in enumerate(steps)])
+
+
+def _with_next(step: Step, is_next: bool) -> Step:
+    return Step(**{**step.__dict__, "is_next": is_next})
+
+
+def _steps(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Iterator[Step]:
+    prompts = project.prompts.count()
+    has_model = project.policies.exists()
+    has_tasks = bool(queue["done"] or queue["held"] or queue["empty"])
+    is_active = bool(newest and newest.is_active)
+    yield _prompts(project, prompts)
+    yield _model(project, has_model)
+    yield _people(project)
+    yield _responses(project, bool(prompts and has_model), has_tasks, is_active)
+    data = enough_data(project)
+    yield _annotations(project, data, queue)
+    yield _training(project, data, is_active and has_tasks)
+
+
+def _page(name: str, project: Project) -> str:
+    return reverse(name, args=[project.slug])
+
+
+def _prompts(project: Project, prompts: int) -> Step:
+    text = "A file with one prompt per line, or CSV, JSONL or Parquet. You review it before anything is imported."
+    if prompts:
+        held_out = project.prompts.filter(split=Split.EVAL).count()
+        text = f"{prompts:,} prompt{'s' * (prompts != 1)}, of which {held_out:,} are held out."
+    return Step("Import prompts", text, DONE if prompts else TODO, _page("prompts", project), "Import prompts")
+
+
+def _model(project: Project, has_model: bool) -> Step:
+    title, url = "Prepare the base model", _page("model", project)
+    if has_model:
+        return Step(title, f"{project.base_model} is v0.", DONE, url, "View model")
+    preparation = Preparation.objects.filter(project=project).first()
+    if preparation is None:
+        return Step(title, f"{project.base_model} becomes v0.", TODO, url, "Prepare model", posts=True)
+    if preparation.status == PreparationStatus.FAILED:
+        return Step(title, preparation.error, TODO, url, "View error", is_problem=True)
+    text = preparation.phase or "Waiting for a worker"
+    return Step(title, f"{text}.", DOING, url, "View progress", percent=preparation.percent)
+
+
+def _people(project: Project) -> Step:
+    members, pending = project.memberships.count(), project.invitations.open(timezone.now()).count()
+    text = "Annotators, by link or mail. You can also annotate alone."
+    if members > 1 or pending:
+        text = f"{members} member{'s' * (members != 1)}"
+        text += f", {pending} pending invitation{'s' * (pending != 1)}." if pending else "."
+    state = DONE if members > 1 or pending else TODO
+    return Step("Invite people", text, state, _page("invitations", project), "Invite people")
+
+
+def _responses(project: Project, is_possible: bool, has_tasks: bool, is_active: bool) -> Step:
+    title, text = "Generate responses", "The base model responds to every prompt; the responses become tasks."
+    if has_tasks:
+        return Step(title, "There are tasks.", DONE, _page("rounds", project), "View rounds")
+    if is_active:
+        return Step(title, "The round is under way.", DOING, _page("rounds", project), "View rounds")
+    if not is_possible:
+        return Step(title, f"{text} It needs prompts and the model.", "later", _page("rounds", project), "View rounds")
+    return Step(title, text, TODO, _page("generate", project), "Generate responses", posts=True)
+
+
+def _annotations(project: Project, data: EnoughData, queue: dict[str, Any]) -> Step:
+    title, url = "Annotate", _page("annotate", project)
+    if data.is_enough:
+        return Step(title, data.sentence, DONE, url, "Annotate", posts=True, percent=100)
+    if not queue["empty"] and not queue["held"]:
+        return Step(title, data.sentence, "later", url, "Annotate", posts=True, percent=data.percent)
+    return Step(title, data.sentence, TODO, url, "Annotate", posts=True, percent=data.percent)
+
+
+def _training(project: Project, data: EnoughData, is_active: bool) -> Step:
+    title, url = "Train the first policy", _page("rounds", project)
+    text = "A round trains a reward model on the annotations, then the policy, and generates new responses."
+    if is_active:
+        return Step(title, "The round is under way.", DOING, url, "View rounds")
+    return Step(title, text, TODO if data.is_enough else "later", url, "Start a round")
