@@ -45,6 +45,7 @@ SETTINGS: Row = {
     "kl_limit": 100.0,
     "eval_completions": 4,
     "temperature": 1.0,
+    "save_every": 1,
 }
 # A random model of 32 dimensions is moved by large steps only, and surely only with this many answers an update.
 LEARNING: Row = {

@@ -59,7 +59,8 @@ if current_policy(project).number:
 round = start_round(project=project, methods=["ppo"], by=admin, settings={"ppo": {
     "episodes": 64, "batch_size": 8, "minibatch_size": 8, "completions_per_prompt": 2, "max_new_tokens": 6,
     "top_blocks": 1, "lora_rank": 2, "ppo_epochs": 2, "eval_every": 0, "eval_completions": 1,
-    "length_floor": 0, "distinct_floor": 0, "entropy_floor": 0, "clipfrac_limit": 1, "kl_limit": 10000}})
+    "length_floor": 0, "distinct_floor": 0, "entropy_floor": 0, "clipfrac_limit": 1, "kl_limit": 10000,
+    "save_every": 1}})
 print(round.runs.get().pk)
 """
 

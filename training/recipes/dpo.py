@@ -75,7 +75,6 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
             "per_device_train_batch_size": config.batch_size,
             "beta": config.beta,
             "logging_steps": 1,
-            "save_steps": config.save_every,
             "max_length": None,
         },
     )

@@ -15,6 +15,7 @@ from training.recipes.losses.rl_math import adapted_kl_coef
 from training.recipes.process.distributed import Processes
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
+from training.recipes.process.pace import SavingPace
 from training.recipes.process.resources import Stopwatch
 from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import sample_episodes, score_rollouts, split_prompts
@@ -95,7 +96,18 @@ def set_up(run: RunDir, config: PPOConfig, inputs: Row) -> tuple[Trainer, list[R
     watch = Stopwatch(progress.seconds)
     weights = previous or learned_weights(policy)
     trainer = Trainer(
-        run, config, processes, policy, optimiser, progress, prompts, evaluator, watch, weights, groups_at_once(config)
+        run,
+        config,
+        processes,
+        policy,
+        optimiser,
+        progress,
+        prompts,
+        evaluator,
+        watch,
+        weights,
+        groups_at_once(config),
+        SavingPace(config.save_every),
     )
     if processes.is_first:
         run.rewind(progress.update)
@@ -160,7 +172,7 @@ def finish_update(trainer: Trainer, metrics: dict[str, float]) -> None:
     if trainer.processes.is_first:
         trainer.run.report_progress(update, trainer.updates, "updates")
     logger.info("update %d of %d: score %.3f, KL %.2f", update, trainer.updates, metrics["objective/score"], kl)
-    if update % config.save_every == 0 or update == trainer.updates:
+    if update == trainer.updates or trainer.pace.is_due(update):
         save_state(trainer)
 
 

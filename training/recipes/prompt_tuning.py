@@ -28,6 +28,7 @@ from training.recipes.models.label_scores import all_scores, batch_prior, calibr
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder, required_path
 from training.recipes.process.log import logger
+from training.recipes.process.pace import SavingPace
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
@@ -145,6 +146,7 @@ def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (steps * config.epochs))
     epoch, least, best = resume(run, model, optimizer, schedule)
     run.rewind(epoch * steps)
+    pace = SavingPace()
     while epoch < config.epochs:
         order = torch.randperm(len(blanks), generator=generator(config.seed, "epoch", epoch))
         for number, chosen in enumerate(order.split(config.batch_size), start=epoch * steps + 1):
@@ -178,7 +180,9 @@ def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots
         )
         if dev_loss < least:
             least, best = dev_loss, copy.deepcopy(weights_that_learn(model))
-        keep_state(run, model, optimizer, schedule, epoch, least, best)
+        if epoch == config.epochs or pace.is_due(epoch):
+            with pace.saving():
+                keep_state(run, model, optimizer, schedule, epoch, least, best)
     set_weights(model, best)
 
 

@@ -7,7 +7,6 @@ memorises.) Accuracy is always measured on prompts that were never trained on.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_folder, required_path
 from training.recipes.process.log import logger, remark
 from training.recipes.process.memory import MicroBatches
+from training.recipes.process.pace import SavingPace
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
@@ -43,7 +43,6 @@ from training.recipes.reward_losses import rankings_loss
 from training.recipes.reward_report import Accuracy, accuracy_interval, accuracy_of, outcomes, report
 from training.rundir import Row, RunDir
 
-SECONDS_BETWEEN_STATES = 60
 RELOAD_TOLERANCE = 1e-5
 RELOADED_RANKINGS = 3
 JUDGES_SHARE = 0.25  # of the prompts, whose rankings only the judge learns from
@@ -118,11 +117,11 @@ def learn(run: RunDir, learner: Learner | HeadLearner, measured: dict[str, list[
     """Take all steps from where an earlier attempt stopped; measure accuracy by split after each epoch."""
     done = load_state(run, learner)
     run.rewind(done)
-    saved_at = time.monotonic()
+    pace = SavingPace()
     for step in range(done + 1, learner.steps + 1):
         with watch.measure("train"):
             metrics = learner.take_step(step)
-        if end_of_epoch := step % learner.steps_per_epoch == 0:
+        if step % learner.steps_per_epoch == 0:
             with watch.measure("evaluate"):
                 for split, rankings in measured.items():
                     if rankings:
@@ -130,9 +129,9 @@ def learn(run: RunDir, learner: Learner | HeadLearner, measured: dict[str, list[
             logger.info("pass %d of %d: %s", step // learner.steps_per_epoch, learner.passes, metrics)
         run.log_metrics(step, **metrics)
         run.report_progress(step, learner.steps, "steps")
-        if end_of_epoch or time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
-            save_state(run, learner, step)
-            saved_at = time.monotonic()
+        if step == learner.steps or pace.is_due(step):
+            with pace.saving():
+                save_state(run, learner, step)
 
 
 def begin(shared: SharedModel, config: RewardConfig, inputs: Row) -> RewardModel:

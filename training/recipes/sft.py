@@ -70,7 +70,6 @@ def sft_trainer(run: RunDir, config: SFTConfig | InstructionTuningConfig, roles:
             num_train_epochs=config.epochs,
             per_device_train_batch_size=config.batch_size,
             logging_steps=1,
-            save_steps=config.save_every,
             max_length=None,
             padding_free=getattr(config, "packing", False),
         ),

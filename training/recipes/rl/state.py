@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from training.recipes.process.distributed import Processes
 from training.recipes.process.files import replace_file, replace_folder
 from training.recipes.process.log import logger
 from training.recipes.process.memory import MicroBatches
+from training.recipes.process.pace import SavingPace
 from training.recipes.process.resources import Stopwatch
 from training.recipes.rl.guards import Progress
 from training.recipes.rl.policy import Policy, learned_weights, restore_weights, save_policy
@@ -40,10 +41,11 @@ class Trainer:
     watch: Stopwatch
     previous: dict[str, Any]  # the weights before the last update
     memory: MicroBatches
+    pace: SavingPace = field(default_factory=SavingPace)
 
     @property
     def updates(self) -> int:
-        return self.config.episodes // self.config.batch_size
+        return self.config.updates
 
     def evaluate(self) -> list[Row]:
         """Return one row per held-out prompt and answer of the policy as it is now."""
@@ -88,13 +90,15 @@ def save_state(trainer: Trainer) -> None:
     if not trainer.processes.is_first:
         return
     trainer.progress.seconds = dict(trainer.watch.spent)
+    began = trainer.pace.clock()
     state = {
         "weights": learned_weights(trainer.policy),
         "previous": trainer.previous,
         "optimiser": trainer.optimiser.state_dict(),
         "progress": vars(trainer.progress),
     }
-    trainer.run.save_state(lambda folder: torch.save(state, folder / "ppo.pt"))
+    with trainer.pace.saving(began):
+        trainer.run.save_state(lambda folder: torch.save(state, folder / "ppo.pt"))
 
 
 def load_state(

@@ -19,6 +19,7 @@ from training.recipes.evaluation import Evaluator
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_file
 from training.recipes.process.log import logger
+from training.recipes.process.pace import SavingPace
 from training.recipes.process.resources import Stopwatch
 from training.recipes.selection import JUDGE, Yardstick, evaluation, select
 from training.recipes.text.prompts import PromptTokens
@@ -70,8 +71,10 @@ class RunCallback(TrainerCallback):
     reason: str = ""
     evaluations: list[Row] = field(default_factory=list)  # of candidates, that of the unchanged policy first
     earlier: list[Weights] = field(default_factory=list)  # the adapter as it was one and no row ago
+    pace: SavingPace = field(default_factory=SavingPace)
 
     def __post_init__(self) -> None:
+        self.pace = SavingPace(self.config.save_every)
         judge = self.roles.reward_model
         if judge is not None and judge.has_judge and self.yardstick is not None and not self.yardstick.before_judge:
             self.yardstick = None
@@ -167,12 +170,22 @@ class RunCallback(TrainerCallback):
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         self.began = time.perf_counter()
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         self.watch.spent["train"] = self.watch.spent.get("train", 0.0) + time.perf_counter() - self.began
+        row, rest = divmod(state.global_step, self.steps_per_row)
+        # Between the steps of a row TRL's state would lack the answers that are being learned from.
+        if not rest and (state.global_step == state.max_steps or self.pace.is_due(row)):
+            control.should_save = True
+        self.save_begins = self.pace.clock()
 
     def on_log(self, _args: Any, state: Any, control: Any, *, logs: Row, model: nn.Module, **_: Any) -> None:
         if "loss" not in logs:  # TRL's own summary at the end
             return
+        self.log_row(logs, state, control, model)
+        self.save_begins = self.pace.clock()
+
+    def log_row(self, logs: Row, state: Any, control: Any, model: nn.Module) -> None:
+        """Write a row of metrics, evaluate where that is due, and end the training where a limit was passed."""
         if not isfinite(logs["loss"]):
             raise RecipeError("The loss is not a number any more: the learning rate is too large")
         assert self.describe is not None
@@ -210,7 +223,8 @@ class RunCallback(TrainerCallback):
         return max(self.rows - 2, 0) if self.stopped else self.rows
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-        self.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        with self.pace.saving(self.save_begins):
+            self.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def student_weights(model: nn.Module) -> Weights:

@@ -56,7 +56,7 @@ def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
     if start.adapter is None:
         shared.adapters.add(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
     else:
-        shared.adapters.load(POLICY, start.adapter)
+        shared.adapters.load(POLICY, start.adapter, rank=config.lora_rank, top_blocks=config.top_blocks)
         shared.adapters.load(ROUND_START, start.adapter)
     folder = run.path / SCRATCH / "adapter"
     shared.adapters.save(POLICY, folder)

@@ -42,7 +42,7 @@ def settings(run: RunDir, config: TrainerConfig, roles: Roles) -> dict[str, Any]
         "learning_rate": config.learning_rate or LEARNING_RATES.get(getattr(config, "train", ""), 0.0),
         "lr_scheduler_type": "linear",
         "seed": config.seed,
-        "save_strategy": "steps",
+        "save_strategy": "no",  # the callback says when
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
