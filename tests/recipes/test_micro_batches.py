@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 
 from tests.recipes.conftest import LIKES_A, Prepare, finish, preference_rows, prompt_rows
 from tests.recipes.test_ppo import SETTINGS
-from training.methods import InvalidConfig, RLOOConfig
-from training.recipes.models.shared_model import SharedModel
+from training.recipes.models.generation import Drawing, sample
+from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process.log import remarks
 from training.recipes.process.memory import MicroBatches
+from training.recipes.process.seeds import generator
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -130,7 +131,7 @@ def test_gradients_of_parts_add_up_to_those_of_the_whole():
     total = memory.run(range(7), part, model.zero_grad)
     assert failed == [7, 3]
     assert memory.size == 1
-    assert float(total) == pytest.approx(float(model(inputs).square().mean()), abs=1e-6)
+    assert total.item() == pytest.approx(float(model(inputs).square().mean()), abs=1e-6)
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, atol=1e-6, rtol=0)
     remarks.clear()
@@ -154,6 +155,82 @@ def test_a_single_row_that_does_not_fit_is_an_error_and_other_errors_are_not_tri
     remarks.clear()
 
 
-def test_rloo_refuses_parts_that_do_not_divide_its_minibatch():
-    with pytest.raises(InvalidConfig, match="micro_batch: should divide minibatch_size"):
-        RLOOConfig(micro_batch=5)
+def test_rloo_goes_on_with_smaller_parts_where_memory_runs_out(run_of, monkeypatch):
+    from transformers import LlamaModel
+
+    expected = run_of("whole", "rloo")
+    finish(expected)
+    memory, forward = RunsOut(3, torch.OutOfMemoryError), LlamaModel.forward
+
+    def checked(self, input_ids, *inputs, **options):
+        memory.check(len(input_ids))
+        return forward(self, input_ids, *inputs, **options)
+
+    monkeypatch.setattr(LlamaModel, "forward", checked)
+    run = run_of("small", "rloo")
+    result = finish(run)
+    assert memory.refused == 2  # 8 rows, then 4
+    assert result["remarks"][-1] == "Memory ran out with 4 episodes at once: it goes on with 2"
+    assert max((tensor - weights(run)[name]).abs().max() for name, tensor in weights(expected).items()) < 2e-4
+
+
+PROMPTS = [[5, 9, 30], [7, 8, 9, 40, 11, 12], [6], [5, 6, 7, 8], [30, 31]]
+
+
+@pytest.mark.parametrize("keep_trunk", [False, True])
+def test_answers_that_are_drawn_in_parts_are_those_that_are_drawn_at_once(shared: SharedModel, keep_trunk: bool):
+    def drawn(at_once: int):
+        return sample(shared, None, PROMPTS, Drawing(3, 12, 0.9, at_once), generator(7), keep_trunk=keep_trunk)
+
+    whole, parts = drawn(0), drawn(6)
+    assert whole.texts(shared) == parts.texts(shared)
+    width = parts.drawn.shape[2]
+    assert torch.equal(whole.drawn[:, :, :width], parts.drawn)
+    assert torch.equal(whole.answers.response_mask.sum(-1), parts.answers.response_mask.sum(-1))
+    torch.testing.assert_close(whole.logprobs[:, :, :width], parts.logprobs, atol=1e-5, rtol=0)
+    mask = parts.answers.response_mask
+    read = [role_logprobs(shared, each.answers, each.answers.response_mask, None, 0.9) for each in (whole, parts)]
+    torch.testing.assert_close(read[0][:, :, :width][mask], read[1][mask], atol=1e-5, rtol=0)
+    if keep_trunk:
+        torch.testing.assert_close(whole.answers.depths, parts.answers.depths, atol=1e-5, rtol=0)
+
+
+def test_sampling_goes_on_in_parts_where_memory_runs_out(shared: SharedModel, monkeypatch):
+    remarks.clear()
+    advance, tried = SharedModel.advance, []
+
+    def scarce(self, ids, *others):
+        if len(ids) > 3:
+            tried.append(len(ids))
+            raise torch.OutOfMemoryError
+        return advance(self, ids, *others)
+
+    whole = sample(shared, None, PROMPTS, Drawing(1, 12, 0.9), generator(7))
+    monkeypatch.setattr(SharedModel, "advance", scarce)
+    for _ in range(2):
+        assert sample(shared, None, PROMPTS, Drawing(1, 12, 0.9), generator(7)).texts(shared) == whole.texts(shared)
+    assert tried == [5]  # the second time it begins with what fits
+    assert remarks == ["Memory ran out with 5 prompts of 1 answers each at once: it goes on with 2"]
+    remarks.clear()
+
+
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_a_setting_draws_fewer_answers_at_once(run_of, method: str, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    most = []
+    advance, generate = SharedModel.advance, LlamaForCausalLM.generate
+
+    def counted(self, ids, *others):
+        most.append(len(ids))
+        return advance(self, ids, *others)
+
+    def counted_theirs(self, *inputs, **options):
+        most.append(len(options["input_ids"]))
+        return generate(self, *inputs, **options)
+
+    run = run_of("few", method, sampling_batch=4, eval_every=0)
+    monkeypatch.setattr(SharedModel, "advance", counted if method == "ppo" else advance)
+    monkeypatch.setattr(LlamaForCausalLM, "generate", counted_theirs)
+    assert finish(run)["updates"] == 1
+    assert max(most) <= 4

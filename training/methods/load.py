@@ -36,9 +36,10 @@ def draws_for_evaluation(config: Mapping[str, Any], prompt: int) -> Load | None:
 
 
 def draws_a_batch(config: Mapping[str, Any], prompt: int) -> Load:
-    """Return the answers of an update's batch, which are drawn at once."""
+    """Return the answers of an update's batch, or of the part of one, that are drawn at once."""
     per_prompt = int(config["completions_per_prompt"])
-    return Load(-(-int(config["batch_size"]) // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]))
+    answers = min(int(config.get("sampling_batch", 0)) or int(config["batch_size"]), int(config["batch_size"]))
+    return Load(-(-answers // per_prompt), prompt, per_prompt, int(config["max_new_tokens"]))
 
 
 def learns_nothing(config: Mapping[str, Any], prompt: int, answer: int) -> None:

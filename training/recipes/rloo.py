@@ -7,13 +7,17 @@ that text, so that the reward model could not tell a finished answer from one th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor, nn
 
 from training.methods import RLOOConfig
 from training.recipes.models.answers import Answers
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import required_path
+from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.rl.episodes import prompts_of_update
 from training.recipes.rl.guards import outside_limits
@@ -55,6 +59,7 @@ def train_policy(run: RunDir, config: RLOOConfig, inputs: Row) -> Row:
     tokens = {prompt.prompt_id: prompt.tokens for prompt in train}
     trainer = make_trainer(
         tokens,
+        config,
         model=roles.student,
         reward_funcs=scorer(roles.reward_model, tokens, config.completions_per_prompt),
         peft_config=roles.adapter,
@@ -88,13 +93,11 @@ def arguments(run: RunDir, config: RLOOConfig, roles: Roles, steps: int) -> Any:
     """Return TRL's settings; `steps` are the optimiser steps of an update."""
     from trl import RLOOConfig as Arguments
 
-    at_once = config.micro_batch or config.minibatch_size
     return Arguments(
         **settings(run, config, roles),
-        max_steps=config.episodes // config.batch_size * steps,
-        per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=config.minibatch_size // at_once,
-        steps_per_generation=config.batch_size // at_once,
+        max_steps=config.updates * steps,
+        per_device_train_batch_size=config.minibatch_size,
+        steps_per_generation=config.batch_size // config.minibatch_size,
         num_iterations=config.passes,
         num_generations=config.completions_per_prompt,
         shuffle_dataset=False,
@@ -107,8 +110,6 @@ def arguments(run: RunDir, config: RLOOConfig, roles: Roles, steps: int) -> Any:
         max_grad_norm=config.max_grad_norm,
         disable_dropout=True,
         logging_steps=steps,
-        # Between generations TRL's state would lack the answers that are being learned from.
-        save_steps=config.save_every * steps,
     )
 
 
@@ -117,18 +118,70 @@ def stand_in(prompt_id: int) -> Messages:
     return [{"role": "user", "content": str(prompt_id)}]
 
 
-def make_trainer(tokens: dict[int, list[int]], **arguments: Any) -> Any:
-    """Return TRL's trainer, which samples after our tokens of each prompt.
+def make_trainer(tokens: dict[int, list[int]], config: RLOOConfig, **arguments: Any) -> Any:
+    """Return TRL's trainer, which samples after our tokens of each prompt, and in parts that fit into memory.
 
     TRL would render and tokenise the conversation itself: a control token that is spelled in it would become one.
     """
     from trl import RLOOTrainer
 
     class TokenTrainer(RLOOTrainer):  # type: ignore[misc]
+        parts = MicroBatches(config.micro_batch, "episodes")
+        drawing = MicroBatches(config.sampling_batch, "completions")
+        at_hand: Row | None = None  # the part of a minibatch that is learned from
+        part_share = 1.0
+
         def _tokenize_prompts(self, prompts: list[Messages]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [tokens[int(messages[0]["content"])] for messages in prompts], None, {}
 
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *others: Any) -> list[list[int]]:
+            draw = super()._generate_single_turn
+            parts = self.drawing.collect(prompt_ids, lambda some: draw(list(some), *others))
+            return [answer for part in parts for answer in part]
+
+        def _get_per_token_logps_and_entropies(self, *inputs: Any, **more: Any) -> Any:
+            if len(inputs) == 5 and self.parts.size:  # without gradients TRL reads this many rows at once
+                inputs = (*inputs[:4], min(inputs[4], self.parts.size))
+            elif "batch_size" in more and self.parts.size:
+                more["batch_size"] = min(more["batch_size"], self.parts.size)
+            return super()._get_per_token_logps_and_entropies(*inputs, **more)
+
+        def _prepare_inputs(self, batch: Any) -> Any:
+            return super()._prepare_inputs(batch) if self.at_hand is None else self.at_hand
+
+        def training_step(self, model: nn.Module, inputs: Any, items: Any) -> Tensor:
+            """Return the loss of a minibatch, whose gradients are added up over its parts."""
+            model.train()
+            drawn, step = self._prepare_inputs(inputs), super(RLOOTrainer, self).training_step
+            count = len(drawn["completion_ids"])
+
+            def part(rows: Sequence[int]) -> Tensor:
+                self.at_hand, self.part_share = rows_of(drawn, rows, count), len(rows) / count
+                loss: Tensor = step(model, inputs, items)
+                return loss
+
+            try:
+                loss = self.parts.run(range(count), part, model.zero_grad)
+            finally:
+                self.at_hand = None
+            self._step += 1
+            assert loss is not None
+            return loss
+
+        def compute_loss(self, *inputs: Any, **options: Any) -> Tensor:
+            loss: Tensor = super().compute_loss(*inputs, **options) * self.part_share
+            return loss
+
     return TokenTrainer(**arguments)
+
+
+def rows_of(batch: Row, rows: Sequence[int], count: int) -> Row:
+    """Return some of the `count` rows of a batch, whose tensors have a row each, or are one number for all."""
+
+    def some(value: Any) -> Any:
+        return value[list(rows)] if isinstance(value, Tensor) and value.dim() and len(value) == count else value
+
+    return {name: some(value) for name, value in batch.items()}
 
 
 def scorer(reward_model: RewardModel, tokens: dict[int, list[int]], per_prompt: int) -> Any:

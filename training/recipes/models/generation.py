@@ -6,15 +6,16 @@ log-probabilities are compared later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
+from training.recipes.process.memory import MicroBatches
 from training.recipes.text.prompts import pad_left, pad_right
 
 # Taking finished rows out copies the key-value cache, so it is done when enough of them wait.
@@ -76,11 +77,15 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How answers are drawn: how many to a prompt, of at most how many tokens, at which temperature."""
+    """How answers are drawn: how many to a prompt, of at most how many tokens, at which temperature.
+
+    `at_once` is how many are in memory at once; 0: all of them, fewer where memory runs out.
+    """
 
     count: int
     max_new_tokens: int
     temperature: float
+    at_once: int = 0
 
 
 class Draw(NamedTuple):
@@ -125,14 +130,73 @@ def sample(
     `among` = (first, all): these prompts are those from `first` on of `all` that several processes answer with the
     same generator; each draws the numbers that it would have drawn in one process.
     """
-    batch = _Batch(model, role, prompts, drawing, keep_trunk=keep_trunk and model.shares_trunk)
     first, everybody = (0, len(prompts)) if among is None else among
-    own = slice(first * drawing.count, (first + len(prompts)) * drawing.count)
-    for slot in range(drawing.max_new_tokens):
-        batch.draw(slot, torch.rand(everybody * drawing.count, generator=generator)[own].to(model.device))
-        if not batch.read(slot, last=slot == drawing.max_new_tokens - 1):
-            break
-    return batch.rollout()
+    start = generator.get_state()
+
+    def draw_part(places: Sequence[int]) -> Rollout:
+        generator.set_state(start)
+        part = [prompts[place] for place in places]
+        batch = _Batch(model, role, part, drawing, keep_trunk=keep_trunk and model.shares_trunk)
+        own = slice((first + places[0]) * drawing.count, (first + places[0] + len(part)) * drawing.count)
+        for slot in range(drawing.max_new_tokens):
+            batch.draw(slot, torch.rand(everybody * drawing.count, generator=generator)[own].to(model.device))
+            if not batch.read(slot, last=slot == drawing.max_new_tokens - 1):
+                break
+        return batch.rollout()
+
+    sizes = [size for size in (-(-drawing.at_once // drawing.count), model.prompts_at_once) if size]
+    memory = MicroBatches(min(sizes, default=0), f"prompts of {drawing.count} answers each")
+    parts = memory.collect(range(len(prompts)), draw_part)
+    if memory.size and memory.size not in sizes:
+        model.prompts_at_once = memory.size  # memory ran out: so it would the next time
+    return joined(parts, model.pad)
+
+
+def joined(parts: list[Rollout], pad: int) -> Rollout:
+    """Return rollouts of several prompts as one: prompts padded on the left, answers on the right."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.answers.prompt.shape[1] for part in parts)
+    slots = max(part.drawn.shape[2] for part in parts)
+
+    def of_prompts(name: str, value: float = 0) -> Tensor | None:
+        found = [getattr(part.answers, name) for part in parts]
+        if any(each is None for each in found):
+            return None
+        return torch.cat([_padded(each, 1, width - each.shape[1], value, left=True) for each in found])
+
+    def of_answers(found: list[Tensor | None], value: float = 0) -> Tensor | None:
+        whole = [each for each in found if each is not None]
+        if len(whole) < len(found):
+            return None
+        return torch.cat([_padded(each, 2, slots - each.shape[2], value) for each in whole])
+
+    def own(name: str) -> Any:
+        return of_answers([getattr(part, name) for part in parts])
+
+    depths = [part.answers.depths for part in parts]
+    return Rollout(
+        answers=Answers(
+            prompt=cast(Tensor, of_prompts("prompt", pad)),
+            prompt_mask=cast(Tensor, of_prompts("prompt_mask")),
+            response=cast(Tensor, of_answers([part.answers.response for part in parts], pad)),
+            response_mask=cast(Tensor, of_answers([part.answers.response_mask for part in parts])),
+            prompt_trunk=of_prompts("prompt_trunk"),
+            response_trunk=of_answers([part.answers.response_trunk for part in parts]),
+            depths=None if depths[0] is None else torch.cat(cast(list[Tensor], depths)),
+        ),
+        **{name: own(name) for name in ("drawn", "logprobs", "entropy", "before")},
+        finished=torch.cat([part.finished for part in parts]),
+    )
+
+
+def _padded(tensor: Tensor, dimension: int, more: int, value: float, *, left: bool = False) -> Tensor:
+    """Return a tensor with `more` entries of `value` along a dimension."""
+    if not more:
+        return tensor
+    shape = [more if at == dimension else length for at, length in enumerate(tensor.shape)]
+    filling = tensor.new_full(shape, value)
+    return torch.cat([filling, tensor] if left else [tensor, filling], dimension)
 
 
 class _Batch:

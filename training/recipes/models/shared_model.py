@@ -53,6 +53,7 @@ class SharedModel:
         self._arguments = inspect.signature(self.decoder.forward).parameters
         self.learns_whole = False  # all weights do: no trunk is shared then
         self.layered, self.cached = False, True
+        self.prompts_at_once = 0  # whose answers are drawn together; 0: all, until memory runs out
         # Widths of the final states and of those between the blocks (0: the model does not show these).
         with precision.checked_in_float32(self.model), self.blocks.short_windows():
             self.hidden_size, self.depth_size = widths(self)

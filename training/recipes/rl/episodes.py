@@ -87,7 +87,7 @@ def sample_episodes(
         policy.actor,
         policy.role,
         [prompt.tokens for prompt in chosen],
-        Drawing(config.completions_per_prompt, config.max_new_tokens, config.temperature),
+        Drawing(config.completions_per_prompt, config.max_new_tokens, config.temperature, config.sampling_batch),
         generator(config.seed, "episodes", update),
         keep_trunk=True,
         among=(first, groups),
