@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from training.recipes.models.blocks import Blocks, is_conv1d, linear_names
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.log import remark
 
+POLICY = "policy"  # the role that learns
 UNKNOWN = "?"  # PEFT has changed which adapter is active
 
 
@@ -40,22 +42,54 @@ class Adapters:
                 lora_dropout=0.0,
                 fan_in_fan_out=any(map(is_conv1d, self._blocks.modules.modules())),
                 target_modules=sorted(linear_names(self._blocks)),
-                layers_to_transform=list(range(max(0, len(self._blocks) - top_blocks), len(self._blocks))),
+                layers_to_transform=self._top(top_blocks),
                 layers_pattern=self._blocks.path.rpartition(".")[2],
                 base_model_name_or_path=self._base,
                 task_type="CAUSAL_LM",
             ),
         )
 
-    def load(self, role: str, folder: Path) -> None:
-        """Add a role with the adapter that is saved in `folder`."""
+    def load(self, role: str, folder: Path, *, rank: int = 0, top_blocks: int = 0) -> None:
+        """Add a role with the adapter that is saved in `folder`.
+
+        It grows to `rank` and `top_blocks` where it has less, and computes what it did: what is new of its A is random,
+        as in a fresh adapter, and what is new of its B is zero. Where it has more, it keeps that.
+        """
         from peft import PeftConfig
 
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False
         config.base_model_name_or_path = self._base
-        self._put(role, config)
-        self.load_weights(role, load_file(folder / checkpoints.ADAPTER_WEIGHTS))
+        weights = load_file(folder / checkpoints.ADAPTER_WEIGHTS)
+        grown = self._grown(config, rank, top_blocks)
+        if grown is config:
+            self._put(role, config)
+            self.load_weights(role, weights)
+            return
+        self._put(role, grown)
+        self.load_weights(role, widened(weights, self.weights(role)))
+        has, gets = (f"rank {each.r} in {len(each.layers_to_transform)} blocks" for each in (config, grown))
+        if role == POLICY:
+            remark(f"The adapter grew from {has} to {gets}, and began as what it was")
+
+    def _top(self, count: int) -> list[int]:
+        """Return the numbers of the last `count` blocks."""
+        return list(range(max(0, len(self._blocks) - count), len(self._blocks)))
+
+    def _grown(self, config: Any, rank: int, top_blocks: int) -> Any:
+        """Return the configuration of an adapter with at least this rank and these blocks; itself where it has them.
+
+        One that was not made here, with ranks or blocks by name, is left as it is.
+        """
+        blocks: Any = getattr(config, "layers_to_transform", None)
+        plain = isinstance(blocks, list) and not config.rank_pattern and not config.use_rslora and not config.use_dora
+        if not plain:
+            return config
+        wanted = sorted({*blocks, *self._top(top_blocks)})
+        if rank <= config.r and wanted == sorted(blocks):
+            return config
+        larger = max(rank, config.r)
+        return replace(config, r=larger, lora_alpha=config.lora_alpha * larger / config.r, layers_to_transform=wanted)
 
     def copy(self, source: str, role: str) -> None:
         """Add a role that begins as another one."""
@@ -141,3 +175,14 @@ class Adapters:
                 f"{len(trainable)} tensors would be trained, {' and '.join(roles)} have {len(parameters)}"
             )
         return parameters
+
+
+def widened(weights: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a fresh adapter with those of a smaller one in them, so that both compute the same.
+
+    B of a fresh adapter is zero, so what A has beyond the smaller one's rows reaches nothing yet.
+    """
+    for name, tensor in weights.items():
+        into = fresh[name]
+        into[tuple(slice(length) for length in tensor.shape)] = tensor
+    return fresh

@@ -21,6 +21,7 @@ from training.recipes.models.reward_model import ROLE as REWARD
 from training.recipes.models.reward_model import RewardModel, base_of
 from training.recipes.models.shared_model import SharedModel, role_logprobs
 from training.recipes.process import checkpoints
+from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import required_path
 from training.recipes.process.resources import pick_device
 from training.rundir import Row
@@ -83,6 +84,11 @@ def load_roles(config: PPOConfig, inputs: Row) -> Policy:
         policy.parameters = policy.actor.learn_whole() + policy.parameters
     if config.checkpointing:
         policy.actor.blocks.checkpoint()
+    if config.disagreement_coef and policy.reward_model.head.out_features < 2:
+        raise RecipeError(
+            f"disagreement_coef does nothing: one head of the reward model in {reward_folder} scores, and one alone "
+            "cannot disagree. Train it with heads of 3 or more, or leave disagreement_coef out"
+        )
     return policy
 
 
@@ -93,7 +99,7 @@ def _adapters(config: PPOConfig, start: checkpoints.PolicyPath, reward_folder: P
     else:
         # A later round goes on from an adapter. The reference stays the base below it; where the round began is kept
         # as a role of its own, to report the KL to both.
-        shared.adapters.load(POLICY, start.adapter)
+        shared.adapters.load(POLICY, start.adapter, rank=config.lora_rank, top_blocks=config.top_blocks)
         shared.adapters.load(ROUND_START, start.adapter)
     fresh = start.adapter is None
     return Policy(
@@ -135,7 +141,7 @@ def _separate_value_model(policy: Policy, config: PPOConfig, start: checkpoints.
     earlier = (start.adapter or Path(start.base)) / VALUE_FOLDER
     policy.value_role = VALUE
     if earlier.exists():
-        shared.adapters.load(VALUE, earlier)
+        shared.adapters.load(VALUE, earlier, rank=config.lora_rank, top_blocks=config.top_blocks)
         policy.value_head.load_state_dict(load_file(earlier / VALUE_HEAD_FILE))
         return
     if not reward_model.has_adapter or reward_model.reads_own_base:
