@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.recipes]
 SETTINGS = {
     "sample": {"max_new_tokens": 8, "batch_size": 16},
     # One head: no judge says whether a random model of 32 dimensions got better, so the admin decides.
-    "reward": {"heads": 1, "epochs": 2, "top_blocks": 1, "lora_rank": 4},
+    "reward": {"heads": 1},
     "ppo": {
         "gate": "stop",
         "episodes": 32,

@@ -8,7 +8,8 @@ import pytest
 
 from annotation.models import Completion, PolicyVersion, Source, Task
 from training.actions.rounds import start_round
-from training.models import RunStatus
+from training.methods import SampleConfig
+from training.models import RunStatus, TrainingRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -75,7 +76,10 @@ def test_the_run_is_told_how_the_project_asks_its_model(project, versions, make_
 def test_where_there_is_no_other_version_the_policy_answers_all(project, policy, make_prompt, make_worker):
     make_prompt()
     shares = {"base_share": 0.25, "older_share": 0.25}
-    round = start_round(project=project, methods=["sample"], settings={"sample": shares}, by=None)
+    round = start_round(project=project, methods=["sample"], by=None)
+    TrainingRun.objects.filter(round=round).update(
+        config=SampleConfig(**shares).as_json()
+    )  # of a plan whose DPO failed
     make_worker(sample=MIXED).run_until_idle()
     assert round.runs.get().directory.config()["inputs"]["versions"] == {"policy": 0}
     assert set(Completion.objects.values_list("policy__number", flat=True)) == {0}

@@ -16,6 +16,7 @@ from annotation.errors import NotPossible
 from annotation.models import AuditAction, DatasetSnapshot, Project, SnapshotType
 from training.actions import rounds
 from training.methods import PromptTuningConfig
+from training.methods.settings import check_effective
 from training.models import TemplateVersion, TrainingRound, VerbalizerVersion
 from training.prompt_tuning.cloze import Template, Verbalizer
 
@@ -78,7 +79,9 @@ def start_prompt_tuning(
 
     Raises InvalidConfig, and NotPossible where labelled texts are missing.
     """
-    configs = [PromptTuningConfig(**each).as_json() for each in settings]
+    wanted = [PromptTuningConfig(**each) for each in settings]
+    check_effective(*wanted)
+    configs = [each.as_json() for each in wanted]
     if why_not := rounds.refusal(project, [METHOD] * len(configs), with_inputs=True):
         raise NotPossible(why_not)
     if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):

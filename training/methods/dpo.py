@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.bases import AnswersConfig
 from training.methods.load import Load, at_once
-from training.methods.settings import GATES, MethodConfig, setting
+from training.methods.settings import setting
 
 
 @dataclass(frozen=True)
-class DPOConfig(MethodConfig):
+class DPOConfig(AnswersConfig):
     """Direct preference optimisation: learns from pairs of answers, without a reward model and without sampling."""
 
     epochs: int = setting(2, "Passes over the pairs", least=1, most=100)
     batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
     learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
-    lora_rank: int = shared.lora_rank()
-    top_blocks: int = shared.top_blocks()
-    max_length: int = shared.max_length()
-    max_new_tokens: int = shared.eval_answer_length()
-    temperature: float = shared.eval_temperature()
-    eval_completions: int = shared.eval_completions()
-    eval_every: int = shared.eval_every(10, "Steps")
-    gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Pairs")
-    checkpointing: bool = shared.checkpointing()
-    save_every: int = shared.save_every_steps()
-    seed: int = shared.seed()
-
-    choices: ClassVar = {"gate": GATES}
+    beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
 
 
 def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:

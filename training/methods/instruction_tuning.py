@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.instructions.recast import CLUSTERS
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.bases import parts_errors
 from training.methods.load import learns_rows
-from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
+from training.methods.settings import GATES, InvalidConfig, MethodConfig, idle, setting
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class InstructionTuningConfig(MethodConfig):
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Instructions")
     checkpointing: bool = shared.checkpointing()
-    save_every: int = setting(20, "Steps between resumable states", least=1)
+    save_every: int = shared.save_every("Steps")
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
 
     choices: ClassVar = {"train": ("lora", "full"), "gate": GATES}
@@ -57,6 +58,12 @@ class InstructionTuningConfig(MethodConfig):
         if unknown := [name for name in self.clusters_held_out if name not in CLUSTERS]:
             named = f"{', '.join(unknown)}; there are {', '.join(CLUSTERS)}"
             raise InvalidConfig({"held_out": f"names clusters that do not exist: {named}"})
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        yield from parts_errors(self.micro_batch, self.batch_size, "batch_size")
+        if self.train == "full":
+            yield from idle("lora_rank top_blocks", "with train=full, where no adapter learns: leave it out")
 
     @property
     def clusters_held_out(self) -> list[str]:

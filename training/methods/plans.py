@@ -7,6 +7,7 @@ from typing import Any
 
 from training.methods import METHODS, InvalidConfig
 from training.methods.servers import check_listed
+from training.methods.settings import MethodConfig, check_effective
 
 FULL_ROUND = ("reward", "ppo", "sample")
 FIRST_ROUND = ("sample",)
@@ -19,9 +20,12 @@ def plans() -> dict[str, str]:
 
 
 def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return every setting of every method, in their order. Raises InvalidConfig with each field that is not valid."""
-    errors = {}
-    configs = []
+    """Return every setting of every method, in their order.
+
+    Raises InvalidConfig with each field that is not valid, or that would do nothing beside the others.
+    """
+    errors: dict[str, str] = {}
+    configs: list[MethodConfig] = []
     for name in {*methods, *settings} - set(METHODS):
         errors[name] = f"is no method; there are {', '.join(METHODS)}"
     for name in set(settings) & set(METHODS) - set(methods):
@@ -32,11 +36,32 @@ def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
         try:
             config = METHODS[method].config(**settings.get(method, {}))
             check_listed(config)
-            configs.append(config.as_json())
+            check_effective(config)
+            configs.append(config)
         except InvalidConfig as invalid:
             errors |= {f"{method}.{field}": message for field, message in invalid.errors.items()}
         except TypeError as unknown:
             errors[method] = str(unknown).removeprefix(f"{METHODS[method].config.__name__}.__init__() ")
-    if errors:
+    if errors := errors or too_few_heads(methods, configs):
         raise InvalidConfig(errors)
-    return configs
+    return [config.as_json() for config in configs]
+
+
+def too_few_heads(methods: Sequence[str], configs: Sequence[MethodConfig]) -> dict[str, str]:
+    """Return the settings that need more heads than the reward model that is trained before them gets."""
+    errors = {}
+    heads: int | None = None
+    for method, config in zip(methods, configs, strict=True):
+        for name, least in config.needed_heads().items():
+            if heads is not None and heads < least:
+                errors[f"{method}.{name}"] = heads_wanted(least, f"reward.heads is {heads}")
+        heads = getattr(config, "heads", heads)
+    return errors
+
+
+def heads_wanted(least: int, found: str) -> str:
+    """Return why a setting does nothing with a reward model of fewer heads than `least`, and what to do."""
+    return (
+        f"does nothing with a reward model of fewer than {least} heads, and {found}: those that score would never "
+        f"disagree. Train a reward model with {least} heads or more, or leave it out"
+    )

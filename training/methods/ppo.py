@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.bases import PolicyGradientConfig
 from training.methods.load import Load, at_once, draws_a_batch
-from training.methods.settings import GATES, InvalidConfig, MethodConfig, setting
+from training.methods.settings import GATES, idle, setting
 
 LEARNING_RATES = {"lora": 6e-4, "full": 1e-5}  # all weights at an adapter's rate are ruined by the first update
 
 
 @dataclass(frozen=True)
-class PPOConfig(MethodConfig):
+class PPOConfig(PolicyGradientConfig):
     """Proximal policy optimisation against a reward model, held near the reference policy by a KL penalty."""
 
-    episodes: int = shared.episodes()
     batch_size: int = setting(64, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(32, "Episodes per optimiser step", least=1, most=65536)
-    ppo_epochs: int = setting(4, "Passes over the episodes of one update", least=1, most=100)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt in one update", least=1, most=256)
-    max_new_tokens: int = shared.answer_length()
-    max_prompt_tokens: int = shared.max_prompt_tokens()
-    temperature: float = shared.sampling_temperature()
     learning_rate: float = setting(
         0.0, "Peak rate of AdamW; linear decay to 0; 0: 6e-4 for adapters, 1e-5 for all weights", least=0, most=1
     )
     kl_coef: float = setting(0.03, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
+    clip_range: float = setting(0.2, "ε of the clipped policy objective", least=0, most=10)
+    eval_completions: int = setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
+    ppo_epochs: int = setting(4, "Passes over the episodes of one update", least=1, most=100)
     kl_target: float = setting(
         0.0,
         "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
@@ -39,10 +37,8 @@ class PPOConfig(MethodConfig):
     kl_horizon: float = setting(
         5.0, "Updates in which an adaptive KL coefficient changes by 20 % at the most", least=1, most=1_000_000
     )
-    kl_limit: float = shared.kl_limit()
     gamma: float = setting(1.0, "Discount of later rewards", least=0, most=1)
     gae_lambda: float = setting(0.95, "λ of generalised advantage estimation", least=0, most=1)
-    clip_range: float = setting(0.2, "ε of the clipped policy objective", least=0, most=10)
     value_clip_range: float = setting(0.2, "Range in which a value estimate may move in one update", least=0, most=100)
     value_coef: float = setting(0.1, "Weight of the value loss", least=0, most=100)
     whiten_rewards: bool = setting(False, "Scale per-token rewards to variance 1 (mean kept)")
@@ -53,35 +49,24 @@ class PPOConfig(MethodConfig):
         most=100,
     )
     missing_eos: str = setting("keep", "keep: score cut completions as they are; replace: give them missing_eos_score")
-    max_grad_norm: float = shared.max_grad_norm()
-    lora_rank: int = shared.lora_rank()
-    top_blocks: int = shared.top_blocks()
     train: str = setting("lora", "lora: adapters on the shared base; full: all weights, in a model of their own")
     value_model: str = setting(
         "shared", "shared: a head on the policy's states; separate: an adapter that begins as the reward model's"
     )
     disagreement_coef: float = setting(
-        0.0, "Taken off the score for each unit by which the reward model's heads disagree", least=0, most=100
+        0.0,
+        "Taken off the score for each unit by which the reward model's scoring heads disagree; needs 3 heads or more",
+        least=0,
+        most=100,
     )
-    entropy_floor: float = shared.entropy_floor()
     distinct_floor: float = setting(
         0.3, "Stop when fewer than this share of an answer's token pairs are distinct", least=0, most=1
     )
-    length_floor: float = shared.length_floor()
     clipfrac_limit: float = setting(0.6, "Stop when more than this share of tokens is clipped", least=0, most=1)
     ratio_limit: float = setting(
         5.0, "Stop when the mean probability ratio of a minibatch exceeds this", least=1, most=1_000_000
     )
-    gate: str = shared.policy_gate()
-    save_every: int = shared.save_every_updates()
-    eval_every: int = setting(
-        5, "Updates between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
-    )
-    eval_completions: int = setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
-    micro_batch: int = shared.micro_batch("Episodes")
-    checkpointing: bool = shared.checkpointing()
     processes: int = setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
-    seed: int = shared.seed()
 
     choices: ClassVar = {
         "missing_eos": ("keep", "replace"),
@@ -90,11 +75,9 @@ class PPOConfig(MethodConfig):
         "gate": GATES,
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        errors = shared.batch_errors(
-            episodes=self.episodes, batch_size=self.batch_size, minibatch_size=self.minibatch_size
-        )
+    def size_errors(self) -> dict[str, str]:
+        """Return what is wrong with the numbers of episodes, by setting."""
+        errors = super().size_errors()
         if self.minibatch_size % self.completions_per_prompt:
             errors["completions_per_prompt"] = (
                 f"should divide minibatch_size ({self.minibatch_size}), not {self.completions_per_prompt}"
@@ -104,13 +87,43 @@ class PPOConfig(MethodConfig):
                 f"should divide the prompts of an update ({self.batch_size // self.completions_per_prompt}), "
                 f"not {self.processes}"
             )
-        if errors:
-            raise InvalidConfig(errors)
+        return errors
 
     @property
     def rate(self) -> float:
         """Return the peak learning rate: the one that was set, or that of what learns."""
         return self.learning_rate or LEARNING_RATES[self.train]
+
+    @property
+    def passes_over_update(self) -> int:
+        """Return how often the episodes of an update are learned from."""
+        return self.ppo_epochs
+
+    def needed_heads(self) -> dict[str, int]:
+        """Return the heads that disagreement needs: one judges, and one alone cannot disagree."""
+        return {"disagreement_coef": 3} if self.disagreement_coef else {}
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        yield from super().without_effect()
+        if not self.kl_target:
+            yield from idle("kl_horizon", "while kl_target is 0, which keeps kl_coef fixed: set it, or leave this out")
+        if not self.kl_coef:
+            yield from idle("kl_target", "while kl_coef is 0, which stays 0 when it is multiplied: set it above 0")
+        if self.missing_eos == "keep":
+            yield from idle("missing_eos_score", "while missing_eos is keep: set that to replace, or leave this out")
+        if self.train == "full" and self.value_model == "shared":
+            yield from idle("lora_rank top_blocks", "with train=full, where no adapter learns: leave it out")
+        if not self.value_coef:
+            yield from idle(
+                "value_clip_range value_model", "while value_coef is 0, where no value is learned: set it above 0"
+            )
+        if self.passes_over_update == 1 and self.minibatch_size == self.batch_size:
+            yield from idle(
+                "value_clip_range clipfrac_limit ratio_limit",
+                "where each episode is learned from once, in one step: nothing has moved there yet. Set more "
+                "ppo_epochs or a smaller minibatch_size, or leave it out",
+            )
 
 
 def work(config: Mapping[str, Any], rows: int) -> float:

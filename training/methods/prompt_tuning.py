@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from training.methods import shared
 from training.methods.base import Method
-from training.methods.settings import MethodConfig, setting
+from training.methods.settings import MethodConfig, idle, setting
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,22 @@ class PromptTuningConfig(MethodConfig):
         "train": ("lora", "full"),
         "calibration": ("none", "contextual", "prior"),
     }
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        with_what = f"with tuning={self.tuning}"
+        if self.tuning in ("zero_shot", "in_context"):
+            yield from idle("epochs batch_size learning_rate", f"{with_what}, where nothing learns: leave it out")
+        if self.tuning == "zero_shot":
+            yield from idle("shots", f"{with_what}, which is shown no labelled rows: leave it out")
+        if self.tuning not in ("cloze", "head"):
+            yield from idle("train lora_rank", f"{with_what}: leave it out, or set tuning to cloze or head")
+        elif self.train == "full":
+            yield from idle("lora_rank", "with train=full, where no adapter learns: leave it out")
+        if self.tuning not in ("soft_prompt", "p_tuning", "prefix"):
+            yield from idle("virtual_tokens", f"{with_what}: leave it out, or set tuning to soft_prompt")
+        if self.tuning == "head":
+            yield from idle("calibration", f"{with_what}, which has no template: leave it out")
 
 
 METHOD = Method(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan, passes_over_rows
+from training.methods.bases import NOTHING_LEARNED, parts_errors
 from training.methods.load import Load, at_once
-from training.methods.settings import GATES, MethodConfig, setting
+from training.methods.settings import GATES, MethodConfig, idle, setting
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,25 @@ class RewardConfig(MethodConfig):
         "start": ("fresh", "policy", "previous"),
         "gate": GATES,
     }
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        if self.pooling == "depths":
+            yield from idle(
+                "epochs learning_rate head_learning_rate_factor rankings_per_step lora_rank top_blocks weight_decay "
+                "start micro_batch checkpointing",
+                "with pooling=depths, where no adapter learns: leave it out, or set pooling to mean, last, attention "
+                "or verbalizer",
+            )
+        if self.loss == "plackett_luce":
+            yield from idle("margin", "with loss=plackett_luce: leave it out, or set loss to bradley_terry")
+        if self.pooling == "depths":
+            return
+        yield from parts_errors(self.micro_batch, self.rankings_per_step, "rankings_per_step")
+        if self.heads == 1:
+            yield from idle("ridge", "without pooling=depths and without a judge: leave it out, or set heads to 2")
+        if not self.learning_rate:
+            yield "learning_rate", NOTHING_LEARNED
 
 
 def work(config: Mapping[str, Any], rows: int) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.servers import check_server
-from training.methods.settings import InvalidConfig, MethodConfig, setting
+from training.methods.servers import check_server, server_errors
+from training.methods.settings import InvalidConfig, MethodConfig, idle, setting
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,20 @@ class SampleConfig(MethodConfig):
         if self.completions_per_prompt - ceil(others - 1e-9) < 2:
             errors["completions_per_prompt"] = "should leave the policy two answers: on fewer nobody can disagree"
         return errors
+
+    def needed_heads(self) -> dict[str, int]:
+        """Return the heads that disagreement needs; here the judge counts as one."""
+        return {"choose_by": 2} if self.choose_by == "disagreement" else {}
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        if self.choose_by == "random":
+            yield from idle("control_share pool", "with choose_by=random: leave it out, or set choose_by")
+        elif self.control_share == 1:
+            yield from idle("choose_by", "while control_share is 1: all prompts are drawn at random then")
+        yield from server_errors(self.server, "server_model")
+        if self.server:
+            yield from idle("max_prompt_tokens", "with a server, which reads what it can: leave it out")
 
     @property
     def asked(self) -> int:

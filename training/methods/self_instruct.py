@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.methods.base import Method, Plan
-from training.methods.servers import check_server
-from training.methods.settings import MethodConfig, setting
+from training.methods.servers import check_server, server_errors
+from training.methods.settings import MethodConfig, idle, setting
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class SelfInstructConfig(MethodConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_server(self.server)
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others."""
+        yield from server_errors(self.server, "server_model")
+        if self.server:
+            yield from idle("max_prompt_tokens", "with a server, which reads what it can: leave it out")
 
 
 def work(config: Mapping[str, Any], rows: int) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from annotation.outgoing import NotAllowed, checked_url, model_server
-from training.methods.settings import InvalidConfig
+from training.methods.settings import InvalidConfig, idle
 
 
 def check_server(server: str) -> None:
@@ -28,3 +29,9 @@ def check_listed(config: Any) -> None:
             model_server(server, os.environ)
         except NotAllowed as why:
             raise InvalidConfig({"server": str(why)}) from None
+
+
+def server_errors(server: str, names: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings `names` of a server where none is asked."""
+    if not server:
+        yield from idle(names, "without a server: set server, or leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -47,3 +48,36 @@ class MethodConfig:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that would do nothing beside the others: their name, and why with what to do.
+
+        Only those that differ from their default count: `check_effective` refuses them.
+        """
+        yield from ()
+
+    def needed_heads(self) -> dict[str, int]:
+        """Return how many heads, the judge among them, a reward model must have for a setting to have an effect."""
+        return {}
+
+
+def idle(names: str, why: str) -> Iterator[tuple[str, str]]:
+    """Yield settings, separated by spaces, that all do nothing for the same reason."""
+    for name in names.split():
+        yield name, f"does nothing {why}"
+
+
+def idle_settings(config: MethodConfig) -> dict[str, str]:
+    """Return the settings that differ from their default and would do nothing beside the others, each with why."""
+    defaults = {each.name: each.default for each in fields(config)}
+    return {name: why for name, why in config.without_effect() if getattr(config, name) != defaults[name]}
+
+
+def check_effective(*configs: MethodConfig) -> None:
+    """Raise InvalidConfig for settings that would do nothing in any of the runs that share them.
+
+    Only of new runs: the settings of earlier ones stay readable.
+    """
+    found = [idle_settings(config) for config in configs]
+    if errors := {name: why for name, why in found[0].items() if all(name in other for other in found)}:
+        raise InvalidConfig(errors)

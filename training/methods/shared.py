@@ -20,58 +20,24 @@ def max_prompt_tokens() -> Any:
 
 
 def lora_rank() -> Any:
-    return setting(16, "Rank of the adapter", least=1, most=1024)
+    """Return the setting of an adapter's rank; that of a policy grows between rounds and never shrinks."""
+    return setting(
+        16, "Rank of the adapter; one with a smaller rank grows, one with a larger keeps it", least=1, most=1024
+    )
 
 
 def top_blocks() -> Any:
-    return setting(6, "Transformer blocks, from the top, that carry the adapter", least=1, most=1000)
+    return setting(
+        6,
+        "Transformer blocks, from the top, that carry the adapter; one in fewer grows, one in more keeps them",
+        least=1,
+        most=1000,
+    )
 
 
-# Of policy gradient methods: they learn from answers that they draw.
-def episodes() -> Any:
-    return setting(640, "Completions sampled and learned from in all", least=1)
-
-
-def answer_length() -> Any:
-    return setting(24, "Length at which a completion is cut", least=1, most=4096)
-
-
-def sampling_temperature() -> Any:
-    return setting(0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5)
-
-
-def policy_gradient_rate() -> Any:
-    return setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-
-
-def kl_limit() -> Any:
-    return setting(10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000)
-
-
+# Of methods that train a policy.
 def max_grad_norm() -> Any:
-    return setting(1.0, "Gradient norm above which it is scaled down", least=0, most=1000)
-
-
-def entropy_floor() -> Any:
-    return setting(0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100)
-
-
-def length_floor() -> Any:
-    return setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
-
-
-def save_every_updates() -> Any:
-    return setting(1, "Updates between resumable states", least=1)
-
-
-def batch_errors(*, episodes: int, batch_size: int, minibatch_size: int) -> dict[str, str]:
-    """Return what is wrong with these three sizes, by setting; nothing where they fit each other."""
-    errors = {}
-    if batch_size % minibatch_size:
-        errors["minibatch_size"] = f"should divide batch_size ({batch_size}), not {minibatch_size}"
-    if episodes < batch_size:
-        errors["episodes"] = f"should be at least batch_size ({batch_size}), not {episodes}"
-    return errors
+    return setting(1.0, "Gradient norm above which it is scaled down", least=0.0001, most=1000)
 
 
 # Of methods that learn from given answers, and draw some to eval prompts before and after.
@@ -91,8 +57,11 @@ def eval_completions() -> Any:
     return setting(4, "Answers per eval prompt, before and after", least=1, most=64)
 
 
-def save_every_steps() -> Any:
-    return setting(10, "Steps between resumable states", least=1)
+def save_every(unit: str) -> Any:
+    """Return the setting for how often a run can be resumed from; `unit` is what is counted."""
+    return setting(
+        0, f"{unit} between resumable states; 0: as often as takes less than a twentieth of the time", least=0
+    )
 
 
 def micro_batch(unit: str) -> Any:

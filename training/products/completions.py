@@ -13,7 +13,7 @@ from training.methods import SampleConfig
 from training.models import TrainingRun
 from training.products.base import Planned, Product
 from training.products.data import prompt_rows
-from training.products.policy import no_reward_model
+from training.products.policy import no_heads, no_reward_model
 from training.products.promotions import current_policy
 from training.products.reward_model import newest_for
 from training.rundir import Row
@@ -28,7 +28,9 @@ class Completions(Product):
     fills_queue = True
 
     def refusal(self, planned: Planned) -> str:
-        return no_reward_model(planned) if planned.config.get("choose_by") == "disagreement" else ""
+        if planned.config.get("choose_by") == "disagreement":
+            return no_reward_model(planned) or no_heads(planned) or no_others(planned)
+        return no_others(planned)
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         inputs = _versions(run)
@@ -70,6 +72,21 @@ class Completions(Product):
 
 
 PRODUCT = Completions()
+
+
+def no_others(planned: Planned) -> str:
+    """Return why there is no other version to draw a share of the answers from; empty where there is, or none asked."""
+    if "policy" in planned.made_before or not planned.project.policies.exists():
+        return ""
+    current = current_policy(planned.project).number
+    older = planned.project.policies.filter(number__gt=0, number__lt=current)
+    if planned.config.get("base_share") and current == 0:
+        return "sample.base_share: version 0 is in use, so all answers are its own. Leave it out."
+    if planned.config.get("older_share") and not older.exists():
+        return (
+            f"sample.older_share: there is no version between version 0 and the one in use, v{current}. Leave it out."
+        )
+    return ""
 
 
 def _versions(run: TrainingRun) -> dict[str, Any]:

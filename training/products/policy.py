@@ -12,7 +12,9 @@ from annotation.models import PolicyVersion, Project, Prompt
 from training.ancestry import base_version
 from training.instructions.report import NAMES
 from training.methods import Method
+from training.methods.plans import heads_wanted
 from training.models import RunStatus, TrainingRun
+from training.products.adapters import too_small
 from training.products.base import Planned, Product, Section
 from training.products.promotions import current_policy, store_promotion
 from training.products.reward_model import PRODUCT as REWARD_MODEL
@@ -32,7 +34,12 @@ class Policy(Product):
         return method.data == "prompt-only"
 
     def refusal(self, planned: Planned) -> str:
-        return no_reward_model(planned) if self.learns_from_scores(planned.method) else ""
+        method, config = planned.method, planned.config
+        if self.learns_from_scores(method) and (why_not := no_reward_model(planned) or no_heads(planned)):
+            return why_not
+        if config.get("train", "lora") == "lora" and self.name not in planned.made_before:
+            return too_small(planned.project, method.name, config, method.config())
+        return ""
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         inputs = super().inputs_for(run)
@@ -94,6 +101,19 @@ def no_reward_model(planned: Planned) -> str:
         return ""
     label = planned.method.label
     return f"{label} needs a reward model that passed its gate: put the method reward before it."
+
+
+def no_heads(planned: Planned) -> str:
+    """Return why a setting that needs several heads does nothing with the newest reward model."""
+    if REWARD_MODEL.name in planned.made_before or not planned.config:
+        return ""  # one that the round trains is in its settings
+    newest = reward_models(planned.project)[0]
+    heads = newest.config.get("heads", 1)
+    for name, least in planned.method.config(**planned.config).needed_heads().items():
+        if heads < least:
+            why = heads_wanted(least, f"that of round {newest.round.number} has {heads}")
+            return f"{planned.method.name}.{name} {why}."
+    return ""
 
 
 def _by_cluster(result: Row) -> list[dict[str, Any]]:

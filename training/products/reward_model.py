@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 
 from annotation.models import Project
 from training.models import TrainingRun
-from training.products.base import Product, Section
+from training.products.adapters import has_adapter
+from training.products.base import Planned, Product, Section
 
 SLICES = {
     "margin": "By how clearly people preferred one answer",
@@ -23,6 +24,15 @@ class RewardModel(Product):
     name = "reward_model"
     order = 20
     is_training = True
+
+    def refusal(self, planned: Planned) -> str:
+        """Return why it cannot start from an adapter that is not there."""
+        start = planned.config.get("start", "fresh")
+        if start == "previous" and self.name not in planned.made_before and not reward_models(planned.project):
+            return "reward.start: there is no earlier reward model that passed its gate. Set it to fresh."
+        if start == "policy" and "policy" not in planned.made_before and not has_adapter(planned.project):
+            return "reward.start: the version in use has no adapter to start from. Set it to fresh."
+        return ""
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         inputs = super().inputs_for(run)
