@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,7 +17,7 @@ from annotation import audit
 from annotation.actions import import_votes, labels
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.tasks import blind_candidates, open_task
-from annotation.imports import LabelRow, ParsedPrompts, PromptRow, RefusedRow
+from annotation.imports import LabelRow, LabelVote, ParsedPrompts, PromptRow, RefusedRow
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote, merge
 from annotation.models import (
@@ -49,6 +50,15 @@ class FreshRow:
     digest: str
     texts: list[str]
     votes: dict[str, Any]
+
+
+@dataclass
+class FreshLabels:
+    """A labelled text with the votes on it that are new, and the number of each."""
+
+    row: LabelRow
+    digest: str
+    votes: list[tuple[int, LabelVote]]
 
 
 def import_prompts(
@@ -150,27 +160,67 @@ def _preferences(fresh: list[FreshRow]) -> int:
 
 def sort_labels(
     project: Project, parsed: ParsedPrompts, report: ImportReport | None = None
-) -> tuple[list[tuple[LabelRow, str]], ImportReport]:
-    """Return the labelled texts that are new, and the report with what becomes of them added."""
+) -> tuple[list[FreshLabels], ImportReport]:
+    """Return the votes on labels that are new, and the report with what becomes of the rows added.
+
+    A second vote of a person whom the file names, or of nobody in particular, on the same text is refused where it
+    gives another label, and a duplicate where it gives the same.
+    """
     report = report or ImportReport.of(parsed)
     digests = [_digest(row.text) for row in parsed.labels]
-    found: dict[str, str] = {}
-    for some in _in_parts(digests):
-        found |= dict(project.imported_labels.filter(digest__in=some).values_list("digest", "label"))
-    fresh = []
+    have = _known_labels(project, digests)
+    fresh: list[FreshLabels] = []
     for row, digest in zip(parsed.labels, digests, strict=True):
-        if digest not in found:
-            found[digest] = row.label
-            fresh.append((row, digest))
-        elif found[digest] == row.label:
+        votes, conflict = _new_label_votes(row, have[digest])
+        if conflict:
+            report.refused.append(RefusedRow(row.line, conflict))
+        elif not votes:
             report.duplicates.append(RefusedRow(row.line, "this project has the text with this label already"))
         else:
-            report.refused.append(RefusedRow(row.line, f"the text is labelled {found[digest]!r} already"))
+            have[digest] |= {(vote.annotator, number): vote.label for number, vote in votes}
+            fresh.append(FreshLabels(row, digest, votes))
     report.taken += len(fresh)
     report.labels += len(fresh)
+    report.votes += sum(len(each.votes) for each in fresh if len(each.row.votes) > 1)
     report.refused.sort(key=lambda refused: refused.line)
     report.duplicates.sort(key=lambda row: row.line)
     return fresh, report
+
+
+def _known_labels(project: Project, digests: list[str]) -> dict[str, dict[tuple[str, int], str]]:
+    """Return the labels of texts by who gave them and the number of the vote."""
+    found: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
+    for some in _in_parts(digests):
+        stored = project.imported_labels.filter(digest__in=some)
+        for digest, annotator, number, label in stored.values_list("digest", "annotator", "number", "label"):
+            found[digest][annotator, number] = label
+    return found
+
+
+def _new_label_votes(row: LabelRow, have: dict[tuple[str, int], str]) -> tuple[list[tuple[int, LabelVote]], str]:
+    """Return the votes of a row that are new, with their numbers, and why the row is refused."""
+    unnamed = [label for (annotator, _), label in have.items() if not annotator]
+    left = Counter(unnamed)
+    found: list[tuple[int, LabelVote]] = []
+    for vote in row.votes:
+        if vote.annotator:
+            before = have.get((vote.annotator, 1))
+            if before is not None and before != vote.label:
+                return [], f"{vote.annotator[:40]!r} labelled the text {before!r} already"
+            if before is None:
+                found.append((1, vote))
+        elif len(row.votes) == 1 and unnamed and vote.label not in unnamed:
+            return [], f"the text is labelled {unnamed[0]!r} already"
+        elif left[vote.label]:
+            left[vote.label] -= 1
+        else:
+            found.append((0, vote))
+    number = max((number for (annotator, number) in have if not annotator), default=0)
+    numbered = []
+    for given, vote in found:
+        number += not given
+        numbered.append((given or number, vote))
+    return numbered, ""
 
 
 def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport, upload: PromptUpload | None) -> None:
@@ -179,13 +229,17 @@ def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport,
         [
             ImportedLabel(
                 project=project,
-                text=row.text,
-                label=row.label,
-                digest=digest,
-                split=Split.of(digest),
+                text=each.row.text,
+                label=vote.label,
+                annotator=vote.annotator,
+                number=number,
+                labelled_at=datetime.fromisoformat(vote.at) if vote.at else None,
+                digest=each.digest,
+                split=Split.of(each.digest),
                 upload=upload,
             )
-            for row, digest in fresh
+            for each in fresh
+            for number, vote in each.votes
         ],
         batch_size=AT_ONCE,
     )

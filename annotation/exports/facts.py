@@ -11,9 +11,10 @@ from typing import Any
 from annotation.exports.pool import pool
 from annotation.imports.items import texts_below
 from annotation.judged.decisions import Decisions
+from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.preferences import merge
 from annotation.judged.rows import CountedJudgment, Filter, JudgedTask, judged_tasks
-from annotation.models import Completion, ImportedLabel, Project, SnapshotType, Source
+from annotation.models import Completion, Project, SnapshotType, Source
 
 # What a file can lose, in the words of the export page.
 KINDS = {
@@ -32,6 +33,7 @@ KINDS = {
     "dates": "dates",
     "references": "reference answers",
     "labels": "labelled texts",
+    "label_votes": "what each person labelled",
     "instructions": "accepted tasks",
 }
 SAID = ("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates", "systems")
@@ -42,7 +44,7 @@ ABOUT: dict[str, tuple[str, ...]] = {
     SnapshotType.JUDGMENTS: SAID,
     SnapshotType.PROMPT_COMPLETION: ("references",),
     SnapshotType.PROMPTS: ("prompts", "categories", "systems"),
-    SnapshotType.CLASSIFICATION: ("labels",),
+    SnapshotType.CLASSIFICATION: ("labels", "label_votes"),
     SnapshotType.INSTRUCTION: ("instructions",),
 }
 # Of these nothing may come back that is not in the project.
@@ -71,8 +73,10 @@ def facts_of(project: Project, cutoff: datetime, *, folded: bool = False) -> Pro
             found["instructions"][asked[0][1], completion.text] += 1
     for item in pool(project, cutoff):
         found["instructions"][texts_below(item.instruction, item.input), item.output] += 1
-    for label in ImportedLabel.objects.filter(project=project):
-        found["labels"][label.text, label.label, label.split] += 1
+    for labelled in labelled_texts(project, cutoff):
+        if labelled.label is not None:
+            found["labels"][labelled.text, labelled.label, labelled.split] += 1
+        found["label_votes"] += Counter((labelled.text, vote.label, vote.annotator) for vote in labelled.votes)
     for task in judged_tasks(project, cutoff, Filter(), Counter(), Decisions(project, cutoff), as_made=True):
         _add_task(found, task, folded=folded)
     return found

@@ -50,6 +50,12 @@ def as_it_is(row: SnapshotRow) -> Iterator[SnapshotRow]:
     yield row
 
 
+def text_and_label(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield a text with the label of most people; none where their votes are tied."""
+    if row["label"] is not None:
+        yield {name: value for name, value in row.items() if name != "votes"}
+
+
 def preference_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Yield TRL's standard form: prompt, chosen and rejected as texts."""
     yield _origin(row) | {
@@ -183,6 +189,7 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 # A pair is merged out of everybody's rankings: single people and whole orders are not in it.
 MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
+CLASSES = "Answers on one side of a line that people drew are labelled acceptable or unacceptable, too."
 AS_PROMPTS = "Tasks come back as prompts with a reference answer."
 FORMATS: dict[str, Format] = {
     "preference": Format(
@@ -250,10 +257,14 @@ FORMATS: dict[str, Format] = {
     "classification": Format(
         "Text and label",
         SnapshotType.CLASSIFICATION,
-        as_it_is,
+        text_and_label,
         flat=True,
+        loses=("label_votes",),
         adds=("labels",),
-        note="Answers on one side of a line that people drew are labelled acceptable or unacceptable, too.",
+        note=f"Texts whose votes are tied are left out. {CLASSES}",
+    ),
+    "label-votes": Format(
+        "Texts with every vote on their label", SnapshotType.CLASSIFICATION, as_it_is, adds=("labels",), note=CLASSES
     ),
     "instruction": Format(
         "Instructions and where they come from",

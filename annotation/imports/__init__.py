@@ -27,7 +27,7 @@ from annotation.imports.items import Item
 from annotation.imports.raw import RawRow
 from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, columns_of, read_rows
 from annotation.imports.refusals import Refusal, RefusedRow, UnknownColumns, UnreadableFile
-from annotation.imports.rows import AnswerRow, LabelRow, PairRow, PromptRow, VoteRow, label_row, prompt_row
+from annotation.imports.rows import AnswerRow, LabelRow, LabelVote, PairRow, PromptRow, VoteRow, label_row, prompt_row
 from annotation.imports.shapes import PLAIN, SHAPES, shape_of
 from annotation.imports.spellings import in_one_spelling
 
@@ -37,6 +37,7 @@ __all__ = [
     "SHAPES",
     "AnswerRow",
     "LabelRow",
+    "LabelVote",
     "PairRow",
     "ParsedPrompts",
     "PromptRow",
@@ -173,7 +174,7 @@ def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) ->
 
 def _texts(rows: list[PromptRow], labels: list[LabelRow]) -> set[str]:
     """Return every text that is stored of a row."""
-    found = {label.text for label in labels}
+    found = {label.text for label in labels} | {vote.label for label in labels for vote in label.votes}
     for row in rows:
         found |= {turn["content"] for turn in row.messages} | set(row.completions) | set(row.references)
     return found
@@ -190,9 +191,10 @@ def _checked(line: int, name: str, fields: Fields, reading: Reading) -> tuple[li
     rows: list[PromptRow] = []
     labels: list[LabelRow] = []
     for item in _items(name, fields, reading):
-        if reading.labels or (item.label is not None and not item.answers and not item.votes):
+        has_label = item.label is not None or bool(item.labels)
+        if reading.labels or (has_label and not item.answers and not item.votes):
             labels.append(label_row(line, item))
-        elif item.label is not None:
+        elif has_label:
             raise Refusal('the row has a "label" beside answers, which nothing here can hold; ignore one of them')
         else:
             rows.append(prompt_row(line, item))

@@ -43,7 +43,10 @@ class ImportedVote:
 
 @dataclass
 class Item:
-    """A prompt as text or messages, with everything that belongs to it. `field` names where the prompt came from."""
+    """A prompt as text or messages, with everything that belongs to it. `field` names where the prompt came from.
+
+    `label` is what the row says itself; where it has what several people say, that is in `labels`.
+    """
 
     prompt: Any = None
     field: str = "prompt"
@@ -55,6 +58,7 @@ class Item:
     answers: list[Answer] = made(default_factory=list)
     votes: list[ImportedVote] = made(default_factory=list)
     label: Any = None
+    labels: list[tuple[Any, Any, Any]] = made(default_factory=list)  # everybody's: the label, who gave it, and when
 
     def answer(self, text: Any, name: Any = "", *, finished: bool = True, field: str = "") -> int:
         """Add an answer and return its place."""

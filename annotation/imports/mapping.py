@@ -95,8 +95,12 @@ def read(fields: Fields, mapping: Mapping[str, str]) -> Iterator[Item]:
     for name in ("system", "history", "id", "category"):
         setattr(item, name, row.take(name))
     item.references.append(row.take("reference"))
-    item.label = row.take("label")
+    label = row.take("label")
     said = {"annotator": row.take("annotator") or "", "at": row.take("date"), "rationale": row.take("reason") or ""}
+    if label is not None and said["annotator"] and not isinstance(label, list):
+        item.labels.append((label, said["annotator"], said["at"]))
+    else:
+        item.label = label
     _answers(item, row, said)
     yield item
 

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -109,27 +110,65 @@ class PromptRow:
 
 
 @dataclass(frozen=True)
+class LabelVote:
+    """The label that one person gives a text; `annotator` is empty where the file names nobody."""
+
+    label: str
+    annotator: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
 class LabelRow:
+    """A text with every vote on its class."""
+
     line: int
     text: str
-    label: str
+    votes: tuple[LabelVote, ...]
+
+    @property
+    def label(self) -> str:
+        """Return the label with the most votes; several with commas between them where as many are for each."""
+        votes = Counter(vote.label for vote in self.votes)
+        most = max(votes.values())
+        return ", ".join(label for label, count in votes.items() if count == most)
 
 
 def label_row(line: int, item: Item) -> LabelRow:
-    """Return a text with its label. Of several people's labels the one with the most votes is taken."""
+    """Return a text with everybody's labels."""
     if item.prompt is None:
         raise Refusal('the row has no "text"; add it')
-    return LabelRow(line, _required(f'"{item.field}"', item.prompt), _label(item.label))
+    text = _required(f'"{item.field}"', item.prompt)
+    return LabelRow(line, text, tuple(_label_votes(item.labels or _as_votes(item))))
+
+
+def _as_votes(item: Item) -> list[tuple[Any, Any, Any]]:
+    """Return the votes of an item with one statement; the labels of a list are votes only where one of them repeats."""
+    said = item.label
+    if not isinstance(said, list):
+        return [(said, "", None)]
+    if not said:
+        raise Refusal('"label" is an empty list; write the class there or delete the row')
+    different = list(dict.fromkeys(str(each) for each in said))
+    if len(different) == len(said) > 1:
+        raise Refusal(f"the text has the labels {different[0]!r} and {different[1]!r}; only one can be kept")
+    return [(each, "", None) for each in said]
+
+
+def _label_votes(said: list[tuple[Any, Any, Any]]) -> Iterator[LabelVote]:
+    people: dict[str, str] = {}
+    for given, who, at in said:
+        if isinstance(given, list):
+            if len(given) != 1:
+                raise Refusal(f"one person gave the text {len(given)} labels; only one can be kept")
+            given = given[0]
+        vote = LabelVote(_label(given), _clean('"annotator"', _person(who), MAX_NAME_LENGTH), _moment(at))
+        if vote.annotator and people.setdefault(vote.annotator, vote.label) != vote.label:
+            raise Refusal(f"{vote.annotator[:40]!r} gave the text two labels; only one can be kept")
+        yield vote
 
 
 def _label(label: Any) -> str:
-    if isinstance(label, list):
-        votes = Counter(str(each) for each in label)
-        if not votes:
-            raise Refusal('"label" is an empty list; write the class there or delete the row')
-        (label, most), *others = votes.most_common()
-        if others and others[0][1] == most:
-            raise Refusal(f"the text has the labels {label!r} and {others[0][0]!r}; only one can be kept")
     if label is None:
         raise Refusal('the row has no "label"; add it')
     text = _clean('"label"', _named(label), MAX_LABEL_LENGTH)

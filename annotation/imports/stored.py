@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from annotation.imports import AnswerRow, LabelRow, ParsedPrompts, PromptRow, RefusedRow, VoteRow
+from annotation.imports import AnswerRow, LabelRow, LabelVote, ParsedPrompts, PromptRow, RefusedRow, VoteRow
 
 PLACES = ("unacceptable", "unranked")
 
@@ -24,9 +24,13 @@ def loads(data: bytes) -> ParsedPrompts:
     return ParsedPrompts(
         rows=[_row(row) for row in given["rows"]],
         refused=[RefusedRow(**row) for row in given["refused"]],
-        labels=[LabelRow(**row) for row in given["labels"]],
+        labels=[_labelled(row) for row in given["labels"]],
         **{name: Counter(given[name]) for name in ("not_used", "stopping", "shapes", "count")},
     )
+
+
+def _labelled(given: dict[str, Any]) -> LabelRow:
+    return LabelRow(**given | {"votes": tuple(LabelVote(**vote) for vote in given["votes"])})
 
 
 def _row(given: dict[str, Any]) -> PromptRow:

@@ -76,12 +76,15 @@ class ImportMapping(models.Model):
 
 
 class ImportedLabel(models.Model):
-    """A text and the class that a file puts it in."""
+    """One vote on the class of a text: of a person whom a file names, or the `number`th of those without a name."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imported_labels")
     text = models.TextField()
     label = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, editable=False)
+    annotator = models.CharField(max_length=200, blank=True, help_text="The name that the file gives the person.")
+    number = models.PositiveSmallIntegerField(default=1, editable=False)
+    labelled_at = models.DateTimeField(null=True, blank=True, help_text="When it was said, where the file says.")
     split = models.CharField(max_length=5, choices=Split, editable=False)
     upload = models.ForeignKey(
         PromptUpload, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
@@ -90,7 +93,9 @@ class ImportedLabel(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["project", "digest"], name="labelled_text_once_per_project")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "digest", "annotator", "number"], name="imported_label_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.label}: {self.text[:80]}"

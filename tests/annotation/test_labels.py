@@ -44,9 +44,9 @@ def people(project: Project, count: int) -> list[User]:
     return made
 
 
-def snapshot_rows(client) -> list[dict[str, object]]:
+def snapshot_rows(client, rows: str = "classification") -> list[dict[str, object]]:
     client.post("/projects/letters/snapshots/", {"type": SnapshotType.CLASSIFICATION})
-    lines = client.get("/projects/letters/snapshots/1/download/?rows=classification&file=jsonl")
+    lines = client.get(f"/projects/letters/snapshots/1/download/?rows={rows}&file=jsonl")
     return [json.loads(line) for line in b"".join(lines.streaming_content).splitlines()]
 
 
@@ -164,7 +164,11 @@ def test_the_majority_is_the_label_and_a_tie_is_none(as_user, admin, labelling, 
     assert snapshot_rows(as_user(admin)) == [
         {"text": "Agreed.", "label": "good", "split": "eval", "source": "annotators", "share": 0.6667}
     ]
-    counts = labelling.snapshots.get().counts
+    agreed, contested = snapshot_rows(as_user(admin), "label-votes")
+    assert [vote["label"] for vote in agreed["votes"]] == ["good", "good", "bad"]
+    assert len({vote["annotator"] for vote in agreed["votes"]}) == 3
+    assert (contested["text"], contested["label"], contested["share"]) == ("Contested.", None, 0.5)
+    counts = labelling.snapshots.get(number=1).counts
     assert (counts["labelled texts"], counts["texts whose labels are tied"]) == (1, 1)
 
 

@@ -47,6 +47,7 @@ def rows_for(project: Project, config: Sources) -> Iterator[Row]:
         yield from pool_rows(project)
     if config.labelled:
         labelled = list(EXPORTS[SnapshotType.CLASSIFICATION](SnapshotContext(project, timezone.now())))
+        labelled = [row for row in labelled if row["label"] is not None]
         labels = list(dict.fromkeys(row["label"] for row in labelled))
         yield from recast_labelled(labelled, labels, seed=config.seed)
 

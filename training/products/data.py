@@ -82,13 +82,15 @@ class Snapshot(Data):
         if run.snapshot is None:
             raise ValueError("The run has no snapshot of judgments.")
         with run.snapshot.path.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+            for row in map(json.loads, file):
+                if row.get("label", "") is not None:  # votes on the label that are tied teach nothing
+                    yield row
 
     def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         assert self.snapshot_type is not None
         context = SnapshotContext(project, timezone.now())
         try:
-            rows = sum(1 for _ in EXPORTS[self.snapshot_type](context))
+            rows = sum(row.get("label", "") is not None for row in EXPORTS[self.snapshot_type](context))
         except NotPossible as why:
             return RowCounts("rows", problem=str(why))
         return RowCounts("rows", rows, {name: count for name, count in context.counts.items() if count})

@@ -15,6 +15,7 @@ from annotation import access as annotation_access
 from annotation.characters import cleaned
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
+from annotation.judged.imported_labels import labelled_texts
 from annotation.models import ImportedLabel, Membership, Project, Role
 from training import access
 from training.actions import prompt_tuning
@@ -66,7 +67,7 @@ def _overview_page(request: UserRequest, membership: Membership, form: StartForm
         "is_admin": membership.may_act_as(Role.ADMIN),
         "templates": newest_templates(project),
         "verbalizers": newest_verbalizers(project),
-        "labelled": ImportedLabel.objects.filter(project=project).count(),
+        "labelled": ImportedLabel.objects.filter(project=project).values("digest").distinct().count(),
         "rounds": project.rounds.filter(runs__method=prompt_tuning.METHOD).distinct()[:ROUNDS_SHOWN],
         "form": form,
     }
@@ -133,8 +134,8 @@ def rendered(project: Project, body: str) -> dict[str, Any]:
 
 
 def _texts(project: Project) -> list[tuple[str, str]]:
-    labelled = ImportedLabel.objects.filter(project=project).order_by("id").values_list("text", "label")
-    found = list(labelled[:ROWS_SHOWN])
+    labelled = islice(labelled_texts(project), ROWS_SHOWN)
+    found = [(each.text, each.label or "") for each in labelled]
     prompts = project.prompts.order_by("id").iterator(chunk_size=ROWS_SHOWN)
     return found + [(prompt.last_message, "") for prompt in islice(prompts, ROWS_SHOWN - len(found))]
 

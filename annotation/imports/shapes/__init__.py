@@ -76,6 +76,7 @@ SHAPES: dict[str, Shape] = {
     "alpaca": alpaca.ALPACA,
     "potato": potato.POTATO,
     "openai": openai.CHAT,
+    "label-votes": labelled.VOTED,
     "labelled": labelled.LABELLED,
     "trl-completion": prefloop.COMPLETION,
     "question-answer": asked.ANSWERED,

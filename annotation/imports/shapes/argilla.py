@@ -144,7 +144,7 @@ def _take(item: Item, places: dict[str, int], name: str, value: Any, user: Any) 
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         if len(value) > 1:
             raise Refusal(f'"{name}" has {len(value)} labels; only one label can be kept')
-        item.label = [*(item.label or []), value[0]]
+        item.labels.append((value[0], annotator, None))
         return True
     return bool(value == [])
 
@@ -196,7 +196,7 @@ def _text(item: Item, places: dict[str, int], name: str, value: str, annotator: 
         and len(value.split()) <= 3
         and not any(word in name.lower() for word in (*ANSWER_WORDS, "correct", "rewrit"))
     ):
-        item.label = [*(item.label or []), value]
+        item.labels.append((value, annotator, None))
     elif item.answers and len(value.split()) <= 3:
         return False  # a label of the record, which belongs to none of its answers
     else:
@@ -215,7 +215,7 @@ def _choice(places: dict[str, int], value: str, name: str) -> ImportedVote | Non
 
 
 def _finish(item: Item) -> None:
-    if item.label and item.answers:
+    if item.labels and item.answers:
         raise Refusal(
             "the record has a label that belongs to none of its answers; only texts without answers are labelled"
         )

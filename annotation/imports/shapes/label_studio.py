@@ -130,7 +130,7 @@ def tasks(fields: Fields) -> Iterator[Item]:
     item = Item(id=fields.take("id"))
     data = fields.child("data")
     task = _Task(data, item)
-    labels: list[str] = []
+    labels: list[tuple[str, Any, Any]] = []
     annotations = fields.take("annotations", "completions") or []
     for given in annotations if isinstance(annotations, list) else []:
         annotation = fields.sub(given, "annotations")
@@ -144,9 +144,8 @@ def tasks(fields: Fields) -> Iterator[Item]:
         for result in results:
             _take_result(annotation.sub(result, "result"), said)
         said.finish()
-        labels += said.labels
-    if labels:
-        item.label = labels
+        labels += said.label_votes()
+    item.labels = labels
     fields.describes(*(name for name in fields.data if name not in ("data", "annotations")))
     yield item
 
@@ -159,6 +158,10 @@ class _Said:
         self.labels: list[str] = []
         self.ratings: dict[int, dict[str, float]] = {}
         self.first = len(task.item.votes)
+
+    def label_votes(self) -> list[tuple[str, Any, Any]]:
+        """Return the person's labels as votes."""
+        return [(label, self.annotator, self.at) for label in self.labels]
 
     def vote(self, tiers: list[list[int]], **said: Any) -> None:
         self.task.item.votes.append(ImportedVote(tiers, annotator=self.annotator, at=self.at, **said))
@@ -277,8 +280,7 @@ def flat(fields: Fields) -> Iterator[Item]:
         if _take_flat(name, value, said):
             fields.take(name)
     said.finish()
-    if said.labels:
-        item.label = said.labels
+    item.labels = said.label_votes()
     yield item
 
 
