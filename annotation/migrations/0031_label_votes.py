@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0027_first_admin_and_mailed_invitations'),
+        ('annotation', '0030_undos_left'),
     ]
 
     operations = [
