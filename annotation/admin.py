@@ -48,7 +48,7 @@ class AccountForm(UserChangeForm):  # type: ignore[type-arg]
         return said
 
 
-class MemberForm(ModelForm):  # type: ignore[type-arg]
+class MembershipAdminForm(ModelForm):  # type: ignore[type-arg]
     """A person, a project and a role; somebody who is a member already gets the role."""
 
     class Meta:
@@ -91,7 +91,7 @@ class ProjectAdmin(ReadOnlyAdmin):
 class MembershipAdmin(ReadOnlyAdmin):
     """Who is in a project. A superuser can add members: where a project has lost its people, this gives it an admin."""
 
-    form = MemberForm
+    form = MembershipAdminForm
     raw_id_fields = ("user", "project")
     list_display = ("user", "project", "role")
     list_filter = ("role", "project")

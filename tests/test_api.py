@@ -145,7 +145,7 @@ def test_an_admin_changes_settings_and_members_over_the_api(project, admin, anno
     assert locked.status_code == 409
     assert "lock yourself out" in locked.json()["detail"]
     unknown = client.post(members, {"username": "dora", "role": "reviewer"}, content_type="application/json")
-    assert "no user called" in str(unknown.json()["errors"]["username"])
+    assert "There is no account" in str(unknown.json()["errors"]["username"])
 
 
 def test_progress_counts_seats_of_all_and_of_the_caller(

@@ -12,7 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from annotation.actions.snapshots import take_snapshot
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.slow]
 
 NUMBERS = [
     *(

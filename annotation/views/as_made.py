@@ -17,7 +17,7 @@ STRENGTHS = {0: "Equally good", 1: "Better", 2: "Much better"}
 
 
 @dataclass(frozen=True)
-class Shown:
+class ResponseAsShown:
     """One response as it was shown. `place` is its rank from 1 on, with `tied` others; None where it has none."""
 
     number: int
@@ -35,7 +35,7 @@ class AsMade:
     """`order` is a ranking by the numbers shown, such as "2 > 1 = 3"; `facts` are further lines of label and value."""
 
     messages: list[dict[str, Any]]
-    responses: list[Shown] = field(default_factory=list)
+    responses: list[ResponseAsShown] = field(default_factory=list)
     order: str = ""
     rationale: str = ""
     text: SafeString | str = ""
@@ -103,7 +103,7 @@ def order_of(assignment: Assignment, answer: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def _responses(assignment: Assignment, answer: dict[str, Any], texts: dict[int, Completion]) -> list[Shown]:
+def _responses(assignment: Assignment, answer: dict[str, Any], texts: dict[int, Completion]) -> list[ResponseAsShown]:
     tiers = [tier for tier in answer.get("tiers") or [] if not set(tier) <= set(answer.get("unranked") or [])]
     place = places(tiers)
     shown = []
@@ -111,7 +111,7 @@ def _responses(assignment: Assignment, answer: dict[str, Any], texts: dict[int, 
         with_it: list[int] = next((tier for tier in tiers if pk in tier), [])
         ratings = (answer.get("ratings") or {}).get(str(pk), {})
         shown.append(
-            Shown(
+            ResponseAsShown(
                 number=number,
                 completion=texts.get(pk),
                 html=markdown(texts[pk].text) if pk in texts else SafeString(""),

@@ -26,7 +26,7 @@ from annotation.models import (
     Task,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 API = "/api/v1/projects/letters"
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RANDOM = re.compile(r'(?:csrf\w*|client_uuid)" value="[^"]*"|data-key="[^"]*"')

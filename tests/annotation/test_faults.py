@@ -69,7 +69,7 @@ def test_a_seat_that_expired_and_went_to_somebody_else_still_takes_the_work(bob,
     assert submit(bob, seat).status_code == 302
     assert submit(carol, other).status_code == 302
     assert Ranking.objects.count() == 2
-    assert "counts as an extra one" in text_of(bob.get(seat.get_absolute_url()))
+    assert "an additional annotation" in text_of(bob.get(seat.get_absolute_url()))
 
 
 def test_a_second_submit_of_the_same_answer_is_no_second_judgment(bob, claim, open_ranking_task):

@@ -14,6 +14,8 @@ from annotation.imports import MAX_FILE_BYTES, UnreadableFile, parse_prompts
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST_MB = 400  # 50 MB of text as rows of Python; without a budget these took 2,000 and more
 MEASURE = """

@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.frontend.test_serve import SET_UP, environment_of, manage, serving, sign_in
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60  # seconds; what these tests forbid lasts for ever
 LIMITS = "body_pause_seconds=4,head_seconds=3,stalled_seconds=3,sockets_per_person=3"
 MORE = """
