@@ -34,14 +34,14 @@ class NextStep:
 
 
 def next_step(now: ProjectState) -> NextStep | None:
-    """Return the first thing that keeps the circle from going on; None where people are simply at work."""
+    """Return the first thing that keeps the pipeline from going on; None while people annotate."""
     return _missing(now) or _of_the_round(now) or _of_the_queue(now)
 
 
 def _missing(now: ProjectState) -> NextStep | None:
     if not now.prompts:
         return NextStep(
-            "Next: prompts", "Upload a file of them, one per line or as JSONL or CSV.", "prompts", "Upload prompts"
+            "Next: import prompts", "From a file: one per line, or CSV, JSONL or Parquet.", "prompts", "Import prompts"
         )
     if not now.policies:
         return NextStep("Next: prepare the base model", "It becomes version 0 of the policy.", "model", "Prepare model")
@@ -52,33 +52,29 @@ def _of_the_round(now: ProjectState) -> NextStep | None:
     name = f"Round {now.round_number}"
     match now.round_status:
         case "queued" | "running":
-            text = "People can go on annotating; what they judge now belongs to the next round."
-            return NextStep(f"{name} is {now.round_status}", text, "round", "Watch it")
+            text = "People can go on annotating; new annotations belong to the next round."
+            return NextStep(f"{name} is {now.round_status}", text, "round", "View round")
         case "paused":
-            return NextStep(f"{name} is paused", now.round_reason, "round", "Look at it")
+            return NextStep(f"{name} is paused", now.round_reason, "round", "View round")
         case "stopped":
-            return NextStep(
-                f"{name} stopped at a gate", now.round_reason, "round", "Decide whether it goes on", "warning"
-            )
+            return NextStep(f"{name} stopped at a quality gate", now.round_reason, "round", "Review gate", "warning")
         case "failed":
-            return NextStep(f"{name} failed", now.round_reason, "round", "See why", "error")
+            return NextStep(f"{name} failed", now.round_reason, "round", "View error", "error")
     return None
 
 
 def _of_the_queue(now: ProjectState) -> NextStep | None:
     if not now.open_seats and not now.judged:
-        text = "The model answers the prompts, and its answers fill the queue."
-        return NextStep("Next: answers to rank", text, "rounds", "Start a sampling round")
+        text = "The model responds to the prompts; its responses become tasks."
+        return NextStep("Next: generate responses", text, "rounds", "Start a round")
     if not now.open_seats and now.new_judgments:
-        text = "The judgments train a reward model, PPO trains the next policy, and its answers fill the queue again."
+        text = "A round trains a reward model on the annotations, then the next policy, and generates new responses."
         if now.autopilot:
-            text = "The autopilot starts a round as soon as it has cause."
-        return NextStep("The queue is done", text, "rounds", "Start a round", "success")
+            text = "The autopilot starts the next round."
+        return NextStep("All tasks completed", text, "rounds", "Start a round", "success")
     if now.unproven:
-        text = f"Only people can say whether {now.unproven} is better than what it came from."
-        return NextStep(f"Next: proof of {now.unproven}", text, "evaluations", "Start an evaluation")
+        text = "People compare its responses with those of the version it came from, blind."
+        return NextStep(f"Next: evaluate {now.unproven}", text, "evaluations", "Start an evaluation")
     if not now.open_seats:
-        return NextStep(
-            "The queue is empty", "New answers give people something to judge.", "rounds", "Sample new answers"
-        )
+        return NextStep("No open tasks", "New responses become tasks.", "rounds", "Generate responses")
     return None

@@ -1,5 +1,4 @@
-"""The circle of a project with live numbers: prompts → completions → tasks → judgments → snapshot → reward model →
-policy, and back to completions."""
+"""The pipeline of a project with live numbers, from its prompts to its policy."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ class Stage:
 
 
 def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Stage]:
-    """Return the stages of the circle in order; tasks stand between completions and judgments."""
+    """Return the stages of the pipeline in order; tasks stand between responses and annotations."""
 
     def page(name: str, role: Role, *arguments: Any) -> str:
         return reverse(name, args=[project.slug, *arguments]) if membership.may_act_as(role) else ""
@@ -50,33 +49,33 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
         Stage(
             "Prompts",
             f"{prompts:,}",
-            "for the model to answer" if prompts else "none yet",
+            "in the data set" if prompts else "none yet",
             page("prompts", Role.ADMIN),
         ),
-        Stage("Completions", f"{completions:,}", "answers of models and people"),
-        Stage("Tasks", f"{queue['done']:,}", f"of {'' if is_admin else 'about '}{seats:,} seats judged"),
+        Stage("Responses", f"{completions:,}", "of models and people"),
+        Stage("Tasks", f"{queue['done']:,}", f"of {'' if is_admin else 'about '}{seats:,} annotations done"),
         Stage(
-            "Judgments",
+            "Annotations",
             f"{judgments:,}",
-            "rankings that count" if is_admin else "handed in",
+            "valid rankings" if is_admin else "handed in",
             page("quality", Role.REVIEWER),
         ),
         Stage(
             "Snapshot",
             str(snapshot.number) if snapshot else "–",
-            f"{snapshot.rows:,} {snapshot.unit} frozen" if snapshot else "nothing frozen yet",
+            f"{snapshot.rows:,} {snapshot.unit}" if snapshot else "no snapshot yet",
             page("snapshots", Role.REVIEWER),
         ),
         Stage(
             "Reward model",
             "–" if accuracy is None else f"{accuracy:.0%}",
-            "right about unseen pairs" if reward else "none trained yet",
+            "accuracy on held-out pairs" if reward else "none trained yet",
             page("round", Role.REVIEWER, reward.round.number) if reward else page("rounds", Role.REVIEWER),
         ),
         Stage(
             "Policy",
             str(current) if current else "–",
-            f"in use, of {versions} version{'s' * (versions != 1)}" if current else "no model yet",
+            f"active · {versions} version{'s' * (versions != 1)}" if current else "no policy version yet",
             page("policies", Role.REVIEWER),
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from annotation.models import PolicyVersion, Project
 from tests.browser.steps import PHONE, get_task, press, submit
@@ -86,6 +87,27 @@ def test_the_tokens_that_a_policy_learns(visit, admin, policy, eyes, tmp_path):
     visitor = visit(admin, **eyes)
     visitor.goto("/projects/letters/rounds/tokens/")
     assert visitor.page.locator(".tokens").count() == 5
+    assert problems(visitor.page) == []
+
+
+def test_setting_up_a_project(visit, admin, project, eyes, settings):
+    settings.PROJECT_CREATORS = "all"
+    visitor = visit(admin, **eyes)
+    for path in ("new/", "letters/", "letters/model/", "letters/settings/", "letters/members/"):
+        visitor.goto(f"/projects/{path}")
+        assert problems(visitor.page) == [], path
+    visitor.goto("/projects/new/")
+    visitor.page.wait_for_selector(".page-preview")
+    visitor.page.get_by_label("Pairwise comparison").check()
+    visitor.page.locator(".advanced > summary").click()
+    expect(visitor.page.get_by_label("Responses per task")).to_have_value("2")
+    expect(visitor.page.get_by_label("Ranks for top k")).to_be_hidden()
+    expect(visitor.page.locator(".page-preview .grades")).to_be_visible()
+    assert problems(visitor.page) == []
+    visitor.goto("/projects/letters/members/invitations/")
+    visitor.page.get_by_label("People", exact=True).fill("Ada\nbob@example.org")
+    visitor.page.get_by_role("button", name="Create invitations").click()
+    expect(visitor.page.get_by_text("2 invitations created")).to_be_visible()
     assert problems(visitor.page) == []
 
 

@@ -109,13 +109,13 @@ def test_who_has_the_work_page_open_is_seen_on_the_project_page():
         _, member, _ = await _people()
         overview, work = _socket(member), _socket(member, query=b"at=work")
         assert await _is_accepted(overview)
-        assert "At work now" not in await shown(member)
+        assert "Active now" not in await shown(member)
         assert await _is_accepted(work)
         assert await _topic(overview) == "people"
-        assert "At work now: member" in await shown(member)
+        assert "Active now: member" in await shown(member)
         await _close(work)
         assert await _topic(overview) == "people"
-        assert "At work now" not in await shown(member)
+        assert "Active now" not in await shown(member)
         await _close(overview)
         await database_sync_to_async(connections.close_all)()
 

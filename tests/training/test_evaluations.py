@@ -112,7 +112,7 @@ def test_the_ladder_heads_the_project_page_for_those_who_do_not_judge_blind(
     evaluation, project, annotator, admin, as_user
 ):
     address = "/projects/letters/"
-    assert "What people say of each version" not in as_user(admin).get(address).content.decode()
+    assert "Human preference by version" not in as_user(admin).get(address).content.decode()
     while judge(project, annotator, for_the_version):
         pass
     assert "Elo points: v1 +" in as_user(admin).get(address).content.decode()

@@ -43,7 +43,7 @@ def test_a_failed_gate_stops_what_would_follow(stopped, admin, as_user):
     assert "Stopped at a gate" in page
     assert "it does not beat going by length" in page
     assert "Go on anyway" in page
-    assert "Decide whether it goes on" in as_user(admin).get("/projects/letters/").content.decode()
+    assert "Review gate" in as_user(admin).get("/projects/letters/").content.decode()
 
 
 def test_an_admin_lets_it_go_on_and_is_remembered(stopped, admin, as_user, make_worker):

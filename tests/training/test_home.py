@@ -30,12 +30,12 @@ def test_the_circle_has_live_numbers(project, policy, ranked_task, make_worker, 
     # One prompt of three answers, ranked once; the new policy has answered it four times, all of it candidates.
     for part in (
         "Prompts 1 ",
-        "Completions 7 ",
-        "Tasks 1 of 2 seats judged",
-        "Judgments 1 ",
-        "Snapshot 1 1 ranked tasks frozen",
+        "Responses 7 ",
+        "Tasks 1 of 2 annotations done",
+        "Annotations 1 ",
+        "Snapshot 1 1 ranked tasks",
         "Reward model 70% ",
-        "Policy v1 in use, of 2 versions",
+        "Policy v1 active · 2 versions",
     ):
         assert part in shown, part
     assert 'href="/projects/letters/policies/"' in page.content.decode()
@@ -55,7 +55,7 @@ def test_a_reward_model_without_unseen_pairs_has_no_figure(project, policy, rank
 def test_an_admin_is_told_what_to_do_next_and_an_annotator_is_not(project, policy, as_user, admin, annotator):
     assert "Import prompts" in words(as_user(admin).get("/projects/letters/"))
     assert "Import prompts" not in words(as_user(annotator).get("/projects/letters/"))
-    assert "Next: prompts: Upload prompts" in words(as_user(admin).get("/"))
+    assert "Next: import prompts: Import prompts" in words(as_user(admin).get("/"))
     assert "Next:" not in words(as_user(annotator).get("/projects/letters/"))
     assert "Next:" not in words(as_user(annotator).get("/"))
 
@@ -63,7 +63,7 @@ def test_an_admin_is_told_what_to_do_next_and_an_annotator_is_not(project, polic
 def test_the_first_page_has_ones_own_work(ranked_task, as_user, annotator, open_ranking_task):
     open_ranking_task()
     shown = words(as_user(annotator).get("/"))
-    assert "1 open seat." in shown
+    assert "1 open task." in shown
     assert "Annotate Letters" in shown
 
 
@@ -76,7 +76,7 @@ def test_ones_own_pace_and_what_waits_for_a_reviewer(
         annotate_once(annotator, seconds)
     old = Assignment.objects.order_by("pk")[0]
     Assignment.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=15))
-    assert "Today 2, in 14 days 2, 65 s each" in words(as_user(annotator).get("/projects/letters/"))
+    assert "2 today · 2 in 14 days · median 65 s" in words(as_user(annotator).get("/projects/letters/"))
     open_ranking_task()
     seat = queue.claim_next(project=project, by=annotator)
     flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="No question.", by=annotator)
