@@ -7,6 +7,8 @@ Who may name an address decides which rule holds for it:
 - servers of models: project admins choose among those that the operator lists (`model_server`), each with a key of its
   own that goes nowhere else.
 - the hub: the operator names it (`checked_url`).
+- the identity provider: the operator names it, and it may name further addresses of the same origin only, or of hosts
+  that the operator lists (`of_identity_provider`).
 
 Redirects are never followed (`NoRedirect`): their target is not checked. Standard library only, as recipes use it.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -108,6 +110,21 @@ def model_server(address: str, environment: Mapping[str, str]) -> ModelServer:
         f"should be one of {', '.join(server.url for server in listed)}; whoever runs Prefloop adds others to "
         f"{SERVERS_VARIABLE}"
     )
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address. Raises NotAllowed where it is none."""
+    parts = checked_url(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def of_identity_provider(url: str, origins: Sequence[str]) -> None:
+    """Raise NotAllowed unless an address is of one of these origins."""
+    if origin_of(url) not in origins:
+        raise NotAllowed(
+            f"{origin_of(url)} is not the identity provider; where it belongs to it, whoever runs Prefloop adds it to "
+            "PREFLOOP_OIDC_HOSTS"
+        )
 
 
 def status_words(status: int) -> str:

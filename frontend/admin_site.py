@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 
 from annotation import audit
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Project
+
+NOT_USED = ("EmailAddress", "EmailConfirmation", "SocialApp", "SocialToken")  # of django-allauth
 
 
 class RecordedSite(admin.AdminSite):
     """Mixes `Recorded` into each class that is registered: Django's, those of other packages and our own."""
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        if getattr(model_or_iterable, "__name__", "") in NOT_USED:
+            return
         own = admin_class or admin.ModelAdmin
         recorded = own if issubclass(own, Recorded) else type(f"Recorded{own.__name__}", (Recorded, own), {})
         super().register(model_or_iterable, recorded, **options)
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show Django's own form, or lead to the sign-in page where nobody has a password."""
+        if settings.PASSWORD_SIGN_IN or request.user.is_authenticated:
+            return super().login(request, extra_context)
+        return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
 
 class Recorded(admin.ModelAdmin):  # type: ignore[type-arg]

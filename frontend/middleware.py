@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from annotation import origin
@@ -22,12 +23,19 @@ POLICY = "; ".join(
 )
 
 
+def policy() -> str:
+    """Return the policy; the forms that sign in and out may lead to the identity provider, where there is one."""
+    if settings.OIDC is None:
+        return POLICY
+    return POLICY.replace("form-action 'self'", f"form-action 'self' {' '.join(settings.OIDC.origins)}")
+
+
 def content_security_policy(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", policy())
         return response
 
     return middleware

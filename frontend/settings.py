@@ -11,6 +11,11 @@ PREFLOOP_URL    where people reach this server, such as https://prefloop.example
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
 PREFLOOP_EXECUTOR  where runs run: the name of a module in training/worker/executors/ or of an installed executor
                 (default: local)
+PREFLOOP_OIDC_ISSUER  address of the OpenID Connect provider that people sign in with; with PREFLOOP_OIDC_CLIENT_ID,
+                PREFLOOP_OIDC_SECRET_FILE, PREFLOOP_OIDC_LABEL (on the button), PREFLOOP_OIDC_DOMAINS and
+                PREFLOOP_OIDC_CLAIM (who gets in), PREFLOOP_OIDC_NEW_ACCOUNTS (invited, all or none) and
+                PREFLOOP_OIDC_HOSTS (further hosts of the provider); docs/guides/sign-in.md
+PREFLOOP_PASSWORDS  off: nobody signs in with a password
 PREFLOOP_AUDIT_DAYS  days for which entries of the audit log are kept (default: for ever)
 PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
@@ -29,6 +34,7 @@ from django.utils.functional import SimpleLazyObject
 from platformdirs import user_data_path
 
 from frontend import secret_key
+from frontend.accounts.single_sign_on import configuration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
@@ -67,6 +73,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
 ]
 
 MIDDLEWARE = [
@@ -83,6 +92,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "frontend.urls"
@@ -138,7 +148,17 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 AUTH_PASSWORD_VALIDATORS.append({"NAME": "annotation.actions.sign_ins.TokensEnd"})
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_SIGN_IN = os.environ.get("PREFLOOP_PASSWORDS", "on").lower() not in ("off", "0", "no", "false")
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend" if PASSWORD_SIGN_IN else "frontend.accounts.backend.WithoutPasswords",
+]
+OIDC = configuration.from_environment(os.environ)
+if not (PASSWORD_SIGN_IN or OIDC):
+    raise ImproperlyConfigured("PREFLOOP_PASSWORDS=off leaves no way to sign in: set PREFLOOP_OIDC_ISSUER as well.")
+ACCOUNT_ADAPTER = "frontend.accounts.single_sign_on.adapters.Accounts"
+SOCIALACCOUNT_ADAPTER = "frontend.accounts.single_sign_on.adapters.People"
+ACCOUNT_EMAIL_VERIFICATION = SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 # Ten wrong passwords for an account from one address: that address waits, and the account's owner elsewhere does not.
 AXES_HANDLER = "frontend.accounts.limits.SignInAttempts"
 AXES_CLIENT_IP_CALLABLE = "frontend.accounts.limits.client_network"

@@ -123,7 +123,8 @@ ADDRESSES: dict[str, str] = {
         [
             f"accounts/{name} post"
             for name in ("login/", "logout/", "password_change/", "password_reset/", "reset/<uidb64>/<token>/")
-        ],
+        ]
+        + ["accounts/one-time/<str:key>/"],
         SIGNALS,
     ),
     **dict.fromkeys(

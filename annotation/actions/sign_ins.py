@@ -43,8 +43,9 @@ def connect() -> None:
     user_locked_out.connect(_locked, dispatch_uid="audit")
 
 
-def _signed_in(user: User, **_: Any) -> None:
-    audit.record(AuditAction.SIGNED_IN, by=user, subject=user)
+def _signed_in(user: User, request: Any = None, **_: Any) -> None:
+    """Record a sign-in, and by what where it was no password."""
+    audit.record(AuditAction.SIGNED_IN, by=user, subject=user, what=getattr(request, "sign_in_by", ""))
 
 
 def _signed_out(user: User | None, **_: Any) -> None:

@@ -10,18 +10,16 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
 from annotation import audit
+from annotation.actions import attempts
 from annotation.models import AuditAction, Scope, Token
-from annotation.origin import network_of
 
 MARK = "pf_"  # so that a scanner for leaked secrets, and a person, know it when they see one
 SHOWN = len(MARK) + 6
 FORM = re.compile(rf"{MARK}[A-Za-z0-9_-]{{43}}")
-MINUTE = 60
 USED_EVERY = timedelta(minutes=1)  # a write for every request would cost more than knowing the second is worth
 
 
@@ -76,19 +74,10 @@ def count_unknown(address: str | None) -> int:
 
     Known tokens of the same address are not kept waiting: others may share it, and none of them can be guessed.
     """
-    network = network_of(address)
-    minute, gone = divmod(int(timezone.now().timestamp()), MINUTE)
-    key = f"unknown-tokens:{network}:{minute}"
-    cache.add(key, 0, timeout=2 * MINUTE)
-    try:
-        count = cache.incr(key)
-    except ValueError:  # it went between the two calls
-        return 0
-    if count <= settings.UNKNOWN_TOKENS_PER_MINUTE:
-        return 0
+    count, seconds = attempts.count("unknown tokens", address, settings.UNKNOWN_TOKENS_PER_MINUTE)
     if count == settings.UNKNOWN_TOKENS_PER_MINUTE + 1:
         audit.record(AuditAction.TOKENS_REFUSED, what=f"more than {count - 1} in a minute")
-    return MINUTE - gone
+    return seconds
 
 
 def _digest(value: str) -> str:

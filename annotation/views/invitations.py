@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
@@ -79,11 +80,12 @@ def accept(request: HttpRequest, key: str) -> HttpResponse:
     try:
         if request.method == "POST" and signed_in is not None:
             return _joined(request, invitations.accept(invitation=found, user=signed_in))
-        if request.method == "POST" and form.is_valid():
+        if request.method == "POST" and settings.PASSWORD_SIGN_IN and form.is_valid():
             return _joined(request, _join_with_a_new_account(request, found, form))
     except NotPossible as over:
         return render(request, "annotation/invitation_over.html", {"why": str(over)}, status=409)
     context = {"invitation": found, "role": Role(found.role).label.lower(), "form": form}
+    context |= {"passwords": settings.PASSWORD_SIGN_IN, "oidc": settings.OIDC}
     return render(request, "annotation/invitation.html", context, status=422 if form.errors else 200)
 
 
@@ -93,7 +95,7 @@ def _join_with_a_new_account(request: HttpRequest, invitation: Invitation, form:
         user = form.save()
         audit.record(AuditAction.ACCOUNT_CREATED, by=user, subject=user, what=f"invitation {invitation.pk}")
         membership = invitations.accept(invitation=invitation, user=user)
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[-1])
     return membership
 
 

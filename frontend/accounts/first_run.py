@@ -57,6 +57,8 @@ class FirstAdminForm(NewAccountForm):
 @require_http_methods(["GET", "POST"])
 def set_up(request: HttpRequest) -> HttpResponse:
     """Make the first admin and sign them in; once there is an account, lead to the sign-in page."""
+    if not settings.PASSWORD_SIGN_IN:
+        return redirect("login")  # `manage.py createsuperuser` makes the first one
     if not first_admin.is_open():
         return _closed(request)
     needs_code = not is_from_this_machine(request)
@@ -68,7 +70,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
             user = first_admin.make_first_admin(user=form.save(commit=False))
         except NotPossible:
             return _closed(request)
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[-1])
         messages.success(request, f"You are the admin of this server, {user}. Create the first project.")
         return redirect("project_create")
     return render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
 from axes.models import AccessAttempt
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
@@ -183,6 +185,8 @@ def _to_delete(user: User) -> list[models.QuerySet[Any]]:
         MailMessage.objects.filter(models.Q(user=user) | _of_address(user)),
         Invitation.objects.filter(_of_address(user)),
         AccessAttempt.objects.filter(username=name),
+        SocialAccount.objects.filter(user=user),
+        EmailAddress.objects.filter(user=user),
         LogEntry.objects.filter(models.Q(user=user) | models.Q(content_type__model="user", object_id=str(user.pk))),
     ]
 

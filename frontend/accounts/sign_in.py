@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import forms, views
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -15,21 +16,39 @@ from django.views.generic import View
 
 from annotation.actions import first_admin
 from annotation.delivery import mail
+from frontend.accounts.single_sign_on.configuration import configured
 
 
 class SignIn(views.LoginView):
     def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
         """Lead to the first-run page while this server has no account."""
-        if request.method == "GET" and not request.user.is_authenticated and first_admin.is_open():
+        open_to_all = settings.PASSWORD_SIGN_IN and first_admin.is_open()
+        if request.method == "GET" and not request.user.is_authenticated and open_to_all:
             return redirect("setup")
+        if request.method == "POST" and not settings.PASSWORD_SIGN_IN:
+            raise PermissionDenied(f"Nobody signs in with a password here. Use {configured().label}.")
         return super().dispatch(request, *args, **values)
 
     def get_context_data(self, **values: Any) -> dict[str, Any]:
-        return super().get_context_data(**values) | {"mail_is_on": mail.mail_is_on()}
+        more = {"mail_is_on": mail.mail_is_on(), "passwords": settings.PASSWORD_SIGN_IN, "oidc": settings.OIDC}
+        return super().get_context_data(**values) | more
 
 
-class WhereMailIsOn(View):
-    """A page that is there only where this server can send mail."""
+class WithPasswords(View):
+    """A page that is there only where people sign in with passwords."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
+        if not settings.PASSWORD_SIGN_IN:
+            raise Http404("Nobody signs in with a password here.")
+        return super().dispatch(request, *args, **values)
+
+
+class ChangePassword(WithPasswords, views.PasswordChangeView):
+    pass
+
+
+class WhereMailIsOn(WithPasswords):
+    """A page that is there only where this server can send mail, and people sign in with passwords."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
         if not mail.mail_is_on():

@@ -2,13 +2,17 @@ from django.contrib.auth import views
 from django.urls import path
 
 from annotation.views import audit, tokens
-from frontend.accounts import data, first_run, sign_in
+from frontend.accounts import data, first_run, one_time, sign_in
+from frontend.accounts.single_sign_on import views as single_sign_on
 
 urlpatterns = [
     path("setup/", first_run.set_up, name="setup"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
-    path("logout/", views.LogoutView.as_view(), name="logout"),
-    path("password_change/", views.PasswordChangeView.as_view(), name="password_change"),
+    path("logout/", single_sign_on.SignOut.as_view(), name="logout"),
+    path("single-sign-on/", single_sign_on.begin, name="sso_begin"),
+    path("single-sign-on/back/", single_sign_on.back, name="sso_callback"),
+    path("one-time/<str:key>/", one_time.sign_in, name="one_time"),
+    path("password_change/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("password_change/done/", views.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("password_reset/", sign_in.ResetPassword.as_view(), name="password_reset"),
     path("password_reset/done/", sign_in.ResetPasswordDone.as_view(), name="password_reset_done"),

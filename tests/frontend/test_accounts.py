@@ -124,7 +124,7 @@ def guess(number: int, address: str = "192.0.2.9") -> Any:
 def test_unknown_tokens_are_counted_and_wait_and_known_ones_do_not(annotator, settings, monkeypatch):
     settings.UNKNOWN_TOKENS_PER_MINUTE = 5
     moment = timezone.now().replace(second=40, microsecond=0)
-    monkeypatch.setattr("annotation.actions.tokens.timezone.now", lambda: moment)
+    monkeypatch.setattr("annotation.actions.attempts.timezone.now", lambda: moment)
     assert [guess(number).status_code for number in range(5)] == [401] * 5
     waits = guess(6)
     assert waits.status_code == 429
@@ -221,11 +221,17 @@ def test_private_pages_are_kept_by_no_browser(address, admin, as_user):
     assert "no-store" in as_user(admin).get(address).headers["Cache-Control"]
 
 
-def test_the_documented_deployment_passes_djangos_own_check(tmp_path):
-    """As docs/guides/accounts.md says: PREFLOOP_HTTPS and PREFLOOP_HOSTS are set."""
+@pytest.mark.parametrize("with_single_sign_on", [False, True])
+def test_the_documented_deployment_passes_djangos_own_check(tmp_path, with_single_sign_on):
+    """As docs/guides/accounts.md and sign-in.md say: PREFLOOP_HTTPS and PREFLOOP_HOSTS are set, and the provider."""
     unset = {"PREFLOOP_DEBUG", "PREFLOOP_SECRET_KEY", "DJANGO_SETTINGS_MODULE"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"PREFLOOP_HOME": str(tmp_path), "PREFLOOP_HTTPS": "1", "PREFLOOP_HOSTS": "prefloop.example.org"}
+    if with_single_sign_on:
+        (tmp_path / "oidc-secret").write_text("a secret")
+        environment |= {"PREFLOOP_OIDC_ISSUER": "https://login.example.org/realms/people", "PREFLOOP_PASSWORDS": "off"}
+        environment |= {"PREFLOOP_OIDC_CLIENT_ID": "prefloop"}
+        environment |= {"PREFLOOP_OIDC_SECRET_FILE": str(tmp_path / "oidc-secret")}
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
