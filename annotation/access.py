@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 
 from annotation.errors import NotPossible
@@ -128,9 +128,14 @@ def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
 
 
 def get_upload(user: User, slug: str, pk: int) -> PromptUpload:
-    """Return a file that this admin uploaded."""
-    project = get_project(user, slug, role=Role.ADMIN)
-    return get_object_or_404(PromptUpload, project=project, uploaded_by=user, pk=pk)
+    """Return a file that this admin uploaded, or that the command imported."""
+    return get_object_or_404(uploads(user, get_project(user, slug, role=Role.ADMIN)), pk=pk)
+
+
+def uploads(user: User, project: Project) -> QuerySet[PromptUpload]:
+    """Return the files that an admin uploaded into a project, and those that the command imported, newest first."""
+    mine = Q(uploaded_by=user) | Q(uploaded_by=None)
+    return PromptUpload.objects.filter(mine, project=project).order_by("-pk")
 
 
 def get_ranked_task(user: User, slug: str, pk: int) -> Task:

@@ -11,6 +11,7 @@ was killed or overtaken leaves nothing twice, and the next one goes on behind th
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections import Counter, defaultdict
@@ -25,7 +26,7 @@ from annotation import audit, live
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.prompts import IMPORT, import_prompts
 from annotation.errors import NotPossible
-from annotation.imports import LabelRow, ParsedPrompts, PromptRow, stored
+from annotation.imports import LabelRow, ParsedPrompts, PromptRow, Reading, stored
 from annotation.models import (
     Assignment,
     AuditAction,
@@ -33,6 +34,7 @@ from annotation.models import (
     ImportedJudgment,
     ImportedLabel,
     ImportStatus,
+    Project,
     Prompt,
     PromptUpload,
     Task,
@@ -48,6 +50,8 @@ MOST_ATTEMPTS_IN_VAIN = 3
 PREVIEW_KEPT = timedelta(days=7)
 PREVIEWS_AT_ONCE = 50
 STARTED = (ImportStatus.TAKEN, ImportStatus.PAUSED, ImportStatus.FAILED)
+SHOWN = 100
+STOPPED = "The command imports this file, or was stopped in it: run the same command again to go on."
 JUDGED = "Somebody has judged what this file brought, so it stays. Withdraw single prompts instead."
 BUILT_ON = "Answers or votes that came later belong to prompts of this file, so it stays. Undo the later import first."
 
@@ -71,6 +75,41 @@ def queue(*, upload: PromptUpload, parsed: ParsedPrompts) -> None:
             audit.record(AuditAction.IMPORTED, project=upload.project, what=f"upload {upload.pk}", rows=rows)
 
 
+def begin(*, project: Project, filename: str, reading: Reading) -> PromptUpload:
+    """Return the record of a file that the command imports itself, so that its page shows it and can undo it."""
+    return PromptUpload.objects.create(
+        project=project,
+        filename=filename[-255:],
+        content=b"",
+        labels=reading.labels,
+        mapping=dict(reading.mapping),
+        shape=reading.shape,
+        ignore=list(reading.ignore),
+        status=ImportStatus.PAUSED,
+        error=STOPPED,
+        heartbeat_at=timezone.now(),
+    )
+
+
+def note(*, upload: PromptUpload, report: ImportReport) -> None:
+    """Store how far the command is with a file; lists of rows that are not taken stay short until the end."""
+    done = report.taken + len(report.duplicates)
+    shown = dataclasses.replace(report, refused=report.refused[:SHOWN], duplicates=report.duplicates[:SHOWN])
+    _command_is(upload, done=done, rows=max(report.rows, done), so_far=shown.as_json())
+
+
+def end(*, upload: PromptUpload, report: ImportReport) -> None:
+    """Mark a file that the command imported as taken. One that brought nothing new leaves no record."""
+    if not report.taken:
+        PromptUpload.objects.filter(pk=upload.pk).delete()
+        return
+    _command_is(upload, status=ImportStatus.TAKEN, error="", report=report.as_json(), so_far=None)
+
+
+def _command_is(upload: PromptUpload, **changes: object) -> None:
+    PromptUpload.objects.filter(pk=upload.pk).update(heartbeat_at=timezone.now(), **changes)
+
+
 def pause(*, upload: PromptUpload) -> None:
     """Stop after the last whole batch; what is imported stays."""
     _move(upload, (ImportStatus.QUEUED, ImportStatus.RUNNING), ImportStatus.PAUSED, AuditAction.IMPORT_PAUSED)
@@ -78,6 +117,8 @@ def pause(*, upload: PromptUpload) -> None:
 
 def resume(*, upload: PromptUpload) -> None:
     """Let a paused or failed import go on behind its last batch."""
+    if upload.parsed is None:
+        raise NotPossible(STOPPED)
     _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED, AuditAction.IMPORT_RESUMED)
 
 

@@ -84,8 +84,8 @@ def import_prompts(
     return report
 
 
-def dry_run(project: Project, parsed: ParsedPrompts) -> ImportReport:
-    """Return the report that an import would give, and import nothing."""
+def dry_run(project: Project | None, parsed: ParsedPrompts) -> ImportReport:
+    """Return the report that an import would give, and import nothing; without a project, that of an empty one."""
     fresh, report = sort_rows(project, parsed)
     report.tasks, report.held_back = _tasks_to_open(project, fresh)
     if parsed.labels:
@@ -109,7 +109,7 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
     return report
 
 
-def sort_rows(project: Project, parsed: ParsedPrompts) -> tuple[list[FreshRow], ImportReport]:
+def sort_rows(project: Project | None, parsed: ParsedPrompts) -> tuple[list[FreshRow], ImportReport]:
     """Return the rows that bring something the project does not have yet, and the report of an import of them."""
     report = ImportReport.of(parsed)
     digests = [Prompt.digest_of(row.messages) for row in parsed.rows]
@@ -159,7 +159,7 @@ def _preferences(fresh: list[FreshRow]) -> int:
 
 
 def sort_labels(
-    project: Project, parsed: ParsedPrompts, report: ImportReport | None = None
+    project: Project | None, parsed: ParsedPrompts, report: ImportReport | None = None
 ) -> tuple[list[FreshLabels], ImportReport]:
     """Return the votes on labels that are new, and the report with what becomes of the rows added.
 
@@ -187,9 +187,11 @@ def sort_labels(
     return fresh, report
 
 
-def _known_labels(project: Project, digests: list[str]) -> dict[str, dict[tuple[str, int], str]]:
+def _known_labels(project: Project | None, digests: list[str]) -> dict[str, dict[tuple[str, int], str]]:
     """Return the labels of texts by who gave them and the number of the vote."""
     found: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
+    if project is None:
+        return found
     for some in _in_parts(digests):
         stored = project.imported_labels.filter(digest__in=some)
         for digest, annotator, number, label in stored.values_list("digest", "annotator", "number", "label"):
@@ -306,16 +308,16 @@ def _to_rank(fresh: list[FreshRow]) -> dict[str, list[str]]:
     return {digest: list(texts) for digest, texts in found.items() if len(texts) > 1}
 
 
-def _tasks_to_open(project: Project, fresh: list[FreshRow]) -> tuple[int, int]:
+def _tasks_to_open(project: Project | None, fresh: list[FreshRow]) -> tuple[int, int]:
     """Return how many tasks an import would open, and how many answers it would hold back."""
     wanted = _to_rank(fresh)
     known = _known_prompts(project, list(wanted))
-    has_one = _have_tasks(project)
+    has_one = _have_tasks(project) if project else set()
     opened = held = 0
     for digest, texts in wanted.items():
         if digest in known and known[digest].pk in has_one:
             continue
-        kept = blind_candidates([Completion(text=text) for text in texts], project)
+        kept = blind_candidates([Completion(text=text) for text in texts], project or Project())
         held += len(texts) - len(kept)
         opened += len(kept) > 1
     return opened, held
@@ -350,16 +352,20 @@ def _texts(row: PromptRow) -> list[str]:
     return list(dict.fromkeys((*row.references, *row.completions)))
 
 
-def _known_prompts(project: Project, digests: list[str]) -> dict[str, Prompt]:
+def _known_prompts(project: Project | None, digests: list[str]) -> dict[str, Prompt]:
     found: dict[str, Prompt] = {}
+    if project is None:
+        return found
     for some in _in_parts(digests):
         found |= {prompt.digest: prompt for prompt in project.prompts.filter(digest__in=some).only("digest", "project")}
     return found
 
 
-def _known_ids(project: Project, rows: list[PromptRow]) -> dict[str, str]:
+def _known_ids(project: Project | None, rows: list[PromptRow]) -> dict[str, str]:
     """Return the digest of the prompt behind each id."""
     found: dict[str, str] = {}
+    if project is None:
+        return found
     for some in _in_parts([row.external_id for row in rows if row.external_id]):
         found |= dict(project.prompts.filter(external_id__in=some).values_list("external_id", "digest"))
     return found

@@ -15,17 +15,20 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import projects, prompts, queue
+from annotation.actions import import_jobs, projects, prompts, queue
 from annotation.actions.import_mappings import reading_of
 from annotation.characters import cleaned
 from annotation.imports import MAX_FILE_BYTES, SHAPES, parse_file
 from annotation.models import (
+    ImportStatus,
     PolicyVersion,
     Project,
     Prompt,
+    PromptUpload,
     Ranking,
     ReferenceAnswer,
     Role,
@@ -175,6 +178,29 @@ class ImportReportSerializer(serializers.Serializer[Any]):
     )
 
 
+class ImportJobSerializer(serializers.ModelSerializer[PromptUpload]):
+    """A file of many rows on its way: `report` is there once it is taken."""
+
+    url = serializers.SerializerMethodField()
+    report = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PromptUpload
+        fields = ("id", "filename", "status", "rows", "done", "error", "report", "url")
+
+    def get_url(self, upload: PromptUpload) -> str:
+        """Return the address of the job in the API."""
+        return reverse(
+            "api_project:import-detail", args=[upload.project.slug, upload.pk], request=self.context.get("request")
+        )
+
+    @extend_schema_field(ImportReportSerializer)
+    def get_report(self, upload: PromptUpload) -> dict[str, Any] | None:
+        """Return what became of the rows; null before they are all taken."""
+        report = prompts.ImportReport.from_json(upload.report) if upload.report else None
+        return dict(ImportReportSerializer(report).data) if report else None
+
+
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
     task_id = serializers.IntegerField(source="assignment.task_id")
     prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
@@ -282,10 +308,13 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
 
     @extend_schema(
         request={"multipart/form-data": PromptFileSerializer},
-        responses={200: ImportReportSerializer, 201: ImportReportSerializer},
+        responses={200: ImportReportSerializer, 201: ImportReportSerializer, 202: ImportJobSerializer},
     )
     def create(self, request: Request, slug: str) -> Response:
-        """Import a file of prompts: new ones are taken, the report names every other row and why."""
+        """Import a file of prompts: new ones are taken, the report names every other row and why.
+
+        A file of many rows is imported by a worker: the answer is 202 with the address that says how far it is.
+        """
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         upload = PromptFileSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
@@ -302,8 +331,35 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         parsed = parse_file(wanted["file"].read(), wanted["file"].name, reading)
         if wanted["dry_run"]:
             return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
-        report = prompts.import_prompts(project=project, parsed=parsed, by=signed_in(request))
+        pending = PromptUpload.objects.create(
+            project=project,
+            uploaded_by=signed_in(request),
+            filename=wanted["file"].name[-255:],
+            content=b"",
+            labels=wanted["labels"],
+            mapping=dict(reading.mapping),
+            shape=reading.shape,
+            ignore=list(reading.ignore),
+        )
+        if import_jobs.is_large(parsed):
+            import_jobs.queue(upload=pending, parsed=parsed)
+            pending.refresh_from_db()
+            job = ImportJobSerializer(pending, context={"request": request}).data
+            return Response(job, status=status.HTTP_202_ACCEPTED, headers={"Location": job["url"]})
+        report = prompts.take_upload(upload=pending, parsed=parsed, by=signed_in(request))
         return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
+
+
+class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[PromptUpload]):
+    """Files that were imported, or that a worker imports."""
+
+    scopes = {"list": Scope.READ, "retrieve": Scope.READ}
+    serializer_class = ImportJobSerializer
+    queryset = PromptUpload.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.ADMIN)
+        return access.uploads(signed_in(self.request), project).exclude(status=ImportStatus.PREVIEW)
 
 
 class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):

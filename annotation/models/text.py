@@ -98,7 +98,9 @@ class PromptUpload(models.Model):
     """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
-    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, help_text="Empty: the command."
+    )
     filename = models.CharField(max_length=255)
     content = models.BinaryField()
     labels = models.BooleanField(default=False, help_text="The file holds texts with a label and no prompts.")

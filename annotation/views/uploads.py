@@ -32,6 +32,7 @@ from annotation.models import ImportStatus, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
 PREVIEW_ROWS = 10
+FILES_SHOWN = 10
 
 
 @takes_uploads
@@ -61,7 +62,8 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
             )
             return redirect("upload", slug, upload.pk)
     page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
-    return render(request, "annotation/prompts.html", {"project": project, "form": form, "page": page})
+    files = access.uploads(request.user, project).exclude(status=ImportStatus.PREVIEW)[:FILES_SHOWN]
+    return render(request, "annotation/prompts.html", {"project": project, "form": form, "page": page, "files": files})
 
 
 @login_required

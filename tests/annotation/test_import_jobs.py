@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.actions import import_jobs, prompts
+from annotation.imports import Reading, parse_prompts
 from annotation.models import (
     Assignment,
     Completion,
@@ -128,8 +131,6 @@ def test_a_pause_rolls_the_running_batch_back_and_it_goes_on_later(upload, admin
 
 
 def test_rows_of_one_prompt_are_never_parted() -> None:
-    from annotation.imports import parse_prompts
-
     rows = [{"prompt": f"Q{number % 3}", "chosen": f"a{number}", "rejected": f"b{number}"} for number in range(9)]
     parsed = parse_prompts("".join(json.dumps(row) + "\n" for row in rows).encode(), "x.jsonl")
     parts = list(import_jobs.batches(parsed, 0))
@@ -154,8 +155,6 @@ def test_an_import_is_undone_as_long_as_nobody_has_judged_any_of_it(upload, admi
 
 
 def test_undo_deletes_what_the_file_brought_and_nothing_else(project, upload, admin, as_user) -> None:
-    from annotation.imports import parse_prompts
-
     parsed = parse_prompts(b'{"prompt": "Question 1?"}\n{"prompt": "Mine?"}\n', "x.jsonl")
     prompts.import_prompts(project=project, parsed=parsed, by=admin)
     _work()
@@ -170,8 +169,6 @@ def test_undo_deletes_what_the_file_brought_and_nothing_else(project, upload, ad
 
 
 def test_labelled_texts_are_imported_in_batches_and_undone_too(project, admin) -> None:
-    from annotation.imports import parse_prompts
-
     parsed = parse_prompts("".join(f'{{"text": "t{n}", "label": "a"}}\n' for n in range(9)).encode(), "x.jsonl")
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="x.jsonl", content=b"")
     import_jobs.queue(upload=upload, parsed=parsed)
@@ -220,3 +217,96 @@ def test_many_that_nobody_takes_go_bit_by_bit_and_without_being_read(project, ad
     with CaptureQueriesContext(connection) as asked:
         assert [import_jobs.forget_previews() for _ in range(4)] == [2, 2, 1, 0]
     assert not [query for query in asked.captured_queries if '"content"' in query["sql"]]
+
+
+def test_the_api_hands_a_large_file_to_a_worker_and_says_where_to_look(project, admin, as_user) -> None:
+    client, api = as_user(admin), f"/api/v1/projects/{project.slug}"
+    content = "".join(json.dumps(row) + "\n" for row in _rows(10)).encode()
+    answer = client.post(f"{api}/prompts/", {"file": SimpleUploadedFile("rows.jsonl", content)})
+    assert (answer.status_code, answer.json()["status"], answer.json()["rows"]) == (202, "queued", 10)
+    assert answer.headers["Location"] == answer.json()["url"]
+    assert Prompt.objects.count() == 0
+    import_jobs.work_next()
+    job = client.get(answer.json()["url"]).json()
+    assert (job["done"], job["report"]) == (4, None)
+    _work()
+    job = client.get(answer.json()["url"]).json()
+    assert (job["status"], job["report"]["taken"], job["report"]["pairs"]) == ("taken", 10, 5)
+    small = SimpleUploadedFile("few.jsonl", b'{"text": "One more?"}\n')
+    assert client.post(f"{api}/prompts/", {"file": small}).status_code == 201
+    assert [each["filename"] for each in client.get(f"{api}/imports/").json()["results"]] == ["few.jsonl", "rows.jsonl"]
+
+
+def test_an_import_that_failed_half_way_can_be_undone(upload, admin, as_user, monkeypatch) -> None:
+    real = import_jobs.import_prompts
+    import_jobs.work_next()
+
+    def broken(**given):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(import_jobs, "import_prompts", broken)
+    import_jobs.work_next()
+    monkeypatch.setattr(import_jobs, "import_prompts", real)
+    upload.refresh_from_db()
+    assert (upload.status, Prompt.objects.count()) == (ImportStatus.FAILED, 4)
+    client = as_user(admin)
+    page = client.get(_page(upload)).content.decode()
+    assert "the disk is full" in page
+    assert "Go on" in page
+    client.post(f"{_page(upload)}job/", {"do": "undo"})
+    _work()
+    upload.refresh_from_db()
+    assert (upload.status, upload.error, Prompt.objects.count()) == (ImportStatus.UNDONE, "", 0)
+    assert Completion.objects.count() == ImportedJudgment.objects.count() == Task.objects.count() == 0
+
+
+def test_what_the_command_imported_is_on_the_page_and_can_be_undone(project, admin, as_user, tmp_path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in _rows(6)), "utf-8")
+    call_command("import_prompts", str(path), "--project", project.slug, stdout=io.StringIO(), stderr=io.StringIO())
+    upload = PromptUpload.objects.get()
+    client = as_user(admin)
+    assert _page(upload) in client.get(f"/projects/{project.slug}/prompts/").content.decode()
+    assert "6 prompts taken" in client.get(_page(upload)).content.decode()
+    call_command("import_prompts", str(path), "--project", project.slug, stdout=io.StringIO(), stderr=io.StringIO())
+    assert PromptUpload.objects.count() == 1  # nothing new, no second record
+    client.post(f"{_page(upload)}job/", {"do": "undo"})
+    _work()
+    upload.refresh_from_db()
+    assert (upload.status, Prompt.objects.count(), ImportedJudgment.objects.count()) == (ImportStatus.UNDONE, 0, 0)
+
+
+def test_a_command_that_was_stopped_goes_on_by_the_command_alone(project, admin, as_user) -> None:
+    upload = import_jobs.begin(project=project, filename="rows.jsonl", reading=Reading())
+    parsed = parse_prompts(b'{"text": "One?"}\n', "rows.jsonl")
+    report = prompts.import_prompts(project=project, parsed=parsed, by=None, upload=upload)
+    import_jobs.note(upload=upload, report=report)
+    client = as_user(admin)
+    page = client.get(_page(upload)).content.decode()
+    assert "run the same command again" in page
+    assert "Go on" not in page
+    client.post(f"{_page(upload)}job/", {"do": "resume"})
+    assert not import_jobs.work_next()
+    client.post(f"{_page(upload)}job/", {"do": "undo"})
+    _work()
+    assert Prompt.objects.count() == 0
+
+
+def test_a_dry_run_needs_no_project(tmp_path) -> None:
+    path, out = tmp_path / "rows.jsonl", io.StringIO()
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*_rows(6), {"text": "x", "label": "good"}]), "utf-8")
+    call_command("import_prompts", str(path), "--dry-run", "--json", stdout=out, stderr=io.StringIO())
+    report = json.loads(out.getvalue())
+    assert {name: report[name] for name in ("rows", "taken", "duplicate", "refused", "pairs", "votes", "labels")} == {
+        "rows": 7,
+        "taken": 7,
+        "duplicate": 0,
+        "refused": 0,
+        "pairs": 3,
+        "votes": 3,
+        "labels": 1,
+    }
+    assert report["not_used"] == {}
+    assert report["shape"] == "Prefloop rows, TRL preference, Text and label"
+    with pytest.raises(CommandError, match="--project SLUG"):
+        call_command("import_prompts", str(path), stdout=out)

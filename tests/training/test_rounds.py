@@ -78,6 +78,13 @@ def test_imported_pairs_are_enough_to_start_with(project, policy, admin, make_pr
     assert [run.snapshot.rows for run in (sft, dpo, reward)] == [1, 1, 1]
 
 
+def test_imported_reference_answers_are_enough_for_sft(project, policy, admin, make_prompt):
+    answer = Completion.objects.create(prompt=make_prompt(), source=Source.IMPORTED, text="Hello!")
+    (run,) = start_round(project=project, methods=["sft"], by=admin).runs.all()
+    (row,) = run.snapshot.path.read_text("utf-8").splitlines()
+    assert answer.text in row
+
+
 def test_methods_that_take_the_same_type_share_a_snapshot_and_others_have_their_own(ready, admin):
     started = start_round(project=ready, methods=["sft", "dpo", "dpo", "sample"], by=admin)
     sft, first, second, sample = started.runs.all()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, NO_GOOD_ANSWER, SnapshotContext
 from annotation.judged.rows import rankings_that_count
-from annotation.models import ImportedJudgment, Project, Prompt, ReferenceAnswer, SnapshotType
+from annotation.models import Completion, ImportedJudgment, Project, Prompt, ReferenceAnswer, SnapshotType, Source
 from training.instructions import data as instructions
 from training.instructions.pool import examples
 from training.methods import InstructionTuningConfig, Method
@@ -74,7 +74,7 @@ class Snapshot(Data):
             case SnapshotType.PREFERENCE | SnapshotType.RANKING if not _is_ranked(project):
                 return f"{NOTHING_RANKED}: {method.label} learns from rankings."
             case SnapshotType.PROMPT_COMPLETION if not _is_ranked(project):
-                if not ReferenceAnswer.objects.filter(assignment__project=project).exists():
+                if not _has_references(project):
                     return f"{NO_GOOD_ANSWER} {method.label} needs such answers."
         return ""
 
@@ -94,6 +94,13 @@ class Snapshot(Data):
         except NotPossible as why:
             return RowCounts("rows", problem=str(why))
         return RowCounts("rows", rows, {name: count for name, count in context.counts.items() if count})
+
+
+def _has_references(project: Project) -> bool:
+    """Return whether anybody wrote a reference answer, here or in a file that was imported."""
+    written = ReferenceAnswer.objects.filter(assignment__project=project)
+    imported = Completion.objects.filter(prompt__project=project, source=Source.IMPORTED, origin="", withdrawn_at=None)
+    return written.exists() or imported.exists()
 
 
 def _is_ranked(project: Project) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from annotation.actions import import_jobs
 from annotation.actions.import_mappings import reading_of
 from annotation.actions.prompts import ImportReport, dry_run, import_prompts
 from annotation.imports import SHAPES, Reading, UnreadableFile
@@ -32,7 +33,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, nargs="?", help="a file, or a folder of a Hugging Face data set")
-        parser.add_argument("--project", required=True, help="slug of the project")
+        parser.add_argument("--project", help="slug of the project; a dry run needs none")
         parser.add_argument("--hub", metavar="ID", help="a data set of the Hugging Face hub, instead of a file")
         parser.add_argument("--labels", action="store_true", help="the rows are texts with labels, no prompts")
         parser.add_argument(
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         parser.add_argument("--refused", type=Path, metavar="CSV", help="write rows that are not taken to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        project = find_project(options["project"])
+        project = _project(options)
         total = ImportReport()
         with ExitStack() as stack:
             try:
@@ -75,18 +76,25 @@ class Command(BaseCommand):
             options["refused"].write_text(total.as_csv(), "utf-8")
         self._print(total, folder, options)
 
-    def _take(self, project: Project, path: Path, reading: Reading, options: dict[str, Any]) -> ImportReport:
+    def _take(self, project: Project | None, path: Path, reading: Reading, options: dict[str, Any]) -> ImportReport:
         total = ImportReport()
+        upload = None
         for parsed in parse_batches(path, reading):
             started = time.monotonic()
-            if options["dry_run"]:
+            if project is None or options["dry_run"]:
                 report = dry_run(project, parsed)
             else:
-                report = import_prompts(project=project, parsed=parsed, by=None)
+                # Named by a row of its own, so that its page can undo it, too.
+                upload = upload or import_jobs.begin(project=project, filename=path.name, reading=reading)
+                report = import_prompts(project=project, parsed=parsed, by=None, upload=upload)
                 time.sleep(min(BREATH * (time.monotonic() - started), 1.0))
             total.add(report)
             self._tell(path, "refused", report.refused)
             self._tell(path, "duplicate", report.duplicates)
+            if upload is not None:
+                import_jobs.note(upload=upload, report=total)
+        if upload is not None:
+            import_jobs.end(upload=upload, report=total)
         return total
 
     def _tell(self, path: Path, what: str, rows: list[RefusedRow]) -> None:
@@ -104,10 +112,24 @@ class Command(BaseCommand):
         self.stdout.write(f"{total}{' (nothing was taken: dry run)' * options['dry_run']}")
 
 
-def _reading(project: Project, options: dict[str, Any]) -> Reading:
+def _project(options: dict[str, Any]) -> Project | None:
+    """Return the project to import into; None for a dry run without one."""
+    if options["project"]:
+        return find_project(options["project"])
+    if not options["dry_run"]:
+        raise CommandError("Name the project to import into: --project SLUG.")
+    if options["mapping"] or options["save_mapping"]:
+        raise CommandError("A mapping is saved in a project: name it with --project SLUG.")
+    return None
+
+
+def _reading(project: Project | None, options: dict[str, Any]) -> Reading:
+    columns = dict(_column(text) for text in options["column"])
+    if project is None:
+        return Reading(columns, options["labels"], options["shape"], tuple(options["ignore"])).checked()
     return reading_of(
         project,
-        mapping=dict(_column(text) for text in options["column"]),
+        mapping=columns,
         labels=options["labels"],
         shape=options["shape"],
         ignore=options["ignore"],
