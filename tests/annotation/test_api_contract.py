@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from annotation.actions import alarms, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
-from annotation.models import Evaluation, Event, Role, Scope
+from annotation.models import Evaluation, Event, ImportStatus, PromptUpload, Role, Scope
 from tests import NIGHTLY
 from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
@@ -103,7 +103,11 @@ def midlife(
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     alarm = alarms.raise_alarm(project=project, note="Nothing but hearts.", by=annotator)
     ((invited, _),) = invitations.invite(project=project, role=Role.ANNOTATOR, by=admin, days=1)
+    taken = PromptUpload.objects.create(
+        project=project, uploaded_by=admin, filename="a.jsonl", status=ImportStatus.TAKEN
+    )
     return {
+        "imports": taken.pk,
         "alarms": alarm.pk,
         "assignments": seat.key,
         "webhooks": hook.pk,

@@ -234,7 +234,7 @@ def test_the_api_hands_a_large_file_to_a_worker_and_says_where_to_look(project, 
     assert (job["status"], job["report"]["taken"], job["report"]["pairs"]) == ("taken", 10, 5)
     small = SimpleUploadedFile("few.jsonl", b'{"text": "One more?"}\n')
     assert client.post(f"{api}/prompts/", {"file": small}).status_code == 201
-    assert [each["filename"] for each in client.get(f"{api}/imports/").json()["results"]] == ["few.jsonl", "rows.jsonl"]
+    assert [each["filename"] for each in client.get(f"{api}/imports/").json()["results"]] == ["rows.jsonl", "few.jsonl"]
 
 
 def test_an_import_that_failed_half_way_can_be_undone(upload, admin, as_user, monkeypatch) -> None:
