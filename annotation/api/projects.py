@@ -194,7 +194,7 @@ class ImportJobSerializer(serializers.ModelSerializer[PromptUpload]):
             "api_project:import-detail", args=[upload.project.slug, upload.pk], request=self.context.get("request")
         )
 
-    @extend_schema_field(ImportReportSerializer)
+    @extend_schema_field(ImportReportSerializer(allow_null=True))
     def get_report(self, upload: PromptUpload) -> dict[str, Any] | None:
         """Return what became of the rows; null before they are all taken."""
         report = prompts.ImportReport.from_json(upload.report) if upload.report else None
