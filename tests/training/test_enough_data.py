@@ -53,7 +53,7 @@ def test_it_counts_the_pairs_that_a_snapshot_has(project, admin, ranked, eval_pr
 def test_an_empty_project_is_told_what_it_lacks(project):
     found = enough_data(project)
     assert (found.pairs, found.prompts, found.is_enough, found.percent) == (0, 0, False, 0)
-    assert found.sentence.endswith("Only 0 of the prompts are held out: import more prompts.")
+    assert found.sentence.endswith("No prompt is held out yet: import prompts, of which about a fifth are.")
 
 
 def test_the_estimate_follows_from_pairs_prompts_and_the_open_tasks(project, open_ranking_task, eval_prompts):
@@ -63,7 +63,8 @@ def test_the_estimate_follows_from_pairs_prompts_and_the_open_tasks(project, ope
     found = enough_data(project)
     assert (found.annotations, found.problem) == (20, "")  # five held-out ones, of which every fourth is one
     assert found.sentence == (
-        "The quality gate has 0 of 20 preference pairs on 0 of 5 held-out prompts: about 20 more annotations needed."
+        "The quality gate needs 20 preference pairs on 5 held-out prompts and has 0 on 0: about 20 more annotations "
+        "needed."
     )
 
 
@@ -110,7 +111,7 @@ def test_a_round_that_cannot_pass_warns_before_it_starts(project, policy, admin,
     assert "Start anyway" in page
     assert not project.rounds.exists()
     told = alice.post("/api/v1/projects/letters/rounds/dry-run/", {}, content_type="application/json").json()
-    assert "of 20 preference pairs" in told["warning"]
+    assert "needs 20 preference pairs" in told["warning"]
     assert alice.post(ROUNDS, {**plan, "despite": "1"}).status_code == 302
     assert project.rounds.count() == 1
 

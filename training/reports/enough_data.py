@@ -44,15 +44,15 @@ class EnoughData:
     def sentence(self) -> str:
         """Return the state in words."""
         have = (
-            f"{self.pairs} of {self.pairs_needed} preference pairs on {self.prompts} of {self.prompts_needed} "
-            "held-out prompts"
+            f"The quality gate needs {self.pairs_needed} preference pairs on {self.prompts_needed} held-out prompts "
+            f"and has {self.pairs} on {self.prompts}"
         )
         if self.is_enough:
             return f"The quality gate has enough held-out data: {self.pairs} preference pairs."
         if self.problem:
-            return f"The quality gate has {have}. {self.problem}"
+            return f"{have}. {self.problem}"
         more = f"about {self.annotations} more annotation{'s' * (self.annotations != 1)}"
-        return f"The quality gate has {have}: {more} needed."
+        return f"{have}: {more} needed."
 
 
 def enough_data(project: Project) -> EnoughData:
@@ -117,8 +117,10 @@ def _share_of_prompts(project: Project) -> float:
 def _problem(project: Project, needed: int, lacking_prompts: int, waiting: int, waiting_prompts: int) -> str:
     """Return what is missing where the open tasks cannot bring what is needed; empty where they can."""
     of_project = project.prompts.filter(split=Split.EVAL).count()
+    if not of_project:
+        return "No prompt is held out yet: import prompts, of which about a fifth are."
     if of_project < FEWEST_PROMPTS:
-        return f"Only {of_project} of the prompts are held out: import more prompts."
+        return f"Only {of_project} of the prompts {'are' if of_project > 1 else 'is'} held out: import more prompts."
     if waiting < needed or waiting_prompts < lacking_prompts:
         return f"Only {waiting} open task{'s are' if waiting != 1 else ' is'} held out: generate more responses."
     return ""

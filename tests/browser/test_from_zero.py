@@ -1,0 +1,42 @@
+"""From an empty server to a policy that people compared blind, without a shell and without Django's admin.
+
+The script is that of the benchmark, on a server of its own with the bundled model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from playwright.sync_api import Browser
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "from_zero.py"
+MOST_CLICKS, MOST_DECISIONS = 25, 4
+
+pytestmark = [pytest.mark.browser, pytest.mark.recipes, pytest.mark.slow]
+
+
+@pytest.fixture
+def script(monkeypatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("from_zero", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "from_zero", module)  # its dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_from_an_empty_server_to_a_blind_evaluation(chromium: Browser, script: ModuleType, tmp_path: Path):
+    said: list[str] = []
+    with script.empty_server(tmp_path) as url:
+        found = script.Run(url, chromium, prompts=30, folder=tmp_path, say=said.append).run()
+    assert found["clicks"] <= MOST_CLICKS, said
+    assert found["decisions"] <= MOST_DECISIONS, found["decided"]
+    assert found["annotations"] >= 30  # a ranking of each prompt's responses, and some reference responses
+    assert found["comparisons"] > 0
+    assert "%" in found["win_rate"]
+    assert found["console_errors"] == []
+    log = (tmp_path / "server.log").read_text(encoding="utf-8")
+    assert "Traceback" not in log, log[-3000:]
