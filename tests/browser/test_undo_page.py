@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -48,6 +50,7 @@ def test_an_undone_submission_is_restored_by_redo_and_the_next_task_follows(visi
     press(page, "2 1 3 Control+Enter")
     next_task(page, first)
     ready(page)
+    expect(page.locator("#lease")).to_have_text(re.compile(r"^Yours for \d+ min$"))
     said = Ranking.objects.get().tiers
     press(page, "3")
     saved(page)

@@ -28,7 +28,7 @@ class Work {
       onLow: () => announce("Less than two minutes left. Any change renews your time."),
       onOver: () => announce("Your time for this task is over. What you submit still counts."),
     });
-    this.lease.renew(root.dataset.expiresAt, root.dataset.now);
+    this.lease.renew(root.dataset.expiresAt, 1000 * root.dataset.now);
     this.timer = setInterval(() => this.#signOfLife(), 5000);
     this.clock = setInterval(() => this.#showSaved(), 1000);
     this.onKey = (event) => this.#key(event);
