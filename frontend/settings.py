@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "channels",
     "template_partials",
     "rest_framework",
+    "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",

@@ -28,6 +28,7 @@ Withdrawal  from when on a person's judgments no longer count
 Token       a key to the API for a program; its Scopes are what it may do
 Webhook, Delivery  an address that is told of a project's events, and one event on its way there
 Invitation  a link by which people join a project, with an account of their own making
+SavedView, RecordChange  a list of records under a name; what was changed of a record by hand
 AuditEvent  who did what to whom, when and from where; the database keeps it as it is
 MailMessage  a mail to a member who asked for it, on its way
 ServerSetup  whether the first admin of this server was made on the first-run page
@@ -54,6 +55,7 @@ from annotation.models.outgoing import DeliveryStatus
 from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
+from annotation.models.records import RecordChange, RecordKind, SavedView
 from annotation.models.revision import Revision
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
@@ -102,11 +104,14 @@ __all__ = [
     "Ranking",
     "RankingMode",
     "RationaleRule",
+    "RecordChange",
+    "RecordKind",
     "ReferenceAnswer",
     "RejectReason",
     "ReviewComment",
     "Revision",
     "Role",
+    "SavedView",
     "Scope",
     "SeatStatus",
     "ServerSetup",

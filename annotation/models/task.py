@@ -87,6 +87,7 @@ class Task(models.Model):
                 fields=["origin", "prompt", "kind"], condition=~Q(origin=""), name="task_opened_once_per_run"
             ),
         ]
+        indexes = [models.Index(fields=["project", "priority", "id"], name="tasks_by_priority")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
@@ -218,6 +219,9 @@ class Assignment(models.Model):
                 fields=["project", "annotator", "finished_at"],
                 condition=Q(status__in=JUDGED),
                 name="seats_that_are_judged",
+            ),
+            models.Index(
+                fields=["project", "finished_at", "id"], condition=Q(status__in=JUDGED), name="annotations_by_time"
             ),
         ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -40,6 +42,15 @@ class Prompt(models.Model):
     upload = models.ForeignKey(
         "PromptUpload", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )  # the file that brought it
+    replaces = models.OneToOneField(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="replaced_by",
+        help_text="The version before it was edited, which is archived.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RevocableQuerySet["Prompt"].as_manager()
@@ -54,7 +65,10 @@ class Prompt(models.Model):
                 name="external_id_once_per_project",
             ),
         ]
-        indexes = [models.Index(fields=["project", "split"])]
+        indexes = [
+            models.Index(fields=["project", "split"]),
+            models.Index(fields=["project", "category"], name="prompts_by_category"),
+        ]
 
     def __str__(self) -> str:
         text = self.last_message
@@ -169,9 +183,22 @@ class Source(models.TextChoices):
     IMPORTED = "imported", "Imported"
 
 
-class Completion(models.Model):
-    """One answer. `sampling` holds the settings that drew it; `logprob` is the sum over its tokens, in nats."""
+class CompletionQuerySet(RevocableQuerySet["Completion"]):
+    def bulk_create(self, objs: Iterable[Completion], *args: Any, **kwargs: Any) -> list[Completion]:
+        """Create completions, each in the project of its prompt."""
+        made = list(objs)
+        for each in made:
+            each.follow_prompt()
+        return super().bulk_create(made, *args, **kwargs)
 
+
+class Completion(models.Model):
+    """One answer. `sampling` holds the settings that drew it; `logprob` is the sum over its tokens, in nats.
+
+    `project` is that of the prompt: lists of a project's completions need no look at their prompts.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="completions", editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="completions")
     source = models.CharField(max_length=8, choices=Source)
     policy = models.ForeignKey(
@@ -199,7 +226,7 @@ class Completion(models.Model):
     )  # the file that brought it
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = RevocableQuerySet["Completion"].as_manager()
+    objects = CompletionQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -216,6 +243,16 @@ class Completion(models.Model):
                 fields=["origin", "prompt", "index"], condition=~Q(origin=""), name="completion_settled_once"
             ),
         ]
+        indexes = [models.Index(fields=["project", "source"], name="responses_by_source")]
 
     def __str__(self) -> str:
         return self.text if len(self.text) <= 80 else f"{self.text[:79]}…"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.follow_prompt()
+        super().save(*args, **kwargs)
+
+    def follow_prompt(self) -> None:
+        """Set the project of a completion that names none yet."""
+        if self.project_id is None:
+            self.project_id = self.prompt.project_id

@@ -1,4 +1,7 @@
-"""Django's SQLite backend; the folder of the database is made when the first connection opens, not by the settings."""
+"""Django's SQLite backend; the folder of the database is made when the first connection opens, not by the settings.
+
+Each connection knows the functions that the triggers of the search index call.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.sqlite3 import base
+
+from annotation import words
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -19,4 +24,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise ImproperlyConfigured(
                 f"The data folder {folder} cannot be made ({why.strerror}). Set PREFLOOP_HOME to one that can."
             ) from why
-        return super().get_new_connection(conn_params)
+        opened = super().get_new_connection(conn_params)
+        opened.create_function("prefloop_words", 1, words.words, deterministic=True)
+        opened.create_function("prefloop_words_of_messages", 1, words.words_of_messages, deterministic=True)
+        return opened

@@ -120,6 +120,7 @@ def _store_answers(
     Completion.objects.bulk_create(
         [
             Completion(
+                project_id=run.round.project_id,
                 prompt_id=row["prompt_id"],
                 source=Source.POLICY,
                 policy=authors[row["index"]],

@@ -59,7 +59,9 @@ class Completions(Product):
             prompts &= set(chosen)
         Completion.objects.bulk_create(
             [
-                _completion(row, authors, origin, sampling | _why(chosen.get(row["prompt_id"])) | _about_prompt(row))
+                _completion(
+                    project.pk, row, authors, origin, sampling | _why(chosen.get(row["prompt_id"])) | _about_prompt(row)
+                )
                 for row in run.directory.samples()
                 if row["prompt_id"] in prompts
             ],
@@ -124,10 +126,11 @@ def _why(chosen: Row | None) -> dict[str, Any]:
 
 
 def _completion(
-    row: Row, authors: dict[str, PolicyVersion | None], origin: str, sampling: dict[str, Any]
+    project: int, row: Row, authors: dict[str, PolicyVersion | None], origin: str, sampling: dict[str, Any]
 ) -> Completion:
     policy = authors[row.get("author", "policy")]
     return Completion(
+        project_id=project,
         prompt_id=row["prompt_id"],
         source=Source.POLICY if policy else Source.IMPORTED,
         policy=policy,
