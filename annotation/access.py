@@ -13,18 +13,21 @@ from annotation.models import (
     Alarm,
     Assignment,
     Candidate,
+    Completion,
     DatasetSnapshot,
     Delivery,
     Flag,
     Invitation,
     Membership,
     Project,
+    Prompt,
     PromptUpload,
     Purpose,
     Ranking,
     ReferenceAnswer,
     ReviewComment,
     Role,
+    SavedView,
     Source,
     Task,
     Webhook,
@@ -177,6 +180,30 @@ def get_judged_assignment(user: User, slug: str, pk: int) -> Assignment:
     project = get_project(user, slug, role=Role.REVIEWER)
     judged = project.assignments.filter(annotator__isnull=False, status__in=JUDGED)
     return get_object_or_404(judged.select_related("task__prompt", "annotator", "project"), pk=pk)
+
+
+def get_prompt(user: User, slug: str, pk: int, *, role: Role = Role.REVIEWER) -> Prompt:
+    """Return a prompt of a project, archived or not."""
+    project = get_project(user, slug, role=role)
+    return get_object_or_404(project.prompts.select_related("project", "upload", "replaces"), pk=pk)
+
+
+def get_response(user: User, slug: str, pk: int) -> Completion:
+    """Return a response, for a reviewer."""
+    project = get_project(user, slug, role=Role.REVIEWER)
+    return get_object_or_404(project.completions.select_related("prompt", "policy", "author", "project"), pk=pk)
+
+
+def get_task(user: User, slug: str, pk: int) -> Task:
+    """Return a task of any kind, for a reviewer."""
+    project = get_project(user, slug, role=Role.REVIEWER)
+    return get_object_or_404(project.tasks.select_related("prompt", "proposal", "project"), pk=pk)
+
+
+def get_saved_view(user: User, slug: str, pk: int) -> SavedView:
+    """Return a saved view of the user's own, for a reviewer."""
+    project = get_project(user, slug, role=Role.REVIEWER)
+    return get_object_or_404(project.saved_views.filter(owner=user), pk=pk)
 
 
 def get_annotator(user: User, slug: str, pk: int) -> tuple[Project, User]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.request import HttpRequest
 from django.utils.http import content_disposition_header
@@ -16,6 +22,8 @@ from annotation.models import AuditAction, DatasetSnapshot, Project
 
 CHUNK = 256 * 1024
 CSV = "text/csv; charset=utf-8"
+JSONL = "application/x-ndjson"
+FORMULAS = ("=", "+", "-", "@", "\t")  # how a cell begins that a spreadsheet would compute
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
@@ -33,6 +41,38 @@ def attachment(project: Project, name: str, content: str | bytes | Iterator[str]
     kind = HttpResponse if isinstance(content, str | bytes) else StreamingHttpResponse
     disposition = content_disposition_header(as_attachment=True, filename=name) or ""
     return kind(content, content_type=media_type, headers={"Content-Disposition": disposition})
+
+
+def lines_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], kind: str) -> Iterator[str]:
+    """Yield rows as lines of a file: `kind` is "csv", in which no cell begins like a formula, or "jsonl"."""
+    if kind == "jsonl":
+        for row in rows:
+            yield json.dumps(row, ensure_ascii=False, cls=DjangoJSONEncoder) + "\n"
+        return
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(_cell(row[name]) for name in columns)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False, cls=DjangoJSONEncoder) if value else ""
+    if isinstance(value, str) and value.startswith(FORMULAS):
+        return f"'{value}"
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def streamed(name: str, lines: Iterator[str], kind: str) -> StreamingHttpResponse:
+    """Return lines as a file to download; who calls records it."""
+    response = StreamingHttpResponse(lines, content_type=CSV if kind == "csv" else JSONL)
+    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
+    return response
 
 
 def file_response(request: HttpRequest, path: Path, name: str, media_type: str, *, tag: str) -> HttpResponseBase:

@@ -14,6 +14,7 @@ class Page:
     name: str  # of its address
     label: str
     role: Role
+    argument: str = ""  # of its address, after the project
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ GROUPS = (
     Group(
         "Data",
         (
-            Page("prompts", "Prompts", Role.ADMIN),
+            Page("records", "Records", Role.REVIEWER, "prompts"),
+            Page("prompts", "Import", Role.ADMIN),
             Page("quality", "Quality", Role.REVIEWER),
             Page("review", "Review", Role.REVIEWER),
             Page("flags", "Flags", Role.REVIEWER),
@@ -67,6 +69,13 @@ UNDER = {
     "project_delete": "project_edit",
     "assignment": "annotate",
     "practice": "annotate",
+    "own_annotation": "own_work",
+    "record_prompt": "records",
+    "record_response": "records",
+    "record_annotation": "records",
+    "record_task": "records",
+    "prompt_add": "records",
+    "prompt_edit": "records",
     "upload": "prompts",
     "take_upload": "prompts",
     "upload_job": "prompts",
@@ -104,7 +113,8 @@ def entries(project: Project, membership: Membership, url_name: str) -> tuple[li
     here = UNDER.get(url_name, url_name)
 
     def entry(page: Page) -> Entry:
-        return Entry(page.label, reverse(page.name, args=[project.slug]), page.name == here)
+        arguments = [project.slug, *filter(None, [page.argument])]
+        return Entry(page.label, reverse(page.name, args=arguments), page.name == here)
 
     first, second = [entry(page) for page in FOR_ALL if membership.may_act_as(page.role)], []
     for group in GROUPS:

@@ -17,7 +17,17 @@ from django.urls import get_resolver, reverse
 from annotation.actions import alarms, flags, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
-from annotation.models import Evaluation, Event, FlagReason, PromptUpload, Ranking, ReviewComment, Role, Scope
+from annotation.models import (
+    Evaluation,
+    Event,
+    FlagReason,
+    PromptUpload,
+    Ranking,
+    ReviewComment,
+    Role,
+    SavedView,
+    Scope,
+)
 from training.actions import playground, prompt_tuning
 from training.instructions.form import Written
 from training.models import TrainingRound, TrainingRun
@@ -54,6 +64,17 @@ PAGES = [
     ("upload_job", "post", 400, 403, 404),
     ("upload", "post", 302, 403, 404),
     ("upload_refused", "get", 200, 403, 404),
+    ("records", "get", 200, 403, 404),
+    ("records_change", "post", 302, 403, 404),
+    ("records_export", "post", 200, 403, 404),
+    ("view_save", "post", 302, 403, 404),
+    ("view_remove", "post", 302, 403, 404),
+    ("record_prompt", "get", 200, 403, 404),
+    ("record_response", "get", 200, 403, 404),
+    ("record_annotation", "get", 200, 403, 404),
+    ("record_task", "get", 200, 403, 404),
+    ("prompt_add", "get", 200, 403, 404),
+    ("prompt_edit", "get", 200, 403, 404),
     ("annotate", "get", 200, 302, 404),
     ("annotate", "post", 302, 302, 404),
     ("assignment", "get", 404, 200, 404),
@@ -282,6 +303,7 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     alarm = alarms.raise_alarm(project=project, note="Nothing but emoji.", by=annotator)
     template = prompt_tuning.save_template(project=project, name="was", body="{text} It was {mask}", by=admin)
     words = prompt_tuning.save_verbalizer(project=project, name="w", words={"a": ["good"], "b": ["bad"]}, by=admin)
+    view = SavedView.objects.create(project=project, owner=admin, name="Held out", records="prompts")
     comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
@@ -321,6 +343,16 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
         "take_upload": [upload.pk],
         "upload_job": [upload.pk],
         "upload_refused": [upload.pk],
+        "records": ["prompts"],
+        "records_change": ["prompts"],
+        "records_export": ["prompts", "csv"],
+        "view_save": ["prompts"],
+        "view_remove": [view.pk],
+        "record_prompt": [seat.task.prompt_id],
+        "record_response": [seat.shown_order[0]],
+        "record_annotation": [ranked.pk],
+        "record_task": [seat.task_id],
+        "prompt_edit": [seat.task.prompt_id],
         "assignment": [seat.key],
         "own_annotation": [seat.key],
         "own_reply": [seat.key],

@@ -103,6 +103,18 @@ def order_of(assignment: Assignment, answer: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def in_short(assignment: Assignment, answer: dict[str, Any]) -> dict[str, str]:
+    """Return an annotation in one line, and its rationale: for lists."""
+    text = answer.get("label") or answer.get("text") or ""
+    if answer.get("verdict"):
+        text = str(Verdict(answer["verdict"]).label)
+    return {
+        "order": order_of(assignment, answer),
+        "text": text[:300],
+        "rationale": (answer.get("rationale") or answer.get("comment") or "")[:300],
+    }
+
+
 def _responses(assignment: Assignment, answer: dict[str, Any], texts: dict[int, Completion]) -> list[ResponseAsShown]:
     tiers = [tier for tier in answer.get("tiers") or [] if not set(tier) <= set(answer.get("unranked") or [])]
     place = places(tiers)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from annotation import access, audit
+from annotation.downloads import lines_of, streamed
 from annotation.forms.audit import AuditFilterForm
 from annotation.http import UserRequest
 from annotation.models import AuditAction, Project, Role
@@ -51,10 +48,7 @@ def _answer(request: UserRequest, project: Project | None) -> HttpResponseBase:
     name = f"{project.slug if project else 'server'}-audit.{wanted}"
     audit.record(AuditAction.DOWNLOADED, by=request.user, project=project, what=name)
     rows = (audit.as_row(event) for event in events.select_related(None).iterator(2000))
-    lines = _csv(rows) if wanted == "csv" else (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    media_type = "text/csv; charset=utf-8" if wanted == "csv" else "application/x-ndjson"
-    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingHttpResponse(lines, content_type=media_type, headers=disposition)
+    return streamed(name, lines_of(COLUMNS, rows, wanted), wanted)
 
 
 def _page(
@@ -63,18 +57,3 @@ def _page(
     page: Any = Paginator(events, ROWS_A_PAGE).get_page(request.GET.get("page"))
     context = {"project": project, "form": form, "page": page, "is_filtered": any(request.GET.dict().values())}
     return render(request, "annotation/audit.html", context, status=status)
-
-
-def _csv(rows: Iterator[dict[str, object]]) -> Iterator[str]:
-    """Yield lines of CSV in which no cell begins like a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        detail = json.dumps(row["detail"], ensure_ascii=False) if row["detail"] else ""
-        cells = [detail if name == "detail" else row[name] for name in COLUMNS]
-        writer.writerow(f"'{cell}" if str(cell).startswith(("=", "+", "-", "@", "\t")) else cell for cell in cells)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()

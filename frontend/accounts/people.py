@@ -34,6 +34,7 @@ from annotation.models import (
     PracticeRound,
     Project,
     PromptUpload,
+    SavedView,
     Token,
 )
 from training.models import TrainingRun
@@ -179,6 +180,7 @@ def _to_delete(user: User) -> list[models.QuerySet[Any]]:
     name = user.get_username()
     return [
         Membership.objects.filter(user=user),
+        SavedView.objects.filter(owner=user),
         Token.objects.filter(user=user),
         PromptUpload.objects.filter(uploaded_by=user),
         PracticeRound.objects.filter(annotator=user),

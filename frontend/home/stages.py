@@ -35,7 +35,7 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
         return reverse(name, args=[project.slug, *arguments]) if membership.may_act_as(role) else ""
 
     prompts = project.prompts.count()
-    completions = Completion.objects.filter(prompt__project=project).count()
+    completions = Completion.objects.filter(project=project).count()
     is_admin = membership.may_act_as(Role.ADMIN)
     # The exact number grows by work and not by checks, which would tell who is checked.
     judgments = rankings_that_count(project).count() if is_admin else queue["done"]
@@ -50,15 +50,20 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
             "Prompts",
             f"{prompts:,}",
             "in the data set" if prompts else "none yet",
-            page("prompts", Role.ADMIN),
+            page("records", Role.REVIEWER, "prompts"),
         ),
-        Stage("Responses", f"{completions:,}", "of models and people"),
-        Stage("Tasks", f"{queue['done']:,}", f"of {'' if is_admin else 'about '}{seats:,} annotations done"),
+        Stage("Responses", f"{completions:,}", "of models and people", page("records", Role.REVIEWER, "responses")),
+        Stage(
+            "Tasks",
+            f"{queue['done']:,}",
+            f"of {'' if is_admin else 'about '}{seats:,} annotations done",
+            page("records", Role.REVIEWER, "tasks"),
+        ),
         Stage(
             "Annotations",
             f"{judgments:,}",
-            "valid rankings" if is_admin else "handed in",
-            page("quality", Role.REVIEWER),
+            "valid rankings" if is_admin else "submitted",
+            page("records", Role.REVIEWER, "annotations"),
         ),
         Stage(
             "Snapshot",

@@ -1,0 +1,224 @@
+"""The lists of the data browser, one class each: rows, filters, sorts, and what of a row is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+
+from annotation.kinds import KINDS
+from annotation.models import Assignment, Completion, ImportedLabel, Project, Prompt, SeatStatus, Source, Task
+from annotation.models import words as indexes
+from annotation.models.task import JUDGED
+from annotation.models.words import Indexed
+from annotation.records import filters
+from annotation.records.blind import Viewer
+
+RecordRow = Any
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order by one indexed field and then the id, both ascending or both descending."""
+
+    name: str
+    label: str
+    field: str = "id"
+    descending: bool = True
+
+
+NEWEST, OLDEST = Sort("newest", "Newest first"), Sort("oldest", "Oldest first", descending=False)
+
+
+class RecordList:
+    """A list of one kind of record. `search_key` is the field of a row that a search finds."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    about: ClassVar[str]
+    filter: ClassVar[type[filters.RecordFilter]]
+    indexes: ClassVar[tuple[Indexed, ...]]
+    search_label: ClassVar[str]
+    search_key: ClassVar[str] = "id"
+    sorts: ClassVar[tuple[Sort, ...]] = (NEWEST, OLDEST)
+
+    def rows(self, project: Project) -> QuerySet[Any]:
+        """Return all rows of a project, in no order."""
+        raise NotImplementedError
+
+    def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows with what a page or a file shows of them."""
+        return rows
+
+    def hidden(self, viewer: Viewer, rows: Collection[RecordRow]) -> set[int]:
+        """Return the ids of the rows that this person must not see yet."""
+        return set()
+
+    def exported(self, row: RecordRow) -> dict[str, Any]:
+        """Return a row as a file has it."""
+        raise NotImplementedError
+
+
+class PromptList(RecordList):
+    name, label = "prompts", "Prompts"
+    about = "What the policy is asked. Held-out prompts (split eval) are never trained on."
+    filter = filters.PromptFilter
+    indexes = (indexes.PROMPTS,)
+    search_label = "Search prompts"
+
+    def rows(self, project: Project) -> QuerySet[Prompt]:
+        return Prompt.objects.filter(project=project)
+
+    def exported(self, row: Prompt) -> dict[str, Any]:
+        return {
+            "id": row.pk,
+            "external_id": row.external_id,
+            "messages": row.messages,
+            "split": row.split,
+            "category": row.category,
+            "replaces": row.replaces_id,
+            "archived_at": row.withdrawn_at,
+            "created_at": row.created_at,
+        }
+
+
+class Responses(RecordList):
+    name, label = "responses", "Responses"
+    about = "What policy versions, people and imported files answered."
+    filter: ClassVar[type[filters.RecordFilter]] = filters.ResponseFilter
+    indexes = (indexes.RESPONSES,)
+    search_label = "Search responses"
+
+    def rows(self, project: Project) -> QuerySet[Completion]:
+        return Completion.objects.filter(project=project)
+
+    def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.select_related("prompt", "policy", "author")
+
+    def hidden(self, viewer: Viewer, rows: Collection[RecordRow]) -> set[int]:
+        return viewer.hidden_responses([row.pk for row in rows])
+
+    def exported(self, row: Completion) -> dict[str, Any]:
+        return {
+            "id": row.pk,
+            "prompt_id": row.prompt_id,
+            "source": row.source,
+            "version": row.policy.number if row.policy else None,
+            "author": row.author.get_username() if row.author else None,
+            "text": row.text,
+            "truncated": not row.finished,
+            "tokens": row.tokens,
+            "logprob": row.logprob,
+            "sampling": row.sampling,
+            "withdrawn_at": row.withdrawn_at,
+            "created_at": row.created_at,
+        }
+
+
+class References(Responses):
+    name, label = "references", "References"
+    about = "Reference responses that annotators wrote. Imported ones are responses of the source “Imported”."
+    filter = filters.ReferenceFilter
+    search_label = "Search reference responses"
+
+    def rows(self, project: Project) -> QuerySet[Completion]:
+        return Completion.objects.filter(project=project, source=Source.PERSON)
+
+
+class Annotations(RecordList):
+    name, label = "annotations", "Annotations"
+    about = "What annotators submitted: rankings, comparisons, labels, reference responses, reviews."
+    filter = filters.AnnotationFilter
+    indexes = (indexes.RATIONALES, indexes.COMMENTS)
+    search_label = "Search rationales"
+    sorts = (Sort("newest", "Newest first", "finished_at"), Sort("oldest", "Oldest first", "finished_at", False))
+
+    def rows(self, project: Project) -> QuerySet[Assignment]:
+        return Assignment.objects.filter(project=project, status__in=JUDGED)
+
+    def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        said = [kind.judgment._meta.model_name or "" for kind in KINDS.values()]
+        return rows.select_related("annotator", "task__prompt", "task__proposal", *said, "referenceanswer__completion")
+
+    def hidden(self, viewer: Viewer, rows: Collection[RecordRow]) -> set[int]:
+        # The person's own annotations are not hidden: a task that they annotated is none that they may still annotate.
+        tasks = viewer.hidden_tasks({row.task_id for row in rows})
+        return {row.pk for row in rows if row.task_id in tasks}
+
+    def exported(self, row: Assignment) -> dict[str, Any]:
+        return {
+            "id": row.pk,
+            "task_id": row.task_id,
+            "prompt_id": row.task.prompt_id,
+            "kind": row.task.kind,
+            "purpose": row.task.purpose,
+            "annotator": row.annotator.get_username() if row.annotator else None,
+            "submitted_at": row.finished_at,
+            "active_ms": row.active_ms,
+            "shown_order": row.shown_order,
+            "answer": answer_of(row),
+        }
+
+
+class Labelled(RecordList):
+    name, label = "labels", "Labelled texts"
+    about = "Texts that a file brought with their label. Labels by annotators are annotations of the kind “Label”."
+    filter = filters.LabelledFilter
+    indexes = (indexes.LABELLED,)
+    search_label = "Search texts"
+
+    def rows(self, project: Project) -> QuerySet[ImportedLabel]:
+        return ImportedLabel.objects.filter(project=project)
+
+    def exported(self, row: ImportedLabel) -> dict[str, Any]:
+        return {
+            "id": row.pk,
+            "text": row.text,
+            "label": row.label,
+            "annotator": row.annotator,
+            "split": row.split,
+            "created_at": row.created_at,
+        }
+
+
+class Tasks(RecordList):
+    name, label = "tasks", "Tasks"
+    about = "What annotators are asked: a prompt with a fixed set of responses, and how many annotations it needs."
+    filter = filters.TaskFilter
+    indexes = (indexes.PROMPTS,)
+    search_label = "Search the tasks' prompts"
+    search_key = "prompt_id"
+    sorts = (NEWEST, OLDEST, Sort("priority", "Highest priority first", "priority"))
+
+    def rows(self, project: Project) -> QuerySet[Task]:
+        return Task.objects.filter(project=project)
+
+    def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.select_related("prompt", "proposal").prefetch_related("assignments__annotator")
+
+    def exported(self, row: Task) -> dict[str, Any]:
+        return {
+            "id": row.pk,
+            "prompt_id": row.prompt_id,
+            "kind": row.kind,
+            "purpose": row.purpose,
+            "priority": row.priority,
+            "annotations_wanted": row.seats,
+            "annotations_done": sum(each.status in JUDGED for each in row.assignments.all()),
+            "in_progress": sum(each.status == SeatStatus.HELD for each in row.assignments.all()),
+            "created_at": row.created_at,
+        }
+
+
+LISTS: dict[str, RecordList] = {
+    each.name: each for each in (PromptList(), Responses(), Annotations(), References(), Labelled(), Tasks())
+}
+
+
+def answer_of(assignment: Assignment) -> dict[str, Any]:
+    """Return what an assignment's annotation says, by the names of its kind's fields; empty where there is none."""
+    kind = KINDS[assignment.task.kind]
+    judgment = getattr(assignment, kind.judgment._meta.model_name or "", None)
+    return kind.stored(judgment) if judgment else {}

@@ -1,0 +1,40 @@
+"""The records that a bulk action or an export is about: those that were ticked, or all that a query finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from annotation.errors import NotPossible
+from annotation.records.blind import Viewer
+from annotation.records.lists import RecordRow
+from annotation.records.paging import Query, Walk
+
+MOST_CHANGED = 10_000  # records of one bulk action
+
+
+def ticked(query: Query, viewer: Viewer, ids: Iterable[int]) -> Iterator[RecordRow]:
+    """Yield the rows with these ids, without those that the person must not see."""
+    rows = list(query.records.with_details(query.records.rows(query.project)).filter(pk__in=list(ids)).order_by("pk"))
+    hidden = query.records.hidden(viewer, rows)
+    yield from (row for row in rows if row.pk not in hidden)
+
+
+def to_change(query: Query, viewer: Viewer, ids: list[int], *, everything: bool) -> list[Any]:
+    """Return the rows to change. Raises NotPossible for none, and for more than one action takes."""
+    found = iter(Walk(query, viewer)) if everything and not query.problem else ticked(query, viewer, ids)
+    rows = list(islice(found, MOST_CHANGED + 1))
+    if not rows:
+        raise NotPossible(query.problem or "Select at least one record.")
+    if len(rows) > MOST_CHANGED:
+        raise NotPossible(
+            f"More than {MOST_CHANGED:,} records match, so nothing was changed. Filter them further, in parts."
+        )
+    return rows
+
+
+def to_export(query: Query, viewer: Viewer, ids: list[int], *, everything: bool) -> Iterator[dict[str, Any]]:
+    """Yield the rows to export, as a file has them."""
+    found = iter(Walk(query, viewer)) if everything or not ids else ticked(query, viewer, ids)
+    return (query.records.exported(row) for row in found)

@@ -1,0 +1,27 @@
+// Selecting records of a list: the whole page at once, and how many are ticked.
+
+const form = document.getElementById("bulk");
+
+if (form) {
+  const boxes = [...form.querySelectorAll("input[name=ids]")];
+  const all = form.querySelector("[data-all]");
+  const everything = form.querySelector("input[name=everything]");
+  const count = form.querySelector("[data-count]");
+
+  function show() {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+    for (const box of boxes) box.disabled = everything.checked;
+    count.textContent = everything.checked ? "All that match" : ticked ? `${ticked} selected` : "Nothing selected";
+  }
+
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+    show();
+  });
+  form.addEventListener("change", show);
+  addEventListener("pageshow", show); // a browser that goes back keeps what was ticked
+  show();
+}
