@@ -15,7 +15,7 @@ FILL = """
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0031_label_votes'),
+        ('annotation', '0032_imports_of_the_command'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
