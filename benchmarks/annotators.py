@@ -44,7 +44,7 @@ class Timings:
 class Server:
     """`manage.py serve` on a temporary PREFLOOP_HOME, prepared as `make serve` does it."""
 
-    def __init__(self, home: str, database: str, *, threads: int = 4) -> None:
+    def __init__(self, home: str, database: str, *, threads: int = 4, **environment: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -52,7 +52,7 @@ class Server:
         self.environment = {
             name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
         }
-        self.environment |= {"PREFLOOP_HOME": home, "DJANGO_SETTINGS_MODULE": "frontend.settings"}
+        self.environment |= {"PREFLOOP_HOME": home, "DJANGO_SETTINGS_MODULE": "frontend.settings", **environment}
         if database:
             self.environment["DATABASE_URL"] = database
 
@@ -76,10 +76,13 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", *options], cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL
         )
-        for _ in range(200):
+        for _ in range(900):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            if self.process.poll() is not None:
                 break
             time.sleep(0.1)
+        raise SystemExit(f"The server did not start (exit code {self.process.poll()}).")
 
     def kill(self) -> None:
         """End the process by SIGKILL, as a lack of memory or a power cut does."""
@@ -96,10 +99,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def prepared_server(database: str, *, annotators: int, tasks: int, seats: int) -> Iterator[tuple[Server, list[str]]]:
+def prepared_server(
+    database: str, *, annotators: int, tasks: int, seats: int, **environment: str
+) -> Iterator[tuple[Server, list[str]]]:
     """A running server with a project, its tasks, and the session of each annotator."""
     with tempfile.TemporaryDirectory(prefix="prefloop-bench-") as home:
-        server = Server(home, database)
+        server = Server(home, database, **environment)
         server.prepare()
         os.environ.pop("DATABASE_URL", None)
         os.environ.update(server.environment)
@@ -126,7 +131,7 @@ def _seed(annotators: int, tasks: int, seats: int) -> list[str]:
     Membership.objects.bulk_create(Membership(project=project, user=user, role=Role.ANNOTATOR) for user in people)
     with transaction.atomic():
         _add_tasks(project, tasks, seats)
-    return [_session(user) for user in people]
+    return [session_of(user) for user in people]
 
 
 def _add_tasks(project, tasks: int, seats: int) -> None:
@@ -164,7 +169,7 @@ def _add_tasks(project, tasks: int, seats: int) -> None:
         )
 
 
-def _session(user) -> str:
+def session_of(user) -> str:
     """Signed in without the second that hashing a password takes."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore

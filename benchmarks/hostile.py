@@ -2,30 +2,32 @@
 
     python benchmarks/hostile.py [--annotators 20] [--seconds 60] [--think 0.3] [--idle 1000] [--kills 0] [--postgres]
 
-A real `manage.py serve` on loopback. Beside the annotators: slow bodies, slow readers, dropped pipelined requests, half
-requests and half submits, texts that are slow to render, files that unpack to much more than they are, and idle
-connections; all in bounded numbers, from an address of their own (127.0.0.2). With --kills the server is ended by
-SIGKILL so many times during the work and started again. Prints one JSON line; exit code 1 if a judgment that was
-acknowledged is lost, half stored or stored twice, or if an annotator got an error.
+A real `manage.py serve` on loopback, and a `manage.py run_worker` that imports files meanwhile. Beside the annotators:
+slow bodies, slow readers, dropped pipelined requests, half requests and half submits, texts that are slow to render,
+files that unpack to much more than they are, and idle connections; all in bounded numbers, from an address of their own
+(127.0.0.2). With --kills server and worker are ended by SIGKILL so many times each during the work and started again.
+With --postgres both are on a PostgreSQL cluster of their own, and tell each other what happens through Redis where it
+is installed. Prints one JSON line; exit code 1 if something that was acknowledged is lost, half stored or stored twice,
+or if an annotator got an error.
 
-`errors_for_annotators` counts answers other than the next task; where the server was just killed a lost connection is
-counted as `interrupted` instead, and the annotator sends the same again. `health_p99_ms` is of a look ten times a
-second while nobody kills the server. `half_stored` are rankings whose last field, a long rationale, has lost its end,
-or in which answers are missing.
+`errors_for_annotators` counts answers other than the next task; a connection that a kill ended is counted as
+`interrupted` instead, and the annotator sends the same again. `health_p99_ms` is of a look ten times a second, by a
+process of its own, while nobody is being killed. `half_stored` are rankings whose last field, a long rationale, has
+lost its end, or in which answers are missing, and files of which not all rows are there although their import has
+ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import gzip
 import http.client
-import io
 import json
 import math
 import shutil
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -33,15 +35,44 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
-from annotators import CANDIDATES, SLUG, Annotator, Refused, Server, Shown, findings, prepared_server, summary
+from annotators import (
+    CANDIDATES,
+    ROOT,
+    SLUG,
+    Annotator,
+    Refused,
+    Server,
+    Shown,
+    findings,
+    prepared_server,
+    session_of,
+    summary,
+)
+from attackers import ATTACKER, attacks, request
 
 END = "END"
 RATIONALE = f"{'Because it is kinder. ' * 150}{END}"
-ATTACKER = "127.0.0.2"
 PAUSE = 0.2  # seconds between two tries of an attacker
-BOMB_ROWS = 40_000
+FILES, ROWS = 8, 2100  # that the worker imports
+LOST_AFTER_SECONDS = 10  # a worker that gave no sign for so long is taken for lost
+IMPORTS_END_WITHIN = 300  # seconds after the work
+LOOK = """
+import http.client, sys, time
+while True:
+    began, status = time.monotonic(), 0
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=30)
+        connection.request("GET", "/health/")
+        status = connection.getresponse().status
+        connection.close()
+    except (OSError, http.client.HTTPException):
+        pass
+    print(began, time.monotonic(), status, flush=True)
+    time.sleep(0.1)
+"""
 
 
 def main() -> None:
@@ -50,41 +81,49 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=0.3, help="mean seconds that a person reads before they submit")
     parser.add_argument("--idle", type=int, default=1000, help="connections that are opened and say nothing")
-    parser.add_argument("--kills", type=int, default=0, help="times that the server is killed during the work")
+    parser.add_argument("--kills", type=int, default=0, help="times that server and worker are killed during the work")
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL cluster of its own")
     options = parser.parse_args()
-    with database(options.postgres) as url:
-        found = run(options, url)
+    with services(options.postgres) as (url, environment):
+        found = run(options, url, environment)
     print(json.dumps(found))
     sys.exit(any(found[fault] for fault in ("lost", "half_stored", "duplicated", "errors_for_annotators")))
 
 
 @contextlib.contextmanager
-def database(postgres: bool) -> Iterator[str]:
-    """Yield the URL of an empty database; empty for SQLite in the server's home."""
+def services(postgres: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the URL of an empty database, empty for SQLite in the server's home, and what names Redis."""
     if not postgres:
-        yield ""
+        yield "", {}
         return
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(ROOT))
     from tests import services
 
     folder = Path(tempfile.mkdtemp(prefix="prefloop-hostile-"))
     try:
         with services.postgres(folder) as url:
-            yield url
+            if services.find("redis-server") is None:
+                yield url, {}
+                return
+            with services.redis() as redis_url:
+                yield url, {"REDIS_URL": redis_url}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(options: argparse.Namespace, url: str) -> dict:
+def run(options: argparse.Namespace, url: str, environment: dict[str, str]) -> dict[str, Any]:
     size = {"annotators": options.annotators + 1, "tasks": int(options.seconds * 60), "seats": 1}
-    with prepared_server(url, **size) as (server, sessions):
+    environment = {"PREFLOOP_LOST_AFTER_SECONDS": str(LOST_AFTER_SECONDS), **environment}
+    with prepared_server(url, **size, **environment) as (server, sessions), contextlib.ExitStack() as on_end:
         scene = Scene(server, sessions.pop())
+        imports = Imports(server)
+        scene.worker.start()
+        on_end.callback(scene.worker.kill)
+        on_end.callback(scene.look.kill)
         crowd = [Person(Annotator(server.port, each, number), scene, options) for number, each in enumerate(sessions)]
-        watchers = [scene.watch_health, scene.watch_memory]
-        workers = [scene.thread(work) for work in (*watchers, *(person.work for person in crowd))]
+        workers = [scene.thread(work) for work in (scene.watch_memory, *(person.work for person in crowd))]
         time.sleep(3)  # the server is warm
-        before = server.rss_mb()
+        before, work_began = server.rss_mb(), time.monotonic()
         attackers = [scene.thread(scene.attacking(attack)) for attack in attacks(scene, options.idle)]
         if options.kills:
             kill(scene, options)
@@ -94,33 +133,118 @@ def run(options: argparse.Namespace, url: str) -> dict:
         for thread in attackers:
             thread.join(90)
         scene.over.set()
+        scene.look.kill()
         for thread in workers:
             thread.join(90)
-        time.sleep(3)
-        return report(options, scene, crowd, before)
+        growth = round(server.rss_mb() - before, 1)
+        imports.wait_for_end()
+        found = report(options, scene, crowd, imports)
+        return {**found, "rss_growth_mb": growth, "seconds": round(time.monotonic() - work_began, 1)}
 
 
 def kill(scene: Scene, options: argparse.Namespace) -> None:
-    """End the server by SIGKILL every few seconds of the work, and start it again on the same port."""
+    """End server and worker by SIGKILL every few seconds of the work, and start them again, on the same port."""
     for _ in range(options.kills):
         time.sleep(max(options.seconds / options.kills, 1))
+        scene.killed_at = time.monotonic()
         scene.killing.set()
+        scene.worker.kill()
         scene.server.kill()
+        scene.worker.start()
         scene.server.start()
+        scene.kills.append((scene.killed_at, time.monotonic()))
         scene.killing.clear()
-        scene.kills += 1
+
+
+class WorkerProcess:
+    """`manage.py run_worker` on the server's home and database."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def start(self) -> None:
+        command = [sys.executable, "manage.py", "run_worker"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+
+class Imports:
+    """Files of an admin that the worker imports while annotators work."""
+
+    def __init__(self, server: Server) -> None:
+        from django.contrib.auth.models import User
+
+        from annotation.models import Membership, Project, Role
+
+        admin = User.objects.create_user("bench-admin")
+        Membership.objects.create(project=Project.objects.get(slug=SLUG), user=admin, role=Role.ADMIN)
+        self.browser = Annotator(server.port, session_of(admin), 0)
+        self.browser.headers.pop("HX-Request")
+        self.resumed = 0
+        for number in range(FILES):
+            self._hand_over(number)
+
+    def _hand_over(self, number: int) -> None:
+        """Upload a file and have it imported: the answer to that is the acknowledgement."""
+        rows = "".join(json.dumps({"prompt": f"Question {row} of file {number}?"}) + "\n" for row in range(ROWS))
+        part = f'--file\r\nContent-Disposition: form-data; name="file"; filename="{number}.jsonl"\r\n\r\n{rows}\r\n'
+        preview = self._post(
+            f"/projects/{SLUG}/prompts/", f"{part}--file--\r\n".encode(), "multipart/form-data; boundary=file"
+        )
+        self._post(f"{preview}take/", b"", "application/x-www-form-urlencoded")
+
+    def _post(self, path: str, body: bytes, content_type: str) -> str:
+        self.browser.connection.request("POST", path, body, self.browser.headers | {"Content-Type": content_type})
+        response = self.browser.connection.getresponse()
+        content = response.read()
+        if response.status != 302:
+            raise Refused(response.status, content)
+        return response.headers["Location"]
+
+    def wait_for_end(self) -> None:
+        """Wait until each has ended; where one was given up, as its worker was killed too often, resume it."""
+        from annotation.models import ImportStatus, PromptUpload
+
+        unfinished = PromptUpload.objects.exclude(status=ImportStatus.TAKEN)
+        until = time.monotonic() + IMPORTS_END_WITHIN
+        while unfinished.exists() and time.monotonic() < until:
+            for upload in unfinished.filter(status=ImportStatus.FAILED):
+                self.browser.connection.close()
+                path = f"/projects/{SLUG}/prompts/uploads/{upload.pk}/job/"
+                self._post(path, b"do=resume", "application/x-www-form-urlencoded")
+                self.resumed += 1
+            time.sleep(1)
+
+    def findings(self) -> dict[str, int]:
+        from annotation.models import ImportStatus, Prompt, PromptUpload
+
+        files = [(upload.status, Prompt.objects.filter(upload=upload).count()) for upload in PromptUpload.objects.all()]
+        stored = [count for _, count in files]
+        return {
+            "imported": sum(stored),
+            "lost": FILES * ROWS - sum(min(count, ROWS) for count in stored),
+            "duplicated": sum(max(count - ROWS, 0) for count in stored),
+            "half_stored": sum(status == ImportStatus.TAKEN and count != ROWS for status, count in files),
+        }
 
 
 class Scene:
     """What all threads of a run share."""
 
     def __init__(self, server: Server, member: str) -> None:
-        self.server, self.member = server, member
+        self.server, self.member, self.worker = server, member, WorkerProcess(server.environment)
         self.over, self.attack_is_over, self.killing = threading.Event(), threading.Event(), threading.Event()
-        self.health_ms: list[float] = []
         self.memory_mb: list[float] = []
         self.did: Counter[str] = Counter()
-        self.kills = 0
+        self.kills: list[tuple[float, float]] = []  # when each began, and when the server was back
+        self.killed_at = 0.0
+        self.looks = tempfile.TemporaryFile("w+")  # noqa: SIM115  # gone with the process
+        self.look = subprocess.Popen([sys.executable, "-c", LOOK, str(server.port)], stdout=self.looks)
         found = sorted(Path(server.environment["PREFLOOP_HOME"]).glob("static/**/swagger-ui-bundle.*.js"))
         self.large_file = "/static/" + found[0].as_posix().split("/static/", 1)[1]  # 1.6 MB, open to all
 
@@ -136,7 +260,7 @@ class Scene:
                 try:
                     attack()
                     self.did[attack.__name__] += 1
-                except (OSError, http.client.HTTPException):  # refused or cut off, which is what should happen
+                except (OSError, http.client.HTTPException, Refused):  # refused or cut off, as it should be
                     self.did[f"{attack.__name__}: cut off"] += 1
                 self.attack_is_over.wait(PAUSE)
 
@@ -151,145 +275,18 @@ class Scene:
         client.connect(("127.0.0.1", self.server.port))
         return client
 
-    def watch_health(self) -> None:
-        while not self.over.wait(0.1):
-            began = time.perf_counter()
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-                connection.request("GET", "/health/")
-                connection.getresponse().read()
-                connection.close()
-            if not self.killing.is_set():
-                self.health_ms.append(1000 * (time.perf_counter() - began))
-
     def watch_memory(self) -> None:
         while not self.over.wait(0.25):
             with contextlib.suppress(OSError, StopIteration):
                 self.memory_mb.append(self.server.rss_mb())
 
-
-def request(method: str, path: str, *lines: str, body: bytes = b"") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode() + body
-
-
-def attacks(scene: Scene, idle: int) -> list[Callable[[], None]]:
-    def slow_bodies() -> None:
-        with contextlib.ExitStack() as opened:
-            clients = [opened.enter_context(scene.connect()) for _ in range(20)]
-            for client in clients:
-                client.sendall(request("POST", "/accounts/login/", "Content-Length: 1000", body=b"0"))
-            for _ in range(20):
-                if scene.attack_is_over.wait(0.5):
-                    return
-                for client in clients:
-                    client.sendall(b"0")
-
-    def slow_readers() -> None:
-        with contextlib.ExitStack() as opened:
-            for _ in range(20):
-                client = opened.enter_context(scene.connect(window=4096))
-                client.sendall(request("GET", scene.large_file) * 20)
-            scene.attack_is_over.wait(8)
-
-    def dropped_pipelined_requests() -> None:
-        with scene.connect(window=4096) as client:
-            client.sendall(request("GET", scene.large_file) * 4)
-            client.recv(1000)
-
-    def half_requests() -> None:
-        for half in (b"GET /acc", request("POST", "/accounts/login/", "Content-Length: 50", body=b"username=")):
-            with scene.connect() as client:
-                client.sendall(half)
-                client.shutdown(socket.SHUT_WR)
-                client.recv(1000)
-
-    def idle_connections() -> None:
-        with contextlib.ExitStack() as opened:
-            for _ in range(idle):
-                opened.enter_context(scene.connect())
-            scene.attack_is_over.wait(8)
-
-    insider = Insider(scene)
-    return [
-        *(slow_bodies, slow_readers, dropped_pipelined_requests, half_requests, idle_connections),
-        *(insider.slow_texts, insider.bombs),
-    ]
-
-
-class Insider:
-    """An attacker with an account: an annotator of the project who also has a project of their own."""
-
-    def __init__(self, scene: Scene) -> None:
-        from django.contrib.sessions.backends.db import SessionStore
-
-        from annotation.actions import projects
-        from annotation.models import Project
-
-        self.scene = scene
-        self.browser = Annotator(scene.server.port, scene.member, 999)
-        user = SessionStore(scene.member)["_auth_user_id"]
-        from django.contrib.auth.models import User
-
-        projects.create_project(project=Project(name="Mine", slug="mine"), by=User.objects.get(pk=user))
-        self.bombs_left = list(bombs())
-        self.next = 0
-
-    def _post(self, path: str, body: bytes, content_type: str) -> int:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.scene.server.port, timeout=60, source_address=(ATTACKER, 0)
-        )
-        try:
-            connection.request("POST", path, body, self.browser.headers | {"Content-Type": content_type})
-            response = connection.getresponse()
-            response.read()
-            if response.status >= 500:
-                self.scene.did[f"{response.status} for {path}"] += 1
-            return response.status
-        finally:
-            connection.close()
-
-    def slow_texts(self) -> None:
-        """Have 8,000 characters rendered that are slow to read as Markdown."""
-        texts = ("\\[\n", "a\n\\[\n", "> \\[\n", "- \\[\n", "\\(", "*a ", "[a](", "`" * 3 + "\n")
-        text = texts[self.next % len(texts)]
-        self.next += 1
-        body = urlencode({"text": (text * 8000)[:8000]}).encode()
-        shown = self.browser.claim()
-        if shown:
-            self._post(f"/projects/{SLUG}/tasks/{shown.seat}/preview/", body, "application/x-www-form-urlencoded")
-
-    def bombs(self) -> None:
-        name, content = self.bombs_left[self.scene.did["bombs"] % len(self.bombs_left)]
-        boundary = "bomb"
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="dry_run"\r\n\r\ntrue\r\n'.encode()]
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n")
-        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
-        status = self._post("/api/v1/projects/mine/prompts/", body, f"multipart/form-data; boundary={boundary}")
-        self.scene.did[f"{name}: {status}"] += 1
-
-
-def bombs() -> Iterator[tuple[str, bytes]]:
-    """Yield small files that are large once they are read: name and content."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        pass
-    else:
-        for size, rows in ((20_000, BOMB_ROWS), (2_000_000, 1000)):
-            file, text = io.BytesIO(), pyarrow.array(["x" * size]).dictionary_encode().dictionary
-            column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * rows, pyarrow.int32()), text)
-            parquet.write_table(pyarrow.table({"text": column}), file, compression="zstd")
-            yield f"{size}x{rows}.parquet", file.getvalue()
-    yield "zeros.jsonl.gz", gzip.compress(b"0" * 200_000_000)
-    yield "nested.json", b'{"text":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
-    yield "objects.json", b'[{"text":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}]"
-    items = [{"id": str(number), "body": f"Answer {number}"} for number in range(1000)]
-    ranker = {"ranker": {"rank": [item["id"] for item in items]}}
-    result = {"type": "ranker", "from_name": "rank", "to_name": "items", "value": ranker}
-    task = {"id": 1, "data": {"prompt": "Q", "items": items}, "annotations": [{"completed_by": 1, "result": [result]}]}
-    yield "ranker.json", json.dumps([task]).encode()
+    def health_ms(self) -> tuple[list[float], int]:
+        """Return how long each look took, sorted, and how many failed; none that a kill cut into."""
+        self.looks.seek(0)
+        lines = (line.split() for line in self.looks)
+        looks = [(float(line[0]), float(line[1]), int(line[2])) for line in lines if len(line) == 3]
+        alone = [look for look in looks if not any(look[0] < back and look[1] > began for began, back in self.kills)]
+        return sorted(1000 * (ended - began) for began, ended, _ in alone), sum(status != 200 for *_, status in alone)
 
 
 class Person:
@@ -309,7 +306,6 @@ class Person:
     def _patiently(self, work: Callable[[], Shown | None]) -> Shown | None:
         """Do it again until the server answers; an answer other than a task is an error, and the task is left."""
         while not self.scene.over.is_set():
-            kills = self.scene.kills
             try:
                 return work()
             except Refused as problem:
@@ -317,10 +313,11 @@ class Person:
                 return None
             except (OSError, http.client.HTTPException) as problem:
                 self.browser.connection.close()
-                if self.scene.killing.is_set() or self.scene.kills != kills:
+                if self.scene.killing.is_set() or self.scene.killed_at >= self.browser.used_at:
                     self.interrupted += 1
                 else:
                     self.errors[f"{type(problem).__name__}: {problem}"[:200]] += 1
+                self.browser.used_at = time.monotonic()  # the next connection is a new one
                 self.scene.over.wait(0.3)
         return None
 
@@ -356,35 +353,37 @@ class Person:
             self.scene.did["half submits"] += 1
 
 
-def report(options: argparse.Namespace, scene: Scene, crowd: list[Person], before: float) -> dict:
+def report(options: argparse.Namespace, scene: Scene, crowd: list[Person], imports: Imports) -> dict[str, Any]:
     from django.db import connection
 
     from annotation.models import Ranking
 
     acknowledged = set().union(*(person.acknowledged for person in crowd))
     errors = sum((person.errors for person in crowd), Counter())
-    found = findings(acknowledged)
+    judgments, files = findings(acknowledged), imports.findings()
     half = [
         ranking.pk
         for ranking in Ranking.objects.all()
         if ranking.rationale != RATIONALE or sum(map(len, ranking.tiers)) != CANDIDATES
     ]
-    health = sorted(scene.health_ms)
+    health, failed = scene.health_ms()
     return {
         "benchmark": "hostile",
         "database": connection.vendor,
+        "redis": "REDIS_URL" in scene.server.environment,
         "annotators": options.annotators,
-        "seconds": options.seconds,
         "judgments": len(acknowledged),
-        "lost": found["lost"],
-        "half_stored": len(half),
-        "duplicated": found["duplicated"],
+        "imported": files["imported"],
+        "imports_resumed": imports.resumed,
+        "lost": judgments["lost"] + files["lost"],
+        "half_stored": len(half) + files["half_stored"],
+        "duplicated": judgments["duplicated"] + files["duplicated"],
         "errors_for_annotators": errors.total(),
         "health_p99_ms": round(health[math.ceil(0.99 * len(health)) - 1], 1) if health else None,
         "health_p50_ms": round(statistics.median(health), 1) if health else None,
+        "health_failed": failed,
         "peak_rss_mb": max(scene.memory_mb, default=0),
-        "rss_growth_mb": round(scene.server.rss_mb() - before, 1),
-        "kills": scene.kills,
+        "kills_of_each": len(scene.kills),
         "interrupted": sum(person.interrupted for person in crowd),
         "submit_ms": summary([ms for person in crowd for ms in person.browser.timings.submit_ms]),
         "did": dict(sorted(scene.did.items())),

@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError, Q
 from django.utils import timezone
@@ -45,7 +46,6 @@ logger = logging.getLogger(__name__)
 LARGE = 2000  # a file of more rows is imported by a worker
 ROWS_AT_ONCE = 500
 WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
-LOST_AFTER = timedelta(seconds=60)
 MOST_ATTEMPTS_IN_VAIN = 3
 PREVIEW_KEPT = timedelta(days=7)
 PREVIEWS_AT_ONCE = 50
@@ -158,7 +158,8 @@ def _move(upload: PromptUpload, before: tuple[str, ...], after: str, action: Aud
 def work_next() -> bool:
     """Work some seconds on one import or undo that waits; return False where none does."""
     now = timezone.now()
-    lost = Q(status=ImportStatus.RUNNING, heartbeat_at__lt=now - LOST_AFTER)
+    lost_after = timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
+    lost = Q(status=ImportStatus.RUNNING, heartbeat_at__lt=now - lost_after)
     upload = (
         PromptUpload.objects.filter(lost | Q(status=ImportStatus.QUEUED))
         .order_by("pk")
@@ -205,7 +206,8 @@ def _import_some(upload: PromptUpload) -> None:
         for part in batches(parsed, done):
             done += len(part.rows) + len(part.labels)
             _take(upload, part, total, done, parsed)
-            if time.monotonic() > until:
+            # After one that went away a batch is enough: the count of attempts in vain begins anew.
+            if time.monotonic() > until or upload.attempt > 1:
                 break
     except _Overtaken:
         raise
