@@ -51,7 +51,7 @@ test: $(VENV)/ready-test pages
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 nightly:
-	PREFLOOP_TESTS=nightly $(MAKE) test
+	PREFLOOP_TESTS=nightly PREFLOOP_ROUND_TRIP_EXAMPLES=50 $(MAKE) test
 
 quick: $(VENV)/ready-test pages
 	$(PYTEST) -m "not browser and not recipes and not slow" $(ARGS)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import runpy
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annotation.imports import ParsedPrompts, UnreadableFile, parse_prompts
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ASK = "At what temperature does water boil?"
 GOOD, BAD, FAIR = "At 100 degrees Celsius.", "When it wants to.", "At 212 degrees Fahrenheit."
 USER = {"role": "user", "content": ASK}
@@ -455,3 +458,13 @@ def test_messages_that_pandas_wrote_into_a_table() -> None:
     parsed = parse_prompts(f'prompt,chosen,rejected\n{ASK},"{numpy}","{numpy}"\n'.encode(), "x.csv")
     assert parsed.rows == []
     assert "holds objects of Python written as text; save the table as JSONL" in parsed.refused[0].reason
+
+
+def test_the_table_of_the_docs_is_what_an_import_does() -> None:
+    script = runpy.run_path(str(ROOT / "benchmarks" / "import_shapes.py"))
+    found = script["of_shapes"]()
+    assert script["table"](found) in (ROOT / "docs" / "reference" / "import-shapes.md").read_text("utf-8")
+    for name, each in found.items():  # every sample brings something, or says why not
+        assert each["taken"] or each["reasons"], name
+        assert each["taken"] + each["duplicate"] + each["refused"] >= 1
+    assert sum(each["reference answers"] for each in found.values()) > 10

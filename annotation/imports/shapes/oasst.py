@@ -28,7 +28,8 @@ def _questions(node: Fields, before: list[dict[str, Any]]) -> Iterator[Item]:
     if role is None:
         raise Refusal(f"a message of the tree has the role {str(node.peek('role'))[:40]!r}; use prompter or assistant")
     said = [*before, {"role": role, "content": node.take("text")}]
-    node.take("deleted", "message_id", "rank", "parent_id")
+    for name in ("deleted", "message_id", "rank", "parent_id"):
+        node.take(name)
     # Ratings of a message besides its rank among its siblings are counted as not used.
     node.describes(*node.data)
     given = node.take("replies") or []
