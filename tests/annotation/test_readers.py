@@ -75,7 +75,7 @@ def test_llama_factory_converts_every_row() -> None:
 
 
 def test_openrlhf_and_trl_apply_a_chat_template_to_prompt_plus_answer() -> None:
-    """With --data.apply_chat_template and a prompt key, OpenRLHF renders prompt + chosen, and cuts the prompt off it."""
+    """With --data.apply_chat_template and a prompt key, OpenRLHF renders prompt + answer and cuts the prompt off."""
     for row in rows_of("preference", preference):
         for name in ("chosen", "rejected"):
             turns = row["prompt"] + row[name]
