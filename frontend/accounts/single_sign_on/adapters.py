@@ -19,7 +19,7 @@ from annotation.models import AuditAction
 from annotation.origin import current
 from frontend.accounts.single_sign_on import people
 from frontend.accounts.single_sign_on.configuration import configured
-from frontend.accounts.single_sign_on.provider import IdentityProvider, ProviderSession, Refused, app_of
+from frontend.accounts.single_sign_on.provider import IdentityProvider, ProviderSession, SignInRefused, app_of
 
 REFUSED_PER_MINUTE = 10  # of one address
 
@@ -57,7 +57,7 @@ class People(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         try:
             people.admit(request, sociallogin)
-        except Refused as why:
+        except SignInRefused as why:
             raise ImmediateHttpResponse(refusal(request, str(why))) from why
         except IntegrityError as why:
             raise ImmediateHttpResponse(refusal(request, "You signed in twice at once. Try again.")) from why
@@ -66,7 +66,7 @@ class People(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
-        if isinstance(exception, Refused):
+        if isinstance(exception, SignInRefused):
             words = str(exception)
         elif isinstance(exception, requests.RequestException):
             words = "The provider gave no answer that could be used. Try again in a while."

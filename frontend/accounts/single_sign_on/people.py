@@ -17,7 +17,7 @@ from annotation import audit
 from annotation.actions import invitations, tokens
 from annotation.models import AuditAction, Invitation
 from frontend.accounts.single_sign_on.configuration import configured
-from frontend.accounts.single_sign_on.provider import Refused
+from frontend.accounts.single_sign_on.provider import SignInRefused
 
 WAY = "single sign-on"
 NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
@@ -26,7 +26,7 @@ LONGEST_NAME = 140
 
 @transaction.atomic
 def admit(request: HttpRequest, login: SocialLogin) -> None:
-    """Let a sign-in have its account, made or linked where it has none yet. Raises Refused with the reason."""
+    """Let a sign-in have its account, made or linked where it has none yet. Raises SignInRefused with the reason."""
     claims = login.claims
     address = str(claims.get("email") or "").strip()
     verified = address if claims.get("email_verified") in (True, "true") else ""
@@ -36,9 +36,9 @@ def admit(request: HttpRequest, login: SocialLogin) -> None:
         return
     own = list(User.objects.filter(email__iexact=address)[:2]) if address else []
     if own and not verified:
-        raise Refused("An account here has your address, but the provider has not verified that it is yours.")
+        raise SignInRefused("An account here has your address, but the provider has not verified that it is yours.")
     if len(own) > 1:
-        raise Refused("Several accounts here have your address. Whoever manages them can put that right.")
+        raise SignInRefused("Several accounts here have your address. Whoever manages them can put that right.")
     if own:
         _link(request, login, own[0])
     else:
@@ -48,17 +48,17 @@ def admit(request: HttpRequest, login: SocialLogin) -> None:
 def _refuse_outsiders(claims: dict[str, Any], verified: str) -> None:
     domains, (name, value) = configured().domains, configured().claim
     if domains and verified.rpartition("@")[2].lower() not in domains:
-        raise Refused(f"This server admits verified addresses of {', '.join(domains)} only.")
+        raise SignInRefused(f"This server admits verified addresses of {', '.join(domains)} only.")
     if name:
         said = claims.get(name)
         given = [str(each) for each in said] if isinstance(said, list) else [str(said)]
         if value not in given:
-            raise Refused(f"This server admits people with {name} {value} only.")
+            raise SignInRefused(f"This server admits people with {name} {value} only.")
 
 
 def _refuse_closed(user: User) -> None:
     if not user.is_active:
-        raise Refused("Your account on this server is closed.")
+        raise SignInRefused("Your account on this server is closed.")
 
 
 def _link(request: HttpRequest, login: SocialLogin, user: User) -> None:
@@ -76,9 +76,9 @@ def _link(request: HttpRequest, login: SocialLogin, user: User) -> None:
 def _create(request: HttpRequest, login: SocialLogin, claims: dict[str, Any], verified: str) -> None:
     invited = _invitations(verified)
     if configured().new_accounts == "none":
-        raise Refused("You have no account on this server. Whoever manages them can make one with your address.")
+        raise SignInRefused("You have no account on this server. Whoever manages them can make one with your address.")
     if configured().new_accounts == "invited" and not (invited or _holds_an_invitation(login)):
-        raise Refused("You have no account on this server, and no invitation to your verified address is open.")
+        raise SignInRefused("You have no account on this server, and no invitation to your verified address is open.")
     user = User(
         username=_free_name(str(claims.get("preferred_username") or verified.partition("@")[0] or "person")),
         email=verified,

@@ -32,7 +32,7 @@ SIGNED_BY = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES3
 NEEDED = ["iss", "sub", "aud", "exp", "iat"]
 
 
-class Refused(OAuth2Error):  # type: ignore[misc]
+class SignInRefused(OAuth2Error):  # type: ignore[misc]
     """What the provider sent is not accepted; the message says why."""
 
 
@@ -70,7 +70,7 @@ class Endpoints(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
     @property
     def openid_config(self) -> dict[str, Any]:
-        """Return the provider's description of itself, checked. Raises Refused."""
+        """Return the provider's description of itself, checked. Raises SignInRefused."""
         key = f"oidc:{configured().issuer}"
         if (kept := cache.get(key)) is None:
             kept = _described(configured())
@@ -81,15 +81,15 @@ class Endpoints(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return public_address(request, reverse("sso_callback"))
 
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **values: Any) -> SocialLogin:
-        """Return who signs in, by a checked ID token and what the provider says about them. Raises Refused."""
+        """Return who signs in, by a checked ID token and what the provider says about them. Raises SignInRefused."""
         id_token = values["response"].get("id_token")
         if not id_token:
-            raise Refused("The provider sent no ID token.")
+            raise SignInRefused("The provider sent no ID token.")
         claims = self._checked(str(id_token), app, nonce_of(request.GET["state"]))
         if self.openid_config.get("userinfo_endpoint"):
             said = self._fetch_user_info(token.token)
             if said.get("sub") != claims["sub"]:
-                raise Refused("The provider speaks of two different people.")
+                raise SignInRefused("The provider speaks of two different people.")
             claims = said | claims
         request.sso_id_token = id_token  # type: ignore[attr-defined]
         return self.get_provider().sociallogin_from_response(request, {"id_token": claims})
@@ -102,7 +102,7 @@ class Endpoints(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
             kid = jwt.get_unverified_header(id_token).get("kid")
             keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if kid in (None, key.key_id)]
             if len(keys) != 1:
-                raise Refused("The ID token is signed with a key that the provider does not have.")
+                raise SignInRefused("The ID token is signed with a key that the provider does not have.")
             claims: dict[str, Any] = jwt.decode(
                 id_token,
                 keys[0],
@@ -113,19 +113,19 @@ class Endpoints(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
                 options={"require": NEEDED},
             )
         except jwt.ExpiredSignatureError:
-            raise Refused("The ID token has expired.") from None
+            raise SignInRefused("The ID token has expired.") from None
         except jwt.InvalidAudienceError:
-            raise Refused("The ID token is for another application.") from None
+            raise SignInRefused("The ID token is for another application.") from None
         except jwt.InvalidIssuerError:
-            raise Refused("The ID token is from another issuer.") from None
+            raise SignInRefused("The ID token is from another issuer.") from None
         except jwt.InvalidSignatureError:
-            raise Refused("The ID token is not signed by the provider.") from None
+            raise SignInRefused("The ID token is not signed by the provider.") from None
         except jwt.PyJWTError as why:
-            raise Refused(f"The ID token is not valid: {why}") from None
+            raise SignInRefused(f"The ID token is not valid: {why}") from None
         if not constant_time_compare(str(claims.get("nonce", "")), nonce):
-            raise Refused("The ID token answers another sign-in than yours.")
+            raise SignInRefused("The ID token answers another sign-in than yours.")
         if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != app.client_id:
-            raise Refused("The ID token is for another application.")
+            raise SignInRefused("The ID token is for another application.")
         return claims
 
 
@@ -166,12 +166,12 @@ def _described(configuration: Configuration) -> dict[str, Any]:
         answer.raise_for_status()
     described: dict[str, Any] = answer.json()
     if str(described.get("issuer", "")).rstrip("/") != configuration.issuer:
-        raise Refused(f"The provider calls itself {described.get('issuer')!r}, not {configuration.issuer!r}.")
+        raise SignInRefused(f"The provider calls itself {described.get('issuer')!r}, not {configuration.issuer!r}.")
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"):
         needed = name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
         if needed or described.get(name):
             try:
                 outgoing.of_identity_provider(str(described.get(name, "")), configuration.origins)
             except outgoing.NotAllowed as why:
-                raise Refused(f"The provider's {name}: {why}.") from why
+                raise SignInRefused(f"The provider's {name}: {why}.") from why
     return described

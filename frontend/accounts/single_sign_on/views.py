@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation.http import public_address
 from frontend.accounts.single_sign_on.adapters import refusal
 from frontend.accounts.single_sign_on.configuration import configured
-from frontend.accounts.single_sign_on.provider import Endpoints, Refused
+from frontend.accounts.single_sign_on.provider import Endpoints, SignInRefused
 
 ID_TOKEN = "sso_id_token"
 NOT_NOW = "The provider gave no answer that could be used. Try again in a while."
@@ -36,7 +36,7 @@ def begin(request: HttpRequest) -> HttpResponseBase:
     provider = get_adapter().get_provider(request, configured().issuer)
     try:
         return _there(provider.redirect(request, AuthProcess.LOGIN, next_url=wanted if safe else None))
-    except Refused as why:
+    except SignInRefused as why:
         return refusal(request, str(why))
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return refusal(request, NOT_NOW)
@@ -77,5 +77,5 @@ def _end_of_session(request: HttpRequest) -> str:
     """Return where the provider ends a session; empty where it does not say, or does not answer."""
     try:
         return str(Endpoints(request, configured().issuer).openid_config.get("end_session_endpoint") or "")
-    except (Refused, requests.RequestException, ValueError):
+    except (SignInRefused, requests.RequestException, ValueError):
         return ""
