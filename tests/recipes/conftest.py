@@ -102,6 +102,14 @@ def prepare(tmp_path: Path) -> Prepare:
 
 def finish(run: RunDir) -> Row:
     """Run the recipe in this process and return its result."""
+    execute_run(run)
+    result = run.result()
+    assert result is not None
+    return result
+
+
+def execute_run(run: RunDir) -> None:
+    """Run the recipe in this process, which may be one of several."""
     import importlib
 
     method = run.config()["method"]
@@ -114,9 +122,6 @@ def finish(run: RunDir) -> Row:
         "evaluate": "answer_prompts",
     }.get(method, "train_policy")
     execute(getattr(module, recipe), CONFIGS[method], run)
-    result = run.result()
-    assert result is not None
-    return result
 
 
 def prompt_rows(count: int, held_out: int = 0) -> list[Row]:

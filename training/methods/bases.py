@@ -37,6 +37,7 @@ class AnswersConfig(MethodConfig):
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Answers")
     checkpointing: bool = shared.checkpointing()
+    processes: int = shared.processes()
     save_every: int = shared.save_every("Steps")
     seed: int = shared.seed()
 
@@ -57,10 +58,16 @@ class PolicyGradientConfig(MethodConfig):
     batch_size: int = setting(32, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(16, "Episodes per optimiser step", least=1, most=65536)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=1, most=256)
-    max_new_tokens: int = setting(24, "Length at which a completion is cut", least=1, most=4096)
+    max_new_tokens: int = setting(
+        24, "Length at which a completion is cut", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+    )
     max_prompt_tokens: int = shared.max_prompt_tokens()
     temperature: float = setting(
-        0.9, "Sampling temperature; log-probabilities are taken at the same one", least=0.01, most=5
+        0.9,
+        "Sampling temperature; log-probabilities are taken at the same one",
+        least=0.01,
+        most=5,
+        inherits=shared.TEMPERATURE,
     )
     learning_rate: float = setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     kl_coef: float = setting(
@@ -68,6 +75,9 @@ class PolicyGradientConfig(MethodConfig):
     )
     kl_limit: float = setting(
         10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
+    )
+    kl_limit_per_token: float = setting(
+        0.0, "Stop when the KL exceeds this many nats per token; 0: only kl_limit stops the run", least=0, most=1000
     )
     clip_range: float = setting(0.2, "ε of the clipped objective", least=0, most=10)
     max_grad_norm: float = shared.max_grad_norm()
@@ -85,6 +95,7 @@ class PolicyGradientConfig(MethodConfig):
         0, "Completions drawn together; 0: all of an update, fewer where memory runs out", least=0
     )
     checkpointing: bool = shared.checkpointing()
+    processes: int = shared.processes()
     save_every: int = shared.save_every("Updates")
     seed: int = shared.seed()
 
@@ -103,6 +114,9 @@ class PolicyGradientConfig(MethodConfig):
             errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
         if self.episodes < self.batch_size:
             errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
+        errors |= shared.share_errors(
+            self.processes, prompts_of_an_update=self.batch_size // self.completions_per_prompt
+        )
         return errors
 
     @property

@@ -48,6 +48,7 @@ class InstructionTuningConfig(MethodConfig):
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Instructions")
     checkpointing: bool = shared.checkpointing()
+    processes: int = shared.processes()
     save_every: int = shared.save_every("Steps")
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
 

@@ -66,7 +66,6 @@ class PPOConfig(PolicyGradientConfig):
     ratio_limit: float = setting(
         5.0, "Stop when the mean probability ratio of a minibatch exceeds this", least=1, most=1_000_000
     )
-    processes: int = setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
 
     choices: ClassVar = {
         "missing_eos": ("keep", "replace"),
@@ -81,11 +80,6 @@ class PPOConfig(PolicyGradientConfig):
         if self.minibatch_size % self.completions_per_prompt:
             errors["completions_per_prompt"] = (
                 f"should divide minibatch_size ({self.minibatch_size}), not {self.completions_per_prompt}"
-            )
-        if self.batch_size // self.completions_per_prompt % self.processes:
-            errors["processes"] = (
-                f"should divide the prompts of an update ({self.batch_size // self.completions_per_prompt}), "
-                f"not {self.processes}"
             )
         return errors
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.bases import PolicyGradientConfig
 from training.methods.load import Load, at_once, draws_a_batch
@@ -27,6 +28,7 @@ class RLOOConfig(PolicyGradientConfig):
             errors["completions_per_prompt"] = (
                 f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
             )
+        errors |= shared.share_errors(self.processes, episodes_of_an_optimiser_step=self.minibatch_size)
         return errors
 
     @property

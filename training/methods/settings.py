@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 GATES = ("stop", "report")  # what happens behind a gate that is closed: the round stops, or it only says so
 
 
-def setting(default: Any, help: str, *, least: float | None = None, most: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "least": least, "most": most})
+def setting(
+    default: Any, help: str, *, least: float | None = None, most: float | None = None, inherits: str = ""
+) -> Any:
+    """Return a field of a method's dataclass; `inherits` names the project's setting whose value it has where unset."""
+    return field(default=default, metadata={"help": help, "least": least, "most": most, "inherits": inherits})
 
 
 class InvalidConfig(ValueError):

@@ -9,6 +9,8 @@ from typing import Any
 
 from training.methods.settings import setting
 
+ANSWER_TOKENS, TEMPERATURE = "answer_tokens", "temperature"  # the project's settings that stages inherit
+
 
 # Of most methods.
 def seed() -> Any:
@@ -36,6 +38,22 @@ def top_blocks() -> Any:
 
 
 # Of methods that train a policy.
+def processes() -> Any:
+    """Return the setting for how many processes, each with a GPU where there are any, share every batch."""
+    return setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
+
+
+def share_errors(processes: int, **counts: int) -> dict[str, str]:
+    """Return an error where the processes cannot share one of these counts evenly; nothing where they can.
+
+    A count is named as it stands in the message, with _ for spaces.
+    """
+    for name, count in counts.items():
+        if count % processes:
+            return {"processes": f"should divide the {name.replace('_', ' ')} ({count}), not {processes}"}
+    return {}
+
+
 def max_grad_norm() -> Any:
     return setting(1.0, "Gradient norm above which it is scaled down", least=0.0001, most=1000)
 
@@ -46,11 +64,11 @@ def max_length() -> Any:
 
 
 def eval_answer_length() -> Any:
-    return setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096)
+    return setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096, inherits=ANSWER_TOKENS)
 
 
 def eval_temperature() -> Any:
-    return setting(0.9, "Temperature of those answers", least=0.01, most=5)
+    return setting(0.9, "Temperature of those answers", least=0.01, most=5, inherits=TEMPERATURE)
 
 
 def eval_completions() -> Any:

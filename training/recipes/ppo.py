@@ -57,6 +57,7 @@ def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     verdict = gate(evaluations, step, config.seed, unseen=trainer.evaluator.prompts[0].split == "eval")
     logger.info("Kept update %d: %s", step, reason)
     reference = trainer.evaluate_reference()
+    trainer.processes.wait()  # each has read the candidate's weights, which are deleted now
     if trainer.processes.is_first:
         save_outcome(trainer, step, after, reference)
     return {

@@ -96,7 +96,7 @@ def arguments(run: RunDir, config: RLOOConfig, roles: Roles, steps: int) -> Any:
     return Arguments(
         **settings(run, config, roles),
         max_steps=config.updates * steps,
-        per_device_train_batch_size=config.minibatch_size,
+        per_device_train_batch_size=config.minibatch_size // config.processes,
         steps_per_generation=config.batch_size // config.minibatch_size,
         num_iterations=config.passes,
         num_generations=config.completions_per_prompt,
@@ -127,6 +127,7 @@ def make_trainer(tokens: dict[int, list[int]], config: RLOOConfig, **arguments: 
 
     class TokenTrainer(RLOOTrainer):  # type: ignore[misc]
         parts = MicroBatches(config.micro_batch, "episodes")
+        parts.alone = config.processes == 1
         drawing = MicroBatches(config.sampling_batch, "completions")
         at_hand: Row | None = None  # the part of a minibatch that is learned from
         part_share = 1.0

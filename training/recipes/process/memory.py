@@ -21,6 +21,7 @@ class MicroBatches:
     def __init__(self, size: int, unit: str) -> None:
         """`size` 0: all rows. `unit` is what rows are called, for the log."""
         self.size, self.unit = size, unit
+        self.alone = True  # no other process must make the same parts
 
     def run(
         self, rows: Sequence[_Item], part: Callable[[Sequence[_Item]], torch.Tensor], start_again: Callable[[], object]
@@ -50,7 +51,7 @@ class MicroBatches:
                 for at in range(0, len(rows), at_once or 1):
                     done.append(part(rows[at : at + at_once]))
             except Exception as problem:
-                if not failures.is_out_of_memory(problem) or at_once <= 1:
+                if not failures.is_out_of_memory(problem) or at_once <= 1 or not self.alone:
                     raise
             else:
                 return done

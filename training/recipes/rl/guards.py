@@ -104,6 +104,9 @@ def outside_limits(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig,
     kl, entropy_now, length = (metrics[name] for name in ("objective/kl", entropy, "response/length"))
     if kl > config.kl_limit:
         return f"KL of {kl:.1f} nats exceeded the limit of {config.kl_limit:g}"
+    if 0 < config.kl_limit_per_token < kl / max(length, 1.0):
+        per_token = f"KL of {kl / max(length, 1.0):.3f} nats per token"
+        return f"{per_token} exceeded the limit of {config.kl_limit_per_token:g}"
     if entropy_now < config.entropy_floor:
         return f"the entropy fell to {entropy_now:.3f} nats per token, below {config.entropy_floor:g}"
     if length < config.length_floor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from training.recipes.evaluation import Evaluator
+from training.recipes.process.distributed import Processes
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import replace_file
 from training.recipes.process.log import logger
@@ -48,7 +49,8 @@ Weights = dict[str, Tensor]
 class RunCallback(TrainerCallback):
     """Write metrics and progress during a training, and keep a whole state to resume from.
 
-    TRL saves into a folder of its own, file by file; only when it is done does the folder become the run's state.
+    TRL saves into a folder of its own, file by file; only when it is done does the folder become the run's state. Of
+    several processes the first one writes; all come to the same figures.
     `steps_per_row` optimiser steps make one row of metrics; in rows all is counted that people see.
     """
 
@@ -72,6 +74,7 @@ class RunCallback(TrainerCallback):
     evaluations: list[Row] = field(default_factory=list)  # of candidates, that of the unchanged policy first
     earlier: list[Weights] = field(default_factory=list)  # the adapter as it was one and no row ago
     pace: SavingPace = field(default_factory=SavingPace)
+    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
         self.pace = SavingPace(self.config.save_every)
@@ -80,7 +83,7 @@ class RunCallback(TrainerCallback):
             self.yardstick = None
         folder = self.run.load_state()
         if folder is None:
-            self.run.rewind(0)
+            self.rewind(0)
             self.before = self.evaluate()
             self.measured = self.measure_policy()
             check_start(self.before, self.roles)
@@ -93,8 +96,13 @@ class RunCallback(TrainerCallback):
         self.rows, self.watch = state["rows"], Stopwatch(state["seconds"])
         self.stopped, self.evaluations = state["stopped"], state["evaluations"]
         self.earlier = unpack(load_file(folder / EARLIER))
-        self.run.rewind(self.rows)
+        self.rewind(self.rows)
         logger.info("Resuming after %d %s", self.rows, self.unit)
+
+    def rewind(self, rows: int) -> None:
+        """Forget what a run that was stopped has written behind this row."""
+        if self.processes.is_first:
+            self.run.rewind(rows)
 
     def evaluate(self) -> list[Row]:
         """Return one row per eval prompt and answer of the policy."""
@@ -115,6 +123,7 @@ class RunCallback(TrainerCallback):
             reference=roles.shared,
             round_start=None if roles.fresh else (roles.shared, ROUND_START),
             batch_size=EVALUATED_TOGETHER,
+            processes=self.processes,
         )
 
     def add_candidate(self, step: int, rows: list[Row]) -> None:
@@ -123,9 +132,11 @@ class RunCallback(TrainerCallback):
             measured = None if self.yardstick is None else self.yardstick.measure()
         self.evaluations = [row for row in self.evaluations if row["step"] < step]
         self.evaluations.append(evaluation(step, rows, measured))
-        weights = policy_weights(self.roles)
-        # On the disk before the state that is saved next, which names it.
-        replace_file(self.candidate_path(step), lambda path: save_file(weights, path))
+        if self.processes.is_first:
+            weights = policy_weights(self.roles)
+            # On the disk before the state that is saved next, which names it.
+            replace_file(self.candidate_path(step), lambda path: save_file(weights, path))
+        self.processes.wait()
 
     def candidate_path(self, step: int) -> Path:
         """Return where the weights of an evaluated step are kept."""
@@ -142,6 +153,7 @@ class RunCallback(TrainerCallback):
         self.chosen, self.reason = select(self.evaluations, self.yardstick_name)
         put_policy_weights(self.roles, load_file(self.candidate_path(self.chosen)))
         logger.info("Kept step %d: %s", self.chosen, self.reason)
+        self.processes.wait()  # each has read those weights, before they are deleted
         rows: list[Row] = next(row["rows"] for row in self.evaluations if row["step"] == self.chosen)
         return rows
 
@@ -165,7 +177,10 @@ class RunCallback(TrainerCallback):
             if checkpoint is not None:
                 checkpoint.rename(folder / TRAINER_STATE)
 
-        self.run.save_state(write)
+        self.processes.wait()  # each has written its part of TRL's checkpoint
+        if self.processes.is_first:
+            self.run.save_state(write)
+        self.processes.wait()
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         self.began = time.perf_counter()
@@ -174,7 +189,9 @@ class RunCallback(TrainerCallback):
         self.watch.spent["train"] = self.watch.spent.get("train", 0.0) + time.perf_counter() - self.began
         row, rest = divmod(state.global_step, self.steps_per_row)
         # Between the steps of a row TRL's state would lack the answers that are being learned from.
-        if not rest and (state.global_step == state.max_steps or self.pace.is_due(row)):
+        # The first process's clock decides for all: each has a part in saving.
+        due = self.processes.gather_objects([self.pace.is_due(row)])[0]
+        if not rest and (state.global_step == state.max_steps or due):
             control.should_save = True
         self.save_begins = self.pace.clock()
 
@@ -191,8 +208,9 @@ class RunCallback(TrainerCallback):
         assert self.describe is not None
         self.rows = state.global_step // self.steps_per_row
         metrics = self.describe(logs)
-        self.run.log_metrics(self.rows, **metrics)
-        self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
+        if self.processes.is_first:
+            self.run.log_metrics(self.rows, **metrics)
+            self.run.report_progress(self.rows, state.max_steps // self.steps_per_row, self.unit)
         if self.why_stop is not None:
             if reason := self.why_stop(metrics):
                 self.stopped = f"{reason} at {self.unit.removesuffix('s')} {self.rows}"

@@ -21,6 +21,7 @@ from training.methods import DPOConfig, InstructionTuningConfig, RLOOConfig, SFT
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
+from training.recipes.process.distributed import Processes
 from training.recipes.process.files import required_path
 from training.recipes.process.resources import pick_device
 from training.rundir import Row, RunDir
@@ -58,7 +59,7 @@ def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
     else:
         shared.adapters.load(POLICY, start.adapter, rank=config.lora_rank, top_blocks=config.top_blocks)
         shared.adapters.load(ROUND_START, start.adapter)
-    folder = run.path / SCRATCH / "adapter"
+    folder = run.path / SCRATCH / f"adapter-{Processes().rank}"
     shared.adapters.save(POLICY, folder)
     adapter = PeftConfig.from_pretrained(str(folder))
     adapter.inference_mode = False

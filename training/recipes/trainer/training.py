@@ -85,14 +85,15 @@ def report_results(callback: RunCallback, after: list[Row], asked: dict[int, Row
     `asked` has more fields for the samples of prompts that no project has, by prompt id.
     """
     run, step, evaluations = callback.run, callback.chosen, callback.evaluations
-    if step > 0:  # else nothing new is kept
-        replace_folder(run.checkpoint_path, lambda folder: save_policy(callback.roles, folder))
-    run.samples_path.unlink(missing_ok=True)
     reference = [] if callback.roles.fresh else callback.evaluate_reference()
-    for row in side_by_side(callback.before, after, reference):
-        run.log_sample({"step": step, **row, **(asked[row["prompt_id"]] if asked else {})})
-    for leftover in (SCRATCH, CANDIDATES):
-        shutil.rmtree(run.path / leftover, ignore_errors=True)
+    if callback.processes.is_first:
+        if step > 0:  # else nothing new is kept
+            replace_folder(run.checkpoint_path, lambda folder: save_policy(callback.roles, folder))
+        run.samples_path.unlink(missing_ok=True)
+        for row in side_by_side(callback.before, after, reference):
+            run.log_sample({"step": step, **row, **(asked[row["prompt_id"]] if asked else {})})
+        for leftover in (SCRATCH, CANDIDATES):
+            shutil.rmtree(run.path / leftover, ignore_errors=True)
     unseen = callback.yardstick is not None or callback.prompts[0].split == "eval"
     return {
         **report(callback.before, after, reference),
