@@ -88,7 +88,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "use_weights",
         "maker_names",
     ),
-    "Model": ("thoughts", "chat_template_kwargs", "long_prompts"),
+    "Model": ("answer_tokens", "temperature", "thoughts", "chat_template_kwargs", "long_prompts"),
     "Data card": ("licence",),
 }
 # A field is shown where another one has a value, is filled in (or ticked), or is more than a number.
@@ -135,6 +135,7 @@ LABELS = {
     "practice_first": "Require qualification",
     "uncertain_first": "Uncertainty sampling",
     "long_prompts": "Prompts that are too long",
+    "answer_tokens": "Longest response, in tokens",
 }
 HELP = {
     "guidelines": "What makes a response good. Markdown; shown to annotators while they work.",
@@ -151,6 +152,8 @@ HELP = {
     "write_first": "For reference responses.",
     "thoughts": "Of models whose chat template has a thinking block.",
     "long_prompts": "Longer than a stage's max_prompt_tokens or than the context of the model.",
+    "answer_tokens": "Where every stage of a round cuts responses, unless its own settings differ.",
+    "temperature": "At which every stage of a round draws responses, unless its own settings differ.",
     "licence": "Under which the data may be used, such as CC BY 4.0; shown on every data card.",
     "base_model": "The bundled one needs no download and no GPU. Or the id of a causal language model on the Hugging "
     "Face hub, or the path of a folder on the machine that trains.",

@@ -131,6 +131,8 @@ class Project(models.Model):
         "chat_template_kwargs",
         "thoughts",
         "long_prompts",
+        "answer_tokens",
+        "temperature",
         "licence",
         "ranking_form",
         "top_k",
@@ -279,6 +281,17 @@ class Project(models.Model):
         choices=LongPrompts,
         default=LongPrompts.REFUSE,
         help_text="Longer than a stage's max_prompt_tokens or than the model reads.",
+    )
+    answer_tokens = models.PositiveIntegerField(
+        "longest answer, in tokens",
+        default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(4096)],
+        help_text="Every stage of a round cuts the model's answers at this length, unless its own settings differ.",
+    )
+    temperature = models.FloatField(
+        default=0.9,
+        validators=[MinValueValidator(0.01), MaxValueValidator(5)],
+        help_text="At which every stage of a round draws answers, unless its own settings differ.",
     )
     licence = models.CharField(
         max_length=200,

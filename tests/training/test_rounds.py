@@ -40,6 +40,47 @@ def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, ad
     assert (ppo.snapshot, sample.snapshot) == (None, None)
 
 
+def test_length_and_temperature_are_set_once_and_every_stage_has_them(ready, admin, as_user):
+    client, address = as_user(admin), "/projects/letters/rounds/"
+    asked = {"answer_tokens": "96", "temperature": "0.7"}
+    assert client.patch("/api/v1/projects/letters/", asked, content_type="application/json").status_code == 200
+    page = client.get(address).content.decode()
+    for name in ("reward", "ppo", "rloo", "sample", "dpo", "sft"):
+        assert re.search(rf'name="{name}.max_new_tokens"[^>]*placeholder="96"', page)
+        assert re.search(rf'name="{name}.temperature"[^>]*placeholder="0.7"', page)
+    # A stage may differ; what answers to instructions need is not what a project's answers need.
+    plan = {"plan": "own", "stage_1": "reward", "stage_2": "ppo", "stage_3": "sample", "stage_4": "instruction_tuning"}
+    started = client.post(address, plan | {"ppo.max_new_tokens": "48", "despite": "1"})
+    assert started.status_code == 302, started.content.decode()
+    round = TrainingRound.objects.get()
+    given = {run.method: (run.config["max_new_tokens"], run.config["temperature"]) for run in round.runs.all()}
+    assert given == {
+        "reward": (96, 0.7),
+        "ppo": (48, 0.7),
+        "sample": (96, 0.7),
+        "instruction_tuning": (24, 0.9),
+    }
+    cancel_round(round=round, by=None)
+    again = client.get(f"{address}?like=1").content.decode()
+    assert re.search(r'name="ppo.max_new_tokens"[^>]*value="48"', again)
+    assert not re.search(r'name="sample.max_new_tokens"[^>]*value=', again)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"answer_tokens": "0"}, "greater than or equal to 1"),
+        ({"answer_tokens": "5000"}, "less than or equal to 4096"),
+        ({"temperature": "0"}, "greater than or equal to 0.01"),
+        ({"temperature": "nan"}, "valid number"),
+    ],
+)
+def test_lengths_and_temperatures_that_make_no_sense_are_refused(ready, admin, as_user, given, said):
+    answer = as_user(admin).patch("/api/v1/projects/letters/", given, content_type="application/json")
+    assert answer.status_code == 400
+    assert said in answer.content.decode()
+
+
 def test_stages_in_an_order_of_ones_own(ready, admin, as_user):
     client, address = as_user(admin), "/projects/letters/rounds/"
     empty = client.post(address, {"plan": "own"})

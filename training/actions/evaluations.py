@@ -10,9 +10,11 @@ from django.contrib.auth.models import User
 from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
 from training.actions import rounds
+from training.methods.inherited import with_inherited
 from training.methods.plans import configs_of
 from training.models import TrainingRound
 from training.products import comparisons
+from training.products.chat import inherited_settings
 
 METHOD = "evaluate"
 NO_REFERENCES = (
@@ -34,7 +36,8 @@ def start_evaluation(
     """
     if version == opponent:
         raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference answers.")
-    (config,) = configs_of([METHOD], {METHOD: settings or {}})
+    given = with_inherited([METHOD], {METHOD: settings or {}}, inherited_settings(project))
+    (config,) = configs_of([METHOD], given)
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
         raise NotPossible(why_not)
     if opponent is None and not comparisons.with_references(comparisons.prompts(project)).exists():

@@ -23,10 +23,12 @@ from annotation.models import (
 )
 from training.actions import runs
 from training.methods import METHODS
+from training.methods.inherited import with_inherited
 from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
 from training.models import ACTIVE, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be, runs_may_be
 from training.products import methods_where, product_of
 from training.products.base import Planned, Product
+from training.products.chat import inherited_settings
 
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
@@ -46,13 +48,14 @@ def start_round(
 ) -> TrainingRound:
     """Queue the runs of a new round; a worker takes them from there.
 
-    `settings` maps a method to the fields that differ from its defaults. `autopilot_reason` is why the autopilot starts
+    `settings` maps a method to the fields that differ from its defaults; length and temperature of answers are
+    otherwise the project's. `autopilot_reason` is why the autopilot starts
     it, empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
     next one.
     """
     if len(methods) > MOST_STAGES:
         raise NotPossible(f"A round has at most {MOST_STAGES} stages; these are {len(methods)}. Start several rounds.")
-    configs = configs_of(methods, settings or {})
+    configs = configs_of(methods, with_inherited(methods, settings or {}, inherited_settings(project)))
     why_not = refusal(project, methods, configs)
     if why_not:
         raise NotPossible(why_not)

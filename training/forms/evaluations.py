@@ -8,7 +8,7 @@ from django.forms import BoundField
 
 from annotation.models import PolicyVersion, Project
 from annotation.models.evaluation import PEOPLE
-from training.forms.rounds import field_for
+from training.forms.rounds import defaults_of, field_for
 from training.methods import EvaluateConfig
 
 BESIDE = [setting for setting in fields(EvaluateConfig) if setting.name != "against"]  # the form asks for both sides
@@ -30,7 +30,7 @@ class EvaluationForm(forms.Form):
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
         self.fields["opponent"].choices = [*choices, (PEOPLE, "reference answers, written by people")]  # type: ignore[attr-defined]
         for setting in BESIDE:
-            self.fields[setting.name] = field_for(EvaluateConfig, setting)
+            self.fields[setting.name] = field_for(EvaluateConfig, setting, defaults_of(project, "evaluate"))
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -11,9 +11,11 @@ from django.forms import BoundField
 from annotation.models import Project
 from training.actions import rounds
 from training.methods import METHODS, InvalidConfig, Method, MethodConfig
+from training.methods.inherited import inherited
 from training.methods.plans import plans
 from training.methods.presets import PRESETS, STANDARD, with_preset
 from training.models import TrainingRound
+from training.products.chat import inherited_settings
 
 OWN_ORDER = "own"
 MOST_STAGES = 6
@@ -51,13 +53,13 @@ class StartRoundForm(forms.Form):
 
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
         initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
-        super().__init__(data, initial={**initial, **(_as_initial(like) if like else {})})
+        super().__init__(data, initial={**initial, **(_as_initial(project, like) if like else {})})
         known = [("", "none"), *((method, spec.label) for method, spec in _planned())]
         for number in range(1, MOST_STAGES + 1):
             self.fields[f"stage_{number}"] = forms.ChoiceField(choices=known, required=False, label=f"Stage {number}")
         for method, spec in _planned():
             for setting in fields(spec.config):
-                self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting)
+                self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting, defaults_of(project, method))
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -103,7 +105,13 @@ class StartRoundForm(forms.Form):
             yield method, spec, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
 
 
-def _as_initial(like: TrainingRound) -> dict[str, Any]:
+def defaults_of(project: Project, method: str) -> dict[str, Any]:
+    """Return the value of each setting of a method where none is given: the project's, or the method's own."""
+    own = {setting.name: setting.default for setting in fields(METHODS[method].config)}
+    return own | inherited(method, inherited_settings(project))
+
+
+def _as_initial(project: Project, like: TrainingRound) -> dict[str, Any]:
     """Return the initial values from an earlier round; the plan is `own` where no plan has its stages."""
     runs = [run for run in like.runs.all() if run.method in dict(_planned())]
     plan = ",".join(run.method for run in runs)
@@ -111,14 +119,16 @@ def _as_initial(like: TrainingRound) -> dict[str, Any]:
     if plan not in plans():
         found = {"plan": OWN_ORDER} | {f"stage_{number}": run.method for number, run in enumerate(runs, start=1)}
     for run in runs:
+        defaults = defaults_of(project, run.method)
         for setting in fields(METHODS[run.method].config):
             value = run.config.get(setting.name, setting.default)
-            if value != setting.default:
+            if value != defaults[setting.name]:
                 found[f"{run.method}.{setting.name}"] = str(value).lower() if isinstance(value, bool) else value
     return found
 
 
-def field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
+def field_for(config: type[MethodConfig], setting: Any, defaults: Mapping[str, Any]) -> forms.Field:
+    """Return the form's field of a setting; `defaults` are the values that empty fields mean."""
     common = {
         "required": False,
         "label": setting.name.replace("_", " ").capitalize(),
@@ -137,7 +147,7 @@ def field_for(config: type[MethodConfig], setting: Any) -> forms.Field:
             empty_value=None,
             **common,
         )
-    shown = {"placeholder": setting.default}
+    shown = {"placeholder": defaults[setting.name]}
     if isinstance(setting.default, int):
         return forms.IntegerField(**common, **bounds, widget=forms.NumberInput(attrs=shown))
     if isinstance(setting.default, float):

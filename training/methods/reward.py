@@ -52,7 +52,9 @@ class RewardConfig(MethodConfig):
     reference_samples: int = setting(
         96, "Answers of the reference policy on which scores are scaled to mean 0, variance 1", least=2, most=100_000
     )
-    max_new_tokens: int = setting(24, "Length at which those answers are cut", least=1, most=4096)
+    max_new_tokens: int = setting(
+        24, "Length at which those answers are cut", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+    )
     temperature: float = shared.eval_temperature()
     micro_batch: int = shared.micro_batch("Rankings")
     checkpointing: bool = shared.checkpointing()

@@ -18,8 +18,10 @@ class SampleConfig(MethodConfig):
     """Completions of a policy for prompts. top-p is 1 and there is no top-k: PPO relies on plain sampling."""
 
     completions_per_prompt: int = setting(4, "Completions drawn for every prompt", least=1, most=64)
-    max_new_tokens: int = setting(24, "Length at which a completion is cut (truncated)", least=1, most=4096)
-    temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5)
+    max_new_tokens: int = setting(
+        24, "Length at which a completion is cut (truncated)", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+    )
+    temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5, inherits=shared.TEMPERATURE)
     batch_size: int = setting(64, "Completions generated together", least=1, most=4096)
     max_prompt_tokens: int = shared.max_prompt_tokens()
     prompts: int = setting(0, "Prompts to answer; 0 takes all", least=0)

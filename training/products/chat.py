@@ -16,6 +16,11 @@ def chat_settings(project: Project) -> dict[str, Any]:
     }
 
 
+def inherited_settings(project: Project) -> dict[str, Any]:
+    """Return the project's settings that stages have where their own are not set, by the names of training.methods."""
+    return {"answer_tokens": project.answer_tokens, "temperature": project.temperature}
+
+
 def chat_inputs(project: Project) -> dict[str, Any]:
     """Return the project's chat settings as inputs of a run; empty where they are the defaults."""
     settings = chat_settings(project)

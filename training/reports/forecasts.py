@@ -14,9 +14,11 @@ from typing import Any
 from annotation.models import Project
 from training.actions.rounds import refusal
 from training.methods import METHODS
+from training.methods.inherited import inherited, with_inherited
 from training.methods.plans import configs_of
 from training.models import TrainingRun
 from training.products import product_of
+from training.products.chat import inherited_settings
 from training.products.data import RowCounts
 from training.reports.enough_data import warning
 
@@ -68,7 +70,8 @@ class Forecast:
 
 def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> Forecast:
     """Return what a round would train on, take and change, without writing. Raises InvalidConfig."""
-    configs = configs_of(methods, settings)
+    of_project = inherited_settings(project)
+    configs = configs_of(methods, with_inherited(methods, settings, of_project))
     stages = []
     counted: dict[tuple[str, str], RowCounts] = {}
     for method, config in zip(methods, configs, strict=True):
@@ -80,7 +83,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
         data = counted[read]
         stage.rows, stage.unit, stage.counts, stage.problem = data.rows, data.unit, dict(data.counts), data.problem
         _compare(stage, project, config)
-        stage.from_defaults = _changes(spec.config().as_json(), config)
+        stage.from_defaults = _changes(spec.config(**inherited(method, of_project)).as_json(), config)
         if (last := _last_run(project, method)) is not None:
             stage.from_round, stage.since = last.round.number, _changes(last.config, config)
         stages.append(stage)
