@@ -104,6 +104,23 @@ def test_an_answer_has_one_score_however_its_query_ends(address, reward_model, c
         assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 10, abs=1e-4)
 
 
+def test_what_people_do_not_see_of_an_answer_has_no_score(address, reward_model, checkpoint):
+    """Thoughts are cut off before answers are shown, and so are control characters; a template's marks are marks."""
+    (wanted,) = scores_of(reward_model, checkpoint, ["the sea is calm"])
+    prompt, _ = as_text(checkpoint)
+    hidden = [
+        "<think>rain or sea?</think>\n\nthe sea is calm",
+        "the sea\x00 is calm",
+        "<think>\n</think>the sea is calm",
+    ]
+    sent = {"query": [prompt + answer for answer in hidden], "prompts": [prompt] * 3}
+    assert requests.post(address, json=sent, timeout=60).json()["rewards"] == pytest.approx([wanted] * 3, abs=1e-4)
+    # Thoughts that never end leave nothing to see: as an answer that ends before it begins.
+    sent = {"query": [prompt + "<think>rain or", prompt], "prompts": [prompt] * 2}
+    unfinished, empty = requests.post(address, json=sent, timeout=60).json()["rewards"]
+    assert unfinished == pytest.approx(empty, abs=1e-4)
+
+
 def test_bytes_that_are_no_text_and_lengths_that_are_none(address):
     refused = requests.post(address, data='{"query": ["é"]}'.encode("latin-1"), timeout=60)
     assert refused.status_code == 400

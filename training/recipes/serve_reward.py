@@ -31,6 +31,7 @@ from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.process.resources import pick_device
 from training.recipes.text.prompts import Refused, response_tokens
+from training.tokenizers.thoughts import tag_left_open
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 TOKEN = "PREFLOOP_REWARD_TOKEN"
@@ -84,8 +85,9 @@ class Scorer:
                     f"({self.marker!r}) either."
                 )
             prompt = before + marker
-        ids = chat.encode(chat.ready(_without_padding(prompt, self.shared.tokenizer.pad_token)))
-        answer = self._without_ends(answer)
+        prompt = _without_padding(prompt, self.shared.tokenizer.pad_token)
+        ids = chat.encode(chat.ready(prompt))
+        answer = chat.visible(self._without_ends(answer), opened=tag_left_open(prompt))
         if not answer:
             return ids, [chat.closing]  # as PPO scores an answer that ends before it begins
         try:

@@ -231,11 +231,14 @@ class ChatFormat:
         thoughts.
         """
         end = next((place for place, token in enumerate(tokens) if token in self.stops), len(tokens))
-        text = self.decode(tokens[:end])
+        return self.visible(self.decode(tokens[:end]), opened=self._opened if asked else "")
+
+    def visible(self, text: str, *, opened: str = "") -> str:
+        """Return what people see of an answer's text up to its stop; `opened` is the tag that its prompt ends in."""
         begins = self._turn_begins(text)
         text = text if begins is None else text[:begins]
         text = cleaned_text(text.removeprefix(self._space))
-        opened = self._opened if asked and self.settings.thoughts != OFF else ""
+        opened = opened if self.settings.thoughts != OFF else ""
         if self.settings.thoughts == SHOWN:
             return f"{opened}\n{text}" if opened else text
         return split_thoughts(text, opened).answer
