@@ -131,7 +131,7 @@ def test_a_setting_that_makes_no_sense_is_refused_in_a_dry_run_too(ready, admin,
 
 
 def test_a_preset_gives_way_to_what_is_filled_in(ready, admin, as_user):
-    as_user(admin).post(PAGE, {"plan": "reward,ppo,sample", "preset": "thorough", "ppo.episodes": "64"})
+    as_user(admin).post(PAGE, {"plan": "reward,ppo,sample", "preset": "thorough", "ppo.episodes": "64", "despite": "1"})
     reward, ppo, sample = TrainingRound.objects.get().runs.all()
     assert (ppo.config["episodes"], ppo.config["eval_completions"]) == (64, 8)
     assert (reward.config["heads"], sample.config) == (4, METHODS["sample"].config().as_json())
