@@ -6,7 +6,8 @@ Who may name an address decides which rule holds for it:
   ones; the connection goes to the address that was checked.
 - servers of models: project admins choose among those that the operator lists (`model_server`), each with a key of its
   own that goes nowhere else.
-- the hub: the operator names it (`checked_url`).
+- the hub: the operator names it, for the pages and the training processes alike (`checked_url`, when the server
+  starts). Its own client asks, and follows its redirects to its storage.
 - the identity provider: the operator names it, and it may name further addresses of the same origin only, or of hosts
   that the operator lists (`of_identity_provider`).
 

@@ -33,6 +33,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 from platformdirs import user_data_path
 
+from annotation.outgoing import NotAllowed, checked_url
 from frontend import secret_key
 from frontend.accounts.single_sign_on import configuration
 
@@ -251,6 +252,10 @@ WEBHOOK_ATTEMPTS = 8  # over about three hours
 WEBHOOK_FIRST_WAIT_SECONDS = 10
 WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT") or None  # None: huggingface.co; the operator alone names it
+try:  # training processes get the same address from the environment
+    checked_url(HUB_ENDPOINT or "https://huggingface.co")
+except NotAllowed as why:
+    raise ImproperlyConfigured(f"HF_ENDPOINT: {why}") from why
 PUBLIC_URL = os.environ.get("PREFLOOP_URL", "").rstrip("/")  # mail links to it
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")  # empty: no mail is sent
 EMAIL_USE_TLS, EMAIL_USE_SSL = _flag("EMAIL_USE_TLS"), _flag("EMAIL_USE_SSL")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -23,6 +23,7 @@ from annotation.judged.preferences import Vote, merge
 from annotation.models import (
     AuditAction,
     Completion,
+    ImportedJudgment,
     ImportedLabel,
     ImportStatus,
     Project,
@@ -37,6 +38,14 @@ __all__ = ["ImportReport", "dry_run", "import_prompts", "sort_labels", "sort_row
 
 IMPORT = "import"  # origin of answers that came in to be ranked or judged, and of the tasks opened for them
 AT_ONCE = 500
+
+
+class Look(NamedTuple):
+    """What sorting the rows of a file found, for a project in this state."""
+
+    state: tuple[Any, ...]
+    fresh: list[FreshRow]
+    report: ImportReport
 
 
 @dataclass
@@ -62,17 +71,25 @@ class FreshLabels:
 
 
 def import_prompts(
-    *, project: Project, parsed: ParsedPrompts, by: User | None, upload: PromptUpload | None = None
+    *,
+    project: Project,
+    parsed: ParsedPrompts,
+    by: User | None,
+    upload: PromptUpload | None = None,
+    looked: Look | None = None,
 ) -> ImportReport:
     """Take every row that brings something new and return what became of each. All or nothing.
 
     Prompts that come with two answers or more and no vote become ranking tasks. Votes count as judgments of the source
-    "imported".
+    "imported". Rows are sorted before the transaction, and once more in it where another import came between.
     """
+    looked = looked or look(project, parsed)
     with transaction.atomic():
         # Other imports wait; people at work do not: no row that they write needs this lock.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-        fresh, report = sort_rows(project, parsed)
+        if _state(project) != looked.state:
+            looked = look(project, parsed)
+        fresh, report = looked.fresh, looked.report
         prompts = _store_prompts(project, fresh, upload)
         report.tasks, report.held_back = _store_additions(project, fresh, prompts, upload)
         for part in _in_parts([prompt.pk for prompt in prompts.values()]):
@@ -82,6 +99,24 @@ def import_prompts(
         if upload is None:  # an upload is recorded once, not for each of its batches
             audit.record(AuditAction.IMPORTED, by=by, project=project, what="file", rows=report.rows)
     return report
+
+
+def look(project: Project, parsed: ParsedPrompts) -> Look:
+    """Return which rows bring something new, and the state of the project that this holds for."""
+    state = _state(project)
+    return Look(state, *sort_rows(project, parsed))
+
+
+def _state(project: Project) -> tuple[Any, ...]:
+    """Return what changes when an import stores or takes back anything that rows are compared with."""
+    imported = {"prompt__project": project}
+    newest = [
+        project.prompts.order_by("-pk"),
+        Completion.objects.filter(source=Source.IMPORTED, **imported).order_by("-pk"),
+        ImportedJudgment.objects.filter(**imported).order_by("-pk"),
+    ]
+    undoing = PromptUpload.objects.filter(project=project, status=ImportStatus.UNDOING).values_list("pk", flat=True)
+    return (*(rows.values_list("pk", flat=True).first() for rows in newest), *undoing)
 
 
 def dry_run(project: Project | None, parsed: ParsedPrompts) -> ImportReport:
@@ -95,11 +130,12 @@ def dry_run(project: Project | None, parsed: ParsedPrompts) -> ImportReport:
 
 def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> ImportReport:
     """Import an uploaded file; its report stays, its content goes. A second click changes nothing."""
+    looked = look(upload.project, parsed)
     with transaction.atomic():
         pending = PromptUpload.objects.select_for_update().get(pk=upload.pk)
         if pending.report is not None:
             return ImportReport.from_json(pending.report)
-        report = import_prompts(project=pending.project, parsed=parsed, by=by, upload=pending)
+        report = import_prompts(project=pending.project, parsed=parsed, by=by, upload=pending, looked=looked)
         audit.record(
             AuditAction.IMPORTED, by=by, project=pending.project, what=f"upload {pending.pk}", rows=report.rows
         )

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 
+from annotation.actions import prompts
 from annotation.models import Completion, Prompt, PromptUpload, Split
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -51,6 +53,29 @@ def test_taking_the_upload_imports_what_the_preview_promised(project, admin, as_
     again = client.post(f"{address}take/", follow=True)
     assert again.context["report"] == report
     assert Prompt.objects.count() == 2
+
+
+def test_rows_are_sorted_outside_of_the_transaction_and_again_where_another_import_came_between(
+    project, admin, as_user, monkeypatch
+):
+    client = as_user(admin)
+    first, second = (upload(client).headers["Location"] for _ in range(2))
+    sort, depths, outside = prompts.sort_rows, [], len(connection.savepoint_ids)
+
+    def sorted_rows(*arguments):
+        depths.append(len(connection.savepoint_ids) - outside)
+        found = sort(*arguments)
+        if len(depths) == 1:
+            client.post(f"{second}take/")  # by somebody else, before this one has the project
+        return found
+
+    monkeypatch.setattr(prompts, "sort_rows", sorted_rows)
+    client.post(f"{first}take/")
+    assert depths[:2] == [0, 0]  # of the first and of the second, before their transactions
+    assert len(depths) == 3  # the first once more, in its transaction
+    assert Prompt.objects.count() == 2
+    reports = [pending.report for pending in PromptUpload.objects.order_by("pk")]
+    assert [report["taken"] for report in reports] == [0, 2]
 
 
 def test_importing_the_same_file_again_takes_nothing(project, capsys, tmp_path: Path):

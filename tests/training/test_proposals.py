@@ -78,6 +78,28 @@ def test_a_run_becomes_proposals_and_those_worth_a_look_become_tasks(project, po
     assert [task.proposal for task in Task.objects.all()] == [first]
 
 
+def test_tasks_are_compared_outside_of_the_transaction_of_the_runs_success(project, policy, make_worker, monkeypatch):
+    """Somebody stores one of them meanwhile: it is found, and still nothing is computed while the database waits."""
+    judge, depths, outside = proposals._judge, [], len(connection.savepoint_ids)
+
+    def judged(*arguments):
+        depths.append(len(connection.savepoint_ids))
+        found = judge(*arguments)
+        if len(depths) == 1:
+            monkeypatch.setattr(proposals, "_judge", judge)
+            other = [Written("Name an animal that can fly.", "", "Bat")]
+            store(project=project, origin="file", proposed=1, unparsed=Counter(), tasks=other)
+            monkeypatch.setattr(proposals, "_judge", judged)
+        return found
+
+    monkeypatch.setattr(proposals, "_judge", judged)
+    propose(project, make_worker)
+    assert depths == [outside, outside]
+    batch = ProposalBatch.objects.exclude(origin="file").get()
+    assert batch.proposed == 7
+    assert Proposal.objects.filter(batch=batch).exists()
+
+
 def test_near_duplicates_are_reviewed_where_one_wants_that(project, policy, make_worker):
     propose(project, make_worker, near_duplicates="review")
     assert [task.proposal.near_duplicate for task in Task.objects.all()] == [False, True]
@@ -337,9 +359,9 @@ def test_nothing_is_locked_while_tasks_are_held_against_each_other_and_what_come
     held_against = proposals._judge
     calls = []
 
-    def judge(project, tasks, threshold):
+    def judge(project, tasks, *more):
         calls.append(connection.in_atomic_block)
-        judged = held_against(project, tasks, threshold)
+        judged = held_against(project, tasks, *more)
         if len(calls) == 1:  # somebody else's file, with the same task
             monkeypatch.setattr(proposals, "_judge", held_against)
             take("other")

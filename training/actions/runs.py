@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +26,10 @@ from annotation.models import Event
 from training.actions.round_mail import body_of, subject_of
 from training.models import ACTIVE, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
 from training.products import product_of
+from training.products.base import Overtaken
 from training.rundir import NO_SPACE, Row
+
+TRIES_TO_SETTLE = 3
 
 
 class InvalidTransition(Exception):
@@ -171,8 +175,36 @@ def _ours(run: TrainingRun) -> Any:
     return TrainingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING, attempt=run.attempt)
 
 
-@transaction.atomic
 def _succeed(run: TrainingRun, result: Row) -> None:
+    """Store the success with all that it made: computed before, so that no transaction waits for it."""
+    product = product_of(run.spec)
+    for _ in range(TRIES_TO_SETTLE):
+        run.computed = product.before_settling(run, _sign_of_life(run))
+        try:
+            _store_success(run, result)
+        except Overtaken:
+            continue
+        return
+    run.computed = None  # others never stop storing: now they wait
+    _store_success(run, result)
+
+
+def _sign_of_life(run: TrainingRun) -> Callable[[], None]:
+    """Return what gives a sign of life for a run, when it is called and the last one is some seconds old."""
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last > settings.TRAINING_HEARTBEAT_SECONDS:
+            last = time.monotonic()
+            if not _ours(run).update(heartbeat_at=timezone.now()):
+                raise InvalidTransition(f"run {run.pk} is no longer ours")
+
+    return beat
+
+
+@transaction.atomic
+def _store_success(run: TrainingRun, result: Row) -> None:
     now = timezone.now()
     if not _ours(run).update(status=RunStatus.SUCCEEDED, result=result, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")

@@ -198,6 +198,7 @@ class TrainingRun(models.Model):
     gate_overridden_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    computed: Any = None  # by `Product.before_settling`; not stored
 
     objects = RunQuerySet.as_manager()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,10 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Overtaken(Exception):
+    """Somebody stored something meanwhile that what was computed does not know."""
+
+
 class ProductTable:
     """What `training/products/table.html` draws, for a product without a template of its own."""
 
@@ -77,8 +81,18 @@ class Product:
         """Yield the rows of data.jsonl."""
         return self.data(run.spec).rows(run)
 
+    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> Any:
+        """Compute what takes long, with nothing locked; `settle` finds it as `run.computed`.
+
+        `beat` is to be called often: it gives a sign of life, so that no other worker takes the run.
+        """
+        return None
+
     def settle(self, run: TrainingRun) -> None:
-        """Store what the run made. Called inside the transaction of its success."""
+        """Store what the run made. Called inside the transaction of its success.
+
+        Raises Overtaken where what was computed is true no more: all is tried again.
+        """
 
     def override_gate(self, run: TrainingRun, by: User) -> None:
         """Do what an admin's decision to go on past the closed gate of `run` means. Called inside a transaction."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -19,16 +19,29 @@ from training.instructions.heuristics import Proposed, refused_by
 from training.instructions.seeds import seed_tasks
 from training.instructions.similarity import NEAR_DUPLICATE, Pool
 from training.models import TrainingRun
-from training.products.base import Product
+from training.products.base import Overtaken, Product
 from training.products.promotions import current_policy
 from training.rundir import Row
 
 TRIES = 3  # at a batch while others are stored
 
 
+class Look(NamedTuple):
+    """Proposals that are not saved yet, how many were there already, and the state of the project they hold for."""
+
+    state: tuple[int, int]
+    judged: list[Proposal]
+    duplicates: int
+
+
 class Proposals(Product):
     name = "proposals"
     order = 60
+
+    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> Look:
+        """Hold each task against all others, which takes minutes for some thousand."""
+        tasks = [_as_written(row) for row in run.directory.samples() if not row["unparsed"]]
+        return look(run.round.project, tasks, run.config["similarity"], beat)
 
     def settle(self, run: TrainingRun) -> None:
         """Store the tasks that the model wrote, and open reviews of those that are worth one."""
@@ -46,6 +59,7 @@ class Proposals(Product):
             tasks=[_as_written(row) for row in rows if not row["unparsed"]],
             threshold=config["similarity"],
             review_near_duplicates=config["near_duplicates"] == "review",
+            looked=run.computed,
         )
 
 
@@ -76,11 +90,13 @@ def store(
     by: User | None = None,
     threshold: float = NEAR_DUPLICATE,
     review_near_duplicates: bool = False,
+    looked: Look | None = None,
 ) -> ProposalBatch:
     """Return the stored batch of proposals with what the rules say to each; a repeated call stores nothing twice.
 
     Each task is held against all others, which takes minutes for some thousand: nothing is locked meanwhile. Where
-    another batch was stored in that time, all is looked at again, the last time with the project locked.
+    another batch was stored in that time, all is looked at again, the last time with the project locked. With `looked`
+    that is the caller's: Overtaken is raised.
     """
     tasks = list(tasks)
     about = {
@@ -94,16 +110,22 @@ def store(
     for _ in range(TRIES):
         if batch := project.proposal_batches.filter(origin=origin).first():
             return batch
-        seen = _state(project)
-        judged, duplicates = _judge(project, tasks, threshold)
+        current = looked or look(project, tasks, threshold)
         with transaction.atomic():
             Project.objects.select_for_update().get(pk=project.pk)  # two batches would not see each other's tasks
-            if _state(project) == seen:
-                return _store(project, origin, about, judged, duplicates, review_near_duplicates)
+            if _state(project) == current.state:
+                return _store(project, origin, about, current, review_near_duplicates)
+            if looked is not None:
+                raise Overtaken
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
-        judged, duplicates = _judge(project, tasks, threshold)
-        return _store(project, origin, about, judged, duplicates, review_near_duplicates)
+        return _store(project, origin, about, look(project, tasks, threshold), review_near_duplicates)
+
+
+def look(project: Project, tasks: Iterable[Written], threshold: float, beat: Callable[[], None] = lambda: None) -> Look:
+    """Return what the rules say to each task now; `beat` is called before each."""
+    state = _state(project)
+    return Look(state, *_judge(project, tasks, threshold, beat))
 
 
 def _state(project: Project) -> tuple[int, int]:
@@ -116,18 +138,17 @@ def _store(
     project: Project,
     origin: str,
     about: dict[str, Any],
-    judged: list[Proposal],
-    duplicates: int,
+    looked: Look,
     review_near_duplicates: bool,
 ) -> ProposalBatch:
     batch, is_new = ProposalBatch.objects.get_or_create(
-        project=project, origin=origin, defaults={**about, "duplicates": duplicates}
+        project=project, origin=origin, defaults={**about, "duplicates": looked.duplicates}
     )
     if not is_new:
         return batch
-    for proposal in judged:
+    for proposal in looked.judged:
         proposal.batch = batch
-    stored = Proposal.objects.bulk_create(judged, batch_size=500)
+    stored = Proposal.objects.bulk_create(looked.judged, batch_size=500)
     _refer_to_saved(stored)
     worth_a_look = [
         proposal
@@ -141,7 +162,9 @@ def _store(
     return batch
 
 
-def _judge(project: Project, tasks: Iterable[Written], threshold: float) -> tuple[list[Proposal], int]:
+def _judge(
+    project: Project, tasks: Iterable[Written], threshold: float, beat: Callable[[], None]
+) -> tuple[list[Proposal], int]:
     """Return the proposals, not saved yet and of no batch, and how many were there already, word for word."""
     known = set(project.proposals.values_list("digest", flat=True))
     texts = {f"seed:{task.id}": (task.instruction, task.input) for task in seed_tasks()}
@@ -157,6 +180,7 @@ def _judge(project: Project, tasks: Iterable[Written], threshold: float) -> tupl
     judged: list[Proposal] = []
     duplicates = 0
     for number, written in enumerate(tasks):
+        beat()
         task = {name: cleaned(getattr(written, name)).strip() for name in ("instruction", "input", "output")}
         digest = Proposal.digest_of(**task)
         if digest in known:
