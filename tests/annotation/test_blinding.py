@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,16 +13,20 @@ from statistics import NormalDist
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
-from annotation.actions import evaluations, tasks
+from annotation.actions import evaluations, snapshots, tasks
 from annotation.models import (
     Assignment,
     Completion,
     GoldAnswer,
+    Membership,
     PolicyVersion,
     Project,
     Purpose,
+    Ranking,
+    Role,
     Source,
     Task,
 )
@@ -90,13 +95,35 @@ def is_chance(hits: int, tries: int, share: float) -> bool:
     return (centre - spread) / (1 + z * z / tries) <= max(share, 1 - share)
 
 
-def work_through(client: Client, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[dict[str, float]]:
+def score(name: str, hits: int, tries: int, share: float) -> bool:
+    """Print the adversary's hit rate with Wilson's 95 % interval beside that of guessing; return `is_chance`."""
+    z, rate = NormalDist().inv_cdf(0.975), hits / tries
+    centre, spread = rate + z * z / (2 * tries), z * (rate * (1 - rate) / tries + z * z / (4 * tries * tries)) ** 0.5
+    ci95 = [round((centre + sign * spread) / (1 + z * z / tries), 3) for sign in (-1, 1)]
+    about = {"adversary": name, "hits": hits, "tries": tries, "rate": round(rate, 3), "ci95": ci95}
+    sys.stdout.write(json.dumps({**about, "guessing": round(max(share, 1 - share), 3)}) + "\n")
+    return is_chance(hits, tries, share)
+
+
+def surroundings(client: Client) -> dict[str, float]:
+    """What the pages around the task say: the project's page, its part that is renewed, and the progress."""
+    found = dict(numbers_in(client.get(f"{API}/progress/").json(), "progress"))
+    page = RANDOM.sub("", client.get("/projects/letters/").content.decode()).split("<main", 1)[1]
+    return found | dict(numbers_in(NUMBER.findall(page), "project page"))
+
+
+def work_through(
+    client: Client, answer: Callable[[dict[str, Any]], dict[str, Any]], *, look_around: bool = False
+) -> Iterator[dict[str, float]]:
     while True:
+        before = surroundings(client) if look_around else {}
         claimed = client.post(f"{API}/tasks/claim/")
         if claimed.status_code == 204:
             return
         assignment = claimed.json()
-        yield {**seen(client, assignment), "key": assignment["id"]}
+        after = surroundings(client) if look_around else {}
+        moved = {f"{name}, since the claim": after[name] - before[name] for name in before.keys() & after.keys()}
+        yield {**seen(client, assignment), "key": assignment["id"], **after, **moved}
         body = {"client_uuid": str(uuid.uuid4()), **answer(assignment)}
         address = f"{API}/assignments/{assignment['id']}/submit/"
         stored = client.post(address, json.dumps(body), content_type="application/json")
@@ -137,7 +164,7 @@ def test_versions_of_an_evaluation_cannot_be_told_apart(project, policy, make_pr
         truth.append(Completion.objects.get(pk=seat.shown_order[0]).policy_id == newer.pk)
     assert len(rows) == TASKS
     hits, tries = best_guess(rows, truth)
-    assert is_chance(hits, tries, sum(truth[TASKS // 2 :]) / tries), (hits, tries)
+    assert score("versions of an evaluation", hits, tries, sum(truth[TASKS // 2 :]) / tries)
 
 
 def test_a_persons_answer_among_a_models_cannot_be_told(policy, make_prompt, annotator, stranger, as_user):
@@ -153,27 +180,70 @@ def test_a_persons_answer_among_a_models_cannot_be_told(policy, make_prompt, ann
         seat = Assignment.objects.filter(annotator=annotator).order_by("-claimed_at").first()
         truth.append(Completion.objects.get(pk=seat.shown_order[0]).source == Source.PERSON)
     hits, tries = best_guess(rows, truth)
-    assert is_chance(hits, tries, sum(truth[TASKS // 2 :]) / tries), (hits, tries)
+    assert score("people and models", hits, tries, sum(truth[TASKS // 2 :]) / tries)
 
 
+@pytest.mark.slow
 def test_checks_cannot_be_told_from_work(project: Project, open_ranking_task, annotator, admin, as_user):
     Project.objects.filter(pk=project.pk).update(gold_share=0.25, repeat_share=0.2)
-    gold = set(random.Random(5).sample(range(TASKS // 2), 60))  # so that no number in a text tells when it was made
-    for number in range(TASKS // 2):
+    gold = set(random.Random(5).sample(range(TASKS), 80))  # so that no number in a text tells when it was made
+    for number in range(TASKS):
         task = open_ranking_task((f"An answer {number:03}.", f"Some words {number:03}."))
         if number in gold:
             tiers = [[pk] for pk in task.candidates.order_by("pk").values_list("pk", flat=True)]
             GoldAnswer.objects.create(task=task, tiers=tiers, marked_by=admin)
             Assignment.objects.filter(task=task).delete()
     rows, truth = [], []
-    for row in work_through(as_user(annotator), ranked):
+    for row in work_through(as_user(annotator), ranked, look_around=True):
         rows.append({name: value for name, value in row.items() if "text" not in name and "messages" not in name})
         seat = Assignment.objects.filter(annotator=annotator).order_by("-claimed_at").first()
         truth.append(seat.task.purpose != Purpose.WORK)
+    assert len(rows) >= TASKS
     assert sum(truth) >= 15
     hits, tries = best_guess(rows, truth)
-    assert is_chance(hits, tries, sum(truth[len(rows) // 2 :]) / tries), (hits, tries)
+    assert score("checks and work", hits, tries, sum(truth[len(rows) // 2 :]) / tries)
     assert Task.objects.filter(purpose=Purpose.REPEAT).exists()
+
+
+@pytest.mark.slow
+def test_a_reviewer_who_also_judges_learns_no_vote_before_their_own(
+    project: Project, open_ranking_task, annotator, admin, as_user
+):
+    rita = User.objects.create_user("rita")
+    Membership.objects.create(project=project, user=rita, role=Role.REVIEWER)
+    chance = random.Random(3)
+    bob, client = as_user(annotator), as_user(rita)
+    for _ in range(TASKS):
+        open_ranking_task(("An answer.", "Some words."), seats=2)
+    for assignment in iter(lambda: bob.post(f"{API}/tasks/claim/"), None):
+        if assignment.status_code == 204:
+            break
+        told = assignment.json()
+        order = chance.sample([each["id"] for each in told["candidates"]], 2)
+        body = {"client_uuid": str(uuid.uuid4()), "tiers": [[each] for each in order]}
+        address = f"{API}/assignments/{told['id']}/submit/"
+        assert bob.post(address, json.dumps(body), content_type="application/json").status_code == 200
+    snapshots.take_snapshot(project=project, by=admin)
+    rows, truth = [], []
+    while (claimed := client.post(f"{API}/tasks/claim/")).status_code != 204:
+        told = claimed.json()
+        seat = Assignment.objects.filter(annotator=rita).order_by("-claimed_at").select_related("task").first()
+        row = seen(client, told) | surroundings(client)
+        for name in ("rankings/", "quality/", "snapshots/1/download/", "snapshots/1/card/"):
+            answer = client.get(f"{API}/{name}")
+            row[f"{name} status"] = answer.status_code
+            row |= dict(numbers_in(answer.content.decode(), name))
+        page = client.get(f"/projects/letters/review/{seat.task_id}/")
+        row |= dict(numbers_in(NUMBER.findall(RANDOM.sub("", page.content.decode()).split("<main", 1)[1]), "review"))
+        rows.append(row)
+        votes = Ranking.objects.filter(assignment__task=seat.task, assignment__annotator=annotator)
+        truth.append(votes.get().tiers[0][0] == seat.shown_order[0])
+        body = {"client_uuid": str(uuid.uuid4()), "tiers": [[each["id"]] for each in told["candidates"]]}
+        address = f"{API}/assignments/{told['id']}/submit/"
+        assert client.post(address, json.dumps(body), content_type="application/json").status_code == 200
+    assert len(rows) == TASKS
+    hits, tries = best_guess(rows, truth)
+    assert score("others' votes, by a reviewer", hits, tries, sum(truth[len(rows) // 2 :]) / tries)
 
 
 def test_an_annotator_is_not_told_the_shares_of_checks_and_an_admin_is(project, annotator, admin, as_user):
