@@ -60,6 +60,8 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.evaluations.open_evaluation",
             "annotation.actions.first_admin.is_set_up_code",
             "annotation.actions.first_admin.set_up_code",
+            "annotation.actions.import_jobs.end",
+            "annotation.actions.import_jobs.note",
             "annotation.actions.import_votes.store",
             "annotation.actions.invitations.mail_link",
             "annotation.actions.labels.follow_settings",

@@ -75,9 +75,10 @@ def queue(*, upload: PromptUpload, parsed: ParsedPrompts) -> None:
             audit.record(AuditAction.IMPORTED, project=upload.project, what=f"upload {upload.pk}", rows=rows)
 
 
+@transaction.atomic
 def begin(*, project: Project, filename: str, reading: Reading) -> PromptUpload:
     """Return the record of a file that the command imports itself, so that its page shows it and can undo it."""
-    return PromptUpload.objects.create(
+    upload = PromptUpload.objects.create(
         project=project,
         filename=filename[-255:],
         content=b"",
@@ -89,6 +90,8 @@ def begin(*, project: Project, filename: str, reading: Reading) -> PromptUpload:
         error=STOPPED,
         heartbeat_at=timezone.now(),
     )
+    audit.record(AuditAction.IMPORTED, project=project, what=f"upload {upload.pk}")
+    return upload
 
 
 def note(*, upload: PromptUpload, report: ImportReport) -> None:
