@@ -145,10 +145,10 @@ class Walk:
             self.query.project.pk,
             self.query.text,
             after=after,
-            limit=AT_ONCE,
+            limit=self.at_once,
             newest_first=self.descending,
         ):
-            after = ids[-1]
+            after, self.at_once = ids[-1], AT_ONCE
             self.looked_at += len(ids)
             rows = list(self.query.rows().filter(**{f"{records.search_key}__in": ids}))
             if rows:
