@@ -1,10 +1,12 @@
 """Forecast and measured peak of memory, of real runs on the CPU with random-weight models of different shape.
 
     python benchmarks/memory_forecast.py [--only NAME]
+    python benchmarks/memory_forecast.py --table
 
 Each run is a recipe in a process of its own; its peak is the kernel's own figure for that process, the forecast comes
 from config.json, settings and lengths in tokens (training/memory.py). Prints one JSON line: `runs` with both in MiB and
-their ratio, and `worst`, the largest distance of a ratio from 1.
+their ratio, and `worst`, the largest distance of a ratio from 1. `--table` measures nothing: it prints what fits on
+which GPU by the forecast, as docs/reference/memory.md has it.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", PREFLOOP_PRECISION="float32")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.shapes import SHAPES
 from tests.tiny_model import tiny_tokenizer
-from training.memory import forecast, read_shape
+from training.memory import GIB, ModelShape, forecast, lightest, read_shape
 from training.methods import METHODS
 from training.rundir import Row, RunDir
 
@@ -54,8 +57,8 @@ RUNS: dict[str, tuple[Row, str, Row, int, int]] = {  # model, method, settings, 
         400,
         24,
     ),
-    "sft": (SMALL | {"vocab_size": 100_000}, "sft", {"epochs": 1, "batch_size": 8, "max_new_tokens": 8}, 150, 200),
-    "dpo": (WIDE | {"vocab_size": 150_000}, "dpo", {"epochs": 1, "batch_size": 8, "max_new_tokens": 8}, 100, 200),
+    "sft": (SMALL | {"vocab_size": 32_000}, "sft", {"epochs": 1, "batch_size": 4, "max_new_tokens": 8}, 100, 150),
+    "dpo": (WIDE | {"vocab_size": 100_000}, "dpo", {"epochs": 1, "batch_size": 4, "max_new_tokens": 8}, 50, 100),
     "all weights": (
         SMALL | {"vocab_size": 32_000},
         "ppo",
@@ -97,7 +100,7 @@ def rows_of(method: str, prompt: int, answer: int) -> list[Row]:
     said = [{"role": "assistant", "content": LETTER * (answer - 2)}]
     other = [{"role": "assistant", "content": "z" * (answer - 2)}]
     rows: list[Row] = []
-    for number in range(16):
+    for number in range(8 if method == "ppo" else 4):
         row: Row = {"prompt_id": number, "split": "train"}
         texts = {"ppo": {"messages": messages}, "sft": {"prompt": messages, "completion": said}}
         rows.append(row | texts.get(method, {"prompt": messages, "chosen": said, "rejected": other}))
@@ -130,10 +133,60 @@ def measure(name: str, home: Path) -> Row:
     return {"forecast": found["total"], "measured": peak, "ratio": round(found["total"] / peak, 3), "parts": found}
 
 
+CARDS = (16, 24, 40, 80)  # GiB
+USABLE = 0.97  # of a card: the rest is the driver's
+PROMPT, ANSWER = 512, 256
+KINDS: dict[str, tuple[str, Row]] = {
+    "SFT": ("sft", {}),
+    "DPO": ("dpo", {}),
+    "Reward model, adapter": ("reward", {"pooling": "mean"}),
+    "RLOO": ("rloo", {}),
+    "PPO": ("ppo", {}),
+    "PPO, all weights": ("ppo", {"train": "full"}),
+}
+
+
+def needed(kind: str, shape: ModelShape, *, light: bool) -> float:
+    """Return the GiB that a method needs on a GPU, with its defaults or with the settings that need least."""
+    method, more = KINDS[kind]
+    config = METHODS[method].config(**more).as_json() | {"max_new_tokens": ANSWER}
+    if light:
+        config = lightest(method, config)
+    found = forecast(method, config, shape, prompt=PROMPT, answer=ANSWER, state_bytes=2, device="cuda")
+    return found.total / GIB
+
+
+def tables() -> str:
+    """Return two tables in Markdown: GiB by method and size, and the largest size by method and card."""
+    lines = ["| | " + " | ".join(SHAPES) + " |", "|---" * (len(SHAPES) + 1) + "|"]
+    for kind in KINDS:
+        cells = [
+            f"{needed(kind, each, light=False):.1f} / {needed(kind, each, light=True):.1f}" for each in SHAPES.values()
+        ]
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    lines += ["", "The largest of these models on a card of that size:", ""]
+    lines += ["| | " + " | ".join(f"{card} GB" for card in CARDS) + " |", "|---" * (len(CARDS) + 1) + "|"]
+    for kind in KINDS:
+        cells = []
+        for card in CARDS:
+            both = [
+                [name for name, shape in SHAPES.items() if needed(kind, shape, light=light) <= card * USABLE]
+                for light in (False, True)
+            ]
+            cells.append(" / ".join(fitting[-1] if fitting else "none" for fitting in both))
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=RUNS)
-    wanted = parser.parse_args().only
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if options.table:
+        print(tables())
+        return
+    wanted = options.only
     runs = {}
     for name in [wanted] if wanted else RUNS:
         with tempfile.TemporaryDirectory() as home:

@@ -1,7 +1,8 @@
 """How much memory a run needs, from its model's config.json and its settings: no tensor library, and nothing loaded.
 
-Weights, optimiser and cache are counted exactly. What a step keeps per token is counted in Llama's block, and not yet
-held against measured runs: benchmarks/memory_forecast.py does that. So only what is certain refuses a run.
+Weights, optimiser and cache are counted exactly, what a step keeps per token in Llama's block; the total is held
+against measured runs by benchmarks/memory_forecast.py. Texts that are shorter than the settings allow, and steps that
+are parted where they do not fit, need less: so only what is certain refuses a run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from training.methods.base import unknown
 from training.methods.load import Load
 
 GIB = 1024**3
-PROGRAM = {"cpu": 640 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
+PROGRAM = {"cpu": 420 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
+TRL = 110 * 1024**2  # with what it imports
 HEAD_ROWS = 256  # positions whose logits are there at once in a backward pass
+TILE, TILES = 32768, 8  # tokens of the vocabulary that TRL takes at once, and tensors of that size
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by what they are for; those that never stand beside each other are the larger one of them."""
+    """Bytes by what they are for."""
 
     program: int = 0
     weights: int = 0
@@ -67,8 +70,11 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """Bytes at the worst moment: sampling and learning take turns."""
-        return self.program + self.weights + self.optimiser + max(self.cache, self.activations) + self.logits
+        """Bytes of the process at its largest.
+
+        Sampling and learning take turns, but what one has freed is in pieces of other sizes than the other asks for.
+        """
+        return sum(getattr(self, part.name) for part in fields(self))
 
     @property
     def certain(self) -> int:
@@ -139,12 +145,12 @@ def forecast(
     learns = spec.learns(config, prompt, answer)
     sampling = spec.draws(config, prompt)
     return Memory(
-        program=PROGRAM[device],
+        program=PROGRAM[device] + (TRL if spec.uses_trl else 0),
         weights=copies * shape.parameters * width,
         optimiser=_optimiser(spec, config, shape, whole=whole) if learns else 0,
         cache=_sampling(shape, sampling, width) if sampling else 0,
         activations=_activations(config, shape, learns, width, whole=whole) if learns else 0,
-        logits=_logits(shape, learns, sampling, whole=whole),
+        logits=_logits(shape, learns, sampling, whole=whole, tiles=spec.uses_trl),
     )
 
 
@@ -164,22 +170,29 @@ def _sampling(shape: ModelShape, load: Load, width: int) -> int:
 
 
 def _activations(config: Mapping[str, Any], shape: ModelShape, load: Load, width: int, *, whole: bool) -> int:
-    """What the blocks that learn keep for the backward pass."""
+    """What the blocks that learn keep for the backward pass, and the gradients of one of them.
+
+    A block keeps, per token: its input, what attention is added to and what its two norms give (4 × hidden); queries,
+    what attention gives and what leads out of it, keys and values; the gate, its activation, what it gates and their
+    product (4 × inner).
+    """
     blocks = shape.blocks if whole else min(int(config.get("top_blocks", 1)), shape.blocks)
     queries, keys = shape.heads * shape.head_size, shape.key_heads * shape.head_size
-    per_token = 8 * shape.hidden + 3 * queries + 4 * keys + 6 * shape.inner
-    kept = blocks if not config.get("checkpointing") else 1
-    inputs = 0 if not config.get("checkpointing") else blocks * shape.hidden
+    per_block = 4 * shape.hidden + 3 * queries + 4 * keys + 4 * shape.inner
+    passing = 4 * shape.hidden + 4 * shape.inner
+    kept = blocks * per_block if not config.get("checkpointing") else per_block + blocks * shape.hidden
     length = load.prompt + load.answers * load.answer
-    masks = 3 * load.rows * length * length * width
-    return load.tokens * (kept * per_token + inputs) * width + masks
+    masks = 3 * load.rows * length * length
+    return (load.tokens * (kept + passing) + masks) * width
 
 
-def _logits(shape: ModelShape, learns: Load | None, sampling: Load | None, *, whole: bool) -> int:
+def _logits(shape: ModelShape, learns: Load | None, sampling: Load | None, *, whole: bool, tiles: bool) -> int:
     """Logits of the tokens that are drawn at once, and of a portion of those that are learned from."""
     drawing = sampling.rows * sampling.answers * shape.vocabulary * 28 if sampling else 0
     positions = learns.rows * learns.answers * learns.answer if learns else 0
     learning = (positions if whole else min(positions, HEAD_ROWS)) * shape.vocabulary * 4 * 3
+    if tiles and learns:
+        learning = min(learns.tokens, HEAD_ROWS) * min(shape.vocabulary, TILE) * 4 * TILES
     return max(drawing, learning)
 
 
@@ -192,13 +205,35 @@ def refusal(method: str, config: Mapping[str, Any], shape: ModelShape, available
     needed = forecast(method, config, shape, **more)
     if needed.certain <= available:
         return ""
-    hint = "a smaller model would fit"
-    if config.get("train") == "full":
-        lora = forecast(method, {**config, "train": "lora"}, shape, **more)
-        if lora.certain <= available:
-            hint = f"with train=lora they take {_gib(lora.certain)}"
     says = f"weights and optimiser alone take {_gib(needed.certain)}, and {_gib(available)} of memory are free"
-    return f"{says}; {hint}"
+    return f"{says}; {_what_fits(method, config, shape, available, more)}"
+
+
+def _what_fits(
+    method: str, config: Mapping[str, Any], shape: ModelShape, available: int, more: Mapping[str, Any]
+) -> str:
+    """Return the first change with which weights and optimiser fit, in words."""
+    changes: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+    if config.get("train") == "full":
+        changes.append(("train=lora", {"train": "lora"}, {}))
+    if more.get("state_bytes", 4) > 2:
+        lora = "train=lora and " * (config.get("train") == "full")
+        changes.append((f"{lora}PREFLOOP_PRECISION=bfloat16", {"train": "lora"}, {"state_bytes": 2}))
+    for says, settings, format in changes:
+        kept = {name: value for name, value in settings.items() if name in config}
+        lighter = forecast(method, {**config, **kept}, shape, **{**more, **format})
+        if lighter.certain <= available:
+            return f"with {says} they take {_gib(lighter.certain)}"
+    return "a smaller model would fit"
+
+
+def lightest(method: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with which a run needs least at once, all else being the same.
+
+    Answers are drawn to one prompt at a time then, which every method comes to by itself where memory runs out.
+    """
+    light = {name: value for name, value in (("micro_batch", 1), ("checkpointing", True)) if name in config}
+    return {**config, **light, "sampling_batch": 1}
 
 
 def _gib(count: int) -> str:

@@ -59,9 +59,12 @@ def test_what_surely_cannot_fit_is_refused_with_what_does():
     assert refusal("ppo", ppo, SEVEN_BILLION, 13 * GIB, state_bytes=2) == ""
     words = refusal("ppo", ppo, SEVEN_BILLION, 16 * GIB)
     assert words.startswith("weights and optimiser alone take 25.")
-    assert words.endswith("and 16.0 GiB of memory are free; a smaller model would fit")
+    assert words.endswith("are free; with PREFLOOP_PRECISION=bfloat16 they take 12.7 GiB")
+    assert refusal("ppo", ppo, SEVEN_BILLION, 8 * GIB).endswith("8.0 GiB of memory are free; a smaller model would fit")
     full = refusal("ppo", ppo | {"train": "full"}, SEVEN_BILLION, 40 * GIB)
     assert "; with train=lora they take 25." in full
+    half = refusal("ppo", ppo | {"train": "full"}, SEVEN_BILLION, 16 * GIB)
+    assert half.endswith("; with train=lora and PREFLOOP_PRECISION=bfloat16 they take 12.7 GiB")
 
 
 def test_the_web_app_can_ask_without_a_tensor_library():
@@ -80,6 +83,17 @@ def test_a_run_that_does_not_fit_ends_before_it_starts(
     with pytest.raises(RecipeError, match="The run does not fit: weights and optimiser alone take "):
         finish(run)
     assert not run.metrics_path.exists()
+
+
+@pytest.mark.recipes
+def test_the_forecast_stands_in_the_result_beside_the_peak(prepare: Prepare, checkpoint: Path, reward_model: Path):
+    inputs = {"policy": str(checkpoint), "reward_model": str(reward_model)}
+    run = prepare("small", "ppo", SETTINGS | {"episodes": 32, "eval_completions": 1}, inputs, prompt_rows(4))
+    result = finish(run)
+    assert (
+        result["memory_forecast_mb"]
+        == forecast("ppo", PPOConfig(**run.config()["settings"]).as_json(), read_shape(checkpoint)).as_json()["total"]
+    )
 
 
 def test_memory_that_is_free_is_less_than_the_machines_own():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
 from annotation.models import DatasetSnapshot, Project
+from training.memory import GIB
 from training.methods import METHODS
 from training.models import RunStatus, TrainingRound, TrainingRun
+from training.reports import forecasts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/rounds/"
@@ -168,3 +171,35 @@ def test_the_command_says_it_in_lines(finished):
     assert out.getvalue().splitlines()[0] == "PPO: 1 prompts; about 25 s, 1,200 MB"
     assert "  episodes: 640 -> 64" in out.getvalue()
     assert TrainingRound.objects.count() == 1
+
+
+@pytest.fixture
+def large_base(ready, tmp_path):
+    """Version 0 has the shape of a model of 7 billion weights, of which only config.json is there."""
+    sizes = {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
+    more = {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(sizes | more))
+    ready.policies.filter(number=0).update(checkpoint=str(tmp_path))
+    return ready
+
+
+def test_a_dry_run_tells_what_memory_the_models_shape_asks_for(large_base, admin, as_user, monkeypatch):
+    monkeypatch.setattr(forecasts, "machine", lambda environment: {"device": "cpu", "state_bytes": 4})
+    monkeypatch.setattr(forecasts, "free_memory", lambda: 16 * GIB)
+    wanted = {"methods": ["reward", "ppo"], "settings": {"ppo": {"micro_batch": 4}}}
+    _, ppo = dry_run(as_user(admin), **wanted)["stages"]
+    assert 32_000 < ppo["most_memory_mb"] < 60_000  # 28.4 GiB of weights in float32, cache and activations
+    assert ppo["does_not_fit"] == (
+        "weights and optimiser alone take 28.5 GiB, and 16.0 GiB of memory are free; "
+        "with PREFLOOP_PRECISION=bfloat16 they take 14.3 GiB"
+    )
+    page = as_user(admin).post(PAGE, {"plan": "reward,ppo,sample", "dry_run": "1"}).content.decode()
+    assert "Does not fit on this machine: weights and optimiser alone take" in page
+    monkeypatch.setattr(forecasts, "free_memory", lambda: 64 * GIB)
+    assert dry_run(as_user(admin), **wanted)["stages"][1]["does_not_fit"] == ""
+
+
+def test_the_machine_is_asked_for_its_device_and_format():
+    assert forecasts.machine({"PREFLOOP_PRECISION": "bfloat16"})["state_bytes"] == 2
+    assert forecasts.machine({"PREFLOOP_PRECISION": "float32"})["state_bytes"] == 4
+    assert 1024**2 < forecasts.free_memory() < 1 << 50

@@ -106,6 +106,12 @@ class StageSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(allow_blank=True, help_text="Why there is nothing to train on.")
     seconds = serializers.FloatField(allow_null=True, help_text="Null where no earlier run tells.")
     memory_mb = serializers.FloatField(allow_null=True)
+    most_memory_mb = serializers.FloatField(
+        allow_null=True, help_text="By the shape of the base model, with the longest texts that the settings allow."
+    )
+    does_not_fit = serializers.CharField(
+        allow_blank=True, help_text="Why it would not fit on a machine like this one, and what would."
+    )
     compared = serializers.IntegerField(help_text="Earlier runs that time and memory come from.")
     from_defaults = ChangeSerializer(many=True)
     from_round = serializers.IntegerField(allow_null=True, help_text="The last round that ran this method.")

@@ -40,6 +40,7 @@ class Method:
     work: Work = passes_over_rows  # what its time grows with, from its settings and its number of rows
     draws: Draws = draws_for_evaluation  # answers that are in memory at once
     learns: Learns = learns_nothing  # rows that are in memory at once for an optimiser step
+    uses_trl: bool = False  # its trainer is TRL's, which is in memory then
     keeps_copy: bool = False  # while all weights learn, those from before the last update are kept too
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name of a preset
     plans: tuple[Plan, ...] = ()

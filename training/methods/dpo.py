@@ -36,6 +36,7 @@ METHOD = Method(
     recipe="dpo",
     data="preference",
     makes="policy",
+    uses_trl=True,
     order=40,
     learns=learns,
     presets={

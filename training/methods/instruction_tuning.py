@@ -83,6 +83,7 @@ METHOD = Method(
     recipe="instruction_tuning",
     data="instructions",
     makes="policy",
+    uses_trl=True,
     order=80,
     work=work,
     learns=learns_rows,

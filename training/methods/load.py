@@ -32,7 +32,8 @@ def draws_for_evaluation(config: Mapping[str, Any], prompt: int) -> Load | None:
     """Return the answers that an evaluation draws at once; None for a method that draws none."""
     length = int(config.get("max_new_tokens", 0))
     per_prompt = int(config.get("eval_completions") or config.get("completions_per_prompt") or 1)
-    return Load(max(1, EVALUATED_AT_ONCE // per_prompt), prompt, per_prompt, length) if length else None
+    at_once = int(config.get("sampling_batch", 0)) or EVALUATED_AT_ONCE
+    return Load(max(1, at_once // per_prompt), prompt, per_prompt, length) if length else None
 
 
 def draws_a_batch(config: Mapping[str, Any], prompt: int) -> Load:

@@ -54,6 +54,7 @@ METHOD = Method(
     recipe="rloo",
     data="prompt-only",
     makes="policy",
+    uses_trl=True,
     order=50,
     work=work,
     draws=draws_a_batch,

@@ -21,6 +21,7 @@ METHOD = Method(
     recipe="sft",
     data="prompt-completion",
     makes="policy",
+    uses_trl=True,
     order=100,
     learns=learns_rows,
     shows_tokens=True,

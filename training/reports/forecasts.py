@@ -1,17 +1,21 @@
 """A dry run: what a round would train on, how it differs from the last one, how long it would take and how much memory.
 
-Time and memory are scaled from runs of the same method with the same base model that have finished in this
-installation. Where there is none nothing is guessed.
+Time is scaled, and memory taken, from runs of the same method with the same base model that have finished in this
+installation; where there is none nothing is guessed. Beside it stands the memory that the model's shape asks for.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from annotation.models import Project
+from training import memory
 from training.actions.rounds import refusal
 from training.methods import METHODS
 from training.methods.inherited import inherited, with_inherited
@@ -45,6 +49,8 @@ class StageForecast:
     seconds: float | None = None
     memory_mb: float | None = None
     compared: int = 0
+    most_memory_mb: float | None = None  # by the model's shape, with the longest texts that the settings allow
+    does_not_fit: str = ""  # on this machine, with what would
     from_defaults: list[Change] = field(default_factory=list)
     from_round: int | None = None
     since: list[Change] = field(default_factory=list)
@@ -83,6 +89,7 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
         data = counted[read]
         stage.rows, stage.unit, stage.counts, stage.problem = data.rows, data.unit, dict(data.counts), data.problem
         _compare(stage, project, config)
+        _needs(stage, project, config)
         stage.from_defaults = _changes(spec.config(**inherited(method, of_project)).as_json(), config)
         if (last := _last_run(project, method)) is not None:
             stage.from_round, stage.since = last.round.number, _changes(last.config, config)
@@ -107,6 +114,33 @@ def _compare(stage: StageForecast, project: Project, config: Mapping[str, Any]) 
         stage.seconds = round(median(rates) * work(config, stage.rows))
     if peaks:
         stage.memory_mb = max(peaks)
+
+
+def _needs(stage: StageForecast, project: Project, config: Mapping[str, Any]) -> None:
+    """Fill in what a stage needs by the shape of the base model, on a machine like this one."""
+    base = project.policies.filter(number=0).first()
+    shape = memory.read_shape(base.checkpoint) if base else None
+    if shape is None:
+        return
+    how = machine(os.environ)
+    stage.most_memory_mb = memory.forecast(stage.method, config, shape, **how).as_json()["total"]
+    if how["device"] == "cpu" and (free := free_memory()):
+        stage.does_not_fit = memory.refusal(stage.method, config, shape, free, **how)
+
+
+def machine(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the device and the bytes of a weight that a run would take on this machine."""
+    device = "cuda" if any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+    narrow = {"bfloat16": True, "float32": False}.get(environment.get("PREFLOOP_PRECISION", ""), device == "cuda")
+    return {"device": device, "state_bytes": 2 if narrow else 4}
+
+
+def free_memory() -> int:
+    """Return the bytes that are free on this machine; 0 where it does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        words = Path("/proc/meminfo").read_text("utf-8").split()
+        return int(words[words.index("MemAvailable:") + 1]) * 1024
+    return 0
 
 
 def _last_run(project: Project, method: str) -> TrainingRun | None:

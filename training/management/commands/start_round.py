@@ -54,6 +54,10 @@ def _in_words(found: Forecast) -> str:
         time = "time not known yet" if stage.seconds is None else f"about {stage.seconds:.0f} s"
         memory = "" if stage.memory_mb is None else f", {stage.memory_mb:,.0f} MB"
         lines.append(f"{stage.label}: {stage.problem or f'{stage.rows:,} {stage.unit}'}; {time}{memory}")
+        if stage.most_memory_mb:
+            lines.append(f"  at most {stage.most_memory_mb:,.0f} MB, by the model's shape")
+        if stage.does_not_fit:
+            lines.append(f"  does not fit on this machine: {stage.does_not_fit}")
         lines += [f"  {each.setting}: {each.before} -> {each.now}" for each in stage.from_defaults]
     return "\n".join(lines)
 

@@ -80,7 +80,7 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     inputs = given.get("inputs", {})
     whole = getattr(config, "train", "") == "full"
     with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:
-        refuse_what_cannot_fit(run, config, pick_device(), dtype)
+        memory = refuse_what_cannot_fit(run, config, pick_device(), dtype)
         result = recipe(run, config, inputs)
     if "reference" in inputs.get("versions", {}):
         result["started_from"] = inputs["versions"]
@@ -89,6 +89,7 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
             {
                 **result,
                 "precision": precision.name_of(dtype),
+                **({"memory_forecast_mb": memory["total"]} if memory else {}),
                 **({"remarks": list(remarks)} if remarks else {}),
                 **used(),
             }
