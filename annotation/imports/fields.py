@@ -47,6 +47,7 @@ JUDGING = {
     *("winner", "loser", "win", "better", "worse", "best", "worst", "preferred", "preference", "choice", "chosen"),
     *("rejected", "selected", "pick", "picked", "verdict", "vote", "votes", "label", "accepted", "original"),
 }
+VERDICTS = {"winner", "better", "best", "worst", "preferred", "selected", "picked", "choice"}
 TURN = {"role", "content", "from", "value"}
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 WORDS_OF_A_TEXT = 4
@@ -191,7 +192,9 @@ def _is_telling(name: str, value: object) -> bool:
     said = words & TELLING
     if isinstance(value, (int, float)):
         said -= CONVERSATION  # a number of turns, or a switch
-    return bool(said) and not words & DESCRIBING
+    # Which answer is better may stand there as its number or its maker: preferred_index, best_idx, winner_model.
+    which = words & VERDICTS and words & {"index", "idx", "id", "number", "name", "model"}
+    return bool(which) or (bool(said) and not words & DESCRIBING)
 
 
 def _is_text(name: str, value: object) -> bool:

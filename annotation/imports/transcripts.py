@@ -65,7 +65,7 @@ MARKS = (
 
 
 # Templates in which a turn is not marked by its speaker alone.
-_LLAMA_2 = re.compile(r"<s>\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
+_LLAMA_2 = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
 _LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
 _ALPACA = re.compile(r"(?:^|\n)\s*### (Instruction|Input|Response):\s*\n?")
 _VICUNA = re.compile(r"(?:^|(?<=\s)|(?<=</s>))(USER|ASSISTANT):(?=\s|\Z)")

@@ -175,6 +175,8 @@ UNCERTAIN = [
     ({"prompt": ASK, "completions": [BAD, GOOD], "scores": [1, None]}, "answer 2 has no scores"),
     (AB | {"preference": "b", "second_best": "Some other answer that was given."}, '"second_best" is '),
     (PAIR | {"best_answer": BAD}, '"best_answer" looks like'),
+    ({"prompt": ASK, "responses": [BAD, GOOD], "preferred_index": 1}, '"preferred_index" looks like'),
+    ({"prompt": ASK, "responses": [BAD, GOOD], "winner_model": "m2"}, '"winner_model" looks like'),
     ({"question": ASK, "choices": [GOOD, BAD], "answer": 0}, "the row has no"),
     ({"text": ASK, "entities": [{"label": "X", "start_offset": 0}]}, '"entities" looks like'),
     ({"text": ASK, "spans": [{"label": "X", "start": 0}], "answer": "accept", "_task_hash": 2}, '"spans" looks like'),
@@ -332,6 +334,7 @@ WITH_SYSTEM = [
         ]
     },
     {"text": f"<s>[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n{ASK} [/INST] {GOOD} </s>"},
+    {"text": f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n{ASK} [/INST] {GOOD}"},
     {"text": f"<|system|>\n{SYSTEM}</s>\n<|user|>\n{ASK}</s>\n<|assistant|>\n{GOOD}</s>"},
     {"text": f"{SYSTEM}\n\n### Instruction:\n{ASK}\n\n### Response:\n{GOOD}"},
     {"text": f"{SYSTEM} USER: {ASK} ASSISTANT: {GOOD}</s>"},
