@@ -68,6 +68,11 @@ class ImportReport:
         return ", ".join(shape_label(name) for name, _ in self.shapes.most_common())
 
     @property
+    def holds_texts(self) -> bool:
+        """Return whether everything that is taken is a text with a label, and no prompt."""
+        return self.labels == self.taken > 0 and not self.answers
+
+    @property
     def unused(self) -> list[tuple[str, int, bool]]:
         """Return every field that was not read, in how many rows, and whether it stops them."""
         return [(name, count, name in self.stopping) for name, count in self.not_used.most_common()]
