@@ -116,10 +116,10 @@ def _responses(project: Project, is_possible: bool, has_tasks: bool, is_active: 
 def _annotations(project: Project, data: EnoughData, queue: dict[str, Any]) -> Step:
     title, url = "Annotate", _page("annotate", project)
     if data.is_enough:
-        return Step(title, data.sentence, DONE, url, "Annotate", posts=True, percent=100)
+        return Step(title, data.sentence, DONE, url, "Start annotating", posts=True, percent=100)
     if not queue["empty"] and not queue["held"]:
-        return Step(title, data.sentence, "later", url, "Annotate", posts=True, percent=data.percent)
-    return Step(title, data.sentence, TODO, url, "Annotate", posts=True, percent=data.percent)
+        return Step(title, data.sentence, "later", url, "Start annotating", posts=True, percent=data.percent)
+    return Step(title, data.sentence, TODO, url, "Start annotating", posts=True, percent=data.percent)
 
 
 def _training(project: Project, data: EnoughData, is_active: bool) -> Step:
