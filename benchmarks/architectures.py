@@ -1,14 +1,15 @@
 """Which recipes are right on which architectures: tiny models with random weights, every recipe, in one process.
 
     python benchmarks/architectures.py [--architectures llama,gemma2] [--recipes sample,ppo] [--variants plain,bos]
-                                       [--table FILE]
+                                       [--table FILE] [--rows FILE]
 
 Each model goes through `prepare` and then through the recipes as a worker would start them. A recipe is *right* if it
 finishes (the recipes assert that what they train is what they measure), *refused* if it says in words why it does not
 start, and *wrong* if it ends in any other way. `logprobs` compares sampled answers to prompts longer than the attention
 windows with the log-probabilities of transformers itself; more than 1e-4 nats apart is wrong. Variants change the
-tokenizer: no padding token, no chat template, a token that begins every text. `--table` writes the outcome as Markdown.
-Prints one JSON line.
+tokenizer (no padding token, no chat template, a token that begins every text) or make attention windows shorter than
+any prompt. `--table` writes the outcome as Markdown. `--rows` keeps each outcome as a line of JSON; models whose
+outcomes are there already are not tried again, so that a run can be stopped and started at will. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from tests.architectures import CAUSAL, MASKED, VARIANTS, build
+from tests.architectures import CAUSAL, MASKED, VARIANTS, build, has_window
 from training.methods import METHODS, InvalidConfig
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.shared_model import SharedModel
@@ -167,6 +168,13 @@ def try_model(name: str, variant: str, recipes: list[str], home: Path) -> list[R
     return found
 
 
+def applies(name: str, variant: str) -> bool:
+    """Return whether a variant makes another model of this one: masked models have no chat, some no windows."""
+    if variant == "window":
+        return has_window(name)
+    return variant == "plain" or name in CAUSAL
+
+
 def outcome(name: str, variant: str, recipe: str, result: str, reason: str | None) -> Row:
     return {"architecture": name, "variant": variant, "recipe": recipe, "outcome": result, "reason": reason}
 
@@ -255,23 +263,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--architectures", default=",".join([*CAUSAL, *MASKED]))
     parser.add_argument("--recipes", default=",".join(RECIPES))
-    parser.add_argument("--variants", default="plain")
+    parser.add_argument("--variants", default="plain", help=f"of {', '.join(VARIANTS)}; all: every one of them")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--rows", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     log_to_stdout()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
-    rows: list[Row] = []
-    for name in options.architectures.split(","):
-        for variant in options.variants.split(","):
-            if variant not in VARIANTS:
-                raise SystemExit(f"there is no variant {variant}; there are {', '.join(VARIANTS)}")
-            with tempfile.TemporaryDirectory() as home:
-                rows += try_model(name, variant, options.recipes.split(","), Path(home))
+    variants = VARIANTS if options.variants == "all" else options.variants.split(",")
+    if unknown := set(variants) - set(VARIANTS):
+        raise SystemExit(f"there is no variant {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
+    rows = earlier_rows(options.rows)
+    done = {(row["architecture"], row["variant"]) for row in rows}
+    wanted = [(name, variant) for name in options.architectures.split(",") for variant in variants]
+    for name, variant in wanted:
+        if (name, variant) in done or not applies(name, variant):
+            continue
+        with tempfile.TemporaryDirectory() as home:
+            found = try_model(name, variant, options.recipes.split(","), Path(home))
+        rows += found
+        if options.rows:
+            with options.rows.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in found)
     if options.table:
         options.table.write_text(table(rows), "utf-8")
     print(json.dumps(summary(rows)))
+
+
+def earlier_rows(path: Path | None) -> list[Row]:
+    """Return the outcomes that an earlier run has kept."""
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 if __name__ == "__main__":

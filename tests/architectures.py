@@ -105,6 +105,61 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
             "do_layer_norm_before": False,
         },
     ),
+    "gpt-neo": (
+        "GPTNeo",
+        {"hidden_size": 32, "num_layers": 4, "num_heads": 4, "window_size": 16, "max_position_embeddings": 512}
+        | {"attention_types": [[["global", "local"], 2]], "intermediate_size": 64},
+    ),
+    "gpt-bigcode": ("GPTBigCode", GPT2 | NO_DROPOUT),
+    "codegen": ("CodeGen", GPT2 | NO_DROPOUT | {"rotary_dim": 4, "n_ctx": 512}),
+    "xglm": (
+        "XGLM",
+        {"d_model": 32, "ffn_dim": 64, "num_layers": 4, "attention_heads": 4, "max_position_embeddings": 512},
+    ),
+    "persimmon": ("Persimmon", {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"}),
+    "nemotron": ("Nemotron", LLAMA | {"head_dim": 8}),
+    "seed-oss": ("SeedOss", LLAMA | {"head_dim": 8, "attention_dropout": 0.0, "residual_dropout": 0.0}),
+    "ernie4.5": ("Ernie4_5", LLAMA | {"head_dim": 8}),
+    "hunyuan": ("HunYuanDenseV1", LLAMA | {"head_dim": 8}),
+    "helium": ("Helium", LLAMA | {"head_dim": 8}),
+    "apertus": ("Apertus", LLAMA),
+    "arcee": ("Arcee", LLAMA),
+    "glm": ("Glm", LLAMA | {"head_dim": 8}),
+    "nanochat": ("NanoChat", LLAMA | {"final_logit_softcapping": 3.0}),
+    "ministral3": ("Ministral3", LLAMA | {"head_dim": 8, "sliding_window": None}),
+    "minimax": ("MiniMax", LLAMA | {"head_dim": 8, "num_local_experts": 4, "block_size": 16}),
+    "dbrx": (
+        "Dbrx",
+        {
+            "d_model": 32,
+            "n_heads": 4,
+            "n_layers": 4,
+            "max_seq_len": 512,
+            "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+        }
+        | {"ffn_config": {"hidden_size": 32, "ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2}},
+    ),
+    "deepseek-v3": (
+        "DeepseekV3",
+        LLAMA
+        | {
+            "num_key_value_heads": 4,
+            "moe_intermediate_size": 32,
+            "n_routed_experts": 4,
+            "n_group": 2,
+            "topk_group": 1,
+            "num_experts_per_tok": 2,
+            "kv_lora_rank": 16,
+            "q_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+            "first_k_dense_replace": 1,
+        },
+    ),
+    "rwkv": ("Rwkv", {"hidden_size": 32, "num_hidden_layers": 4, "context_length": 512, "intermediate_size": 64}),
+    "xlnet": ("XLNet", {"d_model": 32, "n_layer": 4, "n_head": 4, "d_inner": 64, "dropout": 0.0}),
+    "t5": ("T5", {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}),
     "lfm2": ("Lfm2", LLAMA | {"layer_types": ["conv", "full_attention"] * 2}),
     "mamba": ("Mamba", {"hidden_size": 32, "num_hidden_layers": 4, "state_size": 8}),
 }
@@ -115,11 +170,23 @@ MASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "modernbert": ("ModernBert", BERT | {"global_attn_every_n_layers": 2, "local_attention": 16}),
     "electra": ("Electra", BERT | {"embedding_size": 16}),
     "albert": ("Albert", BERT | {"embedding_size": 16}),
+    "xlm-roberta": ("XLMRoberta", BERT),
+    "camembert": ("Camembert", BERT),
+    "deberta": ("Deberta", BERT),
+    "mpnet": ("MPNet", BERT),
+    "big-bird": ("BigBird", BERT | {"attention_type": "original_full"}),
+    "big-bird-sparse": ("BigBird", BERT | {"block_size": 4, "num_random_blocks": 1}),
     "distilbert": ("DistilBert", {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4}),
 }
 
 
-VARIANTS = ("plain", "no-pad", "no-template", "bos")
+VARIANTS = ("plain", "no-pad", "no-template", "bos", "window")
+SHORT_WINDOW = 6  # tokens: shorter than any prompt
+
+
+def has_window(name: str) -> bool:
+    """Return whether this model has attention windows, whose length the variant "window" changes."""
+    return name in CAUSAL and bool(CAUSAL[name][1].get("sliding_window"))
 
 
 def build(path: Path, name: str, *, seed: int = 0, variant: str = "plain", **options: Any) -> Path:
@@ -136,9 +203,13 @@ def build(path: Path, name: str, *, seed: int = 0, variant: str = "plain", **opt
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
     }
+    if variant == "window":
+        options = {"sliding_window": SHORT_WINDOW} | options
     config = getattr(transformers, f"{kind}Config")(**(tokens | shape | options))
     torch.manual_seed(seed)
     auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+    if config.is_encoder_decoder:
+        auto = transformers.AutoModelForSeq2SeqLM
     model = auto.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():  # far enough from zero that attention matters

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from tests.architectures import build
+from tests import NIGHTLY
+from tests.architectures import CAUSAL, MASKED, build
 from training.recipes.models.answers import Answers
 from training.recipes.models.generation import Drawing, Rollout, sample
 from training.recipes.models.masks import Reach
 from training.recipes.models.shared_model import SharedModel
+from training.recipes.prepare import prepare
+from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import remarks
 from training.recipes.process.seeds import generator
 
@@ -39,6 +42,10 @@ def _no_remarks():
 
 def loaded(folder: Path, name: str, **options: object) -> SharedModel:
     return SharedModel(str(build(folder / name, name, **options)), torch.device("cpu"))
+
+
+def loaded_from(folder: Path) -> SharedModel:
+    return SharedModel(str(folder), torch.device("cpu"))
 
 
 def answer(shared: SharedModel) -> Rollout:
@@ -83,6 +90,26 @@ def test_the_windows_decide_something_here(tmp_path: Path, name: str):
     assert float((wrong - rollout.logprobs).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("xlnet", "XLNetLMHeadModel sees the tokens behind the one that it predicts: it is no causal language model"),
+        ("rwkv", "RwkvForCausalLM makes something else of a text with padding before it"),
+        ("t5", "is of the type t5, which writes no text from left to right"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_starts(tmp_path: Path, name: str, words: str):
+    with pytest.raises(RecipeError, match=words):
+        prepare(str(build(tmp_path / "source", name)), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("name", ["dbrx", "minimax", "mamba", "bloom", "gpt-neo", "opt", "falcon", "xglm", "lfm2"])
+def test_models_of_every_kind_are_prepared(tmp_path: Path, name: str):
+    prepare(str(build(tmp_path / "source", name)), tmp_path / "model")
+    assert loaded_from(tmp_path / "model").closing
+
+
 def test_masks_of_windows_and_chunks():
     visible = torch.ones(1, 4, 4, dtype=torch.bool).tril()
     positions = torch.arange(4)[None]
@@ -108,6 +135,21 @@ def test_what_goes_through_whole_passes_says_so(tmp_path: Path):
 
 def test_a_models_windows_are_as_they_were_after_it_was_tried(tmp_path: Path):
     assert loaded(tmp_path, "mistral-window", sliding_window=40).decoder.config.sliding_window == 40
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="an hour; `make nightly`")
+def test_every_recipe_is_right_on_every_architecture_or_refuses_in_words():
+    done = subprocess.run(
+        [sys.executable, "benchmarks/architectures.py", "--variants", "all"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["faults"] == []
+    assert found["architectures"] == len(CAUSAL) + len(MASKED)
+    assert found["worst_nats"] <= 1e-4
 
 
 def test_recipes_are_right_on_ten_architectures_or_refuse_in_words():

