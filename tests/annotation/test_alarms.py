@@ -19,8 +19,8 @@ def test_an_annotator_raises_it_and_everybody_sees_why(as_user, admin, annotator
     for user in (admin, annotator):
         page = as_user(user).get("/projects/letters/").content.decode()
         assert "Nothing but hearts." in page
-        assert f"{annotator} found that the model has gone wrong" in page
-        assert ("I have looked" in page) == (user == admin)
+        assert f"{annotator} reported a problem with the model" in page
+        assert ("Resume sampling" in page) == (user == admin)
 
 
 def test_it_needs_a_word_of_what_was_seen(as_user, annotator):

@@ -193,7 +193,7 @@ def test_facts_count_what_was_judged_after_the_last_snapshot(pilot, project, ran
 
 
 def test_it_takes_the_settings_of_a_round(pilot, project, ranked_task, as_user, admin, make_worker):
-    shares = {"sample": {"base_share": 0.25, "max_new_tokens": 7}}
+    shares = {"sample": {"temperature": 0.5, "max_new_tokens": 7}}
     liked = start_round(project=project, methods=["sample"], settings=shares, by=None)
     make_worker().run_until_idle()
     client, address = as_user(admin), "/api/v1/projects/letters/autopilot/"
@@ -205,5 +205,5 @@ def test_it_takes_the_settings_of_a_round(pilot, project, ranked_task, as_user, 
     assert "Round 1: Sampling" in client.get("/projects/letters/rounds/autopilot/").content.decode()
     (round,) = look(later(1))
     sample = round.runs.get(method="sample").config
-    assert (sample["base_share"], sample["max_new_tokens"], sample["prompts"]) == (0.25, 7, 0)
+    assert (sample["temperature"], sample["max_new_tokens"], sample["prompts"]) == (0.5, 7, 0)
     assert round.runs.get(method="ppo").config["episodes"] == 128  # the quick preset's: that round had no PPO

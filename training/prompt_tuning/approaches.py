@@ -17,6 +17,17 @@ class Approach:
     def learns(self) -> bool:
         return bool(self.settings["tuning"] != "zero_shot")
 
+    def takes(self, name: str) -> bool:
+        """Return whether a setting that approaches share has an effect on this one."""
+        return name not in WITHOUT_EFFECT.get(self.settings["tuning"], ())
+
+
+# What the approaches of one start share, and these do not use: nothing learns, or no labelled rows are shown.
+WITHOUT_EFFECT = {
+    "zero_shot": ("shots", "epochs", "batch_size", "learning_rate"),
+    "in_context": ("epochs", "batch_size", "learning_rate"),
+}
+
 
 APPROACHES: dict[str, Approach] = {
     "zero_shot": Approach(
@@ -45,11 +56,15 @@ APPROACHES: dict[str, Approach] = {
 
 
 def settings_of(names: Iterable[str], *, shots: int, seeds: int, **more: Any) -> list[dict[str, Any]]:
-    """Return one setting per approach and seed; an approach that is deterministic gets one run for all seeds."""
+    """Return one setting per approach and seed; an approach that is deterministic gets one run for all seeds.
+
+    Each approach gets those of the shared settings that have an effect on it.
+    """
+    shared = {**more, "shots": shots}
     return [
-        {**more, **APPROACHES[name].settings, "shots": shots, "seed": seed}
-        for name in names
-        for seed in range(seeds if APPROACHES[name].learns else 1)
+        {**{key: value for key, value in shared.items() if approach.takes(key)}, **approach.settings, "seed": seed}
+        for approach in map(APPROACHES.__getitem__, names)
+        for seed in range(seeds if approach.learns else 1)
     ]
 
 
