@@ -40,7 +40,7 @@ IMPORT = "import"  # origin of answers that came in to be ranked or judged, and 
 AT_ONCE = 500
 
 
-class Look(NamedTuple):
+class SortedRows(NamedTuple):
     """What sorting the rows of a file found, for a project in this state."""
 
     state: tuple[Any, ...]
@@ -76,7 +76,7 @@ def import_prompts(
     parsed: ParsedPrompts,
     by: User | None,
     upload: PromptUpload | None = None,
-    looked: Look | None = None,
+    looked: SortedRows | None = None,
 ) -> ImportReport:
     """Take every row that brings something new and return what became of each. All or nothing.
 
@@ -101,10 +101,10 @@ def import_prompts(
     return report
 
 
-def look(project: Project, parsed: ParsedPrompts) -> Look:
+def look(project: Project, parsed: ParsedPrompts) -> SortedRows:
     """Return which rows bring something new, and the state of the project that this holds for."""
     state = _state(project)
-    return Look(state, *sort_rows(project, parsed))
+    return SortedRows(state, *sort_rows(project, parsed))
 
 
 def _state(project: Project) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from training.rundir import Row
 TRIES = 3  # at a batch while others are stored
 
 
-class Look(NamedTuple):
+class Compared(NamedTuple):
     """Proposals that are not saved yet, how many were there already, and the state of the project they hold for."""
 
     state: tuple[int, int]
@@ -38,7 +38,7 @@ class Proposals(Product):
     name = "proposals"
     order = 60
 
-    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> Look:
+    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> Compared:
         """Hold each task against all others, which takes minutes for some thousand."""
         tasks = [_as_written(row) for row in run.directory.samples() if not row["unparsed"]]
         return look(run.round.project, tasks, run.config["similarity"], beat)
@@ -90,7 +90,7 @@ def store(
     by: User | None = None,
     threshold: float = NEAR_DUPLICATE,
     review_near_duplicates: bool = False,
-    looked: Look | None = None,
+    looked: Compared | None = None,
 ) -> ProposalBatch:
     """Return the stored batch of proposals with what the rules say to each; a repeated call stores nothing twice.
 
@@ -122,10 +122,12 @@ def store(
         return _store(project, origin, about, look(project, tasks, threshold), review_near_duplicates)
 
 
-def look(project: Project, tasks: Iterable[Written], threshold: float, beat: Callable[[], None] = lambda: None) -> Look:
+def look(
+    project: Project, tasks: Iterable[Written], threshold: float, beat: Callable[[], None] = lambda: None
+) -> Compared:
     """Return what the rules say to each task now; `beat` is called before each."""
     state = _state(project)
-    return Look(state, *_judge(project, tasks, threshold, beat))
+    return Compared(state, *_judge(project, tasks, threshold, beat))
 
 
 def _state(project: Project) -> tuple[int, int]:
@@ -138,7 +140,7 @@ def _store(
     project: Project,
     origin: str,
     about: dict[str, Any],
-    looked: Look,
+    looked: Compared,
     review_near_duplicates: bool,
 ) -> ProposalBatch:
     batch, is_new = ProposalBatch.objects.get_or_create(
