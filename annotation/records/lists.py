@@ -136,7 +136,7 @@ class Annotations(RecordList):
     sorts = (Sort("newest", "Newest first", "finished_at"), Sort("oldest", "Oldest first", "finished_at", False))
 
     def rows(self, project: Project) -> QuerySet[Assignment]:
-        return Assignment.objects.filter(project=project, status__in=JUDGED)
+        return Assignment.objects.filter(project=project, status__in=JUDGED, finished_at__isnull=False)
 
     def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         said = [kind.judgment._meta.model_name or "" for kind in KINDS.values()]

@@ -63,9 +63,19 @@ class Query:
         """Return whether a search or a filter leaves records out."""
         return bool(self.text) or any(value not in (None, "") for value in self.filters.form.cleaned_data.values())
 
+    def filtered(self) -> QuerySet[Any]:
+        """Return the rows that the filters let through, in no order and without details."""
+        rows: QuerySet[Any] = self.filters.qs.order_by()
+        return rows
+
     def rows(self) -> QuerySet[Any]:
-        """Return the rows that the filters let through, in no order."""
-        return self.records.with_details(self.filters.qs.order_by())
+        """Return the rows that the filters let through with their details, in no order."""
+        return self.records.with_details(self.filtered())
+
+    def with_details(self, ids: list[int]) -> dict[int, Any]:
+        """Return the rows with these ids by their ids, with their details."""
+        rows = self.records.with_details(self.records.rows(self.project).filter(pk__in=ids))
+        return {row.pk: row for row in rows}
 
     def position_of(self, row: RecordRow) -> RecordPosition:
         return getattr(row, self.sort.field), row.pk
@@ -125,7 +135,7 @@ class Walk:
 
     def _listed(self, position: RecordPosition | None) -> list[RecordRow]:
         name, sign = self.query.sort.field, "-" if self.descending else ""
-        rows = self.query.rows()
+        rows = self.query.filtered()
         if position:
             value, pk = position
             beyond = "lt" if self.descending else "gt"
@@ -135,7 +145,10 @@ class Walk:
                 same = Q(**{name: value, f"id__{'gte' if self.descending else 'lte'}": pk})
                 rows = rows.filter(~same, **{f"{name}__{beyond}e": value})
         order = [f"{sign}{name}"] if name == "id" else [f"{sign}{name}", f"{sign}id"]
-        return list(rows.order_by(*order)[: self.at_once])
+        # First the ids, then what belongs to them: with joins a planner may sort the whole list instead of an index.
+        ids = list(rows.order_by(*order).values_list("pk", flat=True)[: self.at_once])
+        found = self.query.with_details(ids)
+        return [found[pk] for pk in ids if pk in found]
 
     def _found(self, position: RecordPosition | None) -> list[RecordRow]:
         """Return the rows of the next ids that the search finds and the filters let through."""
