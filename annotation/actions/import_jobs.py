@@ -39,12 +39,14 @@ from annotation.models import (
     Prompt,
     PromptUpload,
     Task,
+    UploadPart,
 )
 
 logger = logging.getLogger(__name__)
 
 LARGE = 2000  # a file of more rows is imported by a worker
 ROWS_AT_ONCE = 500
+PARTS_AT_ONCE = 50  # in one INSERT
 WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
 MOST_ATTEMPTS_IN_VAIN = 3
 PREVIEW_KEPT = timedelta(days=7)
@@ -120,7 +122,7 @@ def pause(*, upload: PromptUpload) -> None:
 
 def resume(*, upload: PromptUpload) -> None:
     """Let a paused or failed import go on behind its last batch."""
-    if upload.parsed is None:
+    if not upload.has_rows_left:
         raise NotPossible(STOPPED)
     _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED, AuditAction.IMPORT_RESUMED)
 
@@ -201,14 +203,12 @@ def _import_some(upload: PromptUpload) -> None:
     if upload.attempt > MOST_ATTEMPTS_IN_VAIN:
         _settle(upload, status=ImportStatus.FAILED, error="The worker went away several times in the same batch.")
         return
-    parsed = stored.loads(bytes(upload.parsed or b""))
     until = time.monotonic() + WORKS_FOR_SECONDS
     total = ImportReport.from_json(upload.so_far) if upload.so_far else ImportReport()
-    done = upload.done
     try:
-        for part in batches(parsed, done):
-            done += len(part.rows) + len(part.labels)
-            _take(upload, part, total, done, parsed)
+        _cut(upload)
+        while part := upload.parts.order_by("number").first():
+            _take(upload, part, total)
             # After one that went away a batch is enough: the count of attempts in vain begins anew.
             if time.monotonic() > until or upload.attempt > 1:
                 break
@@ -216,25 +216,44 @@ def _import_some(upload: PromptUpload) -> None:
         raise
     except Exception as problem:
         logger.exception("%s could not be imported", upload)
-        _settle(upload, status=ImportStatus.FAILED, error=f"Row {done}: {problem}"[:2000])
+        _settle(upload, status=ImportStatus.FAILED, error=f"Row {upload.done}: {problem}"[:2000])
         return
-    if done < upload.rows:
+    if upload.parts.exists():
         _settle(upload, status=ImportStatus.QUEUED, attempt=0)
         return
     total.refused.sort(key=lambda row: row.line)
     total.duplicates.sort(key=lambda row: row.line)
-    _settle(upload, status=ImportStatus.TAKEN, report=total.as_json(), so_far=None, parsed=None)
+    _settle(upload, status=ImportStatus.TAKEN, report=total.as_json(), so_far=None)
 
 
-def _take(upload: PromptUpload, part: ParsedPrompts, total: ImportReport, done: int, whole: ParsedPrompts) -> None:
-    """Store one batch, and with it how far the import is."""
+def _cut(upload: PromptUpload) -> None:
+    """Store the rows that are left of a file as parts, once, so that each later turn reads only what it imports."""
+    if upload.parsed is None:
+        return
+    parts = [
+        UploadPart(upload=upload, number=number, rows=len(part.rows) + len(part.labels), parsed=stored.dumps(part))
+        for number, part in enumerate(batches(stored.loads(bytes(upload.parsed)), upload.done))
+    ]
     with transaction.atomic():
-        report = import_prompts(project=upload.project, parsed=part, by=upload.uploaded_by, upload=upload)
-        total.add(report)
-        total.rows = whole.count["rows"] or len(whole.rows) + len(whole.labels) + len(whole.refused)
+        UploadPart.objects.bulk_create(parts, batch_size=PARTS_AT_ONCE)
+        if not PromptUpload.objects.still_ours(upload).update(parsed=None, heartbeat_at=timezone.now()):
+            raise _Overtaken
+    upload.parsed = None
+
+
+def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
+    """Store a part, and with it how far the import is; the part goes."""
+    parsed = stored.loads(bytes(part.parsed))
+    rows = total.rows or parsed.count["rows"] or upload.rows + len(parsed.refused)
+    done = upload.done + part.rows
+    with transaction.atomic():
+        total.add(import_prompts(project=upload.project, parsed=parsed, by=upload.uploaded_by, upload=upload))
+        total.rows = rows
+        part.delete()
         changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": timezone.now()}
         if not PromptUpload.objects.still_ours(upload).update(**changes):
             raise _Overtaken
+    upload.done = done
     live.announce(upload.project_id, "queue")
 
 
@@ -289,6 +308,7 @@ def _undo_some(upload: PromptUpload) -> None:
             _end_undo(upload, status=ImportStatus.FAILED, error=error)
             return
         if not left:
+            upload.parts.all().delete()
             _end_undo(upload, status=ImportStatus.UNDONE, done=0, parsed=None, error="")
             return
         if time.monotonic() > until:

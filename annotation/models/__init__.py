@@ -59,7 +59,16 @@ from annotation.models.records import RecordChange, RecordKind, SavedView
 from annotation.models.revision import Revision
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
 from annotation.models.task import Assignment, Candidate, Purpose, SeatStatus, Task
-from annotation.models.text import Completion, ImportStatus, PolicyVersion, Prompt, PromptUpload, Source, Split
+from annotation.models.text import (
+    Completion,
+    ImportStatus,
+    PolicyVersion,
+    Prompt,
+    PromptUpload,
+    Source,
+    Split,
+    UploadPart,
+)
 from annotation.models.token import Scope, Token
 from annotation.models.webhook import Delivery, Event, Webhook
 
@@ -121,6 +130,7 @@ __all__ = [
     "Task",
     "Thoughts",
     "Token",
+    "UploadPart",
     "Verdict",
     "Webhook",
     "Withdrawal",

@@ -121,7 +121,9 @@ class PromptUpload(models.Model):
     mapping = models.JSONField(default=dict, blank=True, help_text="Which column each field comes from.")
     shape = models.CharField(max_length=40, blank=True, help_text="The shape that somebody chose; empty: as detected.")
     ignore = models.JSONField(default=list, blank=True, help_text="Fields that are left out.")
-    parsed = models.BinaryField(null=True, help_text="Its rows as they were read, gzipped JSON: a file is read once.")
+    parsed = models.BinaryField(
+        null=True, help_text="Its rows as they were read, gzipped JSON, until a worker has cut them into parts."
+    )
     report = models.JSONField(null=True, blank=True, help_text="What became of its rows, once it was taken.")
     status = models.CharField(max_length=8, choices=ImportStatus, default=ImportStatus.PREVIEW)
     so_far = models.JSONField(null=True, blank=True, help_text="What became of the rows that are done.")
@@ -147,9 +149,30 @@ class PromptUpload(models.Model):
         return self.status in (ImportStatus.QUEUED, ImportStatus.RUNNING, ImportStatus.UNDOING)
 
     @property
+    def has_rows_left(self) -> bool:
+        """Return whether rows of it are kept that a worker can go on with."""
+        return self.parsed is not None or self.parts.exists()
+
+    @property
     def percent(self) -> int:
         """Return how much of it is imported."""
         return 100 * self.done // self.rows if self.rows else 0
+
+
+class UploadPart(models.Model):
+    """Some rows of a file, so that the worker that imports them never holds the whole file; deleted once imported."""
+
+    upload = models.ForeignKey(PromptUpload, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    rows = models.PositiveIntegerField(help_text="Rows that it holds.")
+    parsed = models.BinaryField(help_text="The rows as they were read, gzipped JSON.")
+
+    class Meta:
+        ordering = ["upload", "number"]
+        constraints = [models.UniqueConstraint(fields=["upload", "number"], name="upload_part_once")]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.upload_id}"
 
 
 class PolicyVersion(models.Model):

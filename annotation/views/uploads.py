@@ -184,6 +184,7 @@ def _job_page(request: UserRequest, pending: PromptUpload) -> HttpResponse:
         "project": pending.project,
         "upload": pending,
         "report": prompts.ImportReport.from_json(done) if done else None,
+        "can_go_on": pending.status in (ImportStatus.PAUSED, ImportStatus.FAILED) and pending.has_rows_left,
         "can_undo": pending.status in import_jobs.STARTED and import_jobs.brought_anything(pending),
     }
     return render(request, "annotation/import_job.html", context)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.actions import import_jobs, prompts
-from annotation.imports import Reading, parse_prompts
+from annotation.imports import Reading, parse_prompts, stored
 from annotation.models import (
     Assignment,
     Completion,
@@ -25,6 +25,7 @@ from annotation.models import (
     Prompt,
     PromptUpload,
     Task,
+    UploadPart,
 )
 from training.worker.loop import work_beside_runs
 
@@ -83,6 +84,26 @@ def test_a_worker_imports_it_in_batches_and_the_page_shows_how_far_it_is(upload,
     assert (upload.status, report.rows, report.taken, report.pairs, report.tasks) == ("taken", 11, 10, 5, 5)
     assert [row.line for row in report.refused] == [11]
     assert (Prompt.objects.count(), ImportedJudgment.objects.count()) == (10, 5)
+
+
+def test_after_the_first_turn_a_worker_reads_no_more_than_it_imports(upload, monkeypatch) -> None:
+    import_jobs.work_next()
+    upload.refresh_from_db()
+    assert upload.parsed is None
+    assert [part.rows for part in upload.parts.all()] == [4, 2]
+    real, read = stored.loads, []
+    monkeypatch.setattr(stored, "loads", lambda data: read.append(real(data)) or read[-1])
+    _work()
+    assert [len(parsed.rows) for parsed in read] == [4, 2]
+    assert not upload.parts.exists()
+
+
+def test_what_an_undo_leaves_of_a_paused_file_is_nothing(upload, admin, as_user) -> None:
+    import_jobs.work_next()
+    import_jobs.pause(upload=upload)
+    as_user(admin).post(f"{_page(upload)}job/", {"do": "undo"})
+    _work()
+    assert (Prompt.objects.count(), UploadPart.objects.count()) == (0, 0)
 
 
 def test_a_killed_worker_resumes_behind_its_last_batch_and_nothing_is_there_twice(upload, monkeypatch) -> None:
