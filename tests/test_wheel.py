@@ -129,7 +129,7 @@ def test_the_wheel_holds_what_pages_need_and_no_tests(wheel):
 def test_prefloop_serve_opens_a_page_and_keeps_data_in_the_users_folder(served, commands, tmp_path):
     page = requests.get(f"{served}/accounts/login/", timeout=20)
     assert page.status_code == 200
-    assert "Sign in" in page.text
+    assert "Set up Prefloop" in page.text  # nobody has an account yet
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
     assert any("htmx" in address for address in addresses)
     assert "Guides" in requests.get(f"{served}/help/", timeout=20).text

@@ -51,8 +51,19 @@ ALL = (PROMPTS, RESPONSES, LABELLED, RATIONALES, COMMENTS)
 
 
 def ensure(connection: Any) -> None:
-    """Create what is missing of the search index, and fill it."""
-    (_ensure_sqlite if connection.vendor == "sqlite" else _ensure_postgres)(connection)
+    """Create what is missing of the search index, and fill it; of a schema of an older version what it has."""
+    (_ensure_sqlite if connection.vendor == "sqlite" else _ensure_postgres)(connection, _known(connection))
+
+
+def _known(connection: Any) -> list[Indexed]:
+    """Return the columns of text that the database has; while it is migrated step by step some are not there yet."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        columns = {
+            table: {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            for table in {each.table for each in ALL} & tables
+        }
+    return [each for each in ALL if {each.column, each.key, each.project} - {""} <= columns.get(each.table, set())]
 
 
 def drop(connection: Any) -> None:
@@ -70,11 +81,11 @@ def drop(connection: Any) -> None:
             cursor.execute("DROP FUNCTION IF EXISTS prefloop_words(jsonb)")
 
 
-def _ensure_sqlite(connection: Any) -> None:
+def _ensure_sqlite(connection: Any, known: list[Indexed]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM sqlite_master WHERE name LIKE 'annotation_words_%'")
         there = {row[0] for row in cursor.fetchall()}
-        for each in ALL:
+        for each in known:
             triggers = _triggers(each)
             if each.fts not in there:
                 tokenizer = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
@@ -109,14 +120,14 @@ def _triggers(each: Indexed) -> dict[str, str]:
     }
 
 
-def _ensure_postgres(connection: Any) -> None:
+def _ensure_postgres(connection: Any, known: list[Indexed]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu')")
         collation = 'COLLATE pg_catalog."und-x-icu"' if cursor.fetchone()[0] else ""
         messages = "(SELECT string_agg(m ->> 'content', chr(10)) FROM jsonb_array_elements($1) m)"
         for kind, text in (("text", "$1"), ("jsonb", messages)):
             cursor.execute(_function(kind, text, collation))
-        for each in ALL:
+        for each in known:
             cursor.execute(
                 f"CREATE INDEX IF NOT EXISTS {each.fts} ON {each.table} USING gin (prefloop_words({each.column}))"
             )

@@ -127,7 +127,7 @@ def check_all_works(home: Path, visitor: Visitor, before: dict[str, int]) -> Non
     after = counts(home)
     assert after["ranking"] == before["ranking"] + 1
     assert after["prompt"] == before["prompt"] + 1000
-    assert after["promptupload"] == before["promptupload"] + 2
+    assert after["promptupload"] == before["promptupload"] + 3
     assert after["datasetsnapshot"] == before["datasetsnapshot"] + 2
     files = list((home / "snapshots").iterdir())
     assert [path.suffix for path in files] == [".jsonl"]  # both have the same rows; nothing half-written is left

@@ -23,7 +23,7 @@ from training.models import TrainingRun
 pytestmark = pytest.mark.django_db
 
 CIRCLE = {
-    "reward": {"rankings_per_step": 2, "epochs": 1},
+    "reward": {"pooling": "mean", "rankings_per_step": 2, "epochs": 1},
     "ppo": {"episodes": 64, "kl_target": 4.0},
     "sample": {"completions_per_prompt": 2},
 }

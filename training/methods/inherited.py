@@ -7,8 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from training.methods import METHODS
-
-Settings = Mapping[str, Mapping[str, Any]]
+from training.methods.presets import Settings
 
 
 def inherited(method: str, project: Mapping[str, Any]) -> dict[str, Any]:

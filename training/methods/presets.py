@@ -9,6 +9,7 @@ from training.methods import METHODS
 
 Settings = Mapping[str, Mapping[str, Any]]
 
+
 STANDARD = "standard"
 PRESETS = {  # the settings of each stand with the methods
     "quick": "Quick: does everything run? A fifth of the work, too little to learn much",

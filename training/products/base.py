@@ -35,11 +35,11 @@ class Section:
     shown: Any
 
 
-@dataclass(frozen=True)
 class Overtaken(Exception):
     """Somebody stored something meanwhile that what was computed does not know."""
 
 
+@dataclass(frozen=True)
 class ProductTable:
     """What `training/products/table.html` draws, for a product without a template of its own."""
 
