@@ -119,7 +119,8 @@ class Run:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         return page
 
-    def run(self) -> dict[str, Any]:
+    def run(self, *, train: bool = True) -> dict[str, Any]:
+        """Return what was counted; without `train` up to the annotations."""
         admin = Admin(self.open_page())
         links = self._set_up(admin)
         counted = {"clicks": admin.clicks, "decisions": len(admin.decisions), "decided": list(admin.decisions)}
@@ -128,6 +129,8 @@ class Run:
         pages = [self._join(link, name) for link, name in zip(links, ANNOTATORS, strict=True)]
         annotations = self._rank(pages)
         self.say(f"{annotations} annotations")
+        if not train:
+            return {**counted, "annotations": annotations, "console_errors": self.errors}
         overridden = self._train(admin)
         comparisons, win_rate = self._evaluate(admin, pages)
         return {

@@ -1,6 +1,7 @@
 """From an empty server to a policy that people compared blind, without a shell and without Django's admin.
 
-The script is that of the benchmark, on a server of its own with the bundled model.
+The script is that of the benchmark, on a server of its own with the bundled model. Training and evaluation take
+minutes: they are part of the nightly run, and `test_from_preset_to_proof` has them with a smaller model.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from types import ModuleType
 
 import pytest
 from playwright.sync_api import Browser
+
+from tests import NIGHTLY
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "from_zero.py"
 MOST_CLICKS, MOST_DECISIONS = 25, 4
@@ -31,12 +34,13 @@ def script(monkeypatch) -> ModuleType:
 def test_from_an_empty_server_to_a_blind_evaluation(chromium: Browser, script: ModuleType, tmp_path: Path):
     said: list[str] = []
     with script.empty_server(tmp_path) as url:
-        found = script.Run(url, chromium, prompts=30, folder=tmp_path, say=said.append).run()
+        found = script.Run(url, chromium, prompts=30, folder=tmp_path, say=said.append).run(train=NIGHTLY)
     assert found["clicks"] <= MOST_CLICKS, said
     assert found["decisions"] <= MOST_DECISIONS, found["decided"]
     assert found["annotations"] >= 30  # a ranking of each prompt's responses, and some reference responses
-    assert found["comparisons"] > 0
-    assert "%" in found["win_rate"]
+    if NIGHTLY:
+        assert found["comparisons"] > 0
+        assert "%" in found["win_rate"]
     assert found["console_errors"] == []
     log = (tmp_path / "server.log").read_text(encoding="utf-8")
     assert "Traceback" not in log, log[-3000:]
