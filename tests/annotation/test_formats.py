@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from annotation.exports.formats import FORMATS, STORED
 from annotation.models import Membership, Role, Split
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 SEATS = "/api/v1/projects/letters"
 

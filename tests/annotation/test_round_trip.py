@@ -24,7 +24,7 @@ from annotation.imports.conversations import own_conversation
 from annotation.imports.transcripts import transcript_of
 from annotation.models import Project, Proposal, ProposalBatch, SeatStatus
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 # Anything that a text may be once it is stored: trimmed, composed, without control characters.
 TEXT = (
