@@ -83,6 +83,11 @@ def annotator(project: Project) -> User:
 
 
 @pytest.fixture
+def reviewer(project: Project) -> User:
+    return _member("rita", project, Role.REVIEWER)
+
+
+@pytest.fixture
 def stranger(db: None) -> User:
     """Signed in, but not a member of the project."""
     return User.objects.create_user("charlie", password=PASSWORD)
@@ -96,6 +101,24 @@ def as_user() -> Callable[[User], Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture
+def alice(admin: User, as_user: Callable[[User], Client]) -> Client:
+    """The admin, signed in."""
+    return as_user(admin)
+
+
+@pytest.fixture
+def bob(annotator: User, as_user: Callable[[User], Client]) -> Client:
+    """The annotator, signed in."""
+    return as_user(annotator)
+
+
+@pytest.fixture
+def rita(reviewer: User, as_user: Callable[[User], Client]) -> Client:
+    """The reviewer, signed in."""
+    return as_user(reviewer)
 
 
 @pytest.fixture

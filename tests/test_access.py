@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -293,7 +295,7 @@ DJANGOS_OWN = {"password_change", "password_change_done"}
 
 
 @pytest.fixture
-def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ranked_task) -> dict[str, str]:
+def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_task) -> SimpleNamespace:
     """A project in mid-life: one task ranked, one held by the annotator, a snapshot, an active round, an upload."""
     open_ranking_task()
     seat = queue.claim_next(project=project, by=annotator)
@@ -319,86 +321,114 @@ def addresses(project, admin, annotator, stranger, policy, open_ranking_task, ra
     )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     ((invited, _),) = invitations.invite(project=project, role=Role.ANNOTATOR, by=admin, days=1)
-    arguments = {
-        **{name: [asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
+    return SimpleNamespace(
+        alarm=alarm,
+        annotator=annotator,
+        asked=asked,
+        comment=comment,
+        delivery=delivery,
+        flag=flag,
+        hook=hook,
+        invited=invited,
+        proposed=proposed,
+        ranked=ranked,
+        seat=seat,
+        template=template,
+        token=token,
+        upload=upload,
+        view=view,
+        words=words,
+    )
+
+
+def arguments_of(made: SimpleNamespace) -> dict[str, list[Any]]:
+    """Return what an address names besides its project, by the name of the page."""
+    return {
+        **{name: [made.asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
         "evaluation": [1],
         "evaluation_close": [1],
         "policy": [0],
         "policy_promote": [0],
         "policy_package": [0],
         "policy_download": [0],
-        "proposal": [proposed.pk],
-        "token_revoke": [token.pk],
-        "webhook": [hook.pk],
-        "webhook_test": [hook.pk],
-        "webhook_remove": [hook.pk],
-        "send_again": [hook.pk, delivery.pk],
-        "quality_exclude": [ranked.annotator_id],
-        "quality_lift": [ranked.annotator_id],
-        "review_task": [ranked.task_id],
-        "review_withdraw": [ranked.task_id],
-        "review_mark_known": [ranked.task_id],
-        "review_comment": [ranked.pk],
-        "review_send_back": [ranked.pk],
-        "known_practice": [ranked.task_id],
-        "comment_read": [comment.pk],
-        "upload": [upload.pk],
-        "take_upload": [upload.pk],
-        "upload_job": [upload.pk],
-        "upload_refused": [upload.pk],
+        "proposal": [made.proposed.pk],
+        "token_revoke": [made.token.pk],
+        "webhook": [made.hook.pk],
+        "webhook_test": [made.hook.pk],
+        "webhook_remove": [made.hook.pk],
+        "send_again": [made.hook.pk, made.delivery.pk],
+        "quality_exclude": [made.ranked.annotator_id],
+        "quality_lift": [made.ranked.annotator_id],
+        "review_task": [made.ranked.task_id],
+        "review_withdraw": [made.ranked.task_id],
+        "review_mark_known": [made.ranked.task_id],
+        "review_comment": [made.ranked.pk],
+        "review_send_back": [made.ranked.pk],
+        "known_practice": [made.ranked.task_id],
+        "comment_read": [made.comment.pk],
+        "upload": [made.upload.pk],
+        "take_upload": [made.upload.pk],
+        "upload_job": [made.upload.pk],
+        "upload_refused": [made.upload.pk],
         "records": ["prompts"],
         "records_change": ["prompts"],
         "records_export": ["prompts", "csv"],
         "view_save": ["prompts"],
-        "view_remove": [view.pk],
-        "record_prompt": [seat.task.prompt_id],
-        "record_response": [seat.shown_order[0]],
-        "record_annotation": [ranked.pk],
-        "record_task": [seat.task_id],
-        "prompt_edit": [seat.task.prompt_id],
-        "assignment": [seat.key],
-        "own_annotation": [seat.key],
-        "own_reply": [seat.key],
-        "redo": [seat.key],
-        "save_draft": [seat.key],
-        "submit": [seat.key],
-        "preview": [seat.key],
-        "first_version": [seat.key],
-        "skip": [seat.key],
+        "view_remove": [made.view.pk],
+        "record_prompt": [made.seat.task.prompt_id],
+        "record_response": [made.seat.shown_order[0]],
+        "record_annotation": [made.ranked.pk],
+        "record_task": [made.seat.task_id],
+        "prompt_edit": [made.seat.task.prompt_id],
+        "assignment": [made.seat.key],
+        "own_annotation": [made.seat.key],
+        "own_reply": [made.seat.key],
+        "redo": [made.seat.key],
+        "save_draft": [made.seat.key],
+        "submit": [made.seat.key],
+        "preview": [made.seat.key],
+        "first_version": [made.seat.key],
+        "skip": [made.seat.key],
         "snapshot_download": [1],
         "snapshot": [1],
         "snapshot_card": [1],
         "snapshot_changes": [1, 1],
-        "alarm_settle": [alarm.pk],
+        "alarm_settle": [made.alarm.pk],
         "round": [1],
         "round_metrics": [1],
         "round_metrics_csv": [1],
         "methods_csv": [1],
         "methods_figure": [1],
-        "template": [template.pk],
-        "verbalizer": [words.pk],
+        "template": [made.template.pk],
+        "verbalizer": [made.words.pk],
         "round_tokens": [1],
-        "flag": [seat.key],
-        "flag_dismiss": [flag.pk],
-        "flag_withdraw": [flag.pk],
+        "flag": [made.seat.key],
+        "flag_dismiss": [made.flag.pk],
+        "flag_withdraw": [made.flag.pk],
         "round_cancel": [1],
         "round_export": [1, "trl"],
         "round_go_on": [1],
         "round_pause": [1],
         "round_resume": [1],
         "round_retry": [1],
-        "person": [annotator.pk],
-        "invitation_revoke": [invited.pk],
-        "member_remove": [annotator.memberships.get().pk],
+        "person": [made.annotator.pk],
+        "invitation_revoke": [made.invited.pk],
+        "member_remove": [made.annotator.memberships.get().pk],
     }
+
+
+@pytest.fixture
+def addresses(project, made) -> dict[str, str]:
+    """Return the address of every page of PAGES, and the ids that the API's addresses name."""
+    arguments = arguments_of(made)
     found = {
-        "raised": str(alarm.pk),
-        "seat": str(seat.key),
-        "hook": str(hook.pk),
-        "delivery": str(delivery.pk),
-        "proposed": str(proposed.pk),
-        "asked": str(asked.pk),
-        "invited": str(invited.pk),
+        "raised": str(made.alarm.pk),
+        "seat": str(made.seat.key),
+        "hook": str(made.hook.pk),
+        "delivery": str(made.delivery.pk),
+        "proposed": str(made.proposed.pk),
+        "asked": str(made.asked.pk),
+        "invited": str(made.invited.pk),
     }
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]

@@ -172,7 +172,7 @@ def assign(*, project: Project, tasks: Sequence[Task], to: User, by: User) -> Bu
         elif _reserve(task, to):
             assigned.append(task.pk)
         else:
-            outcome.left["no open seat"] += 1
+            outcome.left["no open assignment"] += 1
     outcome.done = len(assigned)
     _note(project, RecordKind.TASK, assigned, "assigned", by, subject=to)
     _queue_changed(project)
@@ -212,7 +212,7 @@ def _reserve(task: Task, person: User) -> bool:
 
 @transaction.atomic
 def reopen(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOutcome:
-    """Ask one more annotator for each task that has no open seat."""
+    """Ask one more annotator for each task that has no open assignment."""
     outcome, reopened = BulkOutcome(), []
     for task in tasks:
         locked = Task.objects.select_for_update().get(pk=task.pk)
@@ -240,7 +240,7 @@ def close_tasks(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOut
     closed = sorted(set(is_open.values_list("task_id", flat=True)))
     coverage.close_empty_seats(project=project, tasks=closed)
     _note(project, RecordKind.TASK, closed, "taken out of the queue", by)
-    return _outcome(closed, tasks, "they have no open seat")
+    return _outcome(closed, tasks, "they have no open assignment")
 
 
 def send_back(*, project: Project, annotations: Sequence[Assignment], reason: str, by: User) -> BulkOutcome:

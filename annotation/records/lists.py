@@ -33,7 +33,10 @@ NEWEST, OLDEST = Sort("newest", "Newest first"), Sort("oldest", "Oldest first", 
 
 
 class RecordList:
-    """A list of one kind of record. `search_key` is the field of a row that a search finds."""
+    """A list of one kind of record. `search_key` is the field of a row that a search finds.
+
+    `rows_of` names the list whose template draws its rows, where that is not its own.
+    """
 
     name: ClassVar[str]
     label: ClassVar[str]
@@ -42,6 +45,7 @@ class RecordList:
     indexes: ClassVar[tuple[Indexed, ...]]
     search_label: ClassVar[str]
     search_key: ClassVar[str] = "id"
+    rows_of: ClassVar[str] = ""
     sorts: ClassVar[tuple[Sort, ...]] = (NEWEST, OLDEST)
 
     def rows(self, project: Project) -> QuerySet[Any]:
@@ -121,6 +125,7 @@ class References(Responses):
     name, label = "references", "References"
     about = "Reference responses that annotators wrote. Imported ones are responses of the source “Imported”."
     filter = filters.ReferenceFilter
+    rows_of = "responses"
     search_label = "Search reference responses"
 
     def rows(self, project: Project) -> QuerySet[Completion]:

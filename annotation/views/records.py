@@ -58,7 +58,7 @@ def record_list(request: UserRequest, slug: str, name: str) -> HttpResponse:
         "asked": _without_position(request.GET),
         "actions": actions_for(name, is_admin=viewer.is_admin),
         "bulk": BulkForm(project, name, is_admin=viewer.is_admin),
-        "row_template": f"annotation/records/rows/{name}.html",
+        "row_template": f"annotation/records/rows/{records.rows_of or name}.html",
         "views": _views(request, project, name),
         "splits": Split.choices,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from django.urls import reverse
@@ -13,7 +14,14 @@ from annotation.models import Project, Split
 from training.models import Preparation, PreparationStatus, TrainingRound
 from training.reports.enough_data import EnoughData, enough_data
 
-DONE, DOING, TODO = "done", "doing", "to do"
+
+class StepState(StrEnum):
+    """LATER: something that comes before it is missing."""
+
+    DONE = "done"
+    DOING = "doing"
+    TO_DO = "to do"
+    LATER = "later"
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Step:
 
     title: str
     text: str
-    state: str
+    state: StepState
     url: str
     button: str
     posts: bool = False
@@ -37,7 +45,7 @@ class Checklist:
 
     @property
     def done(self) -> int:
-        return sum(step.state == DONE for step in self.steps)
+        return sum(step.state == StepState.DONE for step in self.steps)
 
 
 def checklist(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Checklist | None:
@@ -45,12 +53,8 @@ def checklist(project: Project, queue: dict[str, Any], newest: TrainingRound | N
     if project.closed_at or project.policies.filter(number__gt=0).exists():
         return None
     steps = list(_steps(project, queue, newest))
-    first = next((place for place, step in enumerate(steps) if step.state == TODO), None)
-    return Checklist([_with_next(step, place == first) for place, step in enumerate(steps)])
-
-
-def _with_next(step: Step, is_next: bool) -> Step:
-    return Step(**{**step.__dict__, "is_next": is_next})
+    first = next((place for place, step in enumerate(steps) if step.state == StepState.TO_DO), None)
+    return Checklist([replace(step, is_next=place == first) for place, step in enumerate(steps)])
 
 
 def _steps(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Iterator[Step]:
@@ -76,20 +80,26 @@ def _prompts(project: Project, prompts: int) -> Step:
     if prompts:
         held_out = project.prompts.filter(split=Split.EVAL).count()
         text = f"{prompts:,} prompt{'s' * (prompts != 1)}, of which {held_out:,} are held out."
-    return Step("Import prompts", text, DONE if prompts else TODO, _page("prompts", project), "Import prompts")
+    return Step(
+        "Import prompts",
+        text,
+        StepState.DONE if prompts else StepState.TO_DO,
+        _page("prompts", project),
+        "Import prompts",
+    )
 
 
 def _model(project: Project, has_model: bool) -> Step:
     title, url = "Prepare the base model", _page("model", project)
     if has_model:
-        return Step(title, f"{project.base_model} is v0.", DONE, url, "View model")
+        return Step(title, f"{project.base_model} is v0.", StepState.DONE, url, "View model")
     preparation = Preparation.objects.filter(project=project).first()
     if preparation is None:
-        return Step(title, f"{project.base_model} becomes v0.", TODO, url, "Prepare model", posts=True)
+        return Step(title, f"{project.base_model} becomes v0.", StepState.TO_DO, url, "Prepare model", posts=True)
     if preparation.status == PreparationStatus.FAILED:
-        return Step(title, preparation.error, TODO, url, "View error", is_problem=True)
+        return Step(title, preparation.error, StepState.TO_DO, url, "View error", is_problem=True)
     text = preparation.phase or "Waiting for a worker"
-    return Step(title, f"{text}.", DOING, url, "View progress", percent=preparation.percent)
+    return Step(title, f"{text}.", StepState.DOING, url, "View progress", percent=preparation.percent)
 
 
 def _people(project: Project) -> Step:
@@ -98,33 +108,34 @@ def _people(project: Project) -> Step:
     if members > 1 or pending:
         text = f"{members} member{'s' * (members != 1)}"
         text += f", {pending} pending invitation{'s' * (pending != 1)}." if pending else "."
-    state = DONE if members > 1 or pending else TODO
+    state = StepState.DONE if members > 1 or pending else StepState.TO_DO
     return Step("Invite people", text, state, _page("invitations", project), "Invite people")
 
 
 def _responses(project: Project, is_possible: bool, has_tasks: bool, is_active: bool) -> Step:
-    title, text = "Generate responses", "The base model responds to every prompt; the responses become tasks."
+    title, url = "Generate responses", _page("rounds", project)
+    text = "The base model responds to every prompt; the responses become tasks."
     if has_tasks:
-        return Step(title, "There are tasks.", DONE, _page("rounds", project), "View rounds")
+        return Step(title, "There are tasks.", StepState.DONE, url, "View rounds")
     if is_active:
-        return Step(title, "The round is under way.", DOING, _page("rounds", project), "View rounds")
+        return Step(title, "The round is under way.", StepState.DOING, url, "View rounds")
     if not is_possible:
-        return Step(title, f"{text} It needs prompts and the model.", "later", _page("rounds", project), "View rounds")
-    return Step(title, text, TODO, _page("generate", project), "Generate responses", posts=True)
+        return Step(title, f"{text} It needs prompts and the model.", StepState.LATER, url, "View rounds")
+    return Step(title, text, StepState.TO_DO, _page("generate", project), "Generate responses", posts=True)
 
 
 def _annotations(project: Project, data: EnoughData, queue: dict[str, Any]) -> Step:
     title, url = "Annotate", _page("annotate", project)
     if data.is_enough:
-        return Step(title, data.sentence, DONE, url, "Start annotating", posts=True, percent=100)
+        return Step(title, data.sentence, StepState.DONE, url, "Start annotating", posts=True, percent=100)
     if not queue["empty"] and not queue["held"]:
-        return Step(title, data.sentence, "later", url, "Start annotating", posts=True, percent=data.percent)
-    return Step(title, data.sentence, TODO, url, "Start annotating", posts=True, percent=data.percent)
+        return Step(title, data.sentence, StepState.LATER, url, "Start annotating", posts=True, percent=data.percent)
+    return Step(title, data.sentence, StepState.TO_DO, url, "Start annotating", posts=True, percent=data.percent)
 
 
 def _training(project: Project, data: EnoughData, is_active: bool) -> Step:
     title, url = "Train the first policy", _page("rounds", project)
     text = "A round trains a reward model on the annotations, then the policy, and generates new responses."
     if is_active:
-        return Step(title, "The round is under way.", DOING, url, "View rounds")
-    return Step(title, text, TODO if data.is_enough else "later", url, "Start a round")
+        return Step(title, "The round is under way.", StepState.DOING, url, "View rounds")
+    return Step(title, text, StepState.TO_DO if data.is_enough else StepState.LATER, url, "Start a round")

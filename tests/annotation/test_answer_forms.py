@@ -17,11 +17,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
 def seat_for(bob, project, open_ranking_task):
     """The project asks in this way, and Bob has a task of it."""
 

@@ -21,11 +21,6 @@ DRAFT = {"tiers": [], "rationale": "half a thought"}
 
 
 @pytest.fixture
-def bob(annotator, as_user) -> Client:
-    return as_user(annotator)
-
-
-@pytest.fixture
 def carol(project, stranger, as_user) -> Client:
     Membership.objects.create(project=project, user=stranger, role=Role.ANNOTATOR)
     return as_user(stranger)

@@ -24,11 +24,6 @@ PASSWORD = "correct horse battery staple"
 ACCOUNT = {"username": "dora", "email": "", "password1": PASSWORD, "password2": PASSWORD}
 
 
-@pytest.fixture
-def alice(admin, as_user):
-    return as_user(admin)
-
-
 def links(page) -> list[str]:
     return re.findall(r'value="http://testserver(/invitation/[\w-]+/)"', page.content.decode())
 

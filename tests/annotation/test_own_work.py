@@ -7,7 +7,6 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 
 from annotation.actions import queue, tasks
@@ -15,7 +14,6 @@ from annotation.models import (
     Assignment,
     AuditEvent,
     Completion,
-    Membership,
     Ranking,
     ReferenceAnswer,
     ReviewComment,
@@ -29,18 +27,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 UNDO = "/projects/letters/undo/"
 MINE = "/projects/letters/mine/"
-
-
-@pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
-def rita(project, as_user):
-    user = User.objects.create_user("rita")
-    Membership.objects.create(project=project, user=user, role=Role.REVIEWER)
-    return as_user(user)
 
 
 def submit(client, seat, **answer):

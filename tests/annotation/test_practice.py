@@ -31,11 +31,6 @@ def lessons(project, admin, judge, open_ranking_task, make_prompt):
     return open_ranking_task(["X", "Y"], prompt=make_prompt("Real work"))
 
 
-@pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
 def held(annotator) -> Assignment:
     return Assignment.objects.get(annotator=annotator, status=SeatStatus.HELD)
 

@@ -15,11 +15,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
 def seat(bob, propose) -> Assignment:
     propose(similar=[{"id": "seed:sky", "text": "Name the colour of grass.", "score": 0.73}], similarity=0.73)
     bob.post("/projects/letters/annotate/")

@@ -15,11 +15,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
 def seat(bob, open_ranking_task) -> Assignment:
     open_ranking_task(["Short one.", "A candidate of five words."], kind="reference")
     bob.post("/projects/letters/annotate/")

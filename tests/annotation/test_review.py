@@ -17,18 +17,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture
-def reviewer(project) -> User:
-    user = User.objects.create_user("rita")
-    Membership.objects.create(project=project, user=user, role=Role.REVIEWER)
-    return user
-
-
-@pytest.fixture
-def rita(reviewer, as_user):
-    return as_user(reviewer)
-
-
-@pytest.fixture
 def second(project) -> User:
     user = User.objects.create_user("dora")
     Membership.objects.create(project=project, user=user, role=Role.ANNOTATOR)

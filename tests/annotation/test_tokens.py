@@ -22,11 +22,6 @@ PROJECT = "/api/v1/projects/letters"
 OPEN_TO_ALL = {"schema", "api_docs"}
 
 
-@pytest.fixture
-def alice(admin, as_user):
-    return as_user(admin)
-
-
 def make(client, *scopes: str, **fields) -> str:
     """Over the account's page, as a person does; gives what the page shows."""
     page = client.post("/accounts/tokens/", {"name": "nightly", "scopes": scopes, **fields}).content.decode()

@@ -20,11 +20,6 @@ UNDO = "/projects/letters/undo/"
 
 
 @pytest.fixture
-def bob(project, annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
 def claim(bob):
     def claim() -> Assignment:
         address = bob.post("/projects/letters/annotate/").headers["Location"]

@@ -82,11 +82,6 @@ def receiver(settings):
 
 
 @pytest.fixture
-def alice(admin, as_user):
-    return as_user(admin)
-
-
-@pytest.fixture
 def hook(alice, receiver) -> Webhook:
     """Told of everything, added on the page."""
     fields = {"url": receiver.url, "secret": SECRET}

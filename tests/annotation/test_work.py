@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture
-def bob(annotator, as_user):
-    return as_user(annotator)
-
-
-@pytest.fixture
 def seat(bob, project, open_ranking_task) -> Assignment:
     open_ranking_task()
     bob.post(f"/projects/{project.slug}/annotate/")

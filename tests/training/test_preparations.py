@@ -18,11 +18,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/model/"
 
 
-@pytest.fixture
-def alice(admin, as_user):
-    return as_user(admin)
-
-
 def named(project: Project, model: str) -> Project:
     Project.objects.filter(pk=project.pk).update(base_model=str(model))
     project.refresh_from_db()
