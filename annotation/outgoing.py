@@ -106,9 +106,9 @@ def model_server(address: str, environment: Mapping[str, str]) -> ModelServer:
         if server.url == address.rstrip("/"):
             return server
     if not listed:
-        raise NotAllowed(f"no server may be asked here: whoever runs Prefloop lists them in {SERVERS_VARIABLE}")
+        raise NotAllowed(f"no server may be asked here: the operator of Prefloop lists them in {SERVERS_VARIABLE}")
     raise NotAllowed(
-        f"should be one of {', '.join(server.url for server in listed)}; whoever runs Prefloop adds others to "
+        f"should be one of {', '.join(server.url for server in listed)}; the operator of Prefloop adds others to "
         f"{SERVERS_VARIABLE}"
     )
 
@@ -123,8 +123,8 @@ def of_identity_provider(url: str, origins: Sequence[str]) -> None:
     """Raise NotAllowed unless an address is of one of these origins."""
     if origin_of(url) not in origins:
         raise NotAllowed(
-            f"{origin_of(url)} is not the identity provider; where it belongs to it, whoever runs Prefloop adds it to "
-            "PREFLOOP_OIDC_HOSTS"
+            f"{origin_of(url)} is not the identity provider; where it belongs to it, the operator of Prefloop "
+            "adds it to PREFLOOP_OIDC_HOSTS"
         )
 
 

@@ -37,7 +37,7 @@ def subscribe(*, membership: Membership, wanted: bool) -> None:
     if wanted and not mail_is_on():
         raise NotPossible("This server sends no mail: EMAIL_HOST is not set.")
     if wanted and not membership.user.email:
-        raise NotPossible("Your account has no mail address. Whoever manages the accounts can enter it.")
+        raise NotPossible("Your account has no mail address. An administrator of this server can enter it.")
     Membership.objects.filter(pk=membership.pk).update(mail_about_rounds=wanted)
 
 

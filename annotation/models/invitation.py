@@ -1,4 +1,4 @@
-"""Invitations by link: whoever has one may join a project, with an account of their own making."""
+"""Invitations by link: a person who has one may join a project, with an account that they make."""
 
 from __future__ import annotations
 

@@ -43,5 +43,5 @@ class MailMessage(OutgoingMessage):
 
     @property
     def has_secret(self) -> bool:
-        """Return whether the body has a link by which whoever reads it sets a password or joins a project."""
+        """Return whether the body has a link that sets a password or joins a project for its reader."""
         return self.project_id is None or self.user_id is None

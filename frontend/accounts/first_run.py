@@ -96,7 +96,7 @@ def _is_loopback(address: str) -> bool:
 
 @cache
 def _log_code() -> None:
-    """Write the code into the log, once in a process: whoever asks for the page again adds nothing."""
+    """Write the code into the log, once in a process: further requests for the page add nothing."""
     logger.warning("No account exists yet. Set-up code for the first admin: %s", first_admin.set_up_code())
 
 

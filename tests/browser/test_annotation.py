@@ -280,7 +280,7 @@ def test_an_empty_queue_says_so_and_finds_new_work(visit, annotator, project, op
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Nothing to do yet")
     open_ranking_task()
     visitor.page.get_by_role("link", name="Look again").click()
-    expect(visitor.page.get_by_text("1 seat is open")).to_be_visible()
+    expect(visitor.page.get_by_text("1 assignment is open")).to_be_visible()
     visitor.page.get_by_role("button", name="Look for a task").click()
     ready(visitor.page)
 

@@ -205,7 +205,7 @@ def test_who_holds_a_link_joins_with_it(sign_in, configure, project, admin):
 
 def test_new_accounts_for_all_or_for_nobody(sign_in, configure):
     configure(NEW_ACCOUNTS="none")
-    assert "Whoever manages them can make one" in words(sign_in(**person()))
+    assert "An administrator can make one" in words(sign_in(**person()))
     configure(NEW_ACCOUNTS="all")
     assert sign_in(**person()).status_code == 302
     assert sign_in(sub="s-2", **person("x@example.org", verified=False)).status_code == 302

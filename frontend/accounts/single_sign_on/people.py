@@ -38,7 +38,7 @@ def admit(request: HttpRequest, login: SocialLogin) -> None:
     if own and not verified:
         raise SignInRefused("An account here has your address, but the provider has not verified that it is yours.")
     if len(own) > 1:
-        raise SignInRefused("Several accounts here have your address. Whoever manages them can put that right.")
+        raise SignInRefused("Several accounts here have your address. An administrator can put that right.")
     if own:
         _link(request, login, own[0])
     else:
@@ -76,7 +76,7 @@ def _link(request: HttpRequest, login: SocialLogin, user: User) -> None:
 def _create(request: HttpRequest, login: SocialLogin, claims: dict[str, Any], verified: str) -> None:
     invited = _invitations(verified)
     if configured().new_accounts == "none":
-        raise SignInRefused("You have no account on this server. Whoever manages them can make one with your address.")
+        raise SignInRefused("You have no account on this server. An administrator can make one with your address.")
     if configured().new_accounts == "invited" and not (invited or _holds_an_invitation(login)):
         raise SignInRefused("You have no account on this server, and no invitation to your verified address is open.")
     user = User(
