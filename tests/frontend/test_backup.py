@@ -17,7 +17,7 @@ import pytest
 
 from tests import services
 from tests.disks import small_disk
-from tests.frontend.test_serve import SET_UP, environment_of, manage, rank_one, serving, sign_in
+from tests.frontend.test_serve import SET_UP, begin, environment_of, manage, rank_one, serving, sign_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
@@ -69,8 +69,7 @@ def _second(url: str) -> str:
 def test_it_is_taken_while_people_work_and_work_goes_on_in_an_empty_home(databases, tmp_path):
     old, new = tmp_path / "old", tmp_path / "elsewhere" / "new"
     environment, other = environment_of(old) | databases[0], environment_of(new) | databases[1]
-    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
-    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE)
+    begin(environment, SET_UP + MORE)
     file = tmp_path / "prefloop.backup"
     done, over = [], threading.Event()
     with serving(environment) as (_, url):
@@ -187,8 +186,7 @@ def rewritten(change: Callable[[dict[str, bytes]], object]) -> Callable[[bytes, 
 
 def test_a_damaged_backup_is_refused_by_the_name_of_the_file_and_nothing_is_restored(tmp_path):
     environment, home = environment_of(tmp_path / "home"), tmp_path / "new"
-    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
-    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE + FREEZE)
+    begin(environment, SET_UP + MORE + FREEZE)
     manage(environment, "backup", str(tmp_path / "whole"))
     content = (tmp_path / "whole").read_bytes()
     with tarfile.open(tmp_path / "whole") as tar:
@@ -229,8 +227,7 @@ def test_a_damaged_backup_is_refused_by_the_name_of_the_file_and_nothing_is_rest
 
 def test_a_disk_that_is_too_small_for_a_backup_gets_none_of_it(tmp_path):
     environment = environment_of(tmp_path / "home")
-    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
-    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE)
+    begin(environment, SET_UP + MORE)
     manage(environment, "backup", str(tmp_path / "whole"))
     command = [*_manage(), "restore", str(tmp_path / "whole")]
     with small_disk(tmp_path / "disk", "1m") as disk:

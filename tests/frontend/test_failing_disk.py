@@ -14,11 +14,10 @@ import pytest
 import requests
 
 from tests.disks import fill, small_disk, without_fsync
-from tests.frontend.test_serve import SET_UP, environment_of, manage, rank_one, serving, sign_in
+from tests.frontend.test_serve import SET_UP, begin, environment_of, rank_one, serving, sign_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
-PREPARE = "from frontend.readiness import prepare\nprepare(print)\n"
 MORE = """
 for number in range(3, 30):
     messages = [{"role": "user", "content": f"Question {number}"}]
@@ -139,7 +138,7 @@ def test_a_full_disk_is_called_that_and_what_was_confirmed_is_there(tmp_path):
         home = disk / "home"
         (disk / "tmp").mkdir()
         environment = environment_of(home) | {"TMPDIR": str(disk / "tmp")}
-        manage(environment, "shell", "--verbosity", "0", "-c", PREPARE + SET_UP + MORE)
+        begin(environment, SET_UP + MORE)
         with (tmp_path / "log").open("w") as log, serving(environment, log=log) as (process, url):
             session = sign_in(url)
             for _ in range(3):
@@ -163,7 +162,7 @@ def test_a_full_disk_is_called_that_and_what_was_confirmed_is_there(tmp_path):
 def test_a_disk_that_does_not_sync_confirms_nothing_and_what_was_confirmed_is_there(tmp_path):
     refusing, home = without_fsync(), tmp_path / "home"
     environment = environment_of(home)
-    manage(environment, "shell", "--verbosity", "0", "-c", PREPARE + SET_UP + MORE)
+    begin(environment, SET_UP + MORE)
     with (tmp_path / "log").open("w") as log:
         with serving(environment, log=log) as (_, url):
             session = sign_in(url)

@@ -16,7 +16,7 @@ import requests
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.frontend.test_serve import SET_UP, environment_of, manage, serving, sign_in
+from tests.frontend.test_serve import SET_UP, begin, environment_of, serving, sign_in
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +35,7 @@ task = tasks.open_task(prompt=prompt, kind="reference", candidates=[], seats=1, 
 def server(tmp_path_factory) -> Iterator[str]:
     """The address of a server whose clients are given a few seconds instead of many."""
     environment = environment_of(tmp_path_factory.getbasetemp() / "hostile") | {"PREFLOOP_LIMITS": LIMITS}
-    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
-    manage(environment, "shell", "--verbosity", "0", "-c", prepare + SET_UP + MORE)
+    begin(environment, SET_UP + MORE)
     path = tmp_path_factory.getbasetemp() / "hostile.log"
     with path.open("w") as log, serving(environment, log=log) as (process, url):
         yield url

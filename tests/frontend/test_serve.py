@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -12,6 +14,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -29,6 +32,7 @@ from frontend.readiness import collect_static_files
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
+PREPARE = "from frontend.readiness import prepare\nprepare(print)\n"
 SET_UP = """
 from django.contrib.auth.models import User
 from annotation.actions import projects, tasks
@@ -54,6 +58,24 @@ def environment_of(home: Path) -> dict[str, str]:
     return {**kept, "PREFLOOP_HOME": str(home)}
 
 
+def begin(environment: dict[str, str], program: str) -> None:
+    """Make a home as `serve` prepares it, and run a program there. All homes on SQLite are copies of one."""
+    if "DATABASE_URL" not in environment:
+        shutil.copytree(_prepared(), environment["PREFLOOP_HOME"], dirs_exist_ok=True)
+    manage(environment, "shell", "--verbosity", "0", "-c", PREPARE + program)
+
+
+@functools.cache
+def _prepared() -> Path:
+    """Return a home that holds tables, static files and nothing else; each copy makes a secret key of its own."""
+    folder = tempfile.TemporaryDirectory(prefix="prefloop-prepared-")
+    atexit.register(folder.cleanup)
+    home = Path(folder.name) / "home"
+    manage(environment_of(home), "shell", "--verbosity", "0", "-c", PREPARE)
+    (home / "secret_key").unlink()
+    return home
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return environment_of(tmp_path / "home")
@@ -63,8 +85,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def prepared_home(tmp_path_factory) -> Path:
     """A folder as `serve` prepares it before it answers."""
     home = tmp_path_factory.mktemp("prepared") / "home"
-    prepare = "from frontend.readiness import prepare\nprepare(print)\n"
-    manage(environment_of(home), "shell", "--verbosity", "0", "-c", prepare + SET_UP)
+    begin(environment_of(home), SET_UP)
     return home
 
 

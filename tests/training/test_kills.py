@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import NIGHTLY
-from tests.frontend.test_serve import environment_of, manage
+from tests.frontend.test_serve import begin, environment_of, manage
 from tests.tiny_model import tiny_checkpoint
 
 pytestmark = [pytest.mark.recipes, pytest.mark.xdist_group("kills")]
@@ -82,8 +82,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     lost = {"PREFLOOP_LOST_AFTER_SECONDS": str(SILENCE), "OMP_NUM_THREADS": "1"}
     environment = environment_of(tmp_path / "home") | lost
     checkpoint = str(tiny_checkpoint(tmp_path / "base"))
-    manage(environment, "migrate", "--verbosity", "0")
-    manage(environment, "shell", "--verbosity", "0", "-c", SET_UP.format(checkpoint=checkpoint))
+    begin(environment, SET_UP.format(checkpoint=checkpoint))
     work(environment)
     return environment
 
