@@ -72,7 +72,7 @@ from annotation.actions import projects, prompts
 from annotation.imports import parse_prompts
 from annotation.models import Project
 from training.actions import prompt_tuning
-from training.approaches import settings_of
+from training.prompt_tuning.approaches import settings_of
 asked = json.loads(os.environ["ASKED"])
 admin = User.objects.get(username="admin")
 base = Project.objects.get(slug=asked["demo"])
