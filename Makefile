@@ -36,7 +36,7 @@ demo: $(VENV)/ready-train pages
 
 # First, beside lint and types, what depends on the database: on PostgreSQL and Redis, started for it and stopped after it.
 # Then everything, on SQLite. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),not browser and not recipes,database and not browser and not recipes)
 

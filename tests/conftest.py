@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +33,7 @@ from annotation.models import (
     Split,
     Task,
 )
+from tests.tables import postgresql_tables, sqlite_tables
 
 PASSWORD = "correct horse battery staple"
 
@@ -41,6 +44,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Begin with a copy of tables that are made once, in place of running all migrations in each process."""
+    if connection.vendor == "sqlite":
+        shutil.copyfile(sqlite_tables(), connection.settings_dict["TEST"]["NAME"])
+    else:
+        connection.settings_dict["TEST"]["TEMPLATE"] = postgresql_tables(os.environ["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Keep the file that is there: the copy on SQLite, which goes with the folder of the test run."""
+    return connection.vendor == "sqlite"
 
 
 @pytest.fixture(scope="session")

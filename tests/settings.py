@@ -22,6 +22,9 @@ from frontend.settings import CACHES, CHANNEL_LAYERS, DATABASES, STORAGES
 if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     options = DATABASES["default"]["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+    # A file: an in-memory database locks its tables in ways that a real one does not.
+    file = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f"{os.getpid()}.sqlite3")
+    DATABASES["default"]["TEST"] = {"NAME": file}
 if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
     CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
     CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")

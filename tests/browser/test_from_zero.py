@@ -7,6 +7,7 @@ minutes: they are part of the nightly run, and `test_from_preset_to_proof` has t
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import NIGHTLY
+from tests.tables import sqlite_tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "from_zero.py"
 MOST_CLICKS, MOST_DECISIONS = 25, 4
@@ -33,6 +35,8 @@ def script(monkeypatch) -> ModuleType:
 
 def test_from_an_empty_server_to_a_blind_evaluation(chromium: Browser, script: ModuleType, tmp_path: Path):
     said: list[str] = []
+    (tmp_path / "home").mkdir(mode=0o700)
+    shutil.copyfile(sqlite_tables(), tmp_path / "home" / "db.sqlite3")
     with script.empty_server(tmp_path) as url:
         found = script.Run(url, chromium, prompts=30, folder=tmp_path, say=said.append).run(train=NIGHTLY)
     assert found["clicks"] <= MOST_CLICKS, said

@@ -28,6 +28,7 @@ from django.contrib.staticfiles.finders import get_finder
 from django.core.management import CommandError
 
 from frontend.readiness import collect_static_files
+from tests.tables import sqlite_tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
@@ -71,6 +72,8 @@ def _prepared() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="prefloop-prepared-")
     atexit.register(folder.cleanup)
     home = Path(folder.name) / "home"
+    home.mkdir(mode=0o700)
+    shutil.copyfile(sqlite_tables(), home / "db.sqlite3")
     manage(environment_of(home), "shell", "--verbosity", "0", "-c", PREPARE)
     (home / "secret_key").unlink()
     return home
