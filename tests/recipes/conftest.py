@@ -92,8 +92,14 @@ def shared(checkpoint: Path) -> SharedModel:
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
+    return preparing(tmp_path)
+
+
+def preparing(folder: Path) -> Prepare:
+    """Return what prepares runs inside `folder`."""
+
     def prepare_run(name: str, method: str, settings: Row, inputs: Row, rows: Iterable[Row]) -> RunDir:
-        run = RunDir(tmp_path / name)
+        run = RunDir(folder / name)
         run.prepare(config={"method": method, "settings": settings, "inputs": inputs}, rows=rows)
         return run
 

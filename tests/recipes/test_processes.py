@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.recipes import test_dpo, test_instruction_tuning, test_ppo, test_rloo, test_sft
-from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
+from tests.recipes.conftest import Prepare, finish, preference_rows, preparing, prompt_rows
 from training.methods import METHODS, InvalidConfig
 from training.rundir import Row, RunDir
 
@@ -56,9 +56,19 @@ def prepared(prepare: Prepare, name: str, checkpoint: Path, reward_model: Path, 
     }
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, reward_model: Path) -> dict[str, RunDir]:
+    """The runs of one process, finished."""
+    runs = prepared(preparing(tmp_path_factory.mktemp("alone")), "alone", checkpoint, reward_model, 1)
+    for method in EQUAL:
+        finish(runs[method])
+    return runs
+
+
 @pytest.mark.parametrize("count", [2, 4])
-def test_results_are_as_of_one_process(prepare: Prepare, checkpoint: Path, reward_model: Path, tmp_path: Path, count):
-    alone = prepared(prepare, "alone", checkpoint, reward_model, 1)
+def test_results_are_as_of_one_process(
+    prepare: Prepare, checkpoint: Path, reward_model: Path, tmp_path: Path, alone: dict[str, RunDir], count: int
+):
     together = prepared(prepare, "together", checkpoint, reward_model, count)
     folder = tmp_path / "collectives"
     folder.mkdir()
@@ -76,7 +86,6 @@ def test_results_are_as_of_one_process(prepare: Prepare, checkpoint: Path, rewar
     assert done.returncode == 0, done.stderr[-3000:]
     check_collectives(folder, count)
     for method in EQUAL:
-        finish(alone[method])
         check_equal(alone[method], together[method])
     check_rloo(together["rloo"])
 
