@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--exit", action="store_true", help="end after the report")
         parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report here too")
-        parser.add_argument("--small", action="store_true", help="less of everything: about five minutes")
+        parser.add_argument("--small", action="store_true", help="less of everything: about three minutes")
         parser.add_argument("--again", action="store_true", help="go round once more, on another project")
         parser.add_argument("--port", type=int, default=8000)
 
