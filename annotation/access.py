@@ -59,7 +59,7 @@ def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Mem
     """
     membership = get_object_or_404(Membership.objects.select_related("project"), user=user, project__slug=slug)
     if not membership.may_act_as(role):
-        raise PermissionDenied(f"This needs the role {role.label.lower()} in {membership.project}.")
+        raise PermissionDenied(f"This requires the role {role.label.lower()} in {membership.project}.")
     return membership
 
 
@@ -124,8 +124,8 @@ def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
     told = blind.filter(Exists(judged) | Exists(written)).count()
     if told:
         raise NotPossible(
-            f"Snapshot {number} may tell what others said or wrote in {told:,} task{'s' * (told != 1)} that you may "
-            "still judge. Judge them, or open them under Review and choose to look; or ask an admin for the file."
+            f"Snapshot {number} may reveal annotations of {told:,} task{'s' * (told != 1)} that you may still "
+            "annotate. Annotate them, or open them under Review and choose to view them; or ask an admin for the file."
         )
     return snapshot
 

@@ -73,9 +73,9 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     readonly_fields = ("data_and_erasure",)
     fieldsets = (*(UserAdmin.fieldsets or ()), ("Data", {"fields": ("data_and_erasure",)}))
 
-    @admin.display(description="Everything stored about them")
+    @admin.display(description="Stored data")
     def data_and_erasure(self, user: User) -> str:
-        return format_html('<a href="{}">See, take as a file, or erase</a>', reverse("person", args=[user.pk]))
+        return format_html('<a href="{}">View, download or erase</a>', reverse("person", args=[user.pk]))
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False

@@ -171,7 +171,10 @@ def length_baseline(train: list[Row], held_out: list[Row]) -> Row:
     right: dict[int, list[float]] = {}
     for row in held_out:
         right.setdefault(row["prompt_id"], []).append(longer_wins(row) if longer else 1 - longer_wins(row))
-    return {**accuracy_with_interval(right), "rule": "the longer answer wins" if longer else "the shorter answer wins"}
+    return {
+        **accuracy_with_interval(right),
+        "rule": "the longer response wins" if longer else "the shorter response wins",
+    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = Path(__file__).resolve().parent / "shapes"
 NUMBERS = ("rows", "taken", "duplicate", "refused", "pairs", "votes", "labels")
-REFERENCES = "reference answers"
+REFERENCES = "reference responses"
 
 
 def of_shapes() -> dict[str, dict[str, Any]]:

@@ -65,7 +65,7 @@ def delete_project(project: Project, *, by: User | None) -> Deletion:
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         if project.rounds.active().exists():
-            raise NotPossible("A round is active in this project. Cancel it first, or wait for its end.")
+            raise NotPossible("A round is active in this project. Cancel it first, or wait until it ends.")
         gone = look(project)
         audit.record(AuditAction.PROJECT_DELETED, by=by, project=project, what=project.slug, rows=gone.rows)
         for label, path in ORDER:

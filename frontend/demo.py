@@ -98,7 +98,7 @@ class Demo:
     def _serve(self, project: Project) -> None:
         self.server.start()
         self._wait_for_server()
-        self.say(f"\nWatch it at {self.server.url}/projects/{project.slug}/")
+        self.say(f"\nOpen it at {self.server.url}/projects/{project.slug}/")
         self.say(f"Sign in as admin, annotator-1, … annotator-{ANNOTATORS}; password {self.password}")
         self.say("This password is stored nowhere in clear; the next start of the demo sets another one.\n")
 

@@ -143,7 +143,7 @@ def test_an_admin_changes_settings_and_members_over_the_api(project, admin, anno
     assert roles == {"alice": "admin", "bob": "annotator", "charlie": "reviewer"}
     locked = client.post(members, {"username": "alice", "role": "reviewer"}, content_type="application/json")
     assert locked.status_code == 409
-    assert "lock yourself out" in locked.json()["detail"]
+    assert "cannot change your own role" in locked.json()["detail"]
     unknown = client.post(members, {"username": "dora", "role": "reviewer"}, content_type="application/json")
     assert "There is no account" in str(unknown.json()["errors"]["username"])
 
@@ -250,7 +250,7 @@ def test_a_reason_is_kept_without_its_control_characters(project, annotator, as_
 
 def test_an_address_that_the_api_does_not_have_is_refused_as_json(client):
     answer = client.get("/api/v1/nowhere/")
-    assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such address."})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such page."})
     assert b"<html" in client.get("/nowhere/").content
     assert client.get("/api/v1/projects").headers["Location"] == "/api/v1/projects/"
 

@@ -19,7 +19,7 @@ def open_alarm(project: Project) -> Alarm | None:
 def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
     """Store an alarm, send it to the project's webhooks and show it on the project's page.
 
-    Raises NotPossible where an alarm is open already.
+    Raises NotPossible where an alarm is already open.
     """
     try:
         with transaction.atomic():
@@ -28,7 +28,7 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
             webhooks.record_event(project=project, event=Event.ALARM, data=data)
             audit.record(AuditAction.ALARM, by=by, project=project, what=f"alarm {alarm.pk}")
     except IntegrityError as clash:
-        raise NotPossible("Somebody raised the alarm already, and an admin has not settled it yet.") from clash
+        raise NotPossible("A model problem is already reported, and an admin has not resolved it yet.") from clash
     live.announce(project.pk, "queue")
     live.announce(project.pk, "round")
     return alarm
@@ -38,6 +38,6 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
 def settle(*, alarm: Alarm, by: User) -> None:
     """Close an alarm once an admin has looked: rounds may sample again; a paused one waits until it is resumed."""
     if not Alarm.objects.filter(pk=alarm.pk, settled_at=None).update(settled_by_id=by.pk, settled_at=timezone.now()):
-        raise NotPossible("Somebody settled this alarm already.")
+        raise NotPossible("This report is already resolved.")
     audit.record(AuditAction.ALARM_SETTLED, by=by, project=alarm.project, what=f"alarm {alarm.pk}")
     live.announce(alarm.project_id, "queue")

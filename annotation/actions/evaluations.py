@@ -16,8 +16,8 @@ from annotation.models import AuditAction, Comparison, Completion, Evaluation, P
 from annotation.opaque import dice
 
 PRIORITY = 1000  # before all other work: an evaluation is short, and the next round waits for its result
-NAMES_ITS_MODEL = "an answer says which model wrote it"
-EMPTY = "an answer is empty"
+NAMES_ITS_MODEL = "a response names its model"
+EMPTY = "a response is empty"
 
 
 @transaction.atomic

@@ -15,7 +15,7 @@ from annotation.models import AuditAction, ServerSetup
 
 CODE_BYTES = 10  # 80 bits: nobody guesses it
 GROUP = 4  # letters between two hyphens
-TAKEN = "This server has an admin already. Sign in, or ask the admin for an invitation."
+TAKEN = "This server already has an admin. Sign in, or ask the admin for an invitation."
 
 
 def is_open() -> bool:

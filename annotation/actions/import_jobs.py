@@ -54,8 +54,11 @@ PREVIEWS_AT_ONCE = 50
 STARTED = (ImportStatus.TAKEN, ImportStatus.PAUSED, ImportStatus.FAILED)
 SHOWN = 100
 STOPPED = "The command imports this file, or was stopped in it: run the same command again to go on."
-JUDGED = "Somebody has judged what this file brought, so it stays. Withdraw single prompts instead."
-BUILT_ON = "Answers or votes that came later belong to prompts of this file, so it stays. Undo the later import first."
+JUDGED = "Rows of this file are annotated, so the import cannot be undone. Archive single prompts instead."
+BUILT_ON = (
+    "Later responses or votes belong to prompts of this file, so the import cannot be undone. "
+    "Undo the later import first."
+)
 
 
 class _Overtaken(Exception):

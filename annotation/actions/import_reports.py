@@ -55,7 +55,7 @@ class ImportReport:
             "votes": self.votes if self.votes != self.pairs else 0,
             "labels": self.labels if self.labels != self.taken else 0,
             "tasks opened": self.tasks,
-            "answers held back because they name their maker": self.held_back,
+            "responses held back because they name their model or vendor": self.held_back,
         }
         more = "".join(f", {count} {name}" for name, count in brought.items() if count)
         unused = "".join(f", {name} ({count} rows)" for name, count in self.not_used.most_common())

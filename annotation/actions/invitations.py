@@ -18,7 +18,7 @@ from annotation.delivery import mail
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Invitation, Membership, Project, Role
 
-OVER = "This invitation was used, has expired or was revoked. Ask the person who sent it for another one."
+OVER = "This invitation was used, has expired or was revoked. Ask the sender for another one."
 MOST_AT_ONCE = 200
 
 

@@ -58,10 +58,10 @@ def next_assignment(*, project: Project, by: User) -> Assignment:
             round, _ = PracticeRound.objects.get_or_create(project=project, annotator_id=by.pk, finished_at=None)
             waiting = remaining(round).first()
             if waiting is None:
-                raise NotPossible("There is nothing to practise on here.")
+                raise NotPossible("This project has no practice tasks.")
             return checks.open_check(task=waiting.task, purpose=Purpose.PRACTICE, by=by)
     except IntegrityError as conflict:
-        raise NotPossible("Another tab has just begun. Reload this page.") from conflict
+        raise NotPossible("Practice was started in another tab. Reload this page.") from conflict
 
 
 def answers(round: PracticeRound) -> QuerySet[Ranking]:

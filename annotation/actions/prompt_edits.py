@@ -59,11 +59,11 @@ def edit_prompt(
         prompt.category = category
         return prompt
     if project.prompts.filter(digest=digest).exists():
-        raise NotPossible("The project has a prompt with this text already.")
+        raise NotPossible("The project already has a prompt with this text.")
     old = Prompt.objects.filter(pk=prompt.pk, replaced_by=None)
     now = timezone.now()
     if not Prompt.objects.filter(pk__in=old.values("pk")).update(withdrawn_at=now, external_id=""):
-        raise NotPossible("This version was edited already. Edit the newest one.")
+        raise NotPossible("This version was already edited. Edit the newest one.")
     try:
         with transaction.atomic():
             new = Prompt.objects.create(

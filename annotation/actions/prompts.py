@@ -161,9 +161,9 @@ def sort_rows(project: Project | None, parsed: ParsedPrompts) -> tuple[list[Fres
         if digest in seen and not texts and not votes:
             report.duplicates.append(RefusedRow(row.line, f"the same prompt as line {seen[digest]}"))
         elif digest in known and not texts and not votes:
-            report.duplicates.append(RefusedRow(row.line, "this project has the prompt already"))
+            report.duplicates.append(RefusedRow(row.line, "this project already has the prompt"))
         elif row.external_id and known_ids.get(row.external_id, digest) != digest:
-            report.refused.append(RefusedRow(row.line, f"id {row.external_id!r} already stands for another prompt"))
+            report.refused.append(RefusedRow(row.line, f"id {row.external_id!r} already belongs to another prompt"))
         else:
             seen.setdefault(digest, row.line)
             if row.external_id:
@@ -211,7 +211,7 @@ def sort_labels(
         if conflict:
             report.refused.append(RefusedRow(row.line, conflict))
         elif not votes:
-            report.duplicates.append(RefusedRow(row.line, "this project has the text with this label already"))
+            report.duplicates.append(RefusedRow(row.line, "this project already has the text with this label"))
         else:
             have[digest] |= {(vote.annotator, number): vote.label for number, vote in votes}
             fresh.append(FreshLabels(row, digest, votes))

@@ -40,9 +40,9 @@ def look_without_judging(*, task: Task, user: User) -> None:
     """
     own = task.assignments.filter(annotator_id=user.pk)
     if own.held().exists():
-        raise NotPossible("You hold this task: hand it in or skip it, then look at what others said.")
+        raise NotPossible("This task is assigned to you: submit or skip it, then view the other annotations.")
     own.update(undos_left=0)
-    ended = {"status": SeatStatus.SKIPPED, "finished_at": timezone.now(), "skip_reason": "Looked at the votes."}
+    ended = {"status": SeatStatus.SKIPPED, "finished_at": timezone.now(), "skip_reason": "Viewed the annotations."}
     if own.filter(status=SeatStatus.LAPSED).update(**ended) or own.exists():
         return
     task.assignments.create(
@@ -54,7 +54,7 @@ def look_without_judging(*, task: Task, user: User) -> None:
 def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], note: str, by: User) -> Adjudication:
     """Store an order that snapshots take instead of the votes; an earlier one is withdrawn and kept."""
     if task.purpose != Purpose.WORK or not Ranking.objects.filter(assignment__task=task).exists():
-        raise NotPossible("Nobody has ranked this task yet, so there is nothing to decide.")
+        raise NotPossible("This task has no rankings yet, so there is nothing to adjudicate.")
     withdraw(task=task, by=by)
     try:
         with transaction.atomic():
@@ -64,7 +64,7 @@ def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], n
             audit.record(AuditAction.ADJUDICATED, by=by, project=task.project, what=f"task {task.pk}")
             return decided
     except IntegrityError as conflict:
-        raise NotPossible("Somebody else has just decided this task. Look at their order first.") from conflict
+        raise NotPossible("Another reviewer has just adjudicated this task. View their ranking first.") from conflict
 
 
 @transaction.atomic
@@ -82,9 +82,9 @@ def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> Gol
     """Make the adjudicated order the known one; marking again takes the order and the note as they are now."""
     standing = Adjudication.objects.in_force().filter(task=task).first()
     if standing is None:
-        raise NotPossible("Adjudicate the task first: its decided order becomes the known one.")
+        raise NotPossible("Adjudicate the task first: the adjudicated ranking becomes the gold ranking.")
     if len(standing.tiers) < 2:
-        raise NotPossible("An order that ties everything cannot tell who agrees with it.")
+        raise NotPossible("A ranking that ties every response cannot measure agreement.")
     gold, _ = GoldAnswer.objects.update_or_create(
         task=task,
         defaults={"tiers": standing.tiers, "note": note, "practice": practice, "marked_by_id": by.pk},
@@ -104,7 +104,7 @@ def unmark_gold(*, task: Task) -> None:
 @transaction.atomic
 def set_practice(*, task: Task, practice: bool) -> None:
     if not GoldAnswer.objects.filter(task=task).update(practice=practice):
-        raise NotPossible("This task has no known order, so nobody can practise on it.")
+        raise NotPossible("This task has no gold ranking, so it cannot be used for practice.")
     audit.record(AuditAction.GOLD_PRACTICE, project=task.project, what=f"task {task.pk}", practice=practice)
 
 
@@ -125,7 +125,7 @@ def update_weights(*, project: Project) -> int:
 def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Exclusion:
     """Leave an annotator's judgments out of snapshots from now on; return the exclusion."""
     if not reason.strip():
-        raise NotPossible("Say why: the reason stands beside the exclusion.")
+        raise NotPossible("Give a reason: it is shown with the exclusion.")
     try:
         with transaction.atomic():
             audit.record(AuditAction.EXCLUDED, by=by, subject=annotator, project=project)
@@ -133,7 +133,7 @@ def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Excl
                 project=project, annotator_id=annotator.pk, reason=reason.strip()[:300], excluded_by_id=by.pk
             )
     except IntegrityError as conflict:
-        raise NotPossible(f"{annotator} is excluded already.") from conflict
+        raise NotPossible(f"{annotator} is already excluded.") from conflict
 
 
 @transaction.atomic

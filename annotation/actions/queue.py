@@ -28,7 +28,7 @@ from annotation.models import Assignment, Project
 from annotation.models.task import COUNTED_OPEN, UNDO_WITHIN
 from annotation.opaque import dice
 
-CLOSED = "This project is closed: it gives out no new tasks. What you hold can still be handed in."
+CLOSED = "This project is closed: no new tasks are assigned. Your task in progress can still be submitted."
 CLAIM_TRIES = 20
 WINDOW = 16  # empty seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked

@@ -79,7 +79,7 @@ def set_category(*, project: Project, prompts: Sequence[Prompt], category: str, 
     for part in _parts(changed):
         Prompt.objects.filter(pk__in=part).update(category=category)
     _note(project, RecordKind.PROMPT, changed, f"category: {category or 'none'}", by)
-    return _outcome(changed, prompts, "they have this category")
+    return _outcome(changed, prompts, "already in this category")
 
 
 @transaction.atomic
@@ -89,7 +89,7 @@ def archive_prompts(*, project: Project, prompts: Sequence[Prompt], by: User) ->
     for part in _parts(active):
         Prompt.objects.in_force().filter(pk__in=part).update(withdrawn_at=timezone.now())
     _note(project, RecordKind.PROMPT, active, "archived", by)
-    return _outcome(active, prompts, "archived already")
+    return _outcome(active, prompts, "already archived")
 
 
 @transaction.atomic
@@ -117,7 +117,7 @@ def withdraw_responses(*, project: Project, responses: Sequence[Completion], by:
     for part in _parts(active):
         Completion.objects.in_force().filter(pk__in=part).update(withdrawn_at=timezone.now())
     _note(project, RecordKind.RESPONSE, active, "withdrawn", by)
-    return _outcome(active, responses, "withdrawn already")
+    return _outcome(active, responses, "already withdrawn")
 
 
 @transaction.atomic
@@ -146,7 +146,7 @@ def set_priority(*, project: Project, tasks: Sequence[Task], priority: int, by: 
         Assignment.objects.empty().filter(task__in=part).update(priority=priority)
     _note(project, RecordKind.TASK, changed, f"priority: {priority}", by)
     _queue_changed(project)
-    return _outcome(changed, tasks, "they have this priority")
+    return _outcome(changed, tasks, "already at this priority")
 
 
 @transaction.atomic
@@ -160,7 +160,7 @@ def assign(*, project: Project, tasks: Sequence[Task], to: User, by: User) -> Bu
     if not project.memberships.filter(user_id=to.pk).exists():
         raise NotPossible(f"{to} is not a member of {project}.")
     if project.closed_at:
-        raise NotPossible("The project is closed: it gives out no tasks.")
+        raise NotPossible("The project is closed: no tasks are assigned.")
     try:
         practice.require(project, to)
     except PractiseFirst as unqualified:
@@ -184,7 +184,7 @@ def _not_for(task: Task, person: User) -> str:
     if task.purpose not in FOR_ANYBODY:
         return "a check of one person"
     if task.assignments.filter(annotator_id=person.pk).exists():
-        return f"{person} has or had them already"
+        return f"{person} already has or had them"
     if task.candidates.filter(author_id=person.pk).exists():
         return f"{person} wrote one of their responses"
     return ""
@@ -217,9 +217,9 @@ def reopen(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOutcome:
     for task in tasks:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.purpose != Purpose.WORK:
-            outcome.left["no work, but a check or an evaluation"] += 1
+            outcome.left["a check or an evaluation, not regular work"] += 1
         elif locked.assignments.empty().exists():
-            outcome.left["open already"] += 1
+            outcome.left["already open"] += 1
         else:
             highest = locked.assignments.filter(status__in=OCCUPIED).aggregate(most=Max("seat_number"))["most"] or 0
             Assignment.objects.create(
@@ -247,7 +247,7 @@ def send_back(*, project: Project, annotations: Sequence[Assignment], reason: st
     """Send annotations back to their authors for correction, each by itself; those that cannot be are counted."""
     outcome = BulkOutcome()
     if not reason.strip():
-        raise NotPossible("Say what should be corrected: the annotators read it beside the task.")
+        raise NotPossible("Write what should be corrected: the annotators see it with the task.")
     for annotation in annotations:
         try:
             reopening.send_back(assignment=annotation, by=by, reason=reason)

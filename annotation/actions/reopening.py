@@ -46,11 +46,11 @@ def undo(*, project: Project, by: User) -> Assignment:
         raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
     if not Assignment.objects.filter(pk=assignment.pk, undos_left__gt=0).update(undos_left=F("undos_left") - 1):
         raise NotPossible(
-            f"What you submitted last stays: it was undone {MOST_UNDOS} times, or you looked at what others said."
+            f"Your last submission is final: it was undone {MOST_UNDOS} times, or you viewed the other annotations."
         )
     judgment = _judgment_of(assignment)
     if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
-        raise NotPossible(f"This annotation is in snapshot {snapshot.number} already and can no longer be undone.")
+        raise NotPossible(f"This annotation is already in snapshot {snapshot.number} and can no longer be undone.")
     revisions.keep(assignment=assignment, judgment=judgment)
     _take_back(assignment, judgment)
     return assignment
@@ -77,13 +77,13 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
-        raise NotPossible("Say what should be corrected: the annotator reads it beside the task.")
+        raise NotPossible("Write what should be corrected: the annotator sees it with the task.")
     if assignment.annotator_id == by.pk:
         raise NotPossible("This annotation is your own: another reviewer can send it back.")
     if assignment.task.purpose != Purpose.WORK:
-        raise NotPossible("Only work is sent back: this was a check, practice or an evaluation.")
+        raise NotPossible("Only regular work can be sent back: this was a check, practice or an evaluation.")
     if quality.could_still_judge(task=assignment.task, user=by):
-        raise NotPossible("You may still annotate this task yourself: do so or skip it first, then look at others'.")
+        raise NotPossible("You may still annotate this task yourself: submit or skip it first, then view the others.")
     if assignment.status not in JUDGED:
         raise NotPossible("This annotation is not submitted now, so it cannot be sent back.")
     if not assignment.project.memberships.filter(user=assignment.annotator).exists():
@@ -99,7 +99,7 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
 def _judgment_of(assignment: Assignment) -> Judgment:
     judgment = KINDS[assignment.task.kind].judgment._default_manager.filter(assignment=assignment).first()
     if judgment is None:
-        raise NotPossible("This was reopened already.")
+        raise NotPossible("This was already reopened.")
     return judgment
 
 

@@ -19,8 +19,8 @@ from annotation.models import AuditAction, AuditEvent, Role, Scope
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
-    actor_id = serializers.IntegerField(allow_null=True, help_text="Who did it; null: nobody who is signed in.")
-    subject_id = serializers.IntegerField(allow_null=True, help_text="To whom.")
+    actor_id = serializers.IntegerField(allow_null=True, help_text="Who acted; null: not signed in.")
+    subject_id = serializers.IntegerField(allow_null=True, help_text="On whom.")
 
     class Meta:
         model = AuditEvent
@@ -36,7 +36,7 @@ class AuditViewSet(mixins.ListModelMixin, GenericViewSet[AuditEvent]):
     @extend_schema(
         parameters=[
             OpenApiParameter("action", enum=list(AuditAction.values)),
-            OpenApiParameter("person", description="User name of who did it, or to whom."),
+            OpenApiParameter("person", description="User name of who acted, or on whom."),
             OpenApiParameter("since", OpenApiTypes.DATE),
             OpenApiParameter("until", OpenApiTypes.DATE),
         ]

@@ -31,7 +31,7 @@ class BearerToken(BaseAuthentication):
         if token is None:
             if seconds := count_unknown(origin.current().address):
                 raise Throttled(seconds, "Too many requests with unknown tokens came from this address.")
-            raise AuthenticationFailed("The token is unknown, revoked or over.")
+            raise AuthenticationFailed("The token is unknown, revoked or expired.")
         where = origin.current()
         where.user_id, where.via = token.user.pk, f"token {token.prefix}…"
         return token.user, token

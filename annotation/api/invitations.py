@@ -27,7 +27,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 
 
 class MadeInvitationSerializer(InvitationSerializer):
-    link = serializers.CharField(help_text="Shown in this answer only.")
+    link = serializers.CharField(help_text="Shown in this response only.")
 
     class Meta(InvitationSerializer.Meta):
         fields = [*InvitationSerializer.Meta.fields, "link"]
@@ -40,13 +40,13 @@ class MadeInvitationsSerializer(serializers.Serializer[Any]):
 class InviteSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices, default=Role.ANNOTATOR)
     days = serializers.IntegerField(min_value=1, max_value=365, default=14, help_text="Until it expires.")
-    uses = serializers.IntegerField(min_value=1, max_value=1000, default=1, help_text="People who may join by one.")
+    uses = serializers.IntegerField(min_value=1, max_value=1000, default=1, help_text="People who can join by one.")
     notes = serializers.ListField(
         child=serializers.CharField(max_length=200, allow_blank=True),
         default=[""],
         min_length=1,
         max_length=invitations.MOST_AT_ONCE,
-        help_text="One link is made for each.",
+        help_text="One link is created for each.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from annotation.models import Membership, Role, Scope
 
 class MemberSerializer(serializers.ModelSerializer[Membership]):
     username = serializers.CharField(source="user.username")
-    annotator_id = serializers.IntegerField(source="user_id", read_only=True, help_text="As judgments name them.")
+    annotator_id = serializers.IntegerField(source="user_id", read_only=True, help_text="As in annotations.")
 
     role = serializers.ChoiceField(choices=Role.choices)
 

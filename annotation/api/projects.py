@@ -96,9 +96,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     empty = serializers.IntegerField()
     more_done = serializers.BooleanField(help_text="There are more than were counted.")
     more_empty = serializers.BooleanField(
-        help_text="There may be more. Who is no admin is told that there are at least 1, 10, 50, 100, 500, …"
+        help_text="There may be more. Callers without the admin role get a lower bound: 1, 10, 50, 100, 500, …"
     )
-    own_done = serializers.IntegerField(help_text="Judged by the caller.")
+    own_done = serializers.IntegerField(help_text="Annotated by the caller.")
 
 
 class PolicySerializer(serializers.ModelSerializer[PolicyVersion]):
@@ -124,14 +124,14 @@ class UploadedFileField(serializers.FileField):
 
 class PromptFileSerializer(serializers.Serializer[Any]):
     file = UploadedFileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
-    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels, no prompts.")
+    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels instead of prompts.")
     mapping = serializers.DictField(
         child=serializers.CharField(),
         required=False,
         help_text="Columns by field: mapping.text=question.",
     )
     shape = serializers.ChoiceField(
-        choices=list(SHAPES), required=False, help_text="How rows are read; as they look where it is left out."
+        choices=list(SHAPES), required=False, help_text="Format of the rows; detected if omitted."
     )
     ignore = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="Fields of the file to leave out."
@@ -142,7 +142,7 @@ class PromptFileSerializer(serializers.Serializer[Any]):
     save_mapping = serializers.CharField(
         required=False, max_length=100, help_text="Save columns, shape and ignored fields under this name."
     )
-    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is taken.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is imported.")
 
     def validate_file(self, file: Any) -> Any:
         if file.size > MAX_FILE_BYTES:
@@ -158,23 +158,25 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
 class ImportReportSerializer(serializers.Serializer[Any]):
     """Counts of what an import did with every row, and the fields that were not read."""
 
-    shape = serializers.CharField(help_text="How the rows were read, the most common shape first.")
+    shape = serializers.CharField(help_text="Formats of the rows, the most common first.")
     rows = serializers.IntegerField()
     taken = serializers.IntegerField()
     answers = serializers.IntegerField()
-    pairs = serializers.IntegerField(help_text="Pairs of answers that the votes put in an order.")
-    votes = serializers.IntegerField(help_text="Judgments of people, as many as the file has.")
+    pairs = serializers.IntegerField(help_text="Pairs of responses ordered by the votes.")
+    votes = serializers.IntegerField(help_text="Votes of people in the file.")
     labels = serializers.IntegerField()
     tasks = serializers.IntegerField()
-    held_back = serializers.IntegerField(help_text="Answers that name their maker and stand in no ranking task.")
+    held_back = serializers.IntegerField(
+        help_text="Responses that name their model or vendor and are in no ranking task."
+    )
     duplicates = RefusedRowSerializer(many=True)
     refused = RefusedRowSerializer(many=True)
     not_used = serializers.DictField(
-        child=serializers.IntegerField(), help_text="Fields that nobody read, with the number of their rows."
+        child=serializers.IntegerField(), help_text="Unused fields, with the number of their rows."
     )
     stopping = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="Those that look like answers, votes, labels or a conversation: their rows are refused.",
+        help_text="Unused fields that look like responses, votes, labels or a conversation: their rows are rejected.",
     )
 
 
@@ -258,7 +260,7 @@ class ProjectViewSet(
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Make a project, where the account may."""
         if not access.may_create_projects(signed_in(request)):
-            raise PermissionDenied("This account may not make projects.")
+            raise PermissionDenied("This account cannot create projects.")
         return super().create(request, *args, **kwargs)
 
     def perform_create(self, serializer: Any) -> None:

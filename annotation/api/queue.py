@@ -44,7 +44,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 class CandidateSerializer(serializers.Serializer[Any]):
     """Blind: nothing here tells who wrote the text."""
 
-    id = serializers.IntegerField(help_text="Its place among the answers as they are shown, from 1 on.")
+    id = serializers.IntegerField(help_text="Its position among the responses as shown, from 1.")
     text = serializers.CharField()
 
 
@@ -58,13 +58,15 @@ class AskedSerializer(serializers.Serializer[Any]):
     """How a ranking is asked for: the project's way, or the graded comparison of an evaluation."""
 
     form = serializers.ChoiceField(choices=RankingMode.choices)
-    places = serializers.IntegerField(help_text="How many answers need a place: the best ones.")
-    criteria = serializers.ListField(child=serializers.CharField(), help_text="Each answer may be rated by these.")
-    rationale = serializers.ChoiceField(choices=RationaleRule.choices, help_text="Whether one may or has to say why.")
+    places = serializers.IntegerField(help_text="How many responses to rank.")
+    criteria = serializers.ListField(child=serializers.CharField(), help_text="Each response can be rated on these.")
+    rationale = serializers.ChoiceField(
+        choices=RationaleRule.choices, help_text="Whether a rationale is possible or required."
+    )
 
 
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
-    id = serializers.IntegerField(source="key", help_text="Stands for the assignment in addresses.")
+    id = serializers.IntegerField(source="key", help_text="Identifies the assignment in URLs.")
     kind = serializers.CharField(source="task.kind")
     messages = serializers.JSONField(source="task.messages")
     proposal = TextsSerializer(
@@ -132,9 +134,7 @@ class SubmitSerializer(serializers.Serializer[Any]):
 
 
 class FlagSerializer(serializers.Serializer[Any]):
-    answer = serializers.IntegerField(
-        required=False, help_text="Id of the answer here; without it the prompt is meant."
-    )
+    answer = serializers.IntegerField(required=False, help_text="ID of the response; the prompt if omitted.")
     reason = serializers.ChoiceField(choices=FlagReason.choices)
     note = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
@@ -145,7 +145,7 @@ class StoredSerializer(serializers.Serializer[Any]):
 
 
 class DraftSerializer(serializers.Serializer[Any]):
-    draft = serializers.DictField(help_text="Whatever the client wants back when the work goes on.")
+    draft = serializers.DictField(help_text="Data that the client gets back when work resumes.")
     active_ms = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
 
 

@@ -48,7 +48,7 @@ def add_webhook(*, project: Project, url: str, events: Iterable[Event], secret: 
 
 @transaction.atomic
 def remove_webhook(*, webhook: Webhook, by: User) -> None:
-    """Delete a webhook: its address is told nothing any more."""
+    """Delete a webhook: its address deleted."""
     audit.record(AuditAction.WEBHOOK_REMOVED, by=by, project=webhook.project, what=webhook.url)
     webhook.delete()
 

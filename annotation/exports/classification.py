@@ -112,7 +112,7 @@ def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
             context.counts["texts whose labels are tied"] += 1
             yield _labelled(text, None, (split, "annotators"), share, votes)
         elif share < context.wanted.min_agreement:
-            context.counts["texts below the least agreement"] += 1
+            context.counts["texts below the minimum agreement"] += 1
         else:
             context.counts["labelled texts"] += 1
             yield _labelled(text, label, (split, "annotators"), share, votes)

@@ -61,7 +61,7 @@ class SnapshotContext:
         """Return the pairs with at least the wanted share of the votes, and count the others."""
         kept = [pair for pair in pairs if pair.share >= self.wanted.min_agreement]
         self.counts["ties"] += len(evens)
-        self.counts["pairs below the least agreement"] += len(pairs) - len(kept)
+        self.counts["pairs below the minimum agreement"] += len(pairs) - len(kept)
         self.counts[f"{task.split} pairs"] += len(kept)
         return kept
 

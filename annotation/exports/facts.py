@@ -31,7 +31,7 @@ KINDS = {
     "people": "who said it",
     "reasons": "reasons",
     "dates": "dates",
-    "references": "reference answers",
+    "references": "reference responses",
     "labels": "labelled texts",
     "label_votes": "what each person labelled",
     "instructions": "accepted tasks",

@@ -190,7 +190,7 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
 # A pair is merged out of everybody's rankings: single people and whole orders are not in it.
 MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
 CLASSES = "Answers on one side of a line that people drew are labelled acceptable or unacceptable, too."
-AS_PROMPTS = "Tasks come back as prompts with a reference answer."
+AS_PROMPTS = "Tasks come back as prompts with a reference response."
 FORMATS: dict[str, Format] = {
     "preference": Format(
         "TRL preference: messages",
@@ -284,7 +284,7 @@ FORMATS: dict[str, Format] = {
         adds=("prompts",),
         note=AS_PROMPTS,
     ),
-    "judgments": Format("Raw judgments", SnapshotType.JUDGMENTS, as_it_is),
+    "judgments": Format("Raw annotations", SnapshotType.JUDGMENTS, as_it_is),
 }
 # The format in which a snapshot is stored: no row is changed.
 STORED = {format.made_from: name for name, format in FORMATS.items() if format.rows is as_it_is}

@@ -59,9 +59,9 @@ def readme(card: dict[str, Any], rows: str, paths: list[str]) -> str:
     agreement = card.get("agreement", {}).get("share")
     lines = [
         f"# {card['project']}, snapshot {card['number']}",
-        f"{card['rows']} {card['unit']} as `{rows}`, from judgments until {card['cutoff']}.",
+        f"{card['rows']} {card['unit']} as `{rows}`, from annotations until {card['cutoff']}.",
         f"- SHA-256 of the snapshot: `{card['sha256']}`",
-        f"- Licence: {card.get('licence') or 'none named'}",
+        f"- Licence: {card.get('licence') or 'not set'}",
         f"- Guidelines: version `{card.get('guideline_version', '')}`",
         f"- People: {len(card.get('people', {}))}, by number in `data-card.json`",
         f"- Agreement of two people over the same two answers: {'–' if agreement is None else f'{agreement:.1%}'}",

@@ -26,7 +26,7 @@ from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source,
 NOTHING_PREFERRED = (
     "No ranking prefers one answer to another yet, so there is nothing to train on. Raw judgments hold ties as well."
 )
-NO_GOOD_ANSWER = "Nobody has written a reference answer or ranked one answer best yet, so there is nothing to imitate."
+NO_GOOD_ANSWER = "No reference response and no best-ranked response exists yet, so there is nothing to imitate."
 NO_PROMPTS = "The project has no prompts yet. Import some first."
 NO_JUDGMENTS = "Nobody has ranked anything yet."
 NOTHING_ACCEPTED = "Nobody has accepted a proposed task yet, so there are no instructions."
@@ -126,7 +126,7 @@ def completion_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
         for reference in _references(context, references_that_count(context.project)):
             completion, prompt = reference.completion, reference.completion.prompt
             taken.add(completion.pk)
-            context.counts["reference answers"] += 1
+            context.counts["reference responses"] += 1
             answer = JudgedCandidate(completion.pk, completion.text, completion.finished, None)
             yield _completion_row(answer, prompt.messages, prompt.pk, prompt.split, "reference")
     for completion in _imported_references(context):
@@ -153,9 +153,9 @@ def _imported_references(context: SnapshotContext) -> Iterator[Completion]:
     found = found.filter(created_at__lte=context.cutoff, withdrawn_at=None).select_related("prompt").order_by("pk")
     for completion in found.iterator(500):
         if reason := wanted.refusal(None, completion.created_at):
-            context.counts[f"imported reference answers {reason}"] += 1
+            context.counts[f"imported reference responses {reason}"] += 1
         else:
-            context.counts["imported reference answers"] += 1
+            context.counts["imported reference responses"] += 1
             yield completion
 
 
@@ -243,7 +243,7 @@ def _references(context: SnapshotContext, counting: QuerySet[ReferenceAnswer]) -
     for reference in with_texts.iterator(500):
         author = reference.assignment.annotator_id
         if reason := context.wanted.refusal(author, reference.created_at):
-            context.counts[f"reference answers {reason}"] += 1
+            context.counts[f"reference responses {reason}"] += 1
             continue
         if author is not None and context.tally:
             context.tally.see_writer(author)

@@ -21,20 +21,20 @@ User = get_user_model()
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
     scopes = forms.MultipleChoiceField(
-        label="It may",
+        label="Scopes",
         choices=Scope.choices,
         initial=[Scope.READ],
         widget=forms.CheckboxSelectMultiple,
-        help_text="At most: in each project it can do no more than you can.",
-        error_messages={"required": "Choose at least one: a token that may do nothing is of no use."},
+        help_text="An upper limit: in each project a token can do no more than you can.",
+        error_messages={"required": "Choose at least one scope."},
     )
     days = forms.IntegerField(
-        label="Days until it is over",
+        label="Expires in (days)",
         required=False,
         min_value=1,
         max_value=3650,
         initial=90,
-        help_text="Empty: it is valid until you revoke it.",
+        help_text="Leave blank: valid until you revoke it.",
     )
 
     class Meta:
@@ -50,10 +50,10 @@ class WebhookForm(forms.Form):
         label="Address",
         max_length=500,
         assume_scheme="https",
-        help_text="Takes a POST with JSON. Not inside our own network.",
+        help_text="Receives a POST with JSON. Addresses in the server's own network are refused.",
     )
     events = forms.MultipleChoiceField(
-        label="Tell it when",
+        label="Events",
         choices=[(event.value, event.label) for event in Event if event != Event.TEST],
         initial=[Event.JUDGMENT, Event.SNAPSHOT, Event.ROUND],
         widget=forms.CheckboxSelectMultiple,
@@ -63,7 +63,7 @@ class WebhookForm(forms.Form):
         label="Signing secret",
         required=False,
         max_length=100,
-        help_text=f"{SECRET_MARK} and base64 of 24 to 64 bytes. Empty: one is made.",
+        help_text=f"{SECRET_MARK} and base64 of 24 to 64 bytes. Leave blank to generate one.",
     )
 
     def clean_url(self) -> str:

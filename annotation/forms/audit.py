@@ -10,9 +10,9 @@ DAY = forms.DateInput(attrs={"type": "date"})
 
 
 class AuditFilterForm(forms.Form):
-    action = forms.ChoiceField(choices=[("", "All"), *AuditAction.choices], required=False, label="What happened")
+    action = forms.ChoiceField(choices=[("", "All"), *AuditAction.choices], required=False, label="Event")
     person = forms.CharField(
-        max_length=150, required=False, label="Person", help_text="A user name: who did it, or to whom."
+        max_length=150, required=False, label="Person", help_text="User name: who acted, or on whom."
     )
     since = forms.DateField(required=False, widget=DAY, label="From", help_text="A day, in UTC.")
-    until = forms.DateField(required=False, widget=DAY, label="To", help_text="This day included.")
+    until = forms.DateField(required=False, widget=DAY, label="To", help_text="Inclusive.")

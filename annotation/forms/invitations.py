@@ -38,16 +38,16 @@ class InviteForm(forms.Form):
         label="People",
         required=False,
         widget=forms.Textarea(attrs={"rows": 5, "placeholder": "ada@example.org"}),
-        help_text="Mail addresses or names, one per line; a list of addresses with commas is fine. Each person gets a "
-        "link of their own. Empty: one link.",
+        help_text="Mail addresses or names, one per line; a list of addresses with commas is fine. Each person gets "
+        "their own link. Leave blank for one link.",
     )
     role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
     send_mail = forms.BooleanField(
-        label="Mail the links", required=False, initial=True, help_text="To each line that has an address."
+        label="Mail the links", required=False, initial=True, help_text="To each line with an address."
     )
     days = forms.IntegerField(label="Valid for, days", min_value=1, max_value=365, initial=14)
     uses = forms.IntegerField(
-        label="People per link", min_value=1, max_value=1000, initial=1, help_text="For admins only one."
+        label="People per link", min_value=1, max_value=1000, initial=1, help_text="One for admins."
     )
 
     def __init__(self, *args: Any, can_mail: bool = False, **values: Any) -> None:
@@ -79,4 +79,4 @@ class NewAccountForm(UserCreationForm):  # type: ignore[type-arg]
         model = User
         fields = ("username", "email")
         labels = {"email": "Mail address"}
-        help_texts = {"email": "Where a link goes when you forget your password. May stay empty."}
+        help_texts = {"email": "For password reset links. Optional."}

@@ -287,7 +287,7 @@ class AlarmForm(forms.Form):
     note = forms.CharField(
         max_length=500,
         error_messages={
-            "required": "Say what you saw, so that an admin knows what to look for.",
+            "required": "Describe the problem, so that an admin can check it.",
             "max_length": "Please use at most 500 characters.",
         },
     )

@@ -27,12 +27,12 @@ class AdjudicationForm(forms.Form):
         numbers = [(number, str(number)) for number in range(1, len(self.ids) + 1)]
         for number, pk in enumerate(self.ids, start=1):
             self.fields[f"place_{pk}"] = forms.TypedChoiceField(
-                choices=numbers, coerce=int, initial=place.get(pk), label=f"Place of answer {number}"
+                choices=numbers, coerce=int, initial=place.get(pk), label=f"Rank of response {number}"
             )
             self.fields[f"below_{pk}"] = forms.BooleanField(
                 required=False,
                 initial=bool(standing and pk in standing.unacceptable),
-                label=f"Answer {number} is unacceptable",
+                label=f"Response {number} is unacceptable",
             )
         if standing:
             self.fields["note"].initial = standing.note
@@ -45,7 +45,7 @@ class AdjudicationForm(forms.Form):
         below = [pk for pk in self.ids if data[f"below_{pk}"]]
         acceptable = [places[pk] for pk in self.ids if pk not in below]
         if below and acceptable and min(places[pk] for pk in below) <= max(acceptable):
-            raise forms.ValidationError("Unacceptable answers have to stand below all the others.")
+            raise forms.ValidationError("Unacceptable responses have to be ranked below all others.")
         data["tiers"] = [[pk for pk in self.ids if places[pk] == place] for place in sorted(set(places.values()))]
         data["unacceptable"] = below
         return data
@@ -55,7 +55,7 @@ class KnownForm(forms.Form):
     note = forms.CharField(
         required=False,
         max_length=5000,
-        label="What should people learn from it?",
+        label="What should annotators learn from it?",
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-    practice = forms.BooleanField(required=False, label="New annotators practise on it")
+    practice = forms.BooleanField(required=False, label="Use it for qualification")

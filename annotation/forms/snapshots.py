@@ -30,10 +30,10 @@ class TakeSnapshotForm(forms.Form):
 
     type = forms.ChoiceField(choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE)
     kinds = forms.MultipleChoiceField(
-        label="Made from",
+        label="Annotation kinds",
         choices=[
             ("ranking", "Rankings"),
-            ("reference", "Reference answers"),
+            ("reference", "Reference responses"),
             ("label", "Labels"),
             ("imported", "Imported data"),
         ],
@@ -41,13 +41,13 @@ class TakeSnapshotForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
     policies = NumbersField(label="Policy versions", required=False, help_text="Numbers such as 0, 2.")
-    annotators = NumbersField(label="Annotators", required=False, help_text="By number, as on the data card.")
+    annotators = NumbersField(label="Annotators", required=False, help_text="Annotator IDs, as on the data card.")
     min_agreement = forms.FloatField(
-        label="Least agreement",
+        label="Min. agreement",
         required=False,
         min_value=0,
         max_value=1,
-        help_text="Share of the votes on a pair, from 0 to 1.",
+        help_text="Share of votes on a pair, from 0 to 1.",
         widget=forms.NumberInput(attrs={"step": "0.05"}),
     )
     since = forms.DateTimeField(

@@ -18,9 +18,9 @@ class UploadForm(forms.Form):
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
     labels = forms.BooleanField(
-        label="It holds labelled texts, no prompts",
+        label="This file contains labelled texts",
         required=False,
-        help_text="Each row has a text and a label: for a classifier, not for ranking.",
+        help_text="Each row has a text and a label, for a classifier; it has no prompts to rank.",
     )
 
     def clean_file(self) -> Any:
@@ -34,33 +34,33 @@ class UploadForm(forms.Form):
 class MappingForm(forms.Form):
     """How a file is to be read: its shape, which columns are what, what is left out; or as it was saved before."""
 
-    saved = forms.ChoiceField(label="As saved before", required=False)
-    shape = forms.ChoiceField(label="Shape of the file", required=False)
+    saved = forms.ChoiceField(label="Saved mapping", required=False)
+    shape = forms.ChoiceField(label="Format", required=False)
     ignore = forms.MultipleChoiceField(label="Leave out", required=False, widget=forms.CheckboxSelectMultiple)
     save_as = forms.CharField(
-        label="Save this under a name",
+        label="Save mapping as",
         required=False,
         max_length=100,
-        help_text="For the next file of this kind, here, over the API and for the command.",
+        help_text="For later files of this kind, also over the API and the command line.",
     )
 
     def __init__(
         self, project: Project, columns: list[str], unused: list[str], data: Any = None, initial: Any = None
     ) -> None:
         super().__init__(data, initial=initial)
-        names = [("", "by its name"), *((column, column[:60]) for column in columns)]
+        names = [("", "auto-detect"), *((column, column[:60]) for column in columns)]
         for name, label in COLUMNS.items():
             self.fields[name] = forms.ChoiceField(label=label, choices=names, required=False)
         for name, label in {**SEVERAL, **MEANINGS}.items():
             self.fields[name] = forms.CharField(label=label, max_length=300, required=False)
         self.fields["better"] = forms.ChoiceField(
-            label="Better scores are", choices=[("", "higher"), ("lower", "lower")], required=False
+            label="Better scores", choices=[("", "higher"), ("lower", "lower")], required=False
         )
         ignorable = dict.fromkeys([*unused, *columns, *(initial or {}).get("ignore", [])])
         self._choose(
             "saved", [("", "—"), *((name, name) for name in project.import_mappings.values_list("name", flat=True))]
         )
-        self._choose("shape", [("", "as it looks"), *shape_choices()])
+        self._choose("shape", [("", "auto-detect"), *shape_choices()])
         self._choose("ignore", [(name, name[:60]) for name in ignorable])
 
     def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
@@ -91,5 +91,5 @@ class WithdrawForm(forms.Form):
         username = self.cleaned_data["username"]
         user = User.objects.filter(username=username).first()
         if user is None:
-            raise forms.ValidationError(f"There is no user called {username!r}.")
+            raise forms.ValidationError(f"There is no user {username!r}.")
         return user

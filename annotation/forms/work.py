@@ -37,8 +37,8 @@ class DraftForm(forms.Form):
 class FlagForm(forms.Form):
     """Bound to one assignment: it knows its answers, and no answer means its prompt."""
 
-    answer = forms.IntegerField(required=False, help_text="Number of the answer; without it the prompt is meant.")
-    reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Say what is wrong with it."})
+    answer = forms.IntegerField(required=False, help_text="Number of the response; the prompt if omitted.")
+    reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Choose a reason."})
     note = forms.CharField(required=False, max_length=500)
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -50,7 +50,7 @@ class FlagForm(forms.Form):
         if number is None:
             return None
         if (pk := self.assignment.completion_of(number)) is None:
-            raise forms.ValidationError("answer should be an answer of this task.")
+            raise forms.ValidationError("answer should be a response of this task.")
         return self.assignment.task.candidates.get(pk=pk)
 
     def clean_reason(self) -> FlagReason:

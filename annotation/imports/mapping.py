@@ -21,7 +21,7 @@ COLUMNS = {
     "history": "Earlier turns",
     "id": "Id",
     "category": "Category",
-    "reference": "Reference answer",
+    "reference": "Reference response",
     "completion": "Answer",
     "chosen": "Preferred or first answer",
     "rejected": "Other or second answer",

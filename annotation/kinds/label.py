@@ -12,7 +12,7 @@ from annotation.models.judgment import Judgment
 
 
 class LabelForm(forms.Form):
-    label = forms.CharField(error_messages={"required": "Choose a label first."})
+    label = forms.CharField(error_messages={"required": "Choose a label."})
     comment = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -22,7 +22,7 @@ class LabelForm(forms.Form):
     def clean_label(self) -> str:
         label = str(self.cleaned_data["label"])
         if label not in self.labels:
-            raise forms.ValidationError(f"{label!r} is none of this project's labels: {', '.join(self.labels)}.")
+            raise forms.ValidationError(f"{label!r} is not a label of this project: {', '.join(self.labels)}.")
         return label
 
 

@@ -18,7 +18,7 @@ TEXTS = {"instruction": 3, "input": 3, "output": 6}  # and the lines of their te
 class ProposalForm(forms.Form):
     verdict = forms.ChoiceField(
         choices=Verdict.choices,
-        error_messages={"required": "Accept the task, change it, or reject it."},
+        error_messages={"required": "Accept, edit or reject the task."},
     )
     reason = forms.ChoiceField(choices=[("", "—"), *RejectReason.choices], required=False)
     instruction = forms.CharField(required=False, max_length=MAX_CHARACTERS)
@@ -36,7 +36,7 @@ class ProposalForm(forms.Form):
         if verdict != Verdict.REJECT:
             data["reason"] = ""
         elif not data.get("reason") and "reason" not in self.errors:
-            self.add_error("reason", "Say why it is rejected.")
+            self.add_error("reason", "Choose a reason for the rejection.")
         if verdict == Verdict.EDIT:
             self._check_edit(texts)
         data.update(texts if verdict == Verdict.EDIT else dict.fromkeys(TEXTS, ""))
@@ -47,7 +47,7 @@ class ProposalForm(forms.Form):
             if not texts[name] and name not in self.errors:
                 self.add_error(name, f"The {name} is empty.")
         if texts == {name: _normal(getattr(self.proposal, name)) for name in TEXTS}:
-            self.add_error("verdict", "Nothing is changed. Accept it as it is, or change it.")
+            self.add_error("verdict", "Nothing is changed. Accept the task unchanged, or edit it.")
 
 
 def proposal_of(assignment: Assignment) -> Proposal:
@@ -62,7 +62,7 @@ def _normal(text: str) -> str:
 
 class ProposalKind(TaskKind):
     label: ClassVar[str] = "Proposed task"
-    asks: ClassVar[str] = "Is this a good task, and is its output right?"
+    asks: ClassVar[str] = "Review this proposed task."
     template: ClassVar[str] = "annotation/kinds/proposal.html"
     judgment: ClassVar[type[Judgment]] = ProposalReview
 

@@ -21,20 +21,20 @@ RATINGS = range(1, 6)
 class RankingForm(forms.Form):
     tiers = forms.JSONField(
         decoder=JSONDecoder,
-        help_text="Lists of answers' ids, best first. Ids in one list are tied.",
-        error_messages={"required": "Rank the answers first: every answer needs a place."},
+        help_text="Lists of response IDs, best first. IDs in one list are tied.",
+        error_messages={"required": "Rank all responses."},
     )
-    unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="Ids of the answers below the line.")
+    unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="IDs of the unacceptable responses.")
     strength = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=2,
-        help_text="Of a graded comparison: 0 as good, 1 better, 2 much better.",
+        help_text="Of a graded comparison: 0 equally good, 1 better, 2 much better.",
     )
     ratings = forms.JSONField(
         required=False,
         decoder=JSONDecoder,
-        help_text="Id of the answer to criterion to a number from 1 to 5.",
+        help_text="Response ID to criterion to a number from 1 to 5.",
     )
     rationale = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2}))
 
@@ -46,18 +46,18 @@ class RankingForm(forms.Form):
         self.mode = mode_for(assignment)
         self.criteria = criteria_for(assignment)
         if self.mode != RankingMode.FULL:
-            self.fields["tiers"].error_messages["required"] = f"Nothing is chosen yet. {ASKS[self.mode]}"
+            self.fields["tiers"].error_messages["required"] = f"Nothing is selected yet. {ASKS[self.mode]}"
 
     def clean_tiers(self) -> list[list[int]]:
         """Return the given tiers; candidates that need no place follow as one more tier."""
         tiers = self.cleaned_data["tiers"]
         if not isinstance(tiers, list) or not all(_is_id_list(tier) and tier for tier in tiers):
-            raise forms.ValidationError("tiers should be lists of answers' ids, best first, none of them empty.")
+            raise forms.ValidationError("tiers should be lists of response IDs, best first, none of them empty.")
         placed = [pk for tier in tiers for pk in tier]
         if strangers := sorted(set(placed) - self.candidates):
-            raise forms.ValidationError(f"tiers has answers that are not in this task: {strangers}.")
+            raise forms.ValidationError(f"tiers has responses that are not in this task: {strangers}.")
         if len(placed) != len(set(placed)):
-            raise forms.ValidationError("tiers has an answer in two places.")
+            raise forms.ValidationError("tiers has a response twice.")
         rest = sorted(self.candidates - set(placed))
         self._check_count(tiers, placed, rest)
         self.unranked = rest
@@ -65,14 +65,14 @@ class RankingForm(forms.Form):
 
     def _check_count(self, tiers: list[list[int]], placed: list[int], rest: list[int]) -> None:
         if self.mode == RankingMode.BEST and len(placed) != 1:
-            raise forms.ValidationError(f"Choose one answer as the best; {len(placed)} are chosen.")
+            raise forms.ValidationError(f"Choose one response as the best; {len(placed)} are chosen.")
         if self.mode == RankingMode.TOP_K:
             wanted = self.project.top_k
             if len(placed) < wanted:
-                raise forms.ValidationError(f"The best {wanted} answers need a place; {len(placed)} have one.")
+                raise forms.ValidationError(f"Rank the top {wanted} responses; {len(placed)} are ranked.")
             # Ties may make it more than k, but then the last of them would not all be needed.
             if sum(map(len, tiers[:-1])) >= wanted:
-                raise forms.ValidationError(f"Only the best {wanted} answers get a place; {len(placed)} have one.")
+                raise forms.ValidationError(f"Rank only the top {wanted} responses; {len(placed)} are ranked.")
         if self.mode in (RankingMode.FULL, RankingMode.GRADED) and rest:
             count = len(rest)
             raise forms.ValidationError(f"{count} answer{'s' if count > 1 else ''} still without a place.")
@@ -80,7 +80,7 @@ class RankingForm(forms.Form):
     def clean_unacceptable(self) -> list[int]:
         unacceptable = self.cleaned_data["unacceptable"] or []
         if not _is_id_list(unacceptable) or set(unacceptable) - self.candidates:
-            raise forms.ValidationError("unacceptable should be a list of answers' ids of this task.")
+            raise forms.ValidationError("unacceptable should be a list of response IDs of this task.")
         return sorted(set(unacceptable))
 
     def clean_ratings(self) -> dict[str, dict[str, int]]:
@@ -89,7 +89,7 @@ class RankingForm(forms.Form):
             raise forms.ValidationError("ratings should give each completion id a number for each criterion.")
         criteria = self.criteria
         if strangers := sorted(set(given) - {str(pk) for pk in self.candidates}):
-            raise forms.ValidationError(f"ratings has answers that are not in this task: {', '.join(strangers)}.")
+            raise forms.ValidationError(f"ratings has responses that are not in this task: {', '.join(strangers)}.")
         for rated in given.values():
             if unknown := sorted(set(rated) - set(criteria)):
                 raise forms.ValidationError(f"{unknown[0]!r} is not a criterion of this project.")
@@ -103,7 +103,7 @@ class RankingForm(forms.Form):
     def clean_rationale(self) -> str:
         rationale: str = self.cleaned_data["rationale"]
         if self.project.rationale == RationaleRule.REQUIRED and not rationale.strip():
-            raise forms.ValidationError("Say in a few words why.")
+            raise forms.ValidationError("Explanation required.")
         return rationale
 
     def clean(self) -> dict[str, Any]:
@@ -129,9 +129,9 @@ class RankingForm(forms.Form):
         """Refuse unacceptable answers that are not the lowest tiers, whole."""
         flags = [set(tier) <= below for tier in tiers]
         if any(set(tier) & below and not set(tier) <= below for tier in tiers):
-            self.add_error("unacceptable", "Tied answers are either all acceptable or all unacceptable.")
+            self.add_error("unacceptable", "Tied responses are either all acceptable or all unacceptable.")
         elif flags != sorted(flags):
-            self.add_error("unacceptable", "An unacceptable answer cannot stand above an acceptable one.")
+            self.add_error("unacceptable", "An unacceptable response cannot be ranked above an acceptable one.")
 
     def _check_strength(self, tiers: list[list[int]], strength: int | None) -> None:
         if "strength" in self.errors:
@@ -140,7 +140,7 @@ class RankingForm(forms.Form):
             if strength is not None:
                 self.add_error("strength", "Only a graded comparison has a strength.")
         elif strength is None:
-            self.add_error("strength", "Say by how much: 0 as good, 1 better, 2 much better.")
+            self.add_error("strength", "Give the strength: 0 equally good, 1 better, 2 much better.")
         elif (strength == 0) != (len(tiers) == 1):
             self.add_error("strength", "Strength 0 means that both are tied, and the other way round.")
 
@@ -150,10 +150,10 @@ def _is_id_list(value: Any) -> bool:
 
 
 ASKS = {
-    RankingMode.FULL: "Put the answers in order, best first.",
-    RankingMode.TOP_K: "Put the best answers in order, best first.",
-    RankingMode.BEST: "Choose the best answer.",
-    RankingMode.GRADED: "Which answer is better, and by how much?",
+    RankingMode.FULL: "Rank the responses from best to worst.",
+    RankingMode.TOP_K: "Rank the best responses.",
+    RankingMode.BEST: "Choose the best response.",
+    RankingMode.GRADED: "Which response is better, and by how much?",
 }
 GRADES = [
     {"key": 1, "first": 0, "strength": 2, "sign": "A ≫ B", "words": "A is much better"},
@@ -197,7 +197,7 @@ class RankingKind(TaskKind):
         places = {RankingMode.TOP_K: project.top_k, RankingMode.BEST: 1}.get(mode, count)
         asks = ASKS[mode]
         if mode == RankingMode.TOP_K:
-            asks = f"Put the best {places} in order, best first." if places > 1 else ASKS[RankingMode.BEST]
+            asks = f"Rank the top {places} responses." if places > 1 else ASKS[RankingMode.BEST]
         return {
             "asks": asks,
             "mode": mode,

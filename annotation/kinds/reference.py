@@ -21,10 +21,10 @@ class ReferenceForm(forms.Form):
     text = forms.CharField(
         max_length=MAX_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 8}),
-        error_messages={"required": "Write the answer first."},
+        error_messages={"required": "Write a response."},
     )
     derived_from = forms.IntegerField(
-        required=False, widget=forms.HiddenInput, help_text="Number of the answer that the text was made from."
+        required=False, widget=forms.HiddenInput, help_text="Number of the response that the text was edited from."
     )
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -39,14 +39,14 @@ class ReferenceForm(forms.Form):
         number: int | None = self.cleaned_data["derived_from"]
         pk = None if number is None else self.assignment.completion_of(number)
         if number is not None and pk not in self.candidates:
-            raise forms.ValidationError("derived_from should be an answer of this task.")
+            raise forms.ValidationError("derived_from should be a response of this task.")
         return pk
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         origin = data.get("derived_from")
         if origin is not None and data.get("text") == self.candidates[origin].strip():
-            self.add_error("text", "This is the candidate, unchanged. Improve it, or skip the task.")
+            self.add_error("text", "This is the unchanged response. Edit it before submitting, or skip the task.")
         return data
 
 
@@ -56,8 +56,8 @@ def shows_candidates(assignment: Assignment) -> bool:
 
 
 class ReferenceKind(TaskKind):
-    label: ClassVar[str] = "Reference answer"
-    asks: ClassVar[str] = "Write the answer you would have wanted."
+    label: ClassVar[str] = "Reference response"
+    asks: ClassVar[str] = "Write an ideal response."
     template: ClassVar[str] = "annotation/kinds/reference.html"
     judgment: ClassVar[type[Judgment]] = ReferenceAnswer
 

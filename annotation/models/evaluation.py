@@ -24,10 +24,10 @@ class Evaluation(models.Model):
     opponent = models.ForeignKey(
         PolicyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="opposed_in"
     )
-    origin = models.CharField(max_length=50, help_text="The run that drew the answers.")
-    seats = models.PositiveSmallIntegerField(default=1, help_text="People who judge each comparison.")
-    sampling = models.JSONField(default=dict, blank=True, help_text="The settings that drew both sides' answers.")
-    left_out = models.JSONField(default=dict, blank=True, help_text="Why prompts take no part, with their number.")
+    origin = models.CharField(max_length=50, help_text="The run that generated the responses.")
+    seats = models.PositiveSmallIntegerField(default=1, help_text="Annotators per comparison.")
+    sampling = models.JSONField(default=dict, blank=True, help_text="The generation settings of both sides.")
+    left_out = models.JSONField(default=dict, blank=True, help_text="Left-out prompts by reason.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -51,7 +51,7 @@ class Evaluation(models.Model):
 
     @property
     def opponent_label(self) -> str:
-        return str(self.opponent or "reference answers")
+        return str(self.opponent or "reference responses")
 
     @property
     def opponent_name(self) -> str:
@@ -71,7 +71,7 @@ class Comparison(models.Model):
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="comparisons")
     answer = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="+", help_text="The version's.")
     other = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="+", help_text="The opponent's.")
-    version_first = models.BooleanField(help_text="How the first seat sees it; every second seat sees it swapped.")
+    version_first = models.BooleanField(help_text="Order shown for the first assignment; swapped for every second one.")
     identical = models.BooleanField(default=False)
     task = models.OneToOneField(Task, on_delete=models.CASCADE, null=True, blank=True, related_name="comparison")
 

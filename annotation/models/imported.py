@@ -24,7 +24,7 @@ class ImportedJudgment(models.Model):
     digest = models.CharField(max_length=64, editable=False)
     tiers = models.JSONField()
     unacceptable = models.JSONField(default=list, blank=True)
-    unranked = models.JSONField(default=list, blank=True, help_text="Ids between which no order is known.")
+    unranked = models.JSONField(default=list, blank=True, help_text="IDs whose order is unknown.")
     ratings = models.JSONField(default=dict, blank=True, help_text="Completion id to criterion to number.")
     strength = models.PositiveSmallIntegerField(null=True, blank=True)
     margin = models.FloatField(null=True, blank=True, help_text="How far apart, from 0 to 1, where the file says.")

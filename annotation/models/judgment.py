@@ -11,7 +11,7 @@ from annotation.models.text import Completion
 class Judgment(models.Model):
     assignment = models.OneToOneField(Assignment, on_delete=models.PROTECT, related_name="%(class)s")
     client_uuid = models.UUIDField(
-        help_text="Of one submit at this assignment: the same again, with the same answer, is the same judgment."
+        help_text="Of one submission of this assignment: a repeat with the same content is the same annotation."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -28,10 +28,10 @@ class Ranking(Judgment):
     unranked = models.JSONField(
         default=list,
         blank=True,
-        help_text="Ids that were given no place: the last tier, about which no order is known.",
+        help_text="IDs that were not ranked: the last tier, whose order is unknown.",
     )
     strength = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Of a graded comparison: 0 as good, 1 better, 2 much better."
+        null=True, blank=True, help_text="Of a graded comparison: 0 equally good, 1 better, 2 much better."
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="Completion id to criterion to 1 … 5.")
     rationale = models.TextField(blank=True)
@@ -82,7 +82,7 @@ class ReferenceAnswer(Judgment):
 
 class Verdict(models.TextChoices):
     ACCEPT = "accept", "Accepted"
-    EDIT = "edit", "Accepted with changes"
+    EDIT = "edit", "Accepted with edits"
     REJECT = "reject", "Rejected"
 
 

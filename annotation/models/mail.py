@@ -18,7 +18,7 @@ class MailMessage(OutgoingMessage):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="mail")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="mail")
-    address = models.EmailField(blank=True, help_text="Of a person who has no account yet.")
+    address = models.EmailField(blank=True, help_text="For a person without an account.")
     subject = models.CharField(max_length=200)
     body = models.TextField()
 

@@ -40,9 +40,9 @@ class OutgoingMessage(models.Model):
 
     status = models.CharField(max_length=9, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
     attempts = models.PositiveIntegerField(default=0)
-    attempts_allowed = models.PositiveIntegerField(help_text="After so many it has failed.")
+    attempts_allowed = models.PositiveIntegerField(help_text="Failed after this many.")
     next_attempt_at = models.DateTimeField(default=timezone.now, help_text="During an attempt: when it counts as lost.")
-    last_answer = models.TextField(blank=True, help_text="How the last answer began, or why there was none.")
+    last_answer = models.TextField(blank=True, help_text="Start of the last response, or why there was none.")
     finished_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -26,10 +26,10 @@ class Role(models.TextChoices):
 class RankingMode(models.TextChoices):
     """How much of an order is asked for."""
 
-    FULL = "full", "Full ranking: every answer gets a place"
-    TOP_K = "top_k", "Top k: only the best ones get a place"
-    BEST = "best", "Best of all: one answer is chosen"
-    GRADED = "graded", "Graded comparison: two answers, and by how much one is better"
+    FULL = "full", "Full ranking: every response gets a rank"
+    TOP_K = "top_k", "Top k: only the best responses get a rank"
+    BEST = "best", "Best response only"
+    GRADED = "graded", "Graded comparison: two responses, and by how much one is better"
 
 
 class RationaleRule(models.TextChoices):
@@ -48,7 +48,7 @@ def check_criteria(names: Any) -> None:
     if len(names) > MAX_CRITERIA:
         raise ValidationError(f"At most {MAX_CRITERIA} criteria; these are {len(names)}.")
     if len({name.casefold() for name in names}) < len(names):
-        raise ValidationError("Each criterion stands here once.")
+        raise ValidationError("Each criterion can be listed once.")
     if long := [name for name in names if len(name) > MAX_CRITERION_CHARACTERS]:
         raise ValidationError(f"A criterion has at most {MAX_CRITERION_CHARACTERS} characters: {long[0]}")
 
@@ -79,7 +79,7 @@ def check_labels(names: Any) -> None:
     if names and not FEWEST_LABELS <= len(names) <= MOST_LABELS:
         raise ValidationError(f"From {FEWEST_LABELS} to {MOST_LABELS} labels, a key for each; these are {len(names)}.")
     if len(set(names)) < len(names):
-        raise ValidationError("Each label stands here once.")
+        raise ValidationError("Each label can be listed once.")
     if long := [name for name in names if len(name) > MAX_LABEL_CHARACTERS]:
         raise ValidationError(f"A label has at most {MAX_LABEL_CHARACTERS} characters: {long[0][:40]}…")
 
@@ -90,14 +90,14 @@ MODEL_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # of the Hugging Face hu
 class Thoughts(models.TextChoices):
     """What becomes of a model's thoughts; the recipes read the same words (training/tokenizers/settings.py)."""
 
-    OFF = "off", "Off: it answers directly"
-    HIDDEN = "hidden", "Hidden: only answers are seen"
-    SHOWN = "shown", "Shown with the answer"
+    OFF = "off", "Off: the model responds directly"
+    HIDDEN = "hidden", "Hidden: annotators see the response alone"
+    SHOWN = "shown", "Shown as part of the response"
 
 
 class LongPrompts(models.TextChoices):
-    REFUSE = "refuse", "Leave them out and count them"
-    DROP_OLDEST = "drop_oldest", "Drop their oldest turns, and say so with the answers"
+    REFUSE = "refuse", "Leave them out, and count them"
+    DROP_OLDEST = "drop_oldest", "Drop their oldest turns, and mark the responses"
 
 
 # What the recipes say to a chat template themselves.
@@ -152,110 +152,112 @@ class Project(models.Model):
 
     name = models.CharField(max_length=100)
     guidelines = models.TextField(
-        blank=True, max_length=20_000, help_text="What makes an answer good here. Markdown; shown beside the work."
+        blank=True,
+        max_length=20_000,
+        help_text="What makes a response good. Markdown; shown to annotators while they work.",
     )
     candidates_per_task = models.PositiveSmallIntegerField(
         default=4,
         validators=[MinValueValidator(2), MaxValueValidator(9)],
-        help_text="Answers that one ranking task shows, from 2 to 9.",
+        help_text="Responses per ranking task, from 2 to 9.",
     )
     seats_per_task = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(20)],
-        help_text="People who judge each new task.",
+        help_text="Annotators per new task.",
     )
     reference_share = models.FloatField(
         default=0.1,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Share of prompts, from 0 to 1, for which someone is also asked to write a reference answer.",
+        help_text="Share of prompts, from 0 to 1, for which an annotator also writes a reference response.",
     )
     lease_minutes = models.PositiveSmallIntegerField(
         default=20,
         validators=[MinValueValidator(1), MaxValueValidator(240)],
-        help_text="Minutes for which a seat is held without a sign of life.",
+        help_text="Minutes of inactivity after which a task reservation expires.",
     )
     calibration_share = models.FloatField(
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Share of prompts, from 0 to 1, whose ranking tasks every annotator judges.",
+        help_text="Share of prompts, from 0 to 1, whose tasks every annotator ranks.",
     )
     early_stop = models.BooleanField(
         default=False,
-        help_text="Close what is left of more than two seats, once the rankings agree on the best answer.",
+        help_text="Of more than two annotators: no further ones once two agree on the best response.",
     )
     conflict_seat = models.BooleanField(
-        default=False, help_text="Open one more seat, two at most, where a ranking contradicts an earlier one."
+        default=False, help_text="Add an annotator, at most two, where a ranking contradicts an earlier one."
     )
     closed_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
-        help_text="Nobody gets a new task; held seats may be finished.",
+        help_text="No new tasks are assigned; tasks in progress can be submitted.",
     )
     gold_share = models.FloatField(
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(0.5)],
-        help_text="Share of an annotator's tasks, from 0 to 0.5, whose right order is known already.",
+        help_text="Share of an annotator's tasks, from 0 to 0.5, that are gold tasks.",
     )
     repeat_share = models.FloatField(
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(0.5)],
-        help_text="Share of an annotator's tasks, from 0 to 0.5, that they ranked before, in another order.",
+        help_text="Share of an annotator's tasks, from 0 to 0.5, that they have ranked before, in another shown order.",
     )
     use_weights = models.BooleanField(
         default=False, help_text="Snapshots give each ranking the weight of its annotator (see Quality)."
     )
     practice_first = models.BooleanField(
-        default=False, help_text="New annotators rank the practice tasks first, and see where they differ."
+        default=False, help_text="New annotators rank qualification tasks first, with feedback after each."
     )
     practice_pass = models.FloatField(
         default=0.7,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Share of pairs, from 0 to 1, on which a practice round has to agree with the known orders.",
+        help_text="Share of pairs, from 0 to 1, on which an annotator has to match the gold rankings.",
     )
     ranking_form = models.CharField(
         max_length=6,
         choices=RankingMode,
         default=RankingMode.FULL,
-        help_text="What a ranking task asks for, open ones too.",
+        help_text="What a ranking task asks for; also applies to open tasks.",
     )
     top_k = models.PositiveSmallIntegerField(
-        "places for top k",
+        "ranks for top k",
         default=2,
         validators=[MinValueValidator(1), MaxValueValidator(8)],
-        help_text="How many answers get a place; nothing is learnt about the order of the others.",
+        help_text="How many responses get a rank; the order of the others is not recorded.",
     )
     criteria = models.JSONField(
         default=list,
         blank=True,
         validators=[check_criteria],
-        help_text="Names, one per line, at most 6, such as helpful: each answer is also rated on them from 1 to 5.",
+        help_text="Names, one per line, at most 6: each response is also rated on them from 1 to 5.",
     )
     criteria_required = models.BooleanField("every rating is required", default=False)
-    rationale = models.CharField("why this order?", max_length=8, choices=RationaleRule, default=RationaleRule.OPTIONAL)
+    rationale = models.CharField("rationale", max_length=8, choices=RationaleRule, default=RationaleRule.OPTIONAL)
     labels = models.JSONField(
         default=list,
         blank=True,
         validators=[check_labels],
-        help_text="Names, one per line, 2 to 9: every prompt's text also waits to be given one. Empty: none is asked.",
+        help_text="Names, one per line, 2 to 9: annotators give one of them to the text of each prompt.",
     )
     maker_names = models.JSONField(
         "further names of models and makers",
         default=list,
         blank=True,
         validators=[check_names],
-        help_text="One per line. An answer that has one of them is held back from blind ranking, beside those that "
-        "name a well-known model or maker.",
+        help_text="One per line. A response with one of them is kept out of blind tasks, beside those with "
+        "well-known names.",
     )
     uncertain_first = models.BooleanField(
-        "label the least sure texts first",
+        "uncertainty sampling",
         default=False,
-        help_text="Once a classifier was made: texts of which it is least sure come first; a fifth stays at random.",
+        help_text="Once a classifier exists, texts of which it is least sure come first; a fifth stays random.",
     )
     write_first = models.BooleanField(
-        "write before seeing answers",
+        "hide model responses until the first draft",
         default=False,
-        help_text="Whoever writes a reference answer sees the model's answers only after a first version of their own.",
+        help_text="For reference responses: the model's responses are shown after the annotator's first draft.",
     )
     base_model = models.CharField(
         max_length=500,
@@ -273,7 +275,7 @@ class Project(models.Model):
         max_length=8,
         choices=Thoughts,
         default=Thoughts.OFF,
-        help_text="Of models whose template has a block of thoughts before the answer.",
+        help_text="Of models whose chat template has a thinking block.",
     )
     long_prompts = models.CharField(
         "prompts that are too long",
@@ -283,20 +285,20 @@ class Project(models.Model):
         help_text="Longer than a stage's max_prompt_tokens or than the model reads.",
     )
     answer_tokens = models.PositiveIntegerField(
-        "longest answer, in tokens",
+        "longest response, in tokens",
         default=24,
         validators=[MinValueValidator(1), MaxValueValidator(4096)],
-        help_text="Every stage of a round cuts the model's answers at this length, unless its own settings differ.",
+        help_text="Where every stage of a round cuts responses, unless its own settings differ.",
     )
     temperature = models.FloatField(
         default=0.9,
         validators=[MinValueValidator(0.01), MaxValueValidator(5)],
-        help_text="At which every stage of a round draws answers, unless its own settings differ.",
+        help_text="At which every stage of a round draws responses, unless its own settings differ.",
     )
     licence = models.CharField(
         max_length=200,
         blank=True,
-        help_text="Under which the data may be used, such as CC BY 4.0; stands on every data card.",
+        help_text="Under which the data may be used, such as CC BY 4.0; shown on every data card.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then out of the lists.")
@@ -328,7 +330,7 @@ class Project(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(ranking_form=RankingMode.GRADED) | models.Q(candidates_per_task=2),
                 name="graded_comparisons_have_two",
-                violation_error_message="A graded comparison has two answers per task: set that number to 2.",
+                violation_error_message="A graded comparison has two responses per task: set that number to 2.",
             ),
         ]
 
@@ -343,15 +345,15 @@ class Project(models.Model):
         shown = self.candidates_per_task
         refused = {}
         if self.ranking_form == RankingMode.GRADED and shown != 2:
-            refused["candidates_per_task"] = "A graded comparison has two answers per task."
+            refused["candidates_per_task"] = "A graded comparison has two responses per task."
         if self.ranking_form == RankingMode.TOP_K and shown and self.top_k and self.top_k >= shown:
-            refused["top_k"] = f"Of {shown} answers at most {shown - 1} can be the top ones."
+            refused["top_k"] = f"Of {shown} responses at most {shown - 1} can be ranked as the top ones."
         if problem := self._problem_of_base_model():
             refused["base_model"] = problem
         if self.criteria_required and not self.criteria:
             refused["criteria_required"] = "Name the criteria first."
         if self.pk and (lost := sorted(self._labels_in_use() - set(self.labels or []))):
-            refused["labels"] = f"People have given the label {lost[0]!r} already, so it has to stay."
+            refused["labels"] = f"Annotators have already used the label {lost[0]!r}, so it has to stay."
         if refused:
             raise ValidationError(refused)
 
@@ -377,14 +379,14 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
     at_work_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Last sign of an open work page."
+        null=True, blank=True, editable=False, help_text="Last activity on an open work page."
     )
     passed_over = models.JSONField(
         default=dict, blank=True, editable=False, help_text="Where `annotation.actions.queue` need not look again."
     )
-    weight = models.FloatField(default=1.0, help_text="How far their judgments can be relied on, from 0 to 1.")
+    weight = models.FloatField(default=1.0, help_text="Reliability of their annotations, from 0 to 1.")
     practice_passed_at = models.DateTimeField(null=True, blank=True)
-    mail_about_rounds = models.BooleanField(default=False, help_text="Admins only: a letter when a round ends.")
+    mail_about_rounds = models.BooleanField(default=False, help_text="Admins only: a mail when a round ends.")
 
     class Meta:
         constraints = [

@@ -51,7 +51,7 @@ class GoldAnswer(models.Model):
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, related_name="gold")
     tiers = models.JSONField(help_text="Lists of completion ids, best first.")
-    note = models.TextField(blank=True, help_text="Why this is the order; shown to people who practise.")
+    note = models.TextField(blank=True, help_text="Why this is the gold ranking; shown as feedback in practice.")
     practice = models.BooleanField(default=False)
     marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -60,7 +60,7 @@ class GoldAnswer(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return f"known order of {self.task}"
+        return f"gold ranking of {self.task}"
 
 
 class ExclusionQuerySet(RevocableQuerySet["Exclusion"]):

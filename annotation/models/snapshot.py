@@ -18,7 +18,7 @@ class SnapshotType(models.TextChoices):
     PROMPT_COMPLETION = "prompt-completion", "Prompt and completion"
     PROMPTS = "prompts", "Prompts"
     CLASSIFICATION = "classification", "Classification"
-    JUDGMENTS = "judgments", "Raw judgments"
+    JUDGMENTS = "judgments", "Raw annotations"
     INSTRUCTION = "instruction", "Instructions"
 
     @property
@@ -46,12 +46,12 @@ class DatasetSnapshot(models.Model):
     type = models.CharField(max_length=20, choices=SnapshotType)
     sha256 = models.CharField(max_length=64)
     rows = models.PositiveIntegerField()
-    counts = models.JSONField(default=dict, help_text="What was taken and what was left out, by reason.")
-    filter = models.JSONField(default=dict, blank=True, help_text="Which judgments were asked for; empty: all of them.")
-    card = models.JSONField(default=dict, blank=True, help_text="Who made it, and how it looks: the data card.")
-    cutoff = models.DateTimeField(help_text="Judgments up to here are in it.")
+    counts = models.JSONField(default=dict, help_text="Rows included and left out, by reason.")
+    filter = models.JSONField(default=dict, blank=True, help_text="Filter of the annotations; empty: all.")
+    card = models.JSONField(default=dict, blank=True, help_text="The data card.")
+    cutoff = models.DateTimeField(help_text="Contains annotations up to here.")
     withdrawn_at = models.DateTimeField(
-        null=True, blank=True, help_text="When somebody whose judgments are in it had their data withdrawn, last."
+        null=True, blank=True, help_text="When an annotator whose data it contains was last excluded."
     )
     taken_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

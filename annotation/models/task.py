@@ -27,7 +27,7 @@ class Purpose(models.TextChoices):
 
     WORK = "work", "Work"
     EVALUATION = "evaluate", "Evaluation"
-    GOLD = "gold", "Known answer"
+    GOLD = "gold", "Gold task"
     REPEAT = "repeat", "Repeat"
     PRACTICE = "practice", "Practice"
 
@@ -55,14 +55,16 @@ class Task(models.Model):
     candidates = models.ManyToManyField(Completion, through="Candidate", related_name="tasks")
     seats = models.PositiveSmallIntegerField(default=1)
     planned_seats = models.PositiveSmallIntegerField(
-        default=1, help_text="What the settings asked for; `seats` also follows what people said."
+        default=1, help_text="Annotators by the settings; `seats` also follows agreement and conflicts."
     )
-    calibration = models.BooleanField(default=False, help_text="Every annotator judges it.")
+    calibration = models.BooleanField(default=False, help_text="Every annotator gets it.")
     priority = models.IntegerField(default=0, help_text="Higher comes first.")
-    origin = models.CharField(max_length=50, blank=True, help_text="The run that opened it; makes settling repeatable.")
+    origin = models.CharField(
+        max_length=50, blank=True, help_text="The run that opened it; makes storing results repeatable."
+    )
     purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.WORK)
     can_be_undone = models.BooleanField(
-        default=True, help_text="Whether a judgment of it can be taken back; not where it showed who wrote what."
+        default=True, help_text="Whether its annotation can be undone; not where it showed who wrote what."
     )
     repeat_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="repeats")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -118,7 +120,7 @@ class SeatStatus(models.TextChoices):
     HELD = "held", "Held"  # a person works on it until expires_at
     DONE = "done", "Done"  # judged
     SKIPPED = "skipped", "Skipped"  # given back with a reason; a new empty seat took its place
-    LAPSED = "lapsed", "Lapsed"  # not renewed in time, and replaced by a new empty one
+    LAPSED = "lapsed", "Expired"  # not renewed in time, and replaced by a new empty one
     LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
 
 
@@ -170,7 +172,7 @@ class Assignment(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
     priority = models.IntegerField(default=0)
     undos_left = models.PositiveSmallIntegerField(
-        default=MOST_UNDOS, help_text="How often its judgment may still be taken back; 0 once others' are seen."
+        default=MOST_UNDOS, help_text="How often its annotation may still be undone; 0 once others' are viewed."
     )
 
     objects = AssignmentQuerySet.as_manager()

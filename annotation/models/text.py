@@ -36,9 +36,7 @@ class Prompt(models.Model):
     external_id = models.CharField(max_length=200, blank=True)
     category = models.CharField(max_length=100, blank=True)
     split = models.CharField(max_length=5, choices=Split, editable=False)
-    withdrawn_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no new task asks it."
-    )
+    withdrawn_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then not in new tasks.")
     upload = models.ForeignKey(
         "PromptUpload", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )  # the file that brought it
@@ -95,7 +93,7 @@ class ImportStatus(models.TextChoices):
     QUEUED = "queued", "Waiting"
     RUNNING = "running", "Running"
     PAUSED = "paused", "Paused"
-    TAKEN = "taken", "Taken"
+    TAKEN = "taken", "Imported"
     FAILED = "failed", "Failed"
     UNDOING = "undoing", "Being undone"
     UNDONE = "undone", "Undone"
@@ -119,12 +117,12 @@ class PromptUpload(models.Model):
     content = models.BinaryField()
     labels = models.BooleanField(default=False, help_text="The file holds texts with a label and no prompts.")
     mapping = models.JSONField(default=dict, blank=True, help_text="Which column each field comes from.")
-    shape = models.CharField(max_length=40, blank=True, help_text="The shape that somebody chose; empty: as detected.")
+    shape = models.CharField(max_length=40, blank=True, help_text="Format chosen at import; empty: as detected.")
     ignore = models.JSONField(default=list, blank=True, help_text="Fields that are left out.")
     parsed = models.BinaryField(
         null=True, help_text="Its rows as they were read, gzipped JSON, until a worker has cut them into parts."
     )
-    report = models.JSONField(null=True, blank=True, help_text="What became of its rows, once it was taken.")
+    report = models.JSONField(null=True, blank=True, help_text="Report on its rows, once imported.")
     status = models.CharField(max_length=8, choices=ImportStatus, default=ImportStatus.PREVIEW)
     so_far = models.JSONField(null=True, blank=True, help_text="What became of the rows that are done.")
     rows = models.PositiveIntegerField(default=0, help_text="Rows to import.")
@@ -238,12 +236,12 @@ class Completion(models.Model):
     sampling = models.JSONField(default=dict, blank=True)
     logprob = models.FloatField(null=True, blank=True)
     tokens = models.PositiveIntegerField(null=True, blank=True)
-    finished = models.BooleanField(default=True, help_text="Ended by itself (EOS); otherwise cut at its length limit.")
-    origin = models.CharField(max_length=50, blank=True, help_text="The run that drew it; makes settling repeatable.")
-    index = models.PositiveIntegerField(default=0, help_text="Which of the run's answers to this prompt.")
-    withdrawn_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no new task shows it."
+    finished = models.BooleanField(default=True, help_text="Finished (EOS); otherwise truncated at the length limit.")
+    origin = models.CharField(
+        max_length=50, blank=True, help_text="The run that generated it; makes storing results repeatable."
     )
+    index = models.PositiveIntegerField(default=0, help_text="Number among the run's responses to this prompt.")
+    withdrawn_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then not in new tasks.")
     upload = models.ForeignKey(
         PromptUpload, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )  # the file that brought it

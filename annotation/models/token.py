@@ -10,9 +10,9 @@ from django.db.models import Q
 class Scope(models.TextChoices):
     """What a token may do, at most: its owner's role in a project decides the rest."""
 
-    READ = "read", "Read projects, prompts, judgments, snapshots and rounds"
-    ANNOTATE = "annotate", "Claim tasks and hand them in"
-    DATA = "data", "Import, take snapshots, download"
+    READ = "read", "Read projects, prompts, annotations, snapshots and rounds"
+    ANNOTATE = "annotate", "Get tasks and submit annotations"
+    DATA = "data", "Import, create snapshots, download"
     TRAIN = "train", "Start and cancel rounds"
     MANAGE = "manage", "Change projects, members and webhooks"
 
@@ -24,7 +24,7 @@ class Token(models.Model):
     name = models.CharField(max_length=80, help_text="What uses it, such as the name of a script.")
     prefix = models.CharField(max_length=12, help_text="Its first characters, to tell it from others.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of it.")
-    scopes = models.CharField(max_length=80, help_text="What it may do, with spaces between.")
+    scopes = models.CharField(max_length=80, help_text="Scopes, separated by spaces.")
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

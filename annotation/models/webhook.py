@@ -14,10 +14,10 @@ from annotation.models.project import Project
 
 
 class Event(models.TextChoices):
-    JUDGMENT = "judgment.submitted", "A judgment was submitted"
-    SNAPSHOT = "snapshot.taken", "A snapshot was taken"
-    ROUND = "round.finished", "A round finished, failed or was cancelled"
-    ALARM = "alarm.raised", "Somebody raised the alarm about the policy"
+    JUDGMENT = "judgment.submitted", "Annotation submitted"
+    SNAPSHOT = "snapshot.taken", "Snapshot created"
+    ROUND = "round.finished", "Round finished, failed or cancelled"
+    ALARM = "alarm.raised", "Model problem reported"
     TEST = "webhook.test", "A test"  # sent by the button on the page; no webhook subscribes to it
 
 
@@ -26,8 +26,8 @@ class Webhook(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="webhooks")
     url = models.URLField("Address", max_length=500)
-    secret = models.CharField(max_length=100, help_text="Signs what is sent, so it has to be readable here.")
-    events = models.CharField(max_length=200, help_text="What it is told of, with spaces between.")
+    secret = models.CharField(max_length=100, help_text="Signs requests, so it is stored readable.")
+    events = models.CharField(max_length=200, help_text="Events it receives, separated by spaces.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -53,10 +53,10 @@ class Delivery(OutgoingMessage):
     """One event on its way to one address."""
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
-    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False, help_text="The same in every attempt.")
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False, help_text="Same in every attempt.")
     event = models.CharField(max_length=30, choices=Event)
-    body = models.TextField(help_text="The very text that is signed and sent.")
-    last_status = models.PositiveIntegerField(null=True, blank=True, help_text="HTTP status of the last answer.")
+    body = models.TextField(help_text="Exact text that is signed and sent.")
+    last_status = models.PositiveIntegerField(null=True, blank=True, help_text="HTTP status of the last response.")
 
     objects = OutgoingQuerySet["Delivery"].as_manager()
 

@@ -21,9 +21,9 @@ from annotation.quality.figures import Figure, ratio, unknown
 
 Choices = dict[tuple[int, int], int]
 
-NO_OVERLAP = "nobody has ranked the same answers as somebody else"
-ALL_TIED = "one of them ties everything"
-ONE_CHOICE = "everybody always chose the same, so chance cannot be told from agreement"
+NO_OVERLAP = "no two annotators have ranked the same responses"
+ALL_TIED = "one of them ties all responses"
+ONE_CHOICE = "all choices are the same, so agreement cannot be told from chance"
 
 
 def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
@@ -58,7 +58,7 @@ def kendall_tau_b(first: Choices, second: Choices) -> Figure:
     """Return Kendall's τ-b (1945): concordant less discordant pairs, over what ties leave possible. From -1 to 1."""
     shared = first.keys() & second.keys()
     if not shared:
-        return unknown("no two answers that both ranked")
+        return unknown("no two responses that both ranked")
     strict_first = sum(first[pair] != 0 for pair in shared)
     strict_second = sum(second[pair] != 0 for pair in shared)
     if not strict_first or not strict_second:
@@ -72,7 +72,7 @@ def kendall_w(rankings: Sequence[Tiers]) -> Figure:
         return unknown("only one ranking", n=len(rankings))
     candidates = {pk for tier in rankings[0] for pk in tier}
     if any({pk for tier in tiers for pk in tier} != candidates for tiers in rankings):
-        return unknown("not all ranked the same answers", n=len(rankings))
+        return unknown("not all ranked the same responses", n=len(rankings))
     raters, items = len(rankings), len(candidates)
     sums = dict.fromkeys(candidates, 0.0)
     for tiers in rankings:
@@ -83,7 +83,7 @@ def kendall_w(rankings: Sequence[Tiers]) -> Figure:
     ties = sum(len(tier) ** 3 - len(tier) for tiers in rankings for tier in tiers)
     possible = raters**2 * (items**3 - items) - raters * ties
     if not possible:
-        return unknown("everybody ties everything", n=raters)
+        return unknown("all rankings tie all responses", n=raters)
     return Figure(12 * spread / possible, n=raters)
 
 
@@ -109,7 +109,7 @@ def krippendorff_alpha(tasks: Iterable[Sequence[Tiers]]) -> Figure:
     if not values:
         return unknown(NO_OVERLAP)
     if len(domain) < 2:
-        return unknown("everybody ties everything", n=len(values))
+        return unknown("all rankings tie all responses", n=len(values))
     import krippendorff  # only here: it is not needed to serve a page
 
     column = {rank: place for place, rank in enumerate(domain)}
@@ -140,9 +140,9 @@ def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> Figure:
     """Return Cohen's κ (1960) of two people's choices on the same items."""
     items = len(first)
     if items != len(second):
-        raise ValueError("Both people must have judged the same items.")
+        raise ValueError("Both annotators must have annotated the same items.")
     if not items:
-        return unknown("no item that both judged")
+        return unknown("no item that both annotated")
     observed = sum(a == b for a, b in zip(first, second, strict=True)) / items
     counts, others = Counter(first), Counter(second)
     chance = sum(counts[choice] * others[choice] for choice in counts) / items**2

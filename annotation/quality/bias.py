@@ -11,9 +11,9 @@ from annotation.quality.figures import Figure, bootstrap, ratio
 from annotation.quality.records import Record, Text
 
 NO_SIGN = "no sign of bias"
-FIRST_FAVOURED = "people favour what stands first"
-FIRST_AVOIDED = "people avoid what stands first"
-TOO_FEW = "too few rankings to say"
+FIRST_FAVOURED = "first-position bias detected"
+FIRST_AVOIDED = "last-position bias detected"
+TOO_FEW = "too few rankings"
 FEW_RANKINGS = 30
 MANY_PEOPLE = 10
 HASTE_MS_PER_WORD = 60  # 1,000 words a minute: four times what people read
@@ -113,7 +113,7 @@ def length_bias(records: Sequence[Record], texts: Mapping[int, Text]) -> LengthB
 
 def _share(tallies: Iterable[Sequence[int]]) -> Figure:
     kept = list(tallies)
-    return ratio([won for won, _ in kept], [pairs for _, pairs in kept], of="ordered pairs of different length")
+    return ratio([won for won, _ in kept], [pairs for _, pairs in kept], of="ranked pairs of different length")
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def evaluated_pairs(project: Project, evaluation: Evaluation | None = None) -> l
 
 def win_rate(found: Iterable[EvaluatedPair]) -> Figure:
     scores = [each.score for each in found if each.score is not None]
-    return ratio(scores, [1.0] * len(scores), of="judged comparisons")
+    return ratio(scores, [1.0] * len(scores), of="submitted comparisons")
 
 
 def length_controlled(found: Sequence[EvaluatedPair]) -> Figure:
@@ -122,7 +122,7 @@ def shown_first_wins(found: Iterable[EvaluatedPair]) -> Figure:
         for each in found
         if each.outcomes
     ]
-    return ratio(scores, [1.0] * len(scores), of="judged comparisons")
+    return ratio(scores, [1.0] * len(scores), of="submitted comparisons")
 
 
 def agreement(found: Iterable[EvaluatedPair]) -> Figure:
@@ -132,7 +132,7 @@ def agreement(found: Iterable[EvaluatedPair]) -> Figure:
         pairs_of_people = list(combinations(each.outcomes, 2))
         same.append(float(sum(first == second for first, second in pairs_of_people)))
         both.append(float(len(pairs_of_people)))
-    return ratio(same, both, of="comparisons that two people judged")
+    return ratio(same, both, of="comparisons by two annotators")
 
 
 def evaluation_report(found: Sequence[EvaluatedPair]) -> dict[str, Any]:

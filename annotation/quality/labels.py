@@ -45,7 +45,7 @@ def label_report(project: Project, *, without: Collection[int] = ()) -> dict[str
     return {
         "labels": sum(map(len, by_task.values())),
         "texts": len(by_task),
-        "agreement": ratio(same, compared, of="texts that two people labelled"),
+        "agreement": ratio(same, compared, of="texts with two labels"),
         "kappa": fleiss_kappa([[number[label] for label in given] for given in by_task.values()]),
         "confusions": [
             {"first": first, "second": second, "count": count}

@@ -90,7 +90,7 @@ class PromptList(RecordList):
 
 class Responses(RecordList):
     name, label = "responses", "Responses"
-    about = "What policy versions, people and imported files answered."
+    about = "Responses of policy versions, people and imported files."
     filter: ClassVar[type[filters.RecordFilter]] = filters.ResponseFilter
     indexes = (indexes.RESPONSES,)
     search_label = "Search responses"
@@ -169,7 +169,7 @@ class Annotations(RecordList):
 
 class Labelled(RecordList):
     name, label = "labels", "Labelled texts"
-    about = "Texts that a file brought with their label. Labels by annotators are annotations of the kind “Label”."
+    about = "Texts imported with their label. Labels by annotators are annotations of the kind “Label”."
     filter = filters.LabelledFilter
     indexes = (indexes.LABELLED,)
     search_label = "Search texts"
@@ -190,7 +190,7 @@ class Labelled(RecordList):
 
 class Tasks(RecordList):
     name, label = "tasks", "Tasks"
-    about = "What annotators are asked: a prompt with a fixed set of responses, and how many annotations it needs."
+    about = "A prompt with a fixed set of responses, and the number of annotations it needs."
     filter = filters.TaskFilter
     indexes = (indexes.PROMPTS,)
     search_label = "Search the tasks' prompts"

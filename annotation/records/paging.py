@@ -49,7 +49,7 @@ class Query:
         sort, problem = sorts.get(str(asked.get("sort", "")), records.sorts[0]), ""
         if text:
             if not words.asked_for(text):
-                problem = "Search for letters or digits: the search has none."
+                problem = "The search needs letters or digits."
             # A search finds records in the order of their ids.
             sort = Sort(sort.name, sort.label, records.search_key, sort.descending)
         if not found.form.is_valid():

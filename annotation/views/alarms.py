@@ -12,7 +12,7 @@ from annotation.characters import cleaned
 from annotation.forms.projects import AlarmForm
 from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 
-RAISED = "The alarm is raised: nothing is sampled until an admin has looked. You can go on with your work."
+RAISED = "Sampling is paused until an admin has checked the model. You can continue annotating."
 
 
 @login_required
@@ -38,5 +38,5 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     alarm = access.get_alarm(request.user, slug, pk)
     with refusals_as_messages(request):
         alarms.settle(alarm=alarm, by=request.user)
-        messages.success(request, "Settled. Rounds may sample again; one that was paused waits for you to resume it.")
+        messages.success(request, "Resolved. Rounds can sample again; resume a paused round yourself.")
     return redirect(alarm.project)

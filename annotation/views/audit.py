@@ -33,7 +33,7 @@ def of_project(request: UserRequest, slug: str) -> HttpResponseBase:
 def of_server(request: UserRequest) -> HttpResponseBase:
     """Show everything that happened, sign-ins too, to staff."""
     if not request.user.is_staff:
-        raise PermissionDenied("The audit log of the whole server is for its operators.")
+        raise PermissionDenied("Only operators can view the audit log of the server.")
     return _answer(request, None)
 
 

@@ -28,7 +28,7 @@ def flag(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     problem = problem_of(form)
     if request.htmx:
         return render(request, "annotation/flags.html#flagged", {"problem": problem}, status=422 if problem else 200)
-    (messages.error if problem else messages.success)(request, problem or "Flagged. A reviewer will look at it.")
+    (messages.error if problem else messages.success)(request, problem or "Reported. A reviewer will check it.")
     return redirect(assignment)
 
 
@@ -50,7 +50,7 @@ def dismiss(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
     with refusals_as_messages(request):
         flags.dismiss(flag=found, by=request.user)
-        messages.success(request, "Dismissed. The text stays where it is.")
+        messages.success(request, "Dismissed. The text stays in use.")
     return redirect("flags", slug)
 
 
@@ -60,5 +60,5 @@ def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
     with refusals_as_messages(request):
         flags.withdraw(flag=found, by=request.user)
-        messages.success(request, "Withdrawn. No new task has the text; tasks that are open keep it.")
+        messages.success(request, "Removed from new tasks. Open tasks keep the text.")
     return redirect("flags", slug)

@@ -64,7 +64,7 @@ def _invite(request: UserRequest, project: Project, form: InviteForm) -> list[tu
 def revoke(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_invitation(request.user, slug, pk)
     invitations.revoke(invitation=found, by=request.user)
-    messages.success(request, "The invitation is revoked; its link lets nobody in any more.")
+    messages.success(request, "Invitation revoked; its link no longer works.")
     return redirect("invitations", slug)
 
 

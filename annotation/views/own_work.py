@@ -79,7 +79,7 @@ def reply(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         actions.reply(assignment=assignment, author=request.user, text=request.POST.get("text", ""))
-        messages.success(request, "Reply sent. Reviewers see it beside your annotation.")
+        messages.success(request, "Reply sent. Reviewers see it with your annotation.")
     return redirect("own_annotation", slug, pk)
 
 

@@ -26,7 +26,10 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
     form = ProjectForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
         projects.save_settings(project=form.instance, by=request.user)
-        messages.success(request, "Saved. Open tasks follow the number of people; new ones follow every setting.")
+        messages.success(
+            request,
+            "Saved. The number of annotators also applies to open tasks; all other settings apply to new tasks.",
+        )
         return redirect(project)
     return render(request, "annotation/project_form.html", {"form": form, "project": project})
 
@@ -36,7 +39,9 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
 def close(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.close(project=project, by=request.user)
-    messages.success(request, f"{project} is closed: nobody gets a new task. What people hold can be handed in.")
+    messages.success(
+        request, f"{project} is closed: no new tasks are assigned. Tasks in progress can still be submitted."
+    )
     return redirect("project_edit", slug)
 
 
@@ -45,7 +50,7 @@ def close(request: UserRequest, slug: str) -> HttpResponse:
 def archive(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.archive(project=project, by=request.user)
-    messages.success(request, f"{project} is archived: it is closed and out of the lists. Nothing is deleted.")
+    messages.success(request, f"{project} is archived: closed and hidden from the lists. Nothing is deleted.")
     return redirect("home")
 
 
@@ -99,7 +104,7 @@ def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     membership = access.get_member(request.user, slug, pk)
     with refusals_as_messages(request):
         projects.remove_member(project=membership.project, user=membership.user, by=request.user)
-        messages.success(request, f"{membership.user} is no member any more. What they judged stays.")
+        messages.success(request, f"{membership.user} removed. Their annotations stay.")
     return redirect("members", slug)
 
 

@@ -60,7 +60,7 @@ def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     with refusals_as_messages(request):
         actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
         quality_report(project, anew=True)
-        messages.success(request, f"Snapshots leave out what {annotator} judged, from now on.")
+        messages.success(request, f"New snapshots exclude {annotator}'s annotations.")
     return redirect("quality", slug)
 
 
@@ -70,5 +70,5 @@ def lift(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
     if actions.lift_exclusion(project=project, annotator=annotator, by=request.user):
         quality_report(project, anew=True)
-        messages.success(request, f"What {annotator} judged counts again.")
+        messages.success(request, f"{annotator}'s annotations are included again.")
     return redirect("quality", slug)

@@ -81,7 +81,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 by=request.user,
             )
-            messages.success(request, "Decided: snapshots take this order instead of the votes.")
+            messages.success(request, "Adjudication saved. Snapshots use this ranking instead of the votes.")
         return redirect("review_task", slug, pk)
     gold = GoldAnswer.objects.filter(task=ranked).first()
     context: dict[str, Any] = {
@@ -157,7 +157,7 @@ def _merged(votes: list[Ranking]) -> list[list[int]]:
 def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     ranked = access.get_ranked_task(request.user, slug, pk)
     if actions.withdraw(task=ranked, by=request.user):
-        messages.success(request, "Withdrawn: the votes count again.")
+        messages.success(request, "Adjudication discarded. Snapshots use the votes again.")
     return redirect("review_task", slug, pk)
 
 
@@ -168,13 +168,13 @@ def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     ranked = access.get_ranked_task(request.user, slug, pk)
     if request.POST.get("remove"):
         actions.unmark_gold(task=ranked)
-        messages.success(request, "Nobody is held against this order any more.")
+        messages.success(request, "Gold mark removed.")
         return redirect("review_task", slug, pk)
     form = KnownForm(request.POST)
     with refusals_as_messages(request):
         if form.is_valid():
             _mark(ranked, form.cleaned_data, request)
-            messages.success(request, "The order is known now: others are held against it.")
+            messages.success(request, "Marked as gold.")
     return redirect("review_task", slug, pk)
 
 
@@ -205,7 +205,7 @@ def send_back(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_judged_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         reopening.send_back(assignment=assignment, by=request.user, reason=request.POST.get("reason", ""))
-        messages.success(request, f"Sent back: {assignment.annotator} gets the task again, before any other.")
+        messages.success(request, f"Sent back: {assignment.annotator} gets the task next.")
     return redirect(next_page(request) or reverse("review_task", args=[slug, assignment.task_id]))
 
 

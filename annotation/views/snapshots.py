@@ -32,7 +32,7 @@ def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
             taken = snapshots.take_snapshot(
                 project=project, by=request.user, type=form.cleaned_data["type"], wanted=form.wanted
             )
-            messages.success(request, f"Took snapshot {taken.number}: {taken.rows} {taken.unit}.")
+            messages.success(request, f"Snapshot {taken.number} created: {taken.rows} {taken.unit}.")
         return redirect("snapshots", slug)
     return _list_page(request, project, form, WithdrawForm() if membership.may_act_as(Role.ADMIN) else None)
 
@@ -55,8 +55,8 @@ def withdraw(request: UserRequest, slug: str) -> HttpResponse:
         return _list_page(request, project, TakeSnapshotForm(), form)
     person = form.cleaned_data["username"]
     touched = snapshots.withdraw(project=project, person=person, by=request.user)
-    marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot holds any."
-    messages.success(request, f"The judgments of {person} count no more. {marked}")
+    marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot contains any."
+    messages.success(request, f"{person}'s data excluded. {marked}")
     return redirect("snapshots", slug)
 
 

@@ -35,5 +35,5 @@ def token_list(request: UserRequest) -> HttpResponse:
 def revoke(request: UserRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(Token, user=request.user, pk=pk)
     tokens.revoke(token=token, by=request.user)
-    messages.success(request, f"{token} is revoked. Whatever uses it is refused from now on.")
+    messages.success(request, f"{token} revoked. Programs that use it no longer have access.")
     return redirect("tokens")

@@ -25,7 +25,7 @@ def webhook_list(request: UserRequest, slug: str) -> HttpResponse:
     form = WebhookForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         added = webhooks.add_webhook(project=project, by=request.user, **form.cleaned_data)
-        messages.success(request, "The webhook is there. Send a test to see whether its address answers.")
+        messages.success(request, "Webhook created. Send a test to check its address.")
         return redirect(added)
     rows = project.webhooks.annotate(
         waiting=Count("deliveries", filter=Q(deliveries__status=DeliveryStatus.PENDING)),
@@ -53,7 +53,7 @@ def webhook(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def test(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_webhook(request.user, slug, pk)
     webhooks.send_test(webhook=found, by=request.user)
-    messages.success(request, "A test is on its way.")
+    messages.success(request, "Test queued.")
     return redirect(found)
 
 
@@ -62,7 +62,7 @@ def test(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def send_again(request: UserRequest, slug: str, pk: int, delivery: int) -> HttpResponse:
     found = access.get_delivery(request.user, slug, pk, delivery)
     webhooks.send_again(delivery=found)
-    messages.success(request, f"{found} is sent again.")
+    messages.success(request, f"{found} will be sent again.")
     return redirect("webhook", slug, pk)
 
 
@@ -71,5 +71,5 @@ def send_again(request: UserRequest, slug: str, pk: int, delivery: int) -> HttpR
 def remove(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_webhook(request.user, slug, pk)
     webhooks.remove_webhook(webhook=found, by=request.user)
-    messages.success(request, f"{found} is told nothing any more.")
+    messages.success(request, f"{found} deleted.")
     return redirect("webhooks", slug)

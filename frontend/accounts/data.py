@@ -32,7 +32,7 @@ def own_data(request: UserRequest) -> HttpResponseBase:
 def person(request: UserRequest, pk: int) -> HttpResponseBase:
     """For superusers: what there is about a person, as a ZIP (POST take=1), or erased (POST with their user name)."""
     if not request.user.is_superuser:
-        raise PermissionDenied("Only an operator sees what is stored about others.")
+        raise PermissionDenied("Only operators can view what is stored about others.")
     user = get_object_or_404(User, pk=pk)
     if "take" in request.POST:
         return _zip_of(user, request)
@@ -48,14 +48,14 @@ def person(request: UserRequest, pk: int) -> HttpResponseBase:
 def _erased(request: UserRequest, user: User) -> str:
     """Erase a person; return why it was not possible, or an empty text."""
     if request.POST.get("username") != user.get_username():
-        return "Type the user name exactly as it stands above: an erasure cannot be undone."
+        return "Type the user name exactly as shown: erasing cannot be undone."
     if user.pk == request.user.pk:
         return "This is your own account. Another operator can erase it."
     try:
         people.erase(user, by=request.user)
     except NotPossible as why:
         return str(why)
-    messages.success(request, "Erased. Files that still hold something are listed below.")
+    messages.success(request, "Erased. Files that still contain data are listed below.")
     return ""
 
 

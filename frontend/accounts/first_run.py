@@ -37,7 +37,7 @@ class FirstAdminForm(NewAccountForm):
         label="Set-up code",
         max_length=100,
         required=False,
-        help_text="The server printed it when it started: look into its log.",
+        help_text="The server printed it when it started: see its log.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     field_order = ("code", "username", "email", "password1", "password2")
@@ -71,7 +71,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         except NotPossible:
             return _closed(request)
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[-1])
-        messages.success(request, f"You are the admin of this server, {user}. Create the first project.")
+        messages.success(request, f"You are now the admin of this server, {user}. Create the first project.")
         return redirect("project_create")
     return render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
 

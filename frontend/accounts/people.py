@@ -203,7 +203,9 @@ def _forget_the_name(name: str) -> None:
     for verb in ("Cancelled", "Paused"):
         rounds = apps.get_model("training.TrainingRound")._default_manager
         rounds.filter(reason=f"{verb} by {name}.").update(reason=f"{verb}.")
-        rounds.filter(reason__startswith=f"{name} raised the alarm").update(reason="Somebody raised the alarm.")
+        rounds.filter(reason__startswith=f"{name} reported a model problem").update(
+            reason="A model problem was reported."
+        )
 
 
 def _close(user: User) -> None:

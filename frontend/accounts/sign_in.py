@@ -26,7 +26,7 @@ class SignIn(views.LoginView):
         if request.method == "GET" and not request.user.is_authenticated and open_to_all:
             return redirect("setup")
         if request.method == "POST" and not settings.PASSWORD_SIGN_IN:
-            raise PermissionDenied(f"Nobody signs in with a password here. Use {configured().label}.")
+            raise PermissionDenied(f"Password sign-in is off on this server. Use {configured().label}.")
         return super().dispatch(request, *args, **values)
 
     def get_context_data(self, **values: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class WithPasswords(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
         if not settings.PASSWORD_SIGN_IN:
-            raise Http404("Nobody signs in with a password here.")
+            raise Http404("Password sign-in is off on this server.")
         return super().dispatch(request, *args, **values)
 
 
@@ -52,7 +52,7 @@ class WhereMailIsOn(WithPasswords):
 
     def dispatch(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
         if not mail.mail_is_on():
-            raise Http404("This server sends no mail, so no password can be reset by mail.")
+            raise Http404("This server sends no mail, so passwords cannot be reset by mail.")
         return super().dispatch(request, *args, **values)
 
 
@@ -64,7 +64,7 @@ class ResetForm(forms.PasswordResetForm):
         _, email_template_name, context, *_rest = arguments
         user: User = context["user"]
         body = render_to_string(email_template_name, context | {"public_url": settings.PUBLIC_URL})
-        mail.write_to(user=user, subject="A new password for Prefloop", body=body)
+        mail.write_to(user=user, subject="Reset your Prefloop password", body=body)
 
 
 class ResetPassword(WhereMailIsOn, views.PasswordResetView):

@@ -10,11 +10,11 @@ from annotation.api.authentication import scope_of
 
 REFUSALS = {
     "400": ("What is wrong with the request, by field.", "Errors"),
-    "401": ("Nobody is signed in, or the token is not valid.", "Refusal"),
-    "403": ("The role in the project is too small, or the token lacks the scope.", "Refusal"),
-    "404": ("There is no such thing, or not for the one who asks.", "Refusal"),
-    "409": ("It cannot be done as things stand; the detail says why.", "Refusal"),
-    "415": ("The body is of a type that is not read here.", "Refusal"),
+    "401": ("Not signed in, or the token is not valid.", "Refusal"),
+    "403": ("The role in the project does not permit this, or the token lacks the scope.", "Refusal"),
+    "404": ("Not found, or not visible to the caller.", "Refusal"),
+    "409": ("Not possible in the current state; the detail gives the reason.", "Refusal"),
+    "415": ("Unsupported media type of the body.", "Refusal"),
 }
 SCHEMAS = {
     "Refusal": {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]},

@@ -76,7 +76,7 @@ def _page(name: str, project: Project) -> str:
 
 
 def _prompts(project: Project, prompts: int) -> Step:
-    text = "A file with one prompt per line, or CSV, JSONL or Parquet. You review it before anything is imported."
+    text = "A file with one prompt per line, or CSV, JSONL or Parquet. You can review it before importing."
     if prompts:
         held_out = project.prompts.filter(split=Split.EVAL).count()
         text = f"{prompts:,} prompt{'s' * (prompts != 1)}, of which {held_out:,} are held out."

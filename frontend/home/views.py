@@ -106,7 +106,7 @@ def delete(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     problem = ""
     if request.method == "POST" and request.POST.get("slug") != slug:
-        problem = "Type the short name exactly as it stands above: a deletion cannot be undone."
+        problem = "Type the short name exactly as shown: deleting cannot be undone."
     elif request.method == "POST":
         try:
             deletion.delete_project(project, by=request.user)
@@ -132,7 +132,7 @@ def _headline(project: Project, membership: Membership) -> str:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an unknown address: with JSON under /api/, with a page elsewhere."""
     if request.path.startswith("/api/"):
-        return JsonResponse({"detail": "There is no such address."}, status=404)
+        return JsonResponse({"detail": "There is no such page."}, status=404)
     return page_not_found(request, exception)
 
 
@@ -145,7 +145,9 @@ def broken(request: HttpRequest) -> HttpResponse:
     is_api = request.path.startswith("/api/")
     if refusal is None:
         if is_api:
-            return JsonResponse({"detail": "The server could not answer; the error is in its log."}, status=500)
+            return JsonResponse(
+                {"detail": "The server could not complete the request; the error is in its log."}, status=500
+            )
         return server_error(request)
     said = {"title": refusal.title, "words": refusal.words}
     response: HttpResponse

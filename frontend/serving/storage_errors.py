@@ -39,7 +39,7 @@ NO_WRITES = StorageRefusal(
 AWAY = StorageRefusal(
     503,
     5,
-    "The database does not answer",
+    "The database is not available",
     "What you sent may not be stored. Keep this page open and send it again in a moment: what is sent twice is stored "
     "once.",
 )

@@ -20,12 +20,12 @@ register = template.Library()
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
-    "accuracy": "Accuracy on unseen prompts",
-    "ci95": "95 % interval of it",
-    "length_baseline": "Always the longer answer",
-    "baselines": "Going by length alone",
-    "train_accuracy": "Accuracy on its own prompts",
-    "n": "Pairs it was measured on",
+    "accuracy": "Held-out accuracy",
+    "ci95": "95 % CI",
+    "length_baseline": "Longer-response baseline",
+    "baselines": "Length-only baseline",
+    "train_accuracy": "Train accuracy",
+    "n": "Eval pairs",
     "calibration": "Calibration error (ECE)",
     "score_reference": "Score of the base model",
     "score_before": "Score before",
@@ -33,25 +33,25 @@ FIGURES: dict[str, str] = {
     "judge_reference": "Held-out judge, base model",
     "judge_before": "Held-out judge before",
     "judge_after": "Held-out judge after",
-    "kl": "KL to the reference policy, nats per completion",
-    "kl_round_start": "KL to where the round began, nats per completion",
-    "instructions": "Instructions learned from",
-    "tasks": "Tasks they are of",
+    "kl": "KL to the reference policy, nats per response",
+    "kl_round_start": "KL to initial policy, nats per response",
+    "instructions": "Training instructions",
+    "tasks": "Training tasks",
     "episodes": "Episodes",
     "stopped": "Stopped early",
     "selected": "Kept",
     "completions": "Completions",
-    "finished_share": "Ended by themselves",
+    "finished_share": "Finished (EOS)",
     "mean_tokens": "Mean length, tokens",
     "proposed": "Proposed",
-    "parsed": "Read as a task",
+    "parsed": "Parsed",
     "refused": "Left out",
-    "peak_rss_mb": "Most memory",
+    "peak_rss_mb": "Peak memory",
 }
 # Their value, and what a line below it says.
 EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
     "baselines": lambda value: (f"{value['length']['accuracy']:.1%}", _baselines_in_words(value)),
-    "calibration": lambda value: (f"{value['ece']:.3f}", "how far its certainty is from how often it is right"),
+    "calibration": lambda value: (f"{value['ece']:.3f}", "expected calibration error"),
     "stopped": lambda value: ("yes", _sentence(value)),
     "selected": lambda value: (f"step {value['step']:,}", _sentence(value["reason"])),
     "refused": lambda value: _left_out(value),
@@ -94,9 +94,9 @@ def _line(name: str, value: Any) -> dict[str, str]:
 
 
 def _baselines_in_words(baselines: dict[str, Any]) -> str:
-    length, rule = baselines["length"], _sentence(baselines["length"].get("rule", "the longer answer wins"))
-    interval = f" 95 % interval: {_figure('ci95', length['ci95'])}." if length.get("ci95") else ""
-    return f"{rule}{interval} A coin is right in {baselines.get('random', 0.5):.0%}."
+    length, rule = baselines["length"], _sentence(baselines["length"].get("rule", "the longer response wins"))
+    interval = f" 95 % CI: {_figure('ci95', length['ci95'])}." if length.get("ci95") else ""
+    return f"{rule}{interval} Chance: {baselines.get('random', 0.5):.0%}."
 
 
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def test_tau_b_is_scipys_for_every_two_orders_of_three():
 def test_who_ties_everything_has_no_tau():
     figure = agreement.kendall_tau_b(choices([[1, 2, 3]]), choices([[1], [2], [3]]))
     assert figure.value is None
-    assert figure.reason == "one of them ties everything"
+    assert figure.reason == "one of them ties all responses"
 
 
 def test_w_by_hand():
@@ -81,8 +81,8 @@ def test_w_with_ties_by_hand():
     ("rankings", "reason"),
     [
         ([ABCD], "only one ranking"),
-        ([[[1, 2]], [[1, 2]]], "everybody ties everything"),
-        ([[[1], [2]], [[1], [3]]], "not all ranked the same answers"),
+        ([[[1, 2]], [[1, 2]]], "all rankings tie all responses"),
+        ([[[1], [2]], [[1], [3]]], "not all ranked the same responses"),
     ],
 )
 def test_w_says_why_it_is_unknown(rankings, reason):
@@ -101,7 +101,7 @@ def test_alpha_is_one_where_all_agree_and_unknown_without_two_people():
     assert agreement.krippendorff_alpha([[ABCD, ABCD], [ABCD[::-1], ABCD[::-1]]]).value == pytest.approx(1)
     assert agreement.krippendorff_alpha([[ABCD], [ABCD]]).reason == agreement.NO_OVERLAP
     assert agreement.krippendorff_alpha([]).value is None
-    assert agreement.krippendorff_alpha([[[[1, 2]], [[1, 2]]]]).reason == "everybody ties everything"
+    assert agreement.krippendorff_alpha([[[[1, 2]], [[1, 2]]]]).reason == "all rankings tie all responses"
 
 
 def test_pairwise_agreement_counts_pairs_of_candidates_over_all_twos():

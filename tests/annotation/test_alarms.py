@@ -15,7 +15,7 @@ URL = "/projects/letters/alarm/"
 
 def test_an_annotator_raises_it_and_everybody_sees_why(as_user, admin, annotator):
     response = as_user(annotator).post(URL, {"note": "Nothing but hearts."}, headers={"HX-Request": "true"})
-    assert "The alarm is raised" in response.content.decode()
+    assert "Sampling is paused until" in response.content.decode()
     for user in (admin, annotator):
         page = as_user(user).get("/projects/letters/").content.decode()
         assert "Nothing but hearts." in page
@@ -26,14 +26,14 @@ def test_an_annotator_raises_it_and_everybody_sees_why(as_user, admin, annotator
 def test_it_needs_a_word_of_what_was_seen(as_user, annotator):
     response = as_user(annotator).post(URL, {"note": " "}, headers={"HX-Request": "true"})
     assert response.status_code == 422
-    assert "Say what you saw" in response.content.decode()
+    assert "Describe the problem" in response.content.decode()
     assert not Alarm.objects.exists()
 
 
 def test_the_second_to_raise_it_is_told_that_it_is_known(as_user, admin, annotator):
     as_user(annotator).post(URL, {"note": "Hearts."})
     page = as_user(admin).post(URL, {"note": "Hearts!"}, follow=True).content.decode()
-    assert "Somebody raised the alarm already" in page
+    assert "A model problem is already reported" in page
     assert Alarm.objects.get().note == "Hearts."
 
 
@@ -41,8 +41,8 @@ def test_an_admin_settles_it_once_and_it_can_be_raised_again(as_user, admin, ann
     as_user(annotator).post(URL, {"note": "Hearts."})
     settle = f"{URL}{Alarm.objects.get().pk}/settle/"
     assert as_user(annotator).post(settle).status_code == 403
-    assert "Settled" in as_user(admin).post(settle, follow=True).content.decode()
-    assert "Somebody settled this alarm already" in as_user(admin).post(settle, follow=True).content.decode()
+    assert "Resolved" in as_user(admin).post(settle, follow=True).content.decode()
+    assert "This report is already resolved" in as_user(admin).post(settle, follow=True).content.decode()
     assert Alarm.objects.get().settled_by == admin
     as_user(annotator).post(URL, {"note": "Hearts again."})
     assert Alarm.objects.count() == 2

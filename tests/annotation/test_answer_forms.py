@@ -47,7 +47,7 @@ def refusal(response) -> str:
 def test_of_the_top_two_the_others_stay_unranked(bob, seat_for):
     seat = seat_for(ranking_form="top_k", top_k=2)
     a, b, c, d = seat.shown_order
-    assert "Put the best 2 in order" in bob.get(seat.get_absolute_url()).content.decode()
+    assert "Rank the top 2 responses" in bob.get(seat.get_absolute_url()).content.decode()
     submit(bob, seat, tiers=[[c], [a]])
     ranking = Ranking.objects.get()
     assert ranking.tiers == [[c], [a], sorted([b, d])]
@@ -66,9 +66,9 @@ def test_a_tie_for_the_last_place_may_hold_more_than_k(bob, seat_for):
 @pytest.mark.parametrize(
     ("tiers", "message"),
     [
-        (lambda o: "", "Nothing is chosen yet"),
-        (lambda o: [[o[0]]], "The best 2 answers need a place; 1 have one."),
-        (lambda o: [[o[0]], [o[1]], [o[2]]], "Only the best 2 answers get a place; 3 have one."),
+        (lambda o: "", "Nothing is selected yet"),
+        (lambda o: [[o[0]]], "Rank the top 2 responses; 1 are ranked."),
+        (lambda o: [[o[0]], [o[1]], [o[2]]], "Rank only the top 2 responses; 3 are ranked."),
     ],
 )
 def test_too_few_or_too_many_of_the_top_two_are_refused(bob, seat_for, tiers, message):
@@ -79,7 +79,7 @@ def test_too_few_or_too_many_of_the_top_two_are_refused(bob, seat_for, tiers, me
 def test_the_best_of_all_is_one_and_says_nothing_about_the_rest(bob, seat_for):
     seat = seat_for(ranking_form="best")
     a, b, c, d = seat.shown_order
-    assert "Choose one answer as the best; 2 are chosen." in refusal(submit(bob, seat, tiers=[[a, b]]))
+    assert "Choose one response as the best; 2 are chosen." in refusal(submit(bob, seat, tiers=[[a, b]]))
     submit(bob, seat, tiers=[[b]])
     ranking = Ranking.objects.get()
     assert ranking.tiers == [[b], sorted([a, c, d])]
@@ -100,7 +100,7 @@ def test_a_graded_comparison_keeps_its_strength(bob, seat_for, strength, is_tie)
 @pytest.mark.parametrize(
     ("is_tie", "strength", "message"),
     [
-        (False, "", "Say by how much"),
+        (False, "", "Give the strength"),
         (False, "0", "Strength 0 means that both are tied"),
         (True, "2", "Strength 0 means that both are tied"),
         (False, "3", "less than or equal to 2"),
@@ -158,7 +158,7 @@ def test_what_is_no_rating_is_refused(bob, seat_for, ratings, message):
 def test_a_required_reason_is_asked_for_and_a_hidden_one_is_not_there(bob, seat_for):
     seat = seat_for(["Yes.", "No."], rationale="required")
     tiers = [[pk] for pk in seat.shown_order]
-    assert "Say in a few words why." in refusal(submit(bob, seat, tiers=tiers, rationale="  "))
+    assert "Explanation required." in refusal(submit(bob, seat, tiers=tiers, rationale="  "))
     Project.objects.update(rationale="hidden")
     assert 'name="rationale"' not in bob.get(seat.get_absolute_url()).content.decode()
     submit(bob, seat, tiers=tiers)
@@ -236,10 +236,10 @@ def test_template_settings_that_cannot_be_are_refused_in_words(admin, as_user, p
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ranking_form": "graded"}, "A graded comparison has two answers per task."),
-        ({"top_k": "4"}, "Of 4 answers at most 3 can be the top ones."),
+        ({"ranking_form": "graded"}, "A graded comparison has two responses per task."),
+        ({"top_k": "4"}, "Of 4 responses at most 3 can be ranked as the top ones."),
         ({"criteria": "a\nb\nc\nd\ne\nf\ng"}, "At most 6 criteria; these are 7."),
-        ({"criteria": "Kind\nkind"}, "Each criterion stands here once."),
+        ({"criteria": "Kind\nkind"}, "Each criterion can be listed once."),
         ({"criteria": "x" * 31}, "A criterion has at most 30 characters"),
         ({"criteria": ""}, "Name the criteria first."),
     ],
@@ -255,7 +255,7 @@ def test_settings_that_cannot_be_are_refused_in_words(admin, as_user, project, c
 def test_the_database_keeps_graded_comparisons_to_two(project):
     with pytest.raises(IntegrityError), transaction.atomic():
         Project.objects.filter(pk=project.pk).update(ranking_form="graded", candidates_per_task=3)
-    with pytest.raises(ValidationError, match="two answers per task"):
+    with pytest.raises(ValidationError, match="two responses per task"):
         Project(slug="x", name="X", ranking_form="graded", candidates_per_task=3).full_clean()
 
 

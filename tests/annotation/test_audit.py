@@ -117,7 +117,7 @@ def test_the_page_filters_by_action_person_and_day(alice, admin, annotator, stra
     alice.post("/projects/letters/members/", {"username": "charlie", "role": "annotator"})
     alice.post("/projects/letters/close/")
     page = alice.get(LOG).content.decode()
-    assert "Role given" in page
+    assert "Role changed" in page
     assert "Project closed" in page
     assert "192.0.2.7" in page
     assert "Project closed</td>" not in alice.get(LOG, {"action": "role"}).content.decode()

@@ -32,7 +32,7 @@ def people_rank(seed: int, *, pull: float = 0.0, people: int = 12, tasks: int = 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_planted_position_bias_is_found(seed):
     found = bias.position_bias(people_rank(seed, pull=0.6))
-    assert found.verdict == "people favour what stands first"
+    assert found.verdict == "first-position bias detected"
     assert found.positions[0].share.value > 0.3
     assert found.excess.low > 0
 
@@ -47,7 +47,7 @@ def test_without_a_bias_the_report_is_silent(seed, people):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_stands_first_can_also_be_avoided(seed):
-    assert bias.position_bias(people_rank(seed, pull=-0.8)).verdict == "people avoid what stands first"
+    assert bias.position_bias(people_rank(seed, pull=-0.8)).verdict == "last-position bias detected"
 
 
 def test_a_shared_first_place_counts_in_parts():
@@ -62,14 +62,14 @@ def test_a_shared_first_place_counts_in_parts():
     assert found.positions[0].chance == pytest.approx(4 / 9)
     assert found.positions[2].share.value == 1
     assert found.positions[2].share.n == 1
-    assert found.verdict == "too few rankings to say"
+    assert found.verdict == "too few rankings"
 
 
 def test_nobody_has_ranked_yet():
     found = bias.position_bias([])
     assert found.positions == []
     assert found.excess.value is None
-    assert found.verdict == "too few rankings to say"
+    assert found.verdict == "too few rankings"
 
 
 def test_the_longer_answer_wins_by_hand():
@@ -84,7 +84,7 @@ def test_the_longer_answer_wins_by_hand():
     assert found.overall.value == pytest.approx(3 / 4)
     assert found.by_annotator[7].value == 1
     assert found.by_annotator[8].value == pytest.approx(2 / 3)
-    assert bias.length_bias([], texts).overall.reason == "no ordered pairs of different length yet"
+    assert bias.length_bias([], texts).overall.reason == "no ranked pairs of different length yet"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

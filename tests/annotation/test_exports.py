@@ -154,7 +154,7 @@ def test_completions_are_references_and_what_all_put_first(project, open_ranking
         {**common, "completion": [{"role": "assistant", "content": "Agreed."}], "source": "best_ranked"},
     ]
     assert counts == {
-        "reference answers": 1,
+        "reference responses": 1,
         "rankings": 7,
         "best-ranked answers": 1,
         "tasks without one best answer": 2,
@@ -179,7 +179,7 @@ def test_the_better_answers_of_imported_pairs_are_imitated_as_imported(project, 
 
 
 def test_nothing_to_imitate_is_said(project, policy):
-    with pytest.raises(NotPossible, match="reference answer"):
+    with pytest.raises(NotPossible, match="reference response"):
         snapshots.take_snapshot(project=project, by=None, type=SnapshotType.PROMPT_COMPLETION)
 
 
@@ -206,7 +206,7 @@ def test_many_tasks_take_no_more_queries_than_few(
 def test_page_api_and_command_take_the_type_that_is_asked_for(project, ranked_task, admin, as_user, type, rows, word):
     client = as_user(admin)
     page = client.post("/projects/letters/snapshots/", {"type": type}, follow=True).content.decode()
-    assert f"Took snapshot 1: {rows} {word}." in page
+    assert f"Snapshot 1 created: {rows} {word}." in page
     made = client.post("/api/v1/projects/letters/snapshots/", {"type": type}, content_type="application/json").json()
     assert (made["number"], made["type"], made["rows"]) == (2, type, rows)
     out = io.StringIO()

@@ -90,7 +90,7 @@ def test_a_retry_that_says_something_else_is_refused_in_words(bob, claim, open_r
     stored = Ranking.objects.get().tiers
     response = submit(bob, seat, client_uuid=client_uuid, tiers=json.dumps(stored[::-1]))
     assert response.status_code == 409
-    assert "tiers differ from what is stored" in text_of(response)
+    assert "tiers differ from the stored one" in text_of(response)
     assert Ranking.objects.get().tiers == stored
 
 
@@ -103,14 +103,14 @@ def test_a_retry_with_the_rest_of_a_text_is_no_success(bob, claim, open_ranking_
     assert bob.post(address, half).status_code == 302
     whole = bob.post(address, {**half, "text": "The first half. And the second."})
     assert whole.status_code == 409
-    assert "text differ from what is stored" in text_of(whole)
+    assert "text differ from the stored one" in text_of(whole)
 
 
 @pytest.mark.parametrize(
     ("tiers", "message"),
     [
         (lambda o: [o[:1]], "3 answers still without a place"),
-        (lambda o: [o, o[:1]], "an answer in two places"),
+        (lambda o: [o, o[:1]], "a response twice"),
         (lambda o: [[*o, 999999]], "not in this task"),
     ],
 )

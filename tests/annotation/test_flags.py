@@ -47,7 +47,7 @@ def rude() -> Completion:
 
 
 def test_a_flag_on_an_answer_reaches_the_reviewers_with_its_text(raise_flag, project, admin, annotator, as_user):
-    assert "Flagged" in raise_flag(answer=rude_number(), note="It shouts.").content.decode()
+    assert "Reported" in raise_flag(answer=rude_number(), note="It shouts.").content.decode()
     page = as_user(admin).get(f"/projects/{project.slug}/flags/").content.decode()
     for words in ("Rude.", "It shouts.", "Harmful", annotator.username, "Say something."):
         assert words in page
@@ -70,9 +70,9 @@ def test_the_prompt_may_be_flagged_beside_an_answer(raise_flag, seat):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"reason": ""}, "Say what is wrong"),
+        ({"reason": ""}, "Choose a reason"),
         ({"reason": "ugly"}, "not one of the available choices"),
-        ({"answer": "999999"}, "an answer of this task"),
+        ({"answer": "999999"}, "a response of this task"),
         ({"note": "x" * 501}, "at most 500 characters"),
     ],
 )
@@ -114,11 +114,11 @@ def test_a_dismissed_flag_leaves_the_text_and_is_settled_once(raise_flag, projec
     flag, client = Flag.objects.get(), as_user(admin)
     client.post(f"/projects/{project.slug}/flags/{flag.pk}/dismiss/")
     again = client.post(f"/projects/{project.slug}/flags/{flag.pk}/withdraw/", follow=True)
-    assert "settled this flag already" in again.content.decode()
+    assert "report is already resolved" in again.content.decode()
     flag.refresh_from_db()
     assert (flag.status, flag.settled_by) == ("dismissed", admin)
     assert rude().withdrawn_at is None
-    assert "has looked at it" in raise_flag(answer=rude_number()).content.decode()
+    assert "has checked it" in raise_flag(answer=rude_number()).content.decode()
 
 
 def test_a_program_flags_over_the_api(seat, annotator, as_user):

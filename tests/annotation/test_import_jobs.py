@@ -75,10 +75,10 @@ def test_a_worker_imports_it_in_batches_and_the_page_shows_how_far_it_is(upload,
     assert "Waiting" in client.get(_page(upload)).content.decode()
     assert import_jobs.work_next()
     page = client.get(_page(upload)).content.decode()
-    assert "4 of 10 rows are imported" in page
-    assert "prompts taken" not in page
+    assert "4 of 10 rows processed" in page
+    assert "prompts imported" not in page
     _work()
-    assert "10 prompts taken" in client.get(_page(upload)).content.decode()
+    assert "10 prompts imported" in client.get(_page(upload)).content.decode()
     upload.refresh_from_db()
     report = prompts.ImportReport.from_json(upload.report)
     assert (upload.status, report.rows, report.taken, report.pairs, report.tasks) == ("taken", 11, 10, 5, 5)
@@ -171,7 +171,7 @@ def test_an_import_is_undone_as_long_as_nobody_has_judged_any_of_it(upload, admi
         status="done", annotator=annotator, claimed_at=timezone.now(), finished_at=timezone.now()
     )
     page = client.post(f"{_page(upload)}job/", {"do": "undo"}, follow=True).content.decode()
-    assert "Somebody has judged what this file brought" in page
+    assert "Rows of this file are annotated" in page
     assert Prompt.objects.count() == 10
 
 
@@ -186,7 +186,7 @@ def test_undo_deletes_what_the_file_brought_and_nothing_else(project, upload, ad
     assert sorted(prompt.last_message for prompt in Prompt.objects.all()) == ["Mine?", "Question 1?"]
     left = (Completion, ImportedJudgment, Task.objects.filter(kind="ranking").model)
     assert [kind.objects.count() for kind in left] == [0, 0, 0]
-    assert "is deleted" in as_user(admin).get(_page(upload)).content.decode()
+    assert "are deleted" in as_user(admin).get(_page(upload)).content.decode()
 
 
 def test_labelled_texts_are_imported_in_batches_and_undone_too(project, admin) -> None:
@@ -220,7 +220,7 @@ def test_a_file_that_nobody_takes_is_deleted_after_a_week_and_nothing_else_is(pr
     PromptUpload.objects.filter(filename="taken.jsonl").update(created_at=timezone.now() - timedelta(days=70))
     for status in (ImportStatus.PAUSED, ImportStatus.FAILED, ImportStatus.UNDONE):
         uploaded(status, 70, status=status)
-    assert "is not taken within 7 days is deleted" in client.get(old).content.decode()
+    assert "is not imported within 7 days is deleted" in client.get(old).content.decode()
 
     work_beside_runs()
     left = set(PromptUpload.objects.values_list("filename", flat=True))
@@ -273,7 +273,7 @@ def test_an_import_that_failed_half_way_can_be_undone(upload, admin, as_user, mo
     client = as_user(admin)
     page = client.get(_page(upload)).content.decode()
     assert "the disk is full" in page
-    assert "Go on" in page
+    assert "Resume" in page
     client.post(f"{_page(upload)}job/", {"do": "undo"})
     _work()
     upload.refresh_from_db()
@@ -288,7 +288,7 @@ def test_what_the_command_imported_is_on_the_page_and_can_be_undone(project, adm
     upload = PromptUpload.objects.get()
     client = as_user(admin)
     assert _page(upload) in client.get(f"/projects/{project.slug}/prompts/").content.decode()
-    assert "6 prompts taken" in client.get(_page(upload)).content.decode()
+    assert "6 prompts imported" in client.get(_page(upload)).content.decode()
     call_command("import_prompts", str(path), "--project", project.slug, stdout=io.StringIO(), stderr=io.StringIO())
     assert PromptUpload.objects.count() == 1  # nothing new, no second record
     client.post(f"{_page(upload)}job/", {"do": "undo"})
@@ -305,7 +305,7 @@ def test_a_command_that_was_stopped_goes_on_by_the_command_alone(project, admin,
     client = as_user(admin)
     page = client.get(_page(upload)).content.decode()
     assert "run the same command again" in page
-    assert "Go on" not in page
+    assert "Resume" not in page
     client.post(f"{_page(upload)}job/", {"do": "resume"})
     assert not import_jobs.work_next()
     client.post(f"{_page(upload)}job/", {"do": "undo"})

@@ -51,7 +51,7 @@ def test_a_link_for_one_is_used_up_by_one(alice):
     Client().post(link, ACCOUNT)
     late = Client().post(link, ACCOUNT | {"username": "emil"})
     assert late.status_code == 404
-    assert "This invitation is over" in late.content.decode()
+    assert "This invitation has expired" in late.content.decode()
     assert not User.objects.filter(username="emil").exists()
 
 

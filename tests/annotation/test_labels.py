@@ -72,7 +72,7 @@ def test_an_import_into_a_project_with_labels_opens_tasks_at_once(labelling, adm
     [
         ("only", "From 2 to 9 labels, a key for each; these are 1."),
         ("\n".join("abcdefghij"), "these are 10"),
-        ("good\ngood", "Each label stands here once."),
+        ("good\ngood", "Each label can be listed once."),
     ],
 )
 def test_labels_that_make_no_sense_are_refused(as_user, admin, project, given, said):
@@ -86,7 +86,7 @@ def test_a_label_that_people_gave_stays(as_user, admin, annotator, labelling, ma
     labels.open_label_tasks(project=labelling)
     give(annotator, "good")
     page = as_user(admin).post(SETTINGS, {"labels": "fine\nbad"}).content.decode()
-    assert "People have given the label &#x27;good&#x27; already, so it has to stay." in page
+    assert "Annotators have already used the label &#x27;good&#x27;, so it has to stay." in page
 
 
 def test_without_labels_nobody_is_asked_any_more(as_user, admin, labelling, make_prompt):
@@ -109,7 +109,7 @@ def test_a_text_is_labelled_and_the_next_one_comes(as_user, annotator, labelling
 
 
 @pytest.mark.parametrize(
-    ("label", "said"), [("", "Choose a label first"), ("ugly", "is none of this project&#x27;s labels: good, bad.")]
+    ("label", "said"), [("", "Choose a label."), ("ugly", "is not a label of this project: good, bad.")]
 )
 def test_what_is_no_label_is_refused_and_the_seat_stays(annotator, labelling, make_prompt, give, label, said):
     make_prompt()
@@ -205,8 +205,8 @@ def test_agreement_on_labels_and_what_is_confused(as_user, admin, labelling, mak
         {"first": "bad", "second": "odd", "count": 1},
     ]
     page = as_user(admin).get("/projects/letters/quality/").content.decode()
-    assert "Two people give a text the same label" in page
-    assert "Nothing to measure yet" not in page
+    assert "Pairwise label agreement" in page
+    assert "No agreement data yet" not in page
 
 
 def test_what_a_model_is_least_sure_of_comes_first_but_for_a_control_share(annotator, labelling, make_prompt):

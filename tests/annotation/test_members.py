@@ -42,7 +42,7 @@ def test_a_removed_member_is_out_and_somebody_else_gets_the_seat_at_once(
     assert queue.claim_next(project=project, by=colleague) is None
 
     page = remove(as_user(admin), Membership.objects.get(user=annotator)).content.decode()
-    assert "bob is no member any more. What they judged stays." in page
+    assert "bob removed. Their annotations stay." in page
     assert as_user(annotator).get(held.get_absolute_url()).status_code == 404
     assert queue.claim_next(project=project, by=colleague).task == task
     held.refresh_from_db()
@@ -62,10 +62,10 @@ def test_judgments_of_a_removed_member_stay(project, admin, ranked_task, as_user
 def test_nobody_locks_themselves_out(project, admin, as_user):
     own = Membership.objects.get(user=admin)
     page = remove(as_user(admin), own).content.decode()
-    assert "You would lock yourself out. Ask another admin to remove you." in page
+    assert "You cannot remove yourself. Ask another admin." in page
     assert Membership.objects.filter(pk=own.pk).exists()
     demoted = as_user(admin).post(reverse("members", args=["letters"]), {"username": "alice", "role": "annotator"})
-    assert "You would lock yourself out." in demoted.content.decode()
+    assert "You cannot change your own role." in demoted.content.decode()
 
 
 def test_another_projects_member_cannot_be_removed_here(project, admin, stranger, as_user):

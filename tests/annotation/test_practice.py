@@ -56,11 +56,11 @@ def test_each_answer_is_held_against_the_known_order_at_once(bob, annotator, les
     response = practise(bob, annotator, "BAC")
     assert response.headers["Location"] == PAGE
     page = bob.get(PAGE).content.decode()
-    assert "2 of 3 pairs as known" in page
-    assert "is known to be better than answer" in page
-    assert "you had it the other way round" in page
+    assert "2 of 3 pairs match" in page
+    assert "The expert ranking has response" in page
+    assert "you ranked them the other way round" in page
     assert "<strong>Kind</strong> words win in lesson 1." in page
-    assert "1 done in this round, 1 to go" in page
+    assert "1 done in this attempt, 1 left" in page
 
 
 def test_htmx_is_sent_there_whole(bob, annotator, lessons):

@@ -90,11 +90,11 @@ def test_a_project_called_new_has_an_address_of_its_own(creator):
 @pytest.mark.parametrize(
     ("fields", "seen", "unseen"),
     [
-        ({}, ["Put the answers in order", "Answer 4"], ["Answer 5", "spam"]),
+        ({}, ["Rank the responses", "Answer 4"], ["Answer 5", "spam"]),
         ({"candidates_per_task": "5", "criteria": "helpful"}, ["Answer 5", "helpful: 3 of 5"], []),
         ({"preset": "pairwise"}, ["A is much better"], ["Answer 3"]),
-        ({"preset": "labelling", "labels": "spam\nham"}, ["Which label fits", "ham"], ["Put the answers in order"]),
-        ({"labels": "spam\nham"}, ["Which label fits", "Put the answers in order"], []),
+        ({"preset": "labelling", "labels": "spam\nham"}, ["Which label fits", "ham"], ["Rank the responses"]),
+        ({"labels": "spam\nham"}, ["Which label fits", "Rank the responses"], []),
         ({"guidelines": "Be *kind*."}, ["<em>kind</em>"], []),
         ({"candidates_per_task": "lots"}, ["Answer 4"], []),  # not valid yet: the default is shown
         ({"rationale": "hidden"}, [], ['name="rationale"']),

@@ -59,8 +59,8 @@ def test_an_edit_keeps_the_new_texts_and_leaves_the_proposal(bob, seat):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "Accept the task, change it, or reject it."),
-        ({"verdict": "reject"}, "Say why it is rejected."),
+        ({}, "Accept, edit or reject the task."),
+        ({"verdict": "reject"}, "Choose a reason for the rejection."),
         ({"verdict": "reject", "reason": "ugly"}, "is not one of the available choices"),
         ({"verdict": "edit", "instruction": " ", "output": "Blue."}, "The instruction is empty."),
         ({"verdict": "edit", "instruction": "Name it.", "output": ""}, "The output is empty."),

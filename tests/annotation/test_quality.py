@@ -81,17 +81,17 @@ def test_tasks_that_everybody_judges_have_an_agreement_of_their_own(
     figures = as_user(admin).get("/api/v1/projects/letters/quality/").json()
     assert figures["calibration"]["tasks"] == 1
     assert (figures["calibration"]["pairwise"]["value"], figures["calibration"]["pairwise"]["n"]) == (1, 9)
-    assert "On the 1 calibration task that everybody judges" in as_user(admin).get(PAGE).content.decode()
+    assert "On the 1 calibration task that every annotator ranks" in as_user(admin).get(PAGE).content.decode()
 
 
 def test_a_project_without_rankings_says_what_is_needed(admin, as_user):
     page = as_user(admin).get(PAGE).content.decode()
-    assert "Nothing to measure yet" in page
+    assert "No agreement data yet" in page
 
 
 def test_one_judgment_a_task_gives_no_agreement_and_says_why(ranked_task, admin, as_user):
     page = as_user(admin).get(PAGE).content.decode()
-    assert "nobody has ranked the same answers as somebody else" in page
+    assert "no two annotators have ranked the same responses" in page
 
 
 def test_skips_are_counted_by_reason(project, annotator, admin, as_user, open_ranking_task, ranked_task):
@@ -160,7 +160,7 @@ def test_an_exclusion_keeps_judgments_out_with_its_reason_and_can_be_lifted(judg
     client.post(f"{PAGE}annotators/{cora.pk}/exclude/", {"reason": "reads nothing"})
     page = client.get(PAGE).content.decode()
     assert "reads nothing (alice" in page
-    assert "leave out 4 of 12 rankings" in page
+    assert "exclude 4 of 12 rankings" in page
     taken, rows = snapshot_rows(project)
     assert taken.counts["rankings of excluded annotators"] == 4
     assert all(len(row["rankings"]) == 2 for row in rows)

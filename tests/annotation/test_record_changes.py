@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 def test_bulk_changes_are_in_the_audit_log_and_in_each_history(alice, make_prompt):
     one, two, three = make_prompt("One"), make_prompt("Two", category="kept"), make_prompt("Three")
     assert change(alice, "prompts", "category", [one.pk, two.pk], category="kept") == (
-        "1 prompt changed. 1 unchanged: they have this category."
+        "1 prompt changed. 1 unchanged: already in this category."
     )
     assert change(alice, "prompts", "archive", [one.pk, three.pk]) == "2 prompts changed."
     assert set(Prompt.objects.in_force()) == {two}
@@ -97,7 +97,7 @@ def test_an_assigned_task_is_reserved_and_comes_first(alice, project, annotator,
     assert seat.expires_at > timezone.now() + timedelta(days=6)
     assert sorted(seat.shown_order) == sorted(wanted.candidates.values_list("pk", flat=True))
     again = change(alice, "tasks", "assign", [wanted.pk], to=annotator.pk)
-    assert "bob has or had them already" in again
+    assert "bob already has or had them" in again
     assert "Choose a member" in change(alice, "tasks", "assign", [wanted.pk])
 
 
@@ -134,7 +134,7 @@ def test_a_task_taken_out_of_the_queue_can_be_reopened(alice, project, annotator
 def test_annotations_are_sent_back_in_bulk_by_reviewers(rita, project, annotator, open_ranking_task):
     open_ranking_task()
     seat = judge(project, annotator)
-    assert "Say what should be corrected" in change(rita, "annotations", "send_back", [seat.pk])
+    assert "Write what should be corrected" in change(rita, "annotations", "send_back", [seat.pk])
     assert change(rita, "annotations", "send_back", [seat.pk], reason="Too quick.") == "1 annotation changed."
     assert not Ranking.objects.exists()
     assert queue.claim_next(project=project, by=annotator) == seat
@@ -162,7 +162,7 @@ def test_a_prompt_is_added_by_hand(alice, project):
     assert (prompt.split, prompt.category) == ("eval", "science")
     again = alice.post(f"{RECORDS}prompts/new/", sent)
     assert again.status_code == 422
-    assert "this project has the prompt already" in again.content.decode()
+    assert "this project already has the prompt" in again.content.decode()
     more = alice.post(f"{RECORDS}prompts/new/", {**sent, "add-message": "1"})
     assert [form["role"].value() for form in more.context["formset"]] == ["system", "user", "assistant"]
     for content, why in (("", "messages"), (" ", "messages")):
@@ -194,7 +194,7 @@ def test_an_edited_prompt_is_a_new_version_with_the_same_split(
     assert f"Replaced by prompt {new.pk}" in page
     again = alice.post(f"{RECORDS}prompts/{old.pk}/edit/", edited("What is life?"))
     assert again.status_code == 422
-    assert "edited already" in again.content.decode()
+    assert "already edited" in again.content.decode()
     assert "replaced by a newer version" in change(alice, "prompts", "unarchive", [old.pk])
 
 
@@ -204,7 +204,7 @@ def test_an_edit_of_the_category_alone_makes_no_version(alice, make_prompt):
     assert Prompt.objects.get().category == "new"
     other = make_prompt("Other text")
     refused = alice.post(f"{RECORDS}prompts/{other.pk}/edit/", edited("Same text"))
-    assert "has a prompt with this text already" in refused.content.decode()
+    assert "already has a prompt with this text" in refused.content.decode()
 
 
 def test_reviewers_look_and_only_admins_change(rita, alice, make_prompt):

@@ -61,7 +61,7 @@ def test_a_search_without_a_letter_is_refused_in_words(alice, make_prompt):
     make_prompt()
     response = alice.get(f"{RECORDS}prompts/", {"q": "?!,"})
     assert response.status_code == 422
-    assert "Search for letters or digits" in response.content.decode()
+    assert "The search needs letters or digits" in response.content.decode()
 
 
 def test_search_stays_within_the_project_and_follows_changes(alice, project, make_prompt, policy):

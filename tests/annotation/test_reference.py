@@ -54,7 +54,7 @@ def test_the_answers_are_not_sent_before_a_first_version(bob, blind_seat):
     assert "Short one." not in bob.get(blind_seat.get_absolute_url()).content.decode()
     refused = post(bob, blind_seat, "first-version", **draft("  "))
     assert refused.status_code == 409
-    assert "Write a first version of your own" in refused.content.decode()
+    assert "Save your own first draft" in refused.content.decode()
     assert "Short one." not in refused.content.decode()
 
     assert post(bob, blind_seat, "first-version", **draft("Mine alone.")).status_code == 302

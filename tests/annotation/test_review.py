@@ -92,8 +92,8 @@ def test_a_decision_can_be_taken_back_and_stays_on_record(project, rita, reviewe
     [
         ({"A": 1, "B": 2}, [], "This field is required"),
         ({"A": 1, "B": 2, "C": 9}, [], "not one of the available choices"),
-        ({"A": 1, "B": 2, "C": 3}, ["A"], "below all the others"),
-        ({"A": 1, "B": 2, "C": 2}, ["C"], "below all the others"),
+        ({"A": 1, "B": 2, "C": 3}, ["A"], "below all others"),
+        ({"A": 1, "B": 2, "C": 2}, ["C"], "below all others"),
     ],
 )
 def test_what_is_no_order_is_refused_in_words(rita, contested, places, below, message):
@@ -146,7 +146,7 @@ def test_only_a_decided_order_becomes_known(rita, contested):
     page = rita.post(address, {"note": "n"}, follow=True).content.decode()
     assert "Adjudicate the task first" in page
     decide(rita, hard, {"A": 1, "B": 1, "C": 1})
-    assert "ties everything" in rita.post(address, {"note": "n"}, follow=True).content.decode()
+    assert "ties every response" in rita.post(address, {"note": "n"}, follow=True).content.decode()
     decide(rita, hard, {"A": 2, "B": 1, "C": 3})
     rita.post(address, {"note": "B is kinder.", "practice": "on"})
     gold = GoldAnswer.objects.get()

@@ -54,7 +54,7 @@ def count(client) -> int:
 def test_votes_are_hidden_until_the_own_judgment_is_in(task, rita, as_user, project):
     client, address = as_user(rita), f"/projects/letters/review/{task.pk}/"
     page = client.get(address).content.decode()
-    assert "You may judge this task yourself" in page
+    assert "You may annotate this task yourself" in page
     assert "bob" not in page.lower()
     assert count(client) == 0
     seat = queue.claim_next(project=project, by=rita)
@@ -79,7 +79,7 @@ def test_who_looks_at_once_cannot_take_their_own_back(task, rita, as_user, proje
     client.post(address, {"look": "1"})
     assert "Bob says so." in client.get(address).content.decode()
     refused = client.post("/projects/letters/undo/", follow=True).content.decode()
-    assert "What you submitted last stays" in refused
+    assert "Your last submission is final" in refused
     assert count(client) == 2
 
 
@@ -114,7 +114,7 @@ def test_rows_of_a_snapshot_wait_for_the_own_judgment(task, rita, admin, as_user
         snapshots.take_snapshot(project=project, by=admin)
     client = as_user(rita)
     page = client.get(f"/projects/letters/{way}", follow=True)
-    assert "in 1 task that you may still judge" in page.content.decode()
+    assert "of 1 task that you may still annotate" in page.content.decode()
     assert page.redirect_chain
     assert client.get(f"/api/v1/projects/letters/{way}").status_code == 409
     assert as_user(admin).get(f"/projects/letters/{way}").status_code == 200

@@ -137,7 +137,7 @@ def test_the_data_card_says_who_how_alike_and_what_may_have_swayed_them(project,
     # v1 won three comparisons of four.
     assert card["strengths"]["v1"]["value"] > 0 > card["strengths"]["v0"]["value"]
     page = client.get("/projects/letters/snapshots/1/").content.decode()
-    for words in ("CC BY 4.0", "50.0%", first, "Whose answers are preferred"):
+    for words in ("CC BY 4.0", "50.0%", first, "Bradley–Terry by source"):
         assert words in page
     project.guidelines += " And short ones."
     project.save()
@@ -167,7 +167,8 @@ def test_the_page_takes_the_same_filter(project, admin, as_user, two_versions):
     client = as_user(admin)
     form = {"type": "preference", "annotators": f"{two_versions[0].pk}", "min_agreement": "0.5", "kinds": "ranking"}
     assert (
-        "Took snapshot 1: 2 pairs." in client.post("/projects/letters/snapshots/", form, follow=True).content.decode()
+        "Snapshot 1 created: 2 pairs."
+        in client.post("/projects/letters/snapshots/", form, follow=True).content.decode()
     )
     assert DatasetSnapshot.objects.get().filter == {
         "kinds": ["ranking"],
@@ -189,11 +190,11 @@ def test_withdrawing_marks_what_holds_a_persons_judgments_and_leaves_them_out(pr
     assert held.withdrawn_at is not None
     assert other.withdrawn_at is None
     assert held.path.read_bytes() == before
-    assert "contains judgments withdrawn on" in client.get("/projects/letters/snapshots/1/").content.decode()
+    assert "contains annotations withdrawn on" in client.get("/projects/letters/snapshots/1/").content.decode()
     after = take(client).json()
     assert (after["rows"], after["counts"]["rankings"], after["counts"]["rankings that do not count"]) == (2, 2, 2)
     unknown = client.post("/projects/letters/snapshots/withdraw/", {"username": "nobody"})
-    assert "There is no user called" in unknown.content.decode()
+    assert "There is no user" in unknown.content.decode()
 
 
 def test_what_somebody_says_after_withdrawing_counts_again(project, admin, as_user, make_prompt, judge_as, policy):

@@ -183,4 +183,4 @@ def test_the_table_of_the_docs_is_what_an_import_does() -> None:
     for name, each in found.items():  # every sample brings something, or says why not
         assert each["taken"] or each["reasons"], name
         assert each["taken"] + each["duplicate"] + each["refused"] >= 1
-    assert sum(each["reference answers"] for each in found.values()) > 10
+    assert sum(each["reference responses"] for each in found.values()) > 10

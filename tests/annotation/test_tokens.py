@@ -186,5 +186,5 @@ def test_the_command_prints_a_token_that_works(annotator, project):
     call_command("make_token", "bob", "--scopes", "annotate", "--name", "robot", stdout=out)
     assert with_token(out.getvalue().strip()).post(f"{PROJECT}/tasks/claim/").status_code == 204
     assert Token.objects.get().name == "robot"
-    with pytest.raises(CommandError, match="no user called"):
+    with pytest.raises(CommandError, match="There is no user"):
         call_command("make_token", "nobody")

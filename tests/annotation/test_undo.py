@@ -103,7 +103,7 @@ def test_what_is_in_a_snapshot_stays(bob, ranked, project):
     snapshots.take_snapshot(project=project, by=None)
     response = bob.post(UNDO)
     assert response.status_code == 409
-    assert "in snapshot 1 already" in response.content.decode()
+    assert "already in snapshot 1" in response.content.decode()
     assert Ranking.objects.count() == 1
 
 

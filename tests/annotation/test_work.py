@@ -61,17 +61,17 @@ def test_without_htmx_a_submit_redirects(bob, seat):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda o: {"tiers": ""}, "every answer needs a place"),
+        (lambda o: {"tiers": ""}, "Rank all responses."),
         (lambda o: {"tiers": [[o[0]], [o[1]]]}, "2 answers still without a place"),
-        (lambda o: {"tiers": [o, [o[0]]]}, "an answer in two places"),
+        (lambda o: {"tiers": [o, [o[0]]]}, "a response twice"),
         (lambda o: {"tiers": [o, [999999]]}, "not in this task"),
         (lambda o: {"tiers": [o, []]}, "none of them empty"),
-        (lambda o: {"tiers": {"a": 1}}, "lists of answers"),
-        (lambda o: {"tiers": [[str(pk) for pk in o]]}, "lists of answers"),
+        (lambda o: {"tiers": {"a": 1}}, "lists of response IDs"),
+        (lambda o: {"tiers": [[str(pk) for pk in o]]}, "lists of response IDs"),
         (lambda o: {"tiers": "not json"}, "valid JSON"),
-        (lambda o: {"tiers": [[pk] for pk in o], "unacceptable": [o[0]]}, "cannot stand above"),
+        (lambda o: {"tiers": [[pk] for pk in o], "unacceptable": [o[0]]}, "cannot be ranked above"),
         (lambda o: {"tiers": [[o[0]], o[1:]], "unacceptable": [o[1]]}, "either all acceptable or all unacceptable"),
-        (lambda o: {"tiers": [o], "unacceptable": [999999]}, "ids of this task"),
+        (lambda o: {"tiers": [o], "unacceptable": [999999]}, "IDs of this task"),
         (lambda o: {"tiers": [o], "client_uuid": "x"}, "valid UUID"),
     ],
 )
@@ -99,7 +99,7 @@ def test_another_answer_to_a_finished_task_is_refused(bob, seat):
     submit(bob, seat, tiers=tiers)
     response = submit(bob, seat, tiers=tiers[::-1])
     assert response.status_code == 409
-    assert "This task is finished" in response.content.decode()
+    assert "This annotation is final" in response.content.decode()
     assert Ranking.objects.get().tiers == tiers
 
 
@@ -119,9 +119,9 @@ def test_a_reference_answer_becomes_a_completion_by_its_author(bob, annotator, p
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": "   "}, "Write the answer first"),
+        ({"text": "   "}, "Write a response."),
         ({"text": "x" * 20_001}, "at most 20000 characters"),
-        ({"text": "Fine.", "derived_from": "999999"}, "an answer of this task"),
+        ({"text": "Fine.", "derived_from": "999999"}, "a response of this task"),
     ],
 )
 def test_what_is_no_reference_answer_is_refused(bob, project, open_ranking_task, fields, message):

@@ -86,6 +86,6 @@ def test_ten_comparisons_to_a_win_rate(visit, admin, annotator, project, two_ver
 def test_it_fits_a_phone(visit, admin, two_versions):
     visitor = visit(admin, **PHONE)
     visitor.goto("/projects/letters/evaluation/")
-    expect(visitor.page.get_by_role("heading", name="Nothing is compared yet")).to_be_visible()
+    expect(visitor.page.get_by_role("heading", name="No evaluation yet")).to_be_visible()
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert problems(visitor.page) == []

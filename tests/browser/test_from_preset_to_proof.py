@@ -89,11 +89,11 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
     assert PolicyVersion.objects.get(number=1).parent.number == 0
 
     visitor.goto("/projects/letters/playground/")
-    page.get_by_label("Question").fill("How is the sea?")
-    page.get_by_label("Longest reply").fill("12")
-    page.get_by_role("button", name="Ask").click()
-    expect(page.get_by_role("region", name="Reply A").get_by_role("link", name="v1")).to_be_visible()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible(timeout=60_000)
+    page.get_by_label("Message").fill("How is the sea?")
+    page.get_by_label("Max tokens").fill("12")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("region", name="Response A").get_by_role("link", name="v1")).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
 
     judge = visit(annotator)
     get_task(judge)

@@ -151,7 +151,9 @@ def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves)
     visitor.goto("/projects/letters/rounds/1/")
     expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3 % with 100")).to_be_visible()
     expect(page.get_by_role("img", name="Reliability: 1 points. 90.0 % sure, 87.5 % right (96)")).to_be_visible()
-    drawn = page.get_by_role("img", name="Frontier: 5 points. step 5: score 1.5 at √KL 2. A ring marks what was kept")
+    drawn = page.get_by_role(
+        "img", name="Frontier: 5 points. step 5: score 1.5 at √KL 2. The ring marks the best checkpoint"
+    )
     expect(drawn.locator("canvas")).to_be_visible()
     frontier = page.locator("figure", has_text="Frontier")
     expect(frontier.locator(".key")).to_contain_text("score")

@@ -53,23 +53,23 @@ def test_two_blind_and_then_their_names(visit, admin, two_versions, writing):
     visitor = visit(admin)
     page = visitor.page
     visitor.goto("/projects/letters/playground/")
-    page.get_by_label("Question").fill("How is the sea today?")
-    page.get_by_label("Blind beside it").select_option("0")
-    page.get_by_label("Longest reply").fill("30")
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_label("Message").fill("How is the sea today?")
+    page.get_by_label("Compare blind with").select_option("0")
+    page.get_by_label("Max tokens").fill("30")
+    page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("button", name="A is better")).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("region", name="Reply A").locator(".as-written")).not_to_be_empty()
+    expect(page.get_by_role("region", name="Response A").locator(".as-written")).not_to_be_empty()
     assert problems(page) == []
     assert not re.search(r"\bv[01]\b", page.locator("main").inner_text())
     page.get_by_role("button", name="B is better").click()
-    expect(page.get_by_text(re.compile(r"You found v[01] better\. It is stored as a judgment\."))).to_be_visible()
-    expect(page.get_by_role("region", name="Reply A").get_by_role("link", name=re.compile("v[01]"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"You preferred v[01]\. Stored as an annotation\."))).to_be_visible()
+    expect(page.get_by_role("region", name="Response A").get_by_role("link", name=re.compile("v[01]"))).to_be_visible()
     assert Ranking.objects.count() == 1
-    page.get_by_label("Question").fill("And the sky?")
-    page.get_by_label("Blind beside it").select_option("")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Message").fill("And the sky?")
+    page.get_by_label("Compare blind with").select_option("")
+    page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("list", name="Conversation").get_by_role("listitem")).to_have_count(3)
-    expect(page.get_by_role("button", name="Go on")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
 
 
 def test_it_fits_a_phone(visit, admin, two_versions):

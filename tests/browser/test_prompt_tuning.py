@@ -48,7 +48,7 @@ def test_from_a_template_to_figures(visit, admin, project, classifying):
     expect(page.locator(".note.error", has_text="begin with the same tokens")).to_be_visible()
     page.get_by_label("Labels and their words").fill("fine: good\npoor: bad")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("button", name="Save all the same").click()  # two tokens here: a warning
+    page.get_by_role("button", name="Save anyway").click()  # two tokens here: a warning
     expect(page.get_by_role("heading", name="Try it")).to_be_visible()
 
     page.get_by_role("button", name="Start", exact=True).click()

@@ -46,7 +46,7 @@ def test_after_ten_wrong_passwords_the_right_one_waits_too(client, annotator):
     assert [sign_in(client, "wrong").status_code for _ in range(9)] == [200] * 9
     locked = sign_in(client, "wrong")
     assert locked.status_code == 429
-    assert "Too many tries" in locked.content.decode()
+    assert "Too many attempts" in locked.content.decode()
     assert "script-src 'self'" in locked.headers["Content-Security-Policy"]
     assert sign_in(client, PASSWORD).status_code == 429
     assert AuditEvent.objects.filter(action="sign-in-locked", subject=annotator).count() == 1
@@ -201,7 +201,7 @@ def test_a_password_is_reset_by_mail(client, annotator, settings):
     assert client.post(address, {"new_password1": NEW, "new_password2": NEW}).status_code == 302
     assert sign_in(client, NEW).status_code == 302
     assert program.get("/api/v1/projects/").status_code == 401
-    assert "This link is over" in Client().get(path, follow=True).content.decode()
+    assert "This link has expired" in Client().get(path, follow=True).content.decode()
 
 
 def test_an_unknown_address_is_answered_the_same_way(client, annotator, settings):

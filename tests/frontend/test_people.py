@@ -94,7 +94,7 @@ def test_the_command_writes_the_same(judged, tmp_path):
     call_command("export_person", "bob", str(tmp_path / "bob.zip"), stdout=io.StringIO())
     names = zipfile.ZipFile(tmp_path / "bob.zip").namelist()
     assert {"account.json", "ranking.json", "completion.json", "token.json"} <= set(names)
-    with pytest.raises(CommandError, match="There is no user called 'nobody'"):
+    with pytest.raises(CommandError, match="There is no user 'nobody'"):
         call_command("export_person", "nobody", str(tmp_path / "x.zip"))
 
 

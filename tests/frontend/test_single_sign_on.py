@@ -145,8 +145,8 @@ HOUR = 3600
         ({"fault": "other_key"}, "not signed by the provider"),
         ({"fault": "no_token"}, "sent no ID token"),
         ({"fault": "other_sub"}, "two different people"),
-        ({"fault": "redirect"}, "no answer that could be used"),
-        ({"fault": "large"}, "no answer that could be used"),
+        ({"fault": "redirect"}, "no usable response"),
+        ({"fault": "large"}, "no usable response"),
         ({"described": {"issuer": "https://issuer.example"}}, "calls itself 'https://issuer.example'"),
         ({"described": {"token_endpoint": "http://127.0.0.1:9/token"}}, "is not the identity provider"),
         ({"described": {"jwks_uri": "http://169.254.169.254/latest"}}, "is not the identity provider"),
@@ -168,7 +168,7 @@ def test_a_way_back_that_was_not_begun_here_is_refused_and_many_wait(configure, 
     address = "/accounts/single-sign-on/back/?code=made-up&state=made-up"
     answer = client.get(address)
     assert answer.status_code == 403
-    assert "was not begun in this browser" in words(answer)
+    assert "was not started in this browser" in words(answer)
     moment = timezone.now()
     monkeypatch.setattr("annotation.actions.attempts.timezone.now", lambda: moment)
     monkeypatch.setattr(adapters, "REFUSED_PER_MINUTE", 3)

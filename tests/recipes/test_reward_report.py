@@ -56,7 +56,7 @@ def test_the_length_rule_is_chosen_in_training():
     held_out = [ranking(2, [3, 6], IndexVote([[0], [1]])), ranking(3, [6, 3], IndexVote([[0], [1]]))]
     figures = report(held_out, [[1.0, 0.0], [0.0, 1.0]], shorter_wins, seed=0)
     assert figures["baselines"]["length"]["accuracy"] == 0.5
-    assert figures["baselines"]["length"]["rule"] == "the shorter answer wins"
+    assert figures["baselines"]["length"]["rule"] == "the shorter response wins"
 
 
 def test_calibration_by_hand():

@@ -322,7 +322,7 @@ OUTCOMES = {
     "without choices": (0, {"the reply has no choices": 3}),
     "no choice": (0, {"the reply has no choices": 3}),
     "truncated": (0, {"the server answers others, and after 8 attempts": 3}),
-    "null": (2, {"an answer is empty": 1}),
+    "null": (2, {"a response is empty": 1}),
     "strange": (0, {"a choice has no message": 2, "an answer's content is no text but int": 1}),
     "parts": (3, {}),
     "picture": (2, {"an answer has a part that is no text": 1}),

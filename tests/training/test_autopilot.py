@@ -32,14 +32,14 @@ def later(minutes: float):
 @pytest.mark.parametrize(
     ("facts", "methods", "said"),
     [
-        (Facts(0, None, 0.0), (), "Waits for 2 more judgments or for a new judgment."),
-        (Facts(2, 0.1, 0.0), CIRCLE, "2 judgments are new"),
+        (Facts(0, None, 0.0), (), "Waits for 2 more annotations or for a new annotation."),
+        (Facts(2, 0.1, 0.0), CIRCLE, "2 new annotations"),
         (Facts(1, 6.9, 0.0), (), "0.1 more days"),
-        (Facts(1, 7.0, 0.0), CIRCLE, "The last one was 7.0 days ago, and 1 judgments are new."),
-        (Facts(1, None, 0.0), CIRCLE, "There was no training round yet"),
-        (Facts(0, 30.0, 0.0), (), "Waits for 2 more judgments or for a new judgment."),
-        (Facts(9, 9.0, 8.1), ("reward", "ppo"), "8.1 hours of work wait in the queue, 8 are enough"),
-        (Facts(9, 9.0, 8.0), CIRCLE, "9 judgments are new"),
+        (Facts(1, 7.0, 0.0), CIRCLE, "The last one was 7.0 days ago, and 1 new annotations."),
+        (Facts(1, None, 0.0), CIRCLE, "No training round yet"),
+        (Facts(0, 30.0, 0.0), (), "Waits for 2 more annotations or for a new annotation."),
+        (Facts(9, 9.0, 8.1), ("reward", "ppo"), "8.1 hours of work are in the queue (limit 8)"),
+        (Facts(9, 9.0, 8.0), CIRCLE, "9 new annotations"),
         (Facts(9, 9.0, 0.0, held_up="Waits: round 1 runs."), (), "Waits: round 1 runs."),
     ],
 )
@@ -52,19 +52,19 @@ def test_what_it_decides(facts, methods, said):
 def test_sampling_that_was_left_out_is_made_up_for_once_the_queue_has_room():
     pilot = Autopilot(every_judgments=5, owes_sampling=True)
     assert decide(pilot, Facts(0, 1.0, 7.9)).methods == ("sample",)
-    assert decide(pilot, Facts(0, 1.0, 8.1)) == Decision((), "Waits for 5 more judgments.")
+    assert decide(pilot, Facts(0, 1.0, 8.1)) == Decision((), "Waits for 5 more annotations.")
 
 
 def test_judgments_start_a_round_and_the_next_one_waits_for_new_ones(pilot, project, ranked_task, make_worker):
     assert look() == []
     pilot.refresh_from_db()
-    assert pilot.said == "Waits for 1 more judgments."
+    assert pilot.said == "Waits for 1 more annotations."
     ranked_task()
     (round,) = look(later(1))
     assert [run.method for run in round.runs.all()] == list(CIRCLE)
     assert (round.started_by, round.autopilot_reason) == (
         pilot.set_by,
-        "2 judgments are new since the last training round.",
+        "2 new annotations since the last training round.",
     )
     assert look(later(2)) == []
     pilot.refresh_from_db()
@@ -72,7 +72,7 @@ def test_judgments_start_a_round_and_the_next_one_waits_for_new_ones(pilot, proj
     make_worker().run_until_idle()
     assert look(later(3)) == []
     pilot.refresh_from_db()
-    assert pilot.said == "Waits for 2 more judgments."
+    assert pilot.said == "Waits for 2 more annotations."
 
 
 @pytest.mark.parametrize("cause", [{"every_judgments": 2}, {"every_judgments": 0, "every_days": 1}])
@@ -160,7 +160,7 @@ def test_the_page_sets_it(project, policy, as_user, admin, ranked_task):
     }
     refused = page.post(address, sent)
     assert refused.status_code == 422
-    assert "or nothing would ever start" in refused.content.decode()
+    assert "otherwise no round starts" in refused.content.decode()
     assert page.post(address, {**sent, "every_judgments": "1"}).status_code == 302
     (round,) = look(later(1))
     assert [run.method for run in round.runs.all()] == ["dpo", "sample"]

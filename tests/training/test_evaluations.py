@@ -123,17 +123,17 @@ def test_an_admin_ends_it_early_and_what_is_judged_stays(evaluation, project, an
     judge(project, annotator, for_the_version)
     held = queue.claim_next(project=project, by=annotator)
     client = as_user(admin)
-    assert "Ask nobody else" in client.get(evaluation.get_absolute_url()).content.decode()
+    assert "Stop collecting" in client.get(evaluation.get_absolute_url()).content.decode()
     # Five tasks of two seats: one is judged, one in work.
     page = client.post(f"{evaluation.get_absolute_url()}close/", follow=True).content.decode()
-    assert "8 open judgments taken back" in page
+    assert "8 open annotations withdrawn" in page
     assert judge(project, admin, for_the_version) is None
     first, second = held.shown_order
     answer = {"tiers": [[first], [second]], "unacceptable": [], "strength": 1, "rationale": ""}
     judgments.submit(assignment=held, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
     shown = client.get("/api/v1/projects/letters/evaluations/1/").json()
     assert shown["report"]["judged"] == 2 + 1  # and the prompt that both answered alike
-    assert "Ask nobody else" not in client.get(evaluation.get_absolute_url()).content.decode()
+    assert "Stop collecting" not in client.get(evaluation.get_absolute_url()).content.decode()
     assert client.post("/api/v1/projects/letters/evaluations/1/close/").json() == {"closed": 0}
 
 
@@ -171,7 +171,7 @@ def test_from_the_form_to_the_win_rate(project, newer, policy, eval_prompts, mak
     assert report["open_seats"] == 1
     shown = re.sub(r"<[^>]+>|\s+", " ", unescape(page.get("/projects/letters/evaluation/1/").content.decode()))
     assert "60.0%" in shown
-    assert "5 of 6 comparisons judged; 1 judgment still to come" in re.sub(r" +", " ", shown)
+    assert "5 of 6 comparisons annotated; 1 annotation pending" in re.sub(r" +", " ", shown)
     assert "version of" in shown  # an admin sees whose answer is whose
 
 
@@ -181,13 +181,13 @@ def test_a_reviewer_sees_whose_answer_is_whose_once_everybody_has_judged(
     reviewer = User.objects.create_user("rita")
     Membership.objects.create(project=project, user=reviewer, role=Role.REVIEWER)
     page = "/projects/letters/evaluation/1/"
-    assert "once everybody has judged" in as_user(reviewer).get(page).content.decode()
+    assert "once all comparisons are submitted" in as_user(reviewer).get(page).content.decode()
     assert as_user(reviewer).get("/api/v1/projects/letters/evaluations/1/").json()["comparisons"] == []
     for person in (annotator, admin):
         while judge(project, person, for_the_version):
             pass
     shown = as_user(reviewer).get(page).content.decode()
-    assert "once everybody has judged" not in shown
+    assert "once all comparisons are submitted" not in shown
     assert "version of" in shown
     assert len(as_user(reviewer).get("/api/v1/projects/letters/evaluations/1/").json()["comparisons"]) == 6
 
@@ -219,7 +219,7 @@ def test_one_key_is_asked_whatever_the_project_asks_for(evaluation, project, ann
 def test_against_reference_answers_only_prompts_that_have_one_are_asked(
     project, newer, policy, eval_prompts, annotator, make_worker
 ):
-    with pytest.raises(NotPossible, match="Nobody has written an answer"):
+    with pytest.raises(NotPossible, match="No held-out prompt has a reference response"):
         start_evaluation(project=project, by=None, version=newer, opponent=None)
     text = {"source": Source.PERSON, "author": annotator}
     Completion.objects.create(prompt=eval_prompts[1], text="By hand.", **text)
@@ -253,7 +253,7 @@ def test_what_cannot_be_compared_is_refused_in_words(project, newer, policy, as_
     assert (status, list(body["errors"])) == (400, ["version"])
     status, body = refused(version=1, opponent=0)
     assert status == 409
-    assert "No prompt is kept for evaluation" in body["detail"]
+    assert "No prompt is held out" in body["detail"]
     make_prompt("Kept.", split=Split.EVAL)
     with pytest.raises(NotPossible, match="put a method that makes a policy before it"):
         start_round(project=project, methods=["evaluate"], by=None)
@@ -266,7 +266,7 @@ def test_the_database_lets_no_version_oppose_itself(project, policy):
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [("I was created by Acme Labs.", "an answer says which model wrote it"), (" \n", "an answer is empty")],
+    [("I was created by Acme Labs.", "a response names its model"), (" \n", "a response is empty")],
 )
 def test_an_answer_that_cannot_be_shown_blind_takes_no_part(project, newer, policy, eval_prompts, answer, reason):
     pair = [
@@ -334,5 +334,5 @@ def test_the_ladder_has_everybody_in_order_with_odds_as_they_were_seen():
     assert all(rung.low < rung.elo < rung.high for rung in rungs)
     picture = svg(rungs)
     assert picture.count("<circle") == 3
-    assert "reference answers" in picture
+    assert "reference responses" in picture
     assert ladder([]) == []

@@ -15,14 +15,17 @@ REWARD = {
     "ci95": [0.67, 0.8125],
     "n": 312,
     "length_baseline": 0.55,
-    "baselines": {"length": {"accuracy": 0.55, "ci95": [0.49, 0.61], "rule": "the shorter answer wins"}, "random": 0.5},
+    "baselines": {
+        "length": {"accuracy": 0.55, "ci95": [0.49, 0.61], "rule": "the shorter response wins"},
+        "random": 0.5,
+    },
     "calibration": {"ece": 0.042, "bins": [{"confidence": 0.6, "accuracy": 0.58, "n": 40}]},
     "learning_curve": [
         {"rankings": 50, "accuracy": 0.6, "ci95": [0.5, 0.7]},
         {"rankings": 100, "accuracy": 0.74, "ci95": [0.67, 0.81]},
     ],
     "gate": {"passed": True, "reason": "accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length"},
-    "rows": {"in": 103, "used": 100, "refused": {"an answer is empty": 2, "too long": 1}},
+    "rows": {"in": 103, "used": 100, "refused": {"a response is empty": 2, "too long": 1}},
 }
 PPO = {
     "score_before": 0.01,
@@ -111,7 +114,10 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
             "n": 0,
             "calibration": None,
             "slices": {"margin": [], "policy": []},
-            "baselines": {"length": {"accuracy": None, "ci95": None, "rule": "the longer answer wins"}, "random": 0.5},
+            "baselines": {
+                "length": {"accuracy": None, "ci95": None, "rule": "the longer response wins"},
+                "random": 0.5,
+            },
             "learning_curve": [{"rankings": 9, "accuracy": None, "ci95": None}],
         },
         sft={"score_before": None, "score_after": None, "frontier": unscored, "best_of_n": [], "stopped": None},
@@ -120,8 +126,8 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
     assert findings_of(as_user(admin), round) == [{}, {}, {}]
     page = page_of(round)
     for words in (
-        "Accuracy on unseen",
-        "Going by length",
+        "Held-out accuracy",
+        "Length-only baseline",
         "Where the reward model is right",
         "its gate",
         "Score before",
@@ -133,11 +139,11 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
 def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, page_of):
     page = page_of(finished_round(reward=REWARD, ppo=PPO))
     assert "<dd>67.0 to 81.2%</dd>" in page
-    assert "<dt>Going by length alone</dt><dd>55.0%</dd>" in page
-    assert "The shorter answer wins. 95 % interval: 49.0 to 61.0%. A coin is right in 50%." in page
-    assert "Always the longer answer" not in page
+    assert "<dt>Length-only baseline</dt><dd>55.0%</dd>" in page
+    assert "The shorter response wins. 95 % CI: 49.0 to 61.0%. Chance: 50%." in page
+    assert "Longer-response baseline" not in page
     assert "Passed its gate</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
-    assert '<dd>3</dd><dd class="note-line">an answer is empty (2); too long (1)</dd>' in page
+    assert '<dd>3</dd><dd class="note-line">a response is empty (2); too long (1)</dd>' in page
     assert "KL of 10.8 nats exceeded the limit of 10." in page
     assert '<dt>Kept</dt><dd>step 5</dd><dd class="note-line">Best by the judge (0.30) of 2 evaluated.</dd>' in page
     assert '<dd>2</dd><dd class="note-line">too long (2)</dd>' in page

@@ -67,7 +67,7 @@ def test_the_api_lets_it_go_on_once(stopped, admin, as_user):
     assert (told["status"], told["runs"][0]["let_through_by"]) == ("running", "alice")
     again = client.post(f"{API}go-on/")
     assert again.status_code == 409
-    assert "does not wait at a gate" in again.json()["detail"]
+    assert "does not wait at a quality gate" in again.json()["detail"]
 
 
 def test_nobody_else_opens_a_gate(stopped, admin, annotator, stranger, as_user):

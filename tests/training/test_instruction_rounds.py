@@ -114,7 +114,7 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
     assert '<th scope="row">lists</th><td class="number">75.0%</td>' in page
     assert "Which is the odd one out?" in page
     assert "Right: axe" in page
-    assert "Instructions learned from</dt><dd>40" in page
+    assert "Training instructions</dt><dd>40" in page
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_the_page_of_tokens_marks_what_is_learned(ready, admin, as_user):
     assert page.count('<ol class="tokens"') == 5
     end = tiny_tokenizer().eos_token_id
     # Each answer ends with its end, learned; the prompt's own ends are only read.
-    assert page.count(f'class="learned" title="id {end}, learned"') == 5
+    assert page.count(f'class="learned" title="id {end}, in the loss"') == 5
     assert f'<li title="id {end}">' in page
     assert "Sentiment" not in page  # held out by default
     assert len(set(re.findall(r"Row \d+, (\w+), ", page))) == 5  # tasks
@@ -144,7 +144,7 @@ def test_a_round_shows_the_rows_that_it_was_given(ready, admin, as_user):
     run.directory.prepare(config=config_for(run), rows=rows)
     page = as_user(admin).get(address).content.decode()
     assert f"Row 1, {rows[0]['task']}, as written, from seed" in page
-    assert "Too long: the run leaves it out and counts it." in page
+    assert "Too long: the run skips and counts it." in page
     assert f'<a href="{address}">' in as_user(admin).get(run.round.get_absolute_url()).content.decode()
 
 

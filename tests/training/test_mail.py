@@ -51,7 +51,7 @@ def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked
     [letter] = mail.outbox
     assert letter.to == ["alice@example.org"]
     assert letter.subject == "[Letters] Round 1 succeeded"
-    assert "- Reward model: succeeded, right about unseen pairs 0.7" in letter.body
+    assert "- Reward model: succeeded, accuracy on held-out pairs 0.7" in letter.body
     assert "- PPO: succeeded, made v1, reward before 0.1, reward after 0.9" in letter.body
     assert "https://prefloop.example.org/projects/letters/rounds/1/" in letter.body
     assert MailMessage.objects.get().status == DeliveryStatus.DELIVERED
@@ -60,7 +60,7 @@ def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked
 def test_a_round_that_failed_or_waits_at_a_gate_says_why(alice, project, policy, ranked_task, make_worker):
     start_round(project=project, methods=["reward", "ppo"], settings={"reward": {"gate": "stop"}}, by=None)
     make_worker(reward=CLOSED).run_until_idle()
-    assert mail.outbox[0].subject == "[Letters] Round 1 stopped at a gate and waits for you"
+    assert mail.outbox[0].subject == "[Letters] Round 1 stopped at a quality gate and waits for your decision"
     assert "No better than length." in mail.outbox[0].body
     cancel_round(round=project.rounds.get(), by=None)
     start_round(project=project, methods=["sample"], by=None)

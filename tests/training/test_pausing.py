@@ -125,7 +125,7 @@ def test_what_is_not_running_cannot_be_paused_nor_resumed(project, policy, make_
     client = as_user(admin)
     assert "cannot be paused" in client.post(f"{API}pause/").json()["detail"]
     assert "not paused" in client.post(f"{API}resume/").json()["detail"]
-    assert "Only a round that failed" in client.post(f"{API}retry/").json()["detail"]
+    assert "Only a failed round" in client.post(f"{API}retry/").json()["detail"]
 
 
 def test_a_failed_round_is_tried_again_from_the_stage_that_failed(
@@ -171,9 +171,9 @@ def test_the_alarm_pauses_what_samples_until_it_is_settled(
     as_user(annotator).post("/projects/letters/alarm/", {"note": "Only hearts."})
     wait_for(lambda: states(round) == ["paused", "queued"])
     page = as_user(admin).get(PAGE).content.decode()
-    assert "raised the alarm: Only hearts." in page
+    assert "reported a model problem: Only hearts." in page
     page = as_user(admin).post(f"{PAGE}resume/", follow=True).content.decode()
-    assert "Settle it on the project&#x27;s page first" in page
+    assert "Resolve it on the project&#x27;s page first" in page
     as_user(admin).post(f"/projects/letters/alarm/{project.alarms.get().pk}/settle/")
     (round.runs.get().directory.path / "may-end").touch()
     as_user(admin).post(f"{PAGE}resume/")
@@ -184,5 +184,5 @@ def test_no_round_that_samples_starts_during_an_alarm(project, policy, make_prom
     make_prompt()
     as_user(annotator).post("/projects/letters/alarm/", {"note": "Only hearts."})
     page = as_user(admin).post("/projects/letters/rounds/", {"plan": "sample"}).content.decode()
-    assert "Somebody raised the alarm about the policy" in page
+    assert "A model problem is reported" in page
     assert not project.rounds.exists()

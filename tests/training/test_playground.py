@@ -71,7 +71,7 @@ def test_from_the_question_to_the_judgment(as_user, admin, versions, project, ge
     assert client.post(f"{page}judge/", {"outcome": "right"}).status_code == 302
     exchange = Exchange.objects.get()
     shown = client.get(page).content.decode()
-    assert f"You found {exchange.right} better." in shown
+    assert f"You preferred {exchange.right}." in shown
     assert "policies/0/" in shown
     ranking = rankings_that_count(project).get()
     better, worse = (Completion.objects.get(pk=tier[0]) for tier in ranking.tiers)
@@ -93,7 +93,7 @@ def test_chance_decides_which_is_a(ask):
 
 def test_a_verdict_counts_once_and_only_over_two_replies(ask, admin, project):
     exchange = ask()
-    with pytest.raises(NotPossible, match="not two replies"):
+    with pytest.raises(NotPossible, match="no two responses"):
         playground.judge(exchange=exchange, outcome=Outcome.LEFT, by=admin)
     written(exchange)
     playground.judge(exchange=exchange, outcome=Outcome.TIE, by=admin)
@@ -110,7 +110,7 @@ def test_two_replies_that_teach_nothing_are_no_judgment(ask, admin, left, right,
     written(exchange, left, right)
     playground.judge(exchange=exchange, outcome=Outcome.TIE, by=admin)
     assert not Ranking.objects.exists()
-    assert "It is no judgment" in as_user(admin).get(exchange.get_absolute_url()).content.decode()
+    assert "Not stored as an annotation" in as_user(admin).get(exchange.get_absolute_url()).content.decode()
 
 
 def test_a_verdict_is_not_undone_after_the_names_were_shown_and_its_time_counts(ask, admin, project):
@@ -130,7 +130,7 @@ def test_a_follow_up_goes_on_from_the_better_reply(ask, admin, project, versions
     sent = {"question": "And the sky?", "version": "0", "max_new_tokens": "8", "temperature": "1"}
     page = exchange.get_absolute_url()
     refused = client.post(page, sent)
-    assert "Say first which of the two is better" in refused.content.decode()
+    assert "Choose the better response first" in refused.content.decode()
     playground.judge(exchange=exchange, outcome=Outcome.RIGHT, by=admin)
     assert client.post(page, sent).status_code == 302
     messages = Exchange.objects.first().messages
@@ -155,10 +155,10 @@ def test_bad_input_names_the_field(as_user, admin, versions):
         assert response.status_code == 400
         return response.json()["errors"]
 
-    assert errors(version="0") == {"question": ["Write something to answer first."]}
+    assert errors(version="0") == {"question": ["Write a message."]}
     assert list(errors(question="Hm?", version="7")) == ["version"]
     assert errors(question="Hm?", version="1", against="1") == {
-        "against": ["v1 answers already. Choose another version, or none."]
+        "against": ["v1 is already selected. Choose another version, or none."]
     }
     assert list(errors(question="Hm?", version="1", temperature=0)) == ["temperature"]
 
@@ -166,7 +166,7 @@ def test_bad_input_names_the_field(as_user, admin, versions):
 def test_nobody_fills_the_queue(ask):
     ask()
     ask()
-    with pytest.raises(NotPossible, match="not written yet"):
+    with pytest.raises(NotPossible, match="still being generated"):
         ask()
 
 
@@ -243,7 +243,7 @@ def test_cancelling_stops_it_in_the_middle(ask, as_user, admin, generator, versi
 def test_the_page_says_where_nothing_writes(ask, as_user, admin):
     exchange = ask(count=1)
     page = exchange.get_absolute_url()
-    assert "Nothing writes this reply" not in as_user(admin).get(page).content.decode()
+    assert "No process generates this response" not in as_user(admin).get(page).content.decode()
     Reply.objects.update(created_at=timezone.now() - timedelta(seconds=20))
     assert "manage.py run_playground" in as_user(admin).get(f"{page}replies/").content.decode()
 

@@ -58,7 +58,7 @@ def test_what_a_round_makes_is_in_use_and_an_older_version_can_be_again(
 
 
 def test_nothing_is_promoted_while_a_round_is_active_or_twice(circle, project, policy, admin):
-    with pytest.raises(NotPossible, match="v1 is in use already"):
+    with pytest.raises(NotPossible, match="v1 is already active"):
         policies.promote(policy=circle, by=admin, why="")
     start_round(project=project, methods=["sample"], by=admin)
     with pytest.raises(NotPossible, match="A round is active"):
@@ -72,9 +72,9 @@ def test_two_who_promote_at_once_do_not_overwrite_each_other(circle, project, po
 
 def test_the_page_has_everything_behind_a_version(circle, as_user, admin):
     page = as_user(admin).get("/projects/letters/policies/1/").content.decode()
-    for part in ("Made by PPO", "round 1", "1.00", "Snapshot 1", "annotator-", "minibatch_size"):
+    for part in ("Trained with PPO", "round 1", "1.00", "Snapshot 1", "annotator-", "minibatch_size"):
         assert part in page, part
-    assert "not on this machine any more" in as_user(admin).get("/projects/letters/policies/0/").content.decode()
+    assert "no longer on this machine" in as_user(admin).get("/projects/letters/policies/0/").content.decode()
     found = as_user(admin).get("/api/v1/projects/letters/policies/1/").json()
     assert (found["in_use"], found["made_from"], found["method"], found["round"]) == (True, 0, "ppo", 1)
     assert found["snapshots"] == [1]
@@ -84,7 +84,7 @@ def test_a_roll_back_over_the_api(circle, as_user, admin):
     client, address = as_user(admin), "/api/v1/projects/letters/policies/0/promote/"
     assert client.post(address, {"why": "Better."}, content_type="application/json").json()["in_use"] is True
     again = client.post(address, content_type="application/json")
-    assert (again.status_code, again.json()["detail"]) == (409, "v0 is in use already.")
+    assert (again.status_code, again.json()["detail"]) == (409, "v0 is already active.")
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_merged_model_is_made_by_a_worker_and_answers_as_the_adapter_does(adap
     client.post("/projects/letters/policies/1/package/")
     assert "Queued" in client.get("/projects/letters/policies/1/").content.decode()
     make_worker().run_until_idle()
-    assert "Whole model, merged" in client.get("/projects/letters/policies/1/").content.decode()
+    assert "Merged model" in client.get("/projects/letters/policies/1/").content.decode()
     files = unzipped(client.get("/projects/letters/policies/1/download/?merged=1"))
     assert {"letters-v1/model.safetensors", "letters-v1/tokenizer.json", "letters-v1/README.md"} <= set(files)
     tokens = torch.tensor([[1, 2, 3, 4]])

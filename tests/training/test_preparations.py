@@ -127,7 +127,7 @@ def test_a_wrong_name_is_refused_on_the_page(alice, project):
 
 def test_version_0_is_made_once(alice, project, policy):
     page = alice.post(PAGE, follow=True).content.decode()
-    assert "is prepared already" in page
+    assert "is already prepared" in page
 
 
 def test_progress_is_read_from_what_the_process_prints():

@@ -75,7 +75,7 @@ def text_of(response) -> str:
 
 def test_a_template_is_seen_on_real_rows_before_it_is_saved(as_user, admin, labelled):
     page = text_of(as_user(admin).post(f"{BASE}rendered/", {"body": "{text} It was {mask}"}))
-    assert "On 10 real texts" in page
+    assert "10 example texts" in page
     assert '<span class="slot">A bad film, number 0.</span> It was <mark class="blank">____</mark>' in page
     page = text_of(as_user(admin).post(f"{BASE}rendered/", {"body": "{text} It was {msk}"}))
     assert "There is no slot {msk}" in page
@@ -116,7 +116,7 @@ def test_the_linter_refuses_what_the_model_cannot_tell_apart(as_user, admin, pro
 def test_a_warning_is_shown_once_and_gate_overridden_on_the_second_press(as_user, admin, project, with_model, template):
     form = {"name": "x", "words": "good: good\nbad: xylophone"}
     page = text_of(as_user(admin).post(f"{BASE}verbalizers/new/", form))
-    assert "Save all the same" in page
+    assert "Save anyway" in page
     assert "tokens. Their log-probabilities are added up" in page
     assert not project.verbalizers.exists()
     as_user(admin).post(f"{BASE}verbalizers/new/", {**form, "all_the_same": "on"})
@@ -132,7 +132,7 @@ def test_chinese_labels_words_and_punctuation(as_user, admin, project):
     ("words", "said"),
     [
         ("good good", "Line 1: write a label, a colon"),
-        ("good: a\ngood: b\nbad: c", "Line 2: the label &#x27;good&#x27; has a line already"),
+        ("good: a\ngood: b\nbad: c", "Line 2: the label &#x27;good&#x27; already has a line"),
         ("good: a\nbad: a", "change one"),
         ("good: a", "two labels at least"),
         ("good: a\nbad: ,", "has no word, or an empty one"),
@@ -198,9 +198,9 @@ def test_what_learns_has_a_run_for_each_seed_on_one_snapshot(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"shots": 9, "approaches": ["cloze_lora"]}, "has 3 texts to learn from; 18 are needed"),
-        ({"templates": [], "approaches": ["cloze_lora"]}, "Choose a template at least"),
-        ({"approaches": []}, "Tick at least one"),
+        ({"shots": 9, "approaches": ["cloze_lora"]}, "has 3 training texts; 18 are needed"),
+        ({"templates": [], "approaches": ["cloze_lora"]}, "Choose at least one template"),
+        ({"approaches": []}, "Select at least one"),
     ],
 )
 def test_what_cannot_start_says_why(as_user, admin, project, policy, labelled, template, verbalizer, change, said):

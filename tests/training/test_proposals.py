@@ -196,10 +196,10 @@ def reviewed_batch(project, annotator):
 def test_the_funnel_counts_every_step(project, reviewed_batch):
     assert [(step.name, step.count, step.lost) for step in funnel(project)] == [
         ("Proposed", 9, {}),
-        ("Read as a task", 6, {"there is no output": 2, "nothing was written": 1}),
-        ("New", 5, {"word for word there already": 1}),
+        ("Parsed", 6, {"there is no output": 2, "nothing was written": 1}),
+        ("New", 5, {"exact duplicate": 1}),
         ("Passed the rules", 4, {REASONS["beyond_text"]: 1}),
-        ("Sent to people", 3, {"nearly the same as another one": 1}),
+        ("Sent to annotators", 3, {"near duplicate": 1}),
         ("Reviewed", 3, {}),
         ("Accepted", 2, {"harmful or private": 1}),
     ]
@@ -246,7 +246,7 @@ def test_a_proposals_page_tells_where_it_came_from_and_what_was_changed(admin, a
 
 
 def test_an_empty_project_says_how_to_begin(project, admin, as_user):
-    assert "Nothing proposed yet" in as_user(admin).get(PAGE).content.decode()
+    assert "No proposals yet" in as_user(admin).get(PAGE).content.decode()
 
 
 def test_a_file_of_tasks_goes_through_the_same_rules(project, admin, as_user):
@@ -263,7 +263,7 @@ def test_a_file_of_tasks_goes_through_the_same_rules(project, admin, as_user):
         return as_user(admin).post(PAGE, {"file": SimpleUploadedFile("tasks.jsonl", content.encode())})
 
     page = upload().content.decode()
-    assert "3 rows of the file could not be used" in page
+    assert "3 rows of the file rejected" in page
     assert "Line 3: output should be text." in page
     assert "Line 4: instruction is missing." in page
     assert "Line 6: " in page

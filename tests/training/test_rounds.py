@@ -111,7 +111,7 @@ def test_imported_pairs_are_enough_to_start_with(project, policy, admin, make_pr
         Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=text, origin="import", index=index)
         for index, text in enumerate(("Hello!", "Go away."))
     )
-    with pytest.raises(NotPossible, match="Nobody has"):
+    with pytest.raises(NotPossible, match="No reference response"):
         start_round(project=project, methods=["sft"], by=admin)
     group = ImportedJudgment.group_of([good.pk, bad.pk])
     ImportedJudgment.objects.create(prompt=prompt, group=group, digest=group, tiers=[[good.pk], [bad.pk]])
@@ -207,7 +207,7 @@ def test_a_round_that_has_nothing_to_start_from_says_what_is_missing(project, ad
     make_prompt()
     assert "Nobody has ranked anything yet" in detail(methods=["reward"])
     assert "Nobody has ranked anything yet" in detail(methods=["dpo", "sample"])
-    assert "Nobody has written a reference answer" in detail(methods=["sft", "sample"])
+    assert "No reference response" in detail(methods=["sft", "sample"])
     assert "RLOO needs a reward model" in detail(methods=["rloo", "sample"])
     assert "put the method reward before it" in detail(methods=["ppo", "sample"])
 

@@ -176,7 +176,7 @@ def test_cancel_ends_the_process(project, policy, make_prompt, make_worker, admi
     round.refresh_from_db()
     assert (round.status, round.reason) == (RunStatus.CANCELLED, "Cancelled by alice.")
     assert the_run().status == RunStatus.CANCELLED
-    with pytest.raises(NotPossible, match="over already"):
+    with pytest.raises(NotPossible, match="already over"):
         cancel_round(round=round, by=admin)
 
 

@@ -58,11 +58,11 @@ def decide(pilot: Autopilot, facts: Facts) -> Decision:
     if facts.held_up:
         return Decision((), facts.held_up)
     full = facts.queue_hours > pilot.max_queue_hours
-    queue = f"{facts.queue_hours:.1f} hours of work wait in the queue, {pilot.max_queue_hours:g} are enough"
+    queue = f"{facts.queue_hours:.1f} hours of work are in the queue (limit {pilot.max_queue_hours:g})"
     cause = _cause(pilot, facts)
     if not cause:
         if pilot.owes_sampling and not full:
-            why = f"The queue has room again ({queue}): new answers are sampled."
+            why = f"The queue is below its limit ({queue}): new responses are sampled."
             return Decision(tuple(_that_fill_the_queue(pilot.methods)), why)
         return Decision((), _waits_for(pilot, facts))
     if not full:
@@ -81,21 +81,21 @@ def _that_fill_the_queue(methods: Sequence[str]) -> list[str]:
 
 def _cause(pilot: Autopilot, facts: Facts) -> str:
     if pilot.every_judgments and facts.new_judgments >= pilot.every_judgments:
-        return f"{facts.new_judgments} judgments are new since the last training round."
+        return f"{facts.new_judgments} new annotations since the last training round."
     due = facts.days is None or facts.days >= pilot.every_days
     if pilot.every_days and due and facts.new_judgments:
-        ago = "There was no training round yet" if facts.days is None else f"The last one was {facts.days:.1f} days ago"
-        return f"{ago}, and {facts.new_judgments} judgments are new."
+        ago = "No training round yet" if facts.days is None else f"The last one was {facts.days:.1f} days ago"
+        return f"{ago}, and {facts.new_judgments} new annotations."
     return ""
 
 
 def _waits_for(pilot: Autopilot, facts: Facts) -> str:
     conditions = []
     if pilot.every_judgments:
-        conditions.append(f"for {pilot.every_judgments - facts.new_judgments} more judgments")
+        conditions.append(f"for {pilot.every_judgments - facts.new_judgments} more annotations")
     if pilot.every_days:
         left = 0 if facts.days is None else max(0, pilot.every_days - facts.days)
-        conditions.append(f"{left:.1f} more days" if left else "for a new judgment")
+        conditions.append(f"{left:.1f} more days" if left else "for a new annotation")
     return f"Waits {' or '.join(conditions)}."
 
 
@@ -174,7 +174,7 @@ def _freezes_judgments(method: Method) -> bool:
 
 def _held_up(project: Project) -> str:
     if alarms.open_alarm(project):
-        return "Waits: somebody raised the alarm about the policy."
+        return "Waits: a model problem is reported."
     latest = project.rounds.newest()
     if latest is None:
         return ""

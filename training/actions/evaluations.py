@@ -17,9 +17,7 @@ from training.products import comparisons
 from training.products.chat import inherited_settings
 
 METHOD = "evaluate"
-NO_REFERENCES = (
-    "Nobody has written an answer to a prompt that is kept for evaluation yet, so there is nothing to compare with."
-)
+NO_REFERENCES = "No held-out prompt has a reference response yet, so there is nothing to compare with."
 
 
 def start_evaluation(
@@ -35,7 +33,7 @@ def start_evaluation(
     Without an opponent it is people's reference answers. Raises NotPossible, InvalidConfig.
     """
     if version == opponent:
-        raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference answers.")
+        raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference responses.")
     given = with_inherited([METHOD], {METHOD: settings or {}}, inherited_settings(project))
     (config,) = configs_of([METHOD], given)
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):

@@ -44,7 +44,7 @@ def ask(
     A follow-up continues the conversation from the reply that was judged better.
     """
     if Reply.objects.filter(exchange__asked_by_id=by.pk, status__in=WRITING).count() >= MOST_WAITING:
-        raise NotPossible("Some of your replies are not written yet. Wait for them, or cancel them.")
+        raise NotPossible("Some of your responses are still being generated. Wait for them, or cancel them.")
     shown = random.sample(versions, len(versions))
     exchange = Exchange.objects.create(
         project=project,
@@ -65,9 +65,9 @@ def conversation(exchange: Exchange) -> list[dict[str, str]]:
     wanted = Side.RIGHT if exchange.outcome == Outcome.RIGHT else Side.LEFT
     reply = exchange.replies.filter(side=wanted).first()
     if reply is None or reply.status != ReplyStatus.DONE:
-        raise NotPossible("The reply that this would go on from is not written.")
+        raise NotPossible("The previous response is not generated.")
     if exchange.is_blind:
-        raise NotPossible("Say first which of the two is better; then the conversation goes on from it.")
+        raise NotPossible("Choose the better response first; then the conversation continues from it.")
     return [*exchange.messages, {"role": "assistant", "content": reply.text}]
 
 
@@ -76,9 +76,9 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     """Store the verdict as a judgment of a ranking task with the two replies, which opens and closes with it."""
     replies = {reply.side: reply for reply in exchange.replies.filter(status=ReplyStatus.DONE)}
     if len(replies) < 2:
-        raise NotPossible("There are not two replies to compare.")
+        raise NotPossible("There are no two responses to compare.")
     if not Exchange.objects.filter(pk=exchange.pk, outcome="").update(outcome=outcome):
-        raise NotPossible("You have said already which is better.")
+        raise NotPossible("You have already chosen the better response.")
     exchange.outcome = outcome
     prompt = _prompt(exchange)
     if prompt.withdrawn_at or not _teach([reply.text.strip() for reply in replies.values()], exchange.project):

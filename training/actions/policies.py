@@ -17,14 +17,15 @@ def promote(*, policy: PolicyVersion, by: User, why: str) -> Promotion:
     project = policy.project
     if project.rounds.active().exists():
         raise NotPossible(
-            "A round is active and goes on from what it began with. Promote when it is over, or cancel it."
+            "A round is active and continues from the version it started with. "
+            "Activate this version when the round is over, or cancel the round."
         )
     if current_policy(project) == policy:
-        raise NotPossible(f"{policy} is in use already.")
+        raise NotPossible(f"{policy} is already active.")
     try:
         with transaction.atomic():
             promotion = store_promotion(policy=policy, by=by, why=why.strip() or "By hand.")
     except IntegrityError as clash:
-        raise NotPossible("Somebody else promoted a version in the same moment. Look again.") from clash
+        raise NotPossible("Another version was activated at the same moment. Refresh the page.") from clash
     live.announce(project.pk, "round")
     return promotion

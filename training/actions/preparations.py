@@ -35,7 +35,7 @@ def ask_for(*, project: Project) -> Preparation:
     """
     Project.objects.select_for_update().get(pk=project.pk)  # two people ask one after the other
     if project.policies.exists():
-        raise NotPossible(f"The base model of {project} is prepared already: it is version 0 of the policy.")
+        raise NotPossible(f"The base model of {project} is already prepared: it is version 0 of the policy.")
     preparation, is_new = Preparation.objects.get_or_create(project=project, defaults={"model": project.base_model})
     if not is_new:
         under_way = Q(model=project.base_model, status__in=[PreparationStatus.QUEUED, PreparationStatus.RUNNING])

@@ -85,7 +85,7 @@ def start_prompt_tuning(
     if why_not := rounds.refusal(project, [METHOD] * len(configs), with_inputs=True):
         raise NotPossible(why_not)
     if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):
-        raise NotPossible("Choose a template at least: only fine-tuning with a new head does without.")
+        raise NotPossible("Choose at least one template: only fine-tuning with a new head needs none.")
     snapshot = snapshot or snapshots.take_snapshot(project=project, by=by, type=SnapshotType.CLASSIFICATION)
     check_rows(snapshot, verbalizer.verbalizer, max(_needed(config) for config in configs), templates)
     inputs = {
@@ -126,12 +126,12 @@ def check_rows(
             f"No text has the label {strangers[0]!r}. The labels of the data are {', '.join(sorted(known))}."
         )
     if not sum(counts["eval"][label] for label in verbalizer.labels):
-        raise NotPossible("None of the labelled texts is kept for evaluation: about a fifth is. Label or import more.")
+        raise NotPossible("None of the labelled texts is held out for testing (about 20 % are). Label or import more.")
     for label in verbalizer.labels:
         if counts["train"][label] < needed:
             raise NotPossible(
-                f"Label {label!r} has {counts['train'][label]} texts to learn from; {needed} are needed, half of them "
-                "to choose by. Label or import more, or ask for fewer shots."
+                f"Label {label!r} has {counts['train'][label]} training texts; {needed} are needed, half of "
+                "them for model selection. Label or import more, or ask for fewer shots."
             )
     for template in templates:
         if set(template.template.text_slots) != {"text"}:

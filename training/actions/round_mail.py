@@ -7,10 +7,10 @@ from django.conf import settings
 from training.models import RoundStatus, RunStatus, TrainingRound
 
 HEADLINES = {
-    "accuracy": "right about unseen pairs",
+    "accuracy": "accuracy on held-out pairs",
     "score_before": "reward before",
     "score_after": "reward after",
-    "kl": "KL to the base model, nats per answer",
+    "kl": "KL to the base model, nats per response",
     "completions": "answers",
 }
 
@@ -20,7 +20,7 @@ def subject_of(round: TrainingRound) -> str:
         RoundStatus.SUCCEEDED: "succeeded",
         RoundStatus.FAILED: "failed",
         RoundStatus.CANCELLED: "was cancelled",
-        RoundStatus.STOPPED: "stopped at a gate and waits for you",
+        RoundStatus.STOPPED: "stopped at a quality gate and waits for your decision",
     }
     return f"[{round.project}] Round {round.number} {what[RoundStatus(round.status)]}"
 

@@ -33,7 +33,7 @@ from training.products.chat import inherited_settings
 OTHER_IS_ACTIVE = (
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
-ALARMED = "Somebody raised the alarm about the policy. Settle it on the project's page first."
+ALARMED = "A model problem is reported. Resolve it on the project's page first."
 MOST_STAGES = 12  # of a round that a person or the autopilot plans
 ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
 
@@ -179,7 +179,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
             status=RoundStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
         )
         if not cancelled:
-            raise NotPossible("The round is over already.")
+            raise NotPossible("The round is already over.")
         unfinished = round.runs.filter(status__in=runs_may_be(RunStatus.CANCELLED))
         unfinished.update(status=RunStatus.CANCELLED, finished_at=now)
         runs.tell_finished(round)
@@ -206,7 +206,7 @@ def pause_alarmed() -> None:
     found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)
     for round in found.select_related("project"):
         alarm = alarms.open_alarm(round.project)
-        reason = f"{alarm.raised_by} raised the alarm: {alarm.note}" if alarm else ""
+        reason = f"{alarm.raised_by} reported a model problem: {alarm.note}" if alarm else ""
         if alarm is None:
             continue
         with transaction.atomic():
@@ -241,7 +241,7 @@ def retry_round(*, round: TrainingRound) -> None:
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.FAILED).update(
                 status=RoundStatus.RUNNING, reason="", finished_at=None
             ):
-                raise NotPossible("Only a round that failed can be tried again. Start one like it instead.")
+                raise NotPossible("Only a failed round can be retried. Duplicate it instead.")
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
                 status=RunStatus.QUEUED, error="", finished_at=None, attempts_before_retry=F("attempt")
             )
@@ -258,7 +258,7 @@ def go_on(*, round: TrainingRound, by: User) -> None:
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.STOPPED).update(
                 status=RoundStatus.RUNNING, reason=""
             ):
-                raise NotPossible("The round does not wait at a gate.")
+                raise NotPossible("The round does not wait at a quality gate.")
             gate = round.runs.succeeded().select_related("round__project", "policy").order_by("-position")[:1].get()
             product_of(gate.spec).override_gate(gate, by)
             TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())

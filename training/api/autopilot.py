@@ -30,7 +30,7 @@ class AutopilotSerializer(serializers.ModelSerializer[Autopilot]):
         help_text="Number of the round whose settings are used; null: none, those of the preset.",
     )
     new_judgments = serializers.IntegerField(read_only=True, help_text="Since the last training round.")
-    queue_hours = serializers.FloatField(read_only=True, help_text="How long people would take for what waits.")
+    queue_hours = serializers.FloatField(read_only=True, help_text="Annotator hours that the open tasks need.")
 
     class Meta:
         model = Autopilot

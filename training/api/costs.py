@@ -19,15 +19,15 @@ from training.reports.costs import RoundCost, per_point, round_costs
 class RoundCostSerializer(serializers.Serializer[RoundCost]):
     round = serializers.IntegerField(source="round.number")
     methods = serializers.CharField()
-    judgments = serializers.IntegerField(help_text="New since the training round before.")
+    judgments = serializers.IntegerField(help_text="New since the previous training round.")
     annotator_minutes = serializers.FloatField()
     machine_seconds = serializers.FloatField(help_text="Wall-clock time of its runs.")
     processor_seconds = serializers.FloatField(help_text="Of the attempts that finished, as far as runs say.")
     gpu_seconds = serializers.FloatField(help_text="The same, of all GPUs together.")
-    tokens = serializers.IntegerField(help_text="Of answers that it drew and that were kept.")
+    tokens = serializers.IntegerField(help_text="Tokens of generated responses that were stored.")
     disk_bytes = serializers.IntegerField()
     policy = serializers.CharField(allow_blank=True)
-    win_rate = serializers.SerializerMethodField(help_text="Of the version it made, against an older one.")
+    win_rate = serializers.SerializerMethodField(help_text="Of its new version, against an older one.")
     annotator_minutes_per_point = serializers.SerializerMethodField()
 
     def get_win_rate(self, cost: RoundCost) -> float | None:

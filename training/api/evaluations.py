@@ -30,7 +30,7 @@ from training.forms.evaluations import EvaluationForm
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
     version = serializers.IntegerField(source="version.number")
     opponent = serializers.IntegerField(
-        source="opponent.number", allow_null=True, default=None, help_text="A version; null: reference answers."
+        source="opponent.number", allow_null=True, default=None, help_text="A version; null: reference responses."
     )
 
     class Meta:
@@ -60,15 +60,15 @@ class EvaluationDetailSerializer(EvaluationSerializer):
         return _plain(evaluation_report(self.context["compared"]))
 
     def get_comparisons(self, evaluation: Evaluation) -> list[dict[str, Any]]:  # noqa: ARG002 - a serializer's method
-        """Return the judged comparisons; while some are open only an admin sees which version wrote which answer."""
+        """Return the submitted comparisons; while some are open only an admin sees which version wrote which answer."""
         judged = [each for each in self.context["compared"] if each.score is not None]
         return list(ComparisonSerializer(judged if self.context["may_see"] else [], many=True).data)
 
 
 class StartEvaluationSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="Number of the policy version.")
-    opponent = serializers.CharField(help_text="Number of another version, or people: their reference answers.")
-    prompts = serializers.IntegerField(required=False, help_text="How many are asked; 0: all that are kept for it.")
+    opponent = serializers.CharField(help_text="Number of another version, or people for reference responses.")
+    prompts = serializers.IntegerField(required=False, help_text="How many; 0: all held-out prompts.")
     seats = serializers.IntegerField(required=False)
     max_new_tokens = serializers.IntegerField(required=False)
     temperature = serializers.FloatField(required=False)
@@ -76,7 +76,7 @@ class StartEvaluationSerializer(serializers.Serializer[Any]):
 
 
 class RungSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="v0, v1, …, or people: their reference answers.")
+    name = serializers.CharField(help_text="v0, v1, …, or people for reference responses.")
     elo = serializers.FloatField(help_text="0 is the average of all.")
     low = serializers.FloatField()
     high = serializers.FloatField()
@@ -89,7 +89,7 @@ class LadderSerializer(serializers.Serializer[Any]):
 
 
 class ClosedSerializer(serializers.Serializer[Any]):
-    closed = serializers.IntegerField(help_text="Judgments that nobody is asked for any more.")
+    closed = serializers.IntegerField(help_text="Annotations that are no longer collected.")
 
 
 class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):

@@ -48,7 +48,7 @@ class ExchangeSerializer(serializers.ModelSerializer[Exchange]):
 class AskSerializer(serializers.Serializer[Any]):
     question = serializers.CharField(max_length=MOST_CHARACTERS)
     version = serializers.CharField(help_text="Number of a version.")
-    against = serializers.CharField(required=False, help_text="Another one, blind beside it.")
+    against = serializers.CharField(required=False, help_text="Another version for a blind comparison.")
     max_new_tokens = serializers.IntegerField(default=96, min_value=1, max_value=4096)
     temperature = serializers.FloatField(default=0.9, min_value=0.01, max_value=5)
 

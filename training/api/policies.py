@@ -21,7 +21,7 @@ from training.reports.lineage import made_by, snapshots_behind
 
 class PolicyDetailSerializer(PolicySerializer):
     in_use = serializers.SerializerMethodField(help_text="Rounds start from it.")
-    method = serializers.SerializerMethodField(help_text="Of the run that made it; null for the base model.")
+    method = serializers.SerializerMethodField(help_text="Metrics of the run that made it; null for the base model.")
     round = serializers.SerializerMethodField()
     snapshots = serializers.SerializerMethodField(help_text="Numbers of those that it was trained on.")
 

@@ -69,7 +69,7 @@ class VerbalizerSerializer(serializers.ModelSerializer[VerbalizerVersion]):
 
 
 class SavedVerbalizerSerializer(VerbalizerSerializer):
-    findings = FindingSerializer(many=True, help_text="What the base model's tokenizer makes of the words.")
+    findings = FindingSerializer(many=True, help_text="Tokenizer check of the words.")
 
     class Meta(VerbalizerSerializer.Meta):
         fields = [*VerbalizerSerializer.Meta.fields, "findings"]

@@ -37,7 +37,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         source="gate_overridden_by.username",
         default=None,
         allow_null=True,
-        help_text="Who opened the gate that the run did not pass.",
+        help_text="Who overrode the failed quality gate.",
     )
 
     let_through_at = serializers.DateTimeField(source="gate_overridden_at", read_only=True, allow_null=True)
@@ -104,7 +104,7 @@ class StageSerializer(serializers.Serializer[Any]):
     unit = serializers.CharField()
     counts = serializers.DictField(child=serializers.IntegerField())
     problem = serializers.CharField(allow_blank=True, help_text="Why there is nothing to train on.")
-    seconds = serializers.FloatField(allow_null=True, help_text="Null where no earlier run tells.")
+    seconds = serializers.FloatField(allow_null=True, help_text="Null without an earlier run.")
     memory_mb = serializers.FloatField(allow_null=True)
     most_memory_mb = serializers.FloatField(
         allow_null=True, help_text="By the shape of the base model, with the longest texts that the settings allow."
@@ -120,7 +120,7 @@ class StageSerializer(serializers.Serializer[Any]):
 
 class ForecastSerializer(serializers.Serializer[Any]):
     refusal = serializers.CharField(allow_blank=True, help_text="Why the round would not start.")
-    warning = serializers.CharField(allow_blank=True, help_text="Why it would stop at its quality gate.")
+    warning = serializers.CharField(allow_blank=True, help_text="Why its quality gate would fail.")
     seconds = serializers.FloatField(allow_null=True)
     memory_mb = serializers.FloatField(allow_null=True)
     stages = StageSerializer(many=True)

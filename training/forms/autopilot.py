@@ -32,7 +32,7 @@ class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
             required=False,
             label=self.fields["like"].label,
             help_text=self.fields["like"].help_text,
-            empty_label="No round: the settings that go with how thoroughly",
+            empty_label="No round: the settings of the budget",
             to_field_name="number",
         )
         self.initial["like"] = self.instance.like.number if self.instance.like else None
@@ -40,5 +40,5 @@ class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("enabled") and not data.get("every_judgments") and not data.get("every_days"):
-            self.add_error("every_judgments", "Give a number of new judgments or of days, or nothing would ever start.")
+            self.add_error("every_judgments", "Give a number of new annotations or of days; otherwise no round starts.")
         return data

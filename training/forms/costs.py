@@ -8,5 +8,5 @@ from django import forms
 class RatesForm(forms.Form):
     """What an hour costs. In the address of the page, so that a link keeps it and nothing is stored."""
 
-    hour = forms.FloatField(label="An annotator's hour costs", min_value=0, required=False)
-    machine = forms.FloatField(label="The machine's hour costs", min_value=0, required=False)
+    hour = forms.FloatField(label="Cost per annotator hour", min_value=0, required=False)
+    machine = forms.FloatField(label="Cost per machine hour", min_value=0, required=False)

@@ -28,7 +28,7 @@ class EvaluationForm(forms.Form):
         super().__init__(data, initial=initial)
         choices = [(str(number), f"v{number}") for number in numbers]
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
-        self.fields["opponent"].choices = [*choices, (PEOPLE, "reference answers, written by people")]  # type: ignore[attr-defined]
+        self.fields["opponent"].choices = [*choices, (PEOPLE, "reference responses by people")]  # type: ignore[attr-defined]
         for setting in BESIDE:
             self.fields[setting.name] = field_for(EvaluateConfig, setting, defaults_of(project, "evaluate"))
 

@@ -13,14 +13,14 @@ class AskForm(forms.Form):
     """A question, and the one or two versions that answer it."""
 
     question = forms.CharField(
-        label="Question",
+        label="Message",
         max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
-        error_messages={"required": "Write something to answer first."},
+        error_messages={"required": "Write a message."},
     )
     version = forms.ChoiceField(label="Version")
-    against = forms.ChoiceField(label="Blind beside it", required=False)
-    max_new_tokens = forms.IntegerField(label="Longest reply, in tokens", min_value=1, max_value=4096, initial=96)
+    against = forms.ChoiceField(label="Compare blind with", required=False)
+    max_new_tokens = forms.IntegerField(label="Max tokens", min_value=1, max_value=4096, initial=96)
     temperature = forms.FloatField(label="Temperature", min_value=0.01, max_value=5, initial=0.9)
 
     def __init__(self, project: Project, data: Any = None, initial: dict[str, Any] | None = None) -> None:
@@ -28,12 +28,12 @@ class AskForm(forms.Form):
         super().__init__(data, initial={"version": next(iter(self.versions), None), **(initial or {})})
         choices = [(number, f"v{number}") for number in self.versions]
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
-        self.fields["against"].choices = [("", "none: just this one"), *choices]  # type: ignore[attr-defined]
+        self.fields["against"].choices = [("", "none"), *choices]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("version") and data.get("version") == data.get("against"):
-            self.add_error("against", f"v{data['version']} answers already. Choose another version, or none.")
+            self.add_error("against", f"v{data['version']} is already selected. Choose another version, or none.")
         return data
 
     def asked(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ SPLIT_WORDS = re.compile("[,、，]")
 
 
 class TemplateForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="A name that exists already gets a new version.")
+    name = forms.CharField(max_length=60, help_text="An existing name gets a new version.")
     body = forms.CharField(
         max_length=LONGEST,
         strip=False,
@@ -38,7 +38,7 @@ class TemplateForm(forms.Form):
         help_text="{text} is the text, or {text_a} and {text_b} are two; {mask} the blank that the model fills; "
         "{options} lists the labels' words. Write a brace twice for a brace.",
     )
-    language = forms.CharField(max_length=20, required=False, help_text="Of its words, such as en, de or zh.")
+    language = forms.CharField(max_length=20, required=False, help_text="Language code, such as en, de or zh.")
     notes = forms.CharField(max_length=500, required=False)
 
     def __init__(self, project: Project, *args: Any, **more: Any) -> None:
@@ -80,16 +80,16 @@ class WordsField(forms.CharField):
                     f"Line {number}: write a label, a colon, and its words: positive: good, happy"
                 )
             if label.strip() in words:
-                raise forms.ValidationError(f"Line {number}: the label {label.strip()!r} has a line already.")
+                raise forms.ValidationError(f"Line {number}: the label {label.strip()!r} already has a line.")
             words[label.strip()] = SPLIT_WORDS.split(rest)
         return words
 
 
 class VerbalizerForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="A name that exists already gets a new version.")
+    name = forms.CharField(max_length=60, help_text="An existing name gets a new version.")
     words = WordsField(
         label="Labels and their words",
-        help_text="A line for each label: the label as in your data, a colon, one or more words that stand for it.",
+        help_text="One line per label: the label as in your data, a colon, and one or more words for it.",
     )
     all_the_same = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
@@ -108,7 +108,7 @@ class VerbalizerForm(forms.Form):
         if self.tokenizer:
             self.findings = findings_of(verbalizer, newest_templates(self.project), self.tokenizer)
         if any(found.severity == "error" for found in self.findings):
-            raise forms.ValidationError("The model cannot tell these labels apart; what to change stands below.")
+            raise forms.ValidationError("The model cannot tell these labels apart; see below what to change.")
         return words
 
     @property
@@ -156,14 +156,14 @@ class StartForm(forms.Form):
     approaches = forms.MultipleChoiceField(
         choices=[(name, f"{each.label}: {each.about}") for name, each in APPROACHES.items()],
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Tick at least one."},
-        label="What to try",
+        error_messages={"required": "Select at least one."},
+        label="Methods",
     )
     templates = forms.ModelMultipleChoiceField(
         queryset=TemplateVersion.objects.none(),
         widget=forms.CheckboxSelectMultiple,
         required=False,
-        help_text="What learns takes the best of them on the labelled texts to choose by; zero-shot asks with all.",
+        help_text="Trained methods use the best one on the model-selection texts; zero-shot uses all.",
     )
     verbalizer = forms.ModelChoiceField(queryset=VerbalizerVersion.objects.none(), empty_label=None)
     shots = forms.IntegerField(
@@ -171,10 +171,10 @@ class StartForm(forms.Form):
         max_value=100_000,
         initial=16,
         label="Labelled texts per label",
-        help_text="to learn from, and as many to choose by",
+        help_text="for training, and as many for model selection",
     )
     seeds = forms.IntegerField(
-        min_value=1, max_value=20, initial=3, help_text="Each draws other texts to learn from; a run for each."
+        min_value=1, max_value=20, initial=3, help_text="Each seed draws other training texts, in a run of its own."
     )
     epochs = forms.IntegerField(
         min_value=1, max_value=1000, initial=PromptTuningConfig().epochs, help_text="Passes over these texts."

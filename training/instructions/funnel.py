@@ -58,14 +58,10 @@ def funnel(project: Project) -> list[FunnelStep]:
     changed = verdicts[Verdict.EDIT]
     return [
         FunnelStep("Proposed", proposed),
-        FunnelStep("Read as a task", read, _in_words(unparsed, UNPARSED)),
-        FunnelStep(
-            "New", fresh, _in_words(Counter({"again": there_already}), {"again": "word for word there already"})
-        ),
+        FunnelStep("Parsed", read, _in_words(unparsed, UNPARSED)),
+        FunnelStep("New", fresh, _in_words(Counter({"again": there_already}), {"again": "exact duplicate"})),
         FunnelStep("Passed the rules", passed, _in_words(stored, REASONS)),
-        FunnelStep(
-            "Sent to people", asked, _in_words(Counter({"near": near}), {"near": "nearly the same as another one"})
-        ),
+        FunnelStep("Sent to annotators", asked, _in_words(Counter({"near": near}), {"near": "near duplicate"})),
         FunnelStep(
             "Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})
         ),

@@ -14,7 +14,7 @@ class TemplateVersion(models.Model):
     name = models.CharField(max_length=60)
     version = models.PositiveIntegerField(default=1)
     body = models.TextField(max_length=cloze.LONGEST)
-    language = models.CharField(max_length=20, blank=True, help_text="Of its words, such as en, de or zh.")
+    language = models.CharField(max_length=20, blank=True, help_text="Language code, such as en, de or zh.")
     notes = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

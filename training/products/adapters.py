@@ -37,6 +37,6 @@ def too_small(project: Project, method: str, config: Any, defaults: Any) -> str:
         if isinstance(size, int) and isinstance(asked, int) and asked != getattr(defaults, name) and asked < size:
             return (
                 f"{method}.{name}: the adapter of the version in use has {size}, and an adapter grows between rounds "
-                f"but never shrinks. Set {size} or more, leave it out, or put another version into use."
+                f"but never shrinks. Set {size} or more, leave it out, or activate another version."
             )
     return ""

@@ -75,7 +75,7 @@ class Snapshot(Data):
                 return f"{NOTHING_RANKED}: {method.label} learns from rankings."
             case SnapshotType.PROMPT_COMPLETION if not _is_ranked(project):
                 if not _has_references(project):
-                    return f"{NO_GOOD_ANSWER} {method.label} needs such answers."
+                    return f"{NO_GOOD_ANSWER} {method.label} needs such responses."
         return ""
 
     def rows(self, run: TrainingRun) -> Iterator[Row]:

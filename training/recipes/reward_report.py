@@ -150,7 +150,7 @@ def report(
             "length": {
                 "accuracy": length.rounded(),
                 "ci95": accuracy_interval(length, seed),
-                "rule": "the longer answer wins" if rule > 0 else "the shorter answer wins",
+                "rule": "the longer response wins" if rule > 0 else "the shorter response wins",
             },
             "random": 0.5,
         },

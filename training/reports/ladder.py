@@ -42,7 +42,7 @@ def svg(rungs: Sequence[Rung]) -> str:
         height = y(people.elo)
         parts.append(
             f'<line stroke="currentColor" stroke-dasharray="5 4" x1="{LEFT}" x2="{right}" y1="{height:.1f}" '
-            f'y2="{height:.1f}"/><text x="{right + 6}" y="{height + 4:.1f}">reference answers</text>'
+            f'y2="{height:.1f}"/><text x="{right + 6}" y="{height + 4:.1f}">reference responses</text>'
         )
     points = " ".join(f"{x(place):.1f},{y(rung.elo):.1f}" for place, rung in enumerate(versions))
     parts.append(f'<polyline {MARK} stroke-opacity=".5" fill="none" points="{points}"/>')

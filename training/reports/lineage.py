@@ -100,11 +100,11 @@ def model_card(policy: PolicyVersion) -> str:
 
 
 MEASURED = {
-    "score_before": "Reward model's score before, on prompts kept for evaluation",
+    "score_before": "Reward model's score before, on held-out prompts",
     "score_after": "Reward model's score after",
     "judge_before": "Held-out judge's score before",
     "judge_after": "Held-out judge's score after",
-    "kl": "KL to the base model, nats per answer",
+    "kl": "KL to the base model, nats per response",
     "episodes": "Episodes",
 }
 

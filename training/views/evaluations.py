@@ -103,7 +103,7 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "report": evaluation_report(every),
         "open_seats": open_seats,
         "is_admin": membership.may_act_as(Role.ADMIN),
-        # A reviewer, who may be asked to judge, sees whose answer is whose once everybody has judged.
+        # A reviewer, who may be asked to judge, sees whose answer is whose once all comparisons are submitted.
         "may_see": membership.may_act_as(Role.ADMIN) or not open_seats,
         "page": page,
         "show": show,
@@ -117,7 +117,7 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
 def close(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, _ = access.get_evaluation(request.user, slug, number, role=Role.ADMIN)
     closed = close_evaluation(evaluation=found)
-    messages.success(request, f"Nobody else is asked: {closed} open judgment{'s' * (closed != 1)} taken back.")
+    messages.success(request, f"Collection stopped: {closed} open annotation{'s' * (closed != 1)} withdrawn.")
     return redirect(found)
 
 

@@ -120,5 +120,5 @@ def _folder(found: PolicyVersion, merged: bool) -> Path:
         return ready.path
     folder = Path(found.checkpoint)
     if not folder.is_dir():
-        raise Http404("The checkpoint is not on this machine any more")
+        raise Http404("The checkpoint is no longer on this machine")
     return folder

@@ -35,7 +35,7 @@ SHOW = {
     "": ("All", Q()),
     "waiting": ("Waiting for review", Q(task__isnull=False, verdict=None)),
     "accepted": ("Accepted", Q(verdict__in=ACCEPTED)),
-    "edited": ("Accepted with changes", Q(verdict=Verdict.EDIT)),
+    "edited": ("Accepted with edits", Q(verdict=Verdict.EDIT)),
     "rejected": ("Rejected", Q(verdict=Verdict.REJECT)),
     "near": ("Near-duplicates", Q(near_duplicate=True)),
     "refused": ("Refused by a rule", ~Q(refused_by="")),

@@ -43,7 +43,7 @@ def filter_of(options: dict[str, Any]) -> Filter:
 
 
 class Command(BaseCommand):
-    help = "Write what people said as a file that a trainer takes. Streams: memory stays flat at any size."
+    help = "Write the annotations as a file for a trainer. Streams: memory stays flat at any size."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", help="slug of the project")

@@ -53,7 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--save-mapping", metavar="NAME", help="save columns, shape and ignored fields")
         parser.add_argument("--dry-run", action="store_true", help="say what would happen, and take nothing")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
-        parser.add_argument("--refused", type=Path, metavar="CSV", help="write rows that are not taken to this file")
+        parser.add_argument("--refused", type=Path, metavar="CSV", help="write skipped rows to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = _project(options)

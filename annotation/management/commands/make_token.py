@@ -11,7 +11,7 @@ from annotation.models import Scope
 
 
 class Command(BaseCommand):
-    help = "Make a token of the API for somebody; prints it, the only time that it can be seen."
+    help = "Create an API token for a user; prints it, the only time that it can be seen."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"], is_active=True).first()
         if user is None:
-            raise CommandError(f"There is no user called {options['username']!r}.")
+            raise CommandError(f"There is no user {options['username']!r}.")
         scopes = [Scope(name) for name in options["scopes"]]
         _, value = make_token(user=user, name=options["name"], scopes=scopes, days=options["days"])
         self.stdout.write(value)

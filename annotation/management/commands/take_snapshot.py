@@ -13,7 +13,7 @@ from annotation.models import SnapshotType
 
 
 class Command(BaseCommand):
-    help = "Freeze what people said in a project into a dataset; prints the path of the file last."
+    help = "Create a snapshot of a project's annotations; prints the path of the file last."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, help="slug of the project")

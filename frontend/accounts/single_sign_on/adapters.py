@@ -60,7 +60,7 @@ class People(DefaultSocialAccountAdapter):  # type: ignore[misc]
         except SignInRefused as why:
             raise ImmediateHttpResponse(refusal(request, str(why))) from why
         except IntegrityError as why:
-            raise ImmediateHttpResponse(refusal(request, "You signed in twice at once. Try again.")) from why
+            raise ImmediateHttpResponse(refusal(request, "Two sign-ins ran at once. Try again.")) from why
         request.sign_in_by = people.WAY  # type: ignore[attr-defined]
 
     def on_authentication_error(
@@ -69,9 +69,9 @@ class People(DefaultSocialAccountAdapter):  # type: ignore[misc]
         if isinstance(exception, SignInRefused):
             words = str(exception)
         elif isinstance(exception, requests.RequestException):
-            words = "The provider gave no answer that could be used. Try again in a while."
+            words = "The provider sent no usable response. Try again later."
         elif exception is None and "error" not in request.GET:
-            words = "This sign-in was not begun in this browser, or more than ten minutes ago. Begin again."
+            words = "This sign-in was not started in this browser, or more than ten minutes ago. Start again."
         else:
             words = "The provider did not sign you in."
         raise ImmediateHttpResponse(refusal(request, words))

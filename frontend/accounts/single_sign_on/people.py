@@ -38,7 +38,7 @@ def admit(request: HttpRequest, login: SocialLogin) -> None:
     if own and not verified:
         raise SignInRefused("An account here has your address, but the provider has not verified that it is yours.")
     if len(own) > 1:
-        raise SignInRefused("Several accounts here have your address. An administrator can put that right.")
+        raise SignInRefused("Several accounts here have your address. Ask an administrator to correct this.")
     if own:
         _link(request, login, own[0])
     else:

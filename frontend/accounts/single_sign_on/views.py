@@ -25,7 +25,7 @@ from frontend.accounts.single_sign_on.configuration import configured
 from frontend.accounts.single_sign_on.provider import Endpoints, SignInRefused
 
 ID_TOKEN = "sso_id_token"
-NOT_NOW = "The provider gave no answer that could be used. Try again in a while."
+NOT_NOW = "The provider sent no usable response. Try again later."
 
 
 @require_POST

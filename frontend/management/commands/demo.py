@@ -36,7 +36,7 @@ def in_a_home_of_its_own(say: Callable[[str], object]) -> None:
 
 
 class Command(BaseCommand):
-    help = "Go round the whole circle once on a demo project, in a data folder of its own; report, and keep serving."
+    help = "Run one full RLHF round on a demo project, in a data folder of its own; report, and keep serving."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--exit", action="store_true", help="end after the report")

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"There is no user called {options['username']!r}.")
+            raise CommandError(f"There is no user {options['username']!r}.")
         try:
             found = erase(user, by=None) if options["yes"] else look(user)
         except NotPossible as why:
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             for name, count in counts.items():
                 self.stdout.write(f"{title} {name}: {count}")
         for project in found.projects:
-            self.stdout.write(f"judgments that count no more: {project.slug}")
+            self.stdout.write(f"annotations that are excluded: {project.slug}")
         for path in found.files:
             self.stdout.write(f"still holds data: {path}")
         if not options["yes"]:

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"There is no user called {options['username']!r}.")
+            raise CommandError(f"There is no user {options['username']!r}.")
         try:
             with options["output"].open("wb") as file:
                 counts = write_data_of(user, file, by=None)

@@ -22,7 +22,7 @@ const CHARTS = [
   { title: "Entropy", unit: "nats per token", names: { "ppo/policy/entropy": "" } },
   { title: "Entropy", unit: "nats per token", names: { "rloo/policy/entropy": "" } },
   { title: "Length", unit: "tokens", names: { "response/length": "" } },
-  { title: "Ended by themselves", unit: "share of completions", names: { "response/eos_share": "" } },
+  { title: "Finished (EOS)", unit: "share of completions", names: { "response/eos_share": "" } },
 ];
 const CHARTED = new Set(CHARTS.flatMap(({ names }) => Object.keys(names)));
 

@@ -38,10 +38,10 @@ function reliability(where, { ece, bins }) {
     x: confidence, y: accuracy, text: `${percent(confidence)} sure, ${percent(accuracy)} right (${n})`,
   }));
   const chart = new PointChart(where, {
-    title: "Reliability", unit: "share that is right, by how sure the model is", lines: [{ label: "this model", style: "line", points }],
-    diagonal: "as sure as right", x: [0.5, 1], note: `Calibration error (ECE) ${short(ece)}.`,
+    title: "Reliability", unit: "accuracy by confidence", lines: [{ label: "this model", style: "line", points }],
+    diagonal: "perfectly calibrated", x: [0.5, 1], note: `Calibration error (ECE) ${short(ece)}.`,
   });
-  chart.table(["How sure", "Right", "Pairs"], bins.map(({ confidence, accuracy, n }) => [percent(confidence), percent(accuracy), n]));
+  chart.table(["Confidence", "Right", "Pairs"], bins.map(({ confidence, accuracy, n }) => [percent(confidence), percent(accuracy), n]));
 }
 
 function frontier(where, { points, best_of_n: best, selected }) {
@@ -58,7 +58,7 @@ function frontier(where, { points, best_of_n: best, selected }) {
   const chosen = points.some(({ step }) => step === selected);
   const chart = new PointChart(where, {
     title: "Frontier", unit: "reward model's units by √KL to the reference", lines, fromZero: true,
-    note: chosen ? `A ring marks what was kept: step ${selected}.` : "",
+    note: chosen ? `The ring marks the best checkpoint: step ${selected}.` : "",
   });
   chart.table(
     ["Answers of", "KL, nats", "√KL", "Score", "Judge"],

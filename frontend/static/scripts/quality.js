@@ -41,5 +41,5 @@ function show(title, unit, rows, label, figure) {
 
 if (place) {
   show("Agreement", "by policy version, with its 95 % interval", plots.by_policy, (row) => `v${row.policy}`, (row) => row.pairwise);
-  show("Agreement with known orders", "by week; where it falls, people drift", plots.gold_by_week, (row) => row.week.slice(5), (row) => row);
+  show("Gold accuracy", "by week; a decline is annotator drift", plots.gold_by_week, (row) => row.week.slice(5), (row) => row);
 }

@@ -87,7 +87,7 @@ def _visible(message: Mapping[str, Any], settings: ChatSettings) -> str:
         return text
     if message.get("tool_calls"):
         raise OddAnswer("an answer calls a tool instead of saying something")
-    raise OddAnswer("an answer ended before its thoughts did" if apart else "an answer is empty")
+    raise OddAnswer("an answer ended before its thoughts did" if apart else "a response is empty")
 
 
 def _text_of(content: Any) -> str:
