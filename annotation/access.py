@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from annotation.errors import NotPossible
@@ -32,8 +33,18 @@ from annotation.models import (
     Task,
     Webhook,
 )
+from annotation.models.prepared import Prepared
 from annotation.models.task import COUNTED_OPEN, JUDGED
 from annotation.opaque import number_of
+
+_own_assignment = Prepared(
+    lambda user, slug, pk: Assignment.objects.filter(
+        pk=pk, annotator=user, project__slug=slug, project__memberships__user=user
+    ).select_related("task__prompt", "task__proposal", "project"),
+    user=int,
+    slug=str,
+    pk=int,
+)
 
 
 class CountUpTo(Subquery):
@@ -93,10 +104,10 @@ def get_member(user: User, slug: str, pk: int) -> Membership:
 
 def get_assignment(user: User, slug: str, key: int) -> Assignment:
     """Return an assignment that is, or was, the user's own, by the key that stands for it."""
-    own = Assignment.objects.filter(annotator=user, project__slug=slug, project__memberships__user=user)
-    return get_object_or_404(
-        own.select_related("task__prompt", "task__proposal", "project"), pk=number_of(key, "assignment")
-    )
+    own = _own_assignment.first(user=user.pk, slug=slug, pk=number_of(key, "assignment"))
+    if own is None:
+        raise Http404("No Assignment matches the given query.")
+    return own
 
 
 def get_flag(user: User, slug: str, pk: int) -> Flag:

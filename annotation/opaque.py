@@ -22,8 +22,9 @@ MASK = (1 << HALF) - 1
 def key_of(number: int, purpose: str) -> int:
     """Return the key that stands for a row of this purpose: from 0 to 2^52 - 1."""
     left, right = number >> HALF, number & MASK
+    secret = _round_key(str(settings.SECRET_KEY), purpose)
     for turn in range(ROUNDS):
-        left, right = right, left ^ _mixed(right, turn, purpose)
+        left, right = right, left ^ _mixed(right, turn, secret)
     return left << HALF | right
 
 
@@ -32,8 +33,9 @@ def number_of(key: int, purpose: str) -> int:
     if not 0 <= key < 1 << 2 * HALF:
         return 0
     left, right = key >> HALF, key & MASK
+    secret = _round_key(str(settings.SECRET_KEY), purpose)
     for turn in reversed(range(ROUNDS)):
-        left, right = right ^ _mixed(left, turn, purpose), left
+        left, right = right ^ _mixed(left, turn, secret), left
     return left << HALF | right
 
 
@@ -51,9 +53,9 @@ def _secret_digest(purpose: str, name: tuple[object, ...]) -> bytes:
     return hmac.digest(settings.SECRET_KEY.encode(), repr((purpose, *map(str, name))).encode(), "sha256")
 
 
-def _mixed(half: int, turn: int, purpose: str) -> int:
+def _mixed(half: int, turn: int, secret: bytes) -> int:
     message = half.to_bytes(4, "big") + bytes([turn])
-    digest = hashlib.blake2s(message, key=_round_key(settings.SECRET_KEY, purpose), digest_size=4).digest()
+    digest = hashlib.blake2s(message, key=secret, digest_size=4).digest()
     return int.from_bytes(digest, "big") & MASK
 
 

@@ -1,6 +1,6 @@
 """CPU of the server for one judgment, as a multiple of what a bare pair of Django views needs for one.
 
-    pip install granian
+    pip install granian  # in requirements/dev.txt; the extra `benchmarks`
     python benchmarks/cpu_per_judgment.py [--rounds 5] [--judgments 300] [--annotators 8] [--limit 7]
 
 Both servers run on this machine in the same minutes and are asked in turn, each by the same number of clients over
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=7.0, help="largest ratio that is accepted")
     options = parser.parse_args()
     if importlib.util.find_spec("granian") is None:
-        raise SystemExit("The bare pair runs under granian: pip install granian")
+        raise SystemExit("The bare pair runs under granian, which is in requirements/dev.txt: pip install granian")
     each = options.judgments // options.annotators
     tasks = (options.rounds + 1) * each * options.annotators + options.annotators
     size = {"annotators": options.annotators, "tasks": tasks, "seats": 1}

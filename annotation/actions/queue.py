@@ -25,6 +25,7 @@ from annotation.actions import assignments, checks, practice
 from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project
+from annotation.models.prepared import Prepared
 from annotation.models.task import COUNTED_OPEN, UNDO_WITHIN
 from annotation.opaque import dice
 
@@ -110,6 +111,10 @@ OWN_PROGRESS = """
                    WHERE project_id = %(project)s AND annotator_id = %(user)s
                    AND status IN ('done', 'late') AND finished_at > %(since)s)
 """
+
+_with_prompt = Prepared(
+    lambda pk: Assignment.objects.filter(pk=pk).select_related("task__prompt", "task__proposal"), pk=int
+)
 
 
 class Person(NamedTuple):
@@ -208,7 +213,8 @@ def _take(assignment: int, project: Project, user: User) -> bool:
 
 
 def _with_task(pk: int, project: Project) -> Assignment:
-    assignment = Assignment.objects.select_related("task__prompt", "task__proposal").get(pk=pk)
+    assignment = _with_prompt.first(pk=pk)
+    assert assignment is not None  # found, or taken, in this transaction
     assignment.project = project  # known already: a wide row less to read
     return assignment
 

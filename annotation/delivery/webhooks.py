@@ -27,9 +27,11 @@ from annotation import audit
 from annotation.delivery import queue
 from annotation.delivery.post import SECRET_MARK, WHOLE_SECONDS, HookResponse, post, signed_headers
 from annotation.models import AuditAction, Delivery, Event, Project, Webhook
+from annotation.models.prepared import Prepared
 
 LOST_AFTER = timedelta(seconds=3 * WHOLE_SECONDS)
 LONGEST_WAIT = timedelta(hours=1)
+_of_project = Prepared(lambda project: Webhook.objects.filter(project=project).order_by("id"), project=int)
 
 
 @transaction.atomic
@@ -55,7 +57,7 @@ def remove_webhook(*, webhook: Webhook, by: User) -> None:
 
 def record_event(*, project: Project, event: Event, data: dict[str, Any]) -> None:
     """Store a delivery for every webhook that wants the event. Call it inside the transaction of the event."""
-    for webhook in Webhook.objects.filter(project=project).order_by("id"):
+    for webhook in _of_project.rows(project=project.pk):
         if webhook.wants(event):
             _store(webhook, event, {"project": project.slug, **data})
 

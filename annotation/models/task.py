@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from annotation.models.project import Project
 from annotation.models.proposal import Proposal
@@ -232,7 +233,7 @@ class Assignment(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("assignment", args=[self.project.slug, self.key])
 
-    @property
+    @cached_property
     def key(self) -> int:
         """What stands for this row towards its annotator, whom the row's number would tell checks from work."""
         return key_of(self.pk, "assignment")

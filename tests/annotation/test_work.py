@@ -6,6 +6,8 @@ import json
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, Completion, Ranking, ReferenceAnswer, SeatStatus
 from tests.answers import as_shown
@@ -50,6 +52,19 @@ def test_the_next_task_comes_as_a_fragment_with_its_address(bob, seat, open_rank
     following = Assignment.objects.get(status=SeatStatus.HELD)
     assert response.headers["HX-Push-Url"] == following.get_absolute_url()
     assert b"<html" not in response.content
+
+
+def test_a_submit_with_the_next_task_asks_the_database_sixteen_times(bob, seat, open_ranking_task):
+    """Session, account, own assignment; four to store; six to claim and two to read the next; two for the page."""
+    for _ in range(40):
+        open_ranking_task(["One.", "Two."])
+    submit(bob, seat, htmx=True, tiers=[[pk] for pk in seat.shown_order])  # composes what is composed once
+    held = Assignment.objects.select_related("project").get(status=SeatStatus.HELD)
+    with CaptureQueriesContext(connection) as asked:
+        answer = submit(bob, held, htmx=True, tiers=[[pk] for pk in held.shown_order])
+    assert answer.status_code == 200
+    statements = [query["sql"] for query in asked if query["sql"].lstrip().startswith(("SELECT", "INSERT", "UPDATE"))]
+    assert len(statements) <= 16, "\n".join(statements)
 
 
 def test_without_htmx_a_submit_redirects(bob, seat):
