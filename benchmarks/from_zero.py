@@ -236,7 +236,8 @@ class Run:
         page.check("input[name=preset][value=quick]")
         for name, value in ROUND.items():
             method = name.partition(".")[0]
-            page.eval_on_selector(f"details[data-method={method}]", "fold => { fold.open = true; }")
+            folds = f"details[data-method={method}], details[data-method={method}] details"
+            page.eval_on_selector_all(folds, "folds => folds.forEach((fold) => { fold.open = true; })")
             page.fill(f"[name='{name}']", value)
         page.click("form.start button.primary")
         page.wait_for_url("**/rounds/2/")

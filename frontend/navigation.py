@@ -85,6 +85,7 @@ UNDER = {
     "snapshot_changes": "snapshots",
     "withdraw": "snapshots",
     "round": "rounds",
+    "round_new": "rounds",
     "instruction_tokens": "rounds",
     "round_tokens": "rounds",
     "autopilot": "rounds",

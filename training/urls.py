@@ -20,6 +20,7 @@ urlpatterns = [
     path("new/", projects.create, name="project_create"),
     path("<slug:slug>/model/", models.model, name="model"),
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
+    path("<slug:slug>/rounds/new/", views.round_new, name="round_new"),
     path("<slug:slug>/rounds/generate/", views.generate, name="generate"),
     path("<slug:slug>/rounds/autopilot/", autopilot.autopilot, name="autopilot"),
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),

@@ -138,4 +138,5 @@ def _training(project: Project, data: EnoughData, is_active: bool) -> Step:
     text = "A round trains a reward model on the annotations, then the policy, and generates new responses."
     if is_active:
         return Step(title, "The round is under way.", StepState.DOING, url, "View rounds")
-    return Step(title, text, StepState.TO_DO if data.is_enough else StepState.LATER, url, "Start a round")
+    state = StepState.TO_DO if data.is_enough else StepState.LATER
+    return Step(title, text, state, _page("round_new", project), "Start a round")

@@ -66,15 +66,15 @@ def _of_the_round(now: ProjectState) -> NextStep | None:
 def _of_the_queue(now: ProjectState) -> NextStep | None:
     if not now.open_seats and not now.judged:
         text = "The model responds to the prompts; its responses become tasks."
-        return NextStep("Next: generate responses", text, "rounds", "Start a round")
+        return NextStep("Next: generate responses", text, "round_new", "Start a round")
     if not now.open_seats and now.new_judgments:
         text = "A round trains a reward model on the annotations, then the next policy, and generates new responses."
         if now.autopilot:
             text = "The autopilot starts the next round."
-        return NextStep("All tasks completed", text, "rounds", "Start a round", "success")
+        return NextStep("All tasks completed", text, "round_new", "Start a round", "success")
     if now.unproven:
         text = "People compare its responses with those of the version it came from, blind."
         return NextStep(f"Next: evaluate {now.unproven}", text, "evaluations", "Start an evaluation")
     if not now.open_seats:
-        return NextStep("No open tasks", "New responses become tasks.", "rounds", "Generate responses")
+        return NextStep("No open tasks", "New responses become tasks.", "round_new", "Generate responses")
     return None

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from annotation.models import Membership, Project
 from frontend.navigation import entries
-from training.models import TrainingRun
+from training.models import TrainingRound, TrainingRun
+from training.products import is_chance
 from training.reports.ladder import signed as with_sign
 
 register = template.Library()
@@ -150,6 +151,21 @@ def run_time(run: TrainingRun) -> str:
     if not (run.started_at and run.finished_at):
         return ""
     return duration((run.finished_at - run.started_at).total_seconds())
+
+
+@register.filter
+def round_time(round: TrainingRound) -> str:
+    """Return the time since the first stage of a round started, up to its end; empty before it starts."""
+    started = [run.started_at for run in round.runs.all() if run.started_at]
+    if not started:
+        return ""
+    return duration(((round.finished_at or timezone.now()) - min(started)).total_seconds())
+
+
+@register.filter
+def below_chance(run: TrainingRun) -> bool:
+    """Return whether the accuracy of what a run made is no better than guessing."""
+    return is_chance(run)
 
 
 @register.filter

@@ -69,12 +69,14 @@ def serving() -> Iterator[None]:
 def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_train, serving):
     visitor = visit(admin)
     page = visitor.page
-    visitor.goto("/projects/letters/rounds/")
-    page.get_by_label("The whole circle, and people compare").check()
+    visitor.goto("/projects/letters/rounds/new/")
+    page.get_by_text("More plans").click()
+    page.get_by_label("Full round with evaluation by people").check()
     page.get_by_label("Quick: does everything run?").check()
     page.locator("summary", has_text="Reward model").click()
     page.locator('[name="reward.gate"]').select_option("report")  # six rankings teach nothing
     page.locator("summary", has_text=re.compile("^PPO")).click()
+    page.locator("summary", has_text="More settings of PPO").click()
     page.locator('[name="ppo.learning_rate"]').fill("0.02")  # far enough that no answer stays the same
     for name, value in UNSTOPPED.items():
         page.locator(f'[name="ppo.{name}"]').fill(value)

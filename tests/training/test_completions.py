@@ -104,7 +104,7 @@ def test_people_judge_what_was_chosen_and_why_it_was_is_kept(project, ranked_tas
 def test_a_choice_by_disagreement_needs_a_reward_model(project, policy, make_prompt, as_user, admin):
     make_prompt()
     chosen = {"plan": "sample", "sample.choose_by": "disagreement", "sample.prompts": "2"}
-    page = as_user(admin).post("/projects/letters/rounds/", chosen, follow=True).content.decode()
+    page = as_user(admin).post("/projects/letters/rounds/new/", chosen, follow=True).content.decode()
     assert "Sampling needs a reward model that passed its gate" in page
     assert not project.rounds.exists()
 

@@ -14,7 +14,7 @@ from annotation.quality.held_out import held_out
 from training.reports.enough_data import enough_data, pairs_of_settings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
-ROUNDS = "/projects/letters/rounds/"
+ROUNDS = "/projects/letters/rounds/new/"
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def test_one_click_generates_responses_for_every_prompt(project, policy, admin, 
     Project.objects.filter(pk=project.pk).update(candidates_per_task=2, ranking_form="graded")
     alice = as_user(admin)
     assert steps_of(alice)["Generate responses"] == "to-do is-next"
-    assert "generates responses" in alice.post(f"{ROUNDS}generate/", follow=True).content.decode()
+    assert "generates responses" in alice.post("/projects/letters/rounds/generate/", follow=True).content.decode()
     run = project.rounds.get().runs.get()
     assert (run.method, run.config["completions_per_prompt"]) == ("sample", 2)
     assert steps_of(alice)["Generate responses"] == "doing"
-    assert "A round is active" in alice.post(f"{ROUNDS}generate/", follow=True).content.decode()
+    assert "A round is active" in alice.post("/projects/letters/rounds/generate/", follow=True).content.decode()

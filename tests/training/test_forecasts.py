@@ -16,7 +16,7 @@ from training.models import RunStatus, TrainingRound, TrainingRun
 from training.reports import forecasts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
-PAGE = "/projects/letters/rounds/"
+PAGE = "/projects/letters/rounds/new/"
 API = "/api/v1/projects/letters/rounds/dry-run/"
 
 
@@ -120,8 +120,8 @@ def test_the_page_shows_the_dry_run_and_keeps_what_was_filled_in(finished, admin
     text = page.content.decode()
     assert page.status_code == 200
     assert "Dry run: nothing has started" in text
-    assert "kl_coef: 0.03 → 0.1" in text
-    assert "episodes: 640 → 128" in text
+    assert "KL coefficient: 0.03 → 0.1" in text
+    assert "Episodes: 640 → 128" in text
     assert "not known yet" in text  # sampling never ran here
     assert 'value="0.1"' in text
     assert TrainingRound.objects.count() == 1

@@ -80,7 +80,7 @@ def test_nobody_else_opens_a_gate(stopped, admin, annotator, stranger, as_user):
 
 def test_a_stopped_round_does_not_hinder_another_one_but_cannot_go_on_beside_it(stopped, project, admin, as_user):
     client = as_user(admin)
-    assert client.post("/projects/letters/rounds/", {"plan": "sample"}).status_code == 302
+    assert client.post("/projects/letters/rounds/new/", {"plan": "sample"}).status_code == 302
     page = client.post(f"{PAGE}go-on/", follow=True).content.decode()
     assert "Another round is active in this project." in page
     assert client.post(f"{API}go-on/").status_code == 409

@@ -202,7 +202,9 @@ def test_page_dry_run_api_and_command_refuse_alike(ready, admin, as_user):
     why = "does nothing while kl_target is 0"
     client = as_user(admin)
     for press in ({}, {"dry_run": "1"}):
-        page = client.post("/projects/letters/rounds/", {"plan": "reward,ppo,sample", "ppo.kl_horizon": "9"} | press)
+        page = client.post(
+            "/projects/letters/rounds/new/", {"plan": "reward,ppo,sample", "ppo.kl_horizon": "9"} | press
+        )
         assert why in str(page.context["form"].errors["ppo.kl_horizon"])
     body = {"methods": ["reward", "ppo"], "settings": {"ppo": {"kl_horizon": 9}}}
     assert why in said(client, **body)

@@ -76,7 +76,7 @@ def test_a_dry_run_counts_the_instructions_and_says_when_labels_are_missing(read
 
 def test_a_cluster_that_does_not_exist_is_told_beside_its_field(ready, admin, as_user):
     page = as_user(admin).post(
-        "/projects/letters/rounds/",
+        "/projects/letters/rounds/new/",
         {"plan": "instruction_tuning,sample", "instruction_tuning.held_out": "cookery"},
     )
     assert "names clusters that do not exist: cookery" in page.content.decode()

@@ -64,7 +64,7 @@ def test_the_form_refuses_it_too(admin, as_user, policy, make_prompt, monkeypatc
     monkeypatch.setenv("PREFLOOP_SERVERS", LISTED)
     make_prompt("Hello")
     form = {"plan": "sample", "sample.server": METADATA}
-    page = as_user(admin).post("/projects/letters/rounds/", form)
+    page = as_user(admin).post("/projects/letters/rounds/new/", form)
     assert "should be one of" in page.content.decode()
     assert not TrainingRound.objects.exists()
 

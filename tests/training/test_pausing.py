@@ -183,6 +183,6 @@ def test_the_alarm_pauses_what_samples_until_it_is_settled(
 def test_no_round_that_samples_starts_during_an_alarm(project, policy, make_prompt, admin, annotator, as_user):
     make_prompt()
     as_user(annotator).post("/projects/letters/alarm/", {"note": "Only hearts."})
-    page = as_user(admin).post("/projects/letters/rounds/", {"plan": "sample"}).content.decode()
+    page = as_user(admin).post("/projects/letters/rounds/new/", {"plan": "sample"}).content.decode()
     assert "A model problem is reported" in page
     assert not project.rounds.exists()

@@ -21,6 +21,7 @@ from training.worker.loop import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS, API = "/projects/letters/rounds/", "/api/v1/projects/letters/rounds/"
+NEW = f"{ROUNDS}new/"
 ENTRY_POINTS = """\
 [prefloop.methods]
 count_words = prefloop_toy.method:METHOD
@@ -73,10 +74,10 @@ def _worker(settings) -> Worker:
 @pytest.mark.django_db(transaction=True)
 def test_a_round_runs_from_the_form_to_the_page(ready, admin, as_user, settings):
     client = as_user(admin)
-    page = client.get(ROUNDS).content.decode()
+    page = client.get(NEW).content.decode()
     assert "Count the words of the prompts" in page
     assert 'name="count_words.least"' in page
-    response = client.post(ROUNDS, {"plan": "count_words", "count_words.least": "2"})
+    response = client.post(NEW, {"plan": "count_words", "count_words.least": "2"})
     assert response.status_code == 302
     _worker(settings).run_until_idle()
     run = TrainingRound.objects.get().runs.get()
@@ -86,7 +87,7 @@ def test_a_round_runs_from_the_form_to_the_page(ready, admin, as_user, settings)
     assert "<td>Word counts</td><td>3</td>" in page
     assert client.get(f"{ROUNDS}1/metrics.json").json()["runs"][0]["metrics"]["words"]["values"] == [3.0]
     # One that succeeded says how long the next one takes: half a second for two prompts.
-    foreseen = client.post(ROUNDS, {"plan": "count_words", "dry_run": "1"}).content.decode()
+    foreseen = client.post(NEW, {"plan": "count_words", "dry_run": "1"}).content.decode()
     assert "Dry run: nothing has started" in foreseen
     assert "2 prompts" in foreseen
 
@@ -124,9 +125,9 @@ def test_an_unknown_executor_is_refused_with_the_known_ones(toy, settings):
 @pytest.mark.django_db
 def test_what_the_product_refuses_and_what_the_settings_refuse_is_said_where_it_was_asked(ready, admin, as_user):
     client = as_user(admin)
-    page = client.post(ROUNDS, {"plan": "count_words", "count_words.least": "4"})
+    page = client.post(NEW, {"plan": "count_words", "count_words.least": "4"})
     assert "No prompt of this project has that many words." in page.content.decode()
-    page = client.post(ROUNDS, {"plan": "count_words", "count_words.least": "101"})
+    page = client.post(NEW, {"plan": "count_words", "count_words.least": "101"})
     assert "less than or equal to 100" in page.content.decode()
     wrong = {"methods": ["count_words"], "settings": {"count_words": {"least": -1}}}
     answer = client.post(API, wrong, content_type="application/json")
@@ -138,7 +139,7 @@ def test_what_the_product_refuses_and_what_the_settings_refuse_is_said_where_it_
 @pytest.mark.django_db
 def test_a_preset_and_other_tools_know_the_method_or_say_that_they_do_not(ready, admin, as_user):
     client = as_user(admin)
-    client.post(ROUNDS, {"plan": "count_words", "preset": "thorough"})
+    client.post(NEW, {"plan": "count_words", "preset": "thorough"})
     run = TrainingRound.objects.get().runs.get()
     assert run.config == {"least": 2}
     page = client.get(f"{ROUNDS}1/export/trl/", follow=True).content.decode()

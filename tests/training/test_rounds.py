@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.errors import NotPossible
@@ -14,6 +17,7 @@ from annotation.models import Completion, ImportedJudgment, Project, Source
 from training.actions.rounds import cancel_round, start_round
 from training.actions.runs import claim_run
 from training.methods import METHODS, InvalidConfig, PPOConfig
+from training.methods.labels import LABELS
 from training.methods.plans import plans
 from training.models import RunStatus, TrainingRound, TrainingRun
 
@@ -28,7 +32,7 @@ def ready(project, policy, ranked_task):
 
 def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, admin, as_user):
     response = as_user(admin).post(
-        "/projects/letters/rounds/",
+        "/projects/letters/rounds/new/",
         {"plan": "reward,ppo,sample", "ppo.episodes": "128", "ppo.batch_size": "64", "despite": "1"},
     )
     assert response.status_code == 302
@@ -41,7 +45,7 @@ def test_the_page_starts_a_round_with_the_settings_that_were_filled_in(ready, ad
 
 
 def test_length_and_temperature_are_set_once_and_every_stage_has_them(ready, admin, as_user):
-    client, address = as_user(admin), "/projects/letters/rounds/"
+    client, address = as_user(admin), "/projects/letters/rounds/new/"
     asked = {"answer_tokens": "96", "temperature": "0.7"}
     assert client.patch("/api/v1/projects/letters/", asked, content_type="application/json").status_code == 200
     page = client.get(address).content.decode()
@@ -82,7 +86,7 @@ def test_lengths_and_temperatures_that_make_no_sense_are_refused(ready, admin, a
 
 
 def test_stages_in_an_order_of_ones_own(ready, admin, as_user):
-    client, address = as_user(admin), "/projects/letters/rounds/"
+    client, address = as_user(admin), "/projects/letters/rounds/new/"
     empty = client.post(address, {"plan": "own"})
     assert (empty.status_code, "Choose a first stage." in empty.content.decode()) == (200, True)
     order = {"plan": "own", "stage_1": "sft", "stage_2": "sample", "stage_4": "reward", "sft.epochs": "1"} | DESPITE
@@ -99,7 +103,7 @@ def test_stages_in_an_order_of_ones_own(ready, admin, as_user):
 
 @pytest.mark.parametrize("plan", plans())
 def test_every_plan_starts_from_the_page(ready, admin, as_user, plan):
-    page = as_user(admin).post("/projects/letters/rounds/", {"plan": plan} | DESPITE)
+    page = as_user(admin).post("/projects/letters/rounds/new/", {"plan": plan} | DESPITE)
     assert page.status_code == 302, page.content.decode()
     started = TrainingRound.objects.get()
     assert ",".join(run.method for run in started.runs.all()) == plan
@@ -138,22 +142,23 @@ def test_methods_that_take_the_same_type_share_a_snapshot_and_others_have_their_
 
 def test_settings_of_a_few_words_are_chosen_from_a_list(ready, admin, as_user):
     client = as_user(admin)
-    page = client.get("/projects/letters/rounds/").content.decode()
+    page = client.get("/projects/letters/rounds/new/").content.decode()
     assert '<option value="report">report</option>' in page
-    client.post("/projects/letters/rounds/", {"plan": "reward", "reward.gate": "report"})
+    client.post("/projects/letters/rounds/new/", {"plan": "reward", "reward.gate": "report"})
     assert TrainingRound.objects.get().runs.get().config["gate"] == "report"
 
 
 def test_what_a_method_refuses_stands_beside_its_field(ready, admin, as_user):
     response = as_user(admin).post(
-        "/projects/letters/rounds/",
+        "/projects/letters/rounds/new/",
         {"plan": "reward,ppo,sample", "ppo.batch_size": "60", "ppo.minibatch_size": "32", "ppo.temperature": "0"},
     )
     errors = response.context["form"].errors
     assert "ppo.temperature" in errors
     assert TrainingRound.objects.count() == 0
     response = as_user(admin).post(
-        "/projects/letters/rounds/", {"plan": "reward,ppo,sample", "ppo.batch_size": "60", "ppo.minibatch_size": "32"}
+        "/projects/letters/rounds/new/",
+        {"plan": "reward,ppo,sample", "ppo.batch_size": "60", "ppo.minibatch_size": "32"},
     )
     assert "should divide batch_size (60), not 32" in str(response.context["form"].errors["ppo.minibatch_size"])
 
@@ -253,3 +258,85 @@ def test_projects_take_turns_at_the_worker(ready, admin):
         TrainingRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED, finished_at=finished)
     assert served == [("letters", 0), ("other", 0), ("letters", 1)]
     assert first.runs.count() == 2
+
+
+# --- the pages -------------------------------------------------------------------------------------------------------
+
+
+def test_the_form_has_three_plans_at_the_top_and_the_others_below(ready, admin, as_user):
+    page = as_user(admin).get("/projects/letters/rounds/new/").content.decode()
+    cards, more = page.split("More plans")
+    assert re.findall(r'<label for="plan-[^"]*">([^<]*)<', cards) == [
+        "Generate responses",
+        "Full round",
+        "Reward model only",
+    ]
+    assert "Needs:" in cards
+    assert "Costs:" in cards
+    assert len(re.findall(r'<label for="plan-', more)) == len(plans()) - 3 + 1  # and an order of one's own
+    assert re.search(r'value="reward,ppo,sample"[^>]*checked', cards)
+    assert "The quality gate needs 20 preference pairs" in cards
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_has_a_label_that_is_not_its_name(method):
+    for setting in dataclasses.fields(METHODS[method].config):
+        assert setting.name in LABELS, f"{setting.name} has no label in training/methods/labels.py"
+
+
+def test_one_response_length_is_that_of_all_stages_and_a_stage_may_differ(ready, admin, as_user):
+    client, address = as_user(admin), "/projects/letters/rounds/new/"
+    plan = {"plan": "reward,ppo,sample", "response_length": "64", "temperature": "0.5", "ppo.max_new_tokens": "32"}
+    assert client.post(address, plan | DESPITE).status_code == 302
+    round = TrainingRound.objects.get()
+    given = {run.method: (run.config["max_new_tokens"], run.config["temperature"]) for run in round.runs.all()}
+    assert given == {"reward": (64, 0.5), "ppo": (32, 0.5), "sample": (64, 0.5)}
+    cancel_round(round=round, by=None)
+    page = client.get(f"{address}?like={round.number}").content.decode()
+    assert re.search(r'name="temperature"[^>]*value="0.5"', page)
+    assert re.search(r'name="ppo.max_new_tokens"[^>]*value="32"', page)
+    assert not re.search(r'name="ppo.temperature"[^>]*value=', page)
+    # What differs from the default is marked, in the group and at the setting.
+    assert re.search(r'data-method="ppo".*?<span class="tag bare changed-count"><span class="num">1<', page, re.DOTALL)
+    assert page.count("field setting is-changed") == 3
+
+
+def test_the_estimate_beside_the_button_says_time_warnings_and_refusals(ready, admin, as_user):
+    client, address = as_user(admin), "/projects/letters/rounds/new/"
+    full = client.post(address, {"plan": "reward,ppo,sample", "estimate": "1"}).content.decode()
+    assert "Time not known" in full
+    assert "This round would stop at its quality gate for lack of data." in full
+    assert "<h1>" not in full
+    wrong = client.post(address, {"plan": "reward,ppo,sample", "ppo.temperature": "-1", "estimate": "1"})
+    assert (wrong.status_code, "Time not known" in wrong.content.decode()) == (200, False)
+    assert not TrainingRound.objects.exists()
+
+
+def test_a_list_of_rounds_takes_as_many_queries_for_many(ready, admin, as_user):
+    client = as_user(admin)
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as caught:
+            assert client.get("/projects/letters/rounds/").status_code == 200
+        return len(caught)
+
+    def add(number: int, accuracy: float) -> None:
+        now = timezone.now()
+        round = TrainingRound.objects.create(project=ready, number=number, status="succeeded", finished_at=now)
+        TrainingRun.objects.create(
+            round=round,
+            position=0,
+            method="reward",
+            status="succeeded",
+            started_at=now,
+            finished_at=now,
+            result={"accuracy": accuracy},
+        )
+
+    add(1, 0.75)
+    once = queries()
+    for number in range(2, 12):
+        add(number, 0.28)
+    assert queries() == once
+    page = client.get("/projects/letters/rounds/").content.decode()
+    assert page.count("no better than chance") == 10

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from django import forms
@@ -10,15 +10,68 @@ from django.forms import BoundField
 
 from annotation.models import Project
 from training.actions import rounds
-from training.methods import METHODS, InvalidConfig, Method, MethodConfig
+from training.methods import METHODS, InvalidConfig, Method, MethodConfig, making
+from training.methods.base import Plan
 from training.methods.inherited import inherited
-from training.methods.plans import plans
+from training.methods.labels import Label, label_of
+from training.methods.plans import all_plans, plans
 from training.methods.presets import PRESETS, STANDARD, with_preset
-from training.models import TrainingRound
+from training.methods.shared import ANSWER_TOKENS, TEMPERATURE
+from training.models import TrainingRound, TrainingRun
 from training.products.chat import inherited_settings
+from training.reports.enough_data import REWARD_MODEL
 
 OWN_ORDER = "own"
 MOST_STAGES = 6
+OF_ROUND = {"response_length": ANSWER_TOKENS, "temperature": TEMPERATURE}  # fields that all stages inherit
+OWN_PLAN = Plan(
+    OWN_ORDER,
+    "Stages in your own order",
+    order=1_000_000,
+    does=f"Up to {MOST_STAGES} stages, one after the other.",
+)
+
+
+@dataclass(frozen=True)
+class SettingField:
+    """A setting on the page: its field, label and unit, and whether a value other than the default is filled in."""
+
+    bound: BoundField
+    name: str
+    label: Label
+    inherits: str
+
+    @property
+    def is_changed(self) -> bool:
+        return self.bound.value() not in (None, "")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The settings of a method, those that most rounds change first."""
+
+    method: str
+    spec: Method
+    is_planned: bool  # by the plan that is chosen
+    common: list[SettingField]
+    more: list[SettingField]
+
+    @property
+    def has_gate_on_data(self) -> bool:
+        """Return whether its quality gate needs held-out preference pairs."""
+        return self.method in making(REWARD_MODEL)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(each.bound.errors for each in [*self.common, *self.more])
+
+    @property
+    def more_is_open(self) -> bool:
+        return any(each.bound.errors or each.is_changed for each in self.more)
+
+    @property
+    def changed(self) -> int:
+        return sum(each.is_changed for each in [*self.common, *self.more])
 
 
 def _planned() -> Iterator[tuple[str, Method]]:
@@ -28,27 +81,34 @@ def _planned() -> Iterator[tuple[str, Method]]:
 
 
 def _plan_choices() -> list[tuple[str, str]]:
-    return [*plans().items(), (OWN_ORDER, "Stages in an order of your own")]
+    return [*plans().items(), (OWN_ORDER, OWN_PLAN.label)]
 
 
 class StartRoundForm(forms.Form):
     """A plan, a preset and all settings of the methods, as fields named `<method>.<setting>`.
 
-    With the plan `own` the stages are `stage_1`, `stage_2`, …; gaps are skipped. An empty setting takes its value from
-    the preset, or else the default of the dataclass. `like` is an earlier round, whose plan and changed settings are
-    filled in.
+    With the plan `own` the stages are `stage_1`, `stage_2`, …; gaps are skipped. `response_length` and `temperature`
+    are those of all stages. An empty setting takes its value from the preset, or else the project's or the default of
+    the dataclass. `like` is an earlier round, whose plan and changed settings are filled in.
     """
 
-    plan = forms.ChoiceField(
-        choices=_plan_choices,
-        widget=forms.RadioSelect,
-        label="What to run",
-    )
+    plan = forms.ChoiceField(choices=_plan_choices, widget=forms.RadioSelect, label="Plan")
     preset = forms.ChoiceField(
-        choices=list(PRESETS.items()),
-        widget=forms.RadioSelect,
+        choices=list(PRESETS.items()), widget=forms.RadioSelect, required=False, label="Effort", initial=STANDARD
+    )
+    response_length = forms.IntegerField(
         required=False,
-        label="How thoroughly",
+        min_value=1,
+        max_value=4096,
+        label="Response length",
+        help_text="Tokens after which responses are cut, in every stage of this round.",
+    )
+    temperature = forms.FloatField(
+        required=False,
+        min_value=0.01,
+        max_value=5,
+        label="Sampling temperature",
+        help_text="In every stage of this round.",
     )
 
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
@@ -60,6 +120,10 @@ class StartRoundForm(forms.Form):
         for method, spec in _planned():
             for setting in fields(spec.config):
                 self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting, defaults_of(project, method))
+        of_project = inherited_settings(project)
+        for name, source in OF_ROUND.items():
+            self.fields[name].widget.attrs |= {"placeholder": of_project[source], "data-source": source}
+        self.fields["temperature"].widget.attrs["step"] = "any"
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -79,9 +143,12 @@ class StartRoundForm(forms.Form):
         return [self[f"stage_{number}"] for number in range(1, MOST_STAGES + 1)]
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Return the settings of the plan's methods: the preset's, overridden by what was filled in."""
+        """Return the settings of the plan's methods: the preset's, the round's own, and over them each stage's."""
+        given = {source: self.cleaned_data[name] for name, source in OF_ROUND.items()}
+        of_round = {source: value for source, value in given.items() if value is not None}
         filled = {
-            method: {
+            method: inherited(method, of_round)
+            | {
                 setting.name: value
                 for setting in fields(METHODS[method].config)
                 if (value := self.cleaned_data[f"{method}.{setting.name}"]) not in (None, "")
@@ -99,10 +166,42 @@ class StartRoundForm(forms.Form):
             for name, message in invalid.errors.items():
                 self.add_error(name if name in self.fields else None, message)
 
-    def groups(self) -> Iterator[tuple[str, Method, list[BoundField]]]:
-        """Yield each method, its row and its fields, for the page."""
+    def groups(self) -> Iterator[Group]:
+        """Yield the settings of each method, for the page."""
         for method, spec in _planned():
-            yield method, spec, [self[f"{method}.{setting.name}"] for setting in fields(spec.config)]
+            found = [
+                SettingField(
+                    self[f"{method}.{setting.name}"], setting.name, label_of(setting), setting.metadata["inherits"]
+                )
+                for setting in fields(spec.config)
+            ]
+            common = [each for each in found if each.label.common]
+            yield Group(
+                method, spec, method in self.chosen(), common, [each for each in found if not each.label.common]
+            )
+
+    def chosen(self) -> list[str]:
+        """Return the methods that are chosen at the moment, valid or not."""
+        if self.has_own_order():
+            return [str(stage.value() or "") for stage in self.stages()]
+        return str(self["plan"].value()).split(",")
+
+    def has_own_order(self) -> bool:
+        return bool(self["plan"].value() == OWN_ORDER)
+
+    def needs_held_out(self) -> bool:
+        """Return whether the quality gate of a chosen stage needs held-out preference pairs."""
+        return any(group.is_planned and group.has_gate_on_data for group in self.groups())
+
+    def common_plans(self) -> list[Plan]:
+        return [plan for plan in all_plans() if plan.common]
+
+    def other_plans(self) -> list[Plan]:
+        return [*(plan for plan in all_plans() if not plan.common), OWN_PLAN]
+
+    def other_is_chosen(self) -> bool:
+        """Return whether the plan is one below *More plans*, which is open then."""
+        return self["plan"].value() in {plan.methods for plan in self.other_plans()}
 
 
 def defaults_of(project: Project, method: str) -> dict[str, Any]:
@@ -118,8 +217,10 @@ def _as_initial(project: Project, like: TrainingRound) -> dict[str, Any]:
     found: dict[str, Any] = {"plan": plan}
     if plan not in plans():
         found = {"plan": OWN_ORDER} | {f"stage_{number}": run.method for number, run in enumerate(runs, start=1)}
+    of_round = _shared_by(runs)
+    found |= {name: of_round[source] for name, source in OF_ROUND.items() if source in of_round}
     for run in runs:
-        defaults = defaults_of(project, run.method)
+        defaults = defaults_of(project, run.method) | inherited(run.method, of_round)
         for setting in fields(METHODS[run.method].config):
             value = run.config.get(setting.name, setting.default)
             if value != defaults[setting.name]:
@@ -127,11 +228,21 @@ def _as_initial(project: Project, like: TrainingRound) -> dict[str, Any]:
     return found
 
 
-def field_for(config: type[MethodConfig], setting: Any, defaults: Mapping[str, Any]) -> forms.Field:
+def _shared_by(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+    """Return the inherited settings for which all runs have the same value."""
+    values: dict[str, set[Any]] = {}
+    for run in runs:
+        for setting in fields(METHODS[run.method].config):
+            if source := setting.metadata["inherits"]:
+                values.setdefault(source, set()).add(run.config.get(setting.name, setting.default))
+    return {source: found.pop() for source, found in values.items() if len(found) == 1}
+
+
+def field_for(config: type[MethodConfig], setting: Field[Any], defaults: Mapping[str, Any]) -> forms.Field:
     """Return the form's field of a setting; `defaults` are the values that empty fields mean."""
     common = {
         "required": False,
-        "label": setting.name.replace("_", " ").capitalize(),
+        "label": label_of(setting).text,
         "help_text": setting.metadata["help"],
     }
     bounds = {"min_value": setting.metadata["least"], "max_value": setting.metadata["most"]}
@@ -142,12 +253,14 @@ def field_for(config: type[MethodConfig], setting: Any, defaults: Mapping[str, A
         )
     if isinstance(setting.default, bool):
         return forms.TypedChoiceField(
-            choices=[("", "Default"), ("true", "Yes"), ("false", "No")],
+            choices=[("", f"Default ({'yes' if setting.default else 'no'})"), ("true", "Yes"), ("false", "No")],
             coerce=lambda value: value == "true",
             empty_value=None,
             **common,
         )
     shown = {"placeholder": defaults[setting.name]}
+    if source := setting.metadata["inherits"]:
+        shown["data-inherits"] = source
     if isinstance(setting.default, int):
         return forms.IntegerField(**common, **bounds, widget=forms.NumberInput(attrs=shown))
     if isinstance(setting.default, float):

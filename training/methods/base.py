@@ -14,11 +14,18 @@ Work = Callable[[Mapping[str, Any], int], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """Methods that a round runs one after the other, offered when one is started; `order` is its place in the list."""
+    """Methods that a round runs one after the other, offered when one is started; `order` is its place in the list.
+
+    The form has the `common` plans as cards at the top and the others below *More plans*.
+    """
 
     methods: str  # separated by commas
     label: str
     order: int
+    does: str = ""
+    needs: str = ""
+    costs: str = ""
+    common: bool = False
 
 
 def passes_over_rows(config: Mapping[str, Any], rows: int) -> float:

@@ -46,8 +46,11 @@ METHOD = Method(
     plans=(
         Plan(
             "dpo,sample",
-            "DPO: straight from the rankings, without a reward model; then new answers to rank",
+            "DPO",
             order=60,
+            does="Trains the policy directly on preference pairs, without a reward model, and generates new responses "
+            "to rank.",
+            needs="Rankings.",
         ),
     ),
 )

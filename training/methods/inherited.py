@@ -11,9 +11,9 @@ from training.methods.presets import Settings
 
 
 def inherited(method: str, project: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a method has from its project's settings, given by name."""
+    """Return what a method has from its project's settings, given by name; those that are not given are left out."""
     found = ((setting.name, setting.metadata.get("inherits")) for setting in fields(METHODS[method].config))
-    return {name: project[source] for name, source in found if source}
+    return {name: project[source] for name, source in found if source and source in project}
 
 
 def with_inherited(methods: Sequence[str], settings: Settings, project: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -96,8 +96,10 @@ METHOD = Method(
     plans=(
         Plan(
             "instruction_tuning,sample",
-            "Instruction tuning: many small tasks in plain words; then new answers to rank",
-            order=100,
+            "Instruction tuning",
+            order=90,
+            does="Fine-tunes the policy on many small tasks in plain language, and generates new responses to rank.",
+            needs="Prompts and a prepared model.",
         ),
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.methods import METHODS, InvalidConfig
+from training.methods.base import Plan
 from training.methods.servers import check_listed
 from training.methods.settings import MethodConfig, check_effective
 
@@ -13,10 +14,14 @@ FULL_ROUND = ("reward", "ppo", "sample")
 FIRST_ROUND = ("sample",)
 
 
+def all_plans() -> list[Plan]:
+    """Return the plans of all methods in their order."""
+    return sorted((plan for method in METHODS.values() for plan in method.plans), key=lambda plan: plan.order)
+
+
 def plans() -> dict[str, str]:
     """Return the plans of all methods, `method,method` to label, in their order."""
-    found = [plan for method in METHODS.values() for plan in method.plans]
-    return {plan.methods: plan.label for plan in sorted(found, key=lambda plan: plan.order)}
+    return {plan.methods: plan.label for plan in all_plans()}
 
 
 def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -149,11 +149,22 @@ METHOD = Method(
         "thorough": {"episodes": 1920, "eval_completions": 8},
     },
     plans=(
-        Plan("reward,ppo,sample", "The whole circle: reward model, PPO, new answers to rank", order=10),
+        Plan(
+            "reward,ppo,sample",
+            "Full round",
+            order=20,
+            does="Trains a reward model on the annotations, improves the policy with PPO against it, and generates "
+            "new responses to rank.",
+            needs="About 100 rankings, and enough held-out preference pairs for the quality gate.",
+            costs="The most time, nearly all of it for PPO.",
+            common=True,
+        ),
         Plan(
             "reward,ppo,evaluate,sample",
-            "The whole circle, and people compare the new policy with the one before it",
-            order=20,
+            "Full round with evaluation by people",
+            order=40,
+            does="As a full round; annotators then compare the new policy version with the one before it, blind.",
+            needs="As a full round, and annotators for the comparisons.",
         ),
     ),
 )

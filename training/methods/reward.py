@@ -116,5 +116,16 @@ METHOD = Method(
         "quick": {"learning_curve": 0, "reference_samples": 32},
         "thorough": {"heads": 4, "learning_curve": 4, "reference_samples": 256},
     },
-    plans=(Plan("reward", "Reward model only: how well do the rankings teach what people prefer?", order=40),),
+    plans=(
+        Plan(
+            "reward",
+            "Reward model only",
+            order=30,
+            does="Trains a reward model and measures on held-out prompts how well it predicts what people prefer. The "
+            "policy stays as it is.",
+            needs="Rankings; at least 20 held-out preference pairs to pass the quality gate.",
+            costs="Little time: no PPO.",
+            common=True,
+        ),
+    ),
 )

@@ -66,8 +66,11 @@ METHOD = Method(
     plans=(
         Plan(
             "reward,rloo,sample",
-            "The circle with RLOO: policy gradient with the other answers as baseline, no value model",
+            "Full round with RLOO",
             order=50,
+            does="As a full round, with RLOO instead of PPO: the other responses to a prompt are the baseline, and "
+            "there is no value model.",
+            needs="As a full round.",
         ),
     ),
 )

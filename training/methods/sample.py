@@ -121,5 +121,15 @@ METHOD = Method(
     order=10,
     work=work,
     presets={"quick": {"completions_per_prompt": 2, "prompts": 50}},
-    plans=(Plan("sample", "Sample only: answers of the current policy, to rank", order=30),),
+    plans=(
+        Plan(
+            "sample",
+            "Generate responses",
+            order=10,
+            does="The current policy version responds to the prompts. Its responses become tasks to rank.",
+            needs="Prompts and a prepared model.",
+            costs="The least time: nothing is trained.",
+            common=True,
+        ),
+    ),
 )

@@ -61,8 +61,10 @@ METHOD = Method(
     plans=(
         Plan(
             "self_instruct",
-            "Propose instructions: the model writes tasks like the examples, for people to review",
-            order=80,
+            "Self-Instruct",
+            order=100,
+            does="The model proposes instructions like the examples, for people to review.",
+            needs="A prepared model.",
         ),
     ),
 )

@@ -10,10 +10,21 @@ GATES = ("stop", "report")  # what happens behind a gate that is closed: the rou
 
 
 def setting(
-    default: Any, help: str, *, least: float | None = None, most: float | None = None, inherits: str = ""
+    default: Any,
+    help: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    inherits: str = "",
+    label: str = "",
+    unit: str = "",
 ) -> Any:
-    """Return a field of a method's dataclass; `inherits` names the project's setting whose value it has where unset."""
-    return field(default=default, metadata={"help": help, "least": least, "most": most, "inherits": inherits})
+    """Return a field of a method's dataclass; `inherits` names the project's setting whose value it has where unset.
+
+    `label` and `unit` are for methods of other packages; those of this one stand in `training.methods.labels`.
+    """
+    about = {"help": help, "least": least, "most": most, "inherits": inherits, "label": label, "unit": unit}
+    return field(default=default, metadata=about)
 
 
 class InvalidConfig(ValueError):

@@ -32,13 +32,18 @@ METHOD = Method(
     plans=(
         Plan(
             "sft,sample",
-            "SFT: imitate reference answers and answers ranked best; then new answers to rank",
+            "SFT",
             order=70,
+            does="Fine-tunes the policy on reference responses and on responses ranked first, and generates new "
+            "responses to rank.",
+            needs="Reference responses or rankings.",
         ),
         Plan(
             "sft,reward,ppo,sample",
-            "SFT first, then the whole circle: PPO starts from the policy that SFT made",
-            order=90,
+            "SFT, then a full round",
+            order=80,
+            does="Fine-tunes the policy on reference responses first; PPO starts from the version that SFT made.",
+            needs="Reference responses, and what a full round needs.",
         ),
     ),
 )

@@ -32,6 +32,13 @@ def product_of(method: Method) -> Product:
     return PRODUCTS[method.makes]
 
 
+def is_chance(run: TrainingRun) -> bool:
+    """Return whether the accuracy of what a run made is no better than guessing."""
+    product = PRODUCTS.get(run.spec.makes)
+    accuracy = run.result.get("accuracy")
+    return product is not None and product.chance is not None and accuracy is not None and accuracy <= product.chance
+
+
 def methods_where(holds: Callable[[Product], bool]) -> list[str]:
     """Return the names of the methods whose product has a trait."""
     return making(*(product.name for product in PRODUCTS.values() if holds(product)))

@@ -58,6 +58,7 @@ class Product:
     fills_queue: bool = False  # it is left out while the queue is full
     in_the_loop: bool = True  # its rounds learn from the judgments that the autopilot counts
     is_training: bool = False  # its time and memory are part of what a policy costs
+    chance: float | None = None  # accuracy that guessing reaches, where the run's result has an accuracy
     needs_inputs: str = ""  # why the form cannot start it, for what needs more than settings
 
     def data(self, method: Method) -> Data:

@@ -22,6 +22,7 @@ SLICES = {
 
 class RewardModel(Product):
     name = "reward_model"
+    chance = 0.5  # of two responses one is preferred
     order = 20
     is_training = True
 

@@ -17,8 +17,9 @@ from typing import Any
 from annotation.models import Project
 from training import memory
 from training.actions.rounds import refusal
-from training.methods import METHODS
+from training.methods import METHODS, Method
 from training.methods.inherited import inherited, with_inherited
+from training.methods.labels import setting_label
 from training.methods.plans import configs_of
 from training.models import TrainingRun
 from training.products import product_of
@@ -34,6 +35,7 @@ class Change:
     setting: str
     before: Any
     now: Any
+    label: str = ""  # of the setting, on pages
 
 
 @dataclass
@@ -90,9 +92,9 @@ def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str,
         stage.rows, stage.unit, stage.counts, stage.problem = data.rows, data.unit, dict(data.counts), data.problem
         _compare(stage, project, config)
         _needs(stage, project, config)
-        stage.from_defaults = _changes(spec.config(**inherited(method, of_project)).as_json(), config)
+        stage.from_defaults = _changes(spec, spec.config(**inherited(method, of_project)).as_json(), config)
         if (last := _last_run(project, method)) is not None:
-            stage.from_round, stage.since = last.round.number, _changes(last.config, config)
+            stage.from_round, stage.since = last.round.number, _changes(spec, last.config, config)
         stages.append(stage)
     return Forecast(refusal(project, methods, configs), stages, warning(project, methods, configs))
 
@@ -148,8 +150,10 @@ def _last_run(project: Project, method: str) -> TrainingRun | None:
     return runs.order_by("-round__number", "-position").first()
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def _changes(spec: Method, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Return the settings whose values differ; those that the earlier run did not have yet are left out."""
     return [
-        Change(name, before[name], value) for name, value in now.items() if name in before and before[name] != value
+        Change(name, before[name], value, setting_label(spec.config, name))
+        for name, value in now.items()
+        if name in before and before[name] != value
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -21,29 +22,44 @@ from training import access
 from training.actions import rounds
 from training.exports import TOOLS
 from training.forms.rounds import StartRoundForm
+from training.methods import InvalidConfig
 from training.methods.plans import FIRST_ROUND, configs_of
 from training.methods.presets import PRESETS, preset_settings
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.products import sections_of
 from training.reports import curves
-from training.reports.enough_data import warning
-from training.reports.forecasts import forecast
+from training.reports.enough_data import enough_data, warning
+from training.reports.forecasts import Forecast, forecast
 
 ON_A_PAGE = 25
 EARLIER_SHOWN = 20
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_GET
 def round_list(request: UserRequest, slug: str) -> HttpResponse:
-    """List the rounds; by POST an admin starts one, or sees its forecast with `dry_run`.
+    membership = annotation_access.get_membership(request.user, slug, role=Role.REVIEWER)
+    project = membership.project
+    found = project.rounds.prefetch_related("runs__policy")
+    context = {
+        "project": project,
+        "is_admin": membership.may_act_as(Role.ADMIN),
+        "rounds": Paginator(found, ON_A_PAGE).get_page(request.GET.get("page")),
+    }
+    return render(request, "training/round_list.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def round_new(request: UserRequest, slug: str) -> HttpResponse:
+    """Start a round by POST, or show its forecast: whole with `dry_run`, in a few words with `estimate`.
 
     A round that would stop at its gate for want of data shows its forecast first, and starts with `despite`.
     """
-    role = Role.ADMIN if request.method == "POST" else Role.REVIEWER
-    membership = annotation_access.get_membership(request.user, slug, role=role)
-    project = membership.project
+    project = annotation_access.get_project(request.user, slug, role=Role.ADMIN)
     form = StartRoundForm(project, request.POST or None, like=_like(request, project))
+    if "estimate" in request.POST:
+        return render(request, "training/round_new.html#estimate", {"estimate": _estimate(project, form)})
     foreseen = None
     if request.method == "POST" and form.is_valid():
         plan: dict[str, Any] = {"project": project, "methods": form.methods(), "settings": form.settings()}
@@ -54,15 +70,21 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     reason = rounds.refusal(project, rounds.next_methods(project))
     context = {
         "project": project,
-        "is_admin": membership.may_act_as(Role.ADMIN),
-        "rounds": Paginator(project.rounds.prefetch_related("runs"), ON_A_PAGE).get_page(request.GET.get("page")),
         "form": form,
         "forecast": foreseen,
         "presets": {name: preset_settings(name) for name in PRESETS},
-        "can_start": not reason,
+        "enough": enough_data(project),
         "cannot_start_reason": reason,
     }
-    return render(request, "training/round_list.html", context)
+    return render(request, "training/round_new.html", context)
+
+
+def _estimate(project: Project, form: StartRoundForm) -> Forecast | None:
+    """Return the forecast of what is filled in; None where it is not valid."""
+    if form.is_valid():
+        with suppress(InvalidConfig):
+            return forecast(project=project, methods=form.methods(), settings=form.settings())
+    return None
 
 
 @login_required
