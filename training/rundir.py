@@ -30,6 +30,14 @@ from annotation.durable import make_folder, put_folder_in_place, put_in_place, s
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 
+# What a recipe does now, as the page of its round shows it.
+LOADING = "Loading the model"
+BASELINE = "Measuring the policy before training"
+TRAINING = "Training"
+GENERATING = "Generating responses"
+EVALUATING = "Evaluating"
+LEARNING_CURVE = "Computing the learning curve"
+SAVING = "Saving and checking"
 PHASE = "phase: "  # begins a line in which the preparation of a model says what it does now
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
 
@@ -60,6 +68,7 @@ class RunDir:
         self.metrics_path = self.path / "metrics.jsonl"
         self.samples_path = self.path / "samples.jsonl"
         self.progress_path = self.path / "progress.json"
+        self.phase_path = self.path / "phase.json"
         self.state_path = self.path / "state"
         self.checkpoint_path = self.path / "checkpoint"
         self.result_path = self.path / "result.json"
@@ -109,6 +118,11 @@ class RunDir:
     def progress(self) -> Row | None:
         return _read_json(self.progress_path)
 
+    def phase(self) -> str:
+        """Return what the recipe says that it does now; empty before it says anything."""
+        found = _read_json(self.phase_path)
+        return "" if found is None else str(found["phase"])
+
     def result(self) -> Row | None:
         return _read_json(self.result_path)
 
@@ -150,6 +164,11 @@ class RunDir:
 
     def report_progress(self, done: int, total: int, unit: str) -> None:
         _write_json(self.progress_path, {"done": done, "total": total, "unit": unit}, durably=False)
+
+    def report_phase(self, phase: str) -> None:
+        """Say what the recipe does from now on, in a few words. Of several processes of a run the first one writes."""
+        if os.environ.get("RANK", "0") == "0":
+            _write_json(self.phase_path, {"phase": phase}, durably=False)
 
     def save_state(self, write: Callable[[Path], None]) -> None:
         """Replace the resumable state by what `write(folder)` puts into a fresh folder.

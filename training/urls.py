@@ -25,6 +25,11 @@ urlpatterns = [
     path("<slug:slug>/rounds/autopilot/", autopilot.autopilot, name="autopilot"),
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
+    *(
+        path(f"<slug:slug>/rounds/<int:number>/{tab}/", views.round_detail, {"tab": tab}, name=f"round_{tab}")
+        for tab in views.TABS
+        if tab != views.SUMMARY
+    ),
     path("<slug:slug>/rounds/<int:number>/tokens/", tokens.round_tokens, name="round_tokens"),
     path("<slug:slug>/rounds/<int:number>/export/<slug:tool>/", exports.export, name="round_export"),
     path("<slug:slug>/rounds/<int:number>/cancel/", views.cancel, name="round_cancel"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from django import template
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from annotation.models import Membership, Project
 from frontend.navigation import entries
+from training.methods.labels import label_of
 from training.models import TrainingRound, TrainingRun
 from training.products import is_chance
 from training.reports.ladder import signed as with_sign
@@ -57,6 +59,7 @@ EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
     "selected": lambda value: (f"step {value['step']:,}", _sentence(value["reason"])),
     "refused": lambda value: _left_out(value),
 }
+MOST_TRUNCATED = 0.2  # share of responses; more are worth a warning
 SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
 
 
@@ -75,7 +78,7 @@ def project_nav(context: Context) -> dict[str, Any]:
 
 
 @register.filter
-def figures(run: TrainingRun) -> list[dict[str, str]]:
+def figures(run: TrainingRun) -> list[dict[str, Any]]:
     """Return a run's result as lines of label and value, some with a note."""
     given = {name: run.result.get(name) for name in FIGURES}
     if rows := run.result.get("rows"):
@@ -84,10 +87,13 @@ def figures(run: TrainingRun) -> list[dict[str, str]]:
         given["length_baseline"] = None  # the same figure, without its interval
     else:
         given["baselines"] = None
-    return [_line(name, value) for name, value in given.items() if value not in (None, "", {}, [])]
+    lines = [_line(name, value) for name, value in given.items() if value not in (None, "", {}, [])]
+    if is_chance(run):
+        lines[0] |= {"is_bad": True, "note": "No better than guessing."}  # the accuracy comes first
+    return lines
 
 
-def _line(name: str, value: Any) -> dict[str, str]:
+def _line(name: str, value: Any) -> dict[str, Any]:
     if name not in EXPLAINED:
         return {"label": FIGURES[name], "value": _figure(name, value)}
     figure, note = EXPLAINED[name](value)
@@ -117,6 +123,8 @@ def _figure(name: str, value: Any) -> str:
         return f"{value:.1%}"
     if name == "peak_rss_mb":
         return f"{value:,.0f} MB"
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {_figure(name, each)}" for part, each in value.items())
     if isinstance(value, float):
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -146,14 +154,6 @@ def duration(seconds: float) -> str:
 
 
 @register.filter
-def run_time(run: TrainingRun) -> str:
-    """Return how long a finished run took."""
-    if not (run.started_at and run.finished_at):
-        return ""
-    return duration((run.finished_at - run.started_at).total_seconds())
-
-
-@register.filter
 def round_time(round: TrainingRound) -> str:
     """Return the time since the first stage of a round started, up to its end; empty before it starts."""
     started = [run.started_at for run in round.runs.all() if run.started_at]
@@ -169,12 +169,25 @@ def below_chance(run: TrainingRun) -> bool:
 
 
 @register.filter
-def time_left(run: TrainingRun) -> str:
-    """Return the estimated time that a run still takes; empty before it can be estimated, and after a resume."""
-    done, total = run.progress_done, run.progress_total
-    if not (run.started_at and done >= total / 50 and 0 < done < total and run.attempt == 1):
-        return ""
-    return duration((timezone.now() - run.started_at).total_seconds() * (total - done) / done)
+def many_truncated(run: TrainingRun) -> str:
+    """Return the share of a run's responses that were truncated, where it is too large; otherwise nothing."""
+    finished = run.result.get("finished_share")
+    return share(1 - finished) if isinstance(finished, float) and 1 - finished > MOST_TRUNCATED else ""
+
+
+@register.filter
+def settings_shown(run: TrainingRun) -> list[dict[str, Any]]:
+    """Return a run's settings with labels, and whether each differs from its default."""
+    known = {setting.name: setting for setting in fields(run.spec.config)}
+    return [
+        {
+            "label": label_of(known[name]).text if name in known else name,
+            "value": value if value != "" else "–",
+            "default": known[name].default if name in known else None,
+            "is_changed": name in known and value != known[name].default,
+        }
+        for name, value in run.config.items()
+    ]
 
 
 @register.filter

@@ -36,7 +36,7 @@ def test_a_hundred_thousand_points_are_on_the_screen_at_once(visit, admin, round
     names = [f"ppo/figure_{number}" for number in range(8)]
     round_with(10_000, "objective/kl", "objective/score", *names)
     visitor = visit(admin)
-    visitor.goto("/projects/letters/rounds/1/")
+    visitor.goto("/projects/letters/rounds/1/curves/")
     kl = visitor.page.get_by_role("img", name="KL to the reference over 589 points up to step 9999")
     expect(kl.locator("canvas")).to_be_visible()
     assert visitor.page.evaluate(PAINTED) < 1000
@@ -46,7 +46,7 @@ def test_looking_closer_fetches_the_part_and_a_double_click_shows_all(visit, adm
     round_with(3000, "objective/kl")
     visitor = visit(admin)
     page = visitor.page
-    visitor.goto("/projects/letters/rounds/1/")
+    visitor.goto("/projects/letters/rounds/1/curves/")
     plot = page.get_by_role("img", name="KL to the reference over 600 points up to step 2999")
     expect(plot.locator("canvas")).to_be_visible()
     over = plot.locator(".u-over").bounding_box()
@@ -67,10 +67,10 @@ def test_an_earlier_round_is_laid_beside_and_a_chart_saved(visit, admin, round_w
     round_with(10, "objective/kl")
     visitor = visit(admin)
     page = visitor.page
-    visitor.goto("/projects/letters/rounds/2/")
+    visitor.goto("/projects/letters/rounds/2/curves/")
     figure = page.locator("figure", has_text="KL to the reference")
     expect(figure.locator(".readout")).to_have_text("4.5")
-    page.get_by_label("Curves beside those of").select_option("Round 1")
+    page.get_by_label("Compare with").select_option("Round 1")
     expect(figure.locator(".readout")).to_have_text("4.5round 1 9")
     figure.hover()
     with page.expect_download() as download:

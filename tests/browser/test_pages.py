@@ -98,7 +98,8 @@ def test_every_page_fits_and_is_quiet(
                 "snapshots/1/",
                 "snapshots/1/changes/1/",
                 "rounds/",
-                "rounds/1/",
+                "rounds/new/",
+                *(f"rounds/1/{tab}" for tab in ("", "curves/", "samples/", "slices/", "log/")),
                 "webhooks/",
                 f"webhooks/{hook.pk}/",
             )
@@ -121,7 +122,10 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     visitor.goto("/projects/letters/rounds/1/")
     expect(page.locator(".run.succeeded")).to_contain_text("81.2%")
     expect(page.locator(".run.succeeded")).to_contain_text("74.2 to 87.1%")
-    expect(page.locator(".run.running")).to_contain_text("3 of 10 updates")
+    expect(page.locator(".stage.running")).to_contain_text("3 of 10 updates")
+    expect(page.get_by_role("img", name="KL to the reference")).to_be_visible()  # of the stage that runs
+    page.get_by_role("link", name="Curves").click()
+    expect(page.get_by_role("link", name="Curves")).to_have_attribute("aria-current", "page")
     expect(page.get_by_role("img", name="Loss over 3 points up to step 3. Last: 0.333")).to_be_visible()
     expect(page.get_by_role("img", name="KL to the reference")).to_be_visible()
     page.locator("summary:visible", has_text="More curves").click()
@@ -129,7 +133,7 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     run = round_with_curves.runs.get(method="ppo")
     Metric.objects.create(run=run, step=4, name="objective/kl", value=7.25)
     TrainingRun.objects.filter(pk=run.pk).update(progress_done=4)
-    expect(page.locator(".run.running")).to_contain_text("4 of 10 updates")
+    expect(page.locator(".stage.running")).to_contain_text("4 of 10 updates")
     expect(page.locator("figure", has_text="KL to the reference").locator(".readout")).to_have_text("7.25")
 
 
@@ -148,7 +152,7 @@ def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves)
     )
     visitor = visit(admin)
     page = visitor.page
-    visitor.goto("/projects/letters/rounds/1/")
+    visitor.goto("/projects/letters/rounds/1/curves/")
     expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3 % with 100")).to_be_visible()
     expect(page.get_by_role("img", name="Reliability: 1 points. 90.0 % sure, 87.5 % right (96)")).to_be_visible()
     drawn = page.get_by_role(
@@ -171,9 +175,9 @@ def test_an_admin_goes_on_past_a_gate(visit, admin, round_with_curves):
     page = visitor.page
     visitor.goto("/projects/letters/rounds/1/")
     expect(page.get_by_role("heading", name="Round 1 Stopped at a gate")).to_be_visible()
-    page.get_by_role("button", name="Go on anyway").click()
+    page.get_by_role("button", name="Continue anyway").click()
     expect(page.get_by_text("Round 1 goes on past its gate.")).to_be_visible()
-    expect(page.locator(".run.succeeded")).to_contain_text("alice let the round go on")
+    expect(page.locator(".run.succeeded")).to_contain_text("Overridden by alice")
 
 
 def test_cancelling_a_round_asks_first(visit, admin, round_with_curves):

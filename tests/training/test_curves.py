@@ -86,7 +86,7 @@ def test_rounds_of_the_same_method_can_be_laid_beside(as_user, admin, run_with):
     run_with([1.0, 2.0])
     run_with([1.0, 2.0], method="reward")
     run_with([1.0, 2.0])
-    page = as_user(admin).get("/projects/letters/rounds/3/").content.decode()
+    page = as_user(admin).get("/projects/letters/rounds/3/curves/").content.decode()
     assert URL.format(1, "json") in page
     assert URL.format(2, "json") not in page
 

@@ -71,8 +71,10 @@ def finished_round(project):
 @pytest.fixture
 def page_of(admin, as_user):
     def read(round: TrainingRound) -> str:
-        """Its text with single spaces."""
-        return " ".join(as_user(admin).get(f"/projects/letters/rounds/{round.number}/").content.decode().split())
+        """All of its tabs as text with single spaces."""
+        client, address = as_user(admin), f"/projects/letters/rounds/{round.number}/"
+        pages = [client.get(f"{address}{tab}").content.decode() for tab in ("", "samples/", "slices/")]
+        return " ".join(" ".join(pages).split())
 
     return read
 
@@ -129,7 +131,7 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
         "Held-out accuracy",
         "Length-only baseline",
         "Where the reward model is right",
-        "its gate",
+        "Quality gate",
         "Score before",
     ):
         assert words not in page
@@ -142,7 +144,7 @@ def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, p
     assert "<dt>Length-only baseline</dt><dd>55.0%</dd>" in page
     assert "The shorter response wins. 95 % CI: 49.0 to 61.0%. Chance: 50%." in page
     assert "Longer-response baseline" not in page
-    assert "Passed its gate</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
+    assert "Quality gate passed</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
     assert '<dd>3</dd><dd class="note-line">a response is empty (2); too long (1)</dd>' in page
     assert "KL of 10.8 nats exceeded the limit of 10." in page
     assert '<dt>Kept</dt><dd>step 5</dd><dd class="note-line">Best by the judge (0.30) of 2 evaluated.</dd>' in page

@@ -108,7 +108,8 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
             "score_after": None,
         }
     )
-    page = as_user(admin).get(run.round.get_absolute_url()).content.decode()
+    address = run.round.get_absolute_url()
+    page = "".join(as_user(admin).get(f"{address}{tab}").content.decode() for tab in ("", "samples/", "slices/"))
     assert "Unseen tasks got worse, as FLAN saw with models of 8 billion parameters and fewer: 75% right" in page
     assert "Unseen wordings of trained tasks got better: 25% right before, 100% after" in page
     assert '<th scope="row">lists</th><td class="number">75.0%</td>' in page

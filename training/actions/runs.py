@@ -11,7 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +30,7 @@ from training.products.base import Overtaken
 from training.rundir import NO_SPACE, Row
 
 TRIES_TO_SETTLE = 3
+NEWEST_SHARE = 0.3  # of the last measured pace in the smoothed one
 
 
 class InvalidTransition(Exception):
@@ -60,19 +61,40 @@ def claim_run() -> TrainingRun | None:
     return run
 
 
-def heartbeat(*, run: TrainingRun, progress: Row | None) -> None:
-    """Store a sign of life and the progress so far. Raises InvalidTransition if the run was cancelled or taken over."""
-    values: dict[str, Any] = {"heartbeat_at": timezone.now()}
+def heartbeat(*, run: TrainingRun, progress: Row | None, phase: str = "") -> None:
+    """Store a sign of life, the phase and the progress so far, with its measured pace.
+
+    Raises InvalidTransition if the run was cancelled or taken over.
+    """
+    now = timezone.now()
+    values: dict[str, Any] = {"heartbeat_at": now, "phase": phase[:60]}
     if progress:
         values |= {
             "progress_done": progress["done"],
             "progress_total": progress["total"],
             "progress_unit": progress["unit"],
+            **_pace(run, progress["done"], now),
         }
     if not _ours(run).update(**values):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
     if TrainingRound.objects.filter(pk=run.round_id, status=RoundStatus.PAUSED).exists():
         raise Paused(f"{run.round} was paused")
+
+
+def _pace(run: TrainingRun, done: int, now: datetime) -> dict[str, Any]:
+    """Return when progress last grew and the smoothed seconds of a unit; only what this attempt did is measured."""
+    if run.measured is None:
+        run.measured = (now, done)
+        run.seconds_each = None
+        return {"progressed_at": now, "seconds_each": None}
+    since, before = run.measured
+    if done <= before:
+        return {}
+    run.measured = (now, done)
+    latest = (now - since).total_seconds() / (done - before)
+    earlier = run.seconds_each
+    run.seconds_each = latest if earlier is None else earlier + NEWEST_SHARE * (latest - earlier)
+    return {"progressed_at": now, "seconds_each": run.seconds_each}
 
 
 def save_metrics(*, run: TrainingRun, rows: Iterable[Row]) -> int:

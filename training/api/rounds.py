@@ -53,6 +53,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
             "progress_done",
             "progress_total",
             "progress_unit",
+            "phase",
             "result",
             "error",
             "policy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -104,6 +104,9 @@ class TrainingRound(models.Model):
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    notes = models.TextField(max_length=4000, blank=True)
+    tags = models.JSONField(default=list, blank=True, help_text="Short words to find it by.")
+    is_baseline = models.BooleanField(default=False, help_text="The round that others are compared with.")
 
     objects = RoundQuerySet.as_manager()
 
@@ -113,6 +116,9 @@ class TrainingRound(models.Model):
             models.UniqueConstraint(fields=["project", "number"], name="round_number_once_per_project"),
             models.UniqueConstraint(
                 fields=["project"], condition=Q(status__in=ACTIVE), name="one_active_round_per_project"
+            ),
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(is_baseline=True), name="one_baseline_round_per_project"
             ),
             _finished_iff_final("round_final_means_finished_at", [*ACTIVE, *WAITING]),
         ]
@@ -177,6 +183,11 @@ class TrainingRun(models.Model):
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
     progress_unit = models.CharField(max_length=30, blank=True)
+    progressed_at = models.DateTimeField(null=True, blank=True, help_text="When progress_done last grew.")
+    seconds_each = models.FloatField(
+        null=True, blank=True, help_text="Measured seconds of a unit of progress, smoothed; null until it is known."
+    )
+    phase = models.CharField(max_length=60, blank=True, help_text="What its recipe says that it does now.")
     result = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True)
     policy = models.OneToOneField(
@@ -199,6 +210,7 @@ class TrainingRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     computed: Any = None  # by `Product.before_settling`; not stored
+    measured: tuple[datetime, int] | None = None  # when an attempt last progressed, and how far; not stored
 
     objects = RunQuerySet.as_manager()
 

@@ -33,6 +33,7 @@ class Section:
 
     template: str
     shown: Any
+    tab: str = "summary"  # of the page: summary, samples or slices
 
 
 class Overtaken(Exception):
@@ -99,5 +100,5 @@ class Product:
         """Do what an admin's decision to go on past the closed gate of `run` means. Called inside a transaction."""
 
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
-        """Yield what the round's page shows below its runs; `runs` are those of the round that make this."""
+        """Yield what the tabs of a round's page show; `runs` are those of the round that make this."""
         yield from ()

@@ -47,7 +47,7 @@ class Classifier(Product):
         if rows := rows_of(run for run in runs if run.status == RunStatus.SUCCEEDED):
             yield Section("training/products/classifiers.html", {"project": project, "rows": rows})
         if asked := [_predictions(run) for run in runs if run.result.get("wanted")]:
-            yield Section("training/products/predictions.html", asked)
+            yield Section("training/products/predictions.html", asked, "slices")
 
 
 PRODUCT = Classifier()

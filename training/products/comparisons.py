@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from annotation.actions import evaluations
 from annotation.errors import NotPossible
 from annotation.models import Completion, PolicyVersion, Project, Prompt, Source, Split
-from training.models import TrainingRun
-from training.products.base import Planned, Product
+from training.models import RunStatus, TrainingRun
+from training.products.base import Planned, Product, Section
 from training.products.data import prompt_rows
 from training.products.policy import PRODUCT as POLICY
 from training.rundir import Row
@@ -60,6 +60,13 @@ class Comparisons(Product):
             left_out=Counter(row["reason"] for row in run.result.get("refused", [])),
             by=run.round.started_by,
         )
+
+    def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
+        """Yield links to the evaluations that the runs opened, with how many comparisons are done."""
+        origins = [f"run-{run.pk}" for run in runs if run.status == RunStatus.SUCCEEDED]
+        opened = project.evaluations.filter(origin__in=origins).select_related("version", "opponent")
+        if found := [{"evaluation": each, "pending": each.open_seats} for each in opened]:
+            yield Section("training/products/evaluations.html", {"project": project, "found": found})
 
 
 PRODUCT = Comparisons()

@@ -68,10 +68,10 @@ class Policy(Product):
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
         measured = [run.result for run in runs if all(split in run.result for split in NAMES)]
         if measured and (by_cluster := _by_cluster(measured[-1])):
-            yield Section("training/products/unseen_tasks.html", by_cluster)
+            yield Section("training/products/unseen_tasks.html", by_cluster, "slices")
         finished = [run for run in runs if run.status == RunStatus.SUCCEEDED]
         if finished and (samples := _samples(finished[-1])):
-            yield Section("training/products/samples.html", samples)
+            yield Section("training/products/samples.html", samples, "samples")
 
 
 PRODUCT = Policy()

@@ -52,7 +52,7 @@ class RewardModel(Product):
             if found.get(name)
         ]
         if slices:
-            yield Section("training/products/slices.html", slices)
+            yield Section("training/products/slices.html", slices, "slices")
 
 
 PRODUCT = RewardModel()

@@ -16,7 +16,7 @@ from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch, peak_rss_mb
 from training.recipes.process.run import run_recipe
 from training.recipes.sample import LocalPolicy
-from training.rundir import Row, RunDir
+from training.rundir import GENERATING, Row, RunDir
 
 SIDES = ("version", "opponent")
 SHARED = ("max_new_tokens", "temperature", "batch_size", "max_prompt_tokens", "seed")
@@ -34,6 +34,7 @@ def answer_prompts(run: RunDir, config: EvaluateConfig, inputs: Row) -> Row:
     for place, side in enumerate(asked):
         source = LocalPolicy(drawing, {"policy": inputs[side]}, rows)
         refused += source.refused
+        run.report_phase(GENERATING)
         starts = range(0, len(source.prompts), config.batch_size)
         batches = [source.prompts[at : at + config.batch_size] for at in starts]
         finished = _finished(run, batches, before)

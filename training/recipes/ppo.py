@@ -29,17 +29,19 @@ from training.recipes.rl.policy import digest, learned_weights, load_roles, rest
 from training.recipes.rl.state import Trainer, candidate_path, keep_candidate, load_state, save_outcome, save_state
 from training.recipes.rl.update import groups_at_once, learn
 from training.recipes.selection import evaluation, gate, select
-from training.rundir import Row, RunDir
+from training.rundir import BASELINE, EVALUATING, TRAINING, Row, RunDir
 
 
 def train_policy(run: RunDir, config: PPOConfig, inputs: Row) -> Row:
     trainer, refused = set_up(run, config, inputs)
     progress, policy = trainer.progress, trainer.policy
+    run.report_phase(TRAINING)
     while progress.update < trainer.updates and not progress.stopped:
         run_update(trainer)
         if progress.stopped:
             logger.info("Stopped: %s", progress.stopped)
 
+    run.report_phase(EVALUATING)
     # The best of the evaluated policies, on the same prompts with the same random numbers. The unchanged one is among
     # them.
     if not progress.stopped and digest(policy) == progress.start_digest:
@@ -113,6 +115,7 @@ def set_up(run: RunDir, config: PPOConfig, inputs: Row) -> tuple[Trainer, list[R
     if processes.is_first:
         run.rewind(progress.update)
     if previous is None:
+        run.report_phase(BASELINE)
         progress.before = trainer.evaluate()
         logger.info("score before: %.3f", mean_of(progress.before, "score"))
         save_state(trainer)

@@ -34,7 +34,7 @@ from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import Refused
 from training.recipes.text.shots import Shots, macro_f1, sample_shots
-from training.rundir import Row, RunDir
+from training.rundir import TRAINING, Row, RunDir
 
 # AdamW's rates that work: a soft prompt hardly moves at rates that suit an adapter (peft #710).
 LEARNING_RATES = {
@@ -147,6 +147,7 @@ def learn(run: RunDir, config: PromptTuningConfig, classifier: Classifier, shots
     epoch, least, best = resume(run, model, optimizer, schedule)
     run.rewind(epoch * steps)
     pace = SavingPace()
+    run.report_phase(TRAINING)
     while epoch < config.epochs:
         order = torch.randperm(len(blanks), generator=generator(config.seed, "epoch", epoch))
         for number, chosen in enumerate(order.split(config.batch_size), start=epoch * steps + 1):

@@ -39,7 +39,7 @@ from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.reward_learners import HeadLearner, Learner, learner_for, solve
 from training.recipes.reward_report import Accuracy, accuracy_interval, accuracy_of, outcomes, report
-from training.rundir import Row, RunDir
+from training.rundir import EVALUATING, LEARNING_CURVE, SAVING, TRAINING, Row, RunDir
 
 RELOAD_TOLERANCE = 1e-5
 RELOADED_RANKINGS = 3
@@ -77,9 +77,11 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     learner = learner_for(reward_model, learning, config)
     # Of the rankings trained on, as many are measured as are held out: it only shows how far apart the two are.
     probe = some_of(learning, max(len(held_out), READ_AT_ONCE), generator(config.seed, "probe"))
+    run.report_phase(TRAINING)
     learn(run, learner, {"train": probe, "eval": held_out}, watch)
 
     # 4. Scores on one scale, whatever the heads came to: answers of the reference have mean 0 and variance 1.
+    run.report_phase(EVALUATING)
     with watch.measure("normalise"):
         reward_model.normalise_on(reference_scores(reward_model, rankings, config))
 
@@ -96,10 +98,12 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
             "bias": reward_model.bias,
         }
     logger.info("Gate: %s: %s", "passed" if result["gate"]["passed"] else "not passed", result["gate"]["reason"])
+    run.report_phase(LEARNING_CURVE)
     with watch.measure("learning curve"):
         result["learning_curve"] = learning_curve(shared, learning, held_out, config, result)
 
     # 6. Save, and prove that what was saved is what was trained.
+    run.report_phase(SAVING)
     replace_folder(run.checkpoint_path, lambda folder: reward_model.save(folder, {"accuracy": result["accuracy"]}))
     with watch.measure("reload"):
         check_reload(reward_model, run.checkpoint_path, (held_out or train)[:RELOADED_RANKINGS])

@@ -24,7 +24,7 @@ from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_devi
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
 from training.recipes.text.served import ServedModel, ServerProblem
-from training.rundir import Row, RunDir
+from training.rundir import GENERATING, Row, RunDir
 from training.tokenizers.settings import ChatSettings
 
 OTHERS = ("base", "older")  # authors beside the policy
@@ -161,6 +161,7 @@ class Asked:
         self.number = self.done = self.total = 0
 
     def answer(self, source: Any, author: str, prompts: list[Any], shares: Shares) -> None:
+        self.run.report_phase(GENERATING)
         by_count: dict[int, list[Any]] = {}
         first: dict[int, int] = {}  # the index of this author's first answer
         for prompt in prompts:

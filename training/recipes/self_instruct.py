@@ -20,7 +20,7 @@ from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import derived_seed
 from training.recipes.sample import LocalPolicy
 from training.recipes.text.served import ServedModel, ServerProblem
-from training.rundir import Row, RunDir
+from training.rundir import GENERATING, Row, RunDir
 
 
 def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
@@ -45,6 +45,7 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
         batches = [requests[at : at + config.batch_size] for at in range(0, len(requests), config.batch_size)]
         finished = finished_batches(run, batches, source.refused)
         run.rewind(finished)
+        run.report_phase(GENERATING)
         for number, batch in enumerate(batches[finished:], start=finished + 1):
             counts: Counter[str] = Counter()
             with watch.measure("sample"):

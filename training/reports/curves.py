@@ -39,6 +39,7 @@ def of_round(round: TrainingRound, *, first: int | None = None, last: int | None
             "id": run.pk,
             "method": run.method,
             "label": run.label,
+            "status": run.status,
             "metrics": curves.get(run.pk, {}),
             "findings": findings(run),
         }

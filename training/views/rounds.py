@@ -25,12 +25,15 @@ from training.forms.rounds import StartRoundForm
 from training.methods import InvalidConfig
 from training.methods.plans import FIRST_ROUND, configs_of
 from training.methods.presets import PRESETS, preset_settings
-from training.models import RunStatus, TrainingRound, TrainingRun
+from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 from training.products import sections_of
 from training.reports import curves
 from training.reports.enough_data import enough_data, warning
 from training.reports.forecasts import Forecast, forecast
+from training.reports.stages import stages_of
 
+SUMMARY, CURVES, SAMPLES, SLICES, LOG = "summary", "curves", "samples", "slices", "log"
+TABS = {SUMMARY: "Summary", CURVES: "Curves", SAMPLES: "Samples", SLICES: "Slices", LOG: "Log"}
 ON_A_PAGE = 25
 EARLIER_SHOWN = 20
 
@@ -113,23 +116,44 @@ def _like(request: UserRequest, project: Project) -> TrainingRound | None:
 
 @login_required
 @require_GET
-def round_detail(request: UserRequest, slug: str, number: int) -> HttpResponse:
+def round_detail(request: UserRequest, slug: str, number: int, tab: str = SUMMARY) -> HttpResponse:
+    """Show a tab of a round. To htmx: its state, and the summary or the log, which change while it runs."""
     membership = annotation_access.get_membership(request.user, slug, role=Role.REVIEWER)
     round = access.get_round(request.user, slug, number)
     runs = list(round.runs.select_related("policy", "snapshot", "gate_overridden_by"))
+    stages = stages_of(round, runs)
     context = {
         "project": round.project,
         "round": round,
-        "runs": runs,
+        "stages": stages,
         "is_admin": membership.may_act_as(Role.ADMIN),
-        "log_tail": _log_tail(runs),
         "tools": list(TOOLS.values()),
-        "sections": list(sections_of(round.project, runs)),
+        "tab": tab,
+        "tabs": [
+            {"name": name, "label": label, "url": _address_of(round, name), "is_here": name == tab}
+            for name, label in TABS.items()
+        ],
         "metrics_url": reverse("round_metrics", args=[slug, number]),
-        "earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN],
+        **_shown_by(tab, round, runs),
     }
     page = "training/round_detail.html"
     return render(request, f"{page}#progress" if request.htmx else page, context)
+
+
+def _address_of(round: TrainingRound, tab: str) -> str:
+    name = "round" if tab == SUMMARY else f"round_{tab}"
+    return reverse(name, args=[round.project.slug, round.number])
+
+
+def _shown_by(tab: str, round: TrainingRound, runs: list[TrainingRun]) -> dict[str, Any]:
+    """Return what one tab needs beside the state of the round."""
+    if tab == CURVES:
+        return {"earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN]}
+    if tab == LOG:
+        return {"log_tail": _log_tail(runs)}
+    has_curves = tab == SUMMARY and Metric.objects.filter(run__in=runs).exists()
+    sections = [section for section in sections_of(round.project, runs) if section.tab == tab]
+    return {"sections": sections, "has_curves": has_curves}
 
 
 @login_required

@@ -154,20 +154,22 @@ class Worker:
 
     def _follow(self, run: TrainingRun, process: Process) -> int | None:
         """Copy metrics and progress until the process ends; return its exit code, None if the worker was stopped."""
-        offset, last_beat, progress = 0, 0.0, None
+        offset, last_beat, progress, phase = 0, 0.0, None, ""
         while (exit_code := process.poll()) is None:
             if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
                 return None
             self._give_sign()
             rows, offset = run.directory.metrics_since(offset)
             news = runs.save_metrics(run=run, rows=rows)
-            current = run.directory.progress()
-            if news or current != progress or time.monotonic() - last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
+            now = (run.directory.progress(), run.directory.phase())
+            is_new = bool(news) or now != (progress, phase)
+            if is_new or time.monotonic() - last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
                 rounds.pause_alarmed()
-                runs.heartbeat(run=run, progress=current)
-                if news or current != progress:
+                progress, phase = now
+                runs.heartbeat(run=run, progress=progress, phase=phase)
+                if is_new:
                     live.announce(run.round.project_id, "round")
-                progress, last_beat = current, time.monotonic()
+                last_beat = time.monotonic()
         return exit_code
 
 

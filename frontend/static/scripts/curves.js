@@ -27,6 +27,8 @@ const CHARTS = [
 const CHARTED = new Set(CHARTS.flatMap(({ names }) => Object.keys(names)));
 
 const place = document.getElementById("curves");
+const brief = place?.dataset.brief !== undefined;
+const BRIEFLY_SHOWN = 3; // charts
 const compare = document.getElementById("compare");
 const charts = new Map();
 const zooms = new Map(); // run → [first, last] step on the screen
@@ -38,15 +40,35 @@ async function fetched(address) {
 }
 
 async function look() {
+  if (brief) {
+    showBrief(await fetched(place.dataset.url));
+    return;
+  }
   for (const run of await fetched(place.dataset.url)) {
     if (zooms.has(run.id)) continue; // what is looked at closely stays as it is
     show(run);
   }
 }
 
+/** The summary shows the first charts of the stage that runs, or else of the last one that has curves. */
+function showBrief(runs) {
+  const withCurves = runs.filter(({ metrics }) => CHARTS.some(({ names }) => Object.keys(names).some((name) => metrics[name])));
+  const run = withCurves.find(({ status }) => status === "running") ?? withCurves.at(-1);
+  if (!run) return;
+  let section = place.querySelector(`[data-run="${run.id}"]`);
+  if (!section) {
+    section = element("section", { className: "run-curves" }, element("h2", { textContent: run.label }), element("div", { className: "charts" }));
+    section.dataset.run = run.id;
+    place.replaceChildren(section);
+  }
+  const present = CHARTS.filter(({ names }) => Object.keys(names).some((name) => run.metrics[name]));
+  for (const chart of present.slice(0, BRIEFLY_SHOWN)) showChart(section.querySelector(".charts"), run, chart);
+}
+
 function show(run) {
-  // A single point is no curve; its figure stands among the run's results.
-  run.metrics = Object.fromEntries(Object.entries(run.metrics).filter(([, { steps }]) => steps.length > 1));
+  // A single point of a finished run is no curve; its figure stands among the run's results.
+  const least = run.status === "running" ? 1 : 2;
+  run.metrics = Object.fromEntries(Object.entries(run.metrics).filter(([, { steps }]) => steps.length >= least));
   if (Object.keys(run.metrics).length || Object.keys(run.findings).length) showRun(run);
 }
 
@@ -171,5 +193,7 @@ compare?.addEventListener("change", async () => {
 });
 
 // The part above fetches itself again while the round goes on; the curves go along.
-document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "progress" && look());
-look();
+if (place) {
+  document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "progress" && look());
+  look();
+}

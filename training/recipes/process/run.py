@@ -17,7 +17,7 @@ from training.recipes.process.parent import die_with_parent
 from training.recipes.process.resources import keep_freed_memory, pick_device, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
 from training.recipes.text.formats import chat_settings
-from training.rundir import Row, RunDir
+from training.rundir import LOADING, Row, RunDir
 
 _Config = TypeVar("_Config", bound=MethodConfig)
 
@@ -77,6 +77,7 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     tracking.attach(run)
     seed_everything(getattr(config, "seed", 0))
     remarks.clear()
+    run.report_phase(LOADING)
     inputs = given.get("inputs", {})
     whole = getattr(config, "train", "") == "full"
     with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:

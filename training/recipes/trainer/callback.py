@@ -34,7 +34,7 @@ from training.recipes.trainer.roles import (
     policy_weights,
     put_policy_weights,
 )
-from training.rundir import Row, RunDir
+from training.rundir import BASELINE, Row, RunDir
 
 TRAINER_STATE, PROGRESS, EARLIER = "trainer", "progress.json", "earlier.safetensors"  # what a state consists of
 EVALUATED_TOGETHER = 64
@@ -84,6 +84,7 @@ class RunCallback(TrainerCallback):
         folder = self.run.load_state()
         if folder is None:
             self.rewind(0)
+            self.run.report_phase(BASELINE)
             self.before = self.evaluate()
             self.measured = self.measure_policy()
             check_start(self.before, self.roles)

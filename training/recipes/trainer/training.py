@@ -25,7 +25,7 @@ from training.recipes.text.prompts import PromptTokens
 from training.recipes.trainer.callback import CANDIDATES, TRAINER_STATE, Describe, RunCallback, student_weights
 from training.recipes.trainer.checks import check_student, check_whole, nothing_trained
 from training.recipes.trainer.roles import POLICY, SCRATCH, STUDENT, Roles, TrainerConfig, save_policy
-from training.rundir import Row, RunDir
+from training.rundir import EVALUATING, TRAINING, Row, RunDir
 
 LEARNING_RATES = {"lora": 5e-4, "full": 2e-5}  # of instruction tuning, where none is set
 
@@ -74,9 +74,11 @@ def learn(trainer: Trainer, callback: RunCallback, describe: Describe) -> list[R
     trainer.remove_callback(PrinterCallback)
     state = callback.run.load_state()
     reached = None if state is None else state / TRAINER_STATE
+    callback.run.report_phase(TRAINING)
     if not callback.stopped:
         trainer.train(resume_from_checkpoint=str(reached) if reached is not None and reached.exists() else None)
 
+    callback.run.report_phase(EVALUATING)
     if roles.adapter is None:
         trainer.model.eval()
         check_whole(trainer, roles, callback.prompts[0], callback.config)
