@@ -14,8 +14,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -24,10 +23,12 @@ from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
 from annotation import audit, live
+from annotation.actions import import_parts, upload_contents
+from annotation.actions.import_parts import ImportOvertaken, ImportStopped, never
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.prompts import IMPORT, import_prompts
 from annotation.errors import NotPossible
-from annotation.imports import LabelRow, ParsedPrompts, PromptRow, Reading, stored
+from annotation.imports import ParsedPrompts, Reading, UnreadableFile, stored
 from annotation.models import (
     Assignment,
     AuditAction,
@@ -45,12 +46,13 @@ from annotation.models import (
 logger = logging.getLogger(__name__)
 
 LARGE = 2000  # a file of more rows is imported by a worker
-ROWS_AT_ONCE = 500
-PARTS_AT_ONCE = 50  # in one INSERT
+ROWS_AT_ONCE = 500  # that one turn of an undo deletes
 WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
 MOST_ATTEMPTS_IN_VAIN = 3
 PREVIEW_KEPT = timedelta(days=7)
 PREVIEWS_AT_ONCE = 50
+WORKING = (ImportStatus.QUEUED, ImportStatus.RUNNING)
+HALTED = (ImportStatus.PAUSED, ImportStatus.FAILED)
 STARTED = (ImportStatus.TAKEN, ImportStatus.PAUSED, ImportStatus.FAILED)
 SHOWN = 100
 STOPPED = "The command imports this file, or was stopped in it: run the same command again to go on."
@@ -61,23 +63,21 @@ BUILT_ON = (
 )
 
 
-class _Overtaken(Exception):
-    """The file was paused, or another worker took it over: the batch is rolled back."""
-
-
 def is_large(parsed: ParsedPrompts) -> bool:
     """Return whether a file is imported by a worker and not while its page waits."""
-    return len(parsed.rows) + len(parsed.labels) > LARGE
+    return not parsed.is_whole or len(parsed.rows) + len(parsed.labels) > LARGE
 
 
 def queue(*, upload: PromptUpload, parsed: ParsedPrompts) -> None:
-    """Hand a file to the workers. A second click changes nothing."""
-    rows = len(parsed.rows) + len(parsed.labels)
-    content = stored.dumps(parsed)
+    """Hand a file to the workers, with its rows where they are all read. A second click changes nothing."""
+    rows = len(parsed.rows) + len(parsed.labels) if parsed.is_whole else 0
     with transaction.atomic():
         waiting = PromptUpload.objects.filter(pk=upload.pk, status=ImportStatus.PREVIEW)
-        if waiting.update(status=ImportStatus.QUEUED, rows=rows, parsed=content, content=b""):
+        if waiting.update(status=ImportStatus.QUEUED, rows=rows, error=""):
             audit.record(AuditAction.IMPORTED, project=upload.project, what=f"upload {upload.pk}", rows=rows)
+            if parsed.is_whole:
+                PromptUpload.objects.filter(pk=upload.pk).update(parsed=stored.dumps(parsed))
+                upload_contents.forget(upload)
 
 
 @transaction.atomic
@@ -101,8 +101,14 @@ def begin(*, project: Project, filename: str, reading: Reading) -> PromptUpload:
 
 def note(*, upload: PromptUpload, report: ImportReport) -> None:
     """Store how far the command is with a file; lists of rows that are not taken stay short until the end."""
-    done = report.taken + len(report.duplicates)
-    shown = dataclasses.replace(report, refused=report.refused[:SHOWN], duplicates=report.duplicates[:SHOWN])
+    done = report.taken + report.duplicate_count
+    shown = dataclasses.replace(
+        report,
+        refused=report.refused[:SHOWN],
+        duplicates=report.duplicates[:SHOWN],
+        more_refused=report.refused_count - len(report.refused[:SHOWN]),
+        more_duplicates=report.duplicate_count - len(report.duplicates[:SHOWN]),
+    )
     _command_is(upload, done=done, rows=max(report.rows, done), so_far=shown.as_json())
 
 
@@ -118,16 +124,31 @@ def _command_is(upload: PromptUpload, **changes: object) -> None:
     PromptUpload.objects.filter(pk=upload.pk).update(heartbeat_at=timezone.now(), **changes)
 
 
+def can_pause(upload: PromptUpload) -> bool:
+    """Return whether a worker is at it, or will be."""
+    return upload.status in WORKING
+
+
+def can_resume(upload: PromptUpload) -> bool:
+    """Return whether a worker can go on with it."""
+    return upload.status in HALTED and upload.has_rows_left
+
+
+def can_undo(upload: PromptUpload) -> bool:
+    """Return whether there is anything to take back; what others built on it is looked at by `undo`."""
+    return upload.status in STARTED and brought_anything(upload)
+
+
 def pause(*, upload: PromptUpload) -> None:
     """Stop after the last whole batch; what is imported stays."""
-    _move(upload, (ImportStatus.QUEUED, ImportStatus.RUNNING), ImportStatus.PAUSED, AuditAction.IMPORT_PAUSED)
+    _move(upload, WORKING, ImportStatus.PAUSED, AuditAction.IMPORT_PAUSED)
 
 
 def resume(*, upload: PromptUpload) -> None:
     """Let a paused or failed import go on behind its last batch."""
     if not upload.has_rows_left:
         raise NotPossible(STOPPED)
-    _move(upload, (ImportStatus.PAUSED, ImportStatus.FAILED), ImportStatus.QUEUED, AuditAction.IMPORT_RESUMED)
+    _move(upload, HALTED, ImportStatus.QUEUED, AuditAction.IMPORT_RESUMED)
 
 
 def undo(*, upload: PromptUpload) -> None:
@@ -163,8 +184,11 @@ def _move(upload: PromptUpload, before: tuple[str, ...], after: str, action: Aud
     live.announce(upload.project_id, "queue")
 
 
-def work_next() -> bool:
-    """Work some seconds on one import or undo that waits; return False where none does."""
+def work_next(stopping: Callable[[], bool] = never) -> bool:
+    """Work some seconds on one import or undo that waits; return False where none does.
+
+    A file that is read for the first time is read to its end, unless the worker is `stopping`.
+    """
     now = timezone.now()
     lost_after = timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = Q(status=ImportStatus.RUNNING, heartbeat_at__lt=now - lost_after)
@@ -180,10 +204,10 @@ def work_next() -> bool:
         return False
     try:
         if upload is not None:
-            _import_some(upload)
+            _import_some(upload, stopping)
         elif undoing is not None:
             _undo_some(undoing)
-    except _Overtaken:
+    except ImportOvertaken:
         logger.info("%s was paused or taken over", upload)
     return True
 
@@ -201,7 +225,7 @@ def forget_previews() -> int:
     return len(found)
 
 
-def _import_some(upload: PromptUpload) -> None:
+def _import_some(upload: PromptUpload, stopping: Callable[[], bool]) -> None:
     """Import batches until the time is over or nothing is left; a file that fails again and again stops with why."""
     if upload.attempt > MOST_ATTEMPTS_IN_VAIN:
         _settle(upload, status=ImportStatus.FAILED, error="The worker went away several times in the same batch.")
@@ -209,14 +233,21 @@ def _import_some(upload: PromptUpload) -> None:
     until = time.monotonic() + WORKS_FOR_SECONDS
     total = ImportReport.from_json(upload.so_far) if upload.so_far else ImportReport()
     try:
-        _cut(upload)
+        if not import_parts.cut(upload, stopping):
+            return
         while part := upload.parts.order_by("number").first():
             _take(upload, part, total)
             # After one that went away a batch is enough: the count of attempts in vain begins anew.
             if time.monotonic() > until or upload.attempt > 1:
                 break
-    except _Overtaken:
+    except ImportOvertaken:
         raise
+    except ImportStopped:
+        _settle(upload, status=ImportStatus.QUEUED, attempt=0)
+        return
+    except UnreadableFile as problem:
+        _settle(upload, status=ImportStatus.FAILED, error=str(problem))
+        return
     except Exception as problem:
         logger.exception("%s could not be imported", upload)
         _settle(upload, status=ImportStatus.FAILED, error=f"Row {upload.done}: {problem}"[:2000])
@@ -227,21 +258,6 @@ def _import_some(upload: PromptUpload) -> None:
     total.refused.sort(key=lambda row: row.line)
     total.duplicates.sort(key=lambda row: row.line)
     _settle(upload, status=ImportStatus.TAKEN, report=total.as_json(), so_far=None)
-
-
-def _cut(upload: PromptUpload) -> None:
-    """Store the rows that are left of a file as parts, once, so that each later turn reads only what it imports."""
-    if upload.parsed is None:
-        return
-    parts = [
-        UploadPart(upload=upload, number=number, rows=len(part.rows) + len(part.labels), parsed=stored.dumps(part))
-        for number, part in enumerate(batches(stored.loads(bytes(upload.parsed)), upload.done))
-    ]
-    with transaction.atomic():
-        UploadPart.objects.bulk_create(parts, batch_size=PARTS_AT_ONCE)
-        if not PromptUpload.objects.still_ours(upload).update(parsed=None, heartbeat_at=timezone.now()):
-            raise _Overtaken
-    upload.parsed = None
 
 
 def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
@@ -255,7 +271,7 @@ def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
         part.delete()
         changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": timezone.now()}
         if not PromptUpload.objects.still_ours(upload).update(**changes):
-            raise _Overtaken
+            raise ImportOvertaken
     upload.done = done
     live.announce(upload.project_id, "queue")
 
@@ -263,38 +279,6 @@ def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
 def _settle(upload: PromptUpload, **changes: object) -> None:
     PromptUpload.objects.still_ours(upload).update(heartbeat_at=timezone.now(), **changes)
     live.announce(upload.project_id, "queue")
-
-
-def batches(parsed: ParsedPrompts, done: int) -> Iterator[ParsedPrompts]:
-    """Yield what is left of a file behind its first `done` rows; rows of one prompt are never parted.
-
-    The first batch of a file carries what was refused and which fields were not used.
-    """
-    start, rows = 0, list[PromptRow]()
-    for group in _by_prompt(parsed.rows):
-        rows += group
-        if len(rows) >= ROWS_AT_ONCE:
-            if start >= done:
-                yield _part(parsed, rows, [], first=start == 0)
-            start, rows = start + len(rows), []
-    if rows and start >= done:
-        yield _part(parsed, rows, [], first=start == 0)
-    start += len(rows)
-    for at in range(max(done - len(parsed.rows), 0), len(parsed.labels), ROWS_AT_ONCE):
-        yield _part(parsed, [], parsed.labels[at : at + ROWS_AT_ONCE], first=start + at == 0)
-
-
-def _by_prompt(rows: list[PromptRow]) -> list[list[PromptRow]]:
-    found: dict[str, list[PromptRow]] = defaultdict(list)
-    for row in rows:
-        found[Prompt.digest_of(row.messages)].append(row)
-    return list(found.values())
-
-
-def _part(parsed: ParsedPrompts, rows: list[PromptRow], labels: list[LabelRow], *, first: bool) -> ParsedPrompts:
-    if not first:
-        return ParsedPrompts(rows, [], labels, count=Counter(rows=len(rows) + len(labels)))
-    return ParsedPrompts(rows, parsed.refused, labels, parsed.not_used, parsed.stopping, parsed.shapes, parsed.count)
 
 
 def _undo_some(upload: PromptUpload) -> None:
@@ -312,6 +296,7 @@ def _undo_some(upload: PromptUpload) -> None:
             return
         if not left:
             upload.parts.all().delete()
+            upload_contents.forget(upload)
             _end_undo(upload, status=ImportStatus.UNDONE, done=0, parsed=None, error="")
             return
         if time.monotonic() > until:

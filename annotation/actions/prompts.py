@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation import audit
-from annotation.actions import import_votes, labels
+from annotation.actions import import_votes, labels, upload_contents
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.tasks import blind_candidates, open_task
 from annotation.imports import LabelRow, LabelVote, ParsedPrompts, PromptRow, RefusedRow
@@ -139,8 +139,9 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
         audit.record(
             AuditAction.IMPORTED, by=by, project=pending.project, what=f"upload {pending.pk}", rows=report.rows
         )
+        upload_contents.forget(upload)
         PromptUpload.objects.filter(pk=upload.pk).update(
-            report=report.as_json(), content=b"", parsed=None, status=ImportStatus.TAKEN, heartbeat_at=timezone.now()
+            report=report.as_json(), parsed=None, status=ImportStatus.TAKEN, heartbeat_at=timezone.now()
         )
     return report
 

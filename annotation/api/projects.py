@@ -9,33 +9,26 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import mixins, serializers, status
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import import_jobs, projects, prompts, queue
-from annotation.actions.import_mappings import reading_of
+from annotation.actions import projects, queue
 from annotation.characters import cleaned
-from annotation.imports import MAX_FILE_BYTES, SHAPES, parse_file
 from annotation.models import (
-    ImportStatus,
     PolicyVersion,
     Project,
-    Prompt,
-    PromptUpload,
     Ranking,
     ReferenceAnswer,
     Role,
     Scope,
 )
 from annotation.quality.report import quality_report
-from annotation.uploads import takes_uploads
 
 
 def fields_of(request: Request) -> Mapping[str, Any]:
@@ -109,98 +102,6 @@ class PolicySerializer(serializers.ModelSerializer[PolicyVersion]):
     class Meta:
         model = PolicyVersion
         fields = ["number", "made_from", "created_at"]
-
-
-class PromptSerializer(serializers.ModelSerializer[Prompt]):
-    class Meta:
-        model = Prompt
-        fields = ["id", "messages", "external_id", "category", "split", "created_at"]
-
-
-@extend_schema_field(OpenApiTypes.BINARY)
-class UploadedFileField(serializers.FileField):
-    """A file field, documented as what is sent; DRF would document the URL that it answers with."""
-
-
-class PromptFileSerializer(serializers.Serializer[Any]):
-    file = UploadedFileField(help_text="JSONL, JSON, CSV, Parquet or plain text, as on the import page.")
-    labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels instead of prompts.")
-    mapping = serializers.DictField(
-        child=serializers.CharField(),
-        required=False,
-        help_text="Columns by field: mapping.text=question.",
-    )
-    shape = serializers.ChoiceField(
-        choices=list(SHAPES), required=False, help_text="Format of the rows; detected if omitted."
-    )
-    ignore = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="Fields of the file to leave out."
-    )
-    mapping_name = serializers.CharField(
-        required=False, help_text="Columns, shape and ignored fields as saved under this name."
-    )
-    save_mapping = serializers.CharField(
-        required=False, max_length=100, help_text="Save columns, shape and ignored fields under this name."
-    )
-    dry_run = serializers.BooleanField(default=False, help_text="Only the report; nothing is imported.")
-
-    def validate_file(self, file: Any) -> Any:
-        if file.size > MAX_FILE_BYTES:
-            raise serializers.ValidationError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
-        return file
-
-
-class RefusedRowSerializer(serializers.Serializer[Any]):
-    line = serializers.IntegerField()
-    reason = serializers.CharField()
-
-
-class ImportReportSerializer(serializers.Serializer[Any]):
-    """Counts of what an import did with every row, and the fields that were not read."""
-
-    shape = serializers.CharField(help_text="Formats of the rows, the most common first.")
-    rows = serializers.IntegerField()
-    taken = serializers.IntegerField()
-    answers = serializers.IntegerField()
-    pairs = serializers.IntegerField(help_text="Pairs of responses ordered by the votes.")
-    votes = serializers.IntegerField(help_text="Votes of people in the file.")
-    labels = serializers.IntegerField()
-    tasks = serializers.IntegerField()
-    held_back = serializers.IntegerField(
-        help_text="Responses that name their model or vendor and are in no ranking task."
-    )
-    duplicates = RefusedRowSerializer(many=True)
-    refused = RefusedRowSerializer(many=True)
-    not_used = serializers.DictField(
-        child=serializers.IntegerField(), help_text="Unused fields, with the number of their rows."
-    )
-    stopping = serializers.DictField(
-        child=serializers.IntegerField(),
-        help_text="Unused fields that look like responses, votes, labels or a conversation: their rows are rejected.",
-    )
-
-
-class ImportJobSerializer(serializers.ModelSerializer[PromptUpload]):
-    """A file of many rows on its way: `report` is there once it is taken."""
-
-    url = serializers.SerializerMethodField()
-    report = serializers.SerializerMethodField()
-
-    class Meta:
-        model = PromptUpload
-        fields = ("id", "filename", "status", "rows", "done", "error", "report", "url")
-
-    def get_url(self, upload: PromptUpload) -> str:
-        """Return the address of the job in the API."""
-        return reverse(
-            "api_project:import-detail", args=[upload.project.slug, upload.pk], request=self.context.get("request")
-        )
-
-    @extend_schema_field(ImportReportSerializer(allow_null=True))
-    def get_report(self, upload: PromptUpload) -> dict[str, Any] | None:
-        """Return what became of the rows; null before they are all taken."""
-        report = prompts.ImportReport.from_json(upload.report) if upload.report else None
-        return dict(ImportReportSerializer(report).data) if report else None
 
 
 class RankingSerializer(serializers.ModelSerializer[Ranking]):
@@ -296,72 +197,6 @@ class PolicyNumbersViewSet(mixins.ListModelMixin, GenericViewSet[PolicyVersion])
 
     def get_queryset(self) -> Any:
         return access.get_project(signed_in(self.request), self.kwargs["slug"]).policies.select_related("parent")
-
-
-@takes_uploads
-class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
-    scopes = {"list": Scope.READ, "create": Scope.DATA}
-    serializer_class = PromptSerializer
-    queryset = Prompt.objects.none()
-
-    def get_queryset(self) -> Any:
-        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.prompts.all()
-
-    @extend_schema(
-        request={"multipart/form-data": PromptFileSerializer},
-        responses={200: ImportReportSerializer, 201: ImportReportSerializer, 202: ImportJobSerializer},
-    )
-    def create(self, request: Request, slug: str) -> Response:
-        """Import a file of prompts: new ones are taken, the report names every other row and why.
-
-        A file of many rows is imported by a worker: the answer is 202 with the address that says how far it is.
-        """
-        project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
-        upload = PromptFileSerializer(data=request.data)
-        upload.is_valid(raise_exception=True)
-        wanted = upload.validated_data
-        reading = reading_of(
-            project,
-            mapping=wanted.get("mapping", {}),
-            labels=wanted["labels"],
-            shape=wanted.get("shape", ""),
-            ignore=wanted.get("ignore", []),
-            name=wanted.get("mapping_name", ""),
-            save_as=wanted.get("save_mapping", ""),
-        )
-        parsed = parse_file(wanted["file"].read(), wanted["file"].name, reading)
-        if wanted["dry_run"]:
-            return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
-        pending = PromptUpload.objects.create(
-            project=project,
-            uploaded_by=signed_in(request),
-            filename=wanted["file"].name[-255:],
-            content=b"",
-            labels=wanted["labels"],
-            mapping=dict(reading.mapping),
-            shape=reading.shape,
-            ignore=list(reading.ignore),
-        )
-        if import_jobs.is_large(parsed):
-            import_jobs.queue(upload=pending, parsed=parsed)
-            pending.refresh_from_db()
-            job = ImportJobSerializer(pending, context={"request": request}).data
-            return Response(job, status=status.HTTP_202_ACCEPTED, headers={"Location": job["url"]})
-        report = prompts.take_upload(upload=pending, parsed=parsed, by=signed_in(request))
-        return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
-
-
-class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[PromptUpload]):
-    """Files that were imported, or that a worker imports."""
-
-    scopes = {"list": Scope.READ, "retrieve": Scope.READ}
-    serializer_class = ImportJobSerializer
-    queryset = PromptUpload.objects.none()
-
-    def get_queryset(self) -> Any:
-        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.ADMIN)
-        return access.uploads(signed_in(self.request), project).exclude(status=ImportStatus.PREVIEW)
 
 
 class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):

@@ -7,14 +7,16 @@ from typing import Any
 from django import forms
 
 from annotation.forms.access import User
-from annotation.imports import MAX_FILE_BYTES, shape_choices
+from annotation.imports import shape_choices
 from annotation.imports.mapping import COLUMNS, KNOWN, MEANINGS, SEVERAL
+from annotation.imports.packed import size_of
+from annotation.imports.reading import LARGEST_FILE
 from annotation.models import Project
 
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        help_text="JSONL, JSON, CSV, Parquet or plain text (one prompt per line), UTF-8 or gzip of it, at most 50 MB.",
+        help_text="JSONL, JSON, CSV, TSV, Parquet or text (one prompt per line), also as .gz or .zip; at most 1 GB.",
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
     labels = forms.BooleanField(
@@ -24,10 +26,10 @@ class UploadForm(forms.Form):
     )
 
     def clean_file(self) -> Any:
-        """Return the file. Raises ValidationError for one that is too large, before it is read into memory."""
+        """Return the file. Raises ValidationError for one that is too large, before it is read."""
         file = self.cleaned_data["file"]
-        if file.size > MAX_FILE_BYTES:
-            raise forms.ValidationError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MB. Split it.")
+        if file.size > LARGEST_FILE:
+            raise forms.ValidationError(f"{file.name} is larger than {size_of(LARGEST_FILE)}. Split it.")
         return file
 
 

@@ -1,13 +1,13 @@
 """Reads files of prompts, answers, votes and labels. No database here: the same bytes give the same rows.
 
-reading        bytes to raw rows: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip
+reading        files to raw rows, piece by piece: JSONL, JSON, CSV, TSV, plain text, Parquet; gzip and zip
 shapes         which tool wrote a row, and what each of its fields says
 mapping        columns that a person names
 spellings      names of fields and messages in one spelling
 conversations  messages as roles and texts
 transcripts    conversations in one text, by their marks
 rows           items to rows as they are stored, every text cleaned
-batches        files of any length, some thousand rows at a time
+batches        files of any length: their first rows, or some thousand rows at a time
 folders        the data files of a folder, and data sets of a Hugging Face hub
 
 A row that cannot be used is refused with its line and what to do about it; the others are still taken. Every field of
@@ -83,7 +83,12 @@ class ParsedPrompts:
     not_used: Counter[str] = field(default_factory=Counter, compare=False)
     stopping: Counter[str] = field(default_factory=Counter, compare=False)
     shapes: Counter[str] = field(default_factory=Counter, compare=False)
-    count: Counter[str] = field(default_factory=Counter, compare=False)  # "rows" of the file
+    count: Counter[str] = field(default_factory=Counter, compare=False)  # "rows" of the file, "more" behind them
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether this is the whole file, and not only its first rows."""
+        return not self.count["more"]
 
 
 def parse_prompts(
@@ -119,7 +124,8 @@ def parse_rows(
         try:
             before = _parse(each, reading, parsed, before)
         except Refusal as refusal:
-            parsed.refused.append(RefusedRow(each.line, str(refusal)))
+            where = f"{each.file}: " if each.file else ""
+            parsed.refused.append(RefusedRow(each.line, f"{where}{refusal}"))
     return parsed
 
 

@@ -1,105 +1,106 @@
-"""Files of any length, some thousand rows at a time: for the command, which need not hold a file in memory."""
+"""Files of any length: their first rows for a preview, or some thousand rows at a time, so that none is held whole."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, cast
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import BinaryIO
+
+import orjson
 
 from annotation.imports import ParsedPrompts, Reading, mappings, parse_rows
 from annotation.imports.fields import Fields
+from annotation.imports.packed import members
 from annotation.imports.raw import RawRow
-from annotation.imports.reading import read_rows
+from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, STREAMED, read_rows
 from annotation.imports.refusals import RefusedRow, UnreadableFile
 from annotation.imports.shapes import PLAIN, SHAPES, shape_of
+from annotation.imports.spellings import in_one_spelling
+from annotation.imports.text import FileText
 
 ROWS_AT_ONCE = 2000
-MAX_LINE_BYTES = 10 * 2**20
+FIRST_ROWS = 10_000  # of a file that a page shows before it is taken,
+FIRST_BYTES = 10 * 2**20  # or so much of it
 LINES = (".jsonl", ".ndjson", ".txt")
 
 
-def parse_batches(path: Path, reading: Reading | None = None) -> Iterator[ParsedPrompts]:
-    """Yield the rows of a file, each batch on its own. Lines are read as they come; other files as a whole."""
+def parse_batches(file: BinaryIO, filename: str, reading: Reading | None = None) -> Iterator[ParsedPrompts]:
+    """Yield the rows of a file, each batch on its own. Rows that are parts of conversations are read at once."""
     reading = (reading or Reading()).checked()
-    name = path.name.removesuffix(".gz")
-    columns = mappings.columns_named(reading.mapping)
-    if not name.endswith(LINES) or _belongs_together(path, reading):
-        yield parse_rows(read_rows(path.read_bytes(), path.name, columns), reading)
+    rows = read_rows(file, filename, mappings.columns_named(reading.mapping), STREAMED)
+    first = next(rows, None)
+    if first is None:
         return
-    _check_lines(path)
-    batch: list[bytes] = []
-    first, before = 1, PLAIN
-    with _opened(path) as file:
-        for number, line in enumerate(_lines(file), start=1):
-            batch.append(line)
-            if len(batch) == ROWS_AT_ONCE:
-                parsed = _parsed(batch, first, name, reading, before)
-                before = next(reversed(parsed.shapes), before)
-                yield parsed
-                batch, first = [], number + 1
-    if batch:
-        yield _parsed(batch, first, name, reading, before)
+    rows = chain([first], rows)
+    if _belongs_together(first, reading):
+        yield parse_rows(_few(rows), reading)
+        return
+    before = PLAIN
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        parsed = parse_rows(some, reading, before=before)
+        before = next(reversed(parsed.shapes), before)
+        yield parsed
 
 
-def check_file(path: Path, reading: Reading) -> None:
-    """Raise UnreadableFile for a file that cannot be read to its end, before its first row is taken."""
-    name = path.name.removesuffix(".gz")
-    if name.endswith(LINES):
-        _check_lines(path)
-    else:
-        for _ in read_rows(path.read_bytes(), path.name, mappings.columns_named(reading.mapping)):
-            pass
-
-
-def _check_lines(path: Path) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with _opened(path) as file:
-        number = 0
-        try:
-            for number, line in enumerate(_lines(file), start=1):
-                if len(line) > MAX_LINE_BYTES:
-                    raise UnreadableFile(f"Line {number} is longer than {MAX_LINE_BYTES // 2**20} MB.")
-                try:
-                    decoder.decode(line, final=True)
-                except UnicodeDecodeError:
-                    raise UnreadableFile(f"Line {number} is not valid UTF-8. Save the file as UTF-8.") from None
-        except (gzip.BadGzipFile, EOFError):
-            raise UnreadableFile("The file ends in .gz but is not whole gzip. Pack it again.") from None
-        if not number:
-            raise UnreadableFile("The file is empty. Choose a file that holds at least one prompt.")
-
-
-def _belongs_together(path: Path, reading: Reading) -> bool:
-    """Return whether rows of a file are parts of conversations, so that it must be read at once."""
-    if reading.mapping or path.name.removesuffix(".gz").endswith(".txt"):
-        return False
-    try:
-        with _opened(path) as file:
-            first = json.loads(file.readline(MAX_LINE_BYTES))
-    except (ValueError, OSError, EOFError, RecursionError):
-        return False
-    return isinstance(first, dict) and SHAPES[reading.shape or shape_of(Fields(first))].gather is not None
-
-
-def _parsed(lines: list[bytes], first: int, name: str, reading: Reading, before: str) -> ParsedPrompts:
-    content = b"".join(lines)
-    if not content.strip():
+def parse_first(file: BinaryIO, filename: str, reading: Reading) -> ParsedPrompts:
+    """Return the first rows of a file, and in `count["more"]` whether it has further ones."""
+    reading = reading.checked()
+    rows = read_rows(file, filename, mappings.columns_named(reading.mapping), STREAMED)
+    first = next(rows, None)
+    if first is None:
         return ParsedPrompts(rows=[], refused=[])
-    return parse_rows(_moved(read_rows(content, name), first - 1), reading, before=before)
+    rows = chain([first], rows)
+    if _belongs_together(first, reading):
+        return parse_rows(_few(rows), reading)
+    some = list(_beginning(rows))
+    parsed = parse_rows(some, reading)
+    parsed.count["more"] = int(next(rows, None) is not None)
+    return parsed
 
 
-def _moved(rows: Iterator[RawRow | RefusedRow], by: int) -> Iterator[RawRow | RefusedRow]:
-    for row in rows:
-        yield RawRow(row.line + by, row.fields) if isinstance(row, RawRow) else RefusedRow(row.line + by, row.reason)
+def check_file(file: BinaryIO, filename: str, reading: Reading) -> None:
+    """Raise UnreadableFile for a file that cannot be read to its end, before its first row is taken."""
+    for member in members(file, filename, STREAMED.bytes):
+        if member.name.lower().endswith(LINES):
+            text = FileText(member.file)
+            if text.is_blank():
+                raise UnreadableFile("The file is empty. Choose a file that holds at least one prompt.")
+            for _ in text.lines():
+                pass
+        else:
+            file.seek(0)
+            for _ in read_rows(file, filename, mappings.columns_named(reading.mapping), STREAMED):
+                pass
+            break
+    file.seek(0)
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+def _beginning(rows: Iterator[RawRow | RefusedRow]) -> Iterator[RawRow | RefusedRow]:
+    left = FIRST_BYTES
+    for row in islice(rows, FIRST_ROWS):
+        yield row
+        if isinstance(row, RawRow):
+            left -= len(orjson.dumps(row.fields, default=str, option=orjson.OPT_NON_STR_KEYS))
+        if left < 0:
+            return
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        yield line
+def _belongs_together(first: RawRow | RefusedRow, reading: Reading) -> bool:
+    """Return whether rows of a file are parts of conversations, so that it must be read at once."""
+    if isinstance(first, RefusedRow) or reading.mapping:
+        return False
+    return SHAPES[reading.shape or shape_of(Fields(in_one_spelling(first.fields)[0]))].gather is not None
+
+
+def _few(rows: Iterable[RawRow | RefusedRow]) -> Iterator[RawRow | RefusedRow]:
+    """Yield rows that are kept in memory together. Raises UnreadableFile where they are too many."""
+    left = MAX_FILE_BYTES
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, RawRow):
+            left -= len(orjson.dumps(row.fields, default=str, option=orjson.OPT_NON_STR_KEYS))
+        if number > MAX_ROWS or left < 0:
+            raise UnreadableFile(
+                f"Each row of the file is one message, and conversations are put together in memory: at most "
+                f"{MAX_ROWS:,} rows and {MAX_FILE_BYTES // 2**20} MB. Split the file between two conversations."
+            )
+        yield row

@@ -12,7 +12,7 @@ from annotation.imports.refusals import UnreadableFile
 
 SUFFIXES = (
     *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"),
-    *(".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz"),
+    *(".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz", ".parquet.gz"),
 )
 # Text files hold prompts only where nothing else in the folder does: they are mostly licences and notes.
 TEXTS = (".txt", ".txt.gz")
@@ -56,11 +56,11 @@ def look_into(folder: Path) -> Folder:
     return Folder(data, [path for path in found if path not in data])
 
 
-def is_data(name: str) -> bool:
+def is_data(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     """Return whether a file of this name in an archive or a folder holds rows."""
     path = Path(name)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return not hidden and name.lower().endswith(SUFFIXES) and not _is_beside(path)
+    return not hidden and name.lower().endswith(suffixes) and not _is_beside(path)
 
 
 def _is_beside(path: Path) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RawRow:
-    """Fields by name, and the line on which the row starts."""
+    """Fields by name, and the line on which the row starts; `file` is its file where an archive holds several."""
 
     line: int
     fields: dict[str, object]
+    file: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,11 +12,23 @@ import orjson
 from annotation.imports import AnswerRow, LabelRow, LabelVote, ParsedPrompts, PromptRow, RefusedRow, VoteRow
 
 PLACES = ("unacceptable", "unranked")
+COUNTERS = ("not_used", "stopping", "shapes", "count")
 
 
 def dumps(parsed: ParsedPrompts) -> bytes:
     """Return parsed rows as gzipped JSON."""
     return gzip.compress(orjson.dumps(parsed), compresslevel=3, mtime=0)
+
+
+def part(
+    rows: Sequence[bytes], labels: Sequence[bytes], refused: Sequence[bytes], counters: Mapping[str, Counter[str]]
+) -> bytes:
+    """Return rows that are JSON already as `dumps` would write them."""
+    lists = {"rows": rows, "labels": labels, "refused": refused}
+    given: dict[str, Any] = {name: [orjson.Fragment(row) for row in some] for name, some in lists.items()}
+    return gzip.compress(
+        orjson.dumps(given | {name: counters.get(name, {}) for name in COUNTERS}), compresslevel=3, mtime=0
+    )
 
 
 def loads(data: bytes) -> ParsedPrompts:
@@ -25,7 +38,7 @@ def loads(data: bytes) -> ParsedPrompts:
         rows=[_row(row) for row in given["rows"]],
         refused=[RefusedRow(**row) for row in given["refused"]],
         labels=[_labelled(row) for row in given["labels"]],
-        **{name: Counter(given[name]) for name in ("not_used", "stopping", "shapes", "count")},
+        **{name: Counter(given[name]) for name in COUNTERS},
     )
 
 

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import TYPE_CHECKING
 
 from annotation.imports.fields import Fields
@@ -15,6 +15,7 @@ from annotation.imports.raw import RawRow
 from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
 from annotation.imports.shapes import KNOWN_COLUMNS, PLAIN, shape_of
 from annotation.imports.spellings import in_one_spelling
+from annotation.imports.text import FileText
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -27,14 +28,15 @@ AS_JSON = "save the table as JSONL or Parquet"
 INNER_CAPITAL = re.compile(r"[a-z][A-Z]|_[A-Z]\b")
 
 
-def read_table(text: str, usual_delimiter: str, columns: Set[str]) -> Iterator[RawRow | RefusedRow]:
+def read_table(text: FileText, usual_delimiter: str, columns: Set[str]) -> Iterator[RawRow | RefusedRow]:
     """Yield the rows under a header that a shape knows, or that has the columns a person named."""
     needed: tuple[Set[str], ...] = (columns,) if columns else KNOWN_COLUMNS
-    delimiter = _find_delimiter(text, usual_delimiter, needed)
-    header = header_of(text, delimiter)
-    if columns or not _is_known_by_its_first_row(text, delimiter, header):
+    head = text.buffer  # the first piece of the file
+    delimiter = _find_delimiter(head, usual_delimiter, needed)
+    header = header_of(head, delimiter)
+    if columns or not _is_known_by_its_first_row(head, delimiter, header):
         _check_header(header, needed, mapped=bool(columns))
-    reader = _csv_reader(text, delimiter)
+    reader = _reader((f"{line}\n" for line in text.lines()), delimiter)
     before_header = True
     while True:
         line = reader.line_num + 1
@@ -109,7 +111,10 @@ def _is_written_object(value: object) -> bool:
 def _csv_reader(text: str, delimiter: str) -> Reader:
     # newline="\n" keeps StringIO from splitting at anything but \n. Strict, because otherwise a quote that is
     # never closed would silently swallow the rest of the file.
-    lines = io.StringIO(text, newline="\n")
+    return _reader(io.StringIO(text, newline="\n"), delimiter)
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Reader:
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
 
 

@@ -67,6 +67,7 @@ from annotation.models.text import (
     PromptUpload,
     Source,
     Split,
+    UploadChunk,
     UploadPart,
 )
 from annotation.models.token import Scope, Token
@@ -130,6 +131,7 @@ __all__ = [
     "Task",
     "Thoughts",
     "Token",
+    "UploadChunk",
     "UploadPart",
     "Verdict",
     "Webhook",

@@ -114,13 +114,14 @@ class PromptUpload(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, help_text="Empty: the command."
     )
     filename = models.CharField(max_length=255)
-    content = models.BinaryField()
+    content = models.BinaryField(help_text="The file as it was sent; empty where it is in chunks.")
     labels = models.BooleanField(default=False, help_text="The file holds texts with a label and no prompts.")
     mapping = models.JSONField(default=dict, blank=True, help_text="Which column each field comes from.")
     shape = models.CharField(max_length=40, blank=True, help_text="Format chosen at import; empty: as detected.")
     ignore = models.JSONField(default=list, blank=True, help_text="Fields that are left out.")
     parsed = models.BinaryField(
-        null=True, help_text="Its rows as they were read, gzipped JSON, until a worker has cut them into parts."
+        null=True,
+        help_text="Its rows, of a large file the first, as they were read: gzipped JSON, until it is cut into parts.",
     )
     report = models.JSONField(null=True, blank=True, help_text="Report on its rows, once imported.")
     status = models.CharField(max_length=8, choices=ImportStatus, default=ImportStatus.PREVIEW)
@@ -149,7 +150,7 @@ class PromptUpload(models.Model):
     @property
     def has_rows_left(self) -> bool:
         """Return whether rows of it are kept that a worker can go on with."""
-        return self.parsed is not None or self.parts.exists()
+        return self.parsed is not None or self.parts.exists() or self.chunks.exists()
 
     @property
     def percent(self) -> int:
@@ -171,6 +172,21 @@ class UploadPart(models.Model):
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.upload_id}"
+
+
+class UploadChunk(models.Model):
+    """A piece of a large file as it was sent, so that no process ever holds the whole file; deleted once it is cut."""
+
+    upload = models.ForeignKey(PromptUpload, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["upload", "number"]
+        constraints = [models.UniqueConstraint(fields=["upload", "number"], name="upload_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of {self.upload_id}"
 
 
 class PolicyVersion(models.Model):

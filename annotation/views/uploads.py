@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
-from annotation.actions import import_jobs, prompts
+from annotation.actions import import_jobs, prompts, upload_contents
 from annotation.actions.import_mappings import reading_of
 from annotation.downloads import CSV, attachment
 from annotation.errors import NotPossible
@@ -24,10 +25,9 @@ from annotation.imports import (
     UnknownColumns,
     UnreadableFile,
     columns_of,
-    parse_file,
-    parse_prompts,
     stored,
 )
+from annotation.imports.batches import parse_first
 from annotation.models import ImportStatus, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
@@ -44,22 +44,22 @@ def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         file, labels = form.cleaned_data["file"], form.cleaned_data["labels"]
-        content, parsed = file.read(), None
+        parsed = None
         try:
-            parsed = parse_prompts(content, file.name, labels=labels)
+            parsed = parse_first(file.file, file.name, Reading(labels=labels))
         except UnknownColumns:
             pass  # the preview asks which is which
         except UnreadableFile as refusal:
             form.add_error("file", str(refusal))
         if form.is_valid():
-            upload = PromptUpload.objects.create(
+            upload = PromptUpload(
                 project=project,
                 uploaded_by_id=request.user.pk,
                 filename=file.name[-255:],
-                content=content,
                 labels=labels,
                 parsed=stored.dumps(parsed) if parsed else None,
             )
+            upload_contents.keep(upload, file.file)
             return redirect("upload", slug, upload.pk)
     page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
     files = access.uploads(request.user, project).exclude(status=ImportStatus.PREVIEW)[:FILES_SHOWN]
@@ -124,8 +124,9 @@ def _read_as(pending: PromptUpload, form: MappingForm) -> None:
         name=form.cleaned_data["saved"],
         save_as=form.cleaned_data["save_as"],
     )
-    parsed = parse_file(bytes(pending.content), pending.filename, reading)
+    parsed = _first_rows(pending, reading)
     PromptUpload.objects.filter(pk=pending.pk).update(
+        error="",
         mapping=dict(reading.mapping),
         shape=reading.shape,
         ignore=list(reading.ignore),
@@ -183,9 +184,11 @@ def _job_page(request: UserRequest, pending: PromptUpload) -> HttpResponse:
     context = {
         "project": pending.project,
         "upload": pending,
+        "reading": pending.chunks.exists(),
         "report": prompts.ImportReport.from_json(done) if done else None,
-        "can_go_on": pending.status in (ImportStatus.PAUSED, ImportStatus.FAILED) and pending.has_rows_left,
-        "can_undo": pending.status in import_jobs.STARTED and import_jobs.brought_anything(pending),
+        "can_pause": import_jobs.can_pause(pending),
+        "can_go_on": import_jobs.can_resume(pending),
+        "can_undo": import_jobs.can_undo(pending),
     }
     return render(request, "annotation/import_job.html", context)
 
@@ -200,16 +203,22 @@ def _columns(pending: PromptUpload) -> list[str]:
     if pending.filename.lower().removesuffix(".gz").endswith(".txt"):
         return []
     try:
-        return columns_of(bytes(pending.content), pending.filename)
+        with closing(upload_contents.opened(pending)) as file:
+            return columns_of(file, pending.filename)
     except UnreadableFile:
         return []
 
 
 def _parsed(pending: PromptUpload) -> ParsedPrompts:
-    """Return the rows of an upload as they were read last: at the upload, or when its columns were mapped."""
+    """Return the rows, of a large file the first, as they were read last: at the upload, or when it was mapped."""
     if pending.report is not None:  # taken already: there is nothing left to read
         return ParsedPrompts(rows=[], refused=[])
     if pending.parsed is not None:
         return stored.loads(bytes(pending.parsed))
-    reading = Reading(pending.mapping, pending.labels, pending.shape, tuple(pending.ignore))
-    return parse_file(bytes(pending.content), pending.filename, reading)
+    return _first_rows(pending, Reading(pending.mapping, pending.labels, pending.shape, tuple(pending.ignore)))
+
+
+def _first_rows(pending: PromptUpload, reading: Reading) -> ParsedPrompts:
+    """Return the rows of a file, of a large one the first."""
+    with closing(upload_contents.opened(pending)) as file:
+        return parse_first(file, pending.filename, reading)

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 from annotation.api import projects as annotation_api
 from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
+from annotation.api.imports import ImportViewSet, PromptViewSet
 from annotation.api.invitations import InvitationViewSet
 from annotation.api.members import MemberViewSet
 from annotation.api.pagination import NUMBER
@@ -28,8 +29,8 @@ inside = SimpleRouter()
 inside.register("alarms", AlarmViewSet)
 inside.register("members", MemberViewSet)
 inside.register("policies", PolicyViewSet)
-inside.register("prompts", annotation_api.PromptViewSet)
-inside.register("imports", annotation_api.ImportViewSet, basename="import")
+inside.register("prompts", PromptViewSet)
+inside.register("imports", ImportViewSet, basename="import")
 inside.register("tasks", TaskViewSet)
 inside.register("assignments", AssignmentViewSet, basename="assignment")
 inside.register("rankings", annotation_api.RankingViewSet)

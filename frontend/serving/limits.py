@@ -20,7 +20,7 @@ class Limits:
     body_slowest: int = 4 * 1024  # bytes a second
     body_bytes: int = 2 * 2**20  # of a page or an API call
     anonymous_body_bytes: int = 64 * 1024  # without a session or a token
-    upload_bytes: int = 64 * 2**20  # where files are taken (`takes_uploads`)
+    upload_bytes: int = 2**30 + 2**20  # where files are taken (`takes_uploads`): the largest file and its form
     memory_bytes: int = 64 * 1024  # of one body; what is longer waits in a temporary file
     bodies: int = 256  # that are being received at the same time
     bodies_per_address: int = 64

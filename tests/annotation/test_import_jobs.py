@@ -13,8 +13,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation.actions import import_jobs, prompts
+from annotation.actions import import_jobs, import_parts, prompts
 from annotation.imports import Reading, parse_prompts, stored
+from annotation.imports.spool import Spool
 from annotation.models import (
     Assignment,
     Completion,
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.django_db
 def small(monkeypatch) -> None:
     monkeypatch.setattr(import_jobs, "LARGE", 5)
     monkeypatch.setattr(import_jobs, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(import_parts, "ROWS_AT_ONCE", 4)
     monkeypatch.setattr(import_jobs, "WORKS_FOR_SECONDS", 0.0)  # one batch each time
 
 
@@ -154,12 +156,17 @@ def test_a_pause_rolls_the_running_batch_back_and_it_goes_on_later(upload, admin
 def test_rows_of_one_prompt_are_never_parted() -> None:
     rows = [{"prompt": f"Q{number % 3}", "chosen": f"a{number}", "rejected": f"b{number}"} for number in range(9)]
     parsed = parse_prompts("".join(json.dumps(row) + "\n" for row in rows).encode(), "x.jsonl")
-    parts = list(import_jobs.batches(parsed, 0))
-    assert [[row.messages[0]["content"] for row in part.rows] for part in parts] == [
-        ["Q0"] * 3 + ["Q1"] * 3,
-        ["Q2"] * 3,
-    ]
-    assert [len(part.rows) for part in import_jobs.batches(parsed, 6)] == [3]
+    with Spool(lambda row: Prompt.digest_of(row.messages)) as spool:
+        spool.add(parsed)
+        parts = [stored.loads(content) for _, content in spool.parts(4)]
+        assert [[row.messages[0]["content"] for row in part.rows] for part in parts] == [
+            ["Q0"] * 3 + ["Q1"] * 3,
+            ["Q2"] * 3,
+        ]
+        assert [part.count["rows"] for part in parts] == [9, 3]  # the first has the counts of the file
+    with Spool(lambda row: Prompt.digest_of(row.messages)) as spool:
+        spool.add(parsed)
+        assert [rows for rows, _ in spool.parts(4, behind=6)] == [3]
 
 
 def test_an_import_is_undone_as_long_as_nobody_has_judged_any_of_it(upload, admin, annotator, as_user) -> None:

@@ -133,7 +133,7 @@ def test_the_preview_names_the_shape_and_stops_at_fields_that_look_like_votes(pr
     page = client.get(address)
     assert page.context["report"].unused == [("my_reply", 1, True), ("source", 1, False)]
     assert "Prefloop rows" in page.content.decode()
-    assert "look like answers" in page.content.decode()
+    assert "look like responses" in page.content.decode()
     assert page.context["report"].taken == 0
     client.post(address, {"ignore": ["my_reply"]})
     assert client.get(address).context["report"].taken == 1
@@ -146,7 +146,9 @@ def test_the_preview_names_the_shape_and_stops_at_fields_that_look_like_votes(pr
 def test_an_upload_is_read_once(project, admin, as_user, monkeypatch) -> None:
     read = []
     real = imports.parse_rows
-    monkeypatch.setattr(imports, "parse_rows", lambda *given, **more: read.append(1) or real(*given, **more))
+    monkeypatch.setattr(
+        "annotation.imports.batches.parse_rows", lambda *given, **more: read.append(1) or real(*given, **more)
+    )
     client = as_user(admin)
     file = SimpleUploadedFile("rows.jsonl", jsonl({"prompt": "Why?", "chosen": "Yes.", "rejected": "No."}))
     address = client.post("/projects/letters/prompts/", {"file": file}).headers["Location"]

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from annotation import imports
 from annotation.imports import PairRow, UnreadableFile, parse_prompts
+from annotation.imports.packed import FileLimits
 from annotation.models import Completion, ImportedJudgment, ImportedLabel, Prompt, PromptUpload, Ranking, Task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -260,7 +261,10 @@ def test_files_that_would_fill_the_memory_are_refused_by_size(project, admin, as
     bomb = gzip.compress(bytes(60 * 2**20))
     assert len(bomb) < 100_000
     answer = send(as_user(admin), bomb, "rows.jsonl.gz")
-    assert "larger than 50 MB" in answer.json()["errors"]["file"]
+    assert "mostly NUL bytes" in answer.json()["errors"]["file"]
+    monkeypatch.setattr("annotation.imports.batches.STREAMED", FileLimits(10 * 2**20, 10**6, 10**6))
+    blank = gzip.compress(b" " * (60 * 2**20))
+    assert "larger than 10 MB" in send(as_user(admin), blank, "rows.jsonl.gz").json()["errors"]["file"]
     monkeypatch.setattr(imports.reading, "MAX_FILE_BYTES", 1000)
     with pytest.raises(UnreadableFile, match="Unpacked, the file is larger"):
         parse_prompts(_parquet_of(5000), "rows.parquet")
@@ -276,9 +280,9 @@ def _parquet_of(length: int) -> bytes:
     return file.getvalue()
 
 
-def test_a_file_of_200_mb_is_refused_before_it_is_read(project, admin, as_user, monkeypatch):
-    monkeypatch.setattr("annotation.forms.uploads.MAX_FILE_BYTES", 10)
-    monkeypatch.setattr("annotation.api.projects.MAX_FILE_BYTES", 10)
+def test_a_file_over_the_limit_is_refused_before_it_is_read(project, admin, as_user, monkeypatch):
+    monkeypatch.setattr("annotation.forms.uploads.LARGEST_FILE", 10)
+    monkeypatch.setattr("annotation.api.imports.LARGEST_FILE", 10)
     file = SimpleUploadedFile("rows.txt", b"Longer than that.")
     page = as_user(admin).post("/projects/letters/prompts/", {"file": file})
     assert "rows.txt is larger than" in page.content.decode()
@@ -315,7 +319,7 @@ def test_a_file_that_is_broken_at_its_end_is_not_taken_at_its_beginning(project,
     monkeypatch.setattr("annotation.imports.batches.ROWS_AT_ONCE", 1)
     path = tmp_path / "rows.txt"
     path.write_bytes(b"One.\nTwo.\ncaf\xe9\n")
-    with pytest.raises(CommandError, match="Line 3 is not valid UTF-8"):
+    with pytest.raises(CommandError, match="on line 3, is not valid UTF-8"):
         call_command("import_prompts", path, project="letters", stdout=io.StringIO())
     assert Prompt.objects.count() == 0
 

@@ -151,18 +151,31 @@ def zipped(**files: bytes) -> bytes:
     return content.getvalue()
 
 
-def test_a_zip_archive_holds_one_data_file() -> None:
+def test_every_data_file_of_a_zip_archive_is_read() -> None:
     rows = json.dumps(PAIR).encode() + b"\n"
-    parsed = parse_prompts(zipped(rows__jsonl=rows, LICENSE__txt=b"MIT", README__md=b"# x"), "rows.zip")
-    assert [row.pairs[0].chosen for row in parsed.rows] == [GOOD]
-    with pytest.raises(UnreadableFile, match=r"one data file; found: a.jsonl, b.jsonl"):
-        parse_prompts(zipped(a__jsonl=rows, b__jsonl=rows), "rows.zip")
-    with pytest.raises(UnreadableFile, match="found: none"):
+    other = b"prompt,chosen,rejected\nHow?,So.,Not so.\n,,\n"
+    packed = zipped(b__csv=other, a__jsonl__gz=gzip.compress(rows), LICENSE__txt=b"MIT", README__md=b"# x")
+    parsed = parse_prompts(packed, "rows.zip")
+    assert [row.pairs[0].chosen for row in parsed.rows] == [GOOD, "So."]
+    assert [(row.line, row.reason[:7]) for row in parsed.refused] == [(3, "b.csv: ")]
+    assert len(parse_prompts(zipped(rows__jsonl=rows, LICENSE__txt=b"MIT"), "rows.zip").rows) == 1
+    assert [row.messages[0]["content"] for row in parse_prompts(zipped(one__txt=b"Why?"), "x.zip").rows] == ["Why?"]
+
+
+def test_what_is_wrong_with_a_zip_archive_is_said() -> None:
+    rows = json.dumps(PAIR).encode() + b"\n"
+    with pytest.raises(UnreadableFile, match=r"holds no data file, only LICENSE\.txt"):
         parse_prompts(zipped(LICENSE__txt=b"MIT"), "rows.zip")
     with pytest.raises(UnreadableFile, match="larger than 50 MB"):
         parse_prompts(zipped(a__jsonl=b" " * (51 * 2**20)), "rows.zip")
+    with pytest.raises(UnreadableFile, match=r"^b\.jsonl: Byte 0 of the file"):
+        parse_prompts(zipped(a__jsonl=rows, b__jsonl=b"\xe9"), "rows.zip")
     with pytest.raises(UnreadableFile, match="cannot be unpacked"):
         parse_prompts(b"PK nothing", "rows.zip")
+    broken = bytearray(zipped(a__jsonl=rows * 50))
+    broken[60:70] = bytes(10)
+    with pytest.raises(UnreadableFile, match="cannot be unpacked"):
+        parse_prompts(bytes(broken), "rows.zip")
 
 
 def test_messages_that_pandas_wrote_into_a_table() -> None:

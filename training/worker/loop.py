@@ -54,8 +54,18 @@ class Worker:
             thread.join()
 
     def deliver_forever(self) -> None:
+        """Send webhooks and mail and import files until the worker stops."""
+        imports = threading.Thread(target=self._import_forever, name="imports", daemon=True)
+        imports.start()
         try:
             self._repeat(self._work_beside_runs)
+        finally:
+            connections.close_all()
+            imports.join()
+
+    def _import_forever(self) -> None:
+        try:
+            self._repeat(lambda: import_jobs.work_next(self.stopping.is_set))
         finally:
             connections.close_all()
 
@@ -81,7 +91,9 @@ class Worker:
         """Work while there is something to do, then return: for commands and tests."""
         while not self.stopping.is_set() and self.work_once():
             pass
-        while not self.stopping.is_set() and (work_beside_runs() or prepare_next(self.stopping)):
+        while not self.stopping.is_set() and (
+            work_beside_runs() or import_jobs.work_next() or prepare_next(self.stopping)
+        ):
             pass
 
     def stop(self) -> None:
@@ -174,10 +186,9 @@ class Worker:
 
 
 def work_beside_runs() -> bool:
-    """Send what is due, import some rows of a file, and delete old previews; return whether there was anything."""
+    """Send what is due, and delete old previews; return whether there was anything."""
     delivered = dispatch.deliver_next()
-    imported = import_jobs.work_next()
-    return import_jobs.forget_previews() > 0 or imported or delivered
+    return import_jobs.forget_previews() > 0 or delivered
 
 
 def config_for(run: TrainingRun) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -14,12 +16,14 @@ from django.core.management.base import BaseCommand, CommandError
 from annotation.actions import import_jobs
 from annotation.actions.import_mappings import reading_of
 from annotation.actions.prompts import ImportReport, dry_run, import_prompts
-from annotation.imports import SHAPES, Reading, UnreadableFile
+from annotation.imports import SHAPES, ParsedPrompts, Reading, UnreadableFile
 from annotation.imports.batches import check_file, parse_batches
 from annotation.imports.folders import Folder, downloaded, look_into
 from annotation.imports.mapping import KNOWN
-from annotation.imports.refusals import RefusedRow
 from annotation.models import Project
+
+if TYPE_CHECKING:
+    from _csv import Writer as CsvWriter
 
 BREATH = 1.5  # of the time that a batch took: as long as that, people at work have the database to themselves
 
@@ -30,6 +34,8 @@ class Command(BaseCommand):
         "stopped half-way, the same command goes on where it was. Refused rows are named with line and reason, "
         "fields that nobody reads with the number of their rows."
     )
+
+    not_taken: CsvWriter | None = None
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, nargs="?", help="a file, or a folder of a Hugging Face data set")
@@ -59,6 +65,7 @@ class Command(BaseCommand):
         project = _project(options)
         total = ImportReport()
         with ExitStack() as stack:
+            self.not_taken = _csv(options["refused"], stack)
             try:
                 reading = _reading(project, options)
                 folder = _folder(options, stack)
@@ -68,18 +75,25 @@ class Command(BaseCommand):
             for path in folder.files:
                 try:
                     total.add(self._take(project, path, reading, options))
-                except FileNotFoundError:
-                    raise CommandError(f"There is no file {path}.") from None
                 except (UnreadableFile, OSError) as problem:
                     raise CommandError(f"{path}: {problem}") from problem
-        if options["refused"]:
-            options["refused"].write_text(total.as_csv(), "utf-8")
         self._print(total, folder, options)
 
     def _take(self, project: Project | None, path: Path, reading: Reading, options: dict[str, Any]) -> ImportReport:
+        with path.open("rb") as file:
+            return self._take_batches(project, path, parse_batches(file, path.name, reading), reading, options)
+
+    def _take_batches(
+        self,
+        project: Project | None,
+        path: Path,
+        batches: Iterator[ParsedPrompts],
+        reading: Reading,
+        options: dict[str, Any],
+    ) -> ImportReport:
         total = ImportReport()
         upload = None
-        for parsed in parse_batches(path, reading):
+        for parsed in batches:
             started = time.monotonic()
             if project is None or options["dry_run"]:
                 report = dry_run(project, parsed)
@@ -89,17 +103,19 @@ class Command(BaseCommand):
                 report = import_prompts(project=project, parsed=parsed, by=None, upload=upload)
                 time.sleep(min(BREATH * (time.monotonic() - started), 1.0))
             total.add(report)
-            self._tell(path, "refused", report.refused)
-            self._tell(path, "duplicate", report.duplicates)
+            self._tell(path, report)
             if upload is not None:
                 import_jobs.note(upload=upload, report=total)
         if upload is not None:
             import_jobs.end(upload=upload, report=total)
         return total
 
-    def _tell(self, path: Path, what: str, rows: list[RefusedRow]) -> None:
-        for row in rows:
-            self.stderr.write(f"{path}:{row.line}: {what}: {row.reason}")
+    def _tell(self, path: Path, report: ImportReport) -> None:
+        rows = report.not_taken()
+        for line, what, reason in rows:
+            self.stderr.write(f"{path}:{line}: {what}: {reason}")
+        if self.not_taken is not None:
+            self.not_taken.writerows(rows)
 
     def _print(self, total: ImportReport, folder: Folder, options: dict[str, Any]) -> None:
         if options["json"]:
@@ -150,14 +166,26 @@ def _folder(options: dict[str, Any], stack: ExitStack) -> Folder:
     return Folder([options["file"]], [])
 
 
+def _csv(path: Path | None, stack: ExitStack) -> CsvWriter | None:
+    """Return a writer for the rows that are not taken, under its header; None where nobody wants them."""
+    if path is None:
+        return None
+    writer = csv.writer(stack.enter_context(path.open("w", encoding="utf-8", newline="")))
+    writer.writerow(["line", "what", "reason"])
+    return writer
+
+
 def _check_all(folder: Folder, reading: Reading) -> None:
-    """Refuse every file of a folder where one cannot be read, so that nothing of it is half imported."""
-    if len(folder.files) == 1:
-        return
+    """Refuse every file where one cannot be read to its end, so that nothing is half imported."""
     for path in folder.files:
         try:
-            check_file(path, reading)
+            with path.open("rb") as file:
+                check_file(file, path.name, reading)
+        except FileNotFoundError:
+            raise CommandError(f"There is no file {path}.") from None
         except UnreadableFile as problem:
+            if len(folder.files) == 1:
+                raise
             raise UnreadableFile(f"{path.name}: {problem} Nothing was taken of any file.") from None
 
 
