@@ -19,15 +19,29 @@ from frontend.admin_site import Recorded
 
 OWN = ("annotation", "training", "frontend")
 LIBRARIES = ("rest_framework.mixins",)  # their create() calls our perform_create()
-WRITES = {"create", "bulk_create", "bulk_update", "get_or_create", "update_or_create", "update", "delete", "save"}
+WRITES = {
+    "execute",
+    "create",
+    "bulk_create",
+    "bulk_update",
+    "get_or_create",
+    "update_or_create",
+    "update",
+    "delete",
+    "save",
+}
 AUTHORED = "a row with its author and time, which says as much as an entry would"
 JUDGING = "the work itself: its rows have author, time and order, and there are thousands a day"
 WORKER = "the worker's own bookkeeping, nobody's act; the run's and the round's rows say how they ended"
 PART = "a part of actions that are recorded, or of judging"
 SIGNALS = "recorded by Django's signals and the password validator (tests of test_audit.py and test_accounts.py)"
+READS = "reads only, by an SQL statement of its own"
 OWN_VIEW = "changes nothing of the project: what one person is shown or told"
 
 ACTIONS: dict[str, str] = {
+    **dict.fromkeys(
+        [f"annotation.actions.queue.{name}" for name in ("own_progress", "shown_order", "texts_of")], READS
+    ),
     **dict.fromkeys(
         [f"annotation.actions.assignments.{name}" for name in ("finish", "give_back", "renew", "replace_lapsed")], PART
     ),
@@ -62,6 +76,7 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.first_admin.set_up_code",
             "annotation.actions.import_jobs.end",
             "annotation.actions.import_jobs.note",
+            "annotation.actions.import_parts.cut",
             "annotation.actions.import_votes.store",
             "annotation.actions.invitations.mail_link",
             "annotation.actions.labels.follow_settings",
@@ -77,6 +92,8 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.tasks.open_task",
             "annotation.actions.tasks.open_tasks_for",
             "annotation.actions.tokens.find_token",
+            "annotation.actions.upload_contents.forget",
+            "annotation.actions.upload_contents.keep",
             "annotation.delivery.mail.write",
             "annotation.delivery.mail.write_to",
             "annotation.delivery.mail.write_to_address",

@@ -119,7 +119,7 @@ def test_a_repeated_submit_is_the_same_judgment(project, annotator, open_ranking
     first = judgments.submit(assignment=seat, client_uuid=client_uuid, answer=answer, active_ms=1)
     second = judgments.submit(assignment=seat, client_uuid=client_uuid, answer=answer, active_ms=1)
     assert first == second
-    with pytest.raises(NotPossible, match="finished"):
+    with pytest.raises(NotPossible, match="final"):
         judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=1)
     assert Ranking.objects.count() == 1
 

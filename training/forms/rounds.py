@@ -13,7 +13,7 @@ from training.actions import rounds
 from training.methods import METHODS, InvalidConfig, Method, MethodConfig, making
 from training.methods.base import Plan
 from training.methods.inherited import inherited
-from training.methods.labels import Label, label_of
+from training.methods.labels import SettingLabel, label_of
 from training.methods.plans import all_plans, plans
 from training.methods.presets import PRESETS, STANDARD, with_preset
 from training.methods.shared import ANSWER_TOKENS, TEMPERATURE
@@ -38,7 +38,7 @@ class SettingField:
 
     bound: BoundField
     name: str
-    label: Label
+    label: SettingLabel
     inherits: str
 
     @property
@@ -47,7 +47,7 @@ class SettingField:
 
 
 @dataclass(frozen=True)
-class Group:
+class SettingGroup:
     """The settings of a method, those that most rounds change first."""
 
     method: str
@@ -166,7 +166,7 @@ class StartRoundForm(forms.Form):
             for name, message in invalid.errors.items():
                 self.add_error(name if name in self.fields else None, message)
 
-    def groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[SettingGroup]:
         """Yield the settings of each method, for the page."""
         for method, spec in _planned():
             found = [
@@ -176,7 +176,7 @@ class StartRoundForm(forms.Form):
                 for setting in fields(spec.config)
             ]
             common = [each for each in found if each.label.common]
-            yield Group(
+            yield SettingGroup(
                 method, spec, method in self.chosen(), common, [each for each in found if not each.label.common]
             )
 

@@ -16,7 +16,7 @@ WAITING = "waiting"
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageState:
     """A run as the page of its round shows it. `state` is a status, or "waiting" for a stage whose turn has not come.
 
     `percent` is None where the end of what it does now is not known, and `seconds_left` where nothing was measured yet.
@@ -36,12 +36,12 @@ class Stage:
         return self.state == RunStatus.RUNNING
 
 
-def stages_of(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime | None = None) -> list[Stage]:
+def stages_of(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime | None = None) -> list[StageState]:
     """Return the stages of a round in their order."""
     return list(_stages(round, runs, now or timezone.now()))
 
 
-def _stages(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime) -> Iterator[Stage]:
+def _stages(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime) -> Iterator[StageState]:
     before: TrainingRun | None = None
     for run in runs:
         if run.status == RunStatus.RUNNING:
@@ -49,16 +49,18 @@ def _stages(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime) ->
         elif run.status == RunStatus.QUEUED:
             yield _queued(round, run, before)
         else:
-            yield Stage(run, run.status, run.get_status_display(), elapsed=_seconds(run.started_at, run.finished_at))
+            yield StageState(
+                run, run.status, run.get_status_display(), elapsed=_seconds(run.started_at, run.finished_at)
+            )
         before = run
 
 
-def _running(round: TrainingRound, run: TrainingRun, now: datetime) -> Stage:
+def _running(round: TrainingRound, run: TrainingRun, now: datetime) -> StageState:
     elapsed = _seconds(run.started_at, now)
     if round.status == RoundStatus.PAUSED:
-        return Stage(run, RoundStatus.PAUSED, "Pausing", "Its process ends within seconds", elapsed)
+        return StageState(run, RoundStatus.PAUSED, "Pausing", "Its process ends within seconds", elapsed)
     is_counting = run.progress_total > 0 and run.phase not in WITHOUT_PROGRESS
-    return Stage(
+    return StageState(
         run,
         run.status,
         run.get_status_display(),
@@ -78,15 +80,15 @@ def _seconds_left(run: TrainingRun, now: datetime) -> float | None:
     return max(0.0, (run.progress_total - run.progress_done) * run.seconds_each - since)
 
 
-def _queued(round: TrainingRound, run: TrainingRun, before: TrainingRun | None) -> Stage:
+def _queued(round: TrainingRound, run: TrainingRun, before: TrainingRun | None) -> StageState:
     if round.status == RoundStatus.PAUSED:
-        return Stage(run, RoundStatus.PAUSED, "Paused", "Continues when the round is resumed")
+        return StageState(run, RoundStatus.PAUSED, "Paused", "Continues when the round is resumed")
     if before is not None and before.status != RunStatus.SUCCEEDED:
-        return Stage(run, WAITING, "Waiting", f"Starts after: {before.title}")
+        return StageState(run, WAITING, "Waiting", f"Starts after: {before.title}")
     if round.status == RoundStatus.STOPPED:
-        return Stage(run, WAITING, "Waiting", "The round stopped at the quality gate before it")
+        return StageState(run, WAITING, "Waiting", "The round stopped at the quality gate before it")
     doing = "Waits for a worker, and continues where it stopped" if run.attempt else "Waits for a worker"
-    return Stage(run, RunStatus.QUEUED, run.get_status_display(), doing)
+    return StageState(run, RunStatus.QUEUED, run.get_status_display(), doing)
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:
