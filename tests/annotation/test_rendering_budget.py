@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from annotation.rendering import MOST_CHARACTERS, _parser, markdown
+from annotation.rendering.formulas import MOST_LATEX_OF_A_TEXT
 
 # Each is repeated; the first five were a minute, and the others are what such parsers stumble over.
 FAMILIES = [
@@ -71,6 +72,29 @@ FAMILIES = [
     "a\n---\n",
     "a\n===\n",
     "http://a",
+    "$x$",
+    "$x$ ",
+    "$x^{2}$ and ",
+    "$\\frac{a}{b}$ ",
+    "\\(x\\) ",
+    "\\[x\\]\n",
+    "$$x$$\n",
+    "$$\nx\n$$\n",
+    "> $$\n> x\n> $$\n",
+    "$" + "~" * 300 + "$ ",
+    "$" + "'" * 300 + "$ ",
+    "$" + "{" * 200 + "$ ",
+    "${{{x}}}$ ",
+    "$\\hat ",
+    "$\\left( ",
+    "$\\begin{matrix} ",
+    "$a$b",
+    "US$a$ ",
+    "$a word b$ ",
+    "```python\nx = 1\n```\n",
+    "```python\n",
+    '~~~js\n"""\n~~~\n',
+    "|$a$|\n|-|\n|$b$|\n\n",
 ]
 
 
@@ -98,10 +122,19 @@ def test_twice_the_text_is_at_most_little_more_than_twice_the_work(piece):
     assert twice <= 2.2 * once + 500
 
 
-def test_formulas_are_what_they_were():
-    assert "\\(a_1*b*c\\)" in markdown("See \\(a_1*b*c\\) there, and \\( without an end.")
-    assert markdown("$$\n- a\n$$") == "<p>$$<br>- a<br>$$</p>\n".replace("<p>", '<p dir="auto">')
-    assert "$$ is no formula" in markdown("$$ is no formula")
+@pytest.mark.parametrize(
+    "piece", ["$x$ ", "$'$ ", "$" + "'" * 300 + "$ ", "$$\nx\n$$\n", "$\\dots$ ", "|$a$|\n|-|\n\n"]
+)
+def test_the_longest_text_of_formulas_stays_a_page_that_a_browser_can_show(piece):
+    text = (piece * MOST_CHARACTERS)[:MOST_CHARACTERS]
+    assert len(markdown(text)) < 1_500_000
+
+
+def test_a_text_has_so_many_formulas_typeset_and_no_more():
+    formula = "$" + "x" * 1000 + "$ "
+    html = markdown(formula * 30)
+    assert html.count("<math") == MOST_LATEX_OF_A_TEXT // 1000
+    assert html.count("x" * 1000) == 30 - MOST_LATEX_OF_A_TEXT // 1000
 
 
 def test_a_text_that_is_too_long_is_shown_as_it_was_written():

@@ -1,5 +1,6 @@
 // What every page has: fresh CSRF tokens for htmx, menus that close, folds that stay as they were, local times.
 
+import { markCode } from "./code.js";
 import { csrfToken } from "./shared.js";
 
 document.addEventListener("htmx:configRequest", (event) => {
@@ -67,6 +68,7 @@ function localTimes() {
 function refresh() {
   restoreFolds();
   localTimes();
+  if (!document.querySelector("#task")) markCode(document); // work.js waits for it
 }
 
 document.addEventListener("htmx:afterSwap", refresh);

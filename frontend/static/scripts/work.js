@@ -1,6 +1,7 @@
 // One task on the page: its kind's own module, draft, lease, time at work, and handing it in.
 
 import { Activity } from "./activity.js";
+import { markCode } from "./code.js";
 import { Draft, STATES } from "./draft.js";
 import { Lease } from "./lease.js";
 import { announce } from "./shared.js";
@@ -37,7 +38,7 @@ class Work {
 
   async start() {
     const section = this.root.querySelector("[data-module]");
-    const { mount } = await import(section.dataset.module);
+    const [{ mount }] = await Promise.all([import(section.dataset.module), markCode(this.root).catch(() => {})]);
     if (this.isStopped) return;
     this.kind = mount(section, {
       changed: () => this.#changed(),
