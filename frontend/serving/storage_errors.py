@@ -1,6 +1,6 @@
 """What a person is told where the disk is full or takes no data, or where the database does not answer.
 
-All three are for the operator, and no defect of the program: the person learns that, and what becomes of their work.
+All of it is for the operator, and no defect of the program: the person learns that, and what becomes of their work.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ AWAY = StorageRefusal(
     "What you sent may not be stored. Keep this page open and send it again in a moment: what is sent twice is stored "
     "once.",
 )
+BUSY = StorageRefusal(
+    503,
+    5,
+    "The database could not finish this",
+    "Nothing of what you sent was stored. Keep this page open and send it again in a moment: what is sent twice is "
+    "stored once.",
+)
 
 OF_ERRNO = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EIO: NO_WRITES, errno.EROFS: NO_WRITES}
 OF_SQLITE = {  # the low byte of its extended codes
@@ -55,15 +62,19 @@ OF_SQLITE = {  # the low byte of its extended codes
 }
 OF_SQLSTATE = {  # https://www.postgresql.org/docs/current/errcodes-appendix.html
     "53100": FULL,  # disk_full
+    "53200": BUSY,  # out_of_memory
+    "53400": FULL,  # configuration_limit_exceeded: of temporary files
+    "58000": NO_WRITES,  # system_error
     "58030": NO_WRITES,  # io_error
+    "58P01": NO_WRITES,  # undefined_file: one of the database's own is missing
     "25006": NO_WRITES,  # read_only_sql_transaction: a standby, or a server that was set to it
     "53300": AWAY,  # too_many_connections
-    "55P03": AWAY,  # lock_not_available
-    "57P01": AWAY,  # admin_shutdown
-    "57P02": AWAY,  # crash_shutdown
-    "57P03": AWAY,  # cannot_connect_now
+    "40001": BUSY,  # serialization_failure
+    "40P01": BUSY,  # deadlock_detected
+    "55P03": BUSY,  # lock_not_available
+    "57014": BUSY,  # query_canceled: after the statement_timeout of the operator
 }
-CONNECTION_LOST = "08"  # the class of SQLSTATE
+AWAY_CLASSES = ("08", "57P")  # connection exceptions; shutdowns, and sessions that the server ended
 
 
 def storage_refusal(error: BaseException | None) -> StorageRefusal | None:
@@ -88,4 +99,4 @@ def _refusal_of(error: BaseException) -> StorageRefusal | None:
     state = getattr(driver, "sqlstate", None)
     if state is None:  # psycopg: no connection, so no server that could give a code
         return AWAY if type(error).__name__ == "OperationalError" else None
-    return AWAY if state.startswith(CONNECTION_LOST) else OF_SQLSTATE.get(state)
+    return AWAY if state.startswith(AWAY_CLASSES) else OF_SQLSTATE.get(state)
