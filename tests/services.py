@@ -9,6 +9,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,34 +45,51 @@ def _wait_until(ready, process: subprocess.Popen[bytes], name: str) -> None:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A fresh cluster on a socket in `folder`; yields its DATABASE_URL. It refuses to run as root, so root lends it."""
-    user = None
-    if os.geteuid() == 0:
-        user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
-        shutil.chown(folder, user)
-    data = folder / "data"
-    initdb, server = find("initdb"), find("postgres")
+    """A fresh cluster on a socket in `folder`; yields its DATABASE_URL."""
+    make_cluster(folder)
+    with running_cluster(folder) as url:
+        yield url
+
+
+def owner_of_clusters() -> str | None:
+    """The account that PostgreSQL runs under where root starts it: it refuses to run as root."""
+    if os.geteuid():
+        return None
+    return "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
+
+
+def make_cluster(folder: Path) -> None:
+    user, initdb = owner_of_clusters(), find("initdb")
     assert initdb
-    assert server
+    if user:
+        shutil.chown(folder, user)
     subprocess.run(
-        [initdb, "--pgdata", str(data), "--username", "prefloop", "--auth", "trust", "--encoding", "UTF8", "--no-sync"],
+        [initdb, "--pgdata", "data", "--username", "prefloop", "--auth", "trust", "--encoding", "UTF8", "--no-sync"],
         check=True,
         stdout=subprocess.DEVNULL,
         user=user,
         cwd=folder,
     )
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, *, stop: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """A server on the cluster of `folder`; SIGQUIT stops it as a crash does, whoever is connected."""
+    server = find("postgres")
+    assert server
     process = subprocess.Popen(
-        [server, "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"],
+        [server, "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        user=user,
+        user=owner_of_clusters(),
         cwd=folder,
     )
     try:
-        _wait_until((folder / ".s.PGSQL.5432").exists, process, "PostgreSQL")
+        asking = [find("pg_isready") or "pg_isready", "--quiet", "--host", str(folder)]  # a crash leaves its socket
+        _wait_until(lambda: subprocess.run(asking, check=False).returncode == 0, process, "PostgreSQL")
         yield f"postgres://prefloop@{quote(str(folder), safe='')}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(stop)
         process.wait(30)
 
 

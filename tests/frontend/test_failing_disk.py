@@ -44,9 +44,10 @@ class Visitor:
     def post(self, path: str, **sent: Any) -> requests.Response:
         return self.session.post(f"{self.url}{path}", timeout=WAIT, allow_redirects=False, **sent)
 
-    def submit(self, **headers: str) -> requests.Response:
+    def submit(self, *, rationale: str = "", **headers: str) -> requests.Response:
         tiers = json.dumps([[answer] for answer in self.answers])
         fields = {"client_uuid": self.shown_uuid, "tiers": tiers, "unacceptable": "[]", "active_ms": "900"}
+        fields["rationale"] = rationale
         return self.post(f"{self.task}submit/", data=fields, headers=headers)
 
     def save_draft(self) -> requests.Response:
@@ -70,7 +71,9 @@ class Visitor:
 
     def sign_in_again(self) -> requests.Response:
         other = requests.Session()
-        other.get(f"{self.url}/accounts/login/", timeout=WAIT)
+        page = other.get(f"{self.url}/accounts/login/", timeout=WAIT)
+        if page.status_code >= 500:
+            return page
         token = other.cookies["csrftoken"]
         form = {"username": "admin", "password": "secret words", "csrfmiddlewaretoken": token}
         return other.post(f"{self.url}/accounts/login/", data=form, timeout=WAIT, allow_redirects=False)

@@ -1,18 +1,32 @@
-"""What PostgreSQL reports of its disk, locks and end: the server answers with 507 or 503, and nothing is stored.
+"""PostgreSQL with a full disk, read-only, crashed, and with connections that it ends: what the server answers then.
 
 `test_failing_disk.py` shows the same of SQLite.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import random
+import shutil
+import signal
+import string
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from django.db import connection
 from django.test import Client
 
 from annotation.models import Assignment, Ranking, SeatStatus
+from tests import services
 from tests.annotation.test_work import submit
+from tests.disks import fill, small_disk
+from tests.frontend.test_failing_disk import MORE, WAIT, Visitor, check_words
+from tests.frontend.test_serve import SET_UP, begin, environment_of, rank_one, serving, sign_in
 
 FULL, NO_WRITES = "The server's disk is full", "The server's disk takes no data"
 AWAY, BUSY = "The database is not available", "The database could not finish this"
@@ -69,3 +83,128 @@ def test_what_postgresql_reports_while_a_judgment_is_stored(
         cursor.execute("DROP TRIGGER fail ON annotation_ranking")
     assert submit(client, seat, **answer).status_code < 400
     assert Ranking.objects.count() == 1
+
+
+class Database:
+    """The server's database, asked beside it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, *statements: str) -> list[Any]:
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as opened:
+            for statement in statements:
+                cursor = opened.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def counts(self) -> list[int]:
+        """Return how many rankings, prompts, uploads and snapshots there are, and how many finished assignments."""
+        tables = ("ranking", "prompt", "promptupload", "datasetsnapshot", "assignment WHERE status = 'done'")
+        counts = (f"(SELECT COUNT(*) FROM annotation_{table})" for table in tables)
+        return list(self.ask(f"SELECT {', '.join(counts)}")[0])
+
+    def end_sessions(self) -> None:
+        here = "datname = 'letters' AND pid <> pg_backend_pid()"
+        self.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Path]:
+    """A cluster outside of pytest's own folder, which other accounts than this one may not enter."""
+    if not services.find("initdb"):
+        pytest.skip("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory(prefix="prefloop-cluster-") as folder:
+        path = Path(folder, "postgres")
+        path.parent.chmod(0o711)
+        path.mkdir()
+        services.make_cluster(path)
+        yield path
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serve")
+def test_a_database_that_fails_is_called_that_and_what_was_confirmed_is_there(cluster, tmp_path):
+    """One server through all of it; then all that was refused is taken, the judgment once though sent many times."""
+    home = tmp_path / "home"
+    with small_disk(cluster.parent / "disk", "96m") as disk, (tmp_path / "log").open("w") as log:
+        disk.chmod(0o777)
+        if owner := services.owner_of_clusters():
+            shutil.chown(disk, owner)
+        with contextlib.ExitStack() as first:
+            url = first.enter_context(services.running_cluster(cluster, stop=signal.SIGQUIT))
+            letters = url.removesuffix("postgres") + "letters"
+            Database(url).ask(f"CREATE TABLESPACE small LOCATION '{disk}'", "CREATE DATABASE letters TABLESPACE small")
+            environment = environment_of(home) | {"DATABASE_URL": letters}
+            begin(environment, SET_UP + MORE)
+            server = first.enter_context(contextlib.ExitStack())
+            process, address = server.enter_context(serving(environment, log=log))
+            database, session = Database(letters), sign_in(address)
+            for _ in range(3):
+                rank_one(session, address)
+            visitor, before = Visitor(address, session), database.counts()
+            assert before[0] == before[4] == 3
+
+            database.end_sessions()  # those that wait for the next request: nobody notices
+            assert session.get(f"{address}/projects/letters/", timeout=WAIT).status_code == 200
+
+            check_full(disk, database, visitor)
+            check_read_only(database, visitor)
+            check_ended_while_it_stores(database, visitor)
+            assert database.counts() == before
+            kept = server.pop_all()  # the server goes on, the database crashes
+        with kept:
+            check_words(visitor.everything(), 503, AWAY)
+            assert requests.get(f"{address}/health/", timeout=WAIT).status_code == 200
+            assert requests.get(f"{address}/ready/", timeout=WAIT).status_code == 503
+            with services.running_cluster(cluster, stop=signal.SIGQUIT):
+                assert database.counts() == before
+                said = {name: answer.status_code for name, answer in visitor.everything().items()}
+                assert max(said.values()) == said["draft"] == 409, said  # the task is finished
+                after = database.counts()
+                assert after == [before[0] + 1, before[1] + 1000, before[2] + 3, before[3] + 2, before[4] + 1]
+                assert process.poll() is None
+    for file in (home / "snapshots").iterdir():  # none is half-written; one is of a snapshot that was refused
+        assert file.name == f"{hashlib.sha256(file.read_bytes()).hexdigest()}.jsonl"
+
+
+def check_full(disk: Path, database: Database, visitor: Visitor) -> None:
+    """A row that fits into a page with room is still stored, so each of these is too long for that."""
+    before, long = database.counts(), "".join(random.Random(7).choices(string.ascii_letters, k=5000))
+    filler = fill(disk)
+    check_words(
+        {
+            "part of a page": visitor.submit(rationale=long, **{"HX-Request": "true"}),
+            "page": visitor.submit(rationale=long),
+            "upload": visitor.upload(),
+            "large upload": visitor.upload_large(),
+            "API import": visitor.import_by_api(),
+        },
+        507,
+        FULL,
+    )
+    assert database.counts() == before
+    filler.unlink()
+
+
+def check_read_only(database: Database, visitor: Visitor) -> None:
+    """As a standby is, or what a provider makes of a database whose disk is nearly full."""
+    database.ask("ALTER DATABASE letters SET default_transaction_read_only = on")
+    database.end_sessions()
+    check_words(visitor.everything(), 503, NO_WRITES)
+    writable = "SET default_transaction_read_only = off"
+    database.ask(writable, "ALTER DATABASE letters RESET default_transaction_read_only")
+    database.end_sessions()
+
+
+def check_ended_while_it_stores(database: Database, visitor: Visitor) -> None:
+    """The connection is lost between the finished assignment and its judgment."""
+    end = "BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END"
+    database.ask(
+        f"CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $${end}$$",
+        "CREATE TRIGGER lose AFTER INSERT ON annotation_ranking EXECUTE FUNCTION lose()",
+    )
+    part, page = visitor.submit(**{"HX-Request": "true"}), visitor.submit()
+    check_words({"part of a page": part, "page": page}, 503, AWAY)
+    database.ask("DROP TRIGGER lose ON annotation_ranking", "DROP FUNCTION lose()")
