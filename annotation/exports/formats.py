@@ -332,6 +332,7 @@ def _ratings(ranking: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _transcript(conversation: _Messages) -> str:
     system, turns = _without_system(conversation)
+    turns = _with_users(turns)
     speakers = {"user": "Human", "assistant": "Assistant"}
     said = [turn["content"] for turn in turns]
     if system:
@@ -345,10 +346,15 @@ def _without_system(conversation: _Messages) -> tuple[str, _Messages]:
     return "", conversation
 
 
+def _with_users(turns: _Messages) -> _Messages:
+    """Return turns in which a later system message, which some formats lack, is a turn of the user."""
+    return [{**turn, "role": "user"} if turn["role"] == "system" else turn for turn in turns]
+
+
 def _exchanges(turns: _Messages) -> list[list[str]]:
     """Return pairs of question and answer; consecutive messages of one role are joined."""
     merged: list[dict[str, str]] = []
-    for turn in turns:
+    for turn in _with_users(turns):
         if merged and merged[-1]["role"] == turn["role"]:
             merged[-1] = {"role": turn["role"], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
         else:
@@ -361,5 +367,5 @@ def _exchanges(turns: _Messages) -> list[list[str]]:
 
 
 def _sharegpt_turns(turns: _Messages) -> _Messages:
-    speakers = {"user": "human", "assistant": "gpt"}
+    speakers = {"user": "human", "assistant": "gpt", "system": "system"}
     return [{"from": speakers[turn["role"]], "value": turn["content"]} for turn in turns]

@@ -141,9 +141,10 @@ def _gathered(found: Iterable[RawRow | RefusedRow], reading: Reading) -> Iterato
             whole = [first, *rows]
             yield from (row for row in whole if isinstance(row, RefusedRow))
             raw = [row for row in whole if isinstance(row, RawRow)]
-            line_of = {row.fields.get("message_id"): row.line for row in raw}
+            line_of = {row.fields.get("message_id", row.fields.get("custom_id")): row.line for row in reversed(raw)}
             for tree in gather([row.fields for row in raw]):
-                root = tree["prompt"].get("message_id") if isinstance(tree.get("prompt"), dict) else None
+                prompt = tree.get("prompt")
+                root = prompt.get("message_id") if isinstance(prompt, dict) else tree.get("custom_id")
                 yield RawRow(line_of.get(root, first.line), tree)
             return
     yield first

@@ -49,6 +49,7 @@ JUDGING = {
 }
 VERDICTS = {"winner", "better", "best", "worst", "preferred", "selected", "picked", "choice"}
 TURN = {"role", "content", "from", "value"}
+CALLS = {"tool_calls", "function_call"}  # of tools: they are read with the text
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 WORDS_OF_A_TEXT = 4
 
@@ -146,7 +147,7 @@ def _beside_turns(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for turn in turns:
         if isinstance(turn, dict) and ({"role", "content"} <= turn.keys() or {"from", "value"} <= turn.keys()):
-            for key in turn.keys() - TURN:
+            for key in turn.keys() - TURN - CALLS:
                 if not _empty(turn[key]):
                     found.setdefault(key, turn[key])
     return found

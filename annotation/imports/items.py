@@ -113,7 +113,10 @@ def is_messages(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(
-            isinstance(each, dict) and (("role" in each and "content" in each) or ("from" in each and "value" in each))
+            isinstance(each, dict)
+            and (
+                ("role" in each and ("content" in each or "tool_calls" in each)) or ("from" in each and "value" in each)
+            )
             for each in value
         )
     )

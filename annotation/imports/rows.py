@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from annotation.imports.conversations import ROLES, messages_of, text_of, with_history
+from annotation.imports.conversations import ROLES, messages_of, said_in, text_of, with_history
 from annotation.imports.items import Answer, ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
 from annotation.imports.text import unix_lines
@@ -26,6 +26,8 @@ MAX_LABEL_LENGTH = 100  # as ImportedLabel.label
 MAX_NAME_LENGTH = 200  # as ImportedJudgment.annotator
 
 ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good or bad: 1 or 0
+
+MARGIN = "margin"  # the criterion under which a margin of another scale than 0 to 1 is kept
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -244,6 +246,11 @@ def _vote(vote: ImportedVote, place_of: list[int], answers: list[Answer]) -> Vot
         for place, said in sorted(vote.ratings.items())
         for name, value in said.items()
     ]
+    margin = _margin(vote.margin)
+    if margin is not None and not 0 <= margin <= 1:
+        # Of another scale, of which a row does not tell the end: kept as what it is, and not as a share of the largest.
+        ratings += [(place, MARGIN, margin) for place in tiers[0]]
+        margin = None
     weight = number(vote.weight)
     if weight is None or weight <= 0:
         raise Refusal('"weight" of a vote is no number above 0; correct it or leave it out')
@@ -252,7 +259,7 @@ def _vote(vote: ImportedVote, place_of: list[int], answers: list[Answer]) -> Vot
         unacceptable=tuple(sorted({place_of[place] for place in vote.unacceptable})),
         unranked=tuple(sorted({place_of[place] for place in vote.unranked})),
         ratings=tuple(dict.fromkeys(ratings)),
-        margin=_margin(vote.margin),
+        margin=margin,
         strength=vote.strength,
         annotator=_clean('"annotator"', _person(vote.annotator), MAX_NAME_LENGTH),
         weight=weight,
@@ -284,8 +291,8 @@ def _margin(value: Any) -> float | None:
     if value is None or value == "":
         return None
     found = number(value)
-    if found is None or not 0 <= found <= 1:
-        raise Refusal('"margin" is no number from 0 to 1; correct it or leave it out')
+    if found is None:
+        raise Refusal('"margin" is no number; correct it or leave it out')
     return found
 
 
@@ -298,7 +305,7 @@ def _answer(value: Any) -> Any:
     if isinstance(value, dict) and set(value) >= {"role", "content"}:
         if ROLES.get(str(value["role"]).lower()) != "assistant":
             raise Refusal(f"an answer has the role {json.dumps(str(value['role'])[:40])}; it should be assistant")
-        value = value["content"]
+        return said_in(value, "an answer")
     return text_of(value, "an answer")
 
 

@@ -141,6 +141,8 @@ def _turns(value: list[Any]) -> list[dict[str, Any]] | None:
 
 def _turn(value: dict[str, Any]) -> dict[str, Any] | None:
     """Return a message with role and content; None where it is none. Those two spellings stay as they are."""
+    if "role" in value and "content" not in value and value.get("tool_calls"):
+        return {**value, "content": None}
     if ("role" in value and "content" in value) or ("from" in value and "value" in value):
         return value
     if "replies" in value:  # a tree of messages

@@ -145,7 +145,7 @@ UNCERTAIN = [
         {"inputs": {"question": ASK}, "outputs": {"output": GOOD}, "feedback_stats": {"correctness": {"n": 1}}},
         '"feedback_stats" looks like',
     ),
-    ({"messages": [USER, {"role": "assistant", "content": [{"type": "tool_use", "id": "t"}]}]}, 'type "tool_use"'),
+    ({"messages": [USER, {"role": "assistant", "content": [{"type": "tool_use", "id": "t"}]}]}, 'has no "name"'),
     (
         {"contents": [{"role": "user", "parts": [{"text": ASK}, {"fileData": {"fileUri": "x"}}]}], "output": GOOD},
         'type "fileData"',

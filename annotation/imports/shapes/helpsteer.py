@@ -50,6 +50,22 @@ def preferences(fields: Fields) -> Iterator[Item]:
     yield item
 
 
+def edits(fields: Fields) -> Iterator[Item]:
+    """Read an answer and people's edits of it: an edit is better than what it edits, a good edit than a bad one."""
+    item = Item(
+        _asked(fields.take("context", "prompt")), "context", id=fields.take("id"), category=fields.take("domain")
+    )
+    original = item.answer(fields.take("original_response"))
+    if "edited_response" in fields:
+        edited = item.answer(fields.take("edited_response"))
+        item.prefer(edited, original, rationale=fields.take("change_summary") or "")
+    else:
+        good, bad = item.answer(fields.take("good_edited_response")), item.answer(fields.take("bad_edited_response"))
+        item.prefer(good, bad)
+    fields.describes("feedback", "language", "split")  # what others said about the first answer, no judgment of two
+    yield item
+
+
 def _asked(prompt: Any) -> Any:
     """Return a prompt of several turns, marked by <extra_id_1>, as messages; others as they are."""
     return (transcript_of(prompt) or prompt) if isinstance(prompt, str) and "<extra_id_1>" in prompt else prompt
@@ -76,5 +92,11 @@ def _is_preferences(fields: Fields) -> bool:
     return two and ("overall_preference" in fields or "preference_strength" in fields)
 
 
+def _is_edit(fields: Fields) -> bool:
+    edited = "edited_response" in fields or fields.has("good_edited_response", "bad_edited_response")
+    return edited and "original_response" in fields and ("context" in fields or "prompt" in fields)
+
+
+EDITS = Shape("HelpSteer3 edits", _is_edit, edits)
 RATED = Shape("HelpSteer2", _is_rated, rated, (columns("prompt", "response", "helpfulness"),))
 PREFERENCES = Shape("HelpSteer3", _is_preferences, preferences)
