@@ -27,7 +27,17 @@ from annotation.imports.items import Item
 from annotation.imports.raw import RawRow
 from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, columns_of, read_rows
 from annotation.imports.refusals import Refusal, RefusedRow, UnknownColumns, UnreadableFile
-from annotation.imports.rows import AnswerRow, LabelRow, LabelVote, PairRow, PromptRow, VoteRow, label_row, prompt_row
+from annotation.imports.rows import (
+    AnswerRow,
+    LabelRow,
+    LabelVote,
+    PairRow,
+    PromptRow,
+    VoteRow,
+    label_row,
+    moment,
+    prompt_row,
+)
 from annotation.imports.shapes import PLAIN, SHAPES, shape_of
 from annotation.imports.spellings import in_one_spelling
 
@@ -55,6 +65,7 @@ __all__ = [
 ]
 LABELLED = "labelled"
 MAPPED = "mapped"
+UNDATED = "a date that cannot be read"  # counted among the fields that are not used
 
 
 @dataclass(frozen=True)
@@ -157,12 +168,12 @@ def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) ->
     data, renamed = in_one_spelling(given, renamed=not reading.mapping)
     fields = Fields(data, names=renamed)
     name = _shape_name(fields, reading, before)
-    rows, labels = _checked(raw.line, name, fields, reading)
+    rows, labels, undated = _checked(raw.line, name, fields, reading)
     unused = fields.unused()
     if unused:
         unused = without_copies(unused, _texts(rows, labels))
     left = Fields({key: value for key, value in raw.fields.items() if key in reading.ignore}).unused()
-    parsed.not_used.update([*unused, *left])
+    parsed.not_used.update([*unused, *left, *undated])
     parsed.shapes[name] += 1
     stopping = [each for each in telling(unused, fields.describing(), fields.judgments()) if each not in reading.ignore]
     if stopping:
@@ -194,9 +205,13 @@ def _shape_name(fields: Fields, reading: Reading, before: str) -> str:
     return LABELLED if reading.labels and name == PLAIN else name
 
 
-def _checked(line: int, name: str, fields: Fields, reading: Reading) -> tuple[list[PromptRow], list[LabelRow]]:
+def _checked(
+    line: int, name: str, fields: Fields, reading: Reading
+) -> tuple[list[PromptRow], list[LabelRow], set[str]]:
+    """Return the rows and labelled texts of a row, and its dates that cannot be read, which are not used."""
     rows: list[PromptRow] = []
     labels: list[LabelRow] = []
+    undated: set[str] = set()
     for item in _items(name, fields, reading):
         has_label = item.label is not None or bool(item.labels)
         if reading.labels or (has_label and not item.answers and not item.votes):
@@ -205,7 +220,9 @@ def _checked(line: int, name: str, fields: Fields, reading: Reading) -> tuple[li
             raise Refusal('the row has a "label" beside answers, which nothing here can hold; ignore one of them')
         else:
             rows.append(prompt_row(line, item))
-    return rows, labels
+        dates = [vote.at for vote in item.votes] + [at for _, _, at in item.labels]
+        undated |= {UNDATED for at in dates if at not in (None, "") and not moment(at)}
+    return rows, labels, undated
 
 
 def _items(name: str, fields: Fields, reading: Reading) -> Iterator[Item]:

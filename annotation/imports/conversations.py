@@ -118,7 +118,7 @@ def calls_of(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _call(given: dict[str, Any]) -> dict[str, Any]:
     """Return the name and the arguments of a call, which some tools write as JSON in a text."""
-    arguments = next((given[name] for name in ("arguments", "args", "input", "parameters") if name in given), {})
+    arguments: Any = next((given[name] for name in ("arguments", "args", "input", "parameters") if name in given), {})
     if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):  # then it stays as the model wrote it
             arguments = json.loads(arguments)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from annotation.imports.conversations import ROLES, messages_of, said_in, text_of, with_history
@@ -29,6 +30,7 @@ ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good
 
 MARGIN = "margin"  # the criterion under which a margin of another scale than 0 to 1 is kept
 
+YEAR_FIRST = re.compile(r"\d{4}/\d\d/\d\d\b")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -164,7 +166,7 @@ def _label_votes(said: list[tuple[Any, Any, Any]]) -> Iterator[LabelVote]:
             if len(given) != 1:
                 raise Refusal(f"one person gave the text {len(given)} labels; only one can be kept")
             given = given[0]
-        vote = LabelVote(_label(given), _clean('"annotator"', _person(who), MAX_NAME_LENGTH), _moment(at))
+        vote = LabelVote(_label(given), _clean('"annotator"', _person(who), MAX_NAME_LENGTH), moment(at))
         if vote.annotator and people.setdefault(vote.annotator, vote.label) != vote.label:
             raise Refusal(f"{vote.annotator[:40]!r} gave the text two labels; only one can be kept")
         yield vote
@@ -263,7 +265,7 @@ def _vote(vote: ImportedVote, place_of: list[int], answers: list[Answer]) -> Vot
         strength=vote.strength,
         annotator=_clean('"annotator"', _person(vote.annotator), MAX_NAME_LENGTH),
         weight=weight,
-        at=_moment(vote.at),
+        at=moment(vote.at),
         rationale=_clean("the reason of a vote", _named(vote.rationale), MAX_TEXT_LENGTH),
     )
 
@@ -275,13 +277,18 @@ def _person(value: Any) -> Any:
     return _named(value)
 
 
-def _moment(value: Any) -> str:
-    """Return a date in ISO 8601 with its zone, out of text or seconds since 1970; empty where it is neither."""
+def moment(value: Any) -> str:
+    """Return a date in ISO 8601 with its zone, out of ISO 8601, RFC 2822 or seconds since 1970; empty for others."""
     seconds = number(value)
     try:
         if seconds is not None:
             return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC).isoformat()
-        at = datetime.fromisoformat(str(value))
+        text = str(value).strip()
+        if text.endswith(" UTC"):  # as pandas and PostgreSQL print it
+            text = f"{text.removesuffix(' UTC')}+00:00"
+        if YEAR_FIRST.match(text):
+            text = text.replace("/", "-")
+        at = parsedate_to_datetime(text) if "," in text else datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return ""
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

@@ -141,3 +141,26 @@ def test_an_edit_is_better_than_what_it_edits() -> None:
     assert [row.pairs[0].chosen for row in found.rows] == ["It is 17 °C."] * 2
     assert [row.pairs[0].rejected for row in found.rows] == ["No.", "Nope."]
     assert found.rows[0].votes[0].rationale == "Says it."
+
+
+@pytest.mark.parametrize(
+    ("given", "at"),
+    [
+        ("2024-01-05T03:04:05Z", "2024-01-05T03:04:05+00:00"),
+        ("2024-01-05 03:04:05 UTC", "2024-01-05T03:04:05+00:00"),
+        ("2024/01/05 03:04:05", "2024-01-05T03:04:05+00:00"),
+        ("Fri, 05 Jan 2024 03:04:05 +0100", "2024-01-05T03:04:05+01:00"),
+        (1704423845, "2024-01-05T03:04:05+00:00"),
+        ("1704423845000", "2024-01-05T03:04:05+00:00"),
+    ],
+)
+def test_dates_in_the_forms_in_which_tools_write_them(given, at) -> None:
+    row = {"prompt": "Why?", "chosen": "Yes.", "rejected": "No.", "created_at": given}
+    assert parsed(row).rows[0].votes[0].at == at
+
+
+def test_a_date_that_may_mean_two_days_is_counted_as_not_used() -> None:
+    row = {"prompt": "Why?", "chosen": "Yes.", "rejected": "No.", "created_at": "05.01.2024"}
+    found = parsed(row, {**row, "created_at": ""}, {**row, "created_at": None})
+    assert [vote.at for row in found.rows for vote in row.votes] == ["", "", ""]
+    assert dict(found.not_used) == {"a date that cannot be read": 1}
