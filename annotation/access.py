@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext, ngettext
 
 from annotation.errors import NotPossible
 from annotation.models import (
@@ -70,7 +71,10 @@ def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Mem
     """
     membership = get_object_or_404(Membership.objects.select_related("project"), user=user, project__slug=slug)
     if not membership.may_act_as(role):
-        raise PermissionDenied(f"This requires the role {role.label.lower()} in {membership.project}.")
+        raise PermissionDenied(
+            gettext("This requires the role %(label)s in %(project)s.")
+            % {"label": role.label.lower(), "project": membership.project}
+        )
     return membership
 
 
@@ -135,8 +139,16 @@ def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
     told = blind.filter(Exists(judged) | Exists(written)).count()
     if told:
         raise NotPossible(
-            f"Snapshot {number} may reveal annotations of {told:,} task{'s' * (told != 1)} that you may still "
-            "annotate. Annotate them, or open them under Review and choose to view them; or ask an admin for the file."
+            ngettext(
+                "Snapshot %(number)s may reveal annotations of %(told)s task that you may still "
+                "annotate. Annotate them, or open them under Review and choose to view them; or ask an "
+                "admin for the file.",
+                "Snapshot %(number)s may reveal annotations of %(told)s tasks that you may still "
+                "annotate. Annotate them, or open them under Review and choose to view them; or ask an "
+                "admin for the file.",
+                told,
+            )
+            % {"number": number, "told": f"{told:,}"}
         )
     return snapshot
 

@@ -1,9 +1,15 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps
+from django.contrib.auth.signals import user_logged_in
 
 
 class FrontendConfig(AppConfig):
     name = "frontend"
+
+    def ready(self) -> None:
+        from frontend import languages  # models are there only now
+
+        user_logged_in.connect(languages.remember, dispatch_uid="language of the account")
 
 
 class RecordedAdminConfig(apps.AdminConfig):

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import models, transaction
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.errors import NotPossible
@@ -65,7 +66,7 @@ def delete_project(project: Project, *, by: User | None) -> Deletion:
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         if project.rounds.active().exists():
-            raise NotPossible("A round is active in this project. Cancel it first, or wait until it ends.")
+            raise NotPossible(gettext("A round is active in this project. Cancel it first, or wait until it ends."))
         gone = look(project)
         audit.record(AuditAction.PROJECT_DELETED, by=by, project=project, what=project.slug, rows=gone.rows)
         for label, path in ORDER:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.translation import gettext_noop
 
 from annotation.models import Membership, Project, Role
 
@@ -24,42 +25,42 @@ class Group:
 
 
 FOR_ALL = (
-    Page("project", "Overview", Role.ANNOTATOR),
-    Page("annotate", "Annotate", Role.ANNOTATOR),
-    Page("own_work", "My work", Role.ANNOTATOR),
+    Page("project", gettext_noop("Overview"), Role.ANNOTATOR),
+    Page("annotate", gettext_noop("Annotate"), Role.ANNOTATOR),
+    Page("own_work", gettext_noop("My work"), Role.ANNOTATOR),
 )
 GROUPS = (
     Group(
-        "Data",
+        gettext_noop("Data"),
         (
-            Page("records", "Records", Role.REVIEWER, "prompts"),
-            Page("prompts", "Import", Role.ADMIN),
-            Page("quality", "Quality", Role.REVIEWER),
-            Page("review", "Review", Role.REVIEWER),
-            Page("flags", "Flags", Role.REVIEWER),
-            Page("snapshots", "Snapshots", Role.REVIEWER),
+            Page("records", gettext_noop("Records"), Role.REVIEWER, "prompts"),
+            Page("prompts", gettext_noop("Import"), Role.ADMIN),
+            Page("quality", gettext_noop("Quality"), Role.REVIEWER),
+            Page("review", gettext_noop("Review"), Role.REVIEWER),
+            Page("flags", gettext_noop("Flags"), Role.REVIEWER),
+            Page("snapshots", gettext_noop("Snapshots"), Role.REVIEWER),
         ),
     ),
     Group(
-        "Training",
+        gettext_noop("Training"),
         (
-            Page("rounds", "Rounds", Role.REVIEWER),
-            Page("policies", "Policies", Role.REVIEWER),
-            Page("playground", "Playground", Role.REVIEWER),
-            Page("evaluations", "Evaluation", Role.REVIEWER),
-            Page("costs", "Costs", Role.REVIEWER),
-            Page("methods", "Methods", Role.REVIEWER),
-            Page("prompt_tuning", "Prompt tuning", Role.REVIEWER),
-            Page("proposals", "Instructions", Role.REVIEWER),
+            Page("rounds", gettext_noop("Rounds"), Role.REVIEWER),
+            Page("policies", gettext_noop("Policies"), Role.REVIEWER),
+            Page("playground", gettext_noop("Playground"), Role.REVIEWER),
+            Page("evaluations", gettext_noop("Evaluation"), Role.REVIEWER),
+            Page("costs", gettext_noop("Costs"), Role.REVIEWER),
+            Page("methods", gettext_noop("Methods"), Role.REVIEWER),
+            Page("prompt_tuning", gettext_noop("Prompt tuning"), Role.REVIEWER),
+            Page("proposals", gettext_noop("Instructions"), Role.REVIEWER),
         ),
     ),
     Group(
-        "Settings",
+        gettext_noop("Settings"),
         (
-            Page("project_edit", "Project", Role.ADMIN),
-            Page("members", "Members", Role.ADMIN),
-            Page("webhooks", "Webhooks", Role.ADMIN),
-            Page("audit", "Audit log", Role.ADMIN),
+            Page("project_edit", gettext_noop("Project"), Role.ADMIN),
+            Page("members", gettext_noop("Members"), Role.ADMIN),
+            Page("webhooks", gettext_noop("Webhooks"), Role.ADMIN),
+            Page("audit", gettext_noop("Audit log"), Role.ADMIN),
         ),
     ),
 )

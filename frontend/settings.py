@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import to_language
 from platformdirs import user_data_path
 
 from annotation.outgoing import NotAllowed, checked_url
@@ -85,6 +87,7 @@ MIDDLEWARE = [
     "frontend.middleware.content_security_policy",
     "frontend.middleware.no_store",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "frontend.languages.AccountLanguage",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -105,6 +108,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"] if IS_CHECKOUT else [],  # a wheel has them in the app frontend
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["django.templatetags.i18n"],  # every page has texts to translate
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -183,6 +187,10 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = "en"
+# English is in the code; each other language is a folder that `make messages` has compiled.
+_translated = [folder.parent.parent.name for folder in Path(__file__).parent.glob("locale/*/LC_MESSAGES/django.mo")]
+LANGUAGES = [(code, LANG_INFO[code]["name_local"]) for code in ("en", *sorted(map(to_language, _translated)))]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -198,7 +206,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _flag("PREFLOOP_HTTPS")
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _flag("PREFLOOP_HTTPS")
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE_SSL_REDIRECT else 0
 # Rules for other addresses of the same domain are the operator's, and belong into the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -185,6 +185,8 @@ ADDRESSES: dict[str, str] = {
     **dict.fromkeys(
         [
             f"{API}rounds/dry-run/$ dry_run",
+            "accounts/language/",
+            "accounts/profile/",
             f"{OF_PROJECT}members/mail/",
             f"{OF_PROJECT}mine/comments/<int:pk>/read/",
             f"{OF_PROJECT}quality/",

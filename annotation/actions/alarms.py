@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.delivery import webhooks
@@ -28,7 +29,9 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
             webhooks.record_event(project=project, event=Event.ALARM, data=data)
             audit.record(AuditAction.ALARM, by=by, project=project, what=f"alarm {alarm.pk}")
     except IntegrityError as clash:
-        raise NotPossible("A model problem is already reported, and an admin has not resolved it yet.") from clash
+        raise NotPossible(
+            gettext("A model problem is already reported, and an admin has not resolved it yet.")
+        ) from clash
     live.announce(project.pk, "queue")
     live.announce(project.pk, "round")
     return alarm
@@ -38,6 +41,6 @@ def raise_alarm(*, project: Project, note: str, by: User) -> Alarm:
 def settle(*, alarm: Alarm, by: User) -> None:
     """Close an alarm once an admin has looked: rounds may sample again; a paused one waits until it is resumed."""
     if not Alarm.objects.filter(pk=alarm.pk, settled_at=None).update(settled_by_id=by.pk, settled_at=timezone.now()):
-        raise NotPossible("This report is already resolved.")
+        raise NotPossible(gettext("This report is already resolved."))
     audit.record(AuditAction.ALARM_SETTLED, by=by, project=alarm.project, what=f"alarm {alarm.pk}")
     live.announce(alarm.project_id, "queue")

@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation.actions import passed_over, revisions
 from annotation.errors import NotPossible
@@ -44,7 +45,7 @@ def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: i
         draft=draft, draft_saved_at=now, active_ms=active_ms
     )
     if not saved:
-        raise NotPossible("Submitted. This annotation is final.")
+        raise NotPossible(gettext("Submitted. This annotation is final."))
     assignment.draft, assignment.draft_saved_at, assignment.active_ms = draft, now, active_ms
     return renew(assignment=assignment)
 
@@ -58,7 +59,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
     if not skipped:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
             return  # a repeated click, or it has lapsed: either way the task is given back
-        raise NotPossible("This task is finished and can no longer be skipped.")
+        raise NotPossible(gettext("This task is finished and can no longer be skipped."))
     revisions.close(assignment)
     if assignment.task.purpose not in FOR_ANYBODY:
         return  # a check is for one person: no other person is asked
@@ -75,7 +76,7 @@ def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
         ):
             assignment.status, assignment.finished_at, assignment.expires_at = after, now, None
             return after
-    raise NotPossible("Submitted. This annotation is final.")
+    raise NotPossible(gettext("Submitted. This annotation is final."))
 
 
 def give_back(*, assignment: Assignment, draft: dict[str, Any], lease: timedelta | None = None) -> None:
@@ -94,7 +95,7 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any], lease: timedelta
         ):
             assignment.status, assignment.expires_at, assignment.draft = after, expires_at, draft
             return
-    raise NotPossible("This was already undone.")
+    raise NotPossible(gettext("This was already undone."))
 
 
 def move_to_a_seat_of_its_own(*, assignment: Assignment) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.errors import NotPossible
@@ -17,13 +18,13 @@ from annotation.models import Assignment, AuditAction, Completion, Flag, FlagRea
 def flag(*, assignment: Assignment, completion: Completion | None, reason: FlagReason, note: str, by: User) -> Flag:
     """Store a flag on one answer of the task, or on its prompt; flagging again changes one's open flag."""
     if assignment.task.kind == "proposal":
-        raise NotPossible("A proposed task cannot be reported: reject it, with the reason.")
+        raise NotPossible(gettext("A proposed task cannot be reported: reject it, with the reason."))
     target = {"completion": completion} if completion else {"prompt": assignment.task.prompt}
     raised, is_new = Flag.objects.get_or_create(
         **target, raised_by_id=by.pk, defaults={"project": assignment.project, "reason": reason, "note": note}
     )
     if not is_new and not Flag.objects.filter(pk=raised.pk, status=FlagStatus.OPEN).update(reason=reason, note=note):
-        raise NotPossible("You already reported this, and a reviewer has checked it.")
+        raise NotPossible(gettext("You already reported this, and a reviewer has checked it."))
     raised.reason, raised.note = reason, note
     return raised
 
@@ -53,4 +54,4 @@ def _settle(flag: Flag, status: FlagStatus, by: User) -> None:
         status=status, settled_by_id=by.pk, settled_at=timezone.now()
     )
     if not settled:
-        raise NotPossible("This report is already resolved.")
+        raise NotPossible(gettext("This report is already resolved."))

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.actions import coverage, projects
@@ -28,7 +29,10 @@ def invite(
 ) -> list[tuple[Invitation, str]]:
     """Create one invitation for each note and return each with its key, which is not stored."""
     if len(notes) > MOST_AT_ONCE:
-        raise NotPossible(f"At most {MOST_AT_ONCE} invitations at once; these are {len(notes)}.")
+        raise NotPossible(
+            gettext("At most %(MOST_AT_ONCE)s invitations at once; these are %(count)s.")
+            % {"MOST_AT_ONCE": MOST_AT_ONCE, "count": len(notes)}
+        )
     made = []
     for note in notes:
         key = secrets.token_urlsafe(32)
@@ -52,7 +56,7 @@ def invite(
 def mail_link(*, invitation: Invitation, link: str, address: str) -> None:
     """Send an invitation to an address. Raises NotPossible where this server sends no mail."""
     if not mail.mail_is_on():
-        raise NotPossible("This server sends no mail: EMAIL_HOST is not set. Copy the links instead.")
+        raise NotPossible(gettext("This server sends no mail: EMAIL_HOST is not set. Copy the links instead."))
     Invitation.objects.filter(pk=invitation.pk).update(address=address)
     project, role = invitation.project, Role(invitation.role).label.lower()
     sender = invitation.created_by or "An admin"

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from annotation import live
 from annotation.actions import assignments, coverage, practice, revisions
@@ -37,8 +38,11 @@ def submit(*, assignment: Assignment, client_uuid: UUID, answer: dict[str, Any],
             raise
         if differing := _differing(kind, stored, assignment, answer):
             raise NotPossible(
-                f"This task was submitted with another annotation: {', '.join(differing)} differ from the stored "
-                "one, which stays. Undo the submission to change it."
+                gettext(
+                    "This task was submitted with another annotation: %(names)s differ from the stored one, "
+                    "which stays. Undo the submission to change it."
+                )
+                % {"names": ", ".join(differing)}
             ) from None
         return stored
     live.announce(assignment.project_id, "queue")
@@ -61,7 +65,7 @@ def keep_first_version(*, assignment: Assignment, draft: dict[str, Any], active_
     """Store and return the text as it was before its author saw the candidates; a repeated call keeps the first."""
     text = str(draft.get("text") or "").strip()
     if not text:
-        raise NotPossible("Save your own first draft before you view the model responses.")
+        raise NotPossible(gettext("Save your own first draft before you view the model responses."))
     assignments.save_draft(assignment=assignment, draft=draft, active_ms=active_ms)
     kept, _ = FirstVersion.objects.get_or_create(assignment=assignment, defaults={"text": text})
     return kept

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation.actions import checks
 from annotation.errors import NotPossible
@@ -58,10 +59,10 @@ def next_assignment(*, project: Project, by: User) -> Assignment:
             round, _ = PracticeRound.objects.get_or_create(project=project, annotator_id=by.pk, finished_at=None)
             waiting = remaining(round).first()
             if waiting is None:
-                raise NotPossible("This project has no practice tasks.")
+                raise NotPossible(gettext("This project has no practice tasks."))
             return checks.open_check(task=waiting.task, purpose=Purpose.PRACTICE, by=by)
     except IntegrityError as conflict:
-        raise NotPossible("Practice was started in another tab. Reload this page.") from conflict
+        raise NotPossible(gettext("Practice was started in another tab. Reload this page.")) from conflict
 
 
 def answers(round: PracticeRound) -> QuerySet[Ranking]:

@@ -5,6 +5,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.actions import coverage, labels
@@ -40,7 +41,7 @@ def set_member(*, project: Project, user: User, role: Role, by: User) -> Members
     lock_members(project)
     own = project.memberships.filter(user_id=by.pk, role=Role.ADMIN)
     if user.pk == by.pk and role != Role.ADMIN and own.exists():
-        raise NotPossible("You cannot change your own role. Ask another admin.")
+        raise NotPossible(gettext("You cannot change your own role. Ask another admin."))
     before = project.memberships.filter(user_id=user.pk).values_list("role", flat=True).first()
     if role != Role.ADMIN:
         _refuse_to_lose_the_last_admin(project, user)
@@ -55,7 +56,7 @@ def set_member(*, project: Project, user: User, role: Role, by: User) -> Members
 def remove_member(*, project: Project, user: User, by: User) -> None:
     """Remove a member. What they judged stays; the assignment they hold lapses at once, its draft is kept."""
     if user.pk == by.pk:
-        raise NotPossible("You cannot remove yourself. Ask another admin.")
+        raise NotPossible(gettext("You cannot remove yourself. Ask another admin."))
     lock_members(project)
     _refuse_to_lose_the_last_admin(project, user)
     removed, _ = Membership.objects.filter(project=project, user_id=user.pk).delete()
@@ -79,7 +80,10 @@ def _refuse_to_lose_the_last_admin(project: Project, user: User) -> None:
         admins.filter(user_id=user.pk).exists()
         and not admins.exclude(user_id=user.pk).filter(user__is_active=True).exists()
     ):
-        raise NotPossible(f"{user} is the only admin of {project}. Make another member an admin first.")
+        raise NotPossible(
+            gettext("%(user)s is the only admin of %(project)s. Make another member an admin first.")
+            % {"user": user, "project": project}
+        )
 
 
 def refuse_to_lose_an_admin(user: User, *, superuser: bool = True, account: bool = True) -> None:
@@ -93,12 +97,18 @@ def refuse_to_lose_an_admin(user: User, *, superuser: bool = True, account: bool
         list(Project.objects.select_for_update().filter(pk__in=[project.pk for project in own]).order_by("pk"))
         if alone := only_admin_of(user):
             names = ", ".join(map(str, alone))
-            raise NotPossible(f"{user} is the only admin of {names}. Make another member an admin there first.")
+            raise NotPossible(
+                gettext("%(user)s is the only admin of %(names)s. Make another member an admin there first.")
+                % {"user": user, "names": names}
+            )
     if superuser or account:
         open_ones = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
         pks = [each.pk for each in open_ones]
         if pks == [user.pk]:
-            raise NotPossible(f"{user} is the only superuser of this server. Make another account one first.")
+            raise NotPossible(
+                gettext("%(user)s is the only superuser of this server. Make another account one first.")
+                % {"user": user}
+            )
 
 
 def only_admin_of(user: User) -> list[Project]:

@@ -7,6 +7,7 @@ import json
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.actions import coverage, labels, records
@@ -30,7 +31,7 @@ def add_prompt(
     report = import_prompts(project=project, parsed=parsed, by=by)
     if not report.taken:
         why = "; ".join(row.reason for row in [*report.refused, *report.duplicates])
-        raise NotPossible(f"The prompt was not added: {why}.")
+        raise NotPossible(gettext("The prompt was not added: %(why)s.") % {"why": why})
     prompt = project.prompts.get(digest=Prompt.digest_of(parsed.rows[0].messages))
     if split and split != prompt.split:
         Prompt.objects.filter(pk=prompt.pk).update(split=split)
@@ -59,11 +60,11 @@ def edit_prompt(
         prompt.category = category
         return prompt
     if project.prompts.filter(digest=digest).exists():
-        raise NotPossible("The project already has a prompt with this text.")
+        raise NotPossible(gettext("The project already has a prompt with this text."))
     old = Prompt.objects.filter(pk=prompt.pk, replaced_by=None)
     now = timezone.now()
     if not Prompt.objects.filter(pk__in=old.values("pk")).update(withdrawn_at=now, external_id=""):
-        raise NotPossible("This version was already edited. Edit the newest one.")
+        raise NotPossible(gettext("This version was already edited. Edit the newest one."))
     try:
         with transaction.atomic():
             new = Prompt.objects.create(
@@ -76,7 +77,7 @@ def edit_prompt(
                 replaces=prompt,
             )
     except IntegrityError as conflict:
-        raise NotPossible("This version was edited in the same moment. Edit the newest one.") from conflict
+        raise NotPossible(gettext("This version was edited in the same moment. Edit the newest one.")) from conflict
     if close_tasks:
         is_open = Assignment.objects.empty().filter(task__prompt=prompt)
         coverage.close_empty_seats(project=project, tasks=sorted(set(is_open.values_list("task_id", flat=True))))

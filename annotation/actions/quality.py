@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.errors import NotPossible
@@ -40,7 +41,7 @@ def look_without_judging(*, task: Task, user: User) -> None:
     """
     own = task.assignments.filter(annotator_id=user.pk)
     if own.held().exists():
-        raise NotPossible("This task is assigned to you: submit or skip it, then view the other annotations.")
+        raise NotPossible(gettext("This task is assigned to you: submit or skip it, then view the other annotations."))
     own.update(undos_left=0)
     ended = {"status": SeatStatus.SKIPPED, "finished_at": timezone.now(), "skip_reason": "Viewed the annotations."}
     if own.filter(status=SeatStatus.LAPSED).update(**ended) or own.exists():
@@ -54,7 +55,7 @@ def look_without_judging(*, task: Task, user: User) -> None:
 def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], note: str, by: User) -> Adjudication:
     """Store an order that snapshots take instead of the votes; an earlier one is withdrawn and kept."""
     if task.purpose != Purpose.WORK or not Ranking.objects.filter(assignment__task=task).exists():
-        raise NotPossible("This task has no rankings yet, so there is nothing to adjudicate.")
+        raise NotPossible(gettext("This task has no rankings yet, so there is nothing to adjudicate."))
     withdraw(task=task, by=by)
     try:
         with transaction.atomic():
@@ -64,7 +65,9 @@ def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], n
             audit.record(AuditAction.ADJUDICATED, by=by, project=task.project, what=f"task {task.pk}")
             return decided
     except IntegrityError as conflict:
-        raise NotPossible("Another reviewer has just adjudicated this task. View their ranking first.") from conflict
+        raise NotPossible(
+            gettext("Another reviewer has just adjudicated this task. View their ranking first.")
+        ) from conflict
 
 
 @transaction.atomic
@@ -82,9 +85,9 @@ def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> Gol
     """Make the adjudicated order the known one; marking again takes the order and the note as they are now."""
     standing = Adjudication.objects.in_force().filter(task=task).first()
     if standing is None:
-        raise NotPossible("Adjudicate the task first: the adjudicated ranking becomes the gold ranking.")
+        raise NotPossible(gettext("Adjudicate the task first: the adjudicated ranking becomes the gold ranking."))
     if len(standing.tiers) < 2:
-        raise NotPossible("A ranking that ties every response cannot measure agreement.")
+        raise NotPossible(gettext("A ranking that ties every response cannot measure agreement."))
     gold, _ = GoldAnswer.objects.update_or_create(
         task=task,
         defaults={"tiers": standing.tiers, "note": note, "practice": practice, "marked_by_id": by.pk},
@@ -104,7 +107,7 @@ def unmark_gold(*, task: Task) -> None:
 @transaction.atomic
 def set_practice(*, task: Task, practice: bool) -> None:
     if not GoldAnswer.objects.filter(task=task).update(practice=practice):
-        raise NotPossible("This task has no gold ranking, so it cannot be used for practice.")
+        raise NotPossible(gettext("This task has no gold ranking, so it cannot be used for practice."))
     audit.record(AuditAction.GOLD_PRACTICE, project=task.project, what=f"task {task.pk}", practice=practice)
 
 
@@ -125,7 +128,7 @@ def update_weights(*, project: Project) -> int:
 def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Exclusion:
     """Leave an annotator's judgments out of snapshots from now on; return the exclusion."""
     if not reason.strip():
-        raise NotPossible("Give a reason: it is shown with the exclusion.")
+        raise NotPossible(gettext("Give a reason: it is shown with the exclusion."))
     try:
         with transaction.atomic():
             audit.record(AuditAction.EXCLUDED, by=by, subject=annotator, project=project)
@@ -133,7 +136,7 @@ def exclude(*, project: Project, annotator: User, reason: str, by: User) -> Excl
                 project=project, annotator_id=annotator.pk, reason=reason.strip()[:300], excluded_by_id=by.pk
             )
     except IntegrityError as conflict:
-        raise NotPossible(f"{annotator} is already excluded.") from conflict
+        raise NotPossible(gettext("%(annotator)s is already excluded.") % {"annotator": annotator}) from conflict
 
 
 @transaction.atomic
@@ -155,7 +158,7 @@ def exclusion_rate(project: Project) -> dict[str, int]:
 
 def comment(*, assignment: Assignment, author: User, text: str) -> ReviewComment:
     if not text.strip():
-        raise NotPossible("Write the comment first.")
+        raise NotPossible(gettext("Write the comment first."))
     return ReviewComment.objects.create(assignment=assignment, author_id=author.pk, text=text.strip()[:5000])
 
 

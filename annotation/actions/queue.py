@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation.actions import assignments, checks, practice
 from annotation.actions.passed_over import Level, PassedOver
@@ -151,13 +152,13 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     return _with_task(free, project)
         except IntegrityError:
             continue  # another tab of the same person claimed in the same moment: the next look finds its assignment
-    raise NotPossible("Too many requests at once; no task could be assigned. Try again.")
+    raise NotPossible(gettext("Too many requests at once; no task could be assigned. Try again."))
 
 
 def _person(project: Project, user: User) -> Person:
     row = _row(PERSON + _for_update(" FOR UPDATE OF member"), {"project": project.pk, "user": user.pk})
     if row is None:
-        raise NotPossible(f"You are no longer a member of {project}.")
+        raise NotPossible(gettext("You are no longer a member of %(project)s.") % {"project": project})
     membership, kept, held = row
     return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, held)
 

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.actions import assignments, coverage, passed_over, practice, queue, reopening
@@ -156,15 +157,18 @@ def assign(*, project: Project, tasks: Sequence[Task], to: User, by: User) -> Bu
     Raises NotPossible for too many tasks at once, for somebody who is no member, and before their qualification.
     """
     if len(tasks) > MOST_ASSIGNED:
-        raise NotPossible(f"Assign at most {MOST_ASSIGNED} tasks at once; {len(tasks):,} are selected.")
+        raise NotPossible(
+            gettext("Assign at most %(MOST_ASSIGNED)s tasks at once; %(count)s are selected.")
+            % {"MOST_ASSIGNED": MOST_ASSIGNED, "count": f"{len(tasks):,}"}
+        )
     if not project.memberships.filter(user_id=to.pk).exists():
-        raise NotPossible(f"{to} is not a member of {project}.")
+        raise NotPossible(gettext("%(to)s is not a member of %(project)s.") % {"to": to, "project": project})
     if project.closed_at:
-        raise NotPossible("The project is closed: no tasks are assigned.")
+        raise NotPossible(gettext("The project is closed: no tasks are assigned."))
     try:
         practice.require(project, to)
     except PractiseFirst as unqualified:
-        raise NotPossible(f"{to} has not passed the qualification yet.") from unqualified
+        raise NotPossible(gettext("%(to)s has not passed the qualification yet.") % {"to": to}) from unqualified
     outcome, assigned = BulkOutcome(), []
     for task in tasks:
         if why := _not_for(task, to):
@@ -247,7 +251,7 @@ def send_back(*, project: Project, annotations: Sequence[Assignment], reason: st
     """Send annotations back to their authors for correction, each by itself; those that cannot be are counted."""
     outcome = BulkOutcome()
     if not reason.strip():
-        raise NotPossible("Write what should be corrected: the annotators see it with the task.")
+        raise NotPossible(gettext("Write what should be corrected: the annotators see it with the task."))
     for annotation in annotations:
         try:
             reopening.send_back(assignment=annotation, by=by, reason=reason)

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.actions import assignments, coverage, judgments, quality, revisions
@@ -43,14 +44,24 @@ def undo(*, project: Project, by: User) -> Assignment:
     assignment = last_submitted(project=project, by=by)
     if assignment is None:
         minutes = int(UNDO_WITHIN.total_seconds() // 60)
-        raise NotPossible(f"There is nothing to undo: you have submitted nothing in the last {minutes} minutes.")
+        raise NotPossible(
+            gettext("There is nothing to undo: you have submitted nothing in the last %(minutes)s minutes.")
+            % {"minutes": minutes}
+        )
     if not Assignment.objects.filter(pk=assignment.pk, undos_left__gt=0).update(undos_left=F("undos_left") - 1):
         raise NotPossible(
-            f"Your last submission is final: it was undone {MOST_UNDOS} times, or you viewed the other annotations."
+            gettext(
+                "Your last submission is final: it was undone %(MOST_UNDOS)s times, or you viewed the "
+                "other annotations."
+            )
+            % {"MOST_UNDOS": MOST_UNDOS}
         )
     judgment = _judgment_of(assignment)
     if snapshot := project.snapshots.filter(cutoff__gte=judgment.created_at).order_by("number").first():
-        raise NotPossible(f"This annotation is already in snapshot {snapshot.number} and can no longer be undone.")
+        raise NotPossible(
+            gettext("This annotation is already in snapshot %(number)s and can no longer be undone.")
+            % {"number": snapshot.number}
+        )
     revisions.keep(assignment=assignment, judgment=judgment)
     _take_back(assignment, judgment)
     return assignment
@@ -63,7 +74,7 @@ def redo(*, assignment: Assignment) -> Judgment:
     """
     undone = revisions.open_one(assignment)
     if undone is None or undone.asked_by_id is not None:
-        raise NotPossible("There is no undone submission to restore here.")
+        raise NotPossible(gettext("There is no undone submission to restore here."))
     return judgments.submit(
         assignment=assignment, client_uuid=undone.client_uuid, answer=undone.answer, active_ms=undone.active_ms
     )
@@ -77,17 +88,22 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
-        raise NotPossible("Write what should be corrected: the annotator sees it with the task.")
+        raise NotPossible(gettext("Write what should be corrected: the annotator sees it with the task."))
     if assignment.annotator_id == by.pk:
-        raise NotPossible("This annotation is your own: another reviewer can send it back.")
+        raise NotPossible(gettext("This annotation is your own: another reviewer can send it back."))
     if assignment.task.purpose != Purpose.WORK:
-        raise NotPossible("Only regular work can be sent back: this was a check, practice or an evaluation.")
+        raise NotPossible(gettext("Only regular work can be sent back: this was a check, practice or an evaluation."))
     if quality.could_still_judge(task=assignment.task, user=by):
-        raise NotPossible("You may still annotate this task yourself: submit or skip it first, then view the others.")
+        raise NotPossible(
+            gettext("You may still annotate this task yourself: submit or skip it first, then view the others.")
+        )
     if assignment.status not in JUDGED:
-        raise NotPossible("This annotation is not submitted now, so it cannot be sent back.")
+        raise NotPossible(gettext("This annotation is not submitted now, so it cannot be sent back."))
     if not assignment.project.memberships.filter(user=assignment.annotator).exists():
-        raise NotPossible(f"{assignment.annotator} is no longer a member. Adjudicate the task instead.")
+        raise NotPossible(
+            gettext("%(annotator)s is no longer a member. Adjudicate the task instead.")
+            % {"annotator": assignment.annotator}
+        )
     judgment = _judgment_of(assignment)
     kept = revisions.keep(assignment=assignment, judgment=judgment, asked_by=by, reason=reason)
     _take_back(assignment, judgment, lease=CORRECT_WITHIN)
@@ -99,7 +115,7 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
 def _judgment_of(assignment: Assignment) -> Judgment:
     judgment = KINDS[assignment.task.kind].judgment._default_manager.filter(assignment=assignment).first()
     if judgment is None:
-        raise NotPossible("This was already reopened.")
+        raise NotPossible(gettext("This was already reopened."))
     return judgment
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, origin
 from annotation.actions import tokens
@@ -26,7 +27,7 @@ class TokensEnd:
         pass
 
     def get_help_text(self) -> str:
-        return "A new password ends the account's other sessions and its API tokens."
+        return gettext("A new password ends the account's other sessions and its API tokens.")
 
     def password_changed(self, password: str, user: User | None = None) -> None:  # noqa: ARG002
         if user is None or user.pk is None:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation.delivery import queue
 from annotation.errors import NotPossible
@@ -35,9 +36,9 @@ def subscribe(*, membership: Membership, wanted: bool) -> None:
     Raises NotPossible where this server sends no mail, or the account has no address.
     """
     if wanted and not mail_is_on():
-        raise NotPossible("This server sends no mail: EMAIL_HOST is not set.")
+        raise NotPossible(gettext("This server sends no mail: EMAIL_HOST is not set."))
     if wanted and not membership.user.email:
-        raise NotPossible("Your account has no mail address. An administrator of this server can enter it.")
+        raise NotPossible(gettext("Your account has no mail address. An administrator of this server can enter it."))
     Membership.objects.filter(pk=membership.pk).update(mail_about_rounds=wanted)
 
 

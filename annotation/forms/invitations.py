@@ -10,6 +10,7 @@ from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.core.validators import validate_email
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.actions.invitations import MOST_AT_ONCE
 from annotation.models import Role
@@ -35,19 +36,28 @@ class InviteForm(forms.Form):
     """Whom to invite, in which role. `send_mail` is only there where this server sends mail."""
 
     notes = forms.CharField(
-        label="People",
+        label=gettext_lazy("People"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 5, "placeholder": "ada@example.org"}),
-        help_text="Mail addresses or names, one per line; a list of addresses with commas is fine. Each person gets "
-        "their own link. Leave blank for one link.",
+        help_text=gettext_lazy(
+            "Mail addresses or names, one per line; a list of addresses with commas is fine. Each "
+            "person gets their own link. Leave blank for one link."
+        ),
     )
-    role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=Role.choices, initial=Role.ANNOTATOR)
     send_mail = forms.BooleanField(
-        label="Mail the links", required=False, initial=True, help_text="To each line with an address."
+        label=gettext_lazy("Mail the links"),
+        required=False,
+        initial=True,
+        help_text=gettext_lazy("To each line with an address."),
     )
-    days = forms.IntegerField(label="Valid for, days", min_value=1, max_value=365, initial=14)
+    days = forms.IntegerField(label=gettext_lazy("Valid for, days"), min_value=1, max_value=365, initial=14)
     uses = forms.IntegerField(
-        label="People per link", min_value=1, max_value=1000, initial=1, help_text="One for admins."
+        label=gettext_lazy("People per link"),
+        min_value=1,
+        max_value=1000,
+        initial=1,
+        help_text=gettext_lazy("One for admins."),
     )
 
     def __init__(self, *args: Any, can_mail: bool = False, **values: Any) -> None:
@@ -60,17 +70,25 @@ class InviteForm(forms.Form):
         people = [one for line in self.cleaned_data["notes"].splitlines() for one in people_of(line)]
         lines = list(dict.fromkeys(people))
         if len(lines) > MOST_AT_ONCE:
-            raise forms.ValidationError(f"At most {MOST_AT_ONCE} people at once; these are {len(lines)}.")
+            raise forms.ValidationError(
+                gettext("At most %(MOST_AT_ONCE)s people at once; these are %(count)s.")
+                % {"MOST_AT_ONCE": MOST_AT_ONCE, "count": len(lines)}
+            )
         if wrong := next((line for line in lines if "@" in line and not address_of(line)), None):
-            raise forms.ValidationError(f"“{wrong[:60]}” is no mail address. Correct it, or write a name without @.")
+            raise forms.ValidationError(
+                gettext("“%(wrong)s” is no mail address. Correct it, or write a name without @.")
+                % {"wrong": wrong[:60]}
+            )
         if too_long := next((line for line in lines if len(line) > 200), None):
-            raise forms.ValidationError(f"The line “{too_long[:40]}…” is longer than 200 characters.")
+            raise forms.ValidationError(
+                gettext("The line “%(too_long)s…” is longer than 200 characters.") % {"too_long": too_long[:40]}
+            )
         return lines or [""]
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}
         if said.get("role") == Role.ADMIN and said.get("uses", 1) != 1:
-            self.add_error("uses", "An admin is invited by a link for one person.")
+            self.add_error("uses", gettext("An admin is invited by a link for one person."))
         return said
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.forms import BoundField
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.characters import JSONDecoder
 from annotation.forms.access import User
@@ -63,12 +64,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "labelling": {"reference_share": 0.0},
 }
 PRESET_CHOICES = [
-    ("ranking", "Ranking: put several responses in order, best first"),
-    ("pairwise", "Pairwise comparison: choose the better of two responses, and by how much"),
-    ("labelling", "Labelling: give each text one of your labels"),
+    ("ranking", gettext_noop("Ranking: put several responses in order, best first")),
+    ("pairwise", gettext_noop("Pairwise comparison: choose the better of two responses, and by how much")),
+    ("labelling", gettext_noop("Labelling: give each text one of your labels")),
 ]
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Task": (
+    gettext_noop("Task"): (
         "ranking_form",
         "top_k",
         "candidates_per_task",
@@ -78,9 +79,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "reference_share",
         "write_first",
     ),
-    "Labels": ("labels", "uncertain_first"),
-    "Assignment": ("seats_per_task", "calibration_share", "early_stop", "conflict_seat", "lease_minutes"),
-    "Quality checks": (
+    gettext_noop("Labels"): ("labels", "uncertain_first"),
+    gettext_noop("Assignment"): ("seats_per_task", "calibration_share", "early_stop", "conflict_seat", "lease_minutes"),
+    gettext_noop("Quality checks"): (
         "gold_share",
         "repeat_share",
         "practice_first",
@@ -88,8 +89,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "use_weights",
         "maker_names",
     ),
-    "Model": ("answer_tokens", "temperature", "thoughts", "chat_template_kwargs", "long_prompts"),
-    "Data card": ("licence",),
+    gettext_noop("Model"): ("answer_tokens", "temperature", "thoughts", "chat_template_kwargs", "long_prompts"),
+    gettext_noop("Data card"): ("licence",),
 }
 # A field is shown where another one has a value, is filled in (or ticked), or is more than a number.
 WHEN = {
@@ -103,60 +104,74 @@ WHEN = {
 }
 CHOICES: dict[str, list[tuple[str, str]]] = {
     "ranking_form": [
-        (RankingMode.FULL, "Full ranking: every response gets a rank"),
-        (RankingMode.TOP_K, "Top k: only the best responses get a rank"),
-        (RankingMode.BEST, "Best response only"),
-        (RankingMode.GRADED, "Graded comparison: two responses, and by how much one is better"),
+        (RankingMode.FULL, gettext_noop("Full ranking: every response gets a rank")),
+        (RankingMode.TOP_K, gettext_noop("Top k: only the best responses get a rank")),
+        (RankingMode.BEST, gettext_noop("Best response only")),
+        (RankingMode.GRADED, gettext_noop("Graded comparison: two responses, and by how much one is better")),
     ],
-    "rationale": [(RationaleRule.HIDDEN, "Not asked"), *((each.value, each.label) for each in list(RationaleRule)[1:])],
+    "rationale": [
+        (RationaleRule.HIDDEN, gettext_noop("Not asked")),
+        *((each.value, str(each.label)) for each in list(RationaleRule)[1:]),
+    ],
     "thoughts": [
-        (Thoughts.OFF, "Off: the model responds directly"),
-        (Thoughts.HIDDEN, "Hidden: annotators see the response alone"),
-        (Thoughts.SHOWN, "Shown as part of the response"),
+        (Thoughts.OFF, gettext_noop("Off: the model responds directly")),
+        (Thoughts.HIDDEN, gettext_noop("Hidden: annotators see the response alone")),
+        (Thoughts.SHOWN, gettext_noop("Shown as part of the response")),
     ],
     "long_prompts": [
-        (LongPrompts.REFUSE, "Leave them out, and count them"),
-        (LongPrompts.DROP_OLDEST, "Drop their oldest turns, and mark the responses"),
+        (LongPrompts.REFUSE, gettext_noop("Leave them out, and count them")),
+        (LongPrompts.DROP_OLDEST, gettext_noop("Drop their oldest turns, and mark the responses")),
     ],
 }
 LABELS = {
-    "base_model": "Base model",
-    "candidates_per_task": "Responses per task",
-    "top_k": "Ranks for top k",
-    "ranking_form": "Ranking mode",
-    "criteria_required": "Every criterion has to be rated",
-    "rationale": "Rationale",
-    "write_first": "Hide model responses until the first draft",
-    "seats_per_task": "Annotators per task",
-    "early_stop": "Close early on agreement",
-    "conflict_seat": "Extra annotator on disagreement",
-    "lease_minutes": "Task reservation, minutes",
-    "use_weights": "Weight annotations by annotator reliability",
-    "practice_first": "Require qualification",
-    "uncertain_first": "Uncertainty sampling",
-    "long_prompts": "Prompts that are too long",
-    "answer_tokens": "Longest response, in tokens",
+    "name": gettext_noop("Name"),
+    "labels": gettext_noop("Labels"),
+    "guidelines": gettext_noop("Guidelines"),
+    "criteria": gettext_noop("Criteria"),
+    "temperature": gettext_noop("Temperature"),
+    "thoughts": gettext_noop("Thoughts"),
+    "licence": gettext_noop("Licence"),
+    "base_model": gettext_noop("Base model"),
+    "candidates_per_task": gettext_noop("Responses per task"),
+    "top_k": gettext_noop("Ranks for top k"),
+    "ranking_form": gettext_noop("Ranking mode"),
+    "criteria_required": gettext_noop("Every criterion has to be rated"),
+    "rationale": gettext_noop("Rationale"),
+    "write_first": gettext_noop("Hide model responses until the first draft"),
+    "seats_per_task": gettext_noop("Annotators per task"),
+    "early_stop": gettext_noop("Close early on agreement"),
+    "conflict_seat": gettext_noop("Extra annotator on disagreement"),
+    "lease_minutes": gettext_noop("Task reservation, minutes"),
+    "use_weights": gettext_noop("Weight annotations by annotator reliability"),
+    "practice_first": gettext_noop("Require qualification"),
+    "uncertain_first": gettext_noop("Uncertainty sampling"),
+    "long_prompts": gettext_noop("Prompts that are too long"),
+    "answer_tokens": gettext_noop("Longest response, in tokens"),
 }
 HELP = {
-    "guidelines": "What makes a response good. Markdown; shown to annotators while they work.",
-    "candidates_per_task": "From 2 to 9.",
-    "ranking_form": "Open tasks follow it, too.",
-    "top_k": "How many responses get a rank; the order of the others is not recorded.",
-    "seats_per_task": "Each ranks the responses on their own.",
-    "early_stop": "Of more than two annotators: no further ones once two agree on the best response.",
-    "conflict_seat": "One more, at most two, where two rankings contradict each other.",
-    "lease_minutes": "After so many minutes of inactivity another annotator may get the task.",
-    "use_weights": "Snapshots give each ranking the weight of its annotator (see Quality).",
-    "practice_first": "New annotators rank qualification tasks first, with feedback after each.",
-    "uncertain_first": "Once a classifier exists, texts of which it is least sure come first; a fifth stays random.",
-    "write_first": "For reference responses.",
-    "thoughts": "Of models whose chat template has a thinking block.",
-    "long_prompts": "Longer than a stage's max_prompt_tokens or than the context of the model.",
-    "answer_tokens": "Where every stage of a round cuts responses, unless its own settings differ.",
-    "temperature": "At which every stage of a round draws responses, unless its own settings differ.",
-    "licence": "Under which the data may be used, such as CC BY 4.0; shown on every data card.",
-    "base_model": "The bundled one needs no download and no GPU. Or the id of a causal language model on the Hugging "
-    "Face hub, or the path of a folder on the machine that trains.",
+    "guidelines": gettext_noop("What makes a response good. Markdown; shown to annotators while they work."),
+    "candidates_per_task": gettext_noop("From 2 to 9."),
+    "ranking_form": gettext_noop("Open tasks follow it, too."),
+    "top_k": gettext_noop("How many responses get a rank; the order of the others is not recorded."),
+    "seats_per_task": gettext_noop("Each ranks the responses on their own."),
+    "early_stop": gettext_noop("Of more than two annotators: no further ones once two agree on the best response."),
+    "conflict_seat": gettext_noop("One more, at most two, where two rankings contradict each other."),
+    "lease_minutes": gettext_noop("After so many minutes of inactivity another annotator may get the task."),
+    "use_weights": gettext_noop("Snapshots give each ranking the weight of its annotator (see Quality)."),
+    "practice_first": gettext_noop("New annotators rank qualification tasks first, with feedback after each."),
+    "uncertain_first": gettext_noop(
+        "Once a classifier exists, texts of which it is least sure come first; a fifth stays random."
+    ),
+    "write_first": gettext_noop("For reference responses."),
+    "thoughts": gettext_noop("Of models whose chat template has a thinking block."),
+    "long_prompts": gettext_noop("Longer than a stage's max_prompt_tokens or than the context of the model."),
+    "answer_tokens": gettext_noop("Where every stage of a round cuts responses, unless its own settings differ."),
+    "temperature": gettext_noop("At which every stage of a round draws responses, unless its own settings differ."),
+    "licence": gettext_noop("Under which the data may be used, such as CC BY 4.0; shown on every data card."),
+    "base_model": gettext_noop(
+        "The bundled one needs no download and no GPU. Or the id of a causal language model on the Hugging "
+        "Face hub, or the path of a folder on the machine that trains."
+    ),
 }
 
 
@@ -164,46 +179,57 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     """The settings of a project. `sections` are those that most projects leave alone."""
 
     criteria = LinesField(
-        required=False, help_text="Names, one per line, at most 6: each response is also rated on them from 1 to 5."
+        required=False,
+        label=gettext_lazy("Criteria"),
+        help_text=gettext_lazy("Names, one per line, at most 6: each response is also rated on them from 1 to 5."),
     )
     chat_template_kwargs = forms.JSONField(
         required=False,
         decoder=JSONDecoder,
-        label="Chat template settings",
-        help_text=Project._meta.get_field("chat_template_kwargs").help_text,
+        label=gettext_lazy("Chat template settings"),
+        help_text=gettext_lazy('A JSON object that the chat template also gets, such as {"enable_thinking": false}.'),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     labels = LinesField(
-        required=False, help_text="Names, one per line, 2 to 9: annotators give one of them to the text of each prompt."
+        required=False,
+        label=gettext_lazy("Labels"),
+        help_text=gettext_lazy("Names, one per line, 2 to 9: annotators give one of them to the text of each prompt."),
     )
     maker_names = LinesField(
         required=False,
-        label="Further names of models and makers",
-        help_text="One per line. A response with one of them is kept out of blind tasks, beside those with well-known "
-        "names.",
+        label=gettext_lazy("Further names of models and makers"),
+        help_text=gettext_lazy(
+            "One per line. A response with one of them is kept out of blind tasks, beside those with well-known names."
+        ),
     )
     reference_share = PercentField(
-        label="Share with reference response",
-        help_text="Of prompts, for which an annotator also writes an ideal response.",
+        label=gettext_lazy("Share with reference response"),
+        help_text=gettext_lazy("Of prompts, for which an annotator also writes an ideal response."),
     )
     calibration_share = PercentField(
-        label="Overlap for everybody", help_text="Of prompts, whose tasks every annotator ranks."
+        label=gettext_lazy("Overlap for everybody"),
+        help_text=gettext_lazy("Of prompts, whose tasks every annotator ranks."),
     )
     gold_share = PercentField(
-        most=50, label="Gold-task share", help_text="Of an annotator's tasks, whose expert ranking is known."
+        most=50,
+        label=gettext_lazy("Gold-task share"),
+        help_text=gettext_lazy("Of an annotator's tasks, whose expert ranking is known."),
     )
     repeat_share = PercentField(
-        most=50, label="Self-consistency share", help_text="Of an annotator's tasks, which they have ranked before."
+        most=50,
+        label=gettext_lazy("Self-consistency share"),
+        help_text=gettext_lazy("Of an annotator's tasks, which they have ranked before."),
     )
     practice_pass = PercentField(
-        label="Qualification threshold", help_text="Of pairs, on which an annotator has to match the expert rankings."
+        label=gettext_lazy("Qualification threshold"),
+        help_text=gettext_lazy("Of pairs, on which an annotator has to match the expert rankings."),
     )
 
     class Meta:
         model = Project
         fields = Project.SETTINGS
-        labels = LABELS
-        help_texts = HELP
+        labels: ClassVar = {name: gettext_lazy(text) for name, text in LABELS.items()}
+        help_texts: ClassVar = {name: gettext_lazy(text) for name, text in HELP.items()}
         widgets: ClassVar = {
             "guidelines": forms.Textarea(attrs={"rows": 6}),
             "base_model": forms.TextInput(attrs={"list": "known-models", "spellcheck": "false", "autocomplete": "off"}),
@@ -215,7 +241,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
             if isinstance(field, PercentField):  # declared here, so Django does not take the default of the model
                 field.initial = getattr(Project(), name)
         for name, choices in CHOICES.items():
-            self.fields[name].choices = choices  # type: ignore[attr-defined]
+            self.fields[name].choices = [(value, gettext(label)) for value, label in choices]  # type: ignore[attr-defined]
         for name, condition in WHEN.items():
             self.fields[name].when = condition  # type: ignore[attr-defined]
         if self.instance.pk:  # it has a page of its own, which also prepares it
@@ -249,7 +275,10 @@ class NewProjectForm(ProjectForm):
     """The form of a new project, with the kind of project first."""
 
     preset = forms.ChoiceField(
-        label="What annotators do", choices=PRESET_CHOICES, initial="ranking", widget=forms.RadioSelect
+        label=gettext_lazy("What annotators do"),
+        choices=[(name, gettext_lazy(label)) for name, label in PRESET_CHOICES],
+        initial="ranking",
+        widget=forms.RadioSelect,
     )
 
     def _complete(self) -> None:
@@ -267,27 +296,30 @@ class NewProjectForm(ProjectForm):
     def clean(self) -> dict[str, Any]:
         said = super().clean() or self.cleaned_data
         if said.get("preset") == "labelling" and not said.get("labels") and not self.has_error("labels"):
-            self.add_error("labels", "Name the labels that annotators choose from, at least two.")
+            self.add_error("labels", gettext("Name the labels that annotators choose from, at least two."))
         return said
 
 
 class MemberForm(forms.Form):
-    username = forms.CharField(max_length=150)
-    role = forms.ChoiceField(choices=Role.choices, initial=Role.ANNOTATOR)
+    username = forms.CharField(label=gettext_lazy("Username"), max_length=150)
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=Role.choices, initial=Role.ANNOTATOR)
 
     def clean_username(self) -> Any:
         username = self.cleaned_data["username"]
         user = User.objects.filter(username=username, is_active=True).first()
         if user is None:
-            raise forms.ValidationError(f"There is no account “{username}”. Invite the person instead.")
+            raise forms.ValidationError(
+                gettext("There is no account “%(username)s”. Invite the person instead.") % {"username": username}
+            )
         return user
 
 
 class AlarmForm(forms.Form):
     note = forms.CharField(
+        label=gettext_lazy("Note"),
         max_length=500,
         error_messages={
-            "required": "Describe the problem, so that an admin can check it.",
-            "max_length": "Please use at most 500 characters.",
+            "required": gettext_lazy("Describe the problem, so that an admin can check it."),
+            "max_length": gettext_lazy("Please use at most 500 characters."),
         },
     )

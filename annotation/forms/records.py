@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import User
 from django.forms import BaseFormSet, formset_factory
+from django.utils.translation import gettext_lazy
 
 from annotation.models import Project, Prompt, Split
 
@@ -43,14 +44,18 @@ def actions_for(records: str, *, is_admin: bool) -> dict[str, str]:
 class BulkForm(forms.Form):
     """A selection and what is to be done with it. Only the value of the chosen action is looked at."""
 
-    do = forms.ChoiceField(error_messages={"required": "Choose what to do with the selection."})
-    ids = forms.TypedMultipleChoiceField(coerce=int, required=False)
-    everything = forms.BooleanField(required=False)
-    split = forms.ChoiceField(choices=Split.choices, required=False)
-    category = forms.CharField(max_length=100, required=False)
-    priority = forms.IntegerField(min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, required=False)
-    to = forms.ModelChoiceField(queryset=User.objects.none(), required=False)
-    reason = forms.CharField(max_length=2000, required=False)
+    do = forms.ChoiceField(
+        label=gettext_lazy("Do"), error_messages={"required": gettext_lazy("Choose what to do with the selection.")}
+    )
+    ids = forms.TypedMultipleChoiceField(label=gettext_lazy("Ids"), coerce=int, required=False)
+    everything = forms.BooleanField(label=gettext_lazy("Everything"), required=False)
+    split = forms.ChoiceField(label=gettext_lazy("Split"), choices=Split.choices, required=False)
+    category = forms.CharField(label=gettext_lazy("Category"), max_length=100, required=False)
+    priority = forms.IntegerField(
+        label=gettext_lazy("Priority"), min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, required=False
+    )
+    to = forms.ModelChoiceField(label=gettext_lazy("To"), queryset=User.objects.none(), required=False)
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=2000, required=False)
 
     def __init__(self, project: Project, records: str, data: Any = None, *, is_admin: bool) -> None:
         super().__init__(data)
@@ -73,25 +78,31 @@ class BulkForm(forms.Form):
 
 
 class SavedViewForm(forms.Form):
-    name = forms.CharField(max_length=60, error_messages={"required": "Give the view a name."})
-    shared = forms.BooleanField(required=False)
-    query = forms.CharField(max_length=2000, required=False, strip=False)
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=60, error_messages={"required": gettext_lazy("Give the view a name.")}
+    )
+    shared = forms.BooleanField(label=gettext_lazy("Shared"), required=False)
+    query = forms.CharField(label=gettext_lazy("Query"), max_length=2000, required=False, strip=False)
 
 
 class PromptForm(forms.Form):
     """What a prompt has beside its messages. An edited one keeps its split and its id."""
 
-    category = forms.CharField(max_length=100, required=False)
+    category = forms.CharField(label=gettext_lazy("Category"), max_length=100, required=False)
     split = forms.ChoiceField(
-        choices=[("", "By hash, as for imported prompts"), *Split.choices],
+        label=gettext_lazy("Split"),
+        choices=[("", gettext_lazy("By hash, as for imported prompts")), *Split.choices],
         required=False,
-        help_text="Held-out prompts (eval) are never trained on. By hash, about 20 % are held out.",
+        help_text=gettext_lazy("Held-out prompts (eval) are never trained on. By hash, about 20 % are held out."),
     )
     external_id = forms.CharField(
-        max_length=200, required=False, label="ID", help_text="Your own identifier, unique in the project."
+        max_length=200,
+        required=False,
+        label=gettext_lazy("ID"),
+        help_text=gettext_lazy("Your own identifier, unique in the project."),
     )
     close_tasks = forms.BooleanField(
-        required=False, initial=True, label="Take open tasks of the old version out of the queue"
+        required=False, initial=True, label=gettext_lazy("Take open tasks of the old version out of the queue")
     )
 
     def __init__(self, data: Any = None, *, prompt: Prompt | None = None) -> None:
@@ -101,9 +112,9 @@ class PromptForm(forms.Form):
 
 
 class MessageForm(forms.Form):
-    role = forms.ChoiceField(choices=ROLES, initial="user")
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=ROLES, initial="user")
     content = forms.CharField(
-        required=False, strip=False, widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"}), label="Text"
+        required=False, strip=False, widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"}), label=gettext_lazy("Text")
     )
 
 

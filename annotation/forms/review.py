@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.models import Adjudication, Completion
 
@@ -13,7 +14,7 @@ class AdjudicationForm(forms.Form):
     """A place for every answer (the same place is a tie), a mark for the unacceptable ones, and why."""
 
     note = forms.CharField(
-        required=False, max_length=5000, label="Why this order?", widget=forms.Textarea(attrs={"rows": 3})
+        required=False, max_length=5000, label=gettext_lazy("Why this order?"), widget=forms.Textarea(attrs={"rows": 3})
     )
 
     def __init__(
@@ -27,12 +28,15 @@ class AdjudicationForm(forms.Form):
         numbers = [(number, str(number)) for number in range(1, len(self.ids) + 1)]
         for number, pk in enumerate(self.ids, start=1):
             self.fields[f"place_{pk}"] = forms.TypedChoiceField(
-                choices=numbers, coerce=int, initial=place.get(pk), label=f"Rank of response {number}"
+                choices=numbers,
+                coerce=int,
+                initial=place.get(pk),
+                label=gettext("Rank of response %(number)s") % {"number": number},
             )
             self.fields[f"below_{pk}"] = forms.BooleanField(
                 required=False,
                 initial=bool(standing and pk in standing.unacceptable),
-                label=f"Response {number} is unacceptable",
+                label=gettext("Response %(number)s is unacceptable") % {"number": number},
             )
         if standing:
             self.fields["note"].initial = standing.note
@@ -45,7 +49,7 @@ class AdjudicationForm(forms.Form):
         below = [pk for pk in self.ids if data[f"below_{pk}"]]
         acceptable = [places[pk] for pk in self.ids if pk not in below]
         if below and acceptable and min(places[pk] for pk in below) <= max(acceptable):
-            raise forms.ValidationError("Unacceptable responses have to be ranked below all others.")
+            raise forms.ValidationError(gettext("Unacceptable responses have to be ranked below all others."))
         data["tiers"] = [[pk for pk in self.ids if places[pk] == place] for place in sorted(set(places.values()))]
         data["unacceptable"] = below
         return data
@@ -55,7 +59,7 @@ class KnownForm(forms.Form):
     note = forms.CharField(
         required=False,
         max_length=5000,
-        label="What should annotators learn from it?",
+        label=gettext_lazy("What should annotators learn from it?"),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-    practice = forms.BooleanField(required=False, label="Use it for qualification")
+    practice = forms.BooleanField(required=False, label=gettext_lazy("Use it for qualification"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.exports import Filter
 from annotation.exports.files import DownloadOptions, UnsupportedFormat
@@ -21,40 +22,46 @@ class NumbersField(forms.CharField):
     def to_python(self, value: Any) -> list[int]:  # type: ignore[override]
         words = str(value or "").replace(",", " ").split()
         if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
-            raise forms.ValidationError("Write whole numbers with commas between them, such as 1, 2.")
+            raise forms.ValidationError(gettext("Write whole numbers with commas between them, such as 1, 2."))
         return [int(word) for word in words]
 
 
 class TakeSnapshotForm(forms.Form):
     """The type of the rows, and which judgments: whatever is left empty leaves nothing out."""
 
-    type = forms.ChoiceField(choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE)
+    type = forms.ChoiceField(
+        label=gettext_lazy("Type"), choices=SnapshotType.choices, required=False, initial=SnapshotType.PREFERENCE
+    )
     kinds = forms.MultipleChoiceField(
-        label="Annotation kinds",
+        label=gettext_lazy("Annotation kinds"),
         choices=[
-            ("ranking", "Rankings"),
-            ("reference", "Reference responses"),
-            ("label", "Labels"),
-            ("imported", "Imported data"),
+            ("ranking", gettext_lazy("Rankings")),
+            ("reference", gettext_lazy("Reference responses")),
+            ("label", gettext_lazy("Labels")),
+            ("imported", gettext_lazy("Imported data")),
         ],
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    policies = NumbersField(label="Policy versions", required=False, help_text="Numbers such as 0, 2.")
-    annotators = NumbersField(label="Annotators", required=False, help_text="Annotator IDs, as on the data card.")
+    policies = NumbersField(
+        label=gettext_lazy("Policy versions"), required=False, help_text=gettext_lazy("Numbers such as 0, 2.")
+    )
+    annotators = NumbersField(
+        label=gettext_lazy("Annotators"), required=False, help_text=gettext_lazy("Annotator IDs, as on the data card.")
+    )
     min_agreement = forms.FloatField(
-        label="Min. agreement",
+        label=gettext_lazy("Min. agreement"),
         required=False,
         min_value=0,
         max_value=1,
-        help_text="Share of votes on a pair, from 0 to 1.",
+        help_text=gettext_lazy("Share of votes on a pair, from 0 to 1."),
         widget=forms.NumberInput(attrs={"step": "0.05"}),
     )
     since = forms.DateTimeField(
-        label="Since (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+        label=gettext_lazy("Since (UTC)"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
     until = forms.DateTimeField(
-        label="Until (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
+        label=gettext_lazy("Until (UTC)"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
 
     def clean_type(self) -> SnapshotType:
@@ -69,14 +76,22 @@ class TakeSnapshotForm(forms.Form):
 class DownloadForm(forms.Form):
     """Which file of a snapshot; nothing chosen is the file as it is stored."""
 
-    rows = forms.ChoiceField(label="Format", required=False)
+    rows = forms.ChoiceField(label=gettext_lazy("Format"), required=False)
     file = forms.ChoiceField(
-        label="File", choices=[("jsonl", "JSONL"), ("csv", "CSV"), ("parquet", "Parquet")], required=False
+        label=gettext_lazy("File"),
+        choices=[("jsonl", gettext_lazy("JSONL")), ("csv", gettext_lazy("CSV")), ("parquet", gettext_lazy("Parquet"))],
+        required=False,
     )
     split = forms.ChoiceField(
-        choices=[("", "Train and eval"), ("train", "Train only"), ("eval", "Eval only")], required=False
+        label=gettext_lazy("Split"),
+        choices=[
+            ("", gettext_lazy("Train and eval")),
+            ("train", gettext_lazy("Train only")),
+            ("eval", gettext_lazy("Eval only")),
+        ],
+        required=False,
     )
-    gzip = forms.BooleanField(label="Compressed (gzip)", required=False)
+    gzip = forms.BooleanField(label=gettext_lazy("Compressed (gzip)"), required=False)
 
     def __init__(self, snapshot: DatasetSnapshot, data: Any = None) -> None:
         super().__init__(data)

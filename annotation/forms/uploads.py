@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.forms.access import User
 from annotation.imports import shape_choices
@@ -16,34 +17,42 @@ from annotation.models import Project
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        help_text="JSONL, JSON, CSV, TSV, Parquet or text (one prompt per line), also as .gz or .zip; at most 1 GB.",
-        error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
+        label=gettext_lazy("File"),
+        help_text=gettext_lazy(
+            "JSONL, JSON, CSV, TSV, Parquet or text (one prompt per line), also as .gz or .zip; at most 1 GB."
+        ),
+        error_messages={"required": gettext_lazy("Choose a file first."), "empty": gettext_lazy("The file is empty.")},
     )
     labels = forms.BooleanField(
-        label="This file contains labelled texts",
+        label=gettext_lazy("This file contains labelled texts"),
         required=False,
-        help_text="Each row has a text and a label, for a classifier; it has no prompts to rank.",
+        help_text=gettext_lazy("Each row has a text and a label, for a classifier; it has no prompts to rank."),
     )
 
     def clean_file(self) -> Any:
         """Return the file. Raises ValidationError for one that is too large, before it is read."""
         file = self.cleaned_data["file"]
         if file.size > LARGEST_FILE:
-            raise forms.ValidationError(f"{file.name} is larger than {size_of(LARGEST_FILE)}. Split it.")
+            raise forms.ValidationError(
+                gettext("%(name)s is larger than %(value)s. Split it.")
+                % {"name": file.name, "value": size_of(LARGEST_FILE)}
+            )
         return file
 
 
 class MappingForm(forms.Form):
     """How a file is to be read: its shape, which columns are what, what is left out; or as it was saved before."""
 
-    saved = forms.ChoiceField(label="Saved mapping", required=False)
-    shape = forms.ChoiceField(label="Format", required=False)
-    ignore = forms.MultipleChoiceField(label="Leave out", required=False, widget=forms.CheckboxSelectMultiple)
+    saved = forms.ChoiceField(label=gettext_lazy("Saved mapping"), required=False)
+    shape = forms.ChoiceField(label=gettext_lazy("Format"), required=False)
+    ignore = forms.MultipleChoiceField(
+        label=gettext_lazy("Leave out"), required=False, widget=forms.CheckboxSelectMultiple
+    )
     save_as = forms.CharField(
-        label="Save mapping as",
+        label=gettext_lazy("Save mapping as"),
         required=False,
         max_length=100,
-        help_text="For later files of this kind, also over the API and the command line.",
+        help_text=gettext_lazy("For later files of this kind, also over the API and the command line."),
     )
 
     def __init__(
@@ -56,7 +65,9 @@ class MappingForm(forms.Form):
         for name, label in {**SEVERAL, **MEANINGS}.items():
             self.fields[name] = forms.CharField(label=label, max_length=300, required=False)
         self.fields["better"] = forms.ChoiceField(
-            label="Better scores", choices=[("", "higher"), ("lower", "lower")], required=False
+            label=gettext_lazy("Better scores"),
+            choices=[("", gettext_lazy("higher")), ("lower", gettext_lazy("lower"))],
+            required=False,
         )
         ignorable = dict.fromkeys([*unused, *columns, *(initial or {}).get("ignore", [])])
         self._choose(
@@ -87,11 +98,11 @@ class MappingForm(forms.Form):
 class WithdrawForm(forms.Form):
     """An annotator, by their number, whose judgments are withdrawn."""
 
-    username = forms.CharField(max_length=150)
+    username = forms.CharField(label=gettext_lazy("Username"), max_length=150)
 
     def clean_username(self) -> Any:
         username = self.cleaned_data["username"]
         user = User.objects.filter(username=username).first()
         if user is None:
-            raise forms.ValidationError(f"There is no user {username!r}.")
+            raise forms.ValidationError(gettext("There is no user %(username)s.") % {"username": f"{username!r}"})
         return user

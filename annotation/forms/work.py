@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.characters import JSONDecoder, cleaned, is_storable
 from annotation.models import (
@@ -25,11 +26,11 @@ class DraftForm(forms.Form):
         if draft is None and self.data.get("draft") in ({}, "{}"):
             return {}  # forms take it for nothing given, but an empty draft is what starting over leaves
         if not isinstance(draft, dict):
-            raise forms.ValidationError("draft should be a JSON object.")
+            raise forms.ValidationError(gettext("draft should be a JSON object."))
         if len(str(draft)) > 100_000:
-            raise forms.ValidationError("draft is longer than 100,000 characters.")
+            raise forms.ValidationError(gettext("draft is longer than 100,000 characters."))
         if not is_storable(draft):
-            raise forms.ValidationError("draft has a number that JSON does not know.")
+            raise forms.ValidationError(gettext("draft has a number that JSON does not know."))
         cleaned_draft: dict[str, Any] = cleaned(draft)
         return cleaned_draft
 
@@ -37,8 +38,12 @@ class DraftForm(forms.Form):
 class FlagForm(forms.Form):
     """Bound to one assignment: it knows its answers, and no answer means its prompt."""
 
-    answer = forms.IntegerField(required=False, help_text="Number of the response; the prompt if omitted.")
-    reason = forms.ChoiceField(choices=FlagReason.choices, error_messages={"required": "Choose a reason."})
+    answer = forms.IntegerField(
+        required=False, help_text=gettext_lazy("Number of the response; the prompt if omitted.")
+    )
+    reason = forms.ChoiceField(
+        choices=FlagReason.choices, error_messages={"required": gettext_lazy("Choose a reason.")}
+    )
     note = forms.CharField(required=False, max_length=500)
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -50,7 +55,7 @@ class FlagForm(forms.Form):
         if number is None:
             return None
         if (pk := self.assignment.completion_of(number)) is None:
-            raise forms.ValidationError("answer should be a response of this task.")
+            raise forms.ValidationError(gettext("answer should be a response of this task."))
         return self.assignment.task.candidates.get(pk=pk)
 
     def clean_reason(self) -> FlagReason:
@@ -60,7 +65,7 @@ class FlagForm(forms.Form):
 class SubmitForm(forms.Form):
     """What every kind's submit carries beside its answer."""
 
-    client_uuid = forms.UUIDField(error_messages={"required": "client_uuid is missing: reload the page."})
+    client_uuid = forms.UUIDField(error_messages={"required": gettext_lazy("client_uuid is missing: reload the page.")})
     active_ms = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
 
     def clean_active_ms(self) -> int:

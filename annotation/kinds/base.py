@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
+from django.utils.translation import gettext
 
 from annotation.models import Assignment
 from annotation.models.judgment import Judgment
@@ -31,7 +32,7 @@ class TaskKind:
 
     def page(self, assignment: Assignment) -> dict[str, Any]:  # noqa: ARG002
         """Return what the kind's template needs beside the candidates; `asks` is the page's heading."""
-        return {"asks": self.asks}
+        return {"asks": gettext(self.asks)}
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of a judgment with this answer, by name."""

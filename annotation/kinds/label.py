@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.kinds.base import TaskKind
 from annotation.models import Assignment, Label
@@ -12,7 +13,7 @@ from annotation.models.judgment import Judgment
 
 
 class LabelForm(forms.Form):
-    label = forms.CharField(error_messages={"required": "Choose a label."})
+    label = forms.CharField(error_messages={"required": gettext_lazy("Choose a label.")})
     comment = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -22,13 +23,16 @@ class LabelForm(forms.Form):
     def clean_label(self) -> str:
         label = str(self.cleaned_data["label"])
         if label not in self.labels:
-            raise forms.ValidationError(f"{label!r} is not a label of this project: {', '.join(self.labels)}.")
+            raise forms.ValidationError(
+                gettext("%(label)s is not a label of this project: %(names)s.")
+                % {"label": f"{label!r}", "names": ", ".join(self.labels)}
+            )
         return label
 
 
 class LabelKind(TaskKind):
-    label: ClassVar[str] = "Label"
-    asks: ClassVar[str] = "Which label fits the text?"
+    label: ClassVar[str] = gettext_noop("Label")
+    asks: ClassVar[str] = gettext_noop("Which label fits the text?")
     template: ClassVar[str] = "annotation/kinds/label.html"
     judgment: ClassVar[type[Judgment]] = Label
 
@@ -36,7 +40,7 @@ class LabelKind(TaskKind):
         return LabelForm(assignment, data)
 
     def page(self, assignment: Assignment) -> dict[str, Any]:
-        return {"asks": self.asks, "labels": assignment.project.labels}
+        return {"asks": gettext(self.asks), "labels": assignment.project.labels}
 
     def said(self, *, assignment: Assignment, answer: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         return {"label": answer["label"], "comment": answer["comment"]}

@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.kinds.base import TaskKind
 from annotation.models import Assignment, Proposal, ProposalReview, RejectReason, Verdict
@@ -18,7 +19,7 @@ TEXTS = {"instruction": 3, "input": 3, "output": 6}  # and the lines of their te
 class ProposalForm(forms.Form):
     verdict = forms.ChoiceField(
         choices=Verdict.choices,
-        error_messages={"required": "Accept, edit or reject the task."},
+        error_messages={"required": gettext_lazy("Accept, edit or reject the task.")},
     )
     reason = forms.ChoiceField(choices=[("", "—"), *RejectReason.choices], required=False)
     instruction = forms.CharField(required=False, max_length=MAX_CHARACTERS)
@@ -36,7 +37,7 @@ class ProposalForm(forms.Form):
         if verdict != Verdict.REJECT:
             data["reason"] = ""
         elif not data.get("reason") and "reason" not in self.errors:
-            self.add_error("reason", "Choose a reason for the rejection.")
+            self.add_error("reason", gettext("Choose a reason for the rejection."))
         if verdict == Verdict.EDIT:
             self._check_edit(texts)
         data.update(texts if verdict == Verdict.EDIT else dict.fromkeys(TEXTS, ""))
@@ -45,9 +46,9 @@ class ProposalForm(forms.Form):
     def _check_edit(self, texts: dict[str, str]) -> None:
         for name in ("instruction", "output"):
             if not texts[name] and name not in self.errors:
-                self.add_error(name, f"The {name} is empty.")
+                self.add_error(name, gettext("The %(name)s is empty.") % {"name": name})
         if texts == {name: _normal(getattr(self.proposal, name)) for name in TEXTS}:
-            self.add_error("verdict", "Nothing is changed. Accept the task unchanged, or edit it.")
+            self.add_error("verdict", gettext("Nothing is changed. Accept the task unchanged, or edit it."))
 
 
 def proposal_of(assignment: Assignment) -> Proposal:
@@ -61,8 +62,8 @@ def _normal(text: str) -> str:
 
 
 class ProposalKind(TaskKind):
-    label: ClassVar[str] = "Proposed task"
-    asks: ClassVar[str] = "Review this proposed task."
+    label: ClassVar[str] = gettext_noop("Proposed task")
+    asks: ClassVar[str] = gettext_noop("Review this proposed task.")
     template: ClassVar[str] = "annotation/kinds/proposal.html"
     judgment: ClassVar[type[Judgment]] = ProposalReview
 
@@ -72,7 +73,7 @@ class ProposalKind(TaskKind):
     def page(self, assignment: Assignment) -> dict[str, Any]:
         proposal = proposal_of(assignment)
         return {
-            "asks": self.asks,
+            "asks": gettext(self.asks),
             "proposal": proposal,
             "parts": [
                 {

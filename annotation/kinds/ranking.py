@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy, gettext_noop, ngettext
 
 from annotation.characters import JSONDecoder
 from annotation.kinds.base import TaskKind
@@ -21,20 +22,22 @@ RATINGS = range(1, 6)
 class RankingForm(forms.Form):
     tiers = forms.JSONField(
         decoder=JSONDecoder,
-        help_text="Lists of response IDs, best first. IDs in one list are tied.",
-        error_messages={"required": "Rank all responses."},
+        help_text=gettext_lazy("Lists of response IDs, best first. IDs in one list are tied."),
+        error_messages={"required": gettext_lazy("Rank all responses.")},
     )
-    unacceptable = forms.JSONField(required=False, decoder=JSONDecoder, help_text="IDs of the unacceptable responses.")
+    unacceptable = forms.JSONField(
+        required=False, decoder=JSONDecoder, help_text=gettext_lazy("IDs of the unacceptable responses.")
+    )
     strength = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=2,
-        help_text="Of a graded comparison: 0 equally good, 1 better, 2 much better.",
+        help_text=gettext_lazy("Of a graded comparison: 0 equally good, 1 better, 2 much better."),
     )
     ratings = forms.JSONField(
         required=False,
         decoder=JSONDecoder,
-        help_text="Response ID to criterion to a number from 1 to 5.",
+        help_text=gettext_lazy("Response ID to criterion to a number from 1 to 5."),
     )
     rationale = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2}))
 
@@ -46,18 +49,24 @@ class RankingForm(forms.Form):
         self.mode = mode_for(assignment)
         self.criteria = criteria_for(assignment)
         if self.mode != RankingMode.FULL:
-            self.fields["tiers"].error_messages["required"] = f"Nothing is selected yet. {ASKS[self.mode]}"
+            self.fields["tiers"].error_messages["required"] = gettext("Nothing is selected yet. %(ASKS)s") % {
+                "ASKS": gettext(ASKS[self.mode])
+            }
 
     def clean_tiers(self) -> list[list[int]]:
         """Return the given tiers; candidates that need no place follow as one more tier."""
         tiers = self.cleaned_data["tiers"]
         if not isinstance(tiers, list) or not all(_is_id_list(tier) and tier for tier in tiers):
-            raise forms.ValidationError("tiers should be lists of response IDs, best first, none of them empty.")
+            raise forms.ValidationError(
+                gettext("tiers should be lists of response IDs, best first, none of them empty.")
+            )
         placed = [pk for tier in tiers for pk in tier]
         if strangers := sorted(set(placed) - self.candidates):
-            raise forms.ValidationError(f"tiers has responses that are not in this task: {strangers}.")
+            raise forms.ValidationError(
+                gettext("tiers has responses that are not in this task: %(strangers)s.") % {"strangers": strangers}
+            )
         if len(placed) != len(set(placed)):
-            raise forms.ValidationError("tiers has a response twice.")
+            raise forms.ValidationError(gettext("tiers has a response twice."))
         rest = sorted(self.candidates - set(placed))
         self._check_count(tiers, placed, rest)
         self.unranked = rest
@@ -65,45 +74,65 @@ class RankingForm(forms.Form):
 
     def _check_count(self, tiers: list[list[int]], placed: list[int], rest: list[int]) -> None:
         if self.mode == RankingMode.BEST and len(placed) != 1:
-            raise forms.ValidationError(f"Choose one response as the best; {len(placed)} are chosen.")
+            raise forms.ValidationError(
+                gettext("Choose one response as the best; %(count)s are chosen.") % {"count": len(placed)}
+            )
         if self.mode == RankingMode.TOP_K:
             wanted = self.project.top_k
             if len(placed) < wanted:
-                raise forms.ValidationError(f"Rank the top {wanted} responses; {len(placed)} are ranked.")
+                raise forms.ValidationError(
+                    gettext("Rank the top %(wanted)s responses; %(count)s are ranked.")
+                    % {"wanted": wanted, "count": len(placed)}
+                )
             # Ties may make it more than k, but then the last of them would not all be needed.
             if sum(map(len, tiers[:-1])) >= wanted:
-                raise forms.ValidationError(f"Rank only the top {wanted} responses; {len(placed)} are ranked.")
+                raise forms.ValidationError(
+                    gettext("Rank only the top %(wanted)s responses; %(count)s are ranked.")
+                    % {"wanted": wanted, "count": len(placed)}
+                )
         if self.mode in (RankingMode.FULL, RankingMode.GRADED) and rest:
             count = len(rest)
-            raise forms.ValidationError(f"{count} answer{'s' if count > 1 else ''} still without a place.")
+            raise forms.ValidationError(
+                ngettext("%(count)s response not ranked yet.", "%(count)s responses not ranked yet.", count)
+                % {"count": count}
+            )
 
     def clean_unacceptable(self) -> list[int]:
         unacceptable = self.cleaned_data["unacceptable"] or []
         if not _is_id_list(unacceptable) or set(unacceptable) - self.candidates:
-            raise forms.ValidationError("unacceptable should be a list of response IDs of this task.")
+            raise forms.ValidationError(gettext("unacceptable should be a list of response IDs of this task."))
         return sorted(set(unacceptable))
 
     def clean_ratings(self) -> dict[str, dict[str, int]]:
         given = self.cleaned_data["ratings"] or {}
         if not isinstance(given, dict) or not all(isinstance(rated, dict) for rated in given.values()):
-            raise forms.ValidationError("ratings should give each completion id a number for each criterion.")
+            raise forms.ValidationError(gettext("ratings should give each completion id a number for each criterion."))
         criteria = self.criteria
         if strangers := sorted(set(given) - {str(pk) for pk in self.candidates}):
-            raise forms.ValidationError(f"ratings has responses that are not in this task: {', '.join(strangers)}.")
+            raise forms.ValidationError(
+                gettext("ratings has responses that are not in this task: %(names)s.") % {"names": ", ".join(strangers)}
+            )
         for rated in given.values():
             if unknown := sorted(set(rated) - set(criteria)):
-                raise forms.ValidationError(f"{unknown[0]!r} is not a criterion of this project.")
+                raise forms.ValidationError(
+                    gettext("%(unknown)s is not a criterion of this project.") % {"unknown": f"{unknown[0]!r}"}
+                )
             if wrong := [name for name, value in rated.items() if type(value) is not int or value not in RATINGS]:
-                raise forms.ValidationError(f"{wrong[0]}: a rating is a whole number from 1 to 5.")
+                raise forms.ValidationError(
+                    gettext("%(wrong)s: a rating is a whole number from 1 to 5.") % {"wrong": wrong[0]}
+                )
         missing = len(self.candidates) * len(criteria) - sum(map(len, given.values()))
         if self.project.criteria_required and missing:
-            raise forms.ValidationError(f"{missing} rating{'s are' if missing > 1 else ' is'} missing.")
+            raise forms.ValidationError(
+                ngettext("%(missing)s rating is missing.", "%(missing)s ratings are missing.", missing)
+                % {"missing": missing}
+            )
         return {pk: rated for pk, rated in given.items() if rated}
 
     def clean_rationale(self) -> str:
         rationale: str = self.cleaned_data["rationale"]
         if self.project.rationale == RationaleRule.REQUIRED and not rationale.strip():
-            raise forms.ValidationError("Explanation required.")
+            raise forms.ValidationError(gettext("Explanation required."))
         return rationale
 
     def clean(self) -> dict[str, Any]:
@@ -129,20 +158,22 @@ class RankingForm(forms.Form):
         """Refuse unacceptable answers that are not the lowest tiers, whole."""
         flags = [set(tier) <= below for tier in tiers]
         if any(set(tier) & below and not set(tier) <= below for tier in tiers):
-            self.add_error("unacceptable", "Tied responses are either all acceptable or all unacceptable.")
+            self.add_error("unacceptable", gettext("Tied responses are either all acceptable or all unacceptable."))
         elif flags != sorted(flags):
-            self.add_error("unacceptable", "An unacceptable response cannot be ranked above an acceptable one.")
+            self.add_error(
+                "unacceptable", gettext("An unacceptable response cannot be ranked above an acceptable one.")
+            )
 
     def _check_strength(self, tiers: list[list[int]], strength: int | None) -> None:
         if "strength" in self.errors:
             return
         if self.mode != RankingMode.GRADED:
             if strength is not None:
-                self.add_error("strength", "Only a graded comparison has a strength.")
+                self.add_error("strength", gettext("Only a graded comparison has a strength."))
         elif strength is None:
-            self.add_error("strength", "Give the strength: 0 equally good, 1 better, 2 much better.")
+            self.add_error("strength", gettext("Give the strength: 0 equally good, 1 better, 2 much better."))
         elif (strength == 0) != (len(tiers) == 1):
-            self.add_error("strength", "Strength 0 means that both are tied, and the other way round.")
+            self.add_error("strength", gettext("Strength 0 means that both are tied, and the other way round."))
 
 
 def _is_id_list(value: Any) -> bool:
@@ -150,17 +181,17 @@ def _is_id_list(value: Any) -> bool:
 
 
 ASKS = {
-    RankingMode.FULL: "Rank the responses from best to worst.",
-    RankingMode.TOP_K: "Rank the best responses.",
-    RankingMode.BEST: "Choose the best response.",
-    RankingMode.GRADED: "Which response is better, and by how much?",
+    RankingMode.FULL: gettext_noop("Rank the responses from best to worst."),
+    RankingMode.TOP_K: gettext_noop("Rank the best responses."),
+    RankingMode.BEST: gettext_noop("Choose the best response."),
+    RankingMode.GRADED: gettext_noop("Which response is better, and by how much?"),
 }
 GRADES = [
-    {"key": 1, "first": 0, "strength": 2, "sign": "A ≫ B", "words": "A is much better"},
-    {"key": 2, "first": 0, "strength": 1, "sign": "A > B", "words": "A is better"},
-    {"key": 3, "first": None, "strength": 0, "sign": "A = B", "words": "Equally good"},
-    {"key": 4, "first": 1, "strength": 1, "sign": "B > A", "words": "B is better"},
-    {"key": 5, "first": 1, "strength": 2, "sign": "B ≫ A", "words": "B is much better"},
+    {"key": 1, "first": 0, "strength": 2, "sign": "A ≫ B", "words": gettext_noop("A is much better")},
+    {"key": 2, "first": 0, "strength": 1, "sign": "A > B", "words": gettext_noop("A is better")},
+    {"key": 3, "first": None, "strength": 0, "sign": "A = B", "words": gettext_noop("Equally good")},
+    {"key": 4, "first": 1, "strength": 1, "sign": "B > A", "words": gettext_noop("B is better")},
+    {"key": 5, "first": 1, "strength": 2, "sign": "B ≫ A", "words": gettext_noop("B is much better")},
 ]
 
 
@@ -183,7 +214,7 @@ def criteria_for(assignment: Assignment) -> list[str]:
 
 
 class RankingKind(TaskKind):
-    label: ClassVar[str] = "Ranking"
+    label: ClassVar[str] = gettext_noop("Ranking")
     asks: ClassVar[str] = ASKS[RankingMode.FULL]
     template: ClassVar[str] = "annotation/kinds/ranking.html"
     judgment: ClassVar[type[Judgment]] = Ranking
@@ -195,9 +226,13 @@ class RankingKind(TaskKind):
         project, count = assignment.project, len(assignment.shown_order)
         mode = mode_for(assignment)
         places = {RankingMode.TOP_K: project.top_k, RankingMode.BEST: 1}.get(mode, count)
-        asks = ASKS[mode]
+        asks = gettext(ASKS[mode])
         if mode == RankingMode.TOP_K:
-            asks = f"Rank the top {places} responses." if places > 1 else ASKS[RankingMode.BEST]
+            asks = (
+                gettext("Rank the top %(places)s responses.") % {"places": places}
+                if places > 1
+                else gettext(ASKS[RankingMode.BEST])
+            )
         return {
             "asks": asks,
             "mode": mode,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.errors import NotPossible
 from annotation.kinds.base import TaskKind
@@ -21,10 +22,12 @@ class ReferenceForm(forms.Form):
     text = forms.CharField(
         max_length=MAX_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 8}),
-        error_messages={"required": "Write a response."},
+        error_messages={"required": gettext_lazy("Write a response.")},
     )
     derived_from = forms.IntegerField(
-        required=False, widget=forms.HiddenInput, help_text="Number of the response that the text was edited from."
+        required=False,
+        widget=forms.HiddenInput,
+        help_text=gettext_lazy("Number of the response that the text was edited from."),
     )
 
     def __init__(self, assignment: Assignment, data: Any = None) -> None:
@@ -39,14 +42,16 @@ class ReferenceForm(forms.Form):
         number: int | None = self.cleaned_data["derived_from"]
         pk = None if number is None else self.assignment.completion_of(number)
         if number is not None and pk not in self.candidates:
-            raise forms.ValidationError("derived_from should be a response of this task.")
+            raise forms.ValidationError(gettext("derived_from should be a response of this task."))
         return pk
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         origin = data.get("derived_from")
         if origin is not None and data.get("text") == self.candidates[origin].strip():
-            self.add_error("text", "This is the unchanged response. Edit it before submitting, or skip the task.")
+            self.add_error(
+                "text", gettext("This is the unchanged response. Edit it before submitting, or skip the task.")
+            )
         return data
 
 
@@ -56,8 +61,8 @@ def shows_candidates(assignment: Assignment) -> bool:
 
 
 class ReferenceKind(TaskKind):
-    label: ClassVar[str] = "Reference response"
-    asks: ClassVar[str] = "Write an ideal response."
+    label: ClassVar[str] = gettext_noop("Reference response")
+    asks: ClassVar[str] = gettext_noop("Write an ideal response.")
     template: ClassVar[str] = "annotation/kinds/reference.html"
     judgment: ClassVar[type[Judgment]] = ReferenceAnswer
 
@@ -70,7 +75,7 @@ class ReferenceKind(TaskKind):
     def page(self, assignment: Assignment) -> dict[str, Any]:
         texts = list(assignment.task.candidates.values_list("text", flat=True))
         return {
-            "asks": self.asks,
+            "asks": gettext(self.asks),
             "is_blind": not shows_candidates(assignment),
             "max_characters": MAX_CHARACTERS,
             "typical_words": round(median(len(text.split()) for text in texts)) if texts else 0,
@@ -110,7 +115,9 @@ class ReferenceKind(TaskKind):
         assert isinstance(judgment, ReferenceAnswer)
         if Candidate.objects.filter(completion_id=judgment.completion_id).exists():
             raise NotPossible(
-                "Other annotators already rank the response that was written here, so it can no longer be reopened."
+                gettext(
+                    "Other annotators already rank the response that was written here, so it can no longer be reopened."
+                )
             )
         judgment.delete()
         Completion.objects.filter(pk=judgment.completion_id).delete()

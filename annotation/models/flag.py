@@ -5,24 +5,25 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
 from annotation.models.text import Completion, Prompt
 
 
 class FlagReason(models.TextChoices):
-    HARMFUL = "harmful", "Harmful"
-    PERSONAL_DATA = "personal-data", "Personal data"
-    BROKEN = "broken", "Broken text"
-    LANGUAGE = "language", "Wrong language"
-    OFF_TOPIC = "off-topic", "Off topic"
-    OTHER = "other", "Other"
+    HARMFUL = "harmful", gettext_lazy("Harmful")
+    PERSONAL_DATA = "personal-data", gettext_lazy("Personal data")
+    BROKEN = "broken", gettext_lazy("Broken text")
+    LANGUAGE = "language", gettext_lazy("Wrong language")
+    OFF_TOPIC = "off-topic", gettext_lazy("Off topic")
+    OTHER = "other", gettext_lazy("Other")
 
 
 class FlagStatus(models.TextChoices):
-    OPEN = "open", "Open"
-    DISMISSED = "dismissed", "Dismissed"  # the text is fine
-    WITHDRAWN = "withdrawn", "Withdrawn"  # the text is in no new task
+    OPEN = "open", gettext_lazy("Open")
+    DISMISSED = "dismissed", gettext_lazy("Dismissed")  # the text is fine
+    WITHDRAWN = "withdrawn", gettext_lazy("Withdrawn")  # the text is in no new task
 
 
 class Flag(models.Model):

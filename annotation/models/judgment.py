@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from annotation.models.task import Assignment
 from annotation.models.text import Completion
@@ -76,23 +77,26 @@ class ReferenceAnswer(Judgment):
         Completion, on_delete=models.PROTECT, null=True, blank=True, related_name="edited_into"
     )
 
+    class Meta(Judgment.Meta):
+        verbose_name = "reference response"
+
     def __str__(self) -> str:
         return str(self.completion)
 
 
 class Verdict(models.TextChoices):
-    ACCEPT = "accept", "Accepted"
-    EDIT = "edit", "Accepted with edits"
-    REJECT = "reject", "Rejected"
+    ACCEPT = "accept", gettext_lazy("Accepted")
+    EDIT = "edit", gettext_lazy("Accepted with edits")
+    REJECT = "reject", gettext_lazy("Rejected")
 
 
 class RejectReason(models.TextChoices):
-    WRONG = "wrong", "The output is wrong"
-    UNCLEAR = "unclear", "Unclear what to do"
-    HARMFUL = "harmful", "Harmful or private"
-    TRIVIAL = "trivial", "Too trivial"
-    DUPLICATE = "duplicate", "Same as another"
-    OTHER = "other", "Something else"
+    WRONG = "wrong", gettext_lazy("The output is wrong")
+    UNCLEAR = "unclear", gettext_lazy("Unclear what to do")
+    HARMFUL = "harmful", gettext_lazy("Harmful or private")
+    TRIVIAL = "trivial", gettext_lazy("Too trivial")
+    DUPLICATE = "duplicate", gettext_lazy("Same as another")
+    OTHER = "other", gettext_lazy("Something else")
 
 
 class ProposalReview(Judgment):

@@ -8,14 +8,15 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.characters import is_storable
 
 
 class Role(models.TextChoices):
-    ANNOTATOR = "annotator", "Annotator"
-    REVIEWER = "reviewer", "Reviewer"
-    ADMIN = "admin", "Admin"
+    ANNOTATOR = "annotator", gettext_lazy("Annotator")
+    REVIEWER = "reviewer", gettext_lazy("Reviewer")
+    ADMIN = "admin", gettext_lazy("Admin")
 
     def includes(self, other: Role) -> bool:
         """Return whether the role may act as another: an admin as a reviewer, a reviewer as an annotator."""
@@ -26,16 +27,16 @@ class Role(models.TextChoices):
 class RankingMode(models.TextChoices):
     """How much of an order is asked for."""
 
-    FULL = "full", "Full ranking: every response gets a rank"
-    TOP_K = "top_k", "Top k: only the best responses get a rank"
-    BEST = "best", "Best response only"
-    GRADED = "graded", "Graded comparison: two responses, and by how much one is better"
+    FULL = "full", gettext_lazy("Full ranking: every response gets a rank")
+    TOP_K = "top_k", gettext_lazy("Top k: only the best responses get a rank")
+    BEST = "best", gettext_lazy("Best response only")
+    GRADED = "graded", gettext_lazy("Graded comparison: two responses, and by how much one is better")
 
 
 class RationaleRule(models.TextChoices):
-    HIDDEN = "hidden", "Not asked"
-    OPTIONAL = "optional", "Optional"
-    REQUIRED = "required", "Required"
+    HIDDEN = "hidden", gettext_lazy("Not asked")
+    OPTIONAL = "optional", gettext_lazy("Optional")
+    REQUIRED = "required", gettext_lazy("Required")
 
 
 MAX_CRITERIA = 6
@@ -44,13 +45,19 @@ MAX_CRITERION_CHARACTERS = 30
 
 def check_criteria(names: Any) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValidationError("Criteria should be a list of names.")
+        raise ValidationError(gettext("Criteria should be a list of names."))
     if len(names) > MAX_CRITERIA:
-        raise ValidationError(f"At most {MAX_CRITERIA} criteria; these are {len(names)}.")
+        raise ValidationError(
+            gettext("At most %(MAX_CRITERIA)s criteria; these are %(count)s.")
+            % {"MAX_CRITERIA": MAX_CRITERIA, "count": len(names)}
+        )
     if len({name.casefold() for name in names}) < len(names):
-        raise ValidationError("Each criterion can be listed once.")
+        raise ValidationError(gettext("Each criterion can be listed once."))
     if long := [name for name in names if len(name) > MAX_CRITERION_CHARACTERS]:
-        raise ValidationError(f"A criterion has at most {MAX_CRITERION_CHARACTERS} characters: {long[0]}")
+        raise ValidationError(
+            gettext("A criterion has at most %(MAX_CRITERION_CHARACTERS)s characters: %(long)s")
+            % {"MAX_CRITERION_CHARACTERS": MAX_CRITERION_CHARACTERS, "long": long[0]}
+        )
 
 
 FEWEST_LABELS, MOST_LABELS = 2, 9  # a key of the keyboard for each
@@ -62,26 +69,40 @@ SHORTEST_NAME, LONGEST_NAME = 2, 100
 def check_names(value: Any) -> None:
     """Raise ValidationError unless a value is a list of names that can be looked for in answers."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValidationError("Write a list of names.")
+        raise ValidationError(gettext("Write a list of names."))
     if len(value) > MOST_NAMES:
-        raise ValidationError(f"At most {MOST_NAMES} names; there are {len(value)}.")
+        raise ValidationError(
+            gettext("At most %(MOST_NAMES)s names; there are %(count)s.")
+            % {"MOST_NAMES": MOST_NAMES, "count": len(value)}
+        )
     for name in value:
         if not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME:
             raise ValidationError(
-                f"A name has {SHORTEST_NAME} to {LONGEST_NAME} characters; {name[:LONGEST_NAME]!r} has "
-                f"{len(name.strip())}."
+                gettext("A name has %(SHORTEST_NAME)s to %(LONGEST_NAME)s characters; %(name)s has %(count)s.")
+                % {
+                    "SHORTEST_NAME": SHORTEST_NAME,
+                    "LONGEST_NAME": LONGEST_NAME,
+                    "name": f"{name[:LONGEST_NAME]!r}",
+                    "count": len(name.strip()),
+                }
             )
 
 
 def check_labels(names: Any) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValidationError("Labels should be a list of names.")
+        raise ValidationError(gettext("Labels should be a list of names."))
     if names and not FEWEST_LABELS <= len(names) <= MOST_LABELS:
-        raise ValidationError(f"From {FEWEST_LABELS} to {MOST_LABELS} labels, a key for each; these are {len(names)}.")
+        raise ValidationError(
+            gettext("From %(FEWEST_LABELS)s to %(MOST_LABELS)s labels, a key for each; these are %(count)s.")
+            % {"FEWEST_LABELS": FEWEST_LABELS, "MOST_LABELS": MOST_LABELS, "count": len(names)}
+        )
     if len(set(names)) < len(names):
-        raise ValidationError("Each label can be listed once.")
+        raise ValidationError(gettext("Each label can be listed once."))
     if long := [name for name in names if len(name) > MAX_LABEL_CHARACTERS]:
-        raise ValidationError(f"A label has at most {MAX_LABEL_CHARACTERS} characters: {long[0][:40]}…")
+        raise ValidationError(
+            gettext("A label has at most %(MAX_LABEL_CHARACTERS)s characters: %(long)s…")
+            % {"MAX_LABEL_CHARACTERS": MAX_LABEL_CHARACTERS, "long": long[0][:40]}
+        )
 
 
 MODEL_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # of the Hugging Face hub
@@ -90,14 +111,14 @@ MODEL_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # of the Hugging Face hu
 class Thoughts(models.TextChoices):
     """What becomes of a model's thoughts; the recipes read the same words (training/tokenizers/settings.py)."""
 
-    OFF = "off", "Off: the model responds directly"
-    HIDDEN = "hidden", "Hidden: annotators see the response alone"
-    SHOWN = "shown", "Shown as part of the response"
+    OFF = "off", gettext_lazy("Off: the model responds directly")
+    HIDDEN = "hidden", gettext_lazy("Hidden: annotators see the response alone")
+    SHOWN = "shown", gettext_lazy("Shown as part of the response")
 
 
 class LongPrompts(models.TextChoices):
-    REFUSE = "refuse", "Leave them out, and count them"
-    DROP_OLDEST = "drop_oldest", "Drop their oldest turns, and mark the responses"
+    REFUSE = "refuse", gettext_lazy("Leave them out, and count them")
+    DROP_OLDEST = "drop_oldest", gettext_lazy("Drop their oldest turns, and mark the responses")
 
 
 # What the recipes say to a chat template themselves.
@@ -106,10 +127,13 @@ TAKEN_TEMPLATE_NAMES = ("messages", "tools", "documents", "add_generation_prompt
 
 def check_template_kwargs(value: Any) -> None:
     if not isinstance(value, dict) or not is_storable(value):
-        raise ValidationError('Give a JSON object, such as {"enable_thinking": false}.')
+        raise ValidationError(gettext('Give a JSON object, such as {"enable_thinking": false}.'))
     for name in value:
         if not name.isidentifier() or name in TAKEN_TEMPLATE_NAMES or name.endswith("_token"):
-            raise ValidationError(f"{name!r} cannot be set: the name is taken, or is no name of a template's variable.")
+            raise ValidationError(
+                gettext("%(name)s cannot be set: the name is taken, or is no name of a template's variable.")
+                % {"name": f"{name!r}"}
+            )
 
 
 class Project(models.Model):

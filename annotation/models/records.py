@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
 
 
 class RecordKind(models.TextChoices):
-    PROMPT = "prompt", "Prompt"
-    RESPONSE = "response", "Response"
-    TASK = "task", "Task"
+    PROMPT = "prompt", gettext_lazy("Prompt")
+    RESPONSE = "response", gettext_lazy("Response")
+    TASK = "task", gettext_lazy("Task")
 
 
 class SavedView(models.Model):

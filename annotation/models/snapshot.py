@@ -5,6 +5,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet
@@ -13,13 +14,13 @@ from annotation.models.querysets import NumberedQuerySet
 class SnapshotType(models.TextChoices):
     """What a row of a file is. TRL's names for dataset types, where it has one."""
 
-    PREFERENCE = "preference", "Preference"
-    RANKING = "ranking", "Ranking"  # ours: TRL has no type that keeps ties and several people
-    PROMPT_COMPLETION = "prompt-completion", "Prompt and completion"
-    PROMPTS = "prompts", "Prompts"
-    CLASSIFICATION = "classification", "Classification"
-    JUDGMENTS = "judgments", "Raw annotations"
-    INSTRUCTION = "instruction", "Instructions"
+    PREFERENCE = "preference", gettext_lazy("Preference")
+    RANKING = "ranking", gettext_lazy("Ranking")  # ours: TRL has no type that keeps ties and several people
+    PROMPT_COMPLETION = "prompt-completion", gettext_lazy("Prompt and completion")
+    PROMPTS = "prompts", gettext_lazy("Prompts")
+    CLASSIFICATION = "classification", gettext_lazy("Classification")
+    JUDGMENTS = "judgments", gettext_lazy("Raw annotations")
+    INSTRUCTION = "instruction", gettext_lazy("Instructions")
 
     @property
     def unit(self) -> str:

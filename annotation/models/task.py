@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
 from annotation.models.proposal import Proposal
@@ -26,11 +27,11 @@ class Purpose(models.TextChoices):
     vote on its answers.
     """
 
-    WORK = "work", "Work"
-    EVALUATION = "evaluate", "Evaluation"
-    GOLD = "gold", "Gold task"
-    REPEAT = "repeat", "Repeat"
-    PRACTICE = "practice", "Practice"
+    WORK = "work", gettext_lazy("Work")
+    EVALUATION = "evaluate", gettext_lazy("Evaluation")
+    GOLD = "gold", gettext_lazy("Gold task")
+    REPEAT = "repeat", gettext_lazy("Repeat")
+    PRACTICE = "practice", gettext_lazy("Practice")
 
 
 FOR_ANYBODY = [Purpose.WORK, Purpose.EVALUATION]  # a check is for one person
@@ -117,12 +118,12 @@ class Candidate(models.Model):
 
 
 class SeatStatus(models.TextChoices):
-    EMPTY = "empty", "Empty"  # free
-    HELD = "held", "Held"  # a person works on it until expires_at
-    DONE = "done", "Done"  # judged
-    SKIPPED = "skipped", "Skipped"  # given back with a reason; a new empty seat took its place
-    LAPSED = "lapsed", "Expired"  # not renewed in time, and replaced by a new empty one
-    LATE = "late", "Late"  # judged after it had lapsed: kept as an extra judgment
+    EMPTY = "empty", gettext_lazy("Empty")  # free
+    HELD = "held", gettext_lazy("Held")  # a person works on it until expires_at
+    DONE = "done", gettext_lazy("Done")  # judged
+    SKIPPED = "skipped", gettext_lazy("Skipped")  # given back with a reason; a new empty seat took its place
+    LAPSED = "lapsed", gettext_lazy("Expired")  # not renewed in time, and replaced by a new empty one
+    LATE = "late", gettext_lazy("Late")  # judged after it had lapsed: kept as an extra judgment
 
 
 UNDO_WITHIN = timedelta(minutes=10)  # in which a judgment may be taken back

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from annotation.models.claim import ClaimQuerySet
 from annotation.models.home_path import HomePathField
@@ -20,8 +21,8 @@ EVAL_PERCENT = 20
 
 
 class Split(models.TextChoices):
-    TRAIN = "train", "Train"
-    EVAL = "eval", "Eval"
+    TRAIN = "train", gettext_lazy("Train")
+    EVAL = "eval", gettext_lazy("Eval")
 
     @classmethod
     def of(cls, digest: str) -> Split:
@@ -89,14 +90,14 @@ class Prompt(models.Model):
 class ImportStatus(models.TextChoices):
     """Where the import of a file is: PREVIEW → QUEUED ⇄ RUNNING → TAKEN → UNDOING → UNDONE, with PAUSED and FAILED."""
 
-    PREVIEW = "preview", "Preview"
-    QUEUED = "queued", "Waiting"
-    RUNNING = "running", "Running"
-    PAUSED = "paused", "Paused"
-    TAKEN = "taken", "Imported"
-    FAILED = "failed", "Failed"
-    UNDOING = "undoing", "Being undone"
-    UNDONE = "undone", "Undone"
+    PREVIEW = "preview", gettext_lazy("Preview")
+    QUEUED = "queued", gettext_lazy("Waiting")
+    RUNNING = "running", gettext_lazy("Running")
+    PAUSED = "paused", gettext_lazy("Paused")
+    TAKEN = "taken", gettext_lazy("Imported")
+    FAILED = "failed", gettext_lazy("Failed")
+    UNDOING = "undoing", gettext_lazy("Being undone")
+    UNDONE = "undone", gettext_lazy("Undone")
 
 
 class UploadQuerySet(ClaimQuerySet["PromptUpload"]):
@@ -215,9 +216,9 @@ class PolicyVersion(models.Model):
 
 
 class Source(models.TextChoices):
-    POLICY = "policy", "Policy"
-    PERSON = "person", "Person"
-    IMPORTED = "imported", "Imported"
+    POLICY = "policy", gettext_lazy("Policy")
+    PERSON = "person", gettext_lazy("Person")
+    IMPORTED = "imported", gettext_lazy("Imported")
 
 
 class CompletionQuerySet(RevocableQuerySet["Completion"]):

@@ -5,16 +5,17 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 
 class Scope(models.TextChoices):
     """What a token may do, at most: its owner's role in a project decides the rest."""
 
-    READ = "read", "Read projects, prompts, annotations, snapshots and rounds"
-    ANNOTATE = "annotate", "Get tasks and submit annotations"
-    DATA = "data", "Import, create snapshots, download"
-    TRAIN = "train", "Start and cancel rounds"
-    MANAGE = "manage", "Change projects, members and webhooks"
+    READ = "read", gettext_lazy("Read projects, prompts, annotations, snapshots and rounds")
+    ANNOTATE = "annotate", gettext_lazy("Get tasks and submit annotations")
+    DATA = "data", gettext_lazy("Import, create snapshots, download")
+    TRAIN = "train", gettext_lazy("Start and cancel rounds")
+    MANAGE = "manage", gettext_lazy("Change projects, members and webhooks")
 
 
 class Token(models.Model):

@@ -8,17 +8,18 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 
 from annotation.models.outgoing import OutgoingMessage, OutgoingQuerySet
 from annotation.models.project import Project
 
 
 class Event(models.TextChoices):
-    JUDGMENT = "judgment.submitted", "Annotation submitted"
-    SNAPSHOT = "snapshot.taken", "Snapshot created"
-    ROUND = "round.finished", "Round finished, failed or cancelled"
-    ALARM = "alarm.raised", "Model problem reported"
-    TEST = "webhook.test", "A test"  # sent by the button on the page; no webhook subscribes to it
+    JUDGMENT = "judgment.submitted", gettext_lazy("Annotation submitted")
+    SNAPSHOT = "snapshot.taken", gettext_lazy("Snapshot created")
+    ROUND = "round.finished", gettext_lazy("Round finished, failed or cancelled")
+    ALARM = "alarm.raised", gettext_lazy("Model problem reported")
+    TEST = "webhook.test", gettext_lazy("A test")  # sent by the button on the page; no webhook subscribes to it
 
 
 class Webhook(models.Model):

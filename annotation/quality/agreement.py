@@ -15,15 +15,16 @@ from itertools import combinations
 from math import sqrt
 
 import numpy as np
+from django.utils.translation import gettext_noop
 
 from annotation.judged.preferences import Tiers, places
 from annotation.quality.figures import Figure, ratio, unknown
 
 Choices = dict[tuple[int, int], int]
 
-NO_OVERLAP = "no two annotators have ranked the same responses"
-ALL_TIED = "one of them ties all responses"
-ONE_CHOICE = "all choices are the same, so agreement cannot be told from chance"
+NO_OVERLAP = gettext_noop("no two annotators have ranked the same responses")
+ALL_TIED = gettext_noop("one of them ties all responses")
+ONE_CHOICE = gettext_noop("all choices are the same, so agreement cannot be told from chance")
 
 
 def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
@@ -58,7 +59,7 @@ def kendall_tau_b(first: Choices, second: Choices) -> Figure:
     """Return Kendall's τ-b (1945): concordant less discordant pairs, over what ties leave possible. From -1 to 1."""
     shared = first.keys() & second.keys()
     if not shared:
-        return unknown("no two responses that both ranked")
+        return unknown(gettext_noop("no two responses that both ranked"))
     strict_first = sum(first[pair] != 0 for pair in shared)
     strict_second = sum(second[pair] != 0 for pair in shared)
     if not strict_first or not strict_second:
@@ -69,10 +70,10 @@ def kendall_tau_b(first: Choices, second: Choices) -> Figure:
 def kendall_w(rankings: Sequence[Tiers]) -> Figure:
     """Return Kendall's W (1939) of one task, corrected for ties: 1 if all rank alike, 0 if rank sums are equal."""
     if len(rankings) < 2:
-        return unknown("only one ranking", n=len(rankings))
+        return unknown(gettext_noop("only one ranking"), n=len(rankings))
     candidates = {pk for tier in rankings[0] for pk in tier}
     if any({pk for tier in tiers for pk in tier} != candidates for tiers in rankings):
-        return unknown("not all ranked the same responses", n=len(rankings))
+        return unknown(gettext_noop("not all ranked the same responses"), n=len(rankings))
     raters, items = len(rankings), len(candidates)
     sums = dict.fromkeys(candidates, 0.0)
     for tiers in rankings:
@@ -83,7 +84,7 @@ def kendall_w(rankings: Sequence[Tiers]) -> Figure:
     ties = sum(len(tier) ** 3 - len(tier) for tiers in rankings for tier in tiers)
     possible = raters**2 * (items**3 - items) - raters * ties
     if not possible:
-        return unknown("all rankings tie all responses", n=raters)
+        return unknown(gettext_noop("all rankings tie all responses"), n=raters)
     return Figure(12 * spread / possible, n=raters)
 
 
@@ -109,7 +110,7 @@ def krippendorff_alpha(tasks: Iterable[Sequence[Tiers]]) -> Figure:
     if not values:
         return unknown(NO_OVERLAP)
     if len(domain) < 2:
-        return unknown("all rankings tie all responses", n=len(values))
+        return unknown(gettext_noop("all rankings tie all responses"), n=len(values))
     import krippendorff  # only here: it is not needed to serve a page
 
     column = {rank: place for place, rank in enumerate(domain)}
@@ -142,7 +143,7 @@ def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> Figure:
     if items != len(second):
         raise ValueError("Both annotators must have annotated the same items.")
     if not items:
-        return unknown("no item that both annotated")
+        return unknown(gettext_noop("no item that both annotated"))
     observed = sum(a == b for a, b in zip(first, second, strict=True)) / items
     counts, others = Counter(first), Counter(second)
     chance = sum(counts[choice] * others[choice] for choice in counts) / items**2

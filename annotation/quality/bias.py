@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from django.utils.translation import gettext_noop
+
 from annotation.quality.figures import Figure, bootstrap, ratio
 from annotation.quality.records import Record, Text
 
-NO_SIGN = "no sign of bias"
-FIRST_FAVOURED = "first-position bias detected"
-FIRST_AVOIDED = "last-position bias detected"
-TOO_FEW = "too few rankings"
+NO_SIGN = gettext_noop("no sign of bias")
+FIRST_FAVOURED = gettext_noop("first-position bias detected")
+FIRST_AVOIDED = gettext_noop("last-position bias detected")
+TOO_FEW = gettext_noop("too few rankings")
 FEW_RANKINGS = 30
 MANY_PEOPLE = 10
 HASTE_MS_PER_WORD = 60  # 1,000 words a minute: four times what people read
@@ -153,4 +155,4 @@ def unacceptable_share(records: Iterable[Record]) -> Figure:
     """Return the share of all judged answers that stand below the line."""
     kept = list(records)
     answers = sum(len(tier) for record in kept for tier in record.tiers)
-    return ratio([sum(len(record.unacceptable) for record in kept)], [answers], of="answers")
+    return ratio([sum(len(record.unacceptable) for record in kept)], [answers], of="responses")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.utils.translation import gettext_noop
 
 from annotation.stats.bootstrap import ratio_interval
 
@@ -25,6 +26,19 @@ class Figure:
     @property
     def ci95(self) -> list[float] | None:
         return None if self.low is None or self.high is None else [self.low, self.high]
+
+
+# What `ratio` says where there is nothing to divide; pages translate it. A report is stored in English.
+NOTHING_YET = (
+    gettext_noop("no pairs yet"),
+    gettext_noop("no rankings yet"),
+    gettext_noop("no responses yet"),
+    gettext_noop("no ranked pairs of different length yet"),
+    gettext_noop("no submitted comparisons yet"),
+    gettext_noop("no comparisons by two annotators yet"),
+    gettext_noop("no texts with two labels yet"),
+    gettext_noop("no pairs to compare yet"),
+)
 
 
 def unknown(reason: str, n: int = 0) -> Figure:

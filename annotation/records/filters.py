@@ -8,6 +8,7 @@ import django_filters
 from django import forms
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_lazy
 
 from annotation.kinds import KINDS
 from annotation.models import (
@@ -28,11 +29,15 @@ from annotation.models import (
 )
 from annotation.models.task import JUDGED
 
-ARCHIVED = [("active", "Active"), ("archived", "Archived")]
-WITHDRAWN = [("active", "In use"), ("withdrawn", "Withdrawn")]
-STATES = [("open", "Open"), ("progress", "In progress"), ("done", "Completed")]
-YES_NO = [("yes", "Yes"), ("no", "No")]
-KIND_CHOICES = [(name, kind.label) for name, kind in KINDS.items()]
+ARCHIVED = [("active", gettext_lazy("Active")), ("archived", gettext_lazy("Archived"))]
+WITHDRAWN = [("active", gettext_lazy("In use")), ("withdrawn", gettext_lazy("Withdrawn"))]
+STATES = [
+    ("open", gettext_lazy("Open")),
+    ("progress", gettext_lazy("In progress")),
+    ("done", gettext_lazy("Completed")),
+]
+YES_NO = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
+KIND_CHOICES = [(name, gettext_lazy(kind.label)) for name, kind in KINDS.items()]
 
 
 def _day(**values: Any) -> django_filters.DateFilter:
@@ -65,12 +70,18 @@ def _annotators(project: Project) -> list[tuple[Any, str]]:
 
 
 class PromptFilter(RecordFilter):
-    split = django_filters.ChoiceFilter(choices=Split.choices, label="Split", empty_label="Any")
-    category = django_filters.CharFilter(label="Category")
-    status = django_filters.ChoiceFilter(choices=ARCHIVED, method="_since_withdrawn", label="Status", empty_label="Any")
-    reported = django_filters.ChoiceFilter(choices=YES_NO, method="_reported", label="Reported", empty_label="Any")
-    since = _day(field_name="created_at", lookup_expr="date__gte", label="Added since")
-    until = _day(field_name="created_at", lookup_expr="date__lte", label="Added until")
+    split = django_filters.ChoiceFilter(
+        choices=Split.choices, label=gettext_lazy("Split"), empty_label=gettext_lazy("Any")
+    )
+    category = django_filters.CharFilter(label=gettext_lazy("Category"))
+    status = django_filters.ChoiceFilter(
+        choices=ARCHIVED, method="_since_withdrawn", label=gettext_lazy("Status"), empty_label=gettext_lazy("Any")
+    )
+    reported = django_filters.ChoiceFilter(
+        choices=YES_NO, method="_reported", label=gettext_lazy("Reported"), empty_label=gettext_lazy("Any")
+    )
+    since = _day(field_name="created_at", lookup_expr="date__gte", label=gettext_lazy("Added since"))
+    until = _day(field_name="created_at", lookup_expr="date__lte", label=gettext_lazy("Added until"))
 
     class Meta:
         model = Prompt
@@ -82,17 +93,23 @@ class PromptFilter(RecordFilter):
 
 
 class ResponseFilter(RecordFilter):
-    version = django_filters.ChoiceFilter(field_name="policy_id", choices=[], label="Version", empty_label="Any")
-    source = django_filters.ChoiceFilter(choices=Source.choices, label="Source", empty_label="Any")
-    truncated = django_filters.ChoiceFilter(choices=YES_NO, method="_truncated", label="Truncated", empty_label="Any")
+    version = django_filters.ChoiceFilter(
+        field_name="policy_id", choices=[], label=gettext_lazy("Version"), empty_label=gettext_lazy("Any")
+    )
+    source = django_filters.ChoiceFilter(
+        choices=Source.choices, label=gettext_lazy("Source"), empty_label=gettext_lazy("Any")
+    )
+    truncated = django_filters.ChoiceFilter(
+        choices=YES_NO, method="_truncated", label=gettext_lazy("Truncated"), empty_label=gettext_lazy("Any")
+    )
     status = django_filters.ChoiceFilter(
-        choices=WITHDRAWN, method="_since_withdrawn", label="Status", empty_label="Any"
+        choices=WITHDRAWN, method="_since_withdrawn", label=gettext_lazy("Status"), empty_label=gettext_lazy("Any")
     )
     split = django_filters.ChoiceFilter(
-        field_name="prompt__split", choices=Split.choices, label="Split", empty_label="Any"
+        field_name="prompt__split", choices=Split.choices, label=gettext_lazy("Split"), empty_label=gettext_lazy("Any")
     )
-    since = _day(field_name="created_at", lookup_expr="date__gte", label="Added since")
-    until = _day(field_name="created_at", lookup_expr="date__lte", label="Added until")
+    since = _day(field_name="created_at", lookup_expr="date__gte", label=gettext_lazy("Added since"))
+    until = _day(field_name="created_at", lookup_expr="date__lte", label=gettext_lazy("Added until"))
 
     class Meta:
         model = Completion
@@ -106,12 +123,14 @@ class ResponseFilter(RecordFilter):
 
 
 class ReferenceFilter(RecordFilter):
-    author = django_filters.ChoiceFilter(field_name="author_id", choices=[], label="Author", empty_label="Any")
-    status = django_filters.ChoiceFilter(
-        choices=WITHDRAWN, method="_since_withdrawn", label="Status", empty_label="Any"
+    author = django_filters.ChoiceFilter(
+        field_name="author_id", choices=[], label=gettext_lazy("Author"), empty_label=gettext_lazy("Any")
     )
-    since = _day(field_name="created_at", lookup_expr="date__gte", label="Written since")
-    until = _day(field_name="created_at", lookup_expr="date__lte", label="Written until")
+    status = django_filters.ChoiceFilter(
+        choices=WITHDRAWN, method="_since_withdrawn", label=gettext_lazy("Status"), empty_label=gettext_lazy("Any")
+    )
+    since = _day(field_name="created_at", lookup_expr="date__gte", label=gettext_lazy("Written since"))
+    until = _day(field_name="created_at", lookup_expr="date__lte", label=gettext_lazy("Written until"))
 
     class Meta:
         model = Completion
@@ -122,19 +141,26 @@ class ReferenceFilter(RecordFilter):
 
 
 class AnnotationFilter(RecordFilter):
-    kind = django_filters.ChoiceFilter(field_name="task__kind", choices=KIND_CHOICES, label="Kind", empty_label="Any")
+    kind = django_filters.ChoiceFilter(
+        field_name="task__kind", choices=KIND_CHOICES, label=gettext_lazy("Kind"), empty_label=gettext_lazy("Any")
+    )
     annotator = django_filters.ChoiceFilter(
-        field_name="annotator_id", choices=[], label="Annotator", empty_label="Anyone"
+        field_name="annotator_id", choices=[], label=gettext_lazy("Annotator"), empty_label=gettext_lazy("Anyone")
     )
     purpose = django_filters.ChoiceFilter(
-        field_name="task__purpose", choices=Purpose.choices, label="Purpose", empty_label="Any"
+        field_name="task__purpose",
+        choices=Purpose.choices,
+        label=gettext_lazy("Purpose"),
+        empty_label=gettext_lazy("Any"),
     )
-    comments = django_filters.ChoiceFilter(choices=YES_NO, method="_comments", label="Comments", empty_label="Any")
+    comments = django_filters.ChoiceFilter(
+        choices=YES_NO, method="_comments", label=gettext_lazy("Comments"), empty_label=gettext_lazy("Any")
+    )
     reopened = django_filters.ChoiceFilter(
-        choices=YES_NO, method="_reopened", label="Former versions", empty_label="Any"
+        choices=YES_NO, method="_reopened", label=gettext_lazy("Former versions"), empty_label=gettext_lazy("Any")
     )
-    since = _day(field_name="finished_at", lookup_expr="date__gte", label="Submitted since")
-    until = _day(field_name="finished_at", lookup_expr="date__lte", label="Submitted until")
+    since = _day(field_name="finished_at", lookup_expr="date__gte", label=gettext_lazy("Submitted since"))
+    until = _day(field_name="finished_at", lookup_expr="date__lte", label=gettext_lazy("Submitted until"))
 
     class Meta:
         model = Assignment
@@ -153,8 +179,10 @@ class AnnotationFilter(RecordFilter):
 
 
 class LabelledFilter(RecordFilter):
-    label = django_filters.CharFilter(label="Label")
-    split = django_filters.ChoiceFilter(choices=Split.choices, label="Split", empty_label="Any")
+    label = django_filters.CharFilter(label=gettext_lazy("Label"))
+    split = django_filters.ChoiceFilter(
+        choices=Split.choices, label=gettext_lazy("Split"), empty_label=gettext_lazy("Any")
+    )
 
     class Meta:
         model = ImportedLabel
@@ -162,11 +190,19 @@ class LabelledFilter(RecordFilter):
 
 
 class TaskFilter(RecordFilter):
-    kind = django_filters.ChoiceFilter(choices=KIND_CHOICES, label="Kind", empty_label="Any")
-    state = django_filters.ChoiceFilter(choices=STATES, method="_state", label="State", empty_label="Any")
-    purpose = django_filters.ChoiceFilter(choices=Purpose.choices, label="Purpose", empty_label="Any")
-    priority = django_filters.NumberFilter(label="Priority")
-    assigned = django_filters.ChoiceFilter(choices=[], method="_assigned", label="Reserved by", empty_label="Anyone")
+    kind = django_filters.ChoiceFilter(
+        choices=KIND_CHOICES, label=gettext_lazy("Kind"), empty_label=gettext_lazy("Any")
+    )
+    state = django_filters.ChoiceFilter(
+        choices=STATES, method="_state", label=gettext_lazy("State"), empty_label=gettext_lazy("Any")
+    )
+    purpose = django_filters.ChoiceFilter(
+        choices=Purpose.choices, label=gettext_lazy("Purpose"), empty_label=gettext_lazy("Any")
+    )
+    priority = django_filters.NumberFilter(label=gettext_lazy("Priority"))
+    assigned = django_filters.ChoiceFilter(
+        choices=[], method="_assigned", label=gettext_lazy("Reserved by"), empty_label=gettext_lazy("Anyone")
+    )
 
     class Meta:
         model = Task

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from annotation.kinds import KINDS
 from annotation.models import Assignment, Completion, ImportedLabel, Project, Prompt, SeatStatus, Source, Task
@@ -29,7 +30,10 @@ class Sort:
     descending: bool = True
 
 
-NEWEST, OLDEST = Sort("newest", "Newest first"), Sort("oldest", "Oldest first", descending=False)
+NEWEST, OLDEST = (
+    Sort("newest", gettext_noop("Newest first")),
+    Sort("oldest", gettext_noop("Oldest first"), descending=False),
+)
 
 
 class RecordList:
@@ -66,11 +70,11 @@ class RecordList:
 
 
 class PromptList(RecordList):
-    name, label = "prompts", "Prompts"
-    about = "What the policy is asked. Held-out prompts (split eval) are never trained on."
+    name, label = "prompts", gettext_noop("Prompts")
+    about = gettext_noop("What the policy is asked. Held-out prompts (split eval) are never trained on.")
     filter = filters.PromptFilter
     indexes = (indexes.PROMPTS,)
-    search_label = "Search prompts"
+    search_label = gettext_noop("Search prompts")
 
     def rows(self, project: Project) -> QuerySet[Prompt]:
         return Prompt.objects.filter(project=project)
@@ -89,11 +93,11 @@ class PromptList(RecordList):
 
 
 class Responses(RecordList):
-    name, label = "responses", "Responses"
-    about = "Responses of policy versions, people and imported files."
+    name, label = "responses", gettext_noop("Responses")
+    about = gettext_noop("Responses of policy versions, people and imported files.")
     filter: ClassVar[type[filters.RecordFilter]] = filters.ResponseFilter
     indexes = (indexes.RESPONSES,)
-    search_label = "Search responses"
+    search_label = gettext_noop("Search responses")
 
     def rows(self, project: Project) -> QuerySet[Completion]:
         return Completion.objects.filter(project=project)
@@ -122,23 +126,28 @@ class Responses(RecordList):
 
 
 class References(Responses):
-    name, label = "references", "References"
-    about = "Reference responses that annotators wrote. Imported ones are responses of the source “Imported”."
+    name, label = "references", gettext_noop("References")
+    about = gettext_noop(
+        "Reference responses that annotators wrote. Imported ones are responses of the source “Imported”."
+    )
     filter = filters.ReferenceFilter
     rows_of = "responses"
-    search_label = "Search reference responses"
+    search_label = gettext_noop("Search reference responses")
 
     def rows(self, project: Project) -> QuerySet[Completion]:
         return Completion.objects.filter(project=project, source=Source.PERSON)
 
 
 class Annotations(RecordList):
-    name, label = "annotations", "Annotations"
-    about = "What annotators submitted: rankings, comparisons, labels, reference responses, reviews."
+    name, label = "annotations", gettext_noop("Annotations")
+    about = gettext_noop("What annotators submitted: rankings, comparisons, labels, reference responses, reviews.")
     filter = filters.AnnotationFilter
     indexes = (indexes.RATIONALES, indexes.COMMENTS)
-    search_label = "Search rationales"
-    sorts = (Sort("newest", "Newest first", "finished_at"), Sort("oldest", "Oldest first", "finished_at", False))
+    search_label = gettext_noop("Search rationales")
+    sorts = (
+        Sort("newest", gettext_noop("Newest first"), "finished_at"),
+        Sort("oldest", gettext_noop("Oldest first"), "finished_at", False),
+    )
 
     def rows(self, project: Project) -> QuerySet[Assignment]:
         return Assignment.objects.filter(project=project, status__in=JUDGED, finished_at__isnull=False)
@@ -168,11 +177,11 @@ class Annotations(RecordList):
 
 
 class Labelled(RecordList):
-    name, label = "labels", "Labelled texts"
-    about = "Texts imported with their label. Labels by annotators are annotations of the kind “Label”."
+    name, label = "labels", gettext_noop("Labelled texts")
+    about = gettext_noop("Texts imported with their label. Labels by annotators are annotations of the kind “Label”.")
     filter = filters.LabelledFilter
     indexes = (indexes.LABELLED,)
-    search_label = "Search texts"
+    search_label = gettext_noop("Search texts")
 
     def rows(self, project: Project) -> QuerySet[ImportedLabel]:
         return ImportedLabel.objects.filter(project=project)
@@ -189,13 +198,13 @@ class Labelled(RecordList):
 
 
 class Tasks(RecordList):
-    name, label = "tasks", "Tasks"
-    about = "A prompt with a fixed set of responses, and the number of annotations it needs."
+    name, label = "tasks", gettext_noop("Tasks")
+    about = gettext_noop("A prompt with a fixed set of responses, and the number of annotations it needs.")
     filter = filters.TaskFilter
     indexes = (indexes.PROMPTS,)
-    search_label = "Search the tasks' prompts"
+    search_label = gettext_noop("Search the tasks' prompts")
     search_key = "prompt_id"
-    sorts = (NEWEST, OLDEST, Sort("priority", "Highest priority first", "priority"))
+    sorts = (NEWEST, OLDEST, Sort("priority", gettext_noop("Highest priority first"), "priority"))
 
     def rows(self, project: Project) -> QuerySet[Task]:
         return Task.objects.filter(project=project)

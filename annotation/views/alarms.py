@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from annotation import access
@@ -38,5 +39,5 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     alarm = access.get_alarm(request.user, slug, pk)
     with refusals_as_messages(request):
         alarms.settle(alarm=alarm, by=request.user)
-        messages.success(request, "Resolved. Rounds can sample again; resume a paused round yourself.")
+        messages.success(request, gettext("Resolved. Rounds can sample again; resume a paused round yourself."))
     return redirect(alarm.project)

@@ -7,13 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.judged.preferences import places
 from annotation.kinds import KINDS
 from annotation.models import Assignment, Completion, FirstVersion, RejectReason, Revision, Verdict
 from annotation.rendering import markdown
 
-STRENGTHS = {0: "Equally good", 1: "Better", 2: "Much better"}
+PARTS = gettext_noop("Instruction"), gettext_noop("Input"), gettext_noop("Output")
+PROPOSED = {
+    "instruction": gettext_noop("Proposed instruction"),
+    "input": gettext_noop("Proposed input"),
+    "output": gettext_noop("Proposed output"),
+}
+STRENGTHS = {0: gettext_noop("Equally good"), 1: gettext_noop("Better"), 2: gettext_noop("Much better")}
 
 
 @dataclass(frozen=True)
@@ -140,19 +147,28 @@ def _responses(assignment: Assignment, answer: dict[str, Any], texts: dict[int, 
 def _facts(assignment: Assignment, answer: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if answer.get("strength") is not None:
-        facts.append(("Strength", STRENGTHS[answer["strength"]]))
+        facts.append((gettext("Strength"), gettext(STRENGTHS[answer["strength"]])))
     if answer.get("label"):
-        facts.append(("Label", answer["label"]))
+        facts.append((gettext("Label"), answer["label"]))
     if answer.get("derived_from") in assignment.shown_order:
-        facts.append(("Edited from", f"response {assignment.number_of(answer['derived_from'])}"))
+        facts.append(
+            (
+                gettext("Edited from"),
+                gettext("response %(number)s") % {"number": assignment.number_of(answer["derived_from"])},
+            )
+        )
     if answer.get("verdict"):
-        facts.append(("Review", str(Verdict(answer["verdict"]).label)))
+        facts.append((gettext("Review"), str(Verdict(answer["verdict"]).label)))
         if answer.get("reason"):
-            facts.append(("Reason", str(RejectReason(answer["reason"]).label)))
-        facts += [(name.capitalize(), answer[name]) for name in ("instruction", "input", "output") if answer.get(name)]
+            facts.append((gettext("Reason"), str(RejectReason(answer["reason"]).label)))
+        facts += [
+            (gettext(name.capitalize()), answer[name])
+            for name in ("instruction", "input", "output")
+            if answer.get(name)
+        ]
     if proposal := assignment.task.proposal:
         facts = [
-            (f"Proposed {name}", getattr(proposal, name))
+            (gettext(PROPOSED[name]), getattr(proposal, name))
             for name in ("instruction", "input", "output")
             if getattr(proposal, name)
         ] + facts

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from annotation import access, audit
@@ -33,7 +34,7 @@ def of_project(request: UserRequest, slug: str) -> HttpResponseBase:
 def of_server(request: UserRequest) -> HttpResponseBase:
     """Show everything that happened, sign-ins too, to staff."""
     if not request.user.is_staff:
-        raise PermissionDenied("Only operators can view the audit log of the server.")
+        raise PermissionDenied(gettext("Only operators can view the audit log of the server."))
     return _answer(request, None)
 
 

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
@@ -50,7 +51,7 @@ def dismiss(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
     with refusals_as_messages(request):
         flags.dismiss(flag=found, by=request.user)
-        messages.success(request, "Dismissed. The text stays in use.")
+        messages.success(request, gettext("Dismissed. The text stays in use."))
     return redirect("flags", slug)
 
 
@@ -60,5 +61,5 @@ def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_flag(request.user, slug, pk)
     with refusals_as_messages(request):
         flags.withdraw(flag=found, by=request.user)
-        messages.success(request, "Removed from new tasks. Open tasks keep the text.")
+        messages.success(request, gettext("Removed from new tasks. Open tasks keep the text."))
     return redirect("flags", slug)

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access, audit
@@ -64,7 +65,7 @@ def _invite(request: UserRequest, project: Project, form: InviteForm) -> list[tu
 def revoke(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_invitation(request.user, slug, pk)
     invitations.revoke(invitation=found, by=request.user)
-    messages.success(request, "Invitation revoked; its link no longer works.")
+    messages.success(request, gettext("Invitation revoked; its link no longer works."))
     return redirect("invitations", slug)
 
 
@@ -100,5 +101,9 @@ def _join_with_a_new_account(request: HttpRequest, invitation: Invitation, form:
 
 
 def _joined(request: HttpRequest, membership: Membership) -> HttpResponse:
-    messages.success(request, f"Welcome: you are {Role(membership.role).label.lower()} of {membership.project}.")
+    messages.success(
+        request,
+        gettext("Welcome: you are %(label)s of %(project)s.")
+        % {"label": Role(membership.role).label.lower(), "project": membership.project},
+    )
     return redirect(membership.project)

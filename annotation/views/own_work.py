@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
@@ -79,7 +80,7 @@ def reply(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         actions.reply(assignment=assignment, author=request.user, text=request.POST.get("text", ""))
-        messages.success(request, "Reply sent. Reviewers see it with your annotation.")
+        messages.success(request, gettext("Reply sent. Reviewers see it with your annotation."))
     return redirect("own_annotation", slug, pk)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
@@ -28,7 +29,9 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
         projects.save_settings(project=form.instance, by=request.user)
         messages.success(
             request,
-            "Saved. The number of annotators also applies to open tasks; all other settings apply to new tasks.",
+            gettext(
+                "Saved. The number of annotators also applies to open tasks; all other settings apply to new tasks."
+            ),
         )
         return redirect(project)
     return render(request, "annotation/project_form.html", {"form": form, "project": project})
@@ -40,7 +43,9 @@ def close(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.close(project=project, by=request.user)
     messages.success(
-        request, f"{project} is closed: no new tasks are assigned. Tasks in progress can still be submitted."
+        request,
+        gettext("%(project)s is closed: no new tasks are assigned. Tasks in progress can still be submitted.")
+        % {"project": project},
     )
     return redirect("project_edit", slug)
 
@@ -50,7 +55,11 @@ def close(request: UserRequest, slug: str) -> HttpResponse:
 def archive(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.archive(project=project, by=request.user)
-    messages.success(request, f"{project} is archived: closed and hidden from the lists. Nothing is deleted.")
+    messages.success(
+        request,
+        gettext("%(project)s is archived: closed and hidden from the lists. Nothing is deleted.")
+        % {"project": project},
+    )
     return redirect("home")
 
 
@@ -59,7 +68,7 @@ def archive(request: UserRequest, slug: str) -> HttpResponse:
 def reopen(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     projects.reopen(project=project, by=request.user)
-    messages.success(request, f"{project} is open again.")
+    messages.success(request, gettext("%(project)s is open again.") % {"project": project})
     return redirect("project_edit", slug)
 
 
@@ -72,7 +81,11 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
         user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
         with refusals_as_errors(form, "role"):
             projects.set_member(project=project, user=user, role=role, by=request.user)
-            messages.success(request, f"{user} is now {role.label.lower()} of {project}.")
+            messages.success(
+                request,
+                gettext("%(user)s is now %(label)s of %(project)s.")
+                % {"user": user, "label": role.label.lower(), "project": project},
+            )
             return redirect("members", slug)
     context = {
         "project": project,
@@ -94,7 +107,9 @@ def mail_about_rounds(request: UserRequest, slug: str) -> HttpResponse:
     wanted = "wanted" in request.POST
     with refusals_as_messages(request):
         mail.subscribe(membership=membership, wanted=wanted)
-        messages.success(request, "You get mail when a round ends." if wanted else "You get no mail about rounds.")
+        messages.success(
+            request, gettext("You get mail when a round ends.") if wanted else gettext("You get no mail about rounds.")
+        )
     return redirect("members", slug)
 
 
@@ -104,7 +119,7 @@ def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     membership = access.get_member(request.user, slug, pk)
     with refusals_as_messages(request):
         projects.remove_member(project=membership.project, user=membership.user, by=request.user)
-        messages.success(request, f"{membership.user} removed. Their annotations stay.")
+        messages.success(request, gettext("%(user)s removed. Their annotations stay.") % {"user": membership.user})
     return redirect("members", slug)
 
 

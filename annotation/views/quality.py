@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
@@ -49,7 +50,9 @@ def weights(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     changed = actions.update_weights(project=project)
     quality_report(project, anew=True)
-    messages.success(request, f"{changed} weight{'' if changed == 1 else 's'} changed.")
+    messages.success(
+        request, ngettext("%(changed)s weight changed.", "%(changed)s weights changed.", changed) % {"changed": changed}
+    )
     return redirect("quality", slug)
 
 
@@ -60,7 +63,9 @@ def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     with refusals_as_messages(request):
         actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
         quality_report(project, anew=True)
-        messages.success(request, f"New snapshots exclude {annotator}'s annotations.")
+        messages.success(
+            request, gettext("New snapshots exclude %(annotator)s's annotations.") % {"annotator": annotator}
+        )
     return redirect("quality", slug)
 
 
@@ -70,5 +75,5 @@ def lift(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
     if actions.lift_exclusion(project=project, annotator=annotator, by=request.user):
         quality_report(project, anew=True)
-        messages.success(request, f"{annotator}'s annotations are included again.")
+        messages.success(request, gettext("%(annotator)s's annotations are included again.") % {"annotator": annotator})
     return redirect("quality", slug)

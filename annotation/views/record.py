@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import access
@@ -179,7 +180,9 @@ def _prompt_form(
         except NotPossible as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, "Saved." if old and stored.pk == old.pk else "Stored as a new prompt.")
+            messages.success(
+                request, gettext("Saved.") if old and stored.pk == old.pk else gettext("Stored as a new prompt.")
+            )
             return redirect("record_prompt", project.slug, stored.pk)
     context = {"project": project, "prompt": old, "form": form, "formset": formset}
     return render(request, FORM_PAGE, context, status=422 if sent is not None else 200)

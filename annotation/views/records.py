@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access, audit
@@ -94,10 +95,10 @@ def change(request: UserRequest, slug: str, name: str) -> HttpResponse:
     sent = cleaned(request.POST)
     asked = QueryDict(sent.get("query", ""))
     if request.POST.get("do") not in actions_for(name, is_admin=True):
-        messages.error(request, "Choose what to do with the selection.")
+        messages.error(request, gettext("Choose what to do with the selection."))
         return _back(slug, name, asked, next_page(request))
     if request.POST["do"] not in actions_for(name, is_admin=viewer.is_admin):
-        raise PermissionDenied("Only admins change records.")
+        raise PermissionDenied(gettext("Only admins change records."))
     form = BulkForm(project, name, sent, is_admin=viewer.is_admin)
     if not form.is_valid():
         messages.error(request, problem_of(form))
@@ -197,9 +198,9 @@ def save_view(request: UserRequest, slug: str, name: str) -> HttpResponse:
                 name=said["name"],
                 defaults={"query": urlencode(_pairs(asked)), "shared": said["shared"]},
             )
-        messages.success(request, f"Saved as “{said['name']}”.")
+        messages.success(request, gettext("Saved as “%(said)s”.") % {"said": said["name"]})
     except IntegrityError:
-        messages.error(request, "A view of this name was saved in the same moment.")
+        messages.error(request, gettext("A view of this name was saved in the same moment."))
     return _back(slug, name, asked)
 
 
@@ -213,5 +214,5 @@ def remove_view(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Delete a saved view of the user's own."""
     view = access.get_saved_view(request.user, slug, pk)
     view.delete()
-    messages.success(request, f"The view “{view.name}” is deleted.")
+    messages.success(request, gettext("The view “%(name)s” is deleted.") % {"name": view.name})
     return redirect("records", slug, view.records)

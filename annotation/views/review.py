@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
@@ -81,7 +82,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 by=request.user,
             )
-            messages.success(request, "Adjudication saved. Snapshots use this ranking instead of the votes.")
+            messages.success(request, gettext("Adjudication saved. Snapshots use this ranking instead of the votes."))
         return redirect("review_task", slug, pk)
     gold = GoldAnswer.objects.filter(task=ranked).first()
     context: dict[str, Any] = {
@@ -157,7 +158,7 @@ def _merged(votes: list[Ranking]) -> list[list[int]]:
 def withdraw(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     ranked = access.get_ranked_task(request.user, slug, pk)
     if actions.withdraw(task=ranked, by=request.user):
-        messages.success(request, "Adjudication discarded. Snapshots use the votes again.")
+        messages.success(request, gettext("Adjudication discarded. Snapshots use the votes again."))
     return redirect("review_task", slug, pk)
 
 
@@ -168,13 +169,13 @@ def mark_known(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     ranked = access.get_ranked_task(request.user, slug, pk)
     if request.POST.get("remove"):
         actions.unmark_gold(task=ranked)
-        messages.success(request, "Gold mark removed.")
+        messages.success(request, gettext("Gold mark removed."))
         return redirect("review_task", slug, pk)
     form = KnownForm(request.POST)
     with refusals_as_messages(request):
         if form.is_valid():
             _mark(ranked, form.cleaned_data, request)
-            messages.success(request, "Marked as gold.")
+            messages.success(request, gettext("Marked as gold."))
     return redirect("review_task", slug, pk)
 
 
@@ -192,7 +193,7 @@ def comment(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_judged_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         actions.comment(assignment=assignment, author=request.user, text=request.POST.get("text", ""))
-        messages.success(request, "Comment sent.")
+        messages.success(request, gettext("Comment sent."))
     return redirect(
         next_page(request) or reverse("review_task", args=[slug, assignment.task.repeat_of_id or assignment.task_id])
     )
@@ -205,7 +206,9 @@ def send_back(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     assignment = access.get_judged_assignment(request.user, slug, pk)
     with refusals_as_messages(request):
         reopening.send_back(assignment=assignment, by=request.user, reason=request.POST.get("reason", ""))
-        messages.success(request, f"Sent back: {assignment.annotator} gets the task next.")
+        messages.success(
+            request, gettext("Sent back: %(annotator)s gets the task next.") % {"annotator": assignment.annotator}
+        )
     return redirect(next_page(request) or reverse("review_task", args=[slug, assignment.task_id]))
 
 

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
@@ -32,7 +33,11 @@ def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
             taken = snapshots.take_snapshot(
                 project=project, by=request.user, type=form.cleaned_data["type"], wanted=form.wanted
             )
-            messages.success(request, f"Snapshot {taken.number} created: {taken.rows} {taken.unit}.")
+            messages.success(
+                request,
+                gettext("Snapshot %(number)s created: %(rows)s %(unit)s.")
+                % {"number": taken.number, "rows": taken.rows, "unit": taken.unit},
+            )
         return redirect("snapshots", slug)
     return _list_page(request, project, form, WithdrawForm() if membership.may_act_as(Role.ADMIN) else None)
 
@@ -56,7 +61,7 @@ def withdraw(request: UserRequest, slug: str) -> HttpResponse:
     person = form.cleaned_data["username"]
     touched = snapshots.withdraw(project=project, person=person, by=request.user)
     marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot contains any."
-    messages.success(request, f"{person}'s data excluded. {marked}")
+    messages.success(request, gettext("%(person)s's data excluded. %(marked)s") % {"person": person, "marked": marked})
     return redirect("snapshots", slug)
 
 
@@ -95,7 +100,7 @@ def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpR
 def _changes_page(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
     later, before = (access.get_snapshot(request.user, slug, each) for each in (number, earlier))
     if later.type != before.type:
-        messages.error(request, "Only snapshots of the same type can be compared.")
+        messages.error(request, gettext("Only snapshots of the same type can be compared."))
         return redirect(later)
     found = diff(before, later)
     context = {

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -35,5 +36,7 @@ def token_list(request: UserRequest) -> HttpResponse:
 def revoke(request: UserRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(Token, user=request.user, pk=pk)
     tokens.revoke(token=token, by=request.user)
-    messages.success(request, f"{token} revoked. Programs that use it no longer have access.")
+    messages.success(
+        request, gettext("%(token)s revoked. Programs that use it no longer have access.") % {"token": token}
+    )
     return redirect("tokens")

@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
@@ -25,7 +26,7 @@ def webhook_list(request: UserRequest, slug: str) -> HttpResponse:
     form = WebhookForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         added = webhooks.add_webhook(project=project, by=request.user, **form.cleaned_data)
-        messages.success(request, "Webhook created. Send a test to check its address.")
+        messages.success(request, gettext("Webhook created. Send a test to check its address."))
         return redirect(added)
     rows = project.webhooks.annotate(
         waiting=Count("deliveries", filter=Q(deliveries__status=DeliveryStatus.PENDING)),
@@ -53,7 +54,7 @@ def webhook(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def test(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_webhook(request.user, slug, pk)
     webhooks.send_test(webhook=found, by=request.user)
-    messages.success(request, "Test queued.")
+    messages.success(request, gettext("Test queued."))
     return redirect(found)
 
 
@@ -62,7 +63,7 @@ def test(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def send_again(request: UserRequest, slug: str, pk: int, delivery: int) -> HttpResponse:
     found = access.get_delivery(request.user, slug, pk, delivery)
     webhooks.send_again(delivery=found)
-    messages.success(request, f"{found} will be sent again.")
+    messages.success(request, gettext("%(found)s will be sent again.") % {"found": found})
     return redirect("webhook", slug, pk)
 
 
@@ -71,5 +72,5 @@ def send_again(request: UserRequest, slug: str, pk: int, delivery: int) -> HttpR
 def remove(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_webhook(request.user, slug, pk)
     webhooks.remove_webhook(webhook=found, by=request.user)
-    messages.success(request, f"{found} deleted.")
+    messages.success(request, gettext("%(found)s deleted.") % {"found": found})
     return redirect("webhooks", slug)

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from annotation.errors import NotPossible
@@ -32,7 +33,7 @@ def own_data(request: UserRequest) -> HttpResponseBase:
 def person(request: UserRequest, pk: int) -> HttpResponseBase:
     """For superusers: what there is about a person, as a ZIP (POST take=1), or erased (POST with their user name)."""
     if not request.user.is_superuser:
-        raise PermissionDenied("Only operators can view what is stored about others.")
+        raise PermissionDenied(gettext("Only operators can view what is stored about others."))
     user = get_object_or_404(User, pk=pk)
     if "take" in request.POST:
         return _zip_of(user, request)
@@ -55,7 +56,7 @@ def _erased(request: UserRequest, user: User) -> str:
         people.erase(user, by=request.user)
     except NotPossible as why:
         return str(why)
-    messages.success(request, "Erased. Files that still contain data are listed below.")
+    messages.success(request, gettext("Erased. Files that still contain data are listed below."))
     return ""
 
 

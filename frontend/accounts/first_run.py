@@ -18,6 +18,7 @@ from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from annotation.actions import first_admin
@@ -34,10 +35,10 @@ class FirstAdminForm(NewAccountForm):
     """The account, and the set-up code where `needs_code`."""
 
     code = forms.CharField(
-        label="Set-up code",
+        label=gettext_lazy("Set-up code"),
         max_length=100,
         required=False,
-        help_text="The server printed it when it started: see its log.",
+        help_text=gettext_lazy("The server printed it when it started: see its log."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     field_order = ("code", "username", "email", "password1", "password2")
@@ -50,7 +51,9 @@ class FirstAdminForm(NewAccountForm):
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"]
         if not first_admin.is_set_up_code(code):
-            raise forms.ValidationError("This is not the set-up code of this server. Its log has the right one.")
+            raise forms.ValidationError(
+                gettext("This is not the set-up code of this server. Its log has the right one.")
+            )
         return code
 
 
@@ -71,7 +74,10 @@ def set_up(request: HttpRequest) -> HttpResponse:
         except NotPossible:
             return _closed(request)
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[-1])
-        messages.success(request, f"You are now the admin of this server, {user}. Create the first project.")
+        messages.success(
+            request,
+            gettext("You are now the admin of this server, %(user)s. Create the first project.") % {"user": user},
+        )
         return redirect("project_create")
     return render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
 

@@ -32,6 +32,7 @@ from annotation.models import (
     MailMessage,
     Membership,
     PracticeRound,
+    Preferences,
     Project,
     PromptUpload,
     SavedView,
@@ -181,6 +182,7 @@ def _to_delete(user: User) -> list[models.QuerySet[Any]]:
     return [
         Membership.objects.filter(user=user),
         SavedView.objects.filter(owner=user),
+        Preferences.objects.filter(user=user),
         Token.objects.filter(user=user),
         PromptUpload.objects.filter(uploaded_by=user),
         PracticeRound.objects.filter(annotator=user),

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.utils.translation import gettext
 from django.views.generic import View
 
 from annotation.actions import first_admin
@@ -26,7 +27,9 @@ class SignIn(views.LoginView):
         if request.method == "GET" and not request.user.is_authenticated and open_to_all:
             return redirect("setup")
         if request.method == "POST" and not settings.PASSWORD_SIGN_IN:
-            raise PermissionDenied(f"Password sign-in is off on this server. Use {configured().label}.")
+            raise PermissionDenied(
+                gettext("Password sign-in is off on this server. Use %(label)s.") % {"label": configured().label}
+            )
         return super().dispatch(request, *args, **values)
 
     def get_context_data(self, **values: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 from django.contrib.auth import views
 from django.urls import path
+from django.views.i18n import set_language
 
 from annotation.views import audit, tokens
-from frontend.accounts import data, first_run, one_time, sign_in
+from frontend.accounts import data, first_run, one_time, profile, sign_in
 from frontend.accounts.single_sign_on import views as single_sign_on
 
 urlpatterns = [
@@ -18,6 +19,8 @@ urlpatterns = [
     path("password_reset/done/", sign_in.ResetPasswordDone.as_view(), name="password_reset_done"),
     path("reset/<uidb64>/<token>/", sign_in.ResetPasswordConfirm.as_view(), name="password_reset_confirm"),
     path("reset/done/", sign_in.ResetPasswordComplete.as_view(), name="password_reset_complete"),
+    path("profile/", profile.profile, name="profile"),
+    path("language/", set_language, name="set_language"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
     path("data/", data.own_data, name="own_data"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from annotation.models import Project, Split
 from training.models import Preparation, PreparationStatus, TrainingRound
@@ -18,10 +19,10 @@ from training.reports.enough_data import EnoughData, enough_data
 class StepState(StrEnum):
     """LATER: something that comes before it is missing."""
 
-    DONE = "done"
-    DOING = "doing"
-    TO_DO = "to do"
-    LATER = "later"
+    DONE = gettext_noop("done")
+    DOING = gettext_noop("doing")
+    TO_DO = gettext_noop("to do")
+    LATER = gettext_noop("later")
 
 
 @dataclass(frozen=True)
@@ -76,67 +77,99 @@ def _page(name: str, project: Project) -> str:
 
 
 def _prompts(project: Project, prompts: int) -> Step:
-    text = "A file with one prompt per line, or CSV, JSONL or Parquet. You can review it before importing."
+    text = gettext("A file with one prompt per line, or CSV, JSONL or Parquet. You can review it before importing.")
     if prompts:
         held_out = project.prompts.filter(split=Split.EVAL).count()
-        text = f"{prompts:,} prompt{'s' * (prompts != 1)}, of which {held_out:,} are held out."
+        text = ngettext(
+            "%(prompts)s prompt, of which %(held_out)s are held out.",
+            "%(prompts)s prompts, of which %(held_out)s are held out.",
+            prompts,
+        ) % {"prompts": f"{prompts:,}", "held_out": f"{held_out:,}"}
     return Step(
-        "Import prompts",
+        gettext("Import prompts"),
         text,
         StepState.DONE if prompts else StepState.TO_DO,
         _page("prompts", project),
-        "Import prompts",
+        gettext("Import prompts"),
     )
 
 
 def _model(project: Project, has_model: bool) -> Step:
-    title, url = "Prepare the base model", _page("model", project)
+    title, url = gettext("Prepare the base model"), _page("model", project)
     if has_model:
-        return Step(title, f"{project.base_model} is v0.", StepState.DONE, url, "View model")
+        return Step(
+            title,
+            gettext("%(base_model)s is v0.") % {"base_model": project.base_model},
+            StepState.DONE,
+            url,
+            gettext("View model"),
+        )
     preparation = Preparation.objects.filter(project=project).first()
     if preparation is None:
-        return Step(title, f"{project.base_model} becomes v0.", StepState.TO_DO, url, "Prepare model", posts=True)
+        return Step(
+            title,
+            gettext("%(base_model)s becomes v0.") % {"base_model": project.base_model},
+            StepState.TO_DO,
+            url,
+            gettext("Prepare model"),
+            posts=True,
+        )
     if preparation.status == PreparationStatus.FAILED:
-        return Step(title, preparation.error, StepState.TO_DO, url, "View error", is_problem=True)
-    text = preparation.phase or "Waiting for a worker"
-    return Step(title, f"{text}.", StepState.DOING, url, "View progress", percent=preparation.percent)
+        return Step(title, preparation.error, StepState.TO_DO, url, gettext("View error"), is_problem=True)
+    text = preparation.phase or gettext("Waiting for a worker")
+    return Step(title, f"{text}.", StepState.DOING, url, gettext("View progress"), percent=preparation.percent)
 
 
 def _people(project: Project) -> Step:
     members, pending = project.memberships.count(), project.invitations.open(timezone.now()).count()
-    text = "Annotators, by link or mail. You can also annotate alone."
+    text = gettext("Annotators, by link or mail. You can also annotate alone.")
     if members > 1 or pending:
-        text = f"{members} member{'s' * (members != 1)}"
-        text += f", {pending} pending invitation{'s' * (pending != 1)}." if pending else "."
+        text = ngettext("%(members)s member", "%(members)s members", members) % {"members": members}
+        text += (
+            ngettext(", %(pending)s pending invitation.", ", %(pending)s pending invitations.", pending)
+            % {"pending": pending}
+            if pending
+            else "."
+        )
     state = StepState.DONE if members > 1 or pending else StepState.TO_DO
-    return Step("Invite people", text, state, _page("invitations", project), "Invite people")
+    return Step(gettext("Invite people"), text, state, _page("invitations", project), gettext("Invite people"))
 
 
 def _responses(project: Project, is_possible: bool, has_tasks: bool, is_active: bool) -> Step:
-    title, url = "Generate responses", _page("rounds", project)
-    text = "The base model responds to every prompt; the responses become tasks."
+    title, url = gettext("Generate responses"), _page("rounds", project)
+    text = gettext("The base model responds to every prompt; the responses become tasks.")
     if has_tasks:
-        return Step(title, "There are tasks.", StepState.DONE, url, "View rounds")
+        return Step(title, gettext("There are tasks."), StepState.DONE, url, gettext("View rounds"))
     if is_active:
-        return Step(title, "The round is under way.", StepState.DOING, url, "View rounds")
+        return Step(title, gettext("The round is under way."), StepState.DOING, url, gettext("View rounds"))
     if not is_possible:
-        return Step(title, f"{text} It needs prompts and the model.", StepState.LATER, url, "View rounds")
-    return Step(title, text, StepState.TO_DO, _page("generate", project), "Generate responses", posts=True)
+        return Step(
+            title,
+            gettext("%(text)s It needs prompts and the model.") % {"text": text},
+            StepState.LATER,
+            url,
+            gettext("View rounds"),
+        )
+    return Step(title, text, StepState.TO_DO, _page("generate", project), gettext("Generate responses"), posts=True)
 
 
 def _annotations(project: Project, data: EnoughData, queue: dict[str, Any]) -> Step:
-    title, url = "Annotate", _page("annotate", project)
+    title, url = gettext("Annotate"), _page("annotate", project)
     if data.is_enough:
-        return Step(title, data.sentence, StepState.DONE, url, "Start annotating", posts=True, percent=100)
+        return Step(title, data.sentence, StepState.DONE, url, gettext("Start annotating"), posts=True, percent=100)
     if not queue["empty"] and not queue["held"]:
-        return Step(title, data.sentence, StepState.LATER, url, "Start annotating", posts=True, percent=data.percent)
-    return Step(title, data.sentence, StepState.TO_DO, url, "Start annotating", posts=True, percent=data.percent)
+        return Step(
+            title, data.sentence, StepState.LATER, url, gettext("Start annotating"), posts=True, percent=data.percent
+        )
+    return Step(
+        title, data.sentence, StepState.TO_DO, url, gettext("Start annotating"), posts=True, percent=data.percent
+    )
 
 
 def _training(project: Project, data: EnoughData, is_active: bool) -> Step:
-    title, url = "Train the first policy", _page("rounds", project)
-    text = "A round trains a reward model on the annotations, then the policy, and generates new responses."
+    title, url = gettext("Train the first policy"), _page("rounds", project)
+    text = gettext("A round trains a reward model on the annotations, then the policy, and generates new responses.")
     if is_active:
-        return Step(title, "The round is under way.", StepState.DOING, url, "View rounds")
+        return Step(title, gettext("The round is under way."), StepState.DOING, url, gettext("View rounds"))
     state = StepState.TO_DO if data.is_enough else StepState.LATER
-    return Step(title, text, state, _page("round_new", project), "Start a round")
+    return Step(title, text, state, _page("round_new", project), gettext("Start a round"))

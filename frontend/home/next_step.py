@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
+
 
 @dataclass(frozen=True)
 class ProjectState:
@@ -41,40 +43,72 @@ def next_step(now: ProjectState) -> NextStep | None:
 def _missing(now: ProjectState) -> NextStep | None:
     if not now.prompts:
         return NextStep(
-            "Next: import prompts", "From a file: one per line, or CSV, JSONL or Parquet.", "prompts", "Import prompts"
+            gettext("Next: import prompts"),
+            gettext("From a file: one per line, or CSV, JSONL or Parquet."),
+            "prompts",
+            gettext("Import prompts"),
         )
     if not now.policies:
-        return NextStep("Next: prepare the base model", "It becomes version 0 of the policy.", "model", "Prepare model")
+        return NextStep(
+            gettext("Next: prepare the base model"),
+            gettext("It becomes version 0 of the policy."),
+            "model",
+            gettext("Prepare model"),
+        )
     return None
 
 
 def _of_the_round(now: ProjectState) -> NextStep | None:
-    name = f"Round {now.round_number}"
+    name = gettext("Round %(round_number)s") % {"round_number": now.round_number}
     match now.round_status:
         case "queued" | "running":
-            text = "People can go on annotating; new annotations belong to the next round."
-            return NextStep(f"{name} is {now.round_status}", text, "round", "View round")
+            text = gettext("People can go on annotating; new annotations belong to the next round.")
+            return NextStep(
+                gettext("%(name)s is %(round_status)s") % {"name": name, "round_status": now.round_status},
+                text,
+                "round",
+                gettext("View round"),
+            )
         case "paused":
-            return NextStep(f"{name} is paused", now.round_reason, "round", "View round")
+            return NextStep(
+                gettext("%(name)s is paused") % {"name": name}, now.round_reason, "round", gettext("View round")
+            )
         case "stopped":
-            return NextStep(f"{name} stopped at a quality gate", now.round_reason, "round", "Review gate", "warning")
+            return NextStep(
+                gettext("%(name)s stopped at a quality gate") % {"name": name},
+                now.round_reason,
+                "round",
+                gettext("Review gate"),
+                "warning",
+            )
         case "failed":
-            return NextStep(f"{name} failed", now.round_reason, "round", "View error", "error")
+            return NextStep(
+                gettext("%(name)s failed") % {"name": name}, now.round_reason, "round", gettext("View error"), "error"
+            )
     return None
 
 
 def _of_the_queue(now: ProjectState) -> NextStep | None:
     if not now.open_seats and not now.judged:
-        text = "The model responds to the prompts; its responses become tasks."
-        return NextStep("Next: generate responses", text, "round_new", "Start a round")
+        text = gettext("The model responds to the prompts; its responses become tasks.")
+        return NextStep(gettext("Next: generate responses"), text, "round_new", gettext("Start a round"))
     if not now.open_seats and now.new_judgments:
-        text = "A round trains a reward model on the annotations, then the next policy, and generates new responses."
+        text = gettext(
+            "A round trains a reward model on the annotations, then the next policy, and generates new responses."
+        )
         if now.autopilot:
-            text = "The autopilot starts the next round."
-        return NextStep("All tasks completed", text, "round_new", "Start a round", "success")
+            text = gettext("The autopilot starts the next round.")
+        return NextStep(gettext("All tasks completed"), text, "round_new", gettext("Start a round"), "success")
     if now.unproven:
-        text = "People compare its responses with those of the version it came from, blind."
-        return NextStep(f"Next: evaluate {now.unproven}", text, "evaluations", "Start an evaluation")
+        text = gettext("People compare its responses with those of the version it came from, blind.")
+        return NextStep(
+            gettext("Next: evaluate %(unproven)s") % {"unproven": now.unproven},
+            text,
+            "evaluations",
+            gettext("Start an evaluation"),
+        )
     if not now.open_seats:
-        return NextStep("No open tasks", "New responses become tasks.", "round_new", "Generate responses")
+        return NextStep(
+            gettext("No open tasks"), gettext("New responses become tasks."), "round_new", gettext("Generate responses")
+        )
     return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
 from annotation.actions import alarms
 from annotation.judged.rows import rankings_that_count
@@ -47,40 +48,49 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
     seats = queue["done"] + queue["held"] + queue["empty"]
     return [
         Stage(
-            "Prompts",
+            gettext("Prompts"),
             f"{prompts:,}",
-            "in the data set" if prompts else "none yet",
+            gettext("in the data set") if prompts else gettext("none yet"),
             page("records", Role.REVIEWER, "prompts"),
         ),
-        Stage("Responses", f"{completions:,}", "of models and people", page("records", Role.REVIEWER, "responses")),
         Stage(
-            "Tasks",
+            gettext("Responses"),
+            f"{completions:,}",
+            gettext("of models and people"),
+            page("records", Role.REVIEWER, "responses"),
+        ),
+        Stage(
+            gettext("Tasks"),
             f"{queue['done']:,}",
-            f"of {'' if is_admin else 'about '}{seats:,} annotations done",
+            gettext("of %(value)s%(seats)s annotations done")
+            % {"value": "" if is_admin else "about ", "seats": f"{seats:,}"},
             page("records", Role.REVIEWER, "tasks"),
         ),
         Stage(
-            "Annotations",
+            gettext("Annotations"),
             f"{judgments:,}",
-            "valid rankings" if is_admin else "submitted",
+            gettext("valid rankings") if is_admin else gettext("submitted"),
             page("records", Role.REVIEWER, "annotations"),
         ),
         Stage(
-            "Snapshot",
+            gettext("Snapshot"),
             str(snapshot.number) if snapshot else "–",
-            f"{snapshot.rows:,} {snapshot.unit}" if snapshot else "no snapshot yet",
+            f"{snapshot.rows:,} {snapshot.unit}" if snapshot else gettext("no snapshot yet"),
             page("snapshots", Role.REVIEWER),
         ),
         Stage(
-            "Reward model",
+            gettext("Reward model"),
             "–" if accuracy is None else f"{accuracy:.0%}",
-            "accuracy on held-out pairs" if reward else "none trained yet",
+            gettext("accuracy on held-out pairs") if reward else gettext("none trained yet"),
             page("round", Role.REVIEWER, reward.round.number) if reward else page("rounds", Role.REVIEWER),
         ),
         Stage(
-            "Policy",
+            gettext("Policy"),
             str(current) if current else "–",
-            f"active · {versions} version{'s' * (versions != 1)}" if current else "no policy version yet",
+            ngettext("active · %(versions)s version", "active · %(versions)s versions", versions)
+            % {"versions": versions}
+            if current
+            else gettext("no policy version yet"),
             page("policies", Role.REVIEWER),
         ),
     ]

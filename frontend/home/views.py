@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 from django.views.defaults import page_not_found, server_error
 
@@ -113,7 +114,7 @@ def delete(request: UserRequest, slug: str) -> HttpResponse:
         except NotPossible as why:
             problem = str(why)
         else:
-            messages.success(request, f"{project.name} is deleted.")
+            messages.success(request, gettext("%(name)s is deleted.") % {"name": project.name})
             return redirect("home")
     context = {"project": project, "found": deletion.look(project), "problem": problem}
     return render(request, "project_delete.html", context, status=422 if problem else 200)

@@ -8,11 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.forms import BoundField
 from django.template import Context
 from django.utils import timezone
+from django.utils.html import json_script
+from django.utils.translation import get_language, gettext, gettext_noop
 
 from annotation.models import Membership, Project
+from frontend import languages
 from frontend.navigation import entries
 from training.methods.labels import label_of
 from training.models import TrainingRound, TrainingRun
@@ -75,6 +79,31 @@ def project_nav(context: Context) -> dict[str, Any]:
     match = request.resolver_match
     first, second = entries(project, membership, match.url_name if match else "")
     return {"first": first, "second": second}
+
+
+@register.simple_tag
+def script_words() -> str:
+    """Return the scripts' words in the language of the page, as data; nothing in English, which the scripts have."""
+    words = languages.script_words(get_language() or settings.LANGUAGE_CODE)
+    return json_script(words, "script-words") if words else ""
+
+
+# Names of the code that pages show.
+KINDS = gettext_noop("ranking"), gettext_noop("reference"), gettext_noop("label"), gettext_noop("proposal")
+
+
+@register.filter
+def translated(text: str) -> str:
+    """Return a text of the code in the language of the page; for what `translate` cannot reach."""
+    return gettext(text) if text else ""
+
+
+@register.filter
+def speaker(role: str) -> str:
+    """Return who says a message of a conversation."""
+    return {"user": gettext("User"), "assistant": gettext("Assistant"), "system": gettext("System")}.get(
+        role, role.capitalize()
+    )
 
 
 @register.filter

@@ -109,7 +109,7 @@ def test_a_retry_with_the_rest_of_a_text_is_no_success(bob, claim, open_ranking_
 @pytest.mark.parametrize(
     ("tiers", "message"),
     [
-        (lambda o: [o[:1]], "3 answers still without a place"),
+        (lambda o: [o[:1]], "3 responses not ranked yet"),
         (lambda o: [o, o[:1]], "a response twice"),
         (lambda o: [[*o, 999999]], "not in this task"),
     ],

@@ -77,7 +77,7 @@ def test_without_htmx_a_submit_redirects(bob, seat):
     ("change", "message"),
     [
         (lambda o: {"tiers": ""}, "Rank all responses."),
-        (lambda o: {"tiers": [[o[0]], [o[1]]]}, "2 answers still without a place"),
+        (lambda o: {"tiers": [[o[0]], [o[1]]]}, "2 responses not ranked yet"),
         (lambda o: {"tiers": [o, [o[0]]]}, "a response twice"),
         (lambda o: {"tiers": [o, [999999]]}, "not in this task"),
         (lambda o: {"tiers": [o, []]}, "none of them empty"),

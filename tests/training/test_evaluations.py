@@ -159,7 +159,7 @@ def test_from_the_form_to_the_win_rate(project, newer, policy, eval_prompts, mak
     page = as_user(admin)
     sent = {"version": "1", "opponent": "0", "prompts": "0", "temperature": "0.7"}
     assert page.post("/projects/letters/evaluation/", sent).status_code == 302
-    assert "draws the answers" in page.get("/projects/letters/evaluation/").content.decode()
+    assert "generates the responses" in page.get("/projects/letters/evaluation/").content.decode()
     make_worker(evaluate=ANSWERS).run_until_idle()
     assert Completion.objects.filter(policy=newer).first().sampling["temperature"] == 0.7
     for verdict in (for_the_version, for_the_version, lambda texts: 1 - for_the_version(texts), lambda texts: None):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext
 
 from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
@@ -33,7 +34,10 @@ def start_evaluation(
     Without an opponent it is people's reference answers. Raises NotPossible, InvalidConfig.
     """
     if version == opponent:
-        raise NotPossible(f"{version} cannot be compared with itself. Choose another version, or reference responses.")
+        raise NotPossible(
+            gettext("%(version)s cannot be compared with itself. Choose another version, or reference responses.")
+            % {"version": version}
+        )
     given = with_inherited([METHOD], {METHOD: settings or {}}, inherited_settings(project))
     (config,) = configs_of([METHOD], given)
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation.actions import judgments, tasks
 from annotation.blinding import may_be_blind
@@ -44,7 +45,7 @@ def ask(
     A follow-up continues the conversation from the reply that was judged better.
     """
     if Reply.objects.filter(exchange__asked_by_id=by.pk, status__in=WRITING).count() >= MOST_WAITING:
-        raise NotPossible("Some of your responses are still being generated. Wait for them, or cancel them.")
+        raise NotPossible(gettext("Some of your responses are still being generated. Wait for them, or cancel them."))
     shown = random.sample(versions, len(versions))
     exchange = Exchange.objects.create(
         project=project,
@@ -65,9 +66,9 @@ def conversation(exchange: Exchange) -> list[dict[str, str]]:
     wanted = Side.RIGHT if exchange.outcome == Outcome.RIGHT else Side.LEFT
     reply = exchange.replies.filter(side=wanted).first()
     if reply is None or reply.status != ReplyStatus.DONE:
-        raise NotPossible("The previous response is not generated.")
+        raise NotPossible(gettext("The previous response is not generated."))
     if exchange.is_blind:
-        raise NotPossible("Choose the better response first; then the conversation continues from it.")
+        raise NotPossible(gettext("Choose the better response first; then the conversation continues from it."))
     return [*exchange.messages, {"role": "assistant", "content": reply.text}]
 
 
@@ -76,9 +77,9 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     """Store the verdict as a judgment of a ranking task with the two replies, which opens and closes with it."""
     replies = {reply.side: reply for reply in exchange.replies.filter(status=ReplyStatus.DONE)}
     if len(replies) < 2:
-        raise NotPossible("There are no two responses to compare.")
+        raise NotPossible(gettext("There are no two responses to compare."))
     if not Exchange.objects.filter(pk=exchange.pk, outcome="").update(outcome=outcome):
-        raise NotPossible("You have already chosen the better response.")
+        raise NotPossible(gettext("You have already chosen the better response."))
     exchange.outcome = outcome
     prompt = _prompt(exchange)
     if prompt.withdrawn_at or not _teach([reply.text.strip() for reply in replies.values()], exchange.project):

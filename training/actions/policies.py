@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from annotation import live
 from annotation.errors import NotPossible
@@ -17,15 +18,17 @@ def promote(*, policy: PolicyVersion, by: User, why: str) -> Promotion:
     project = policy.project
     if project.rounds.active().exists():
         raise NotPossible(
-            "A round is active and continues from the version it started with. "
-            "Activate this version when the round is over, or cancel the round."
+            gettext(
+                "A round is active and continues from the version it started with. Activate this version "
+                "when the round is over, or cancel the round."
+            )
         )
     if current_policy(project) == policy:
-        raise NotPossible(f"{policy} is already active.")
+        raise NotPossible(gettext("%(policy)s is already active.") % {"policy": policy})
     try:
         with transaction.atomic():
             promotion = store_promotion(policy=policy, by=by, why=why.strip() or "By hand.")
     except IntegrityError as clash:
-        raise NotPossible("Another version was activated at the same moment. Refresh the page.") from clash
+        raise NotPossible(gettext("Another version was activated at the same moment. Refresh the page.")) from clash
     live.announce(project.pk, "round")
     return promotion

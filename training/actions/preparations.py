@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.actions.projects import register_base_policy
@@ -35,7 +36,10 @@ def ask_for(*, project: Project) -> Preparation:
     """
     Project.objects.select_for_update().get(pk=project.pk)  # two people ask one after the other
     if project.policies.exists():
-        raise NotPossible(f"The base model of {project} is already prepared: it is version 0 of the policy.")
+        raise NotPossible(
+            gettext("The base model of %(project)s is already prepared: it is version 0 of the policy.")
+            % {"project": project}
+        )
     preparation, is_new = Preparation.objects.get_or_create(project=project, defaults={"model": project.base_model})
     if not is_new:
         under_way = Q(model=project.base_model, status__in=[PreparationStatus.QUEUED, PreparationStatus.RUNNING])

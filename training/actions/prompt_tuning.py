@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.actions import snapshots
@@ -85,7 +86,7 @@ def start_prompt_tuning(
     if why_not := rounds.refusal(project, [METHOD] * len(configs), with_inputs=True):
         raise NotPossible(why_not)
     if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):
-        raise NotPossible("Choose at least one template: only fine-tuning with a new head needs none.")
+        raise NotPossible(gettext("Choose at least one template: only fine-tuning with a new head needs none."))
     snapshot = snapshot or snapshots.take_snapshot(project=project, by=by, type=SnapshotType.CLASSIFICATION)
     check_rows(snapshot, verbalizer.verbalizer, max(_needed(config) for config in configs), templates)
     inputs = {
@@ -123,16 +124,25 @@ def check_rows(
     known = set(counts["train"]) | set(counts["eval"])
     if strangers := [label for label in verbalizer.labels if label not in known]:
         raise NotPossible(
-            f"No text has the label {strangers[0]!r}. The labels of the data are {', '.join(sorted(known))}."
+            gettext("No text has the label %(strangers)s. The labels of the data are %(names)s.")
+            % {"strangers": f"{strangers[0]!r}", "names": ", ".join(sorted(known))}
         )
     if not sum(counts["eval"][label] for label in verbalizer.labels):
-        raise NotPossible("None of the labelled texts is held out for testing (about 20 % are). Label or import more.")
+        raise NotPossible(
+            gettext("None of the labelled texts is held out for testing (about 20 % are). Label or import more.")
+        )
     for label in verbalizer.labels:
         if counts["train"][label] < needed:
             raise NotPossible(
-                f"Label {label!r} has {counts['train'][label]} training texts; {needed} are needed, half of "
-                "them for model selection. Label or import more, or ask for fewer shots."
+                gettext(
+                    "Label %(label)s has %(counts)s training texts; %(needed)s are needed, half of them for "
+                    "model selection. Label or import more, or ask for fewer shots."
+                )
+                % {"label": f"{label!r}", "counts": counts["train"][label], "needed": needed}
             )
     for template in templates:
         if set(template.template.text_slots) != {"text"}:
-            raise NotPossible(f"{template} asks for {{text_a}}; the labelled texts of this project have one text each.")
+            raise NotPossible(
+                gettext("%(template)s asks for {text_a}; the labelled texts of this project have one text each.")
+                % {"template": template}
+            )

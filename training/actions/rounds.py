@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit, live
 from annotation.actions import alarms, snapshots
@@ -54,7 +55,10 @@ def start_round(
     next one.
     """
     if len(methods) > MOST_STAGES:
-        raise NotPossible(f"A round has at most {MOST_STAGES} stages; these are {len(methods)}. Start several rounds.")
+        raise NotPossible(
+            gettext("A round has at most %(MOST_STAGES)s stages; these are %(count)s. Start several rounds.")
+            % {"MOST_STAGES": MOST_STAGES, "count": len(methods)}
+        )
     configs = configs_of(methods, with_inherited(methods, settings or {}, inherited_settings(project)))
     why_not = refusal(project, methods, configs)
     if why_not:
@@ -179,7 +183,7 @@ def cancel_round(*, round: TrainingRound, by: User | None) -> None:
             status=RoundStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
         )
         if not cancelled:
-            raise NotPossible("The round is already over.")
+            raise NotPossible(gettext("The round is already over."))
         unfinished = round.runs.filter(status__in=runs_may_be(RunStatus.CANCELLED))
         unfinished.update(status=RunStatus.CANCELLED, finished_at=now)
         runs.tell_finished(round)
@@ -193,7 +197,7 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
         if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
             status=RoundStatus.PAUSED, reason=f"Paused by {by}."
         ):
-            raise NotPossible("The round is not running, so it cannot be paused.")
+            raise NotPossible(gettext("The round is not running, so it cannot be paused."))
         audit.record(AuditAction.ROUND_PAUSED, by=by, project=round.project, what=str(round))
     live.announce(round.project_id, "round")
 
@@ -224,7 +228,7 @@ def resume_round(*, round: TrainingRound) -> None:
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.PAUSED).update(
                 status=RoundStatus.RUNNING, reason=""
             ):
-                raise NotPossible("The round is not paused.")
+                raise NotPossible(gettext("The round is not paused."))
             last = round.runs.succeeded().order_by("-position").first()
             if last is not None:  # it may have ended between the pause and its process
                 runs.settle_round(round=round, last=last)
@@ -241,7 +245,7 @@ def retry_round(*, round: TrainingRound) -> None:
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.FAILED).update(
                 status=RoundStatus.RUNNING, reason="", finished_at=None
             ):
-                raise NotPossible("Only a failed round can be retried. Duplicate it instead.")
+                raise NotPossible(gettext("Only a failed round can be retried. Duplicate it instead."))
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
                 status=RunStatus.QUEUED, error="", finished_at=None, attempts_before_retry=F("attempt")
             )
@@ -258,7 +262,7 @@ def go_on(*, round: TrainingRound, by: User) -> None:
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.STOPPED).update(
                 status=RoundStatus.RUNNING, reason=""
             ):
-                raise NotPossible("The round does not wait at a quality gate.")
+                raise NotPossible(gettext("The round does not wait at a quality gate."))
             gate = round.runs.succeeded().select_related("round__project", "policy").order_by("-position")[:1].get()
             product_of(gate.spec).override_gate(gate, by)
             TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from training.methods.plans import plans
 from training.methods.presets import PRESETS
@@ -17,8 +18,8 @@ class LikeField(forms.ModelChoiceField):  # type: ignore[type-arg]
 class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
     """On or off, for what cause, on what plan."""
 
-    plan = forms.ChoiceField(choices=lambda: list(plans().items()), label="What to run")
-    preset = forms.ChoiceField(choices=list(PRESETS.items()), label="How thoroughly")
+    plan = forms.ChoiceField(choices=lambda: list(plans().items()), label=gettext_lazy("Plan"))
+    preset = forms.ChoiceField(choices=list(PRESETS.items()), label=gettext_lazy("Effort"))
 
     class Meta:
         model = Autopilot
@@ -32,7 +33,7 @@ class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
             required=False,
             label=self.fields["like"].label,
             help_text=self.fields["like"].help_text,
-            empty_label="No round: the settings of the budget",
+            empty_label=gettext_lazy("No round: the effort decides"),
             to_field_name="number",
         )
         self.initial["like"] = self.instance.like.number if self.instance.like else None
@@ -40,5 +41,7 @@ class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("enabled") and not data.get("every_judgments") and not data.get("every_days"):
-            self.add_error("every_judgments", "Give a number of new annotations or of days; otherwise no round starts.")
+            self.add_error(
+                "every_judgments", gettext("Give a number of new annotations or of days; otherwise no round starts.")
+            )
         return data

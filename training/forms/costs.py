@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 
 class RatesForm(forms.Form):
     """What an hour costs. In the address of the page, so that a link keeps it and nothing is stored."""
 
-    hour = forms.FloatField(label="Cost per annotator hour", min_value=0, required=False)
-    machine = forms.FloatField(label="Cost per machine hour", min_value=0, required=False)
+    hour = forms.FloatField(label=gettext_lazy("Cost per annotator hour"), min_value=0, required=False)
+    machine = forms.FloatField(label=gettext_lazy("Cost per machine hour"), min_value=0, required=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.forms import BoundField
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.models import PolicyVersion, Project
 from annotation.models.evaluation import PEOPLE
@@ -18,8 +19,8 @@ SHOWN_AT_ONCE = ("prompts", "seats")
 class EvaluationForm(forms.Form):
     """Who is compared with whom, and the settings of the run that draws the answers. Empty ones keep their default."""
 
-    version = forms.ChoiceField(label="Version")
-    opponent = forms.ChoiceField(label="Against")
+    version = forms.ChoiceField(label=gettext_lazy("Version"))
+    opponent = forms.ChoiceField(label=gettext_lazy("Against"))
 
     def __init__(self, project: Project, data: Any = None) -> None:
         self.versions = {version.number: version for version in project.policies.order_by("-number")}
@@ -28,14 +29,14 @@ class EvaluationForm(forms.Form):
         super().__init__(data, initial=initial)
         choices = [(str(number), f"v{number}") for number in numbers]
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
-        self.fields["opponent"].choices = [*choices, (PEOPLE, "reference responses by people")]  # type: ignore[attr-defined]
+        self.fields["opponent"].choices = [*choices, (PEOPLE, gettext("reference responses by people"))]  # type: ignore[attr-defined]
         for setting in BESIDE:
             self.fields[setting.name] = field_for(EvaluateConfig, setting, defaults_of(project, "evaluate"))
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("version") and data.get("version") == data.get("opponent"):
-            self.add_error("opponent", f"v{data['version']} cannot be compared with itself.")
+            self.add_error("opponent", gettext("v%(data)s cannot be compared with itself.") % {"data": data["version"]})
         return data
 
     def sides(self) -> tuple[PolicyVersion, PolicyVersion | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.models import Project
 from training.methods import PromptTuningConfig
@@ -29,17 +30,26 @@ SPLIT_WORDS = re.compile("[,、，]")
 
 
 class TemplateForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="An existing name gets a new version.")
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=60, help_text=gettext_lazy("An existing name gets a new version.")
+    )
     body = forms.CharField(
         max_length=LONGEST,
         strip=False,
-        label="Template",
+        label=gettext_lazy("Template"),
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-        help_text="{text} is the text, or {text_a} and {text_b} are two; {mask} the blank that the model fills; "
-        "{options} lists the labels' words. Write a brace twice for a brace.",
+        help_text=gettext_lazy(
+            "{text} is the text, or {text_a} and {text_b} are two; {mask} the blank that the model "
+            "fills; {options} lists the labels' words. Write a brace twice for a brace."
+        ),
     )
-    language = forms.CharField(max_length=20, required=False, help_text="Language code, such as en, de or zh.")
-    notes = forms.CharField(max_length=500, required=False)
+    language = forms.CharField(
+        label=gettext_lazy("Language"),
+        max_length=20,
+        required=False,
+        help_text=gettext_lazy("Language code, such as en, de or zh."),
+    )
+    notes = forms.CharField(label=gettext_lazy("Notes"), max_length=500, required=False)
 
     def __init__(self, project: Project, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -77,19 +87,25 @@ class WordsField(forms.CharField):
             label, colon, rest = line.replace("：", ":").partition(":")
             if not colon or not label.strip():
                 raise forms.ValidationError(
-                    f"Line {number}: write a label, a colon, and its words: positive: good, happy"
+                    gettext("Line %(number)s: write a label, a colon, and its words: positive: good, happy")
+                    % {"number": number}
                 )
             if label.strip() in words:
-                raise forms.ValidationError(f"Line {number}: the label {label.strip()!r} already has a line.")
+                raise forms.ValidationError(
+                    gettext("Line %(number)s: the label %(label)s already has a line.")
+                    % {"number": number, "label": f"{label.strip()!r}"}
+                )
             words[label.strip()] = SPLIT_WORDS.split(rest)
         return words
 
 
 class VerbalizerForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="An existing name gets a new version.")
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=60, help_text=gettext_lazy("An existing name gets a new version.")
+    )
     words = WordsField(
-        label="Labels and their words",
-        help_text="One line per label: the label as in your data, a colon, and one or more words for it.",
+        label=gettext_lazy("Labels and their words"),
+        help_text=gettext_lazy("One line per label: the label as in your data, a colon, and one or more words for it."),
     )
     all_the_same = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
@@ -108,7 +124,7 @@ class VerbalizerForm(forms.Form):
         if self.tokenizer:
             self.findings = findings_of(verbalizer, newest_templates(self.project), self.tokenizer)
         if any(found.severity == "error" for found in self.findings):
-            raise forms.ValidationError("The model cannot tell these labels apart; see below what to change.")
+            raise forms.ValidationError(gettext("The model cannot tell these labels apart; see below what to change."))
         return words
 
     @property
@@ -156,28 +172,39 @@ class StartForm(forms.Form):
     approaches = forms.MultipleChoiceField(
         choices=[(name, f"{each.label}: {each.about}") for name, each in APPROACHES.items()],
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Select at least one."},
-        label="Methods",
+        error_messages={"required": gettext_lazy("Select at least one.")},
+        label=gettext_lazy("Methods"),
     )
     templates = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Templates"),
         queryset=TemplateVersion.objects.none(),
         widget=forms.CheckboxSelectMultiple,
         required=False,
-        help_text="Trained methods use the best one on the model-selection texts; zero-shot uses all.",
+        help_text=gettext_lazy("Trained methods use the best one on the model-selection texts; zero-shot uses all."),
     )
-    verbalizer = forms.ModelChoiceField(queryset=VerbalizerVersion.objects.none(), empty_label=None)
+    verbalizer = forms.ModelChoiceField(
+        label=gettext_lazy("Verbalizer"), queryset=VerbalizerVersion.objects.none(), empty_label=None
+    )
     shots = forms.IntegerField(
         min_value=1,
         max_value=100_000,
         initial=16,
-        label="Labelled texts per label",
-        help_text="for training, and as many for model selection",
+        label=gettext_lazy("Labelled texts per label"),
+        help_text=gettext_lazy("for training, and as many for model selection"),
     )
     seeds = forms.IntegerField(
-        min_value=1, max_value=20, initial=3, help_text="Each seed draws other training texts, in a run of its own."
+        label=gettext_lazy("Seeds"),
+        min_value=1,
+        max_value=20,
+        initial=3,
+        help_text=gettext_lazy("Each seed draws other training texts, in a run of its own."),
     )
     epochs = forms.IntegerField(
-        min_value=1, max_value=1000, initial=PromptTuningConfig().epochs, help_text="Passes over these texts."
+        label=gettext_lazy("Epochs"),
+        min_value=1,
+        max_value=1000,
+        initial=PromptTuningConfig().epochs,
+        help_text=gettext_lazy("Passes over these texts."),
     )
 
     def __init__(self, project: Project, *args: Any, **more: Any) -> None:

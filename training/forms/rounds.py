@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.forms import BoundField
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.models import Project
 from training.actions import rounds
@@ -92,23 +93,27 @@ class StartRoundForm(forms.Form):
     the dataclass. `like` is an earlier round, whose plan and changed settings are filled in.
     """
 
-    plan = forms.ChoiceField(choices=_plan_choices, widget=forms.RadioSelect, label="Plan")
+    plan = forms.ChoiceField(choices=_plan_choices, widget=forms.RadioSelect, label=gettext_lazy("Plan"))
     preset = forms.ChoiceField(
-        choices=list(PRESETS.items()), widget=forms.RadioSelect, required=False, label="Effort", initial=STANDARD
+        choices=list(PRESETS.items()),
+        widget=forms.RadioSelect,
+        required=False,
+        label=gettext_lazy("Effort"),
+        initial=STANDARD,
     )
     response_length = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=4096,
-        label="Response length",
-        help_text="Tokens after which responses are cut, in every stage of this round.",
+        label=gettext_lazy("Response length"),
+        help_text=gettext_lazy("Tokens after which responses are cut, in every stage of this round."),
     )
     temperature = forms.FloatField(
         required=False,
         min_value=0.01,
         max_value=5,
-        label="Sampling temperature",
-        help_text="In every stage of this round.",
+        label=gettext_lazy("Sampling temperature"),
+        help_text=gettext_lazy("In every stage of this round."),
     )
 
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
@@ -116,7 +121,9 @@ class StartRoundForm(forms.Form):
         super().__init__(data, initial={**initial, **(_as_initial(project, like) if like else {})})
         known = [("", "none"), *((method, spec.label) for method, spec in _planned())]
         for number in range(1, MOST_STAGES + 1):
-            self.fields[f"stage_{number}"] = forms.ChoiceField(choices=known, required=False, label=f"Stage {number}")
+            self.fields[f"stage_{number}"] = forms.ChoiceField(
+                choices=known, required=False, label=gettext("Stage %(number)s") % {"number": number}
+            )
         for method, spec in _planned():
             for setting in fields(spec.config):
                 self.fields[f"{method}.{setting.name}"] = field_for(spec.config, setting, defaults_of(project, method))
@@ -128,7 +135,7 @@ class StartRoundForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("plan") == OWN_ORDER and not self._own_order():
-            self.add_error("stage_1", "Choose a first stage.")
+            self.add_error("stage_1", gettext("Choose a first stage."))
         return data
 
     def methods(self) -> list[str]:
@@ -240,20 +247,27 @@ def _shared_by(runs: Sequence[TrainingRun]) -> dict[str, Any]:
 
 def field_for(config: type[MethodConfig], setting: Field[Any], defaults: Mapping[str, Any]) -> forms.Field:
     """Return the form's field of a setting; `defaults` are the values that empty fields mean."""
-    common = {
+    common: dict[str, Any] = {
         "required": False,
-        "label": label_of(setting).text,
-        "help_text": setting.metadata["help"],
+        "label": gettext(label_of(setting).text),
+        "help_text": gettext(setting.metadata["help"]),
     }
     bounds = {"min_value": setting.metadata["least"], "max_value": setting.metadata["most"]}
     if words := config.choices.get(setting.name):
         return forms.ChoiceField(
-            choices=[("", f"Default ({setting.default})"), *((word, word) for word in words)],
+            choices=[
+                ("", gettext("Default (%(default)s)") % {"default": setting.default}),
+                *((word, word) for word in words),
+            ],
             **common,
         )
     if isinstance(setting.default, bool):
         return forms.TypedChoiceField(
-            choices=[("", f"Default ({'yes' if setting.default else 'no'})"), ("true", "Yes"), ("false", "No")],
+            choices=[
+                ("", gettext("Default (yes)") if setting.default else gettext("Default (no)")),
+                ("true", gettext_lazy("Yes")),
+                ("false", gettext_lazy("No")),
+            ],
             coerce=lambda value: value == "true",
             empty_value=None,
             **common,

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 
 from annotation.models import PolicyVersion, Project, Task
 from annotation.models.claim import ClaimQuerySet
@@ -17,9 +18,9 @@ class Side(models.TextChoices):
 
 
 class Outcome(models.TextChoices):
-    LEFT = "left", "A is better"
-    TIE = "tie", "As good"
-    RIGHT = "right", "B is better"
+    LEFT = "left", gettext_lazy("A is better")
+    TIE = "tie", gettext_lazy("As good")
+    RIGHT = "right", gettext_lazy("B is better")
 
 
 class Exchange(models.Model):
@@ -33,7 +34,7 @@ class Exchange(models.Model):
         null=True,
         blank=True,
         related_name="followed_by",
-        help_text="The exchange that this one goes on from.",
+        help_text="The exchange that this one continues.",
     )
     messages = models.JSONField(help_text="The whole conversation so far, the question last.")
     left = models.ForeignKey(PolicyVersion, on_delete=models.PROTECT, related_name="+")
@@ -47,7 +48,7 @@ class Exchange(models.Model):
         null=True,
         blank=True,
         related_name="exchange",
-        help_text="Where the verdict is stored as a judgment.",
+        help_text="Where the verdict is stored as an annotation.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -80,11 +81,11 @@ class Exchange(models.Model):
 
 
 class ReplyStatus(models.TextChoices):
-    QUEUED = "queued", "Waiting"
-    RUNNING = "running", "Writing"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    QUEUED = "queued", gettext_lazy("Waiting")
+    RUNNING = "running", gettext_lazy("Writing")
+    DONE = "done", gettext_lazy("Done")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
 
 WRITING = [ReplyStatus.QUEUED, ReplyStatus.RUNNING]
@@ -99,7 +100,7 @@ class Reply(models.Model):
     text = models.TextField(blank=True)
     tokens = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0.0)
-    finished = models.BooleanField(default=False, help_text="Ended by itself; otherwise cut at its length limit.")
+    finished = models.BooleanField(default=False, help_text="Finished (EOS); otherwise truncated at the length limit.")
     error = models.TextField(blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
     heartbeat_at = models.DateTimeField(null=True, blank=True)

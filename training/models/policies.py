@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from annotation.models import PolicyVersion, Project
 from annotation.models.claim import ClaimQuerySet
@@ -26,7 +27,7 @@ class Promotion(models.Model):
         null=True,
         blank=True,
         related_name="promotions",
-        help_text="Nobody where a round promoted what it made.",
+        help_text="Empty where a round activated its result.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -44,10 +45,10 @@ class Promotion(models.Model):
 
 
 class PackageStatus(models.TextChoices):
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Being merged"
-    READY = "ready", "Ready"
-    FAILED = "failed", "Failed"
+    QUEUED = "queued", gettext_lazy("Queued")
+    RUNNING = "running", gettext_lazy("Being merged")
+    READY = "ready", gettext_lazy("Ready")
+    FAILED = "failed", gettext_lazy("Failed")
 
 
 class Package(models.Model):

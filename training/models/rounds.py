@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.models.claim import ClaimQuerySet
@@ -23,23 +24,23 @@ from training.rundir import RunDir
 
 
 class RunStatus(models.TextChoices):
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    SUCCEEDED = "succeeded", "Succeeded"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    QUEUED = "queued", gettext_lazy("Queued")
+    RUNNING = "running", gettext_lazy("Running")
+    SUCCEEDED = "succeeded", gettext_lazy("Succeeded")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
 
 class RoundStatus(models.TextChoices):
     """As RunStatus, and two in which a round waits for an admin."""
 
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    SUCCEEDED = "succeeded", "Succeeded"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
-    STOPPED = "stopped", "Stopped at a gate"  # an admin decides whether it goes on
-    PAUSED = "paused", "Paused"  # by an admin or an alarm, until an admin resumes it
+    QUEUED = "queued", gettext_lazy("Queued")
+    RUNNING = "running", gettext_lazy("Running")
+    SUCCEEDED = "succeeded", gettext_lazy("Succeeded")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
+    STOPPED = "stopped", gettext_lazy("Stopped at a gate")  # an admin decides whether it goes on
+    PAUSED = "paused", gettext_lazy("Paused")  # by an admin or an alarm, until an admin resumes it
 
 
 # Of rounds and runs: these statuses have the same values in both.
@@ -162,22 +163,22 @@ class RunQuerySet(ClaimQuerySet["TrainingRun"]):
 
 class TrainingRun(models.Model):
     round = models.ForeignKey(TrainingRound, on_delete=models.CASCADE, related_name="runs")
-    position = models.PositiveSmallIntegerField(help_text="Runs of a round go one after the other.")
+    position = models.PositiveSmallIntegerField(help_text="Order of the runs of a round.")
     method = models.CharField(max_length=30)
     config = models.JSONField(default=dict)
-    inputs = models.JSONField(default=dict, blank=True, help_text="What it is given beside models and data.")
+    inputs = models.JSONField(default=dict, blank=True, help_text="Inputs beside models and data.")
     snapshot = models.ForeignKey(
         DatasetSnapshot,
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="runs",
-        help_text="The judgments it trains on, where its method takes any.",
+        help_text="The annotations it trains on, where its method uses any.",
     )
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
     attempts_before_retry = models.PositiveSmallIntegerField(
-        default=0, help_text="Attempts made before an admin had the round tried again: they do not count."
+        default=0, help_text="Attempts before an admin retried the round: they do not count."
     )
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     progress_done = models.PositiveIntegerField(default=0)
@@ -204,7 +205,7 @@ class TrainingRun(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Who had the round go on although this run did not pass its gate.",
+        help_text="Who overrode the failed quality gate of this run.",
     )
     gate_overridden_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from django.utils.translation import gettext
+
 from annotation.errors import NotPossible
 from annotation.models import Project
 from training.methods import METHODS, Method, making
@@ -28,7 +30,10 @@ PRODUCTS = Registry("training.products", "PRODUCT", Product, "prefloop.products"
 def product_of(method: Method) -> Product:
     """Return what a method makes. Raises NotPossible where the package that brought the product is not installed."""
     if method.makes not in PRODUCTS:
-        raise NotPossible(f"{method.label}: the package that brings this method, or what it makes, is not installed.")
+        raise NotPossible(
+            gettext("%(label)s: the package that brings this method, or what it makes, is not installed.")
+            % {"label": method.label}
+        )
     return PRODUCTS[method.makes]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from annotation.actions import evaluations
 from annotation.errors import NotPossible
@@ -107,7 +108,7 @@ def sides(run: TrainingRun) -> tuple[PolicyVersion, PolicyVersion | None]:
     made = TrainingRun.objects.filter(round=run.round, position__lt=run.position, policy__isnull=False)
     version = policies.filter(made_by__in=made).newest()
     if version is None:
-        raise NotPossible("No run before this one made a policy, so there is nothing new to compare.")
+        raise NotPossible(gettext("No run before this one made a policy, so there is nothing new to compare."))
     match run.config["against"]:
         case "references":
             return version, None

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from annotation import access
@@ -27,7 +28,7 @@ def autopilot(request: UserRequest, slug: str) -> HttpResponse:
     form = AutopilotForm(cleaned(request.POST) if request.method == "POST" else None, instance=pilot)
     if form.is_bound and form.is_valid():
         actions.save(pilot=form.save(commit=False), by=request.user)
-        messages.success(request, "Saved." if pilot.enabled else "Saved. The autopilot is off.")
+        messages.success(request, gettext("Saved.") if pilot.enabled else gettext("Saved. The autopilot is off."))
         return redirect("autopilot", slug)
     if not form.errors and pilot.pk:
         pilot.refresh_from_db()

@@ -8,6 +8,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
@@ -64,7 +65,7 @@ def free_space(request: UserRequest, slug: str) -> HttpResponse:
     """Delete what old runs left behind; what a version of the policy needs stays."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     freed = sum(leftover.bytes for leftover in retention.prune(project))
-    messages.success(request, f"{filesizeformat(freed)} freed.")
+    messages.success(request, gettext("%(value)s freed.") % {"value": filesizeformat(freed)})
     return redirect("costs", slug)
 
 

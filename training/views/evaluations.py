@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -70,7 +71,10 @@ def _start(request: UserRequest, project: Project, form: EvaluationForm) -> bool
             form.add_error(field if field in form.fields else None, message)
     if form.errors:
         return False
-    messages.success(request, f"Round {round.number} draws the answers. Then people are asked, before all other work.")
+    messages.success(
+        request,
+        gettext("Round %(number)s generates responses; its comparisons then get priority.") % {"number": round.number},
+    )
     return True
 
 
@@ -117,7 +121,15 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
 def close(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, _ = access.get_evaluation(request.user, slug, number, role=Role.ADMIN)
     closed = close_evaluation(evaluation=found)
-    messages.success(request, f"Collection stopped: {closed} open annotation{'s' * (closed != 1)} withdrawn.")
+    messages.success(
+        request,
+        ngettext(
+            "Collection stopped: %(closed)s open annotation withdrawn.",
+            "Collection stopped: %(closed)s open annotations withdrawn.",
+            closed,
+        )
+        % {"closed": closed},
+    )
     return redirect(found)
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -67,7 +68,7 @@ def judge(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found = access.get_exchange(request.user, slug, pk)
     outcome = request.POST.get("outcome", "")
     if outcome not in Outcome.values:
-        messages.error(request, f"outcome should be one of {', '.join(Outcome.values)}.")
+        messages.error(request, gettext("outcome should be one of %(names)s.") % {"names": ", ".join(Outcome.values)})
         return redirect(found)
     with refusals_as_messages(request):
         actions.judge(exchange=found, outcome=Outcome(outcome), by=request.user)

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access as annotation_access
@@ -85,7 +86,7 @@ def promote(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
     with refusals_as_messages(request):
         policies.promote(policy=found, by=request.user, why=cleaned(request.POST).get("why", ""))
-        messages.success(request, f"{found} is in use: the next round starts from it.")
+        messages.success(request, gettext("%(found)s is in use: the next round starts from it.") % {"found": found})
     return redirect("policy", slug, number)
 
 
@@ -94,7 +95,7 @@ def promote(request: UserRequest, slug: str, number: int) -> HttpResponse:
 def package(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, _ = access.get_policy(request.user, slug, number, role=Role.ADMIN)
     packages.ask_for(policy=found)
-    messages.success(request, "A worker merges it between two runs; it can be downloaded here then.")
+    messages.success(request, gettext("A worker merges it after the current run; then it can be downloaded here."))
     return redirect("policy", slug, number)
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from annotation import access
@@ -22,14 +23,20 @@ from training.views.models import known_models
 def create(request: UserRequest) -> HttpResponse:
     """Create a project and ask for its base model."""
     if not access.may_create_projects(request.user):
-        raise PermissionDenied("Your account may not create projects. An operator of this server can allow it.")
+        raise PermissionDenied(
+            gettext("Your account may not create projects. An operator of this server can allow it.")
+        )
     form = NewProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = projects.create_project(project=form.save(commit=False), by=request.user)
         preparation = preparations.ask_for(project=project)
-        messages.success(request, f"{project} is created.")
+        messages.success(request, gettext("%(project)s is created.") % {"project": project})
         if preparation.is_moving:
-            messages.info(request, f"The model {project.base_model} is being prepared. Import prompts meanwhile.")
+            messages.info(
+                request,
+                gettext("The model %(base_model)s is being prepared. Import prompts meanwhile.")
+                % {"base_model": project.base_model},
+            )
         return redirect(project)
     context = {"form": form, "known": known_models(request.user), "presets": PRESETS}
     return render(request, "annotation/project_form.html", context, status=422 if form.errors else 200)

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -86,7 +87,9 @@ def template(request: UserRequest, slug: str, pk: int | None = None) -> HttpResp
     form = TemplateForm(project, cleaned(request.POST) if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         saved = prompt_tuning.save_template(project=project, by=request.user, **form.cleaned_data)
-        messages.success(request, f"Saved {saved.name}, version {saved.version}.")
+        messages.success(
+            request, gettext("Saved %(name)s, version %(version)s.") % {"name": saved.name, "version": saved.version}
+        )
         return redirect("prompt_tuning", slug)
     body = str(form["body"].value() or "")
     context = {
@@ -153,7 +156,9 @@ def verbalizer(request: UserRequest, slug: str, pk: int | None = None) -> HttpRe
     if request.method == "POST" and form.is_valid() and not form.needs_a_second_press:
         name, words = form.cleaned_data["name"], form.cleaned_data["words"]
         saved = prompt_tuning.save_verbalizer(project=project, name=name, words=words, by=request.user)
-        messages.success(request, f"Saved {saved.name}, version {saved.version}.")
+        messages.success(
+            request, gettext("Saved %(name)s, version %(version)s.") % {"name": saved.name, "version": saved.version}
+        )
         return redirect("prompt_tuning", slug)
     context = {
         "project": project,

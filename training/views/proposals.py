@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import access as annotation_access
@@ -90,9 +91,13 @@ def _take(request: UserRequest, project: Project, form: ProposalFileForm) -> lis
         project=project, filename=file.name, content=content, tasks=tasks, refused=len(refused), by=request.user
     ):
         left = f" {len(refused)} could not be used." if refused else ""
-        messages.success(request, f"{len(tasks)} task{'s' * (len(tasks) != 1)} read.{left}")
+        messages.success(
+            request,
+            ngettext("%(count)s task read.%(left)s", "%(count)s tasks read.%(left)s", len(tasks))
+            % {"count": len(tasks), "left": left},
+        )
     else:
-        messages.error(request, "This very file was taken before, so nothing is changed.")
+        messages.error(request, gettext("This file was already imported; nothing is changed."))
     return refused
 
 
@@ -133,7 +138,7 @@ def _standing(row: Any) -> dict[str, str]:
     if row.refused_by:
         return {"label": "Refused by a rule", "style": "failed", "more": REASONS.get(row.refused_by, row.refused_by)}
     if row.verdict == Verdict.REJECT:
-        return {"label": "Rejected", "style": "failed", "more": RejectReason(row.reason).label}
+        return {"label": "Rejected", "style": "failed", "more": str(RejectReason(row.reason).label)}
     if row.verdict:
         more = "with changes" if row.verdict == Verdict.EDIT else ""
         return {"label": "Accepted", "style": "succeeded", "more": more}

@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -98,7 +99,11 @@ def generate(request: UserRequest, slug: str) -> HttpResponse:
     settings = {"sample": {"completions_per_prompt": project.candidates_per_task}}
     with refusals_as_messages(request):
         started = rounds.start_round(project=project, methods=FIRST_ROUND, settings=settings, by=request.user)
-        messages.success(request, f"Round {started.number} generates responses. They become tasks when it is done.")
+        messages.success(
+            request,
+            gettext("Round %(number)s generates responses. They become tasks when it is done.")
+            % {"number": started.number},
+        )
     return redirect(project)
 
 
@@ -214,7 +219,9 @@ def retry(request: UserRequest, slug: str, number: int) -> HttpResponse:
 def _done(request: UserRequest, round: TrainingRound, move: Callable[[], None], outcome: str) -> HttpResponse:
     with refusals_as_messages(request):
         move()
-        messages.success(request, f"Round {round.number} {outcome}.")
+        messages.success(
+            request, gettext("Round %(number)s %(outcome)s.") % {"number": round.number, "outcome": outcome}
+        )
     return redirect(round)
 
 

@@ -5,6 +5,27 @@ export function csrfToken() {
   return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 }
 
+const words = JSON.parse(document.getElementById("script-words")?.textContent ?? "{}");
+const order = ["zero", "one", "two", "few", "many", "other"];
+const rules = new Intl.PluralRules(document.documentElement.lang || "en");
+const forms = rules.resolvedOptions().pluralCategories.slice().sort((a, b) => order.indexOf(a) - order.indexOf(b));
+
+function filled(text, values) {
+  return text.replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole);
+}
+
+/** A text in the page's language, with its %(values)s; the texts are those of django.po. */
+export function gettext(text, values = {}) {
+  return filled(words[text] ?? text, values);
+}
+
+/** The same for one or many: `values.count` decides, as the plural forms of the language have it. */
+export function ngettext(one, many, count, values = {}) {
+  const found = words[one];
+  const text = found ? found[Math.min(forms.indexOf(rules.select(count)), found.length - 1)] : count === 1 ? one : many;
+  return filled(text, { count, ...values });
+}
+
 /** Undo is of steps in this task; what was submitted before is reopened by the button alone. */
 export const NOTHING_TO_UNDO = "Nothing to undo in this task.";
 

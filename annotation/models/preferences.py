@@ -1,0 +1,24 @@
+"""What a person has chosen for their account, in all projects."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import models
+
+
+class Preferences(models.Model):
+    """The choices of one account; an account without a row uses what its browser asks for."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="preferences")
+    language = models.CharField(
+        max_length=12, blank=True, help_text="Language of pages and mails, such as zh-hans; empty: the browser's."
+    )
+
+    def __str__(self) -> str:
+        return f"preferences of {self.user}"
+
+
+def language_of(user: User) -> str:
+    """Return the language that an account has chosen; empty: none."""
+    return Preferences.objects.filter(user_id=user.pk).values_list("language", flat=True).first() or ""
