@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import django
@@ -23,6 +24,7 @@ from django.apps import apps
 from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT_SECONDS = 7 * 24 * 3600
 
 
 @functools.cache
@@ -33,12 +35,20 @@ def sqlite_tables() -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            for old in folder.glob("*.sqlite3*"):
-                old.unlink()
+            _forget_old(folder)
             unfinished = folder / "unfinished.sqlite3"
+            for half in folder.glob("unfinished.*"):
+                half.unlink()
             _migrate(f"sqlite:///{unfinished}")
             unfinished.rename(file)
     return file
+
+
+def _forget_old(folder: Path) -> None:
+    """Delete what no run of today's checkouts has made; another checkout may need the others at this moment."""
+    for old in folder.glob("*.sqlite3"):
+        if old.stat().st_mtime < time.time() - KEPT_SECONDS:
+            old.unlink()
 
 
 def postgresql_tables(url: str) -> str:
