@@ -31,6 +31,7 @@ ORDER = (
     ("annotation.Comparison", "evaluation__project"),
     ("annotation.Evaluation", "project"),
     ("annotation.Task", "project"),
+    ("annotation.Feedback", "project"),
     ("annotation.Completion", "prompt__project"),
     ("annotation.Prompt", "project"),
     ("annotation.ProposalBatch", "project"),

@@ -33,6 +33,7 @@ from annotation.models import (
     Assignment,
     AuditAction,
     Completion,
+    Feedback,
     ImportedJudgment,
     ImportedLabel,
     ImportStatus,
@@ -58,7 +59,7 @@ SHOWN = 100
 STOPPED = "The command imports this file, or was stopped in it: run the same command again to go on."
 JUDGED = "Rows of this file are annotated, so the import cannot be undone. Archive single prompts instead."
 BUILT_ON = (
-    "Later responses or votes belong to prompts of this file, so the import cannot be undone. "
+    "Later responses, votes or feedback belong to prompts of this file, so the import cannot be undone. "
     "Undo the later import first."
 )
 
@@ -166,7 +167,8 @@ def reason_to_stay(upload: PromptUpload) -> str:
     mine = {"prompt__upload": upload}
     later = Q(prompt__completions__upload=upload, created_at__gt=upload.heartbeat_at or upload.created_at)
     added = ImportedJudgment.objects.filter(Q(**mine) | later).exclude(upload=upload)
-    if Completion.objects.filter(**mine).exclude(upload=upload).exists() or added.exists():
+    rated = Feedback.objects.filter(Q(**mine) | Q(completion__upload=upload))
+    if Completion.objects.filter(**mine).exclude(upload=upload).exists() or added.exists() or rated.exists():
         return BUILT_ON
     return ""
 

@@ -299,7 +299,14 @@ def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload
                 split=Split.of(each.digest),
                 upload=upload,
             )
-    Prompt.objects.bulk_create(new.values(), batch_size=AT_ONCE)
+    Prompt.objects.bulk_create(
+        new.values(),
+        batch_size=AT_ONCE,
+        # Feedback does not wait for imports, and may have brought the same prompt since it was looked for.
+        update_conflicts=True,
+        unique_fields=["project", "digest"],
+        update_fields=["digest"],
+    )
     return prompts | new
 
 

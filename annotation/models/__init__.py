@@ -23,6 +23,7 @@ PracticeRound  one go of a new annotator at the practice tasks
 Evaluation, Comparison  two authors' answers to the same prompts, blind beside each other
 Alarm       the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
+Feedback    what an end user of a product said of a response: thumb, score, choice of two, edit or comment
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on a person's judgments no longer count
 Token       a key to the API for a program; its Scopes are what it may do
@@ -38,6 +39,7 @@ ServerSetup  whether the first admin of this server was made on the first-run pa
 from annotation.models.alarm import Alarm
 from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
+from annotation.models.feedback import Feedback, Preferred, Thumb
 from annotation.models.first_admin import ServerSetup
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
@@ -90,6 +92,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Exclusion",
+    "Feedback",
     "FirstVersion",
     "Flag",
     "FlagReason",
@@ -107,6 +110,7 @@ __all__ = [
     "PolicyVersion",
     "PracticeRound",
     "Preferences",
+    "Preferred",
     "Project",
     "Prompt",
     "PromptUpload",
@@ -133,6 +137,7 @@ __all__ = [
     "Split",
     "Task",
     "Thoughts",
+    "Thumb",
     "Token",
     "UploadChunk",
     "UploadPart",

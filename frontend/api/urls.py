@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 from annotation.api import projects as annotation_api
 from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
+from annotation.api.feedback import FeedbackViewSet
 from annotation.api.imports import ImportViewSet, PromptViewSet
 from annotation.api.invitations import InvitationViewSet
 from annotation.api.members import MemberViewSet
@@ -27,6 +28,7 @@ projects.register("projects", annotation_api.ProjectViewSet)
 
 inside = SimpleRouter()
 inside.register("alarms", AlarmViewSet)
+inside.register("feedback", FeedbackViewSet)
 inside.register("members", MemberViewSet)
 inside.register("policies", PolicyViewSet)
 inside.register("prompts", PromptViewSet)

@@ -58,6 +58,8 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
     "POST /api/v1/projects/{slug}/autopilot/": "there is such a plan, and a cause for a round",
     "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
+    "POST /api/v1/projects/{slug}/feedback/": "it says something of a response, and the prompt ends with the user",
+    "POST /api/v1/projects/{slug}/feedback/batch/": "as for one",
     "POST /api/v1/projects/{slug}/playground/": "there are such versions",
     "POST /api/v1/projects/{slug}/playground/{id}/judge/": "two versions have answered",
     "POST /api/v1/projects/{slug}/invitations/": "admins are invited one by one",

@@ -1,0 +1,206 @@
+"""/api/v1/: feedback of end users, as a product sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from annotation import access
+from annotation.actions import feedback
+from annotation.actions.feedback import MOST_AT_ONCE, Outcome
+from annotation.api.pagination import NewestFirst
+from annotation.api.projects import fields_of, signed_in
+from annotation.forms.feedback import SIGNALS, FeedbackFilterForm
+from annotation.imports.feedback import (
+    MAX_COMMENT_LENGTH,
+    MAX_ID,
+    MAX_KEY_LENGTH,
+    MAX_SCORE,
+    MAX_USER_LENGTH,
+    MAX_VERSION_LENGTH,
+    FeedbackRow,
+    InvalidFeedback,
+    feedback_row,
+)
+from annotation.models import Feedback, Preferred, Project, Role, Scope, Thumb
+
+MESSAGE = {
+    "type": "object",
+    "properties": {"role": {"type": "string", "enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
+    "required": ["role", "content"],
+}
+
+
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "array", "items": MESSAGE}], "nullable": True})
+class PromptField(serializers.JSONField):
+    pass
+
+
+class SentFeedbackSerializer(serializers.Serializer[Any]):
+    """A response with what an end user said of it: at least one of thumb, score, chosen, edit and comment.
+
+    Feedback with a key that is stored updates it: fields that are left out stay, null clears one.
+    """
+
+    key = serializers.CharField(
+        max_length=MAX_KEY_LENGTH,
+        help_text="Your name for this feedback, such as a UUID. Sent again it changes nothing.",
+    )
+    prompt = PromptField(required=False, help_text="A text, or the messages of the conversation, a user message last.")
+    response = serializers.CharField(required=False, allow_null=True, help_text="The text that the end user saw.")
+    response_id = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_ID - 1,
+        help_text="ID of a response of the project, in place of prompt and response.",
+    )
+    thumb = serializers.ChoiceField(choices=Thumb.choices, required=False, allow_null=True)
+    score = serializers.FloatField(required=False, allow_null=True, min_value=-MAX_SCORE, max_value=MAX_SCORE)
+    alternative = serializers.CharField(required=False, help_text="The other response of two.")
+    chosen = serializers.ChoiceField(
+        choices=Preferred.choices, required=False, help_text="Which of the two the end user chose."
+    )
+    edit = serializers.CharField(required=False, allow_null=True, help_text="The response as the end user changed it.")
+    comment = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=MAX_COMMENT_LENGTH)
+    user = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=MAX_USER_LENGTH,
+        help_text="A hash that stands for the end user; never their name or address.",
+    )
+    version = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=MAX_VERSION_LENGTH,
+        help_text="Of the model; that of the response where it is given by its ID.",
+    )
+    metadata = serializers.DictField(
+        required=False, allow_null=True, help_text="What else your product knows: up to 4,000 characters of JSON."
+    )
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField()
+    status = serializers.ChoiceField(choices=[feedback.CREATED, feedback.UPDATED, feedback.UNCHANGED])
+    id = serializers.IntegerField()
+
+
+class SentBatchSerializer(serializers.Serializer[Any]):
+    feedback = serializers.ListField(child=SentFeedbackSerializer(), min_length=1, max_length=MOST_AT_ONCE)
+
+
+class BatchOutcomeSerializer(serializers.Serializer[Any]):
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+
+
+class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
+    response_id = serializers.IntegerField(source="completion_id")
+    response = serializers.CharField(source="completion.text")
+    alternative = serializers.CharField(source="alternative.text", allow_null=True, default=None)
+    edit = serializers.CharField(source="edit.text", allow_null=True, default=None)
+    messages = serializers.JSONField(source="prompt.messages")
+
+    class Meta:
+        model = Feedback
+        fields = [
+            *("id", "key", "prompt_id", "messages", "response_id", "response", "thumb", "score", "alternative"),
+            *("chosen", "edit", "comment", "user", "version", "metadata", "updates", "created_at", "updated_at"),
+        ]
+
+
+class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
+    scopes = {"list": Scope.READ, "create": Scope.FEEDBACK, "batch": Scope.FEEDBACK}
+    serializer_class = FeedbackSerializer
+    pagination_class = NewestFirst
+    queryset = Feedback.objects.none()
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("signal", enum=[value for value, _ in SIGNALS if value]),
+            OpenApiParameter("version", description="Of the model."),
+            OpenApiParameter("user", description="The hash of an end user."),
+            OpenApiParameter("since", OpenApiTypes.DATE),
+            OpenApiParameter("until", OpenApiTypes.DATE),
+        ]
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002
+        """List feedback, the newest first, for admins."""
+        project = access.get_project(signed_in(request), self.kwargs["slug"], role=Role.ADMIN)
+        form = FeedbackFilterForm(request.query_params)
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        found = feedback.find(project=project, **form.cleaned_data)
+        page = self.paginate_queryset(found.select_related("prompt", "completion", "alternative", "edit"))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(request=SentFeedbackSerializer, responses={200: OutcomeSerializer, 201: OutcomeSerializer})
+    def create(self, request: Request, slug: str) -> Response:
+        """Store what an end user said of a response, or update it by its key."""
+        project = self._project(request, slug)
+        try:
+            row = feedback_row(fields_of(request))
+        except InvalidFeedback as problem:
+            return Response({"errors": problem.errors}, status=status.HTTP_400_BAD_REQUEST)
+        (outcome,) = feedback.take(project=project, rows=[row])
+        if outcome.errors:
+            return Response({"errors": outcome.errors}, status=status.HTTP_400_BAD_REQUEST)
+        code = status.HTTP_201_CREATED if outcome.status == feedback.CREATED else status.HTTP_200_OK
+        return Response({"key": outcome.key, "status": outcome.status, "id": outcome.id}, status=code)
+
+    @extend_schema(request=SentBatchSerializer, responses={200: BatchOutcomeSerializer})
+    @action(detail=False, methods=["post"])
+    def batch(self, request: Request, slug: str) -> Response:
+        """Store several feedbacks in one request.
+
+        Where some of them cannot be stored the answer is 400: it names each by its place from 0 and its key, and the
+        others are stored. To send the same again changes nothing.
+        """
+        project = self._project(request, slug)
+        given = fields_of(request)
+        sent = given.get("feedback")
+        if set(given) != {"feedback"} or not isinstance(sent, list) or not 1 <= len(sent) <= MOST_AT_ONCE:
+            problem = f"The body should be an object whose feedback is a list of 1 to {MOST_AT_ONCE} objects."
+            return Response({"errors": {"feedback": problem}}, status=status.HTTP_400_BAD_REQUEST)
+        outcomes = _take_all(project, sent)
+        refused = [
+            {"place": place, "key": each.key, "errors": each.errors}
+            for place, each in enumerate(outcomes)
+            if each.status == feedback.REFUSED
+        ]
+        counts = {
+            name: sum(each.status == name for each in outcomes)
+            for name in (feedback.CREATED, feedback.UPDATED, feedback.UNCHANGED)
+        }
+        if refused:
+            return Response({"errors": {"feedback": refused}, **counts}, status=status.HTTP_400_BAD_REQUEST)
+        return Response(counts)
+
+    def _project(self, request: Request, slug: str) -> Project:
+        return access.get_project(signed_in(request), slug, role=Role.ADMIN)
+
+
+def _take_all(project: Project, sent: Sequence[Any]) -> list[Outcome]:
+    """Store what can be stored; return what became of each in the order given."""
+    outcomes: dict[int, Outcome] = {}
+    rows: dict[int, FeedbackRow] = {}
+    for place, each in enumerate(sent):
+        try:
+            rows[place] = feedback_row(each)
+        except InvalidFeedback as problem:
+            key = str(each.get("key", ""))[:MAX_KEY_LENGTH] if isinstance(each, dict) else ""
+            outcomes[place] = Outcome(key, feedback.REFUSED, errors=problem.errors)
+    outcomes |= zip(rows, feedback.take(project=project, rows=list(rows.values())), strict=True) if rows else {}
+    return [outcomes[place] for place in range(len(sent))]

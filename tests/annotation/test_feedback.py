@@ -1,0 +1,159 @@
+"""Feedback of end users: a product sends it by key, and each is there once with its texts."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from annotation.actions.tokens import make_token
+from annotation.models import Completion, Feedback, Prompt, Scope
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+API = "/api/v1/projects/letters/feedback/"
+SENT = {"key": "a-1", "prompt": "Which tea?", "response": "Green tea.", "thumb": "down"}
+
+
+@pytest.fixture
+def product(admin) -> Client:
+    """A program with a token that can send feedback and nothing else."""
+    _, token = make_token(user=admin, name="product", scopes=[Scope.FEEDBACK])
+    return Client(headers={"Authorization": f"Bearer {token}"})
+
+
+def send(client: Client, body, path: str = API):
+    return client.post(path, body, content_type="application/json")
+
+
+def test_the_same_key_is_stored_once_and_later_feedback_updates_it(product, project):
+    first = send(product, {**SENT, "user": "u7", "metadata": {"page": "home"}})
+    assert (first.status_code, first.json()["status"]) == (201, "created")
+    again = send(product, SENT)
+    assert (again.status_code, again.json()) == (200, {**first.json(), "status": "unchanged"})
+    later = send(product, {"key": "a-1", "thumb": None, "edit": "Mint tea.\r\n", "comment": "No caffeine."})
+    assert later.json()["status"] == "updated"
+    stored = Feedback.objects.get()
+    assert (stored.thumb, stored.edit.text, stored.comment, stored.user) == ("", "Mint tea.", "No caffeine.", "u7")
+    assert (stored.updates, stored.metadata) == (1, {"page": "home"})
+    assert stored.completion.text == "Green tea."
+
+
+def test_texts_are_stored_once_and_cleaned_as_those_of_files(product, project, make_prompt):
+    known = make_prompt("Which tea?")
+    for number in range(3):
+        body = {**SENT, "key": f"k{number}", "prompt": " Which tea?\u0007\n", "response": "Green\x00 tea. "}
+        assert send(product, body).status_code == 201
+    assert Prompt.objects.get() == known
+    assert Completion.objects.get().text == "Green tea."
+    chosen = {"key": "two", "prompt": "Which tea?", "response": "Green tea.", "alternative": "Coffee.", "chosen": "tie"}
+    assert send(product, chosen).status_code == 201
+    assert set(Completion.objects.values_list("text", "source", "origin")) == {
+        ("Green tea.", "imported", "feedback"),
+        ("Coffee.", "imported", "feedback"),
+    }
+
+
+def test_a_response_can_be_named_by_its_id_and_gives_its_version(product, project, policy, make_prompt):
+    response = Completion.objects.create(prompt=make_prompt("Hm?"), source="policy", policy=policy, text="Yes.")
+    assert send(product, {"key": "x", "response_id": response.pk, "score": 0.5}).status_code == 201
+    stored = Feedback.objects.get()
+    assert (stored.completion, stored.version, stored.score) == (response, "v0", 0.5)
+    refused = send(product, {"key": "y", "response_id": response.pk + 1, "score": 1})
+    assert refused.json() == {"errors": {"response_id": f"This project has no response {response.pk + 1}."}}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"key": ""}, "key"),
+        ({"key": "x" * 101}, "key"),
+        ({"key": 7}, "key"),
+        ({"thumb": "sideways"}, "thumb"),
+        ({"thumb": None}, "thumb"),
+        ({"score": "4"}, "score"),
+        ({"score": 1e9}, "score"),
+        ({"score": True}, "score"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": "  "}, "prompt"),
+        ({"prompt": [{"role": "assistant", "content": "Hi"}]}, "prompt"),
+        ({"prompt": [{"role": "tool", "content": "Hi"}]}, "prompt"),
+        ({"response": None}, "response"),
+        ({"response": "x" * 20_001}, "response"),
+        ({"edit": "Green tea. "}, "edit"),
+        ({"edit": 3}, "edit"),
+        ({"alternative": "Coffee."}, "chosen"),
+        ({"chosen": "response"}, "alternative"),
+        ({"comment": "x" * 5_001}, "comment"),
+        ({"user": ["u"]}, "user"),
+        ({"metadata": []}, "metadata"),
+        ({"metadata": {"a": "x" * 5_000}}, "metadata"),
+        ({"response_id": 4}, "response_id"),
+        ({"raiting": 1}, "raiting"),
+    ],
+)
+def test_what_cannot_be_stored_is_named_by_its_field_and_leaves_nothing(product, project, change, field):
+    refused = send(product, {**SENT, **change})
+    assert refused.status_code == 400
+    assert list(refused.json()["errors"]) == [field]
+    assert not Prompt.objects.exists()
+    assert not Feedback.objects.exists()
+
+
+def test_another_response_under_a_known_key_is_refused_and_changes_nothing(product, project):
+    send(product, SENT)
+    for change, field in [({"response": "Black tea."}, "response"), ({"prompt": "Which cup?"}, "prompt")]:
+        refused = send(product, {**SENT, **change, "thumb": "up"})
+        assert list(refused.json()["errors"]) == [field]
+    assert list(send(product, {"key": "a-1", "thumb": None}).json()["errors"]) == ["thumb"]
+    assert Feedback.objects.get().thumb == "down"
+
+
+def test_a_batch_stores_what_it_can_and_names_the_others(product, project):
+    sent = [SENT, {**SENT, "key": "a-2", "prompt": "Why?"}, {"key": "a-3", "thumb": "up"}, {"key": "a-1", "score": 2}]
+    refused = send(product, {"feedback": [*sent, 7]}, f"{API}batch/")
+    assert refused.status_code == 400
+    body = refused.json()
+    assert [(each["place"], each["key"], *each["errors"]) for each in body["errors"]["feedback"]] == [
+        (2, "a-3", "prompt"),
+        (4, "", "detail"),
+    ]
+    assert (body["created"], body["updated"], body["unchanged"]) == (2, 1, 0)
+    assert set(Feedback.objects.values_list("key", "thumb", "score")) == {("a-1", "down", 2.0), ("a-2", "down", None)}
+    again = send(product, {"feedback": [sent[0], sent[1]]}, f"{API}batch/")
+    assert (again.status_code, again.json()) == (200, {"created": 0, "updated": 0, "unchanged": 2})
+    many = send(product, {"feedback": [SENT] * 501}, f"{API}batch/")
+    assert "1 to 500" in many.json()["errors"]["feedback"]
+
+
+def test_only_admins_with_the_scope_send_and_read(product, project, annotator, stranger, admin, as_user):
+    assert product.get(API).status_code == 403
+    assert product.get("/api/v1/projects/letters/prompts/").status_code == 403
+    assert send(as_user(annotator), SENT).status_code == 403
+    assert send(as_user(stranger), SENT).status_code == 404
+    send(product, {**SENT, "version": "v3"})
+    send(product, {**SENT, "key": "b", "thumb": "up"})
+    reader = as_user(admin)
+    (row,) = reader.get(API, {"signal": "down", "version": "v3"}).json()["results"]
+    assert (row["key"], row["response"], row["messages"]) == (
+        "a-1",
+        "Green tea.",
+        [{"role": "user", "content": "Which tea?"}],
+    )
+    assert [each["key"] for each in reader.get(API).json()["results"]] == ["b", "a-1"]
+    assert reader.get(API, {"signal": "sad"}).status_code == 400
+
+
+def test_two_texts_with_one_number_are_both_stored(product, project, monkeypatch):
+    monkeypatch.setattr("annotation.actions.feedback.number_of", lambda _: 2**31 - 1)
+    send(product, SENT)
+    send(product, {**SENT, "key": "b", "response": "Black tea."})
+    send(product, {**SENT, "key": "c", "response": "Black tea."})
+    assert sorted(Completion.objects.values_list("text", "index")) == [("Black tea.", 0), ("Green tea.", 2**31 - 1)]
+
+
+@pytest.mark.parametrize("change", [{"key": ""}, {"thumb": "odd"}, {"thumb": ""}, {"score": 1e7}, {"chosen": "tie"}])
+def test_the_database_keeps_what_is_always_true(product, project, change):
+    send(product, SENT)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Feedback.objects.update(**change)
