@@ -3,6 +3,7 @@ from django.urls import path
 from annotation.views import (
     alarms,
     audit,
+    feedback,
     flags,
     invitations,
     own_work,
@@ -84,6 +85,7 @@ urlpatterns = [
     path("<slug:slug>/mine/<int:pk>/", own_work.own_annotation, name="own_annotation"),
     path("<slug:slug>/mine/<int:pk>/reply/", own_work.reply, name="own_reply"),
     path("<slug:slug>/mine/comments/<int:pk>/read/", own_work.read_comment, name="comment_read"),
+    path("<slug:slug>/feedback/", feedback.feedback_list, name="feedback"),
     path("<slug:slug>/audit/", audit.of_project, name="audit"),
     path("<slug:slug>/webhooks/", webhooks.webhook_list, name="webhooks"),
     path("<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="webhook"),

@@ -38,6 +38,7 @@ GROUPS = (
             Page("quality", gettext_noop("Quality"), Role.REVIEWER),
             Page("review", gettext_noop("Review"), Role.REVIEWER),
             Page("flags", gettext_noop("Flags"), Role.REVIEWER),
+            Page("feedback", gettext_noop("Feedback"), Role.ADMIN),
             Page("snapshots", gettext_noop("Snapshots"), Role.REVIEWER),
         ),
     ),

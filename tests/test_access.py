@@ -119,6 +119,7 @@ PAGES = [
     ("snapshot_changes", "get", 200, 403, 404),
     ("withdraw", "post", 200, 403, 404),
     ("audit", "get", 200, 403, 404),
+    ("feedback", "get", 200, 403, 404),
     ("project_archive", "post", 302, 403, 404),
     ("project_delete", "get", 200, 403, 404),
     ("project_delete", "post", 422, 403, 404),

@@ -190,7 +190,7 @@ def _texts(project: Project, rows: Sequence[FeedbackRow], known: dict[str, Feedb
     ids = {row.response_id for row in rows if row.response_id is not None}
     named = Completion.objects.filter(prompt__project=project, pk__in=ids).select_related("prompt", "policy")
     by_id = {each.pk: each for each in named} if ids else {}
-    first = {}  # the prompt of each key of which only a later row of the request says more
+    first: dict[str, Prompt] = {}  # the prompt of each key of which only a later row of the request says more
     needed: dict[tuple[int, str], Prompt] = {}
     versions: dict[tuple[int, str], str] = {}
     for row in rows:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
 
 from annotation.actions.tokens import make_token
-from annotation.models import Completion, Feedback, Prompt, Scope
+from annotation.models import AuditEvent, Completion, Feedback, Prompt, Scope
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -157,3 +159,51 @@ def test_the_database_keeps_what_is_always_true(product, project, change):
     send(product, SENT)
     with pytest.raises(IntegrityError), transaction.atomic():
         Feedback.objects.update(**change)
+
+
+PAGE = "/projects/letters/feedback/"
+
+
+def test_the_page_shows_how_to_send_before_anything_came(alice, project):
+    page = alice.get(PAGE).content.decode()
+    assert "urllib.request" in page
+    assert "http://testserver/api/v1/projects/letters/feedback/" in page
+    assert "await fetch" in page
+
+
+def test_the_page_lists_counts_filters_and_gives_files(alice, product, project):
+    send(product, {**SENT, "version": "v3", "comment": "<b>Too</b> bitter.", "user": "u7"})
+    send(product, {**SENT, "key": "b", "thumb": "up", "version": "v4", "edit": "=Mint tea."})
+    page = alice.get(PAGE).content.decode()
+    prompt = Prompt.objects.get()
+    assert f"/projects/letters/records/prompts/{prompt.pk}/" in page
+    assert "&lt;b&gt;Too&lt;/b&gt; bitter." in page
+    counts = {row["version"]: row for row in alice.get(PAGE).context["counts"]}
+    assert (counts["v3"]["down"], counts["v3"]["comments"], counts["v4"]["up"], counts["v4"]["edits"]) == (1, 1, 1, 1)
+    bad = alice.get(PAGE, {"signal": "down"}).context["rows"]
+    assert [row.key for row in bad] == ["a-1"]
+    assert "No feedback fits this filter" in alice.get(PAGE, {"version": "v9"}).content.decode()
+    assert alice.get(PAGE, {"signal": "sad"}).status_code == 422
+    lines = b"".join(alice.get(PAGE, {"as": "jsonl"})).decode().splitlines()
+    newest = json.loads(lines[0])
+    assert (newest["key"], newest["edit"], newest["prompt"]) == (
+        "b",
+        "=Mint tea.",
+        [{"role": "user", "content": "Which tea?"}],
+    )
+    table = b"".join(alice.get(PAGE, {"as": "csv", "signal": "edit"})).decode()
+    assert "'=Mint tea." in table
+    assert "a-1" not in table
+    assert set(AuditEvent.objects.filter(action="downloaded").values_list("what", flat=True)) == {
+        "letters-feedback.jsonl",
+        "letters-feedback.csv",
+    }
+
+
+def test_older_feedback_is_on_the_next_page(alice, product, project):
+    send(product, {"feedback": [{**SENT, "key": f"k{number:02}"} for number in range(52)]}, f"{API}batch/")
+    first = alice.get(PAGE)
+    assert len(first.context["rows"]) == 50
+    rest = alice.get(PAGE, {"before": first.context["next"]})
+    assert [row.key for row in rest.context["rows"]] == ["k01", "k00"]
+    assert alice.get(PAGE, {"before": "9" * 400}).status_code == 200

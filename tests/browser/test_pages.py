@@ -92,6 +92,7 @@ def test_every_page_fits_and_is_quiet(
                 "members/invitations/",
                 "model/",
                 "audit/",
+                "feedback/",
                 "prompts/",
                 f"prompts/uploads/{upload.pk}/",
                 "snapshots/",

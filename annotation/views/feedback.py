@@ -1,0 +1,96 @@
+"""Feedback of end users, for admins: a list, counts by version and day, and files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
+from django.db.models.functions import TruncDate
+from django.http import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from annotation import access, audit
+from annotation.actions import feedback
+from annotation.downloads import lines_of, streamed
+from annotation.forms.feedback import FeedbackFilterForm
+from annotation.http import UserRequest, public_address
+from annotation.models import AuditAction, Feedback, Role
+
+ROWS_A_PAGE = 50
+DAYS = 14  # that are counted
+ROWS_OF_COUNTS = 100
+LONGEST_ID = 18  # digits
+COLUMNS = (
+    *("id", "key", "prompt_id", "prompt", "response_id", "response", "thumb", "score", "alternative", "chosen"),
+    *("edit", "comment", "user", "version", "metadata", "updates", "created_at", "updated_at"),
+)
+TEXTS = ("prompt", "completion", "alternative", "edit")
+
+
+@login_required
+@require_GET
+def feedback_list(request: UserRequest, slug: str) -> HttpResponseBase:
+    """Show feedback to admins, the newest first; ?as=csv or ?as=jsonl gives all that fits the filter as a file."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    form = FeedbackFilterForm(request.GET)
+    context: dict[str, Any] = {"project": project, "form": form, "days": DAYS}
+    if not form.is_valid():
+        return render(request, "annotation/feedback.html", context, status=422)
+    found = feedback.find(project=project, **form.cleaned_data)
+    wanted = request.GET.get("as", "")
+    if wanted in ("csv", "jsonl"):
+        name = f"{project.slug}-feedback.{wanted}"
+        audit.record(AuditAction.DOWNLOADED, by=request.user, project=project, what=name)
+        return streamed(name, lines_of(COLUMNS, _rows(found), wanted), wanted)
+    before = request.GET.get("before", "")
+    older = (
+        found.filter(pk__lt=int(before))
+        if before.isascii() and before.isdigit() and len(before) <= LONGEST_ID
+        else found
+    )
+    rows = list(older.select_related(*TEXTS)[: ROWS_A_PAGE + 1])
+    context |= {
+        "rows": rows[:ROWS_A_PAGE],
+        "next": rows[ROWS_A_PAGE - 1].pk if len(rows) > ROWS_A_PAGE else None,
+        "is_first": older is found,
+        "is_filtered": any(form.cleaned_data.values()),
+        "counts": _counts(found),
+        "server": public_address(request, "/").rstrip("/"),
+    }
+    return render(request, "annotation/feedback.html", context)
+
+
+def _counts(found: Any) -> list[dict[str, Any]]:
+    """Return how much of the feedback of the last days says what, by day and version, the newest day first."""
+    since = timezone.now() - timedelta(days=DAYS)
+    by_day = found.filter(created_at__gte=since).order_by().annotate(day=TruncDate("created_at"))
+    counted = by_day.values("day", "version").annotate(
+        all=Count("id"),
+        up=Count("id", filter=Q(thumb="up")),
+        down=Count("id", filter=Q(thumb="down")),
+        edits=Count("id", filter=Q(edit__isnull=False)),
+        comments=Count("id", filter=~Q(comment="")),
+    )
+    return list(counted.order_by("-day", "version")[:ROWS_OF_COUNTS])
+
+
+def _rows(found: Any) -> Iterator[dict[str, Any]]:
+    for each in found.select_related(*TEXTS).iterator(500):
+        yield _as_row(each)
+
+
+def _as_row(each: Feedback) -> dict[str, Any]:
+    own = {name: getattr(each, name) for name in COLUMNS if name not in ("prompt", "response", "response_id", *TEXTS)}
+    row = own | {
+        "prompt": each.prompt.messages,
+        "response_id": each.completion_id,
+        "response": each.completion.text,
+        "alternative": each.alternative.text if each.alternative else None,
+        "edit": each.edit.text if each.edit else None,
+    }
+    return {name: row[name] for name in COLUMNS}
