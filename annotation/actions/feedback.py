@@ -29,7 +29,7 @@ ONE_OF_TWO = "Which of two responses was chosen needs both chosen and alternativ
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FeedbackOutcome:
     """What became of one feedback; `errors` are by field."""
 
     key: str
@@ -47,7 +47,7 @@ class _Texts:
     by_id: dict[int, Completion]
 
 
-def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[Outcome]:
+def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome]:
     """Store feedback in the order given and return what became of each; those that can be stored are.
 
     A key that is stored already updates its row: fields that are not given stay as they are.
@@ -65,7 +65,7 @@ def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[Outcome]:
     raise AssertionError("unreachable")
 
 
-def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[Outcome]:
+def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome]:
     stored = project.feedback.filter(key__in={row.key for row in rows}).order_by("key").select_related("prompt")
     known = {each.key: each for each in stored.select_for_update(of=("self",))}
     useless = _useless(rows, known)
@@ -99,7 +99,9 @@ def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[Outcome]:
                 changed[row.key] = wanted
             outcomes.append((row, wanted, UPDATED, {}))
     _store(new.values(), changed.values())
-    return [Outcome(row.key, status, made.pk if made else None, errors) for row, made, status, errors in outcomes]
+    return [
+        FeedbackOutcome(row.key, status, made.pk if made else None, errors) for row, made, status, errors in outcomes
+    ]
 
 
 def _useless(rows: Sequence[FeedbackRow], known: dict[str, Feedback]) -> dict[int, dict[str, str]]:

@@ -110,7 +110,7 @@ def settle(*, assignment: Assignment) -> None:
 
 
 @dataclass(frozen=True)
-class Feedback:
+class PracticeFeedback:
     """One practice answer beside the known order. `differs` are pairs (a, b): a is known to be at least as good."""
 
     ranking: Ranking
@@ -120,14 +120,14 @@ class Feedback:
     differs: tuple[tuple[int, int], ...] = ()
 
 
-def feedback(ranking: Ranking) -> Feedback:
+def feedback(ranking: Ranking) -> PracticeFeedback:
     """Return a practice answer compared with the known order of its task."""
     gold = GoldAnswer.objects.filter(task=ranking.assignment.task.repeat_of_id).first()
     if gold is None:  # taken off the list meanwhile: it counts for nothing
-        return Feedback(ranking, None)
+        return PracticeFeedback(ranking, None)
     mine, known = choices(ranking.tiers, ranking.unranked), choices(gold.tiers)
     same, pairs = agreed(mine, known)
     differs = tuple(
         pair if known[pair] >= 0 else pair[::-1] for pair in known if pair in mine and mine[pair] != known[pair]
     )
-    return Feedback(ranking, gold, same, pairs, differs)
+    return PracticeFeedback(ranking, gold, same, pairs, differs)

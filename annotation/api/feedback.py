@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
 from annotation.actions import feedback
-from annotation.actions.feedback import MOST_AT_ONCE, Outcome
+from annotation.actions.feedback import MOST_AT_ONCE, FeedbackOutcome
 from annotation.api.pagination import NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.feedback import SIGNALS, FeedbackFilterForm
@@ -192,15 +192,15 @@ class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
         return access.get_project(signed_in(request), slug, role=Role.ADMIN)
 
 
-def _take_all(project: Project, sent: Sequence[Any]) -> list[Outcome]:
+def _take_all(project: Project, sent: Sequence[Any]) -> list[FeedbackOutcome]:
     """Store what can be stored; return what became of each in the order given."""
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, FeedbackOutcome] = {}
     rows: dict[int, FeedbackRow] = {}
     for place, each in enumerate(sent):
         try:
             rows[place] = feedback_row(each)
         except InvalidFeedback as problem:
             key = str(each.get("key", ""))[:MAX_KEY_LENGTH] if isinstance(each, dict) else ""
-            outcomes[place] = Outcome(key, feedback.REFUSED, errors=problem.errors)
+            outcomes[place] = FeedbackOutcome(key, feedback.REFUSED, errors=problem.errors)
     outcomes |= zip(rows, feedback.take(project=project, rows=list(rows.values())), strict=True) if rows else {}
     return [outcomes[place] for place in range(len(sent))]
