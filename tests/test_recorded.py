@@ -39,6 +39,7 @@ READS = "reads only, by an SQL statement of its own"
 OWN_VIEW = "changes nothing of the project: what one person is shown or told"
 
 ACTIONS: dict[str, str] = {
+    "annotation.actions.feedback.take": "a product's own data, thousands in a minute; its token is recorded",
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "shown_order", "texts_of")], READS
     ),

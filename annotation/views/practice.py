@@ -53,7 +53,7 @@ def practice(request: UserRequest, slug: str) -> HttpResponse:
     return render(request, "annotation/practice.html", context)
 
 
-def _shown(found: actions.Feedback) -> dict[str, Any] | None:
+def _shown(found: actions.PracticeFeedback) -> dict[str, Any] | None:
     """Return the known order with its texts, the person's place for each, and the pairs that differ."""
     if found.gold is None:
         return None
