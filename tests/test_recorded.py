@@ -38,8 +38,10 @@ SIGNALS = "recorded by Django's signals and the password validator (tests of tes
 READS = "reads only, by an SQL statement of its own"
 OWN_VIEW = "changes nothing of the project: what one person is shown or told"
 
+OF_A_PRODUCT = "a product's own data, thousands in a minute; its token is recorded"
+
 ACTIONS: dict[str, str] = {
-    "annotation.actions.feedback.take": "a product's own data, thousands in a minute; its token is recorded",
+    "annotation.actions.feedback.take": OF_A_PRODUCT,
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "shown_order", "texts_of")], READS
     ),
@@ -140,6 +142,7 @@ ACTIONS: dict[str, str] = {
 }
 OF_PROJECT, API, PK = "projects/<slug:slug>/", "api/v1/projects/<slug:slug>/^", "(?P<pk>[0-9]{1,18})"
 ADDRESSES: dict[str, str] = {
+    **dict.fromkeys([f"{API}feedback/$ create", f"{API}feedback/batch/$ batch"], OF_A_PRODUCT),
     **dict.fromkeys(
         [
             f"accounts/{name} post"
