@@ -79,7 +79,7 @@ def test_a_response_can_be_named_by_its_id_and_gives_its_version(product, projec
         ({"prompt": None}, "prompt"),
         ({"prompt": "  "}, "prompt"),
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, "prompt"),
-        ({"prompt": [{"role": "tool", "content": "Hi"}]}, "prompt"),
+        ({"prompt": [{"role": "narrator", "content": "Hi"}]}, "prompt"),
         ({"response": None}, "response"),
         ({"response": "x" * 20_001}, "response"),
         ({"edit": "Green tea. "}, "edit"),
