@@ -88,6 +88,8 @@ UNDER = {
     "withdraw": "snapshots",
     "round": "rounds",
     "round_new": "rounds",
+    "rounds_compare": "rounds",
+    "round_describe": "rounds",
     "round_curves": "rounds",
     "round_samples": "rounds",
     "round_slices": "rounds",

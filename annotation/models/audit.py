@@ -65,6 +65,7 @@ class AuditAction(models.TextChoices):
     ALARM = "alarm", gettext_lazy("Model problem reported")
     ALARM_SETTLED = "alarm-settled", gettext_lazy("Model problem resolved")
     ROUND_STARTED = "round-started", gettext_lazy("Round started")
+    ROUND_DESCRIBED = "round-described", gettext_lazy("Round notes changed")
     ROUND_PAUSED = "round-paused", gettext_lazy("Round paused")
     ROUND_RESUMED = "round-resumed", gettext_lazy("Round resumed")
     ROUND_RETRIED = "round-retried", gettext_lazy("Round retried")

@@ -69,11 +69,85 @@ def test_an_earlier_round_is_laid_beside_and_a_chart_saved(visit, admin, round_w
     page = visitor.page
     visitor.goto("/projects/letters/rounds/2/curves/")
     figure = page.locator("figure", has_text="KL to the reference")
-    expect(figure.locator(".readout")).to_have_text("4.5")
+    expect(figure.locator(".readout")).to_have_text("step 94.5")
     page.get_by_label("Compare with").select_option("Round 1")
-    expect(figure.locator(".readout")).to_have_text("4.5round 1 9")
+    expect(figure.locator(".readout")).to_have_text("step 94.5round 1 9")
     figure.hover()
     with page.expect_download() as download:
-        figure.get_by_role("button", name="PNG").click()
+        figure.get_by_role("button", name="as a picture").click()
     assert download.value.suggested_filename.endswith("kl-to-the-reference.png")
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_arrow_keys_move_one_cursor_along_all_charts_of_a_stage(visit, admin, round_with):
+    round_with(10, "objective/kl", "objective/score")
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/1/curves/")
+    kl, score = (page.locator("figure", has_text=title) for title in ("KL to the reference", "Score"))
+    expect(kl.locator("canvas")).to_be_visible()
+    kl.get_by_role("img").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(kl.locator(".readout")).to_have_text("step 22")
+    expect(score.locator(".readout")).to_have_text("step 22")
+    expect(page.locator("#announcer")).to_have_text("step 22")
+    page.keyboard.press("End")
+    expect(score.locator(".readout")).to_have_text("step 99")
+
+
+def test_a_chart_is_smoothed_saved_as_a_table_and_shown_large(visit, admin, round_with):
+    round_with(3, "objective/kl")  # 0, 1, 2
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/1/curves/")
+    figure = page.locator("figure", has_text="KL to the reference")
+    expect(figure.locator(".readout")).to_have_text("step 22")
+    page.get_by_label("Smoothing").fill("0.5")
+    # (0·¼ + 1·½ + 2·1) / (¼ + ½ + 1)
+    expect(figure.locator(".readout")).to_have_text("step 21.43")
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="as CSV").click()
+    assert download.value.path().read_text().splitlines()[:2] == [
+        "step,KL to the reference smoothed,KL to the reference",
+        "0,0,0",
+    ]
+    figure.get_by_role("button", name="large").click()
+    assert figure.locator("canvas").bounding_box()["height"] > 600
+    page.keyboard.press("Escape")
+    expect(figure).not_to_have_class("chart is-large")
+
+
+def test_steps_are_whole_numbers_on_the_axis(visit, admin, round_with):
+    round_with(4, "objective/kl")
+    visitor = visit(admin)
+    page = visitor.page
+    page.add_init_script(
+        """window.said = [];
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+          window.said.push(text);
+          return write.call(this, text, ...place);
+        };"""
+    )
+    visitor.goto("/projects/letters/rounds/1/curves/")
+    expect(page.locator("figure canvas")).to_be_visible()
+    said = page.evaluate("window.said")
+    assert "step" in said
+    assert {"0", "1", "2", "3"} <= set(said)
+    assert not {"0.5", "1.5", "2.5"} & set(said)
+
+
+def test_rounds_side_by_side_lay_their_curves_over_one_another(visit, admin, round_with):
+    for _ in range(3):
+        round_with(10, "objective/kl")
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/rounds/")
+    for number in (1, 3):
+        page.get_by_label(f"Compare round {number}").check()
+    page.get_by_role("button", name="Compare the selected rounds").click()
+    expect(page.get_by_role("heading", name="Compare rounds")).to_be_visible()
+    readout = page.locator("figure", has_text="KL to the reference").locator(".readout")
+    expect(readout).to_have_text("step 9round 1 9round 3 3")

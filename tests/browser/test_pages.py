@@ -100,6 +100,7 @@ def test_every_page_fits_and_is_quiet(
                 "snapshots/1/changes/1/",
                 "rounds/",
                 "rounds/new/",
+                "rounds/compare/?round=1",
                 *(f"rounds/1/{tab}" for tab in ("", "curves/", "samples/", "slices/", "log/")),
                 "webhooks/",
                 f"webhooks/{hook.pk}/",
@@ -135,7 +136,7 @@ def test_a_running_round_shows_its_stages_and_draws_its_curves(visit, admin, rou
     Metric.objects.create(run=run, step=4, name="objective/kl", value=7.25)
     TrainingRun.objects.filter(pk=run.pk).update(progress_done=4)
     expect(page.locator(".stage.running")).to_contain_text("4 of 10 updates")
-    expect(page.locator("figure", has_text="KL to the reference").locator(".readout")).to_have_text("7.25")
+    expect(page.locator("figure", has_text="KL to the reference").locator(".readout")).to_have_text("step 47.25")
 
 
 def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves):

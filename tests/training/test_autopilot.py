@@ -207,3 +207,12 @@ def test_it_takes_the_settings_of_a_round(pilot, project, ranked_task, as_user, 
     sample = round.runs.get(method="sample").config
     assert (sample["temperature"], sample["max_new_tokens"], sample["prompts"]) == (0.5, 7, 0)
     assert round.runs.get(method="ppo").config["episodes"] == 128  # the quick preset's: that round had no PPO
+
+
+def test_a_refused_form_does_not_say_that_it_is_on(project, policy, alice):
+    address = "/projects/letters/rounds/autopilot/"
+    asked = {"enabled": "on", "every_judgments": "0", "every_days": "0", "plan": "dpo,sample", "preset": "quick"}
+    page = alice.post(address, {**asked, "max_queue_hours": "8"})
+    assert page.status_code == 422
+    assert "<strong>Off.</strong>" in page.content.decode()
+    assert "<strong>On.</strong>" not in page.content.decode()

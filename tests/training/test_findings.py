@@ -130,7 +130,7 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
     for words in (
         "Held-out accuracy",
         "Length-only baseline",
-        "Where the reward model is right",
+        "Reward model accuracy by slice",
         "Quality gate",
         "Score before",
     ):
@@ -164,10 +164,10 @@ def test_slices_name_annotators_as_people_know_them(finished_round, annotator, p
     ]
     page = page_of(finished_round(reward={**REWARD, "slices": {"annotator": rows, "margin": []}}))
     assert "By annotator" in page
-    assert "By how clearly" not in page
+    assert "By preference margin" not in page
     numbers = '<td class="number">62.5%</td><td class="number">50.0 to 75.0%</td><td class="number">40</td>'
     assert f'<th scope="row">bob</th>{numbers}' in page
-    numbers = '<td class="number">50.0%</td><td class="number">–</td><td class="number">4</td>'
+    numbers = '<td class="number bad">50.0%</td><td class="number">–</td><td class="number">4</td>'
     assert f'<th scope="row">annotator-9999</th>{numbers}' in page
 
 

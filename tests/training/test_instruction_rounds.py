@@ -114,7 +114,7 @@ def test_the_round_s_page_says_whether_unseen_tasks_got_better_or_worse(ready, a
     assert "Unseen wordings of trained tasks got better: 25% right before, 100% after" in page
     assert '<th scope="row">lists</th><td class="number">75.0%</td>' in page
     assert "Which is the odd one out?" in page
-    assert "Right: axe" in page
+    assert "Correct: axe" in page
     assert "Training instructions</dt><dd>40" in page
 
 

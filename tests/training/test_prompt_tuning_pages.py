@@ -171,7 +171,7 @@ def test_zero_shot_from_the_form_to_the_figures(
     run.refresh_from_db()
     assert run.status == RunStatus.SUCCEEDED, run.error
     page = "".join(text_of(as_user(admin).get(f"/projects/letters/rounds/1/{tab}")) for tab in ("", "slices/"))
-    for figure in ("75.0%", "Zero-shot", "said 3", "right 2", "together they reach <strong>75.0%</strong>"):
+    for figure in ("75.0%", "Zero-shot", "predicted 3", "true 2", "ensemble: <strong>75.0%</strong>"):
         assert figure in page
     page = text_of(as_user(admin).get("/projects/letters/methods/"))
     assert "Zero-shot is the most accurate: 75.0%" in page

@@ -175,6 +175,24 @@ def next_methods(project: Project) -> tuple[str, ...]:
     return FULL_ROUND if has_rankings else FIRST_ROUND
 
 
+def describe_round(
+    *, round: TrainingRound, notes: str, tags: Sequence[str], is_baseline: bool, by: User | None
+) -> None:
+    """Store notes and tags of a round, and whether the project's other rounds are compared with it."""
+    with transaction.atomic():
+        if is_baseline:
+            round.project.rounds.exclude(pk=round.pk).filter(is_baseline=True).update(is_baseline=False)
+        TrainingRound.objects.filter(pk=round.pk).update(notes=notes, tags=list(tags), is_baseline=is_baseline)
+        audit.record(
+            AuditAction.ROUND_DESCRIBED,
+            by=by,
+            project=round.project,
+            what=str(round),
+            tags=list(tags),
+            is_baseline=is_baseline,
+        )
+
+
 def cancel_round(*, round: TrainingRound, by: User | None) -> None:
     """Stop a round. The worker notices within seconds and ends the process."""
     now = timezone.now()

@@ -24,6 +24,7 @@ from training.reports.enough_data import REWARD_MODEL
 
 OWN_ORDER = "own"
 MOST_STAGES = 6
+LONGEST_TAG, MOST_TAGS = 40, 10
 OF_ROUND = {"response_length": ANSWER_TOKENS, "temperature": TEMPERATURE}  # fields that all stages inherit
 OWN_PLAN = Plan(
     OWN_ORDER,
@@ -209,6 +210,29 @@ class StartRoundForm(forms.Form):
     def other_is_chosen(self) -> bool:
         """Return whether the plan is one below *More plans*, which is open then."""
         return self["plan"].value() in {plan.methods for plan in self.other_plans()}
+
+
+class DescribeRoundForm(forms.Form):
+    """Notes and tags of a round, and whether others are compared with it."""
+
+    tags = forms.CharField(
+        required=False, max_length=300, label="Tags", help_text="Short words, separated by commas, to find it by."
+    )
+    notes = forms.CharField(
+        required=False, max_length=4000, label="Notes", widget=forms.Textarea(attrs={"rows": 3}), strip=True
+    )
+    is_baseline = forms.BooleanField(
+        required=False, label="Baseline", help_text="Other rounds are compared with this one."
+    )
+
+    def clean_tags(self) -> list[str]:
+        tags = list(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
+        for tag in tags:
+            if len(tag) > LONGEST_TAG:
+                raise forms.ValidationError(f"“{tag[:LONGEST_TAG]}…” is longer than {LONGEST_TAG} characters.")
+        if len(tags) > MOST_TAGS:
+            raise forms.ValidationError(f"At most {MOST_TAGS} tags; these are {len(tags)}.")
+        return tags
 
 
 def defaults_of(project: Project, method: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from training.products.adapters import has_adapter
 from training.products.base import Planned, Product, Section
 
 SLICES = {
-    "margin": "By how clearly people preferred one answer",
-    "length_gap": "By how far the lengths are apart, in tokens",
+    "margin": "By preference margin",
+    "length_gap": "By length difference, tokens",
     "annotator": "By annotator",
-    "policy": "By the newest policy among the answers",
+    "policy": "By newest policy version among the responses",
 }
 
 

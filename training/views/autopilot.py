@@ -30,8 +30,10 @@ def autopilot(request: UserRequest, slug: str) -> HttpResponse:
         actions.save(pilot=form.save(commit=False), by=request.user)
         messages.success(request, gettext("Saved.") if pilot.enabled else gettext("Saved. The autopilot is off."))
         return redirect("autopilot", slug)
-    if not form.errors and pilot.pk:
+    if pilot.pk:  # a form that is refused has changed it all the same
         pilot.refresh_from_db()
+    elif form.errors:
+        pilot = Autopilot(project=project)
     context = {
         "project": project,
         "pilot": pilot,

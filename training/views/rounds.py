@@ -22,7 +22,7 @@ from annotation.models import Project, Role
 from training import access
 from training.actions import rounds
 from training.exports import TOOLS
-from training.forms.rounds import StartRoundForm
+from training.forms.rounds import DescribeRoundForm, StartRoundForm
 from training.methods import InvalidConfig
 from training.methods.plans import FIRST_ROUND, configs_of
 from training.methods.presets import PRESETS, preset_settings
@@ -31,6 +31,7 @@ from training.products import sections_of
 from training.reports import curves
 from training.reports.enough_data import enough_data, warning
 from training.reports.forecasts import Forecast, forecast
+from training.reports.round_comparison import MOST_ROUNDS, compare
 from training.reports.stages import stages_of
 
 SUMMARY, CURVES, SAMPLES, SLICES, LOG = "summary", "curves", "samples", "slices", "log"
@@ -45,9 +46,14 @@ def round_list(request: UserRequest, slug: str) -> HttpResponse:
     membership = annotation_access.get_membership(request.user, slug, role=Role.REVIEWER)
     project = membership.project
     found = project.rounds.prefetch_related("runs__policy")
+    tags = sorted({tag for tags in project.rounds.exclude(tags=[]).values_list("tags", flat=True) for tag in tags})
+    if (tag := request.GET.get("tag", "")) in tags:
+        found = found.filter(pk__in=[pk for pk, own in project.rounds.values_list("pk", "tags") if tag in own])
     context = {
         "project": project,
         "is_admin": membership.may_act_as(Role.ADMIN),
+        "tags": tags,
+        "tag": tag,
         "rounds": Paginator(found, ON_A_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "training/round_list.html", context)
@@ -89,6 +95,44 @@ def _estimate(project: Project, form: StartRoundForm) -> Forecast | None:
         with suppress(InvalidConfig):
             return forecast(project=project, methods=form.methods(), settings=form.settings())
     return None
+
+
+@login_required
+@require_GET
+def compare_rounds(request: UserRequest, slug: str) -> HttpResponse:
+    """Show the rounds of ?round=1&round=3 side by side: their settings that differ, figures and curves."""
+    project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
+    numbers = {number for each in request.GET.getlist("round") if (number := _whole_number(each)) is not None}
+    chosen = list(project.rounds.filter(number__in=numbers).order_by("number").prefetch_related("runs")[:MOST_ROUNDS])
+    baseline = next((round for round in chosen if round.is_baseline), chosen[0] if chosen else None)
+    context = {
+        "project": project,
+        "chosen": chosen,
+        "baseline": baseline,
+        "parts": compare(chosen, baseline) if baseline else [],
+        "most": MOST_ROUNDS,
+        "others": project.rounds.exclude(pk__in=[round.pk for round in chosen])[:EARLIER_SHOWN],
+        "sources": [
+            {"name": f"round {round.number}", "url": reverse("round_metrics", args=[slug, round.number])}
+            for round in chosen
+        ],
+    }
+    return render(request, "training/round_compare.html", context)
+
+
+@login_required
+@require_POST
+def describe(request: UserRequest, slug: str, number: int) -> HttpResponse:
+    """Store notes, tags and the baseline mark of a round."""
+    round = access.get_round(request.user, slug, number, role=Role.ADMIN)
+    form = DescribeRoundForm(request.POST)
+    if form.is_valid():
+        rounds.describe_round(round=round, by=request.user, **form.cleaned_data)
+        messages.success(request, f"Notes of round {round.number} saved.")
+    else:
+        for errors in form.errors.values():
+            messages.error(request, str(errors[0]))
+    return redirect(round)
 
 
 @login_required
@@ -156,9 +200,10 @@ def _shown_by(tab: str, round: TrainingRound, runs: list[TrainingRun]) -> dict[s
         return {"earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN]}
     if tab == LOG:
         return {"log_tail": _log_tail(runs)}
+    about = {"tags": ", ".join(round.tags), "notes": round.notes, "is_baseline": round.is_baseline}
     has_curves = tab == SUMMARY and Metric.objects.filter(run__in=runs).exists()
     sections = [section for section in sections_of(round.project, runs) if section.tab == tab]
-    return {"sections": sections, "has_curves": has_curves}
+    return {"sections": sections, "has_curves": has_curves, "about": DescribeRoundForm(initial=about)}
 
 
 @login_required

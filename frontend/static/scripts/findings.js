@@ -17,9 +17,9 @@ export function showFindings(where, run) {
 function learningCurve(where, { points, earlier, length_baseline: length }) {
   const lines = [{ label: "this round", style: "line", points: points.map(accuracyPoint) }];
   if (earlier.length) lines.push({ label: "earlier rounds", style: "points", points: earlier.map(accuracyPoint) });
-  const levels = [{ y: 0.5, label: "a coin 50 %" }];
+  const levels = [{ y: 0.5, label: "chance 50 %" }];
   if (length !== null) levels.push({ y: length, label: `length ${percent(length)}` });
-  const chart = new PointChart(where, { title: "Learning curve", unit: "accuracy on unseen pairs by number of rankings", lines, levels, fromZero: true });
+  const chart = new PointChart(where, { title: "Learning curve", unit: "accuracy on held-out pairs", xLabel: "rankings", lines, levels, fromZero: true });
   chart.table(
     ["Round", "Rankings", "Accuracy", "95 % interval"],
     [...earlier, ...points.map((point) => ({ round: "this one", ...point }))].map(
@@ -38,7 +38,7 @@ function reliability(where, { ece, bins }) {
     x: confidence, y: accuracy, text: `${percent(confidence)} sure, ${percent(accuracy)} right (${n})`,
   }));
   const chart = new PointChart(where, {
-    title: "Reliability", unit: "accuracy by confidence", lines: [{ label: "this model", style: "line", points }],
+    title: "Reliability", unit: "accuracy", xLabel: "confidence", lines: [{ label: "this model", style: "line", points }],
     diagonal: "perfectly calibrated", x: [0.5, 1], note: `Calibration error (ECE) ${short(ece)}.`,
   });
   chart.table(["Confidence", "Right", "Pairs"], bins.map(({ confidence, accuracy, n }) => [percent(confidence), percent(accuracy), n]));
@@ -57,7 +57,7 @@ function frontier(where, { points, best_of_n: best, selected }) {
   }
   const chosen = points.some(({ step }) => step === selected);
   const chart = new PointChart(where, {
-    title: "Frontier", unit: "reward model's units by √KL to the reference", lines, fromZero: true,
+    title: "Frontier", unit: "score", xLabel: "√KL to the reference, in nats", lines, fromZero: true,
     note: chosen ? `The ring marks the best checkpoint: step ${selected}.` : "",
   });
   chart.table(
@@ -71,8 +71,8 @@ function frontier(where, { points, best_of_n: best, selected }) {
 
 /** Points of several lines over one axis. uPlot wants columns: each point is a row in which only its line has a value. */
 class PointChart extends Chart {
-  constructor(where, { title, unit, lines, levels = [], diagonal = null, x = null, fromZero = false, note = "" }) {
-    super(where, { title, unit });
+  constructor(where, { title, unit, xLabel, lines, levels = [], diagonal = null, x = null, fromZero = false, note = "" }) {
+    super(where, { title, unit, xLabel });
     Object.assign(this, { lines, levels, diagonal, note });
     this.rows = lines.flatMap(({ points }, line) => points.map((point) => ({ ...point, line }))).sort((a, b) => a.x - b.x);
     this.x = x ?? spread(this.rows.map((row) => row.x), { fromZero });
@@ -88,6 +88,10 @@ class PointChart extends Chart {
 
   get height() {
     return 220;
+  }
+
+  heads() {
+    return [this.xLabel, ...this.lines.map(({ label }) => label)];
   }
 
   series() {
