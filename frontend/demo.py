@@ -42,9 +42,10 @@ Prefer answers that are **kind and positive** in tone and that answer what was a
 - An answer that is rude or gloomy is *unacceptable*, however well it is written.
 """
 CANDIDATES = 6  # answers per ranking: fifteen pairs, from reading six short texts
+RESPONSE_LENGTH = 24  # tokens: a round of the demo is to be over within minutes on two cores
 # What differs from the methods' defaults. Full fits fifteen minutes on two quiet cores, small fits five.
 FULL: dict[str, dict[str, Any]] = {
-    "sample": {"max_new_tokens": 24, "completions_per_prompt": CANDIDATES},
+    "sample": {"completions_per_prompt": CANDIDATES},
     "reward": {"gate": "report"},  # the demo shows the whole loop; the round page has the result of the gate
     "ppo": {"episodes": 640, "learning_rate": 6e-4, "kl_coef": 0.03, "eval_completions": 4},
 }
@@ -123,7 +124,11 @@ class Demo:
         admin, annotators = self._accounts()
         project = projects.create_project(
             project=Project(
-                name=_free_name(), guidelines=GUIDELINES, candidates_per_task=CANDIDATES, reference_share=0.1
+                name=_free_name(),
+                guidelines=GUIDELINES,
+                candidates_per_task=CANDIDATES,
+                reference_share=0.1,
+                answer_tokens=RESPONSE_LENGTH,
             ),
             by=admin,
         )

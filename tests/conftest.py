@@ -35,6 +35,7 @@ from annotation.models import (
 )
 from tests.tables import postgresql_tables, sqlite_tables
 
+SHORT_RESPONSES = 24  # tokens
 PASSWORD = "correct horse battery staple"
 
 
@@ -81,7 +82,10 @@ def _own_folders(settings: LazySettings, tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(db: None) -> Project:
-    return Project.objects.create(slug="letters", name="Letters", guidelines="Prefer *kind* answers.")
+    """A project whose responses are short, as those of tiny models on few cores have to be."""
+    return Project.objects.create(
+        slug="letters", name="Letters", guidelines="Prefer *kind* answers.", answer_tokens=SHORT_RESPONSES
+    )
 
 
 def _member(username: str, project: Project, role: Role) -> User:

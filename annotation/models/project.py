@@ -310,7 +310,7 @@ class Project(models.Model):
     )
     answer_tokens = models.PositiveIntegerField(
         "longest response, in tokens",
-        default=24,
+        default=256,
         validators=[MinValueValidator(1), MaxValueValidator(4096)],
         help_text="Where every stage of a round cuts responses, unless its own settings differ.",
     )

@@ -18,9 +18,12 @@ from django.utils.translation import get_language, gettext, gettext_noop
 from annotation.models import Membership, Project
 from frontend import languages
 from frontend.navigation import entries
+from training.methods import METHODS
+from training.methods.inherited import inherited
 from training.methods.labels import label_of
 from training.models import TrainingRound, TrainingRun
 from training.products import is_chance
+from training.products.chat import inherited_settings
 from training.reports.ladder import signed as with_sign
 
 register = template.Library()
@@ -208,12 +211,15 @@ def many_truncated(run: TrainingRun) -> str:
 def settings_shown(run: TrainingRun) -> list[dict[str, Any]]:
     """Return a run's settings with labels, and whether each differs from its default."""
     known = {setting.name: setting for setting in fields(run.spec.config)}
+    defaults = {name: setting.default for name, setting in known.items()}
+    if run.method in METHODS:
+        defaults |= inherited(run.method, inherited_settings(run.round.project))
     return [
         {
             "label": label_of(known[name]).text if name in known else name,
             "value": value if value != "" else "–",
-            "default": known[name].default if name in known else None,
-            "is_changed": name in known and value != known[name].default,
+            "default": defaults.get(name),
+            "is_changed": name in known and value != defaults[name],
         }
         for name, value in run.config.items()
     ]

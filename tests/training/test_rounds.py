@@ -340,3 +340,18 @@ def test_a_list_of_rounds_takes_as_many_queries_for_many(ready, admin, as_user):
     assert queries() == once
     page = client.get("/projects/letters/rounds/").content.decode()
     assert page.count("no better than chance") == 10
+
+
+def test_a_new_project_has_responses_of_256_tokens_and_a_stage_with_them_is_unchanged(
+    project, policy, alice, make_prompt
+):
+    make_prompt()
+    Project.objects.filter(pk=project.pk).update(answer_tokens=Project().answer_tokens)
+    assert re.search(
+        r'name="response_length"[^>]*placeholder="256"', alice.get("/projects/letters/rounds/new/").content.decode()
+    )
+    alice.post("/projects/letters/rounds/new/", {"plan": "sample", "temperature": "0.5"})
+    assert TrainingRound.objects.get().runs.get().config["max_new_tokens"] == 256
+    page = alice.get("/projects/letters/rounds/1/").content.decode()
+    assert "<dt>Response length</dt><dd>256</dd>" in page
+    assert '<dt>Sampling temperature</dt><dd class="changed">0.5<span class="soft"> (default 0.9)</span></dd>' in page
