@@ -104,7 +104,7 @@ def measure(url: str) -> dict[str, float]:
         page.keyboard.press("Enter")
         page.wait_for_url(f"{url}/")
         page.goto(f"{url}/projects/bench/annotate/")
-        page.get_by_role("button", name="Look for a task").click()
+        page.get_by_role("button", name="Start annotating").click()
         page.wait_for_selector("#task[data-ready]")
         task, state = page.url, context.storage_state()
         context.close()

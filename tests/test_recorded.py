@@ -43,7 +43,7 @@ OF_A_PRODUCT = "a product's own data, thousands in a minute; its token is record
 ACTIONS: dict[str, str] = {
     "annotation.actions.feedback.take": OF_A_PRODUCT,
     **dict.fromkeys(
-        [f"annotation.actions.queue.{name}" for name in ("own_progress", "shown_order", "texts_of")], READS
+        [f"annotation.actions.queue.{name}" for name in ("own_progress", "responses_of", "shown_order")], READS
     ),
     **dict.fromkeys(
         [f"annotation.actions.assignments.{name}" for name in ("finish", "give_back", "renew", "replace_lapsed")], PART

@@ -99,7 +99,7 @@ CANDIDATES = """
     LEFT JOIN annotation_comparison compared ON compared.task_id = own.task_id WHERE own.id = %s ORDER BY shown.id
 """
 TEXTS = """
-    SELECT answer.id, answer.text FROM annotation_candidate shown
+    SELECT answer.id, answer.text, answer.finished FROM annotation_candidate shown
     JOIN annotation_completion answer ON answer.id = shown.completion_id WHERE shown.task_id = %s
 """
 OWN_PROGRESS = """
@@ -124,6 +124,13 @@ class Person(NamedTuple):
     membership: int
     passed_over: dict[str, Any]
     held: int | None
+
+
+class Response(NamedTuple):
+    """A candidate as it is shown. Where it is not finished it was cut at its length limit."""
+
+    text: str
+    finished: bool
 
 
 def claim_next(*, project: Project, by: User) -> Assignment | None:
@@ -237,11 +244,11 @@ def shown_order(assignment: int) -> list[int]:
     return ids
 
 
-def texts_of(task: int) -> dict[int, str]:
-    """Return the texts of a task's candidates by their ids."""
+def responses_of(task: int) -> dict[int, Response]:
+    """Return what a task's candidates say, by their ids."""
     with connection.cursor() as cursor:
         cursor.execute(TEXTS, [task])
-        return dict(cursor.fetchall())
+        return {pk: Response(text, bool(finished)) for pk, text, finished in cursor.fetchall()}
 
 
 def _row(statement: str, about: dict[str, Any]) -> Any:

@@ -164,10 +164,11 @@ def _next_task(request: UserRequest, project: Project) -> HttpResponse:
 
 def _show(request: UserRequest, project: Project, assignment: Assignment | None) -> HttpResponse:
     """Return a fragment with the new address for htmx, a redirect for everything else."""
-    url = assignment.get_absolute_url() if assignment else reverse("annotate", args=[project.slug])
+    url = assignment.get_absolute_url() if assignment else f"{reverse('annotate', args=[project.slug])}?looked"
     if not request.htmx:
         return redirect(url)
-    response = _page(request, _context(request, assignment) if assignment else _empty_context(request, project))
+    context = _context(request, assignment) if assignment else _empty_context(request, project, has_looked=True)
+    response = _page(request, context)
     response.headers["HX-Push-Url"] = url
     return response
 
@@ -185,9 +186,11 @@ def _reopened(assignment: Assignment) -> Revision | None:
     return revisions.open_one(assignment) if assignment.draft and assignment.status in TO_FINISH else None
 
 
-def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
-    """Return what the page shows while the user holds no assignment."""
+def _empty_context(request: UserRequest, project: Project, *, has_looked: bool = False) -> dict[str, Any]:
+    """Return what the page shows while the user holds no assignment; `has_looked`: nothing open was for them."""
     return {
+        "has_looked": has_looked or "looked" in request.GET,
+        "guidelines": markdown(project.guidelines),
         "project": project,
         "assignment": None,
         "own": queue.own_progress(project, request.user),
@@ -197,24 +200,24 @@ def _empty_context(request: UserRequest, project: Project) -> dict[str, Any]:
 def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
     """Return what the page shows of an assignment: conversation, candidates as HTML, draft and progress."""
     kind = KINDS[assignment.task.kind]
-    texts = queue.texts_of(assignment.task_id)
+    responses = queue.responses_of(assignment.task_id)
     shown = assignment.shown_order if kind.shows_candidates(assignment) else []
     return {
         **kind.page(assignment),
         "project": assignment.project,
         "assignment": assignment,
         "kind": kind,
-        "messages_shown": [
-            {"role": message["role"], "html": markdown(message["content"])} for message in assignment.task.messages
-        ],
+        "messages_shown": assignment.task.messages,
+        "conversation": _conversation(assignment.task.messages),
         "candidates": [
             # Numbers as text: the template would look at each for its thousands, a fifth of its time.
             {
                 "id": str(number),  # the row's own would tell who wrote the answer
                 "number": str(number),
                 "letter": chr(64 + number),
-                "html": markdown(texts[pk]),
-                "text": texts[pk],
+                "html": markdown(responses[pk].text),
+                "text": responses[pk].text,
+                "is_cut": not responses[pk].finished,
             }
             for number, pk in enumerate(shown, start=1)
         ],
@@ -225,3 +228,13 @@ def _context(request: UserRequest, assignment: Assignment) -> dict[str, Any]:
         "flag_reasons": FlagReason.choices,
         "reopened": _reopened(assignment),
     }
+
+
+def _conversation(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a prompt's messages: those of the system that it begins with, the last one, and those between them."""
+    shown = [{"role": each["role"], "html": markdown(each["content"])} for each in messages]
+    last = len(shown) - 1
+    systems = next((at for at, each in enumerate(shown) if each["role"] != "system" or at == last), 0)
+    for message, each in zip(shown[:systems], messages, strict=False):
+        message["start"] = " ".join(each["content"][:500].split())[:200]
+    return {"system": shown[:systems], "earlier": shown[systems:last], "last": shown[-1] if shown else None}

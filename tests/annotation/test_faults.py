@@ -158,7 +158,7 @@ def test_who_is_no_member_any_more_sees_nothing_and_loses_nothing(
         assert response.status_code == 404
     seat.refresh_from_db()
     assert (seat.status, seat.draft) == (SeatStatus.HELD, DRAFT)
-    assert carol.post(f"{PAGE}/annotate/").headers["Location"] == f"{PAGE}/annotate/"
+    assert carol.post(f"{PAGE}/annotate/").headers["Location"] == f"{PAGE}/annotate/?looked"
     let_lapse(seat)
     assert claim(carol).task == seat.task
     Membership.objects.create(project=project, user=annotator, role=Role.ANNOTATOR)

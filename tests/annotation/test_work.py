@@ -70,7 +70,7 @@ def test_a_submit_with_the_next_task_asks_the_database_sixteen_times(bob, seat, 
 def test_without_htmx_a_submit_redirects(bob, seat):
     response = submit(bob, seat, tiers=[[pk] for pk in seat.shown_order])
     assert response.status_code == 302
-    assert response.headers["Location"] == "/projects/letters/annotate/"
+    assert response.headers["Location"] == "/projects/letters/annotate/?looked"
 
 
 @pytest.mark.parametrize(

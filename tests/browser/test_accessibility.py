@@ -68,11 +68,11 @@ def test_writing(visit, annotator, project, open_ranking_task, eyes):
     page = visitor.page
     seat = get_task(visitor)
     assert problems(page) == []
-    page.get_by_label("Your answer").fill("First of all. " * 10)
+    page.get_by_label("Your response").fill("First of all. " * 10)
     page.get_by_role("button", name="Keep this as my first version").click()
     page.wait_for_selector("#task[data-ready] .sources .answer")
     page.get_by_text("Preview", exact=True).click()
-    page.get_by_label("Your answer").fill("Something else.")
+    page.get_by_label("Your response").fill("Something else.")
     page.get_by_text("Earlier versions").click()
     page.get_by_text("Guidelines").first.click()
     assert problems(page) == []

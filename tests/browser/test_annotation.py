@@ -37,7 +37,7 @@ def test_signing_in_and_ranking_by_keyboard_alone(visit, annotator, two_tasks):
 
     page.evaluate("window.sameWindow = true")
     press(page, "3 1 4")
-    expect(page.locator("#announcer")).to_contain_text("Answer 4: 3rd. Answer 2: 4th. Every answer has a place.")
+    expect(page.locator("#announcer")).to_contain_text("Response 4: 3rd. Response 2: 4th. All responses are ranked.")
     press(page, "Control+Enter")
 
     next_task(page, seat)
@@ -61,7 +61,7 @@ def test_ties_and_the_line_by_keyboard(visit, annotator, open_ranking_task):
     seat = get_task(visitor)
     a, b, c, d, e = seat.shown_order
     press(page, "2 = 4 Shift+1 x 5")
-    expect(page.locator("#announcer")).to_contain_text("Answer 5: 2nd, unacceptable.")
+    expect(page.locator("#announcer")).to_contain_text("Response 5: 2nd, unacceptable.")
     expect(page.locator(".tier.below")).to_have_count(2)
     submit(page, seat)
     ranking = Ranking.objects.get()
@@ -128,10 +128,10 @@ def test_everything_by_buttons(visit, annotator, open_ranking_task):
     button(3, "Place 2nd").click()
     button(1, "tie with the lowest place").click()
     expect(page.locator("#waiting .answer")).to_have_count(0)
-    button(2, "Move answer 2 up").click()
-    button(3, "Take answer 3 out").click()
+    button(2, "Move response 2 up").click()
+    button(3, "Take response 3 out").click()
     expect(page.get_by_role("button", name="Submit")).to_be_disabled()
-    expect(page.locator("#submit-hint")).to_have_text("1 answer has no place yet")
+    expect(page.locator("#submit-hint")).to_have_text("1 response not ranked yet")
     button(3, "Place 4th").click()
     page.get_by_role("button", name="Draw the line").click()
     page.get_by_role("button", name="Move the line up").click()
@@ -193,7 +193,7 @@ def test_an_untouched_order_is_no_answer(visit, annotator, open_ranking_task):
     seat = get_task(visitor)
     expect(visitor.page.get_by_role("button", name="Submit")).to_be_disabled()
     press(visitor.page, "Control+Enter")
-    expect(visitor.page.locator("#announcer")).to_have_text("Give every answer a place")
+    expect(visitor.page.locator("#announcer")).to_have_text("Rank all responses")
     seat.refresh_from_db()
     assert seat.status == SeatStatus.HELD
 
@@ -234,11 +234,11 @@ def test_writing_a_reference_answer_from_a_candidate(visit, annotator, open_rank
     page = visitor.page
     seat = get_task(visitor)
     first = seat.task.candidates.get(text__startswith="A first")
-    page.get_by_label("Your answer").fill("My own words.")
+    page.get_by_label("Your response").fill("My own words.")
     page.locator(f'.answer[data-id="{seat.number_of(first.pk)}"]').get_by_role("button").click()
     expect(page.locator("#submit-hint")).to_have_text("Unchanged so far: improve it")
     page.get_by_role("button", name="Bring my earlier text back").click()
-    expect(page.get_by_label("Your answer")).to_have_value("My own words.")
+    expect(page.get_by_label("Your response")).to_have_value("My own words.")
     page.get_by_role("button", name="Bring my earlier text back").click()
     page.keyboard.type(" Better.")
     press(page, "Control+Enter")
@@ -253,7 +253,7 @@ def test_writing_a_reference_answer_from_nothing(visit, annotator, open_ranking_
     open_ranking_task(["A", "B"], kind="reference")
     visitor = visit(annotator)
     seat = get_task(visitor)
-    visitor.page.get_by_label("Your answer").fill("1 = 2, said nobody.")
+    visitor.page.get_by_label("Your response").fill("1 = 2, said nobody.")
     submit(visitor.page, seat)
     assert ReferenceAnswer.objects.get().derived_from is None
 
@@ -281,7 +281,7 @@ def test_an_empty_queue_says_so_and_finds_new_work(visit, annotator, project, op
     open_ranking_task()
     visitor.page.get_by_role("link", name="Look again").click()
     expect(visitor.page.get_by_text("1 assignment is open")).to_be_visible()
-    visitor.page.get_by_role("button", name="Look for a task").click()
+    visitor.page.get_by_role("button", name="Start annotating").click()
     ready(visitor.page)
 
 

@@ -24,7 +24,7 @@ def test_the_best_of_all_by_one_key(visit, annotator, open_ranking_task, ask):
     seat = get_task(visitor)
     a, b, c, d = seat.shown_order
     press(page, "Control+Enter")
-    expect(page.locator("#announcer")).to_have_text("Choose the best answer")
+    expect(page.locator("#announcer")).to_have_text("Choose the best response")
     press(page, "2 4 u 3")  # changed one's mind twice
     expect(page.locator("#placed .answer")).to_have_count(1)
     press(page, "Control+Enter")
@@ -42,9 +42,9 @@ def test_the_top_two_by_keys_with_a_line_below_them(visit, annotator, open_ranki
     seat = get_task(visitor)
     a, b, c, d = seat.shown_order
     press(page, "4")
-    expect(page.locator("#submit-hint")).to_have_text("1 more to place")
+    expect(page.locator("#submit-hint")).to_have_text("1 more to rank")
     press(page, "2 1")
-    expect(page.locator("#announcer")).to_have_text("Every place is given. Take an answer out of the order first.")
+    expect(page.locator("#announcer")).to_have_text("Every place is given. Take a response out of the ranking first.")
     press(page, "x")
     saved(page)
     page.reload()
@@ -143,13 +143,13 @@ def test_whoever_writes_first_sees_the_answers_afterwards(visit, annotator, open
     reveal = page.get_by_role("button", name="Keep this as my first version")
     expect(reveal).to_be_disabled()
     expect(page.get_by_text("A model wrote this.")).to_have_count(0)
-    page.get_by_label("Your answer").fill("Mine.")
+    page.get_by_label("Your response").fill("Mine.")
     reveal.click()
     expect(page.get_by_text("A model wrote this.").first).to_be_visible()
     ready(page)
-    expect(page.get_by_label("Your answer")).to_have_value("Mine.")
-    page.get_by_label("Your answer").press("Control+End")
-    page.get_by_label("Your answer").press_sequentially(" Better now.")
+    expect(page.get_by_label("Your response")).to_have_value("Mine.")
+    page.get_by_label("Your response").press("Control+End")
+    page.get_by_label("Your response").press_sequentially(" Better now.")
     submit(page, seat)
     assert FirstVersion.objects.get().text == "Mine."
     assert ReferenceAnswer.objects.get().completion.text == "Mine. Better now."
@@ -160,11 +160,11 @@ def test_the_preview_follows_what_is_written(visit, annotator, open_ranking_task
     visitor = visit(annotator)
     page = visitor.page
     get_task(visitor)
-    page.get_by_label("Your answer").fill("This is **bold** and <b>this</b> is not.")
+    page.get_by_label("Your response").fill("This is **bold** and <b>this</b> is not.")
     page.get_by_text("Preview", exact=True).click()
     expect(page.locator("#preview strong")).to_have_text("bold")
     expect(page.locator("#preview")).to_contain_text("<b>this</b>")
-    page.get_by_label("Your answer").press_sequentially("\n\n- one\n- two")
+    page.get_by_label("Your response").press_sequentially("\n\n- one\n- two")
     expect(page.locator("#preview li")).to_have_count(2)
 
 
@@ -173,7 +173,7 @@ def test_an_earlier_version_can_be_brought_back(visit, annotator, open_ranking_t
     visitor = visit(annotator)
     page = visitor.page
     get_task(visitor)
-    text = page.get_by_label("Your answer")
+    text = page.get_by_label("Your response")
     first = "A long and careful answer, " * 6
     text.fill(first)
     text.fill("Gone in one stroke.")

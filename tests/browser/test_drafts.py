@@ -52,11 +52,11 @@ def test_work_done_offline_is_kept_and_sent_when_the_server_is_back(visit, annot
     page = visitor.page
     seat = get_task(visitor)
     visitor.context.set_offline(True)
-    page.get_by_label("Your answer").fill("Written on a train.")
+    page.get_by_label("Your response").fill("Written on a train.")
     expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
-    expect(page.get_by_label("Your answer")).to_have_value("Written on a train.")
+    expect(page.get_by_label("Your response")).to_have_value("Written on a train.")
     visitor.context.set_offline(False)
     expect(page.get_by_text("Connected again")).to_be_visible(timeout=20_000)
     saved(page)
@@ -72,19 +72,19 @@ def test_what_never_reached_the_server_is_there_after_a_reload(visit, annotator,
     visitor.expected += ["net::ERR_FAILED"]
     page = visitor.page
     seat = get_task(visitor)
-    page.get_by_label("Your answer").fill("First.")
+    page.get_by_label("Your response").fill("First.")
     saved(page)
 
     def refuse(route: Route) -> None:
         route.abort()
 
     page.route("**/draft/", refuse)
-    page.get_by_label("Your answer").fill("Second.")
+    page.get_by_label("Your response").fill("Second.")
     expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
     page.unroute("**/draft/", refuse)
     page.reload()
     ready(page)
-    expect(page.get_by_label("Your answer")).to_have_value("Second.")
+    expect(page.get_by_label("Your response")).to_have_value("Second.")
     saved(page)
     seat.refresh_from_db()
     assert seat.draft["text"] == "Second."
@@ -178,8 +178,8 @@ def test_a_slow_server_costs_no_keystroke(visit, annotator, open_ranking_task):
         route.continue_()
 
     page.route("**/draft/", slowly)
-    page.get_by_label("Your answer").press_sequentially("Written at leisure, letter by letter.", delay=40)
-    expect(page.get_by_label("Your answer")).to_have_value("Written at leisure, letter by letter.")
+    page.get_by_label("Your response").press_sequentially("Written at leisure, letter by letter.", delay=40)
+    expect(page.get_by_label("Your response")).to_have_value("Written at leisure, letter by letter.")
     saved(page)
     seat.refresh_from_db()
     assert seat.draft["text"] == "Written at leisure, letter by letter."
@@ -201,7 +201,7 @@ def test_a_failing_server_is_tried_again(visit, annotator, open_ranking_task):
             route.continue_()
 
     page.route("**/draft/", fail_twice)
-    page.get_by_label("Your answer").fill("Through two failures.")
+    page.get_by_label("Your response").fill("Through two failures.")
     expect(page.locator("#save-state")).to_have_text("Not saved – kept in this browser")
     expect(page.locator("#save-state")).to_have_attribute("data-state", "saved", timeout=15_000)
     seat.refresh_from_db()
@@ -214,13 +214,13 @@ def test_a_save_after_the_login_has_expired_is_made_up_for(visit, annotator, ope
     page = visitor.page
     seat = get_task(visitor)
     Session.objects.all().delete()
-    page.get_by_label("Your answer").fill("Typed while signed out.")
+    page.get_by_label("Your response").fill("Typed while signed out.")
     expect(page.locator("#save-state")).to_have_text("Signed out – kept in this browser")
     client = Client()
     client.force_login(annotator)
     session = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": visitor.base}
     visitor.context.add_cookies([session])
-    page.get_by_label("Your answer").press_sequentially(" And on.")
+    page.get_by_label("Your response").press_sequentially(" And on.")
     saved(page)
     seat.refresh_from_db()
     assert seat.draft["text"] == "Typed while signed out. And on."
@@ -279,7 +279,7 @@ def test_a_server_that_is_restarted_costs_no_keystroke(visit, annotator, open_ra
     visitor.base = server.url
     page = visitor.page
     seat = get_task(visitor)
-    text = page.get_by_label("Your answer")
+    text = page.get_by_label("Your response")
     text.press_sequentially("Before. ")
     saved(page)
     server.stop()

@@ -43,9 +43,9 @@ def test_practise_fail_practise_pass_and_work(visit, annotator, project, lesson,
     bob = visit(annotator, color_scheme=scheme)
     page = bob.page
     bob.goto("/projects/letters/annotate/")
-    page.get_by_role("button", name="Look for a task").click()
+    page.get_by_role("button", name="Start annotating").click()
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("Practice: the order of these answers is known.")).to_be_visible()
+    expect(page.get_by_text("Practice: the correct ranking is known.")).to_be_visible()
     rank_first(page, "Rude words.")
     expect(page.get_by_text("Not passed yet")).to_be_visible()
     expect(page.get_by_text("you ranked them the other way round")).to_be_visible()

@@ -34,7 +34,7 @@ def test_the_last_annotation_comes_back_as_it_was_and_is_submitted_again(visit, 
     assert Ranking.objects.count() == 0
     expect(page.locator("#placed .answer").first).to_have_attribute("data-number", "1")
     expect(page.locator("#placed .answer")).to_have_count(4)
-    page.get_by_role("button", name="Move answer 2 up").click()
+    page.get_by_role("button", name="Move response 2 up").click()
     saved(page)
     submit(page, first)
     assert Ranking.objects.get().tiers == [[b], [a], [c], [d]]
@@ -88,7 +88,7 @@ def test_flagging_an_answer_leaves_the_work_where_it_is(visit, annotator, open_r
     seat = get_task(visitor)
     press(page, "2")
     page.get_by_text("Flag", exact=True).click()
-    page.get_by_label("Something is wrong with").select_option(label="answer 3")
+    page.get_by_label("Something is wrong with").select_option(label="response 3")
     page.get_by_label("It is").select_option("broken")
     page.get_by_label("Note").fill("It ends in the middle of a word.")
     page.get_by_role("button", name="Flag it").click()

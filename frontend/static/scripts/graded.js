@@ -40,7 +40,7 @@ class Graded {
   }
 
   get problem() {
-    if (!this.chosen) return "Say which answer is better, or that they are equally good";
+    if (!this.chosen) return "Choose the better response, or equally good";
     if (this.ratings.missing) return `Ratings still missing: ${this.ratings.missing}`;
     return this.rationale?.required && !this.rationale.value.trim() ? "Say in a few words why" : "";
   }
@@ -55,6 +55,7 @@ class Graded {
     else if (key === "u") this.undo();
     else if (key === "c") this.reading.toggleColumns();
     else if (key === "d") this.reading.toggleDim();
+    else if (key === "m") this.reading.folding.toggleAll();
     else return false;
     return true;
   }

@@ -30,6 +30,7 @@ export function listenToKeys(ranking) {
       u: () => ranking.undo(),
       c: () => ranking.reading.toggleColumns(),
       d: () => ranking.reading.toggleDim(),
+      m: () => ranking.reading.folding.toggleAll(),
     }[event.key];
     if (event.key === "Escape") expectTie(false);
     does?.();
@@ -38,12 +39,12 @@ export function listenToKeys(ranking) {
 
   function byNumber(number, isTie) {
     const id = ranking.order.ids[number - 1];
-    if (id === undefined) return announce(`There is no answer ${number}.`);
+    if (id === undefined) return announce(`There is no response ${number}.`);
     if (isTie) return ranking.tie(id) || ranking.place(id) || announce(ranking.describe(id));
     if (ranking.place(id)) return true;
     // Whoever types all the numbers need not be told that the last one was placed already.
     if (id === ranking.followed) return announce(ranking.describe(id));
-    if (!ranking.order.placeOf(id)) return announce("Every place is given. Take an answer out of the order first.");
+    if (!ranking.order.placeOf(id)) return announce("Every place is given. Take a response out of the ranking first.");
     // It has a place: now the arrow keys move it.
     ranking.cards.get(id).focus();
     return announce(`${ranking.describe(id)} Arrow keys move it.`);
@@ -51,7 +52,7 @@ export function listenToKeys(ranking) {
 
   function expectTie(isExpected) {
     const canTie = isExpected && !ranking.order.isChoice;
-    if (canTie && !tieNext) announce("Tie: now the number of the answer.");
+    if (canTie && !tieNext) announce("Tie: now the number of the response.");
     tieNext = canTie;
     document.getElementById("tie-hint").hidden = !canTie;
   }

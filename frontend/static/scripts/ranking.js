@@ -56,10 +56,10 @@ class Ranking {
   get #missingPlaces() {
     const { missing, isChoice, isPartial, places } = this.order;
     if (!missing) return "";
-    if (isChoice) return "Choose the best answer";
-    if (isPartial) return missing === places ? `Give the best ${places} a place` : `${missing} more to place`;
-    if (missing === this.cards.size) return "Give every answer a place";
-    return `${missing} ${missing === 1 ? "answer has" : "answers have"} no place yet`;
+    if (isChoice) return "Choose the best response";
+    if (isPartial) return missing === places ? `Rank the top ${places}` : `${missing} more to rank`;
+    if (missing === this.cards.size) return "Rank all responses";
+    return `${missing} ${missing === 1 ? "response" : "responses"} not ranked yet`;
   }
 
   get #missingWords() {
@@ -82,7 +82,7 @@ class Ranking {
     this.isLast = this.order.isComplete && !this.wasComplete;
     this.wasComplete = this.order.isComplete;
     this.render();
-    announce(text() + (this.isLast && !this.order.isPartial ? " Every answer has a place." : ""));
+    announce(text() + (this.isLast && !this.order.isPartial ? " All responses are ranked." : ""));
     this.changed();
     return true;
   }
@@ -100,11 +100,11 @@ class Ranking {
   }
 
   takeOut(id) {
-    return this.apply(this.order.takeOut(id), () => `${this.name(id)} is out of the order.`);
+    return this.apply(this.order.takeOut(id), () => `${this.name(id)} is out of the ranking.`);
   }
 
   dropped(didChange, id) {
-    if (!this.apply(didChange, () => (this.order.placeOf(id) ? this.#sayPlaced(id) : `${this.name(id)} is out of the order.`))) this.render();
+    if (!this.apply(didChange, () => (this.order.placeOf(id) ? this.#sayPlaced(id) : `${this.name(id)} is out of the ranking.`))) this.render();
     this.cards.get(id).scrollIntoView({ block: "nearest" });
   }
 
@@ -119,7 +119,7 @@ class Ranking {
   // --- words ---
 
   name(id) {
-    return `Answer ${this.cards.get(id).dataset.number}`;
+    return `Response ${this.cards.get(id).dataset.number}`;
   }
 
   describe(id) {
@@ -196,6 +196,7 @@ class Ranking {
     for (const row of old) row.remove();
     this.cards.forEach((card, id) => this.#dress(card, id, below.has(id)));
     this.#showState();
+    this.#showStrip();
     this.fields.tiers.value = order.tiers.length ? JSON.stringify(order.tiers) : "";
     this.fields.unacceptable.value = JSON.stringify(order.unacceptable);
     this.drag.refresh();
@@ -227,9 +228,27 @@ class Ranking {
   #chip(id) {
     const chip = this.#part("chip-part");
     chip.textContent = this.cards.get(id).dataset.number;
-    chip.setAttribute("aria-label", `Go to answer ${chip.textContent}`);
+    chip.setAttribute("aria-label", `Go to response ${chip.textContent}`);
     chip.onclick = () => this.cards.get(id).focus();
     return chip;
+  }
+
+  /** The ranking so far in one line of the action bar, which is always in sight. */
+  #showStrip() {
+    const strip = document.getElementById("order-strip");
+    const parts = [];
+    let place = 0;
+    for (const item of this.order.items) {
+      if (item === LINE) {
+        parts.push(textIn("strip-line", "unacceptable:"));
+        continue;
+      }
+      place += 1;
+      parts.push(textIn("strip-place", this.order.isChoice ? "Best" : ordinal(place)));
+      item.forEach((id, at) => parts.push(...(at ? [textIn("strip-tie", "=")] : []), this.#chip(id)));
+    }
+    strip.replaceChildren(...parts);
+    strip.hidden = !parts.length;
   }
 
   #dress(card, id, isBelow) {
@@ -260,7 +279,7 @@ class Ranking {
     section.classList.toggle("is-started", order.items.length > 0);
     section.classList.toggle("is-complete", !order.unplaced.length);
     section.querySelector("#waiting-count").textContent = order.missing ? `${order.missing} to place` : "";
-    section.querySelector("#waiting-title").textContent = order.isComplete && order.unplaced.length ? "Not ranked" : "Answers";
+    section.querySelector("#waiting-title").textContent = order.isComplete && order.unplaced.length ? "Not ranked" : "Responses";
     section.querySelector("#all-placed").hidden = !order.isComplete;
     section.querySelector("#how-to").hidden = order.items.length > 0;
     section.querySelector("#draw-line").hidden = !order.items.length || order.items.includes(LINE);
@@ -270,6 +289,13 @@ class Ranking {
     section.querySelector("[data-do=line-up]").disabled = line === 0;
     section.querySelector("[data-do=line-down]").disabled = line === order.items.length - 1;
   }
+}
+
+function textIn(css, text) {
+  const part = document.createElement("span");
+  part.className = css;
+  part.textContent = text;
+  return part;
 }
 
 export function ordinal(number) {

@@ -1,5 +1,6 @@
 // How the answers are read: as a stack or as columns, and with the words dimmed that near-equal answers share.
 
+import { Folding } from "./folding.js";
 import { likeness, shared, wordsOf } from "./likeness.js";
 import { announce } from "./shared.js";
 
@@ -12,6 +13,7 @@ export class Reading {
     this.columns = section.querySelector("[data-do=columns]");
     this.dim = section.querySelector("[data-do=dim]");
     this.words = new Map([...cards].map(([id, card]) => [id, wordsOf(card.querySelector(".answer-text"))]));
+    this.folding = new Folding(section);
     this.isColumns = this.#remembered("columns") ?? section.classList.contains("graded");
     this.isDimmed = this.#remembered("dim") ?? false;
     this.dim.hidden = !("highlights" in CSS) || !this.#someAreAlike();
@@ -30,11 +32,11 @@ export class Reading {
     this.#remember("columns", this.isColumns);
     this.#show();
     this.onLayout();
-    announce(this.isColumns ? "Answers as columns." : "Answers as a stack.");
+    announce(this.isColumns ? "Responses as columns." : "Responses as a stack.");
   }
 
   toggleDim() {
-    if (this.dim.hidden) return announce("No two of these answers are nearly equal.");
+    if (this.dim.hidden) return announce("No two of these responses are nearly equal.");
     this.isDimmed = !this.isDimmed;
     this.#remember("dim", this.isDimmed);
     this.#show();
@@ -84,6 +86,7 @@ export class Reading {
   }
 
   stop() {
+    this.folding.stop();
     CSS.highlights?.delete("shared");
   }
 }

@@ -2,6 +2,7 @@
 
 /* global htmx */
 
+import { Folding } from "./folding.js";
 import { Preview } from "./preview.js";
 import { announce } from "./shared.js";
 import { Versions } from "./versions.js";
@@ -18,6 +19,7 @@ class Reference {
     this.count = section.querySelector("#text-count");
     this.source = section.querySelector("#text-source");
     this.most = Number(this.text.maxLength);
+    this.folding = new Folding(section);
     this.preview = new Preview(section, { read: () => this.text.value });
     this.versions = new Versions(section, {
       onRestore: ({ text, derived_from }) => {
@@ -45,7 +47,7 @@ class Reference {
 
   get problem() {
     const text = this.text.value.trim();
-    if (!text) return "Write the answer first";
+    if (!text) return "Write the response first";
     if (this.#candidate && text === this.#candidate.text.trim()) return "Unchanged so far: improve it";
     return "";
   }
@@ -61,6 +63,7 @@ class Reference {
 
   stop() {
     this.preview.stop();
+    this.folding.stop();
   }
 
   #edited() {
@@ -87,7 +90,7 @@ class Reference {
   #startFrom(card) {
     const text = JSON.parse(card.querySelector("script").textContent);
     this.#replace(text, card.dataset.id);
-    announce(`Answer ${card.dataset.number} is in the text box. What was there can be brought back.`);
+    announce(`Response ${card.dataset.number} is in the text box. What was there can be brought back.`);
   }
 
   /** What stood there is never lost: one step back is always offered. */
@@ -119,7 +122,7 @@ class Reference {
     const reveal = this.section.querySelector("[data-do=reveal]");
     if (reveal) reveal.disabled = !length;
     this.preview.refresh();
-    this.source.textContent = this.#candidate ? `Started from answer ${this.#candidate.number}` : "";
+    this.source.textContent = this.#candidate ? `Started from response ${this.#candidate.number}` : "";
     this.section.querySelector("[data-do=back]").hidden = !this.before;
     this.section.querySelector("[data-do=from-nothing]").hidden = !this.#candidate;
     this.text.rows = Math.min(24, Math.max(10, this.text.value.split("\n").length + 2));

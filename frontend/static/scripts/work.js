@@ -48,19 +48,20 @@ class Work {
     const draft = this.draft.newest(JSON.parse(document.getElementById("draft").textContent));
     if (this.kind.restore(draft)) announce(RESTORED);
     this.#showProblem();
-    // Of a long conversation the last message is the one to answer.
     const prompt = this.root.querySelector("#prompt");
-    if (prompt) {
-      this.#offerWholePrompt(prompt);
-      prompt.scrollTop = [...prompt.querySelectorAll(".message")].at(-1).offsetTop - prompt.firstElementChild.offsetTop;
-    }
+    if (prompt) this.#offerWholePrompt(prompt);
     this.root.dataset.ready = "";
   }
 
   /** A long prompt scrolls inside its frame, in view; or stands there whole and scrolls away with the page. */
   #offerWholePrompt(prompt) {
     const button = this.root.querySelector("#whole-prompt");
-    button.hidden = prompt.scrollHeight <= prompt.clientHeight + 4;
+    const foot = button.parentElement;
+    const look = () => {
+      foot.hidden = !prompt.classList.contains("is-whole") && prompt.scrollHeight <= prompt.clientHeight + 4;
+    };
+    look();
+    prompt.addEventListener("toggle", look, true); // earlier messages, opened or closed
     button.onclick = () => {
       const isWhole = prompt.classList.toggle("is-whole");
       button.setAttribute("aria-expanded", isWhole);
