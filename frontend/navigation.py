@@ -117,6 +117,17 @@ class Entry:
     is_here: bool  # the page itself, or one of its group
 
 
+def pages_of(project: Project, membership: Membership) -> list[tuple[str, str, str]]:
+    """Return the label, the group and the address of every page of a project that the role opens."""
+    groups = ((project.name, FOR_ALL), *((f"{project.name} · {group.label}", group.pages) for group in GROUPS))
+    return [
+        (page.label, label, reverse(page.name, args=[project.slug, *filter(None, [page.argument])]))
+        for label, pages in groups
+        for page in pages
+        if membership.may_act_as(page.role)
+    ]
+
+
 def entries(project: Project, membership: Membership, url_name: str) -> tuple[list[Entry], list[Entry]]:
     """Return the menu of the project, and the group of this page, as far as the role may open them."""
     here = UNDER.get(url_name, url_name)

@@ -10,6 +10,7 @@ handler500 = "frontend.home.views.broken"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("palette/", views.palette, name="palette"),
     path("health/", views.health, name="health"),
     path("help/", help_page, name="help"),
     path("help/<path:name>/", help_page, name="help_page"),

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.django_db
 # name, method, and the status for admin, annotator, stranger. 302 is a redirect to where the work goes on.
 PAGES = [
     ("home", "get", 200, 200, 200),
+    ("palette", "get", 200, 200, 200),
     ("tokens", "get", 200, 200, 200),
     ("tokens", "post", 200, 200, 200),
     ("token_revoke", "post", 302, 404, 404),
@@ -291,6 +292,7 @@ OPEN_TO_ALL = {
 }
 OF_NO_PROJECT = {
     "home",
+    "palette",
     "own_data",
     "person",
     "audit_of_server",
@@ -492,3 +494,9 @@ def test_an_annotator_never_sees_who_wrote_an_answer(addresses, annotator, as_us
     for text in (page, payload):
         assert "policy" not in text.lower()
         assert "/models/base" not in text
+
+
+def test_the_palette_leads_only_where_the_role_may_go(as_user, annotator, stranger, project):
+    for user, names in ((annotator, {"Overview", "Annotate", "My work"}), (stranger, set())):
+        found = as_user(user).get("/palette/?project=letters").json()["entries"]
+        assert {each["label"] for each in found if each["group"].startswith("Letters")} == names

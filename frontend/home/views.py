@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
@@ -29,10 +30,27 @@ from frontend.home.checklist import checklist
 from frontend.home.my_work import my_work
 from frontend.home.next_step import next_step
 from frontend.home.stages import project_state, stages
+from frontend.navigation import pages_of
 from frontend.serving.storage_errors import storage_refusal
 from training.reports import ladder
 
+MOST_PROJECTS = 500  # that the palette lists
 PLAIN_TEXT = "text/plain; charset=utf-8"
+
+
+@login_required
+@require_GET
+def palette(request: UserRequest) -> JsonResponse:
+    """Return where a person can go: the pages of the project that is named, their projects, their own pages."""
+    entries: list[tuple[str, str, str]] = []
+    memberships = request.user.memberships.select_related("project").order_by("project__name")
+    for membership in memberships.filter(project__slug=request.GET.get("project", "")):
+        entries += pages_of(membership.project, membership)
+    own = {"home": "All projects", "tokens": "API tokens", "own_data": "Your data", "help": "Help"}
+    entries += [(label, "", reverse(name)) for name, label in own.items()]
+    found = memberships.filter(project__archived_at=None)[:MOST_PROJECTS]
+    entries += [(each.project.name, "Project", each.project.get_absolute_url()) for each in found]
+    return JsonResponse({"entries": [dict(zip(("label", "group", "url"), each, strict=True)) for each in entries]})
 
 
 @login_required

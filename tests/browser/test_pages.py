@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from annotation.actions import snapshots
 from annotation.delivery import webhooks
 from annotation.models import Event, PromptUpload
+from tests.browser.test_accessibility import problems
 from training.models import Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -216,3 +217,27 @@ def test_the_project_page_leads_an_admin_from_stage_to_stage(visit, admin, proje
     make_prompt()
     visitor.page.get_by_role("link", name="Refresh").click()
     expect(visitor.page.locator(".step.is-next h3")).to_contain_text("Invite people")
+
+
+def test_any_page_is_reached_by_a_part_of_its_name_and_question_mark_lists_the_keys(visit, admin, project):
+    visitor = visit(admin)
+    page = visitor.page
+    visitor.goto("/projects/letters/members/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("go to a page or project")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    box = page.get_by_role("combobox", name="Page or project")
+    box.fill("snap")
+    expect(page.locator(".palette [role=option]")).to_have_text(["Snapshots Letters · Data"])
+    assert problems(page) == []
+    box.press("Enter")
+    page.wait_for_url("**/projects/letters/snapshots/")
+    page.get_by_role("button", name="Go to").click()
+    box.fill("xyzzy")
+    expect(page.get_by_text("No page has this in its name.")).to_be_visible()
+    box.fill("project letters")
+    expect(page.locator(".palette [role=option]")).to_have_count(2)  # its settings, and the project itself
+    box.press("ArrowUp")
+    box.press("Enter")
+    page.wait_for_url("**/projects/letters/")

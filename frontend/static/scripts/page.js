@@ -1,6 +1,7 @@
 // What every page has: fresh CSRF tokens for htmx, menus that close, folds that stay as they were, local times.
 
 import { markCode } from "./code.js";
+import { listenToPageKeys } from "./palette.js";
 import { csrfToken } from "./shared.js";
 
 document.addEventListener("htmx:configRequest", (event) => {
@@ -71,5 +72,6 @@ function refresh() {
   if (!document.querySelector("#task")) markCode(document); // work.js waits for it
 }
 
+listenToPageKeys();
 document.addEventListener("htmx:afterSwap", refresh);
 refresh();
