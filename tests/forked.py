@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
 
-from training.rundir import RunDir
+from training.rundir import SUBMISSION, RunDir
 from training.worker.devices import Lease
 from training.worker.executors.local import LocalExecutor
 
@@ -29,12 +29,12 @@ FORKS = multiprocessing.get_context("forkserver")
 class Forked:
     """As much of subprocess.Popen as an executor and the tests ask for."""
 
-    def __init__(self, module: str, arguments: list[str], log: Path) -> None:
+    def __init__(self, module: str, arguments: list[str], log: Path, submission: str = "") -> None:
         FORKS.set_forkserver_preload(["tests.preloaded"])
         with contextlib.chdir(ROOT):
             forkserver.ensure_running()
         ready, told = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=_run, args=(module, arguments, str(log), told), daemon=True)
+        self.process = FORKS.Process(target=_run, args=(module, arguments, str(log), told, submission), daemon=True)
         self.process.start()
         told.close()
         with contextlib.suppress(EOFError):  # it ended at once
@@ -56,11 +56,11 @@ class Forked:
         return self.process.exitcode
 
 
-def _run(module: str, arguments: list[str], log: str, told: Connection) -> None:
+def _run(module: str, arguments: list[str], log: str, told: Connection, submission: str) -> None:
     """Run the module as `python -m module arguments` would, in a session of its own."""
     os.setsid()
     os.chdir(ROOT)
-    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", SUBMISSION: submission}
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -79,4 +79,5 @@ class ForkingExecutor(LocalExecutor):
     ) -> subprocess.Popen[bytes] | Forked:
         if directory.config().get("settings", {}).get("processes", 1) > 1:
             return super().open_process(recipe, directory, log, leased)
-        return Forked(f"training.recipes.{recipe}", [str(directory.path)], directory.log_path)
+        module, arguments = f"training.recipes.{recipe}", [str(directory.path)]
+        return Forked(module, arguments, directory.log_path, directory.writer())

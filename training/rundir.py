@@ -9,6 +9,7 @@
     checkpoint/      out  the artefact (an adapter, a reward model)
     result.json      out  written last of all: its presence means success
     ended.json       out  {"reason": ...}: a process of the run ended by itself, not by a signal
+    writer.json      in   {"submission": ...}: the one attempt that may write here, see `admit`
     log.txt          out  what the process printed (the executor opens it)
 
 Only the standard library and modules that need no more: a recipe runs from a shell with nothing but this folder, and
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from annotation.durable import make_folder, put_folder_in_place, put_in_place, sync_below
+from annotation.plain_text import cleaned_text
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
@@ -40,6 +42,27 @@ LEARNING_CURVE = "Computing the learning curve"
 SAVING = "Saving and checking"
 PHASE = "phase: "  # begins a line in which the preparation of a model says what it does now
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
+SUBMISSION = "PREFLOOP_SUBMISSION"  # environment of a recipe: for which attempt it was started
+WORKER = "PREFLOOP_WORKER"  # environment of a recipe on the worker's own machine: `process_sign` of the worker
+
+
+class TakenOver(Exception):
+    """Another attempt writes into the run directory now: this process must not."""
+
+
+def process_sign(pid: int) -> str:
+    """Return `pid:ticks`, with the time at which that process began; without it where there is no such process."""
+    try:
+        state, *_, began = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:20]
+    except OSError:  # it is gone, or this system has no /proc
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
+        except OSError:
+            pass
+        return f"{pid}:"
+    return f"{pid}:{began}" if state not in "ZX" else ""  # a dead process stays until its parent has asked for it
 
 
 def where_now(path: str, near: Path) -> str:
@@ -73,7 +96,9 @@ class RunDir:
         self.checkpoint_path = self.path / "checkpoint"
         self.result_path = self.path / "result.json"
         self.ended_path = self.path / "ended.json"
+        self.writer_path = self.path / "writer.json"
         self.log_path = self.path / "log.txt"
+        self.submission = os.environ.get(SUBMISSION, "")
         self.listeners: list[Callable[[int, dict[str, float]], None]] = []  # called with each row of metrics
 
     # --- the worker's side -------------------------------------------------------------------------------------
@@ -91,9 +116,23 @@ class RunDir:
     def is_prepared(self) -> bool:
         return self.config_path.exists()
 
+    def admit(self, submission: str) -> None:
+        """Let the processes of this attempt write from now on, and no process of an earlier one.
+
+        A host that was frozen, or cut off from the database, may wake up with its recipe still alive. Every write of a
+        recipe looks here first, and each attempt has names of its own for what is not in its place yet.
+        """
+        _write_json(self.writer_path, {"submission": submission})
+        for half in set(self.path.glob("*.tmp")) - set(self.path.glob(f"*.{submission}.tmp")):
+            shutil.rmtree(half, ignore_errors=True) if half.is_dir() else half.unlink(missing_ok=True)
+
+    def writer(self) -> str:
+        """Return the attempt that may write here; empty where none was admitted by name."""
+        return str((_read_json(self.writer_path) or {}).get("submission", ""))
+
     def metrics(self) -> Iterator[Row]:
         """Yield the metrics that were logged, whole lines only: the last one may be half-written."""
-        return _read_lines(self.metrics_path)
+        return map(_storable, _read_lines(self.metrics_path))
 
     def metrics_since(self, offset: int) -> tuple[list[Row], int]:
         """Return whole lines from byte `offset` on, and where to go on.
@@ -110,10 +149,11 @@ class RunDir:
             return [], 0
         if not whole:
             return [], start
-        return [json.loads(line) for line in whole.split(b"\n")], start + len(whole) + 1
+        return [_storable(json.loads(line)) for line in whole.split(b"\n")], start + len(whole) + 1
 
     def samples(self) -> Iterator[Row]:
-        return _read_lines(self.samples_path)
+        """Yield the rows of samples.jsonl, without characters that a database refuses: models do write U+0000."""
+        return map(_storable, _read_lines(self.samples_path))
 
     def progress(self) -> Row | None:
         return _read_json(self.progress_path)
@@ -131,7 +171,7 @@ class RunDir:
             return ""
         with self.log_path.open("rb") as file:
             file.seek(max(0, self.log_path.stat().st_size - characters))
-            return file.read().decode("utf-8", errors="replace")
+            return cleaned_text(file.read().decode("utf-8", errors="replace"))
 
     def note(self, text: str) -> None:
         """Append a line to the log, between two attempts."""
@@ -153,22 +193,33 @@ class RunDir:
     def rows(self) -> Iterator[Row]:
         return _read_lines(self.data_path)
 
+    def check_writer(self) -> None:
+        """Raise TakenOver where this process belongs to an attempt that another one has followed."""
+        if self.submission and (writer := self.writer()) not in ("", self.submission):
+            raise TakenOver(f"attempt {writer} writes into {self.path} now, and this process is of {self.submission}")
+
+    def beside(self, path: Path) -> Path:
+        """Return where to write what will take the place of `path`: no other attempt writes there."""
+        return path.with_name(f"{path.name}{f'.{self.submission}' if self.submission else ''}.tmp")
+
     def log_metrics(self, step: int, **values: float) -> None:
         """Append one line of metrics; names with slashes are passed as `log_metrics(step, **{"objective/kl": kl})`."""
+        self.check_writer()
         _append(self.metrics_path, {"step": step, **values})
         for listener in self.listeners:
             listener(step, values)
 
     def log_sample(self, row: Row) -> None:
+        self.check_writer()
         _append(self.samples_path, row)
 
     def report_progress(self, done: int, total: int, unit: str) -> None:
-        _write_json(self.progress_path, {"done": done, "total": total, "unit": unit}, durably=False)
+        self._write(self.progress_path, {"done": done, "total": total, "unit": unit}, durably=False)
 
     def report_phase(self, phase: str) -> None:
         """Say what the recipe does from now on, in a few words. Of several processes of a run the first one writes."""
         if os.environ.get("RANK", "0") == "0":
-            _write_json(self.phase_path, {"phase": phase}, durably=False)
+            self._write(self.phase_path, {"phase": phase}, durably=False)
 
     def save_state(self, write: Callable[[Path], None]) -> None:
         """Replace the resumable state by what `write(folder)` puts into a fresh folder.
@@ -176,11 +227,12 @@ class RunDir:
         Rename cannot replace a folder that has files in it, so the old state steps aside first; `load_state` knows
         both names, and a crash at any point leaves one whole state to resume from.
         """
-        fresh, old = self.path / "state.tmp", self.path / "state.old"
+        fresh, old = self.beside(self.state_path), self.path / "state.old"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         write(fresh)
         sync_below(fresh)  # before the old one goes
+        self.check_writer()
         shutil.rmtree(old, ignore_errors=True)
         if self.state_path.exists():
             self.state_path.rename(old)
@@ -199,8 +251,9 @@ class RunDir:
         for path in (self.metrics_path, self.samples_path):
             if path.exists():
                 kept = [row for row in _read_lines(path) if row.get("step", 0) <= step]
-                temporary = path.with_suffix(".tmp")
+                temporary = self.beside(path)
                 temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
+                self.check_writer()
                 put_in_place(temporary, path)
 
     def end(self, reason: str) -> None:
@@ -209,15 +262,21 @@ class RunDir:
         Where the disk is full, the log alone says it, and no half-written file stays behind.
         """
         try:
-            _write_json(self.ended_path, {"reason": reason})
+            self._write(self.ended_path, {"reason": reason})
         except OSError:
             with contextlib.suppress(OSError):
-                self.ended_path.with_suffix(".tmp").unlink(missing_ok=True)
+                self.beside(self.ended_path).unlink(missing_ok=True)
 
     def finish(self, result: Row) -> None:
         """Write result.json, last of all, and delete the state, which is no longer needed and can be large."""
-        _write_json(self.result_path, result)
+        self._write(self.result_path, result)
         shutil.rmtree(self.state_path, ignore_errors=True)
+
+    def _write(self, path: Path, value: Row, *, durably: bool = True) -> None:
+        temporary = self.beside(path)
+        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
+        self.check_writer()
+        _put(temporary, path, durably=durably)
 
 
 def _read_json(path: Path) -> Row | None:
@@ -227,12 +286,29 @@ def _read_json(path: Path) -> Row | None:
         return None
     if not isinstance(value, dict):
         raise TypeError(f"{path} should hold a JSON object, not {type(value).__name__}")
+    storable: Row = _storable(value)
+    return storable
+
+
+def _storable(value: Any) -> Any:
+    """Return a value of JSON whose strings have no characters that a database refuses."""
+    match value:
+        case str():
+            return cleaned_text(value)
+        case dict():
+            return {cleaned_text(name): _storable(entry) for name, entry in value.items()}
+        case list():
+            return [_storable(entry) for entry in value]
     return value
 
 
-def _write_json(path: Path, value: Row, *, durably: bool = True) -> None:
+def _write_json(path: Path, value: Row) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
+    _put(temporary, path)
+
+
+def _put(temporary: Path, path: Path, *, durably: bool = True) -> None:
     if durably:
         put_in_place(temporary, path)
     else:

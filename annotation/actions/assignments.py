@@ -20,9 +20,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
-from django.utils import timezone
 from django.utils.translation import gettext
 
+from annotation import clock
 from annotation.actions import passed_over, revisions
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project, SeatStatus, Task
@@ -40,7 +40,7 @@ def renew(*, assignment: Assignment) -> Assignment:
 
 def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: int) -> Assignment:
     """Store unfinished work, renew the lease and return the assignment. A lapsed one still takes drafts."""
-    now = timezone.now()
+    now = clock.now()
     saved = Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.HELD, SeatStatus.LAPSED]).update(
         draft=draft, draft_saved_at=now, active_ms=active_ms
     )
@@ -54,7 +54,7 @@ def save_draft(*, assignment: Assignment, draft: dict[str, object], active_ms: i
 def skip(*, assignment: Assignment, reason: str) -> None:
     """Give the task back with a reason. The same person is not asked about it again."""
     skipped = Assignment.objects.filter(pk=assignment.pk, status=SeatStatus.HELD).update(
-        status=SeatStatus.SKIPPED, skip_reason=reason[:300], finished_at=timezone.now(), expires_at=None
+        status=SeatStatus.SKIPPED, skip_reason=reason[:300], finished_at=clock.now(), expires_at=None
     )
     if not skipped:
         if Assignment.objects.filter(pk=assignment.pk, status__in=[SeatStatus.SKIPPED, SeatStatus.LAPSED]).exists():
@@ -69,7 +69,7 @@ def skip(*, assignment: Assignment, reason: str) -> None:
 
 def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
     """Move HELD to DONE or LAPSED to LATE and return the new status. Call it in the judgment's transaction."""
-    now = timezone.now()
+    now = clock.now()
     for before, after in ((SeatStatus.HELD, SeatStatus.DONE), (SeatStatus.LAPSED, SeatStatus.LATE)):
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
             status=after, finished_at=now, expires_at=None, active_ms=active_ms
@@ -91,7 +91,7 @@ def give_back(*, assignment: Assignment, draft: dict[str, Any], lease: timedelta
             finished_at=None,
             expires_at=expires_at,
             draft=draft,
-            draft_saved_at=timezone.now(),
+            draft_saved_at=clock.now(),
         ):
             assignment.status, assignment.expires_at, assignment.draft = after, expires_at, draft
             return
@@ -116,7 +116,7 @@ def lease_end(project: Project, lease: timedelta | None = None) -> datetime:
 
     Annotators are sent it, and its fractions would tell how long the server worked: making a check takes longer.
     """
-    now = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
+    now = clock.now().replace(microsecond=0) + timedelta(seconds=1)
     return now + (lease or timedelta(minutes=project.lease_minutes))
 
 
@@ -128,7 +128,7 @@ def held_by(project: Project, user: User) -> Assignment | None:
 
 def replace_lapsed(pk: int) -> int | None:
     """Lapse a held assignment whose lease is over and return the id of a new empty one; None if another was faster."""
-    expired = Assignment.objects.held().filter(pk=pk, expires_at__lt=timezone.now())
+    expired = Assignment.objects.held().filter(pk=pk, expires_at__lt=clock.now())
     if not expired.update(status=SeatStatus.LAPSED, expires_at=None):
         return None
     return _open_again(Assignment.objects.get(pk=pk)).pk

@@ -10,8 +10,8 @@ import random
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
+from annotation import clock
 from annotation.actions.assignments import lease_end
 from annotation.models import (
     Assignment,
@@ -91,7 +91,7 @@ def _repeat(project: Project, by: User, drawn: random.Random) -> Assignment | No
 
 def open_check(*, task: Task, purpose: Purpose, by: User, shown: list[int] | None = None) -> Assignment:
     """Create a task that repeats `task` for one person and return its assignment, held. Call it in a transaction."""
-    now = timezone.now()
+    now = clock.now()
     copy = Task.objects.create(
         project_id=task.project_id,
         prompt_id=task.prompt_id,

@@ -20,9 +20,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError, Q
-from django.utils import timezone
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.actions import import_parts, upload_contents
 from annotation.actions.import_parts import ImportOvertaken, ImportStopped, never
 from annotation.actions.import_reports import ImportReport
@@ -94,7 +93,7 @@ def begin(*, project: Project, filename: str, reading: Reading) -> PromptUpload:
         ignore=list(reading.ignore),
         status=ImportStatus.PAUSED,
         error=STOPPED,
-        heartbeat_at=timezone.now(),
+        heartbeat_at=clock.now(),
     )
     audit.record(AuditAction.IMPORTED, project=project, what=f"upload {upload.pk}")
     return upload
@@ -122,7 +121,7 @@ def end(*, upload: PromptUpload, report: ImportReport) -> None:
 
 
 def _command_is(upload: PromptUpload, **changes: object) -> None:
-    PromptUpload.objects.filter(pk=upload.pk).update(heartbeat_at=timezone.now(), **changes)
+    PromptUpload.objects.filter(pk=upload.pk).update(heartbeat_at=clock.now(), **changes)
 
 
 def can_pause(upload: PromptUpload) -> bool:
@@ -191,7 +190,7 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
 
     A file that is read for the first time is read to its end, unless the worker is `stopping`.
     """
-    now = timezone.now()
+    now = clock.now()
     lost_after = timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = Q(status=ImportStatus.RUNNING, heartbeat_at__lt=now - lost_after)
     upload = (
@@ -217,7 +216,7 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
 def forget_previews() -> int:
     """Delete some of the files that were previewed and not taken for a while; return how many."""
     with_file = PromptUpload.objects.filter(status=ImportStatus.PREVIEW)
-    old = with_file.filter(created_at__lt=timezone.now() - PREVIEW_KEPT)
+    old = with_file.filter(created_at__lt=clock.now() - PREVIEW_KEPT)
     if not old.exists():  # a transaction to write would wait for others each time
         return 0
     with transaction.atomic():
@@ -271,7 +270,7 @@ def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
         total.add(import_prompts(project=upload.project, parsed=parsed, by=upload.uploaded_by, upload=upload))
         total.rows = rows
         part.delete()
-        changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": timezone.now()}
+        changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": clock.now()}
         if not PromptUpload.objects.still_ours(upload).update(**changes):
             raise ImportOvertaken
     upload.done = done
@@ -279,7 +278,7 @@ def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
 
 
 def _settle(upload: PromptUpload, **changes: object) -> None:
-    PromptUpload.objects.still_ours(upload).update(heartbeat_at=timezone.now(), **changes)
+    PromptUpload.objects.still_ours(upload).update(heartbeat_at=clock.now(), **changes)
     live.announce(upload.project_id, "queue")
 
 

@@ -7,9 +7,8 @@ from contextlib import closing
 from itertools import islice
 
 from django.db import transaction
-from django.utils import timezone
 
-from annotation import live
+from annotation import clock, live
 from annotation.actions import upload_contents
 from annotation.imports import ParsedPrompts, PromptRow, Reading, stored
 from annotation.imports.batches import FIRST_ROWS, parse_batches
@@ -76,7 +75,7 @@ def _beat(upload: PromptUpload, stopping: Callable[[], bool], **changes: object)
     """Say that the worker is at it; raise ImportOvertaken where the file is not its own any more."""
     if stopping():
         raise ImportStopped
-    if not PromptUpload.objects.still_ours(upload).update(heartbeat_at=timezone.now(), **changes):
+    if not PromptUpload.objects.still_ours(upload).update(heartbeat_at=clock.now(), **changes):
         raise ImportOvertaken
     live.announce(upload.project_id, "queue")
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
-from annotation import live
+from annotation import clock, live
 from annotation.models import Membership, Project
 
 HERE_FOR = timedelta(minutes=1)
@@ -18,7 +17,7 @@ HERE_FOR = timedelta(minutes=1)
 
 def arrive(*, membership_id: int) -> None:
     """Note that a user has a work page open; tell the others where it is the first for a while."""
-    now = timezone.now()
+    now = clock.now()
     membership = Membership.objects.filter(pk=membership_id)
     was_away = Q(at_work_at=None) | Q(at_work_at__lt=now - HERE_FOR)
     if membership.filter(was_away).update(at_work_at=now):
@@ -34,7 +33,7 @@ def leave(*, membership_id: int) -> None:
 
 
 def at_work(project: Project) -> QuerySet[Membership]:
-    here = project.memberships.filter(at_work_at__gt=timezone.now() - HERE_FOR)
+    here = project.memberships.filter(at_work_at__gt=clock.now() - HERE_FOR)
     return here.select_related("user").order_by("user__username")
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.actions import coverage, labels
 from annotation.errors import NotPossible
 from annotation.models import Assignment, AuditAction, Membership, PolicyVersion, Project, Role, SeatStatus
@@ -63,7 +63,7 @@ def remove_member(*, project: Project, user: User, by: User) -> None:
     if removed:
         audit.record(AuditAction.REMOVED, by=by, subject=user, project=project)
         Assignment.objects.filter(project=project, annotator_id=user.pk, status=SeatStatus.HELD).update(
-            expires_at=timezone.now()
+            expires_at=clock.now()
         )
         transaction.on_commit(lambda: live.end_membership(project.pk, user.pk))
 

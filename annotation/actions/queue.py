@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
 from django.utils.translation import gettext
 
+from annotation import clock
 from annotation.actions import assignments, checks, practice
 from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
@@ -204,7 +204,7 @@ def _from_the_start(about: dict[str, Any]) -> int | None:
 
 def _next_lapsed(project: Project, user: User) -> int | None:
     """Return the id of a held assignment whose lease is over and whose task this person may judge."""
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    now = connection.ops.adapt_datetimefield_value(clock.now())
     row = _row(LAPSED + _passing_over_locked(), {"project": project.pk, "user": user.pk, "now": now})
     return row[0] if row else None
 
@@ -214,7 +214,7 @@ def _take(assignment: int, project: Project, user: User) -> bool:
     moment = connection.ops.adapt_datetimefield_value
     order = json.dumps(shown_order(assignment))
     about: dict[str, Any] = {"assignment": assignment, "project": project.pk, "user": user.pk, "order": order}
-    about.update(now=moment(timezone.now()), until=moment(assignments.lease_end(project)))
+    about.update(now=moment(clock.now()), until=moment(assignments.lease_end(project)))
     with connection.cursor() as cursor:
         cursor.execute(TAKE, about)
         return bool(cursor.rowcount)
@@ -301,7 +301,7 @@ def progress(project: Project) -> dict[str, int | bool]:
 def own_progress(project: Project, user: User) -> dict[str, int | bool]:
     """Return how much a person has done, about how many seats are empty (for anybody), both counted up to a limit, and
     whether what they submitted last is new enough to be taken back."""
-    since = connection.ops.adapt_datetimefield_value(timezone.now() - UNDO_WITHIN)
+    since = connection.ops.adapt_datetimefield_value(clock.now() - UNDO_WITHIN)
     limits = {"most_done": SEATS_COUNTED, "most_open": COUNTED_OPEN, "since": since}
     done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})
     return {"done": done, "empty": at_least(empty), "more_empty": bool(empty), "can_undo": bool(can_undo)}

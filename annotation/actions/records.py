@@ -16,7 +16,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.actions import assignments, coverage, passed_over, practice, queue, reopening
 from annotation.actions.practice import PractiseFirst
 from annotation.errors import NotPossible
@@ -196,7 +196,7 @@ def _not_for(task: Task, person: User) -> str:
 
 def _reserve(task: Task, person: User) -> bool:
     """Move the first empty assignment of a task to HELD by a person; return False where there is none."""
-    now = timezone.now()
+    now = clock.now()
     for pk in task.assignments.empty().order_by("seat_number").values_list("pk", flat=True):
         try:
             with transaction.atomic():

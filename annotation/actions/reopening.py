@@ -11,10 +11,9 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.actions import assignments, coverage, judgments, quality, revisions
 from annotation.errors import NotPossible
 from annotation.kinds import KINDS
@@ -29,7 +28,7 @@ LONGEST_REASON = 2000
 def last_submitted(*, project: Project, by: User) -> Assignment | None:
     """Return the assignment that this person submitted last, if it is recent enough to be undone."""
     judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk)
-    recent = judged.filter(finished_at__gt=timezone.now() - UNDO_WITHIN)
+    recent = judged.filter(finished_at__gt=clock.now() - UNDO_WITHIN)
     # After a practice task the known order was shown.
     recent = recent.filter(task__can_be_undone=True).exclude(task__purpose=Purpose.PRACTICE)
     return recent.order_by("-finished_at").first()

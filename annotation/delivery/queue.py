@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db.models import F
-from django.utils import timezone
 
+from annotation import clock
 from annotation.models.outgoing import DeliveryStatus, OutgoingMessage, OutgoingQuerySet
 
 _Message = TypeVar("_Message", bound=OutgoingMessage)
@@ -28,7 +28,7 @@ def claim(due: OutgoingQuerySet[_Message], *, lost_after: timedelta) -> _Message
 
     A message whose last allowed attempt was lost is failed first.
     """
-    now = timezone.now()
+    now = clock.now()
     pending = due.model._default_manager.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
     exhausted = pending.filter(attempts__gte=F("attempts_allowed"))
     if exhausted.exists():  # a look alone takes no lock, and most looks find none
@@ -40,7 +40,7 @@ def settle(
     message: OutgoingMessage, *, delivered: bool, wait: timedelta, hopeless: bool = False, **result: Any
 ) -> None:
     """Store how an attempt ended, unless the message was claimed again meanwhile."""
-    now = timezone.now()
+    now = clock.now()
     changes: dict[str, Any] = dict(result)
     if delivered:
         changes |= {"status": DeliveryStatus.DELIVERED, "finished_at": now}
@@ -57,7 +57,7 @@ def send_again(message: OutgoingMessage, *, attempts: int) -> None:
     type(message)._default_manager.filter(pk=message.pk).update(
         status=DeliveryStatus.PENDING,
         finished_at=None,
-        next_attempt_at=timezone.now(),
+        next_attempt_at=clock.now(),
         attempts_allowed=F("attempts") + attempts,
     )
 

@@ -10,10 +10,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 
+from annotation import clock
 from annotation.models.project import Project
 from annotation.models.proposal import Proposal
 from annotation.models.text import Completion, Prompt
@@ -148,7 +148,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def not_final(self) -> Self:
         """Return the assignments whose judgment is still to come, or may be taken back and given anew."""
-        recent = Q(status__in=JUDGED, finished_at__gt=timezone.now() - UNDO_WITHIN, undos_left__gt=0)
+        recent = Q(status__in=JUDGED, finished_at__gt=clock.now() - UNDO_WITHIN, undos_left__gt=0)
         to_come = Q(status__in=[SeatStatus.HELD, SeatStatus.LAPSED])
         return self.filter(to_come | recent & Q(task__can_be_undone=True) & ~Q(task__purpose=Purpose.PRACTICE))
 

@@ -17,8 +17,8 @@ from typing import Any
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 
+from annotation import clock
 from training.models import WorkerSign
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def _worker() -> str:
     newest = WorkerSign.objects.order_by("-seen_at").first()
     if newest is None:
         return "none has reported yet"
-    silent = (timezone.now() - newest.seen_at).total_seconds()
+    silent = (clock.now() - newest.seen_at).total_seconds()
     return OK if silent < settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS else f"silent for {silent:.0f} s"
 
 

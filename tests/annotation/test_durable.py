@@ -49,7 +49,8 @@ def test_result_and_data_of_a_run(tmp_path, happened):
     run.finish({"done": True})
     for name in ("data", "config", "result"):
         at = next(at for at, (what, file) in enumerate(happened) if what == "rename" and file.startswith(name))
-        assert happened[at - 1] == ("sync", f"{name}.tmp")
+        assert happened[at - 1][0] == "sync"
+        assert happened[at - 1][1] in (f"{name}.tmp", f"{name}.json.tmp")
         assert happened[at + 1] == ("sync", "run")
 
 

@@ -68,10 +68,11 @@ def start(project, method: str = "reward") -> TrainingRound:
 
 
 def test_a_full_disk_is_called_that_and_the_round_goes_on_once_there_is_room(
-    project, model, judged, worker, as_user, admin
+    project, model, judged, worker, as_user, admin, monkeypatch
 ):
     round = start(project)
-    full = prepared().directory.path / "progress.tmp"  # what the recipe writes before it renames it
+    monkeypatch.setattr("training.models.rounds.new_submission", lambda: "first")
+    full = prepared().directory.path / "progress.json.first.tmp"  # what the recipe writes before it renames it
     full.symlink_to("/dev/full")
     worker.run_until_idle()
     round.refresh_from_db()
@@ -114,7 +115,7 @@ def test_a_disk_that_is_full_before_a_run_starts(project, model, judged, worker,
     worker.run_until_idle()
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
-    assert run.error == "Could not start the process: [Errno 28] No space left on device"
+    assert run.error == "Could not prepare the run: [Errno 28] No space left on device"
 
 
 class Unsynced(LocalExecutor):

@@ -115,8 +115,15 @@ def status(home: Path, run: int) -> str:
         return str(database.execute("SELECT status FROM training_trainingrun WHERE id = ?", [run]).fetchone()[0])
 
 
+def folder_of(home: Path, run: int) -> Path:
+    """Return the run directory: number and key."""
+    with sqlite3.connect(home / "db.sqlite3") as database:
+        key = database.execute("SELECT key FROM training_trainingrun WHERE id = ?", [run]).fetchone()[0]
+    return home / "runs" / f"{run}-{key}"
+
+
 def weights(home: Path, run: int) -> str:
-    folder = home / "runs" / str(run) / "checkpoint"
+    folder = folder_of(home, run) / "checkpoint"
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
@@ -124,12 +131,12 @@ def test_killed_runs_end_with_the_weights_of_an_unbroken_one(environment, tmp_pa
     home = tmp_path / "home"
     unbroken = start(environment)
     work(environment)
-    assert status(home, unbroken) == "succeeded", (home / "runs" / str(unbroken) / "log.txt").read_text()
+    assert status(home, unbroken) == "succeeded", (folder_of(home, unbroken) / "log.txt").read_text()
     wanted = weights(home, unbroken)
 
     for kill in range(KILLED_RUNS):
         run = start(environment)
-        folder = home / "runs" / str(run)
+        folder = folder_of(home, run)
         for step in ((1, 8), (4,), (3, 6), (2,))[kill % 4]:  # of eight updates
             kill_worker(environment, folder, step)
             assert status(home, run) == "running"

@@ -11,9 +11,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.models import AuditAction, PolicyVersion
 from training.models import Package, PackageStatus
 
@@ -37,7 +36,7 @@ def ask_for(*, policy: PolicyVersion) -> Package:
 
 def make_next() -> bool:
     """Make one package that waits, from start to end; return False where none does. Called between runs."""
-    now = timezone.now()
+    now = clock.now()
     lost = Q(status=PackageStatus.RUNNING, heartbeat_at__lt=now - GIVEN_UP_AFTER)
     waiting = Package.objects.filter(lost | Q(status=PackageStatus.QUEUED)).order_by("created_at")
     package = waiting.claim(status=PackageStatus.RUNNING, heartbeat_at=now)

@@ -14,9 +14,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext
 
+from annotation import clock
 from annotation.actions import judgments, tasks
 from annotation.blinding import may_be_blind
 from annotation.errors import NotPossible
@@ -91,7 +91,7 @@ def judge(*, exchange: Exchange, outcome: Outcome, by: User) -> None:
     left, right = (completion.pk for completion in own)
     tiers = {Outcome.LEFT: [[left], [right]], Outcome.RIGHT: [[right], [left]], Outcome.TIE: [[left, right]]}[outcome]
     assignment = task.assignments.get()
-    now = timezone.now()
+    now = clock.now()
     held = {"annotator_id": by.pk, "claimed_at": exchange.created_at, "expires_at": now, "shown_order": [left, right]}
     task.assignments.filter(pk=assignment.pk).update(status=SeatStatus.HELD, **held)
     assignment.refresh_from_db()
@@ -144,7 +144,7 @@ def cancel(*, exchange: Exchange) -> None:
 
 def claim_reply() -> Reply | None:
     """Return the next reply to write, now RUNNING; one whose generator has gone silent is written again, once."""
-    now = timezone.now()
+    now = clock.now()
     lost = Q(status=ReplyStatus.RUNNING, heartbeat_at__lt=now - SILENT)
     Reply.objects.filter(lost, attempt__gte=MOST_ATTEMPTS).update(
         status=ReplyStatus.FAILED, error="The process that wrote it went away twice."
@@ -156,7 +156,7 @@ def claim_reply() -> Reply | None:
 def keep_text(*, reply: Reply, text: str, tokens: int, seconds: float) -> bool:
     """Store a sign of life and the text so far; return False where the reply was cancelled or taken over."""
     return bool(
-        Reply.objects.still_ours(reply).update(text=text, tokens=tokens, seconds=seconds, heartbeat_at=timezone.now())
+        Reply.objects.still_ours(reply).update(text=text, tokens=tokens, seconds=seconds, heartbeat_at=clock.now())
     )
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext
 
-from annotation import audit, live
+from annotation import audit, clock, live
 from annotation.actions.projects import register_base_policy
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Project
@@ -49,7 +48,7 @@ def ask_for(*, project: Project) -> Preparation:
             "phase": "",
             "percent": None,
             "error": "",
-            "asked_at": timezone.now(),
+            "asked_at": clock.now(),
         }
         Preparation.objects.filter(pk=preparation.pk).exclude(under_way).update(
             model=project.base_model, status=PreparationStatus.QUEUED, **again
@@ -64,7 +63,7 @@ def ask_for(*, project: Project) -> Preparation:
 
 def claim() -> Preparation | None:
     """Return a preparation that waits, or whose worker is gone, as the caller's; None where there is none."""
-    now = timezone.now()
+    now = clock.now()
     lost = Q(status=PreparationStatus.RUNNING, heartbeat_at__lt=now - GIVEN_UP_AFTER)
     waiting = Preparation.objects.filter(lost | Q(status=PreparationStatus.QUEUED)).order_by("asked_at")
     preparation = waiting.claim(status=PreparationStatus.RUNNING, heartbeat_at=now)
@@ -77,7 +76,7 @@ def claim() -> Preparation | None:
 def report(preparation: Preparation, *, phase: str, percent: int | None) -> bool:
     """Store how far a preparation is; return whether it is still the caller's."""
     ours = Preparation.objects.still_ours(preparation)
-    changed = ours.update(heartbeat_at=timezone.now(), phase=phase[:300], percent=percent)
+    changed = ours.update(heartbeat_at=clock.now(), phase=phase[:300], percent=percent)
     if changed:
         live.announce(preparation.project_id, "round")
     return bool(changed)

@@ -2,7 +2,8 @@
 
 QUEUED ─claim─▶ RUNNING ─settle─▶ SUCCEEDED | FAILED, and back to QUEUED when its worker went away. A run that succeeds
 without passing its gate stops its round, if more was to come; what waits in a stopped round is not claimed. Every move
-is one conditional UPDATE. `attempt` is the fencing token: a worker that lost its run to another one updates nothing.
+is one conditional UPDATE. `submission`, new with each claim, is the fencing token: a worker that lost its run to
+another one updates nothing, and its recipe writes nothing into the run directory (`RunDir.admit`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Subquery
 from django.template.defaultfilters import filesizeformat
-from django.utils import timezone
 
-from annotation import live
+from annotation import clock, live
 from annotation.delivery import mail, webhooks
 from annotation.models import Event
 from training.actions.round_mail import body_of, subject_of
@@ -61,12 +61,18 @@ def claim_run() -> TrainingRun | None:
     return run
 
 
+def check_ours(run: TrainingRun) -> None:
+    """Raise InvalidTransition where another process has moved the run since it was claimed."""
+    if not _ours(run).exists():
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+
+
 def heartbeat(*, run: TrainingRun, progress: Row | None, phase: str = "") -> None:
     """Store a sign of life, the phase and the progress so far, with its measured pace.
 
     Raises InvalidTransition if the run was cancelled or taken over.
     """
-    now = timezone.now()
+    now = clock.now()
     values: dict[str, Any] = {"heartbeat_at": now, "phase": phase[:60]}
     if progress:
         values |= {
@@ -153,13 +159,13 @@ def release_run(*, run: TrainingRun) -> None:
 
 def put_back(*, run: TrainingRun) -> None:
     """Put a run back into the queue because its worker or its round was stopped: no attempt counts."""
-    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=timezone.now(), attempt=F("attempt") - 1)
+    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=clock.now(), attempt=F("attempt") - 1)
 
 
 @transaction.atomic
 def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
     """Fail a run and its round. `why` is a short reason for the list of rounds. Raises InvalidTransition."""
-    now = timezone.now()
+    now = clock.now()
     if not _ours(run).update(status=RunStatus.FAILED, error=error, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
     TrainingRun.objects.filter(round=run.round_id, status=RunStatus.QUEUED).update(
@@ -176,7 +182,7 @@ def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
 
 def reclaim_lost_runs() -> int:
     """Requeue runs whose worker's heartbeat stopped, or fail those out of attempts; return how many."""
-    silent_since = timezone.now() - timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
+    silent_since = clock.now() - timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = TrainingRun.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=silent_since)
     reclaimed = 0
     for run in lost.select_related("round__project"):
@@ -194,7 +200,8 @@ def reclaim_lost_runs() -> int:
 
 
 def _ours(run: TrainingRun) -> Any:
-    return TrainingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING, attempt=run.attempt)
+    in_force = {"attempt": run.attempt, "submission": run.submission}
+    return TrainingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING, **in_force)
 
 
 def _succeed(run: TrainingRun, result: Row) -> None:
@@ -219,7 +226,7 @@ def _sign_of_life(run: TrainingRun) -> Callable[[], None]:
         nonlocal last
         if time.monotonic() - last > settings.TRAINING_HEARTBEAT_SECONDS:
             last = time.monotonic()
-            if not _ours(run).update(heartbeat_at=timezone.now()):
+            if not _ours(run).update(heartbeat_at=clock.now()):
                 raise InvalidTransition(f"run {run.pk} is no longer ours")
 
     return beat
@@ -227,7 +234,7 @@ def _sign_of_life(run: TrainingRun) -> Callable[[], None]:
 
 @transaction.atomic
 def _store_success(run: TrainingRun, result: Row) -> None:
-    now = timezone.now()
+    now = clock.now()
     if not _ours(run).update(status=RunStatus.SUCCEEDED, result=result, finished_at=now):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
     run.result = result
@@ -239,7 +246,7 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
     """End the round, or stop it at a gate, after `last` has succeeded. Called inside a transaction."""
     running = TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.RUNNING)
     if not round.runs.exclude(status=RunStatus.SUCCEEDED).exists():
-        if running.update(status=RoundStatus.SUCCEEDED, finished_at=timezone.now()):
+        if running.update(status=RoundStatus.SUCCEEDED, finished_at=clock.now()):
             tell_finished(round)
         return
     why = last.closed_gate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from annotation import clock
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.models.claim import ClaimQuerySet
 from annotation.models.querysets import NumberedQuerySet
@@ -147,11 +148,14 @@ class RunQuerySet(ClaimQuerySet["TrainingRun"]):
     fence: ClassVar[tuple[str, ...]] = ("status", "attempt", "heartbeat_at", "started_at")
 
     def changes_on_claim(self, read: dict[str, Any]) -> dict[str, Any]:
-        """Return a sign of life, and when the run started: the time it waited since its last attempt is left out."""
-        now = timezone.now()
+        """Return a sign of life, and when the run started: the time it waited since its last attempt is left out.
+
+        All by the database's clock, as hosts differ.
+        """
         began, worked_until = read["started_at"], read["heartbeat_at"]
+        now = clock.now()
         idle = now - worked_until if worked_until else timedelta()
-        return {"heartbeat_at": now, "started_at": began + idle if began else now}
+        return {"heartbeat_at": now, "started_at": began + idle if began else now, "submission": new_submission()}
 
     def succeeded(self) -> Self:
         return self.filter(status=RunStatus.SUCCEEDED)
@@ -159,6 +163,16 @@ class RunQuerySet(ClaimQuerySet["TrainingRun"]):
     def making(self, *products: str) -> Self:
         """Return the runs whose method makes one of these products."""
         return self.filter(method__in=making(*products))
+
+
+def new_key() -> str:
+    """Return what tells a run from one of another database that had the same number."""
+    return secrets.token_hex(5)
+
+
+def new_submission() -> str:
+    """Return a name that no other claim of any run has."""
+    return secrets.token_hex(8)
 
 
 class TrainingRun(models.Model):
@@ -176,7 +190,21 @@ class TrainingRun(models.Model):
         help_text="The annotations it trains on, where its method uses any.",
     )
     status = models.CharField(max_length=9, choices=RunStatus, default=RunStatus.QUEUED)
+    key = models.CharField(
+        max_length=10,
+        default=new_key,
+        db_default="",
+        editable=False,
+        help_text="In the name of its folder; empty in old rows.",
+    )
     attempt = models.PositiveSmallIntegerField(default=0)
+    submission = models.CharField(
+        max_length=40,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="Which claim of it is in force: no other one may write.",
+    )
     attempts_before_retry = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts before an admin retried the round: they do not count."
     )
@@ -262,7 +290,7 @@ class TrainingRun(models.Model):
 
     @property
     def directory(self) -> RunDir:
-        return RunDir(Path(settings.RUN_DIR) / str(self.pk))
+        return RunDir(Path(settings.RUN_DIR) / (f"{self.pk}-{self.key}" if self.key else str(self.pk)))
 
     @property
     def percent(self) -> int:

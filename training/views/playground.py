@@ -9,11 +9,11 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
+from annotation import clock
 from annotation.characters import cleaned
 from annotation.http import UserRequest, refusals_as_errors, refusals_as_messages
 from annotation.models import Role
@@ -92,7 +92,7 @@ def _follow_up(found: Exchange, data: Any = None) -> AskForm:
 def _shown(found: Exchange) -> dict[str, Any]:
     own = list(found.replies.all())
     waiting = [reply for reply in own if reply.status == ReplyStatus.QUEUED]
-    late = timezone.now() - NOBODY_WRITES
+    late = clock.now() - NOBODY_WRITES
     others = Reply.objects.filter(status=ReplyStatus.RUNNING, heartbeat_at__gt=late).exists()
     return {
         "exchange": found,

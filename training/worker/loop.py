@@ -9,14 +9,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
 from annotation import audit, live
 from annotation.actions import import_jobs
 from annotation.delivery import dispatch
+from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
 from training.models import RunStatus, TrainingRun
 from training.products import product_of
@@ -28,6 +30,7 @@ from training.worker.preparation import prepare_next
 
 logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
+DATABASE_AWAY = (OperationalError, InterfaceError)
 TRIM_EVERY_SECONDS = 3600.0  # the audit log, where PREFLOOP_AUDIT_DAYS says for how long it is kept
 
 
@@ -39,6 +42,7 @@ class Worker:
         self.stopping = threading.Event()
         self.signed_at = -SIGN_EVERY_SECONDS
         self.trimmed_at = -TRIM_EVERY_SECONDS
+        self.reclaims_from = 0.0  # on the monotonic clock
 
     def run_forever(self) -> None:
         # Beside the runs, which take hours: webhooks and mail go out within seconds, files are imported, and a new
@@ -113,7 +117,8 @@ class Worker:
     def work_once(self) -> bool:
         """Claim one run and supervise it to its end, or make one package; return False if there was nothing to do."""
         self._give_sign()
-        runs.reclaim_lost_runs()
+        if time.monotonic() >= self.reclaims_from:
+            runs.reclaim_lost_runs()
         rounds.pause_alarmed()
         autopilot.look()
         run = runs.claim_run()
@@ -125,18 +130,52 @@ class Worker:
             self._supervise(run)
         except runs.InvalidTransition as lost:
             logger.info("%s", lost)
+        except DATABASE_AWAY:
+            raise  # nothing can be stored: the run is taken up again once its heartbeat is old
+        except Exception as problem:
+            logger.exception("%s failed in the worker", run)
+            self._fail(run, f"The worker could not go on with it: {type(problem).__name__}: {problem}")
         return True
+
+    def _fail(self, run: TrainingRun, error: str) -> None:
+        try:
+            self._patiently(lambda: runs.fail_run(run=run, error=cleaned_text(error)))
+        except runs.InvalidTransition as lost:
+            logger.info("%s", lost)
+
+    def _patiently(self, store: Callable[[], None]) -> None:
+        """Call `store`, once more each time that the database is away; give up where the worker is being stopped."""
+        while True:
+            try:
+                return store()
+            except DATABASE_AWAY as problem:
+                self._note_loss(problem)
+                if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
+                    raise
+
+    def _note_loss(self, problem: Exception) -> None:
+        """Give up the connection, and take no run from another worker before that one had time to beat again."""
+        if connection.in_atomic_block:
+            raise problem
+        if time.monotonic() >= self.reclaims_from:
+            logger.warning("The database is away, the run goes on meanwhile: %s", str(problem).strip())
+        connection.close()
+        self.reclaims_from = time.monotonic() + settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS
 
     def _supervise(self, run: TrainingRun) -> None:
         directory = run.directory
         self.executor.stop_leftover(directory)
-        if not directory.is_prepared():
-            try:
+        try:
+            if not directory.is_prepared():
                 directory.prepare(config=config_for(run), rows=rows_for(run))
-            except Exception as problem:
-                logger.exception("Could not prepare %s", run)
-                runs.fail_run(run=run, error=f"Could not prepare the run: {problem}")
-                return
+            runs.check_ours(run)  # preparing takes long
+            directory.admit(run.submission)
+        except (runs.InvalidTransition, *DATABASE_AWAY):
+            raise
+        except Exception as problem:
+            logger.exception("Could not prepare %s", run)
+            runs.fail_run(run=run, error=f"Could not prepare the run: {problem}")
+            return
         try:
             process = self.executor.start(run.spec.recipe, directory)
         except DevicesBusy as busy:
@@ -156,33 +195,52 @@ class Worker:
         finally:
             process.stop()
         if exit_code is None:
-            runs.put_back(run=run)
+            self._patiently(lambda: runs.put_back(run=run))
             logger.info("%s goes back into the queue", run)
             live.announce(run.round.project_id, "round")
             return
-        runs.settle_run(run=run, exit_code=exit_code)
+        self._patiently(lambda: runs.settle_run(run=run, exit_code=exit_code))
         run.refresh_from_db(fields=["status"])
         logger.info("%s: %s", run, RunStatus(run.status).label)
 
     def _follow(self, run: TrainingRun, process: Process) -> int | None:
-        """Copy metrics and progress until the process ends; return its exit code, None if the worker was stopped."""
-        offset, last_beat, progress, phase = 0, 0.0, None, ""
+        """Copy metrics and progress until the process ends; return its exit code, None if the worker was stopped.
+
+        While the database is away the process goes on: what it logs meanwhile is copied later.
+        """
+        copied = _Copied()
         while (exit_code := process.poll()) is None:
             if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
                 return None
-            self._give_sign()
-            rows, offset = run.directory.metrics_since(offset)
-            news = runs.save_metrics(run=run, rows=rows)
-            now = (run.directory.progress(), run.directory.phase())
-            is_new = bool(news) or now != (progress, phase)
-            if is_new or time.monotonic() - last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
-                rounds.pause_alarmed()
-                progress, phase = now
-                runs.heartbeat(run=run, progress=progress, phase=phase)
-                if is_new:
-                    live.announce(run.round.project_id, "round")
-                last_beat = time.monotonic()
+            try:
+                self._copy_news(run, copied)
+            except DATABASE_AWAY as problem:
+                self._note_loss(problem)
         return exit_code
+
+    def _copy_news(self, run: TrainingRun, copied: _Copied) -> None:
+        """Store what the process has logged since, with a sign of life. Raises InvalidTransition and Paused."""
+        self._give_sign()
+        rows, offset = run.directory.metrics_since(copied.offset)
+        news = runs.save_metrics(run=run, rows=rows)
+        copied.offset = offset
+        now = (run.directory.progress(), run.directory.phase())
+        is_new = bool(news) or now != copied.seen
+        if is_new or time.monotonic() - copied.last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
+            rounds.pause_alarmed()
+            runs.heartbeat(run=run, progress=now[0], phase=now[1])
+            if is_new:
+                live.announce(run.round.project_id, "round")
+            copied.seen, copied.last_beat = now, time.monotonic()
+
+
+@dataclass
+class _Copied:
+    """What the database knows of a run that goes on."""
+
+    offset: int = 0  # in metrics.jsonl
+    seen: tuple[Row | None, str] = (None, "")  # progress and phase
+    last_beat: float = 0.0  # on the monotonic clock
 
 
 def work_beside_runs() -> bool:

@@ -17,7 +17,7 @@ from training.recipes.process.parent import die_with_parent
 from training.recipes.process.resources import keep_freed_memory, pick_device, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
 from training.recipes.text.formats import chat_settings
-from training.rundir import LOADING, Row, RunDir
+from training.rundir import LOADING, Row, RunDir, TakenOver
 
 _Config = TypeVar("_Config", bound=MethodConfig)
 
@@ -46,15 +46,16 @@ def run_recipe(recipe: Recipe[_Config], config_class: type[_Config]) -> NoReturn
         execute(recipe, config_class, RunDir(sys.argv[1]))
     except _Terminated:
         logger.info("Stopped by SIGTERM; the next attempt goes on from the last saved state")
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end_by_signal()
+    except TakenOver as other:
+        _give_way(other)
     except (RecipeError, InvalidConfig) as problem:
-        RunDir(sys.argv[1]).end(str(problem))
+        _end(str(problem))
         _leave(str(problem))
     except Exception as problem:
         reason = failures.in_words(problem, RunDir(sys.argv[1]))
         if not failures.is_lost_neighbour(problem):
-            RunDir(sys.argv[1]).end(str(problem) if reason is None else reason[0])
+            _end(str(problem) if reason is None else reason[0])
         if reason is None:
             raise
         _leave(*reason)
@@ -95,6 +96,24 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
                 **used(),
             }
         )
+
+
+def _end(reason: str) -> None:
+    try:
+        RunDir(sys.argv[1]).end(reason)
+    except TakenOver as other:  # its successor's files are why it failed
+        _give_way(other)
+
+
+def _give_way(other: TakenOver) -> None:
+    logger.info("Stopped: %s", other)
+    _end_by_signal()
+
+
+def _end_by_signal() -> None:
+    """End as the system's SIGTERM ends a process: whoever started it may try again."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(message: str, exit_code: int = 1) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from training.methods.base import module_of
-from training.rundir import RunDir
+from training.rundir import SUBMISSION, WORKER, RunDir, process_sign
 from training.worker.devices import Lease, lease, visible_devices
 from training.worker.executors.base import Executor
 from training.worker.recipe_environment import environment_of_recipe
@@ -103,6 +103,8 @@ class LocalExecutor(Executor):
             env={
                 **given,
                 **leased.environment(),
+                SUBMISSION: directory.writer(),
+                WORKER: process_sign(os.getpid()),
                 "HF_HUB_DISABLE_TELEMETRY": "1",
                 "PYTHONUNBUFFERED": "1",
             },
