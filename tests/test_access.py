@@ -23,6 +23,7 @@ from annotation.models import (
     Evaluation,
     Event,
     FlagReason,
+    ImportStatus,
     PromptUpload,
     Ranking,
     ReviewComment,
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.django_db
 PAGES = [
     ("home", "get", 200, 200, 200),
     ("palette", "get", 200, 200, 200),
+    ("profile", "get", 200, 200, 200),
     ("tokens", "get", 200, 200, 200),
     ("tokens", "post", 200, 200, 200),
     ("token_revoke", "post", 302, 404, 404),
@@ -258,6 +260,11 @@ API = [
     ("projects/letters/webhooks/{hook}/deliveries/", "get", 200, 403, 404),
     ("projects/letters/webhooks/{hook}/deliveries/{delivery}/again/", "post", 202, 403, 404),
     ("projects/letters/webhooks/{hook}/", "delete", 204, 403, 404),
+    ("projects/letters/imports/", "get", 200, 403, 404),
+    ("projects/letters/imports/{import}/", "get", 200, 403, 404),
+    ("projects/letters/imports/{import}/pause/", "post", 200, 403, 404),
+    ("projects/letters/imports/{import}/resume/", "post", 409, 403, 404),
+    ("projects/letters/imports/{import}/undo/", "post", 200, 403, 404),
     ("projects/letters/proposals/", "get", 200, 403, 404),
     ("projects/letters/proposals/{proposed}/", "get", 200, 403, 404),
     ("projects/letters/pool/", "get", 200, 403, 404),
@@ -273,6 +280,7 @@ API = [
     ("projects/letters/rounds/dry-run/", "post", 200, 403, 404),
 ]
 OPEN_TO_ALL = {
+    "set_language",
     "health",
     "invitation",
     "help",
@@ -292,6 +300,7 @@ OPEN_TO_ALL = {
 }
 OF_NO_PROJECT = {
     "home",
+    "profile",
     "palette",
     "own_data",
     "person",
@@ -314,6 +323,9 @@ def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_
     TrainingRun.objects.create(round=round, position=0, method="sample")
     flag = flags.flag(assignment=seat, completion=None, reason=FlagReason.OTHER, note="Not a question.", by=annotator)
     upload = PromptUpload.objects.create(project=project, uploaded_by=admin, filename="new.txt", content=b"Hello?\n")
+    undone = PromptUpload.objects.create(
+        project=project, uploaded_by=admin, filename="old.txt", status=ImportStatus.UNDONE
+    )
     ranked = Ranking.objects.select_related("assignment").get().assignment
     alarm = alarms.raise_alarm(project=project, note="Nothing but emoji.", by=annotator)
     template = prompt_tuning.save_template(project=project, name="was", body="{text} It was {mask}", by=admin)
@@ -345,6 +357,7 @@ def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_
         seat=seat,
         template=template,
         token=token,
+        undone=undone,
         upload=upload,
         view=view,
         words=words,
@@ -444,6 +457,7 @@ def addresses(project, made) -> dict[str, str]:
         "proposed": str(made.proposed.pk),
         "asked": str(made.asked.pk),
         "invited": str(made.invited.pk),
+        "import": str(made.undone.pk),
     }
     for name, *_ in PAGES:
         first = [] if name in OF_NO_PROJECT else [project.slug]
