@@ -205,8 +205,8 @@ def test_uploading_prompts_shows_what_would_be_taken(visit, admin, project, tmp_
     expect(page.get_by_text("the same prompt as line 2")).to_be_visible()
     expect(page.get_by_text('"text" is empty')).to_be_visible()
     assert project.prompts.count() == 0
-    page.get_by_role("button", name="Take 1 prompt").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("1 prompt taken")
+    page.get_by_role("button", name="Import 1 prompt").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 prompt imported")
     assert [prompt.last_message for prompt in project.prompts.all()] == ["Why is the sky blue?"]
 
 
