@@ -7,9 +7,9 @@ from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from annotation import clock
 from annotation.models.claim import ClaimQuerySet
 
 _Message = TypeVar("_Message", bound="OutgoingMessage", covariant=True)
@@ -42,7 +42,7 @@ class OutgoingMessage(models.Model):
     status = models.CharField(max_length=9, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
     attempts = models.PositiveIntegerField(default=0)
     attempts_allowed = models.PositiveIntegerField(help_text="Failed after this many.")
-    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="During an attempt: when it counts as lost.")
+    next_attempt_at = models.DateTimeField(default=clock.now, help_text="During an attempt: when it counts as lost.")
     last_answer = models.TextField(blank=True, help_text="Start of the last response, or why there was none.")
     finished_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -90,13 +90,13 @@ def test_a_project_called_new_has_an_address_of_its_own(creator):
 @pytest.mark.parametrize(
     ("fields", "seen", "unseen"),
     [
-        ({}, ["Rank the responses", "Answer 4"], ["Answer 5", "spam"]),
-        ({"candidates_per_task": "5", "criteria": "helpful"}, ["Answer 5", "helpful: 3 of 5"], []),
-        ({"preset": "pairwise"}, ["A is much better"], ["Answer 3"]),
+        ({}, ["Rank the responses", "Response 4"], ["Response 5", "spam"]),
+        ({"candidates_per_task": "5", "criteria": "helpful"}, ["Response 5", "helpful: 3 of 5"], []),
+        ({"preset": "pairwise"}, ["A is much better"], ["Response 3"]),
         ({"preset": "labelling", "labels": "spam\nham"}, ["Which label fits", "ham"], ["Rank the responses"]),
         ({"labels": "spam\nham"}, ["Which label fits", "Rank the responses"], []),
         ({"guidelines": "Be *kind*."}, ["<em>kind</em>"], []),
-        ({"candidates_per_task": "lots"}, ["Answer 4"], []),  # not valid yet: the default is shown
+        ({"candidates_per_task": "lots"}, ["Response 4"], []),  # not valid yet: the default is shown
         ({"rationale": "hidden"}, [], ['name="rationale"']),
     ],
 )

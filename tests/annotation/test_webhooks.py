@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotation import outgoing
+from annotation import clock, outgoing
 from annotation.actions import snapshots
 from annotation.delivery import post, webhooks
 from annotation.models import Delivery, DeliveryStatus, Event, Ranking, Webhook
@@ -96,7 +96,7 @@ def deliver() -> None:
 
 def let_time_pass() -> None:
     """As long as the wait for the next attempt is."""
-    Delivery.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=timezone.now())
+    Delivery.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=clock.now())
 
 
 def verified(secret_key: bytes, headers: dict[str, str], body: str) -> bool:

@@ -270,7 +270,7 @@ def test_a_file_of_tasks_goes_through_the_same_rules(project, admin, as_user):
     found = [(p.instruction, p.refused_by) for p in Proposal.objects.order_by("pk")]
     assert found == [("Name a fish.", ""), ("Look at the image.", "beyond_text"), ("Name a flower.", "")]
     assert Task.objects.count() == 2
-    assert "taken before" in upload().content.decode()
+    assert "already imported" in upload().content.decode()
     assert Proposal.objects.count() == 3
 
 

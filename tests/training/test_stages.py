@@ -92,7 +92,7 @@ def test_the_pace_is_that_of_this_attempt_and_smooth(running, monkeypatch):
     run = running.runs.get(method="ppo")
 
     def at(seconds: float, done: int) -> tuple[float | None, datetime]:
-        monkeypatch.setattr(runs.timezone, "now", lambda: NOON + timedelta(seconds=seconds))
+        monkeypatch.setattr(runs.clock, "now", lambda: NOON + timedelta(seconds=seconds))
         runs.heartbeat(run=run, progress={"done": done, "total": 10, "unit": "updates"}, phase=TRAINING)
         stored = TrainingRun.objects.get(pk=run.pk)
         return stored.seconds_each, stored.progressed_at
