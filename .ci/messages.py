@@ -32,7 +32,8 @@ PYTHON_NAMES = {
     "pgettext": ((1, "c"), 2),
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
-    "_": None,  # in pages, and where no Django is, as in training/methods
+    "_": None,  # in pages, and in training/methods, which import no Django
+    "setting": (2,),  # what a setting of a method does
 }
 SCRIPT_NAMES = {"gettext": None, "ngettext": (1, 2)}
 OPTIONS = {"no_location": False, "include_lineno": False, "width": 0, "sort_by_file": True}

@@ -59,14 +59,17 @@ def mail_link(*, invitation: Invitation, link: str, address: str) -> None:
         raise NotPossible(gettext("This server sends no mail: EMAIL_HOST is not set. Copy the links instead."))
     Invitation.objects.filter(pk=invitation.pk).update(address=address)
     project, role = invitation.project, Role(invitation.role).label.lower()
-    sender = invitation.created_by or "An admin"
+    sender = invitation.created_by or gettext("An admin")
+    invites = gettext("%(sender)s invites you to the project “%(project)s” as %(role)s.")
+    how = gettext("Open this link to join. You create an account there and choose your own password:")
+    until = gettext("The link is valid until %(until)s UTC. If you did not expect this mail, you can ignore it.")
     body = (
-        f"{sender} invites you to the project “{project}” as {role}.\n\n"
-        f"Open this link to join. You create an account there and choose your own password:\n{link}\n\n"
-        f"The link is valid until {invitation.expires_at:%Y-%m-%d %H:%M} UTC. "
-        "If you did not expect this mail, you can ignore it.\n"
+        f"{invites % {'sender': sender, 'project': project, 'role': role}}\n\n"
+        f"{how}\n{link}\n\n"
+        f"{until % {'until': f'{invitation.expires_at:%Y-%m-%d %H:%M}'}}\n"
     )
-    mail.write_to_address(project=project, address=address, subject=f"Invitation to {project}", body=body)
+    subject = gettext("Invitation to %(project)s") % {"project": project}
+    mail.write_to_address(project=project, address=address, subject=subject, body=body)
 
 
 def find(key: str) -> Invitation | None:

@@ -7,12 +7,14 @@ request. Where no mail server is set, none is stored. `annotation.delivery.queue
 from __future__ import annotations
 
 import smtplib
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from annotation.delivery import queue
@@ -42,18 +44,28 @@ def subscribe(*, membership: Membership, wanted: bool) -> None:
     Membership.objects.filter(pk=membership.pk).update(mail_about_rounds=wanted)
 
 
-def write(*, project: Project, subject: str, body: str) -> None:
-    """Store a mail to every admin who asked for mail. Call it inside the transaction of what it reports."""
+def write(*, project: Project, text: Callable[[], tuple[str, str]]) -> None:
+    """Store a mail to every admin who asked for mail. Call it inside the transaction of what it reports.
+
+    `text` returns subject and body; it is called once for each language of the recipients.
+    """
     if not mail_is_on():
         return
     subscribed = project.memberships.filter(role=Role.ADMIN, mail_about_rounds=True, user__is_active=True)
-    one_line = " ".join(subject.split())[:200]
-    MailMessage.objects.bulk_create(
-        [
-            MailMessage(project=project, user_id=user_id, subject=one_line, body=body, attempts_allowed=ATTEMPTS)
-            for user_id in subscribed.exclude(user__email="").values_list("user_id", flat=True)
-        ]
-    )
+    people: defaultdict[str, list[int]] = defaultdict(list)
+    chosen = subscribed.exclude(user__email="").values_list("user_id", "user__preferences__language")
+    for user_id, language in chosen.order_by("user_id"):
+        people[language or settings.LANGUAGE_CODE].append(user_id)
+    for language, ids in people.items():
+        with translation.override(language):
+            subject, body = text()
+        one_line = " ".join(subject.split())[:200]
+        MailMessage.objects.bulk_create(
+            [
+                MailMessage(project=project, user_id=pk, subject=one_line, body=body, attempts_allowed=ATTEMPTS)
+                for pk in ids
+            ]
+        )
 
 
 def write_to(*, user: User, subject: str, body: str) -> None:

@@ -24,12 +24,12 @@ from annotation.judged.rows import (
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
 
 NOTHING_PREFERRED = (
-    "No ranking prefers one answer to another yet, so there is nothing to train on. Raw judgments hold ties as well."
+    "No ranking prefers one response to another yet, so there is nothing to train on. Raw annotations include ties."
 )
 NO_GOOD_ANSWER = "No reference response and no best-ranked response exists yet, so there is nothing to imitate."
 NO_PROMPTS = "The project has no prompts yet. Import some first."
-NO_JUDGMENTS = "Nobody has ranked anything yet."
-NOTHING_ACCEPTED = "Nobody has accepted a proposed task yet, so there are no instructions."
+NO_JUDGMENTS = "There are no rankings yet."
+NOTHING_ACCEPTED = "No proposed task is accepted yet, so there are no instructions."
 
 
 def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:

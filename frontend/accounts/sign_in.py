@@ -12,11 +12,13 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.translation import gettext
 from django.views.generic import View
 
 from annotation.actions import first_admin
 from annotation.delivery import mail
+from annotation.models import language_of
 from frontend.accounts.single_sign_on.configuration import configured
 
 
@@ -66,8 +68,9 @@ class ResetForm(forms.PasswordResetForm):
         """Store the mail; Django gives the templates of subject and body, the context and addresses, in this order."""
         _, email_template_name, context, *_rest = arguments
         user: User = context["user"]
-        body = render_to_string(email_template_name, context | {"public_url": settings.PUBLIC_URL})
-        mail.write_to(user=user, subject="Reset your Prefloop password", body=body)
+        with translation.override(language_of(user) or translation.get_language()):
+            body = render_to_string(email_template_name, context | {"public_url": settings.PUBLIC_URL})
+            mail.write_to(user=user, subject=translation.gettext("Reset your Prefloop password"), body=body)
 
 
 class ResetPassword(WhereMailIsOn, views.PasswordResetView):

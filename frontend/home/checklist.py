@@ -125,12 +125,10 @@ def _people(project: Project) -> Step:
     text = gettext("Annotators, by link or mail. You can also annotate alone.")
     if members > 1 or pending:
         text = ngettext("%(members)s member", "%(members)s members", members) % {"members": members}
-        text += (
-            ngettext(", %(pending)s pending invitation.", ", %(pending)s pending invitations.", pending)
-            % {"pending": pending}
-            if pending
-            else "."
-        )
+        if pending:
+            invited = ngettext("%(pending)s pending invitation", "%(pending)s pending invitations", pending)
+            text = gettext("%(members)s, %(invited)s") % {"members": text, "invited": invited % {"pending": pending}}
+        text = gettext("%(sentence)s.") % {"sentence": text}
     state = StepState.DONE if members > 1 or pending else StepState.TO_DO
     return Step(gettext("Invite people"), text, state, _page("invitations", project), gettext("Invite people"))
 

@@ -126,7 +126,7 @@ def test_a_file_in_which_nobody_prefers_anything_is_refused_with_that_reason(adm
     source = _empty(admin, "Source")
     import_prompts(project=source, parsed=parse_prompts((json.dumps(row) + "\n").encode(), "rows.jsonl"), by=admin)
     outcome = trip(source, _empty(admin, "Ranking"), "ranking")
-    assert outcome.problem.startswith("No ranking prefers one answer to another yet")
+    assert outcome.problem.startswith("No ranking prefers one response to another yet")
     assert "votes" in outcome.lost
     kept = trip(source, _empty(admin, "Judgments"), "judgments")
     assert (kept.lost, kept.invented, kept.problem) == (set(), set(), "")

@@ -53,7 +53,7 @@ def test_it_counts_the_pairs_that_a_snapshot_has(project, admin, ranked, eval_pr
 def test_an_empty_project_is_told_what_it_lacks(project):
     found = enough_data(project)
     assert (found.pairs, found.prompts, found.is_enough, found.percent) == (0, 0, False, 0)
-    assert found.sentence.endswith("No prompt is held out yet: import prompts, of which about a fifth are.")
+    assert found.sentence.endswith("No prompt is held out yet: import prompts, about 20 % of them are held out.")
 
 
 def test_the_estimate_follows_from_pairs_prompts_and_the_open_tasks(project, open_ranking_task, eval_prompts):
@@ -124,7 +124,7 @@ def test_a_round_that_does_not_stop_for_it_starts_at_once(project, policy, admin
 def test_what_cannot_start_says_so_and_does_not_warn(project, policy, admin, as_user, make_prompt):
     make_prompt()
     page = as_user(admin).post(ROUNDS, {"plan": "reward"}).content.decode()
-    assert "Nobody has ranked anything yet" in page
+    assert "There are no rankings yet" in page
     assert "Start anyway" not in page
 
 

@@ -202,7 +202,7 @@ def test_whoever_judges_never_learns_whose_answer_it_is(evaluation, project, ann
 def test_judgments_of_an_evaluation_train_nothing(evaluation, project, annotator):
     judge(project, annotator, for_the_version)
     assert not rankings_that_count(project).exists()
-    with pytest.raises(NotPossible, match="Nobody has ranked anything"):
+    with pytest.raises(NotPossible, match="There are no rankings"):
         start_round(project=project, methods=["reward"], by=None)
 
 

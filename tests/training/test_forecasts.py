@@ -106,9 +106,9 @@ def test_it_tells_what_differs_from_the_defaults_and_from_the_last_round(finishe
 def test_a_round_that_would_be_refused_says_so_and_why_there_is_no_data(project, policy, make_prompt, admin, as_user):
     prompt = make_prompt()
     found = dry_run(as_user(admin), methods=["reward", "ppo"])
-    assert "Nobody has ranked anything yet" in found["refusal"]
+    assert "There are no rankings yet" in found["refusal"]
     reward, ppo = found["stages"]
-    assert "No ranking prefers one answer" in reward["problem"]
+    assert "No ranking prefers one response" in reward["problem"]
     assert (ppo["rows"], ppo["unit"], ppo["counts"]) == (1, "prompts", {f"{prompt.split} prompts": 1})
 
 

@@ -314,7 +314,7 @@ def test_the_pool_in_other_peoples_formats(project, admin, as_user, reviewed_bat
 def test_without_an_accepted_task_there_is_no_snapshot(project, admin, as_user):
     response = as_user(admin).post(f"{API}/snapshots/", {"type": "instruction"}, content_type="application/json")
     assert response.status_code == 409
-    assert "Nobody has accepted a proposed task yet" in response.json()["detail"]
+    assert "No proposed task is accepted yet" in response.json()["detail"]
 
 
 def test_the_api_gives_proposals_and_the_pool(project, admin, annotator, as_user, reviewed_batch):

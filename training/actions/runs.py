@@ -263,4 +263,4 @@ def tell_finished(round: TrainingRound) -> None:
 
 def _write_mail(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
-    mail.write(project=round.project, subject=subject_of(round), body=body_of(round))
+    mail.write(project=round.project, text=lambda: (subject_of(round), body_of(round)))

@@ -24,8 +24,8 @@ def parts_errors(micro_batch: int, step: int, name: str) -> Iterator[tuple[str, 
 class AnswersConfig(MethodConfig):
     """What methods share that learn from given answers: SFT, and DPO, which gives two to a prompt."""
 
-    epochs: int = setting(3, "Passes over the answers", least=1, most=100)
-    batch_size: int = setting(8, "Answers per optimiser step", least=1, most=65536)
+    epochs: int = setting(3, "Passes over the responses", least=1, most=100)
+    batch_size: int = setting(8, "Responses per optimiser step", least=1, most=65536)
     learning_rate: float = setting(5e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     lora_rank: int = shared.lora_rank()
     top_blocks: int = shared.top_blocks()
@@ -54,12 +54,12 @@ class AnswersConfig(MethodConfig):
 class PolicyGradientConfig(MethodConfig):
     """What methods share that learn from answers that they draw and a reward model scores: PPO and RLOO."""
 
-    episodes: int = setting(640, "Completions sampled and learned from in all", least=1)
+    episodes: int = setting(640, "Responses sampled and trained on in all", least=1)
     batch_size: int = setting(32, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(16, "Episodes per optimiser step", least=1, most=65536)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=1, most=256)
     max_new_tokens: int = setting(
-        24, "Length at which a completion is cut", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+        24, "Length at which a response is truncated", least=1, most=4096, inherits=shared.ANSWER_TOKENS
     )
     max_prompt_tokens: int = shared.max_prompt_tokens()
     temperature: float = setting(
@@ -71,10 +71,10 @@ class PolicyGradientConfig(MethodConfig):
     )
     learning_rate: float = setting(6e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     kl_coef: float = setting(
-        0.03, "Weight of the completion's KL to the reference policy, taken off its score", least=0.0001, most=10
+        0.03, "Weight of the response's KL to the reference policy, subtracted from its score", least=0.0001, most=10
     )
     kl_limit: float = setting(
-        10.0, "Stop when the KL to the reference exceeds this many nats per completion", least=0, most=10000
+        10.0, "Stop when the KL to the reference exceeds this many nats per response", least=0, most=10000
     )
     kl_limit_per_token: float = setting(
         0.0, "Stop when the KL exceeds this many nats per token; 0: only kl_limit stops the run", least=0, most=1000
@@ -86,13 +86,13 @@ class PolicyGradientConfig(MethodConfig):
     entropy_floor: float = setting(
         0.05, "Stop when the policy's entropy falls below this many nats per token", least=0, most=100
     )
-    length_floor: float = setting(1.5, "Stop when answers are shorter than this many tokens", least=0, most=4096)
-    eval_completions: int = setting(4, "Completions per eval prompt, before and after", least=1, most=64)
+    length_floor: float = setting(1.5, "Stop when responses are shorter than this many tokens", least=0, most=4096)
+    eval_completions: int = setting(4, "Responses per held-out prompt, before and after", least=1, most=64)
     eval_every: int = shared.eval_every(5, "Updates")
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Episodes")
     sampling_batch: int = setting(
-        0, "Completions drawn together; 0: all of an update, fewer where memory runs out", least=0
+        0, "Responses generated together; 0: all of an update, fewer where memory runs out", least=0
     )
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()

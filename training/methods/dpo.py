@@ -21,7 +21,7 @@ class DPOConfig(AnswersConfig):
     batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
     learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
     micro_batch: int = shared.micro_batch("Pairs")
-    beta: float = setting(0.1, "β: how strongly the policy is held to the reference", least=0.0001, most=100)
+    beta: float = setting(0.1, "β: strength of the KL constraint to the reference policy", least=0.0001, most=100)
 
 
 def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:

@@ -16,17 +16,17 @@ class EvaluateConfig(MethodConfig):
     """Two versions answer the prompts kept for evaluation; people compare the answers blind."""
 
     against: str = setting(
-        "before", "before: the version with which the round began; base: version 0; references: people's answers"
+        "before", "before: the version the round started from; base: version 0; references: reference responses"
     )
-    prompts: int = setting(50, "Prompts kept for evaluation to answer, drawn at random; 0 takes all", least=0)
-    seats: int = setting(1, "People who judge each comparison", least=1, most=20)
+    prompts: int = setting(50, "Held-out prompts, drawn at random; 0: all", least=0)
+    seats: int = setting(1, "Annotators per comparison", least=1, most=20)
     max_new_tokens: int = setting(
-        24, "Length at which an answer is cut, of both sides", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+        24, "Length at which responses are truncated, on both sides", least=1, most=4096, inherits=shared.ANSWER_TOKENS
     )
     temperature: float = setting(
         0.9, "Sampling temperature of both sides", least=0.01, most=5, inherits=shared.TEMPERATURE
     )
-    batch_size: int = setting(64, "Answers generated together", least=1, most=4096)
+    batch_size: int = setting(64, "Responses generated together", least=1, most=4096)
     max_prompt_tokens: int = shared.max_prompt_tokens()
     seed: int = setting(0, "Seed of the random generator, of the choice of prompts and of the order", least=0)
 

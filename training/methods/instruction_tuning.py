@@ -18,19 +18,19 @@ from training.methods.settings import GATES, InvalidConfig, MethodConfig, idle, 
 class InstructionTuningConfig(MethodConfig):
     """Supervised fine-tuning on many tasks worded as instructions, measured on wordings and tasks it has never seen."""
 
-    per_task: int = setting(48, "Examples of each rule-made task to learn from; 0: none of these tasks", least=0)
-    test_per_task: int = setting(24, "Further examples of each rule-made task, to measure with", least=1, most=10_000)
+    per_task: int = setting(48, "Training examples of each rule-generated task; 0: none of these tasks", least=0)
+    test_per_task: int = setting(24, "Test examples of each rule-generated task", least=1, most=10_000)
     held_out: str = setting(
-        "sentiment, paraphrase, definitions", "Clusters of tasks that are only measured, separated by commas"
+        "sentiment, paraphrase, definitions", "Task clusters that are only tested on, separated by commas"
     )
-    seed_tasks: bool = setting(True, "Also learn from the seed tasks, which were written for this project")
-    pool: bool = setting(True, "Also learn from the proposed tasks that people accepted")
-    labelled: bool = setting(False, "Also learn from the project's labelled texts, with the labels as options")
-    train: str = setting("lora", "lora: an adapter; full: all weights, which makes a model of its own")
+    seed_tasks: bool = setting(True, "Also train on the seed tasks")
+    pool: bool = setting(True, "Also train on the accepted proposals")
+    labelled: bool = setting(False, "Also train on the project's labelled texts, with the labels as options")
+    train: str = setting("lora", "lora: an adapter; full: all weights, as a separate model")
     epochs: int = setting(2, "Passes over the instructions", least=1, most=100)
     batch_size: int = setting(16, "Instructions per optimiser step", least=1, most=65536)
     packing: bool = setting(
-        True, "Lay the instructions of a step end to end instead of padding them; each still reads only itself"
+        True, "Concatenate the instructions of a step instead of padding them; attention stays within each"
     )
     learning_rate: float = setting(
         0.0, "Peak rate of AdamW; linear decay to 0; 0: 5e-4 for an adapter, 2e-5 for all weights", least=0, most=1
@@ -38,12 +38,12 @@ class InstructionTuningConfig(MethodConfig):
     lora_rank: int = shared.lora_rank()
     top_blocks: int = shared.top_blocks()
     max_length: int = setting(
-        512, "Tokens of instruction and answer; longer ones are refused and counted", least=8, most=1_000_000
+        512, "Tokens of instruction and response; longer ones are skipped and counted", least=8, most=1_000_000
     )
-    max_new_tokens: int = setting(24, "Length at which answers are cut", least=1, most=4096)
-    temperature: float = setting(0.9, "Temperature of the answers that are shown", least=0.01, most=5)
-    shown: int = setting(32, "Unseen instructions whose answers are shown, before and after", least=1, most=10_000)
-    eval_completions: int = setting(1, "Answers to each of them", least=1, most=64)
+    max_new_tokens: int = setting(24, "Length at which responses are truncated", least=1, most=4096)
+    temperature: float = setting(0.9, "Temperature of the responses shown", least=0.01, most=5)
+    shown: int = setting(32, "Unseen instructions shown with their responses, before and after", least=1, most=10_000)
+    eval_completions: int = setting(1, "Responses to each of them", least=1, most=64)
     eval_every: int = shared.eval_every(20, "Steps")
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch("Instructions")

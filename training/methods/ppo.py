@@ -26,41 +26,43 @@ class PPOConfig(PolicyGradientConfig):
     )
     kl_coef: float = setting(0.03, "Weight of the per-token KL penalty against the reference policy", least=0, most=10)
     clip_range: float = setting(0.2, "ε of the clipped policy objective", least=0, most=10)
-    eval_completions: int = setting(4, "Completions per eval prompt and evaluation", least=1, most=64)
+    eval_completions: int = setting(4, "Responses per held-out prompt and evaluation", least=1, most=64)
     ppo_epochs: int = setting(4, "Passes over the episodes of one update", least=1, most=100)
     kl_target: float = setting(
         0.0,
-        "Nats per completion that an adaptive KL coefficient aims at; 0 keeps it fixed",
+        "KL target of the adaptive coefficient, in nats per response; 0: fixed coefficient",
         least=0,
         most=1000,
     )
     kl_horizon: float = setting(
-        5.0, "Updates in which an adaptive KL coefficient changes by 20 % at the most", least=1, most=1_000_000
+        5.0, "Updates over which the adaptive coefficient changes by at most 20 %", least=1, most=1_000_000
     )
     gamma: float = setting(1.0, "Discount of later rewards", least=0, most=1)
     gae_lambda: float = setting(0.95, "λ of generalised advantage estimation", least=0, most=1)
-    value_clip_range: float = setting(0.2, "Range in which a value estimate may move in one update", least=0, most=100)
+    value_clip_range: float = setting(0.2, "Range in which a value estimate can move in one update", least=0, most=100)
     value_coef: float = setting(0.1, "Weight of the value loss", least=0, most=100)
     whiten_rewards: bool = setting(False, "Scale per-token rewards to variance 1 (mean kept)")
     missing_eos_score: float = setting(
         -1.0,
-        "Score of a completion that was cut before its end, where missing_eos is 'replace'",
+        "Score of a truncated response, where missing_eos is 'replace'",
         least=-100,
         most=100,
     )
-    missing_eos: str = setting("keep", "keep: score cut completions as they are; replace: give them missing_eos_score")
-    train: str = setting("lora", "lora: adapters on the shared base; full: all weights, in a model of their own")
+    missing_eos: str = setting(
+        "keep", "keep: score truncated responses as they are; replace: give them missing_eos_score"
+    )
+    train: str = setting("lora", "lora: adapters on the shared base; full: all weights, in a separate model")
     value_model: str = setting(
-        "shared", "shared: a head on the policy's states; separate: an adapter that begins as the reward model's"
+        "shared", "shared: a head on the policy's states; separate: an adapter initialised from the reward model"
     )
     disagreement_coef: float = setting(
         0.0,
-        "Taken off the score for each unit by which the reward model's scoring heads disagree; needs 3 heads or more",
+        "Subtracted from the score per unit of disagreement of the reward model's heads; needs 3 heads or more",
         least=0,
         most=100,
     )
     distinct_floor: float = setting(
-        0.3, "Stop when fewer than this share of an answer's token pairs are distinct", least=0, most=1
+        0.3, "Stop when fewer than this share of a response's token pairs are distinct", least=0, most=1
     )
     clipfrac_limit: float = setting(0.6, "Stop when more than this share of tokens is clipped", least=0, most=1)
     ratio_limit: float = setting(

@@ -17,26 +17,28 @@ class PromptTuningConfig(MethodConfig):
 
     tuning: str = setting(
         "cloze",
-        "zero_shot: the model as it is; in_context: labelled rows stand before the text; cloze: learn to fill the "
-        "blank; soft_prompt: learn only vectors before the text; p_tuning: the same, made by a small network; prefix: "
+        "zero_shot: the model as it is; in_context: labelled rows precede the text; cloze: fine-tune on the "
+        "blank; soft_prompt: train only vectors before the text; p_tuning: the same, from a small network; prefix: "
         "vectors before the keys and values of every layer; head: no template, a new classification head",
     )
     train: str = setting("lora", "For cloze and head: lora, an adapter; full, all weights")
     shots: int = setting(
-        16, "Labelled rows per label to learn from, or to show, and as many to choose by; 0: all", least=0
+        16, "Labelled rows per label for training, or as examples, and as many for model selection; 0: all", least=0
     )
     epochs: int = setting(8, "Passes over the labelled rows", least=1, most=1000)
     batch_size: int = setting(8, "Rows per optimiser step", least=1, most=65536)
-    learning_rate: float = setting(0.0, "Peak rate of AdamW; linear decay to 0; 0: the method's own", least=0, most=10)
+    learning_rate: float = setting(
+        0.0, "Peak rate of AdamW; linear decay to 0; 0: default of the method", least=0, most=10
+    )
     lora_rank: int = shared.lora_rank()
-    virtual_tokens: int = setting(20, "Vectors that a soft prompt consists of", least=1, most=1000)
+    virtual_tokens: int = setting(20, "Vectors of a soft prompt", least=1, most=1000)
     calibration: str = setting(
         "none",
-        "What is taken off the labels' log-probabilities: none; contextual, those of empty texts; prior, their mean "
-        "over the rows to be judged",
+        "Subtracted from the labels' log-probabilities: none; contextual: those of empty texts; prior: their mean "
+        "over the rows to classify",
     )
     max_length: int = setting(
-        256, "Tokens; of longer rows the text is cut, never the template", least=8, most=1_000_000
+        256, "Tokens; of longer rows the text is truncated, never the template", least=8, most=1_000_000
     )
     seed: int = setting(0, "Seed of the random generator, and of the choice of labelled rows", least=0)
 

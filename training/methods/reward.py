@@ -19,41 +19,46 @@ class RewardConfig(MethodConfig):
 
     epochs: int = setting(3, "Passes over the rankings", least=1, most=100)
     learning_rate: float = setting(1e-3, "Peak rate of AdamW for the adapter; linear decay to 0", least=0, most=1)
-    head_learning_rate_factor: float = setting(3.0, "The head learns this many times faster", least=0, most=1000)
+    head_learning_rate_factor: float = setting(
+        3.0, "Learning rate of the heads relative to the adapter's", least=0, most=1000
+    )
     rankings_per_step: int = setting(4, "Rankings in one optimiser step", least=1, most=1024)
     lora_rank: int = shared.lora_rank()
     top_blocks: int = shared.top_blocks()
     loss: str = setting("bradley_terry", "bradley_terry: pairs with soft labels; plackett_luce: whole rankings")
     margin: float = setting(
-        0.0, "Distance that Bradley-Terry asks for between first and last, less between neighbours", least=0, most=10
+        0.0, "Margin of Bradley-Terry between first and last, less between neighbours", least=0, most=10
     )
     pooling: str = setting(
         "depths",
-        "What the heads read: depths (the base model's states at several depths; no adapter learns, epochs and rates "
-        "do not matter), or its final states under an adapter: mean, last, attention, or verbalizer (Yes or No when "
-        "asked whether the answer is good; slower, since every answer is read again)",
+        "Input of the heads: depths (the base model's states at several depths; no adapter is trained, epochs and "
+        "rates have no effect), or its final states under an adapter: mean, last, attention, or verbalizer (Yes or No "
+        "to whether the response is good; slower, since every response is read again)",
     )
     ridge: float = setting(0.2, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
     heads: int = setting(
         2,
-        "The first learns from all rankings, each other one from a bootstrap; the last of several judges checkpoints",
+        "The first trains on all rankings, each other one on a bootstrap; the last of several measures checkpoints",
         least=1,
         most=64,
     )
     weight_decay: float = setting(0.0, "AdamW's weight decay", least=0, most=10)
-    start: str = setting("fresh", "Where the adapter starts: fresh, policy, or previous (the last reward model)")
+    start: str = setting("fresh", "Initial adapter: fresh, policy, or previous (the last reward model)")
     max_length: int = setting(
-        512, "Tokens of prompt and completion; longer ones are refused and counted", least=8, most=1_000_000
+        512, "Tokens of prompt and response; longer ones are skipped and counted", least=8, most=1_000_000
     )
     learning_curve: int = setting(
-        3, "Further models trained on 1/2, 1/4, … of the rankings, to see what each ranking brings", least=0, most=10
+        3, "Further models trained on 1/2, 1/4, … of the rankings, for a learning curve", least=0, most=10
     )
-    gate: str = setting("stop", "A model that fails its gate: stop the round, or only report it")
+    gate: str = setting("stop", "If the model fails its quality gate: stop the round, or only report it")
     reference_samples: int = setting(
-        96, "Answers of the reference policy on which scores are scaled to mean 0, variance 1", least=2, most=100_000
+        96,
+        "Responses of the reference policy on which scores are normalised to mean 0, variance 1",
+        least=2,
+        most=100_000,
     )
     max_new_tokens: int = setting(
-        24, "Length at which those answers are cut", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+        24, "Length at which those responses are truncated", least=1, most=4096, inherits=shared.ANSWER_TOKENS
     )
     temperature: float = shared.eval_temperature()
     micro_batch: int = shared.micro_batch("Rankings")

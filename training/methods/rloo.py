@@ -18,7 +18,9 @@ class RLOOConfig(PolicyGradientConfig):
     """REINFORCE with the mean score of a prompt's other answers as baseline: PPO without a value model."""
 
     completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=2, most=256)
-    clip_range: float = setting(0.2, "ε of the clipped objective; the ratio is that of whole answers", least=0, most=10)
+    clip_range: float = setting(
+        0.2, "ε of the clipped objective; the ratio is that of whole responses", least=0, most=10
+    )
     passes: int = setting(1, "Passes over the episodes of one update", least=1, most=100)
 
     def size_errors(self) -> dict[str, str]:

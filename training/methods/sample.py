@@ -17,43 +17,41 @@ from training.methods.settings import InvalidConfig, MethodConfig, idle, setting
 class SampleConfig(MethodConfig):
     """Completions of a policy for prompts. top-p is 1 and there is no top-k: PPO relies on plain sampling."""
 
-    completions_per_prompt: int = setting(4, "Completions drawn for every prompt", least=1, most=64)
+    completions_per_prompt: int = setting(4, "Responses per prompt", least=1, most=64)
     max_new_tokens: int = setting(
-        24, "Length at which a completion is cut (truncated)", least=1, most=4096, inherits=shared.ANSWER_TOKENS
+        24, "Length at which a response is truncated", least=1, most=4096, inherits=shared.ANSWER_TOKENS
     )
     temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5, inherits=shared.TEMPERATURE)
-    batch_size: int = setting(64, "Completions generated together", least=1, most=4096)
+    batch_size: int = setting(64, "Responses generated together", least=1, most=4096)
     max_prompt_tokens: int = shared.max_prompt_tokens()
-    prompts: int = setting(0, "Prompts to answer; 0 takes all", least=0)
+    prompts: int = setting(0, "Prompts to respond to; 0: all", least=0)
     choose_by: str = setting(
         "random",
-        "How those prompts are chosen: random; disagreement, those on whose answers the heads of the reward model "
+        "How those prompts are chosen: random; disagreement: those on whose responses the heads of the reward model "
         "disagree most",
     )
-    control_share: float = setting(
-        0.2, "Share of them that is drawn at random all the same: only those stand for all prompts", least=0, most=1
-    )
+    control_share: float = setting(0.2, "Share of them drawn at random, as a sample of all prompts", least=0, most=1)
     pool: int = setting(
-        0, "Prompts answered to choose among by disagreement; 0: four times as many as are chosen", least=0
+        0, "Candidate prompts for the choice by disagreement; 0: four times as many as are chosen", least=0
     )
     base_share: float = setting(
-        0.0, "Share of a prompt's answers drawn from version 0, the reference policy", least=0, most=1
+        0.0, "Share of a prompt's responses by version 0, the reference policy", least=0, most=1
     )
     older_share: float = setting(
-        0.0, "Share of them drawn from one of the versions between version 0 and the current one", least=0, most=1
+        0.0, "Share of them by a version between version 0 and the current one", least=0, most=1
     )
     people_share: float = setting(
         1.0,
-        "Share of the prompts where an answer written by people is ranked with them, if there is one",
+        "Share of prompts whose reference response is ranked with them, if there is one",
         least=0,
         most=1,
     )
     server: str = setting(
         "",
-        "Ask this OpenAI-compatible server (http://localhost:8000/v1) instead of the policy; it is one of those in "
+        "OpenAI-compatible server (http://localhost:8000/v1) to use instead of the policy; one of those in "
         "PREFLOOP_SERVERS",
     )
-    server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
+    server_model: str = setting("", "Model name on the server; can be empty if it has only one")
     seed: int = shared.seed()
 
     choices: ClassVar = {"choose_by": ("random", "disagreement")}

@@ -15,19 +15,17 @@ from training.methods.settings import MethodConfig, idle, setting
 class SelfInstructConfig(MethodConfig):
     """Tasks in the manner of a few examples, as in Self-Instruct. Nothing learns from one before people accepted it."""
 
-    proposals: int = setting(64, "Tasks to ask for", least=1, most=100_000)
-    seed_examples: int = setting(6, "Seed tasks that each request shows", least=0, most=64)
-    pool_examples: int = setting(2, "Accepted proposals shown with them; seeds fill up", least=0, most=64)
-    max_new_tokens: int = setting(160, "Length at which a proposal is cut, and refused", least=8, most=4096)
+    proposals: int = setting(64, "Tasks to propose", least=1, most=100_000)
+    seed_examples: int = setting(6, "Seed tasks per request", least=0, most=64)
+    pool_examples: int = setting(2, "Accepted proposals per request; filled up with seed tasks", least=0, most=64)
+    max_new_tokens: int = setting(160, "Length at which a proposal is truncated, and rejected", least=8, most=4096)
     temperature: float = setting(0.8, "Sampling temperature", least=0.01, most=5)
     batch_size: int = setting(16, "Proposals generated together", least=1, most=4096)
-    max_prompt_tokens: int = setting(2048, "Longer requests are left out and counted", least=1, most=1_000_000)
-    similarity: float = setting(
-        0.7, "ROUGE-L from which on an instruction is a near-duplicate of another one", least=0.01, most=1
-    )
-    near_duplicates: str = setting("hold", "hold: nobody reviews them; review: they are reviewed, with a mark")
-    server: str = setting("", "Ask this OpenAI-compatible server instead of the policy, as in sampling")
-    server_model: str = setting("", "The server's name for the model; may stay empty where it has only one")
+    max_prompt_tokens: int = setting(2048, "Longer requests are skipped and counted", least=1, most=1_000_000)
+    similarity: float = setting(0.7, "ROUGE-L from which an instruction counts as a near-duplicate", least=0.01, most=1)
+    near_duplicates: str = setting("hold", "hold: not reviewed; review: reviewed, with a mark")
+    server: str = setting("", "OpenAI-compatible server to use instead of the policy, as in sampling")
+    server_model: str = setting("", "Model name on the server; can be empty if it has only one")
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples", least=0)
 
     choices: ClassVar = {"near_duplicates": ("hold", "review")}

@@ -18,7 +18,7 @@ def seed() -> Any:
 
 
 def max_prompt_tokens() -> Any:
-    return setting(512, "Longer prompts are refused and counted", least=1, most=1_000_000)
+    return setting(512, "Longer prompts are skipped and counted", least=1, most=1_000_000)
 
 
 def lora_rank() -> Any:
@@ -31,7 +31,7 @@ def lora_rank() -> Any:
 def top_blocks() -> Any:
     return setting(
         6,
-        "Transformer blocks, from the top, that carry the adapter; one in fewer grows, one in more keeps them",
+        "Transformer blocks with the adapter, from the top; an adapter in fewer blocks grows, one in more keeps them",
         least=1,
         most=1000,
     )
@@ -60,19 +60,21 @@ def max_grad_norm() -> Any:
 
 # Of methods that learn from given answers, and draw some to eval prompts before and after.
 def max_length() -> Any:
-    return setting(512, "Tokens of prompt and answer; longer ones are refused and counted", least=8, most=1_000_000)
+    return setting(512, "Tokens of prompt and response; longer ones are skipped and counted", least=8, most=1_000_000)
 
 
 def eval_answer_length() -> Any:
-    return setting(24, "Length at which answers to eval prompts are cut", least=1, most=4096, inherits=ANSWER_TOKENS)
+    return setting(
+        24, "Length at which responses to held-out prompts are truncated", least=1, most=4096, inherits=ANSWER_TOKENS
+    )
 
 
 def eval_temperature() -> Any:
-    return setting(0.9, "Temperature of those answers", least=0.01, most=5, inherits=TEMPERATURE)
+    return setting(0.9, "Temperature of those responses", least=0.01, most=5, inherits=TEMPERATURE)
 
 
 def eval_completions() -> Any:
-    return setting(4, "Answers per eval prompt, before and after", least=1, most=64)
+    return setting(4, "Responses per held-out prompt, before and after", least=1, most=64)
 
 
 def save_every(unit: str) -> Any:
@@ -91,7 +93,7 @@ def micro_batch(unit: str) -> Any:
 
 def checkpointing() -> Any:
     """Return the setting that trades time for memory in the backward pass."""
-    return setting(False, "Compute activations anew in the backward pass: less memory, about a third more time")
+    return setting(False, "Recompute activations in the backward pass: less memory, about a third more time")
 
 
 def eval_every(default: int, unit: str) -> Any:
@@ -105,6 +107,6 @@ def policy_gate() -> Any:
     """Return the setting for what happens where a policy is not better than the one that it started from."""
     return setting(
         "report",
-        "Only a policy that is better than the one it started from is put into use. Where it is not: stop the round, "
-        "or report it and go on with the version in use",
+        "Only a policy that is better than the one it started from is activated. If it is not: stop the round, or "
+        "report it and continue with the active version",
     )

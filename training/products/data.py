@@ -20,7 +20,7 @@ from training.methods import InstructionTuningConfig, Method
 from training.models import TrainingRun
 from training.rundir import Row
 
-NOTHING_RANKED = "Nobody has ranked anything yet, so there is nothing to train on"
+NOTHING_RANKED = "There are no rankings yet, so there is nothing to train on"
 
 
 @dataclass(frozen=True)

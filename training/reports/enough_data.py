@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from django.utils.translation import gettext, ngettext
+
 from annotation.models import Assignment, Project, Purpose, RankingMode, SeatStatus, Split
 from annotation.models.task import COUNTED_OPEN
 from annotation.quality.held_out import held_out
@@ -43,16 +45,26 @@ class EnoughData:
     @property
     def sentence(self) -> str:
         """Return the state in words."""
-        have = (
-            f"The quality gate needs {self.pairs_needed} preference pairs on {self.prompts_needed} held-out prompts "
-            f"and has {self.pairs} on {self.prompts}"
-        )
         if self.is_enough:
-            return f"The quality gate has enough held-out data: {self.pairs} preference pairs."
+            return gettext("The quality gate has enough held-out data: %(pairs)s preference pairs.") % {
+                "pairs": self.pairs
+            }
+        have = gettext(
+            "The quality gate needs %(pairs_needed)s preference pairs on %(prompts_needed)s held-out prompts and has "
+            "%(pairs)s on %(prompts)s"
+        ) % {
+            "pairs_needed": self.pairs_needed,
+            "prompts_needed": self.prompts_needed,
+            "pairs": self.pairs,
+            "prompts": self.prompts,
+        }
         if self.problem:
-            return f"{have}. {self.problem}"
-        more = f"about {self.annotations} more annotation{'s' * (self.annotations != 1)}"
-        return f"{have}: {more} needed."
+            return gettext("%(have)s. %(problem)s") % {"have": have, "problem": self.problem}
+        return ngettext(
+            "%(have)s: about %(annotations)s more annotation needed.",
+            "%(have)s: about %(annotations)s more annotations needed.",
+            self.annotations,
+        ) % {"have": have, "annotations": self.annotations}
 
 
 def enough_data(project: Project) -> EnoughData:
@@ -82,7 +94,9 @@ def warning(project: Project, methods: Sequence[str], configs: Sequence[Mapping[
     found = enough_data(project) if stops else None
     if found is None or found.is_enough:
         return ""
-    return f"This round would stop at its quality gate for lack of data. {found.sentence}"
+    return gettext("This round would stop at its quality gate for lack of data. %(sentence)s") % {
+        "sentence": found.sentence
+    }
 
 
 def pairs_of_settings(project: Project) -> float:
@@ -118,9 +132,17 @@ def _problem(project: Project, needed: int, lacking_prompts: int, waiting: int, 
     """Return what is missing where the open tasks cannot bring what is needed; empty where they can."""
     of_project = project.prompts.filter(split=Split.EVAL).count()
     if not of_project:
-        return "No prompt is held out yet: import prompts, of which about a fifth are."
+        return gettext("No prompt is held out yet: import prompts; about 20 % of them are held out.")
     if of_project < FEWEST_PROMPTS:
-        return f"Only {of_project} of the prompts {'are' if of_project > 1 else 'is'} held out: import more prompts."
+        return ngettext(
+            "Only %(count)s of the prompts is held out: import more prompts.",
+            "Only %(count)s of the prompts are held out: import more prompts.",
+            of_project,
+        ) % {"count": of_project}
     if waiting < needed or waiting_prompts < lacking_prompts:
-        return f"Only {waiting} open task{'s are' if waiting != 1 else ' is'} held out: generate more responses."
+        return ngettext(
+            "Only %(count)s open task is held out: generate more responses.",
+            "Only %(count)s open tasks are held out: generate more responses.",
+            waiting,
+        ) % {"count": waiting}
     return ""

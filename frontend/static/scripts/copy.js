@@ -1,6 +1,6 @@
 // Buttons that copy the text of a field. They are shown only where the browser lets a page do so.
 
-import { announce } from "./shared.js";
+import { announce, gettext } from "./shared.js";
 
 document.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-copy]");
@@ -8,8 +8,8 @@ document.addEventListener("click", async ({ target }) => {
   const field = document.getElementById(button.dataset.copy);
   field.select();
   await navigator.clipboard.writeText(field.value);
-  announce("Copied.");
-  button.firstChild.textContent = "Copied";
+  announce(gettext("Copied."));
+  button.firstChild.textContent = gettext("Copied");
 });
 
 if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;

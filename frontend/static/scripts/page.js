@@ -57,7 +57,8 @@ function restoreFolds() {
 
 // --- times: the server writes UTC, people read their own.
 
-const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const { lang } = document.documentElement;
+const whole = new Intl.DateTimeFormat(lang === "en" ? undefined : lang, { dateStyle: "medium", timeStyle: "short" });
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([title])")) {

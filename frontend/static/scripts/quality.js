@@ -1,6 +1,7 @@
 // The quality page's charts: agreement by policy version, and with known orders week by week.
 
 import { Chart, colour, short } from "./chart.js";
+import { gettext } from "./shared.js";
 
 const place = document.getElementById("quality-charts");
 const plots = JSON.parse(document.getElementById("quality-plots")?.textContent ?? "{}");
@@ -40,6 +41,6 @@ function show(title, unit, rows, label, figure) {
 }
 
 if (place) {
-  show("Agreement", "by policy version, with its 95 % interval", plots.by_policy, (row) => `v${row.policy}`, (row) => row.pairwise);
-  show("Gold accuracy", "by week; a decline is annotator drift", plots.gold_by_week, (row) => row.week.slice(5), (row) => row);
+  show(gettext("Agreement"), gettext("by policy version, with its 95 % interval"), plots.by_policy, (row) => `v${row.policy}`, (row) => row.pairwise);
+  show(gettext("Gold accuracy"), gettext("by week; a decline is annotator drift"), plots.gold_by_week, (row) => row.week.slice(5), (row) => row);
 }

@@ -1,5 +1,7 @@
 // Selecting records of a list: the whole page at once, and how many are ticked.
 
+import { gettext, ngettext } from "./shared.js";
+
 const form = document.getElementById("bulk");
 
 if (form) {
@@ -13,7 +15,9 @@ if (form) {
     all.checked = ticked === boxes.length;
     all.indeterminate = ticked > 0 && ticked < boxes.length;
     for (const box of boxes) box.disabled = everything.checked;
-    count.textContent = everything.checked ? "All that match" : ticked ? `${ticked} selected` : "Nothing selected";
+    if (everything.checked) count.textContent = gettext("All that match");
+    else if (ticked) count.textContent = ngettext("%(count)s selected", "%(count)s selected", ticked);
+    else count.textContent = gettext("Nothing selected");
   }
 
   all.hidden = false;
