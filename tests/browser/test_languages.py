@@ -1,4 +1,4 @@
-"""Pages from right to left, and with texts 40 % longer, on a desk and on a phone; scripts in the language of the page."""
+"""Pages from right to left, and with texts 40 % longer, on a desk and a phone; scripts in the language of the page."""
 
 from __future__ import annotations
 
