@@ -6,13 +6,15 @@ import smtplib
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from annotation import clock
 from annotation.delivery import mail as delivery
-from annotation.models import DeliveryStatus, MailMessage, Membership, Role
+from annotation.models import DeliveryStatus, MailMessage, Membership, Preferences, Role
 from training.actions.rounds import cancel_round, start_round
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -40,7 +42,7 @@ def alice(admin, as_user):
 
 
 def let_time_pass() -> None:
-    MailMessage.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=timezone.now())
+    MailMessage.objects.filter(status=DeliveryStatus.PENDING).update(next_attempt_at=clock.now())
 
 
 def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked_task, make_worker):
@@ -55,6 +57,16 @@ def test_whoever_asked_hears_what_a_round_came_to(alice, project, policy, ranked
     assert "- PPO: succeeded, made v1, reward before 0.1, reward after 0.9" in letter.body
     assert "https://prefloop.example.org/projects/letters/rounds/1/" in letter.body
     assert MailMessage.objects.get().status == DeliveryStatus.DELIVERED
+
+
+def test_everyone_is_written_to_in_their_language(alice, admin, project, policy, ranked_task, make_worker):
+    chinese = User.objects.create_user("lin", email="lin@example.org")
+    Preferences.objects.create(user=chinese, language="zh-hans")
+    Membership.objects.create(project=project, user=chinese, role=Role.ADMIN, mail_about_rounds=True)
+    start_round(project=project, methods=["reward", "ppo", "sample"], by=None)
+    make_worker().run_until_idle()
+    subjects = {letter.to[0]: letter.subject for letter in mail.outbox}
+    assert subjects == {"alice@example.org": "[Letters] Round 1 succeeded", "lin@example.org": "[Letters] 第 1 轮成功"}
 
 
 def test_a_round_that_failed_or_waits_at_a_gate_says_why(alice, project, policy, ranked_task, make_worker):
@@ -110,7 +122,7 @@ class TestTheMailServerIsAway:
         def refuse(backend, messages):
             raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
 
-        delivery.write(project=project, subject="A\nsubject", body="News.")
+        delivery.write(project=project, text=lambda: ("A\nsubject", "News."))
         monkeypatch.setattr(EmailBackend, "send_messages", refuse)
         return MailMessage.objects.get()
 
@@ -175,13 +187,13 @@ def test_two_who_send_at_once_send_it_once(alice, project, monkeypatch):
         meanwhile.append(delivery.send_next())
         return deliver(backend, messages)
 
-    delivery.write(project=project, subject="Once", body="News.")
+    delivery.write(project=project, text=lambda: ("Once", "News."))
     monkeypatch.setattr(EmailBackend, "send_messages", slowly)
     assert delivery.send_next()
     assert (meanwhile, len(mail.outbox)) == ([False], 1)
 
 
 def test_the_database_refuses_a_mail_that_is_over_and_waits(alice, project):
-    delivery.write(project=project, subject="Once", body="News.")
+    delivery.write(project=project, text=lambda: ("Once", "News."))
     with pytest.raises(IntegrityError), transaction.atomic():
         MailMessage.objects.update(finished_at=timezone.now())
