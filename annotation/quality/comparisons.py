@@ -15,9 +15,11 @@ from math import log, sqrt
 from statistics import fmean, variance
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from annotation.judged.rows import rankings_that_count
 from annotation.judged.strengths import Strength, WinRecord, WinRecords, jackknifed
-from annotation.models import Comparison, Evaluation, Project, Purpose
+from annotation.models import Comparison, Evaluation, Project, Purpose, Task
 from annotation.quality.figures import Figure, ratio, unknown
 from annotation.stats.quantiles import Z95
 
@@ -58,8 +60,11 @@ class EvaluatedPair:
         return fmean(self.outcomes) if self.outcomes else None
 
 
-def evaluated_pairs(project: Project, evaluation: Evaluation | None = None) -> list[EvaluatedPair]:
-    """Return the comparisons of one evaluation, or of a whole project, with the judgments that count."""
+def evaluated_pairs(project: Project, evaluation: Evaluation | None = None, *, to: User | None) -> list[EvaluatedPair]:
+    """Return the comparisons of one evaluation, or of a whole project, with the judgments that count.
+
+    To a person who may yet judge some of them (`to`, of access.blind_reader) what others said of those is left out.
+    """
     evaluations = project.evaluations.select_related("version", "opponent")
     wanted = {each.pk: each for each in evaluations if evaluation is None or each.pk == evaluation.pk}
     found: list[EvaluatedPair] = []
@@ -90,6 +95,8 @@ def evaluated_pairs(project: Project, evaluation: Evaluation | None = None) -> l
         if task is not None:
             by_task[task] = (each, answer_id)
     said = rankings_that_count(project, Purpose.EVALUATION).filter(assignment__task__comparison__evaluation__in=wanted)
+    if to is not None:
+        said = said.exclude(assignment__task__in=Task.objects.filter(project=project).blind_to(to).values("pk"))
     for task, tiers, shown in said.order_by("pk").values_list(
         "assignment__task_id", "tiers", "assignment__shown_order"
     ):

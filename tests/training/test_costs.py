@@ -34,7 +34,7 @@ def two_rounds(project, policy, ranked_task, make_worker) -> None:
 
 
 def test_each_round_has_what_was_given_since_the_one_before(two_rounds, project):
-    second, first = round_costs(project)
+    second, first = round_costs(project, to=None)
     assert (first.judgments, first.annotator_minutes, first.machine_seconds) == (2, 3.0, 300.0)
     assert (second.judgments, second.annotator_minutes, second.machine_seconds) == (1, 1.5, 100.0)
     assert first.stages == [("Reward model", 100.0), ("PPO", 100.0), ("Sampling", 100.0)]
@@ -57,7 +57,7 @@ def test_a_point_of_win_rate_has_its_price(two_rounds, project, policy, make_pro
         Comparison.objects.create(
             evaluation=evaluation, prompt=prompt, answer=both[0], other=both[1], version_first=True, identical=True
         )
-    first = round_costs(project)[1]
+    first = round_costs(project, to=None)[1]
     assert (first.win_rate.value, first.points, per_point(first.annotator_minutes, first.points)) == (0.5, 0.0, None)
     shown = as_user(admin).get("/api/v1/projects/letters/costs/").json()["rounds"]
     assert (shown[1]["win_rate"], shown[1]["annotator_minutes_per_point"]) == (0.5, None)
@@ -75,7 +75,7 @@ def test_a_comparison_with_a_newer_version_is_no_proof_of_an_older_one(two_round
     Comparison.objects.create(
         evaluation=evaluation, prompt=prompt, answer=both[0], other=both[1], version_first=True, identical=True
     )
-    assert [cost.win_rate for cost in round_costs(project)] == [None, None]
+    assert [cost.win_rate for cost in round_costs(project, to=None)] == [None, None]
 
 
 def test_money_is_people_and_machine_together():

@@ -6,11 +6,15 @@ import itertools
 import re
 import uuid
 from collections import Counter
+from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.test import Client
+from django.utils import timezone
 
 from annotation.actions import assignments, judgments, queue
 from annotation.actions.evaluations import open_evaluation
@@ -190,6 +194,34 @@ def test_a_reviewer_sees_whose_answer_is_whose_once_everybody_has_judged(
     assert "once all comparisons are submitted" not in shown
     assert "version of" in shown
     assert len(as_user(reviewer).get("/api/v1/projects/letters/evaluations/1/").json()["comparisons"]) == 6
+
+
+def told(client: Client) -> dict[str, Any]:
+    """Return every figure of comparisons that pages and API show."""
+    pages = {
+        name: re.findall(r"\d+ ?%|\bElo\b[^<]*|[+−]\d+", client.get(f"/projects/letters/{name}").content.decode())
+        for name in ("", "evaluation/", "evaluation/1/", "policies/", "policies/1/", "costs/", "costs.csv")
+    }
+    api = "/api/v1/projects/letters/"
+    costs = [each["win_rate"] for each in client.get(f"{api}costs/").json()["rounds"]]
+    report = client.get(f"{api}evaluations/1/").json()["report"]
+    return pages | {"ladder": client.get(f"{api}evaluations/ladder/").json(), "costs": costs, "report": report}
+
+
+def test_a_reviewer_learns_no_verdict_of_comparisons_that_they_may_yet_judge(
+    evaluation, project, annotator, reviewer, admin, as_user
+):
+    rita, alice = as_user(reviewer), as_user(admin)
+    before, all_before = told(rita), told(alice)
+    while judge(project, annotator, for_the_version):
+        pass
+    assert told(rita) == before
+    assert told(alice)["report"] != all_before["report"]
+    while judge(project, reviewer, for_the_version):
+        pass
+    assert told(rita)["report"]["win_rate"] == before["report"]["win_rate"]  # it may be taken back
+    Assignment.objects.update(finished_at=timezone.now() - timedelta(minutes=11))
+    assert told(rita)["report"] == told(alice)["report"] != all_before["report"]
 
 
 def test_whoever_judges_never_learns_whose_answer_it_is(evaluation, project, annotator, as_user):

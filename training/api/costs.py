@@ -50,4 +50,5 @@ class CostViewSet(ViewSet):
     def list(self, request: Request, slug: str) -> Response:
         """Return what each round cost, newest first."""
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response(CostsSerializer({"rounds": round_costs(project)}).data)
+        rounds = round_costs(project, to=access.blind_reader(signed_in(request), project))
+        return Response(CostsSerializer({"rounds": rounds}).data)

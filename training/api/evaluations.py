@@ -115,7 +115,8 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
         """Return the win rate with its interval, by length and category, and every judged comparison."""
         found, membership = access.get_evaluation(signed_in(request), slug, int(number))
         may_see = membership.may_act_as(Role.ADMIN) or not found.open_seats()
-        context = {"compared": evaluated_pairs(found.project, found), "may_see": may_see}
+        reader = annotation_access.blind_reader(signed_in(request), found.project)
+        context = {"compared": evaluated_pairs(found.project, found, to=reader), "may_see": may_see}
         return Response(EvaluationDetailSerializer(found, context=context).data)
 
     @extend_schema(request=StartEvaluationSerializer, responses={201: RoundSerializer})
@@ -143,7 +144,8 @@ class EvaluationViewSet(mixins.ListModelMixin, GenericViewSet[Evaluation]):
     def ladder(self, request: Request, slug: str) -> Response:
         """Return the Elo points of all versions and of people, from all comparisons of the project."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response({"rungs": [asdict(rung) for rung in ladder(evaluated_pairs(project))]})
+        compared = evaluated_pairs(project, to=annotation_access.blind_reader(signed_in(request), project))
+        return Response({"rungs": [asdict(rung) for rung in ladder(compared)]})
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:

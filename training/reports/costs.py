@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.contrib.auth.models import User
 from django.db.models import F, Max, Q, Sum
 
 from annotation.models import Assignment, Completion, Project
@@ -54,11 +55,11 @@ def per_point(cost: float, points: float | None) -> float | None:
     return cost / points if points is not None and points > 0 else None
 
 
-def round_costs(project: Project) -> list[RoundCost]:
-    """Return what each round of a project cost, newest first."""
+def round_costs(project: Project, *, to: User | None) -> list[RoundCost]:
+    """Return what each round of a project cost, newest first; `to` as for evaluated_pairs."""
     rows: list[RoundCost] = []
     since: datetime | None = None
-    proofs = _proofs(project)
+    proofs = _proofs(project, to)
     for round in project.rounds.order_by("number").prefetch_related("runs__policy"):
         runs = list(round.runs.all())
         cutoff = round.runs.aggregate(last=Max("snapshot__cutoff"))["last"]
@@ -96,12 +97,12 @@ def _given(project: Project, since: datetime | None, until: datetime) -> tuple[i
     return effort_of(Assignment.objects.judged().filter(when, project=project))
 
 
-def _proofs(project: Project) -> dict[int, Figure]:
+def _proofs(project: Project, to: User | None) -> dict[int, Figure]:
     """Return by version its newest judged evaluation against an older version."""
     found: dict[int, Figure] = {}
     evaluations = project.evaluations.filter(opponent__number__lt=F("version__number")).order_by("number")
     for evaluation in evaluations:
-        rate = win_rate(evaluated_pairs(project, evaluation))
+        rate = win_rate(evaluated_pairs(project, evaluation, to=to))
         if rate.value is not None:
             found[evaluation.version_id] = rate
     return found

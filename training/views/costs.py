@@ -30,7 +30,7 @@ def costs(request: UserRequest, slug: str) -> HttpResponse:
     rates = (0.0, 0.0)
     if form.is_bound and form.is_valid():
         rates = (form.cleaned_data["hour"] or 0.0, form.cleaned_data["machine"] or 0.0)
-    rows = round_costs(project)
+    rows = round_costs(project, to=access.blind_reader(request.user, project))
     context = {
         "is_admin": membership.may_act_as(Role.ADMIN),
         "leftovers": retention.leftovers(project),
@@ -73,4 +73,5 @@ def free_space(request: UserRequest, slug: str) -> HttpResponse:
 @require_GET
 def costs_csv(request: UserRequest, slug: str) -> HttpResponseBase:
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
-    return attachment(project, f"{slug}-costs.csv", as_csv(round_costs(project)), CSV)
+    rows = round_costs(project, to=access.blind_reader(request.user, project))
+    return attachment(project, f"{slug}-costs.csv", as_csv(rows), CSV)

@@ -41,7 +41,7 @@ def evaluation_list(request: UserRequest, slug: str) -> HttpResponse:
     form = EvaluationForm(project, cleaned(request.POST) if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and _start(request, project, form):
         return redirect("evaluations", slug)
-    every = evaluated_pairs(project)
+    every = evaluated_pairs(project, to=annotation_access.blind_reader(request.user, project))
     rungs = ladder(every)
     context = {
         "project": project,
@@ -96,7 +96,7 @@ def _rows(project: Project, every: list[EvaluatedPair]) -> list[dict[str, Any]]:
 @require_GET
 def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, membership = access.get_evaluation(request.user, slug, number)
-    every = evaluated_pairs(found.project, found)
+    every = evaluated_pairs(found.project, found, to=annotation_access.blind_reader(request.user, found.project))
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
     page = Paginator(_shown(every, show), ON_A_PAGE).get_page(request.GET.get("page"))

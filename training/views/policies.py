@@ -33,7 +33,7 @@ from training.reports.lineage import Branch, family, files_of, made_by, snapshot
 @require_GET
 def policy_list(request: UserRequest, slug: str) -> HttpResponse:
     project = annotation_access.get_project(request.user, slug, role=Role.REVIEWER)
-    root = family(project, ladder(evaluated_pairs(project)))
+    root = family(project, ladder(evaluated_pairs(project, to=annotation_access.blind_reader(request.user, project))))
     context = {
         "project": project,
         "branches": list(_flattened(root, 0)) if root else [],
@@ -56,6 +56,7 @@ def _flattened(branch: Branch, depth: int) -> Iterator[tuple[int, Branch]]:
 def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
     found, membership = access.get_policy(request.user, slug, number)
     run = made_by(found)
+    compared = evaluated_pairs(found.project, to=annotation_access.blind_reader(request.user, found.project))
     context = {
         "project": found.project,
         "policy": found,
@@ -68,7 +69,7 @@ def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "size": size_on_disk(found.checkpoint),
         "is_adapter": is_adapter(found),
         "package": Package.objects.filter(policy=found).first(),
-        "rung": next((rung for rung in ladder(evaluated_pairs(found.project)) if rung.name == str(found)), None),
+        "rung": next((rung for rung in ladder(compared) if rung.name == str(found)), None),
         "evaluations": found.evaluations.order_by("-number"),
         "promotions": found.promotions.select_related("by"),
         "answers": found.completions.count(),
