@@ -56,7 +56,7 @@ def test_ten_comparisons_to_a_win_rate(visit, admin, annotator, project, two_ver
     page.get_by_label("Version").select_option("1")
     page.get_by_label("Against").select_option("0")
     page.get_by_role("button", name="Start evaluation").click()
-    expect(page.get_by_text("Then people are asked")).to_be_visible()
+    expect(page.get_by_text("Its comparisons then enter the queue")).to_be_visible()
     Worker(ForkingExecutor()).run_until_idle()
 
     judge = visit(annotator)

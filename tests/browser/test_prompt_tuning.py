@@ -36,7 +36,7 @@ def test_from_a_template_to_figures(visit, admin, project, classifying):
     page.get_by_role("link", name="New template").click()
     page.get_by_label("Name").fill("day")
     page.get_by_label("Template").press_sequentially("{text} It was a {mask} day")
-    expect(page.locator("#rows")).to_contain_text("24 real texts")
+    expect(page.locator("#rows")).to_contain_text("24 example texts")
     expect(page.locator("#rows tbody tr").first).to_contain_text("The sea is rainy on day 0. It was a ____ day")
     page.get_by_role("button", name="Save").click()
 

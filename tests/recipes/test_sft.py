@@ -86,6 +86,7 @@ def test_the_policy_learns_to_give_the_answer_and_to_end_it(prepare_sft, checkpo
         "config.json",
         "data.jsonl",
         "metrics.jsonl",
+        "phase.json",
         "precision.txt",
         "progress.json",
         "result.json",
