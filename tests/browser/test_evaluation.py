@@ -77,7 +77,7 @@ def test_ten_comparisons_to_a_win_rate(visit, admin, annotator, project, two_ver
     expect(page.get_by_role("row", name="v1 against v0")).to_contain_text("90.0%")
     expect(page.get_by_role("img", name=re.compile("Elo points: v1"))).to_be_visible()
     page.get_by_role("link", name="v1 against v0").click()
-    expect(page.get_by_text("10 of 10 comparisons judged.")).to_be_visible()
+    expect(page.get_by_text("10 of 10 comparisons annotated")).to_be_visible()
     page.get_by_role("link", name="Tied").click()
     expect(page.locator(".compared > li")).to_have_count(2)
     assert problems(page) == []

@@ -49,7 +49,7 @@ def test_from_a_template_to_figures(visit, admin, project, classifying):
     page.get_by_label("Labels and their words").fill("fine: good\npoor: bad")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Save anyway").click()  # two tokens here: a warning
-    expect(page.get_by_role("heading", name="Try it")).to_be_visible()
+    expect(page.get_by_role("heading", name="Run", exact=True)).to_be_visible()
 
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("heading", name="Round 1")).to_be_visible()
