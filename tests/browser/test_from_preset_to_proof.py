@@ -73,7 +73,7 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
     page.get_by_text("More plans").click()
     page.get_by_text("Full round with evaluation by people", exact=True).click()
     page.get_by_label("Quick: does everything run?").check()
-    page.locator("summary", has_text="Reward model").click()
+    page.locator(".group > summary", has_text="Reward model").click()
     page.locator('[name="reward.gate"]').select_option("report")  # six rankings teach nothing
     page.locator("summary", has_text=re.compile("^PPO")).click()
     page.locator("summary", has_text="More settings of PPO").click()

@@ -59,8 +59,10 @@ def test_from_a_template_to_figures(visit, admin, project, classifying):
     page.reload()
     shown = f"{run.result['accuracy']:.1%}"
     expect(page.get_by_role("row", name="Zero-shot")).to_contain_text(shown)
-    expect(page.locator(".label-bars")).to_contain_text(f"said {run.result['said']['fine']}")
-    page.get_by_role("link", name="All methods compared").click()
+    page.get_by_role("link", name="Slices").click()
+    expect(page.locator(".label-bars")).to_contain_text(f"predicted {run.result['said']['fine']}")
+    page.get_by_role("link", name="Summary").click()
+    page.get_by_role("link", name="Compare all methods").click()
     expect(page.get_by_text(f"Zero-shot is the most accurate: {shown}")).to_be_visible()
     expect(page.get_by_role("img", name=f"Accuracy by method: Zero-shot {shown}")).to_be_visible()
     client = Client()
