@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -42,7 +42,7 @@ class Places:
 
     @contextmanager
     def one_for(self, address: str) -> Iterator[None]:
-        """Hold a place. Raises Refused with 429 where this address has too many, with 503 where all have."""
+        """Hold a place. Raises RequestRefused with 429 where this address has too many, with 503 where all have."""
         if self.taken[address] >= self.per_address:
             raise RequestRefused(
                 429, "Too Many Requests", "Too many requests from your address at once. Try again shortly."
@@ -59,12 +59,13 @@ class Places:
 
 
 _receiving = Places(LIMITS.bodies, LIMITS.bodies_per_address)
+_receiving_large = Places(LIMITS.large_bodies, LIMITS.large_bodies_per_address)
 
 
 async def receive_body(path: str, headers: Headers, receive: Receive, address: str) -> tuple[IO[bytes], int]:
     """Return the whole body, at its beginning, and its length in bytes.
 
-    Raises Refused for one that is too long, too slow or shorter than its Content-Length says, and Gone where the
+    Raises RequestRefused for one that is too long, too slow or shorter than its Content-Length says, and Gone where the
     connection ended first.
     """
     declared, chunked = _declared(headers), b"transfer-encoding" in headers
@@ -77,13 +78,18 @@ async def receive_body(path: str, headers: Headers, receive: Receive, address: s
     if not message.get("more_body"):  # nearly always: it came with the headers
         body = message.get("body", b"")
         return BytesIO(_checked(body, declared, most)), len(body)
-    with _receiving.one_for(address):
-        return await _receive_rest(message, receive, declared, most)
+    with _receiving.one_for(address), ExitStack() as places:
+        return await _receive_rest(message, receive, declared, most, lambda: _take_large(places, address))
+
+
+def _take_large(places: ExitStack, address: str) -> None:
+    places.enter_context(_receiving_large.one_for(address))
 
 
 async def _receive_rest(
-    message: dict[str, Any], receive: Receive, declared: int | None, most: int
+    message: dict[str, Any], receive: Receive, declared: int | None, most: int, take_large: Callable[[], None]
 ) -> tuple[IO[bytes], int]:
+    """Return the body with what follows `message`; `take_large` is called once, before it is longer than most are."""
     file = SpooledTemporaryFile(max_size=LIMITS.memory_bytes)  # noqa: SIM115  # the request closes it
     clock, length = asyncio.get_running_loop().time, 0
     began = clock()
@@ -93,6 +99,8 @@ async def _receive_rest(
             length += len(piece)
             if length > most:
                 raise _too_long(most)
+            if length > LIMITS.large_bytes >= length - len(piece):
+                take_large()
             file.write(piece)
             if not message.get("more_body"):
                 break

@@ -24,6 +24,9 @@ class Limits:
     memory_bytes: int = 64 * 1024  # of one body; what is longer waits in a temporary file
     bodies: int = 256  # that are being received at the same time
     bodies_per_address: int = 64
+    large_bytes: int = 64 * 2**20  # a body that is longer takes one of few places, as its file may fill the disk
+    large_bodies: int = 8  # that are being received at the same time
+    large_bodies_per_address: int = 4
     waiting: int = 512  # whole requests that wait for a page thread
     waiting_per_address: int = 128
     connections: int = 4096

@@ -21,7 +21,10 @@ from tests.frontend.test_serve import SET_UP, begin, environment_of, serving, si
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60  # seconds; what these tests forbid lasts for ever
-LIMITS = "body_pause_seconds=4,head_seconds=3,stalled_seconds=3,sockets_per_person=3"
+LIMITS = (
+    "body_pause_seconds=4,head_seconds=3,stalled_seconds=3,sockets_per_person=3,"
+    "large_bytes=8000000,large_bodies_per_address=2"
+)
 MORE = """
 Membership = project.memberships.model
 for name in ("writer", "leaver"):
@@ -158,6 +161,20 @@ def test_a_chunked_body_reaches_the_page(server):
     headers = {"Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": session.cookies["csrftoken"]}
     session.post(f"{server}/accounts/login/", data=form(), headers={**headers, "Referer": server}, timeout=PATIENCE)
     assert "sessionid" in session.cookies
+
+
+def test_one_address_has_few_places_for_large_bodies(server):
+    """A session is claimed, not proved, while a body comes in: what anybody can make the disk hold is bounded."""
+    lines = ("Cookie: sessionid=claimed", "Content-Length: 20000000")
+    begun = request("POST", "/projects/letters/prompts/", *lines, body=b"x" * 8_000_100)
+    clients = [connect(server) for _ in range(3)]
+    for client in clients:
+        client.sendall(begun)
+    assert pages_answer(server)
+    assert sorted(everything(client)[:12] for client in clients) == [b"HTTP/1.1 408"] * 2 + [b"HTTP/1.1 429"]
+    session = sign_in(server)  # the places are free again
+    answer = session.post(f"{server}/projects/letters/prompts/", data={"file": "x" * 9_000_000}, timeout=PATIENCE)
+    assert answer.status_code == 200
 
 
 def test_heads_are_bounded_in_length_and_time(server):
