@@ -62,8 +62,8 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
         Stage(
             gettext("Tasks"),
             f"{queue['done']:,}",
-            gettext("of %(value)s%(seats)s annotations done")
-            % {"value": "" if is_admin else "about ", "seats": f"{seats:,}"},
+            (gettext("of %(seats)s annotations done") if is_admin else gettext("of about %(seats)s annotations done"))
+            % {"seats": f"{seats:,}"},
             page("records", Role.REVIEWER, "tasks"),
         ),
         Stage(
