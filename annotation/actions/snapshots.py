@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +36,33 @@ def take_snapshot(
     """
     tally = CardTally()
     taking = SnapshotContext(project, timezone.now(), wanted or Filter(), tally=tally)
-    digest, rows = _write(EXPORTS[type](taking))
-    card = tally.as_json(project)
-    with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
-        snapshot = DatasetSnapshot.objects.create(
-            project=project,
-            number=project.snapshots.next_number(),
-            type=type,
-            sha256=digest,
-            rows=rows,
-            counts={name: count for name, count in taking.counts.items() if count},
-            filter=taking.wanted.as_json(),
-            card=card,
-            cutoff=taking.cutoff,
-            taken_by_id=by.pk if by else None,
-        )
-        data = {name: getattr(snapshot, name) for name in ("number", "type", "rows", "sha256")}
-        webhooks.record_event(project=project, event=Event.SNAPSHOT, data=data)
-        audit.record(AuditAction.SNAPSHOT, by=by, project=project, what=f"snapshot {snapshot.number}", **data)
+    with _written(EXPORTS[type](taking)) as (temporary, digest, rows):
+        card = tally.as_json(project)
+        with transaction.atomic():
+            Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
+            snapshot = DatasetSnapshot.objects.create(
+                project=project,
+                number=project.snapshots.next_number(),
+                type=type,
+                sha256=digest,
+                rows=rows,
+                counts={name: count for name, count in taking.counts.items() if count},
+                filter=taking.wanted.as_json(),
+                card=card,
+                cutoff=taking.cutoff,
+                taken_by_id=by.pk if by else None,
+            )
+            data = {name: getattr(snapshot, name) for name in ("number", "type", "rows", "sha256")}
+            webhooks.record_event(project=project, event=Event.SNAPSHOT, data=data)
+            audit.record(AuditAction.SNAPSHOT, by=by, project=project, what=f"snapshot {snapshot.number}", **data)
+            # Last of all before the commit: where the database refuses the row, no file stays that none names.
+            put_in_place(temporary, temporary.with_name(f"{digest}.jsonl"))
     return snapshot
 
 
-def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
+@contextmanager
+def _written(rows: Iterator[SnapshotRow]) -> Iterator[tuple[Path, str, int]]:
+    """Give a file that holds the rows, its SHA-256 and their number; the file goes unless it was moved."""
     folder = Path(settings.SNAPSHOT_DIR)
     make_folder(folder)
     temporary = folder / f"taking-{os.getpid()}-{timezone.now().timestamp()}.tmp"
@@ -69,11 +74,11 @@ def _write(rows: Iterator[SnapshotRow]) -> tuple[str, int]:
                 digest.update(line)
                 file.write(line)
                 count += 1
-        name = digest.hexdigest()
-        put_in_place(temporary, folder / f"{name}.jsonl")
+            file.flush()
+            os.fsync(file.fileno())  # here, so that no transaction waits for it
+        yield temporary, digest.hexdigest(), count
     finally:
         temporary.unlink(missing_ok=True)
-    return name, count
 
 
 @transaction.atomic
