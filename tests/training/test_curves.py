@@ -47,6 +47,13 @@ def test_a_short_curve_is_given_as_it_was_logged(as_user, admin, run_with):
     assert curve_of(as_user(admin)) == {"steps": [1, 2, 3], "values": [0.5, 2.0, 1.0]}
 
 
+def test_a_round_without_curves_says_so(as_user, admin, run_with):
+    run_with([])
+    run_with([1.0])
+    pages = [as_user(admin).get(f"/projects/letters/rounds/{number}/curves/").content.decode() for number in (1, 2)]
+    assert ["No curves" in page for page in pages] == [True, False]
+
+
 def test_a_long_curve_is_thinned_and_no_spike_is_lost(as_user, admin, run_with):
     run_with([0.0, 10.0] * 1500)  # 3000 points: five together
     curve = curve_of(as_user(admin))

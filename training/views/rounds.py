@@ -196,12 +196,12 @@ def _address_of(round: TrainingRound, tab: str) -> str:
 
 def _shown_by(tab: str, round: TrainingRound, runs: list[TrainingRun]) -> dict[str, Any]:
     """Return what one tab needs beside the state of the round."""
+    has_curves = tab in (SUMMARY, CURVES) and Metric.objects.filter(run__in=runs).exists()
     if tab == CURVES:
-        return {"earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN]}
+        return {"has_curves": has_curves, "earlier": access.rounds_with_curves(round)[:EARLIER_SHOWN]}
     if tab == LOG:
         return {"log_tail": _log_tail(runs)}
     about = {"tags": ", ".join(round.tags), "notes": round.notes, "is_baseline": round.is_baseline}
-    has_curves = tab == SUMMARY and Metric.objects.filter(run__in=runs).exists()
     sections = [section for section in sections_of(round.project, runs) if section.tab == tab]
     return {"sections": sections, "has_curves": has_curves, "about": DescribeRoundForm(initial=about)}
 
