@@ -73,6 +73,12 @@ function refresh() {
   if (!document.querySelector("#task")) markCode(document); // work.js waits for it
 }
 
+// Where the tabs are wider than the screen, the one that is open is in sight.
+for (const here of document.querySelectorAll(".project-nav [aria-current], .tabs [aria-current]")) {
+  const row = here.closest("ul");
+  row.scrollLeft += here.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - here.offsetWidth) / 2;
+}
+
 listenToPageKeys();
 document.addEventListener("htmx:afterSwap", refresh);
 refresh();
