@@ -50,7 +50,7 @@ FIGURES: dict[str, str] = {
     "episodes": "Episodes",
     "stopped": "Stopped early",
     "selected": "Kept",
-    "completions": "Completions",
+    "completions": "Responses",
     "finished_share": "Finished (EOS)",
     "mean_tokens": "Mean length, tokens",
     "proposed": "Proposed",

@@ -135,7 +135,7 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
         "Score before",
     ):
         assert words not in page
-    assert "<dt>Completions</dt><dd>4</dd>" in page
+    assert "<dt>Responses</dt><dd>4</dd>" in page
 
 
 def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, page_of):
