@@ -28,7 +28,7 @@ class Marks:
 
     def turns(self, text: str) -> list[dict[str, str]]:
         """Return every turn of the text, the open one at its end with an empty content; empty without a first mark."""
-        text = text.strip().removeprefix(self.begin).strip() if self.begin else text
+        text = text.lstrip().removeprefix(self.begin).lstrip()
         if not self.turn.match(text):
             return []
         parts = self.turn.split(text)
@@ -45,29 +45,29 @@ class Marks:
 
 MARKS = (
     # Anthropic HH: blank lines between turns.
-    Marks(re.compile(r"(?:^\s*|\n\n)(Human|Assistant|H|A):(?=\s|$)")),
+    Marks(re.compile(r"(?:^|\n\n)(Human|Assistant|H|A):(?=\s|$)")),
     # ChatML.
-    Marks(re.compile(r"\s*<\|im_start\|>(system|user|assistant)\n"), end=("<|im_end|>",)),
+    Marks(re.compile(r"<\|im_start\|>(system|user|assistant)\n"), end=("<|im_end|>",)),
     # Zephyr and Phi: the end of a turn is </s> or <|end|>.
-    Marks(re.compile(r"\s*<\|(system|user|assistant)\|>\n"), end=("</s>", "<|end|>", "<|endoftext|>")),
+    Marks(re.compile(r"<\|(system|user|assistant)\|>\n"), end=("</s>", "<|end|>", "<|endoftext|>")),
     # Gemma and Llama 3.
-    Marks(re.compile(r"\s*<start_of_turn>(user|model)\n"), end=("<end_of_turn>",), begin="<bos>"),
+    Marks(re.compile(r"<start_of_turn>(user|model)\n"), end=("<end_of_turn>",), begin="<bos>"),
     Marks(
-        re.compile(r"\s*<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n\n"),
+        re.compile(r"<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n\n"),
         end=("<|eot_id|>",),
         begin="<|begin_of_text|>",
     ),
     # Guanaco and Vicuna: "### Human: …### Assistant: …".
-    Marks(re.compile(r"\s*###\s*(System|Human|User|Assistant):(?=\s|$)")),
+    Marks(re.compile(r"###\s*(System|Human|User|Assistant):(?=\s|$)")),
     # One line break between turns, or other names.
-    Marks(re.compile(r"(?:^\s*|\n+)(System|Human|User|Assistant):(?=\s|$)"), only_open=True),
+    Marks(re.compile(r"(?:^|\n)(System|Human|User|Assistant):(?=\s|$)"), only_open=True),
 )
 
 
 # Templates in which a turn is not marked by its speaker alone.
 _LLAMA_2 = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
-_LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
-_ALPACA = re.compile(r"(?:^|\n)\s*### (Instruction|Input|Response):\s*\n?")
+_LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)", re.DOTALL)
+_ALPACA = re.compile(r"(?:^|\n)[^\S\n]*### (Instruction|Input|Response):")
 _VICUNA = re.compile(r"(?:^|(?<=\s)|(?<=</s>))(USER|ASSISTANT):(?=\s|\Z)")
 _HELPSTEER = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
 

@@ -52,7 +52,7 @@ WORDS_FOR_AN_ANSWER = (
     "text",
     "candidate",
 )
-ORDER = re.compile(r"\s*(>+|<+|=+|≈|~|,)\s*")
+ORDER = re.compile(r"(>+|<+|=+|≈|~|,)")
 
 Names = Mapping[str, int]  # how an answer may be called, in small letters, and its place
 
