@@ -111,6 +111,8 @@ def _helpsteer(text: str) -> list[dict[str, str]]:
 
 def _vicuna(text: str) -> list[dict[str, str]]:
     """Return the turns of Vicuna's template, USER: and ASSISTANT: in one line; empty for any other text."""
+    if "USER:" not in text:  # a look that costs next to nothing: the pattern takes 0.2 s for a text of 2 MB
+        return []
     before, *parts = _VICUNA.split(text)
     names = parts[::2]
     if len(names) < 2 or names != ["USER", "ASSISTANT"] * (len(names) // 2):
