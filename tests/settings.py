@@ -15,9 +15,14 @@ os.environ["PREFLOOP_HOME"] = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f
 os.environ["DJANGO_SETTINGS_MODULE"] = "frontend.settings"
 os.environ["PREFLOOP_PRECISION"] = "float32"  # what a test finds does not depend on this processor
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy tensors gain nothing from a second thread, and it is another test's
+if "REDIS_URL" in os.environ and (worker := os.environ.get("PYTEST_XDIST_WORKER", "")):
+    # A database of Redis for each process of a test run: emptying a cache empties its whole database.
+    server, _, number = os.environ["REDIS_URL"].rpartition("/")
+    if number == "0":
+        os.environ["REDIS_URL"] = f"{server}/{1 + int(worker.removeprefix('gw')) % 15}"
 
 from frontend.settings import *
-from frontend.settings import CACHES, CHANNEL_LAYERS, DATABASES, STORAGES
+from frontend.settings import CHANNEL_LAYERS, DATABASES, STORAGES
 
 if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     options = DATABASES["default"]["OPTIONS"]
@@ -25,9 +30,8 @@ if DATABASES["default"]["ENGINE"] == "frontend.sqlite":
     # A file: an in-memory database locks its tables in ways that a real one does not.
     file = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f"{os.getpid()}.sqlite3")
     DATABASES["default"]["TEST"] = {"NAME": file}
-if "CONFIG" in CHANNEL_LAYERS["default"]:  # one Redis for all processes of a test run
+if "CONFIG" in CHANNEL_LAYERS["default"]:  # messages go through one Redis, whatever the database
     CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 SECRET_KEY = "the same in every run, since chance is drawn with it"
 UNKNOWN_TOKENS_PER_MINUTE = 10_000  # all tests come from one address
