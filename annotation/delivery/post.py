@@ -65,16 +65,18 @@ def post(url: str, headers: dict[str, str], body: str) -> HookResponse:
         return HookResponse(None, str(why), hopeless=True)
     except (OSError, ValueError) as problem:
         return HookResponse(None, f"The name was not found: {problem}")
+    late = f"No answer within {WHOLE_SECONDS:g} seconds."
     limit = threading.Timer(WHOLE_SECONDS, connection.give_up)
     limit.daemon = True
     limit.start()
     try:
         connection.request("POST", connection.target, body.encode(), headers)
         response = connection.getresponse()
+        if connection.gave_up:  # what came until then reads as a whole status line
+            return HookResponse(None, late)
         return HookResponse(response.status, _beginning(response))
     except (OSError, http.client.HTTPException) as problem:
-        late = f"No answer within {WHOLE_SECONDS:g} seconds." if connection.gave_up else ""
-        return HookResponse(None, late or f"No answer: {problem or type(problem).__name__}")
+        return HookResponse(None, late if connection.gave_up else f"No answer: {problem or type(problem).__name__}")
     finally:
         limit.cancel()
         connection.close()
