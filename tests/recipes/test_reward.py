@@ -150,6 +150,11 @@ def test_the_loss_over_whole_rankings_is_the_mean_over_people():
     scores = torch.tensor([[math.log(2), 0.0]])[..., None]
     loss = rankings_loss(scores, [ranking], torch.ones(1, 1), RewardConfig(loss="plackett_luce"))
     assert float(loss) == pytest.approx(1.5 * (2 * math.log(1.5) + math.log(3)) / 3)
+    # Beside one of another size. Odds 3 : 1 : 1 drawn in this order: (ln 5/3 + ln 2) / 2 = 0.601986; the other: ln 2.
+    scores = torch.tensor([[math.log(3), 0.0, 0.0], [0.0, 0.0, 99.0]])[..., None]
+    rankings = [one_vote([0], [1], [2]), one_vote([1], [0], candidates=2)]
+    loss = rankings_loss(scores, rankings, torch.ones(2, 1), RewardConfig(loss="plackett_luce"))
+    assert float(loss) == pytest.approx((0.601986 + 0.693147) / 2, abs=1e-6)
 
 
 def test_ties_and_contradictions_stay_what_they_are():

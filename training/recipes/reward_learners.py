@@ -12,7 +12,7 @@ from training.recipes.models.rankings import JudgedSet, collate
 from training.recipes.models.reward_model import DepthHead, RewardModel
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.seeds import generator
-from training.recipes.reward_losses import rankings_loss
+from training.recipes.reward_losses import Terms, rankings_loss
 
 
 def solve(head: DepthHead, train: list[JudgedSet], weights: Tensor, config: RewardConfig) -> dict[str, float]:
@@ -21,23 +21,23 @@ def solve(head: DepthHead, train: list[JudgedSet], weights: Tensor, config: Rewa
     The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more there are.
     `weights` (rankings, heads) are the weights of the rankings for each head.
     """
-    head.standardise_on(torch.cat([_depths(ranking) for ranking in train]))
+    states = torch.cat([_depths(ranking) for ranking in train])
+    head.standardise_on(states)
+    features = head.features(states)
+    terms, weights = Terms(train, config, features.device), weights.to(features.device)
     parameters = list(head.linear.parameters())
     optimiser = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6)
-    features = [head.features(_depths(ranking)) for ranking in train]
-    weights = weights.to(features[0].device)
 
     def objective() -> Tensor:
         optimiser.zero_grad()
-        scores = [head.linear(states) for states in features]
         penalty = 0.5 * config.ridge * head.linear.weight.square().sum()
-        loss = rankings_loss(scores, train, weights, config) * weights.numel() + penalty
+        loss = terms.loss(head.linear(features), weights) * weights.numel() + penalty
         loss.backward()
         return loss
 
     optimiser.step(objective)
     with torch.no_grad():
-        loss = rankings_loss([head.linear(states) for states in features], train, weights, config)
+        loss = terms.loss(head.linear(features), weights)
     gradient = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
     return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
 
