@@ -1,4 +1,4 @@
-"""Tables of an empty database, made once for all tests: all migrations take 12 s, a copy of their result none.
+"""Tables of an empty database, made once for all tests: all migrations take 3 s, a copy of their result none.
 
 What is kept lies in the user's temporary folder under a name that changes with each migration, so that the next test
 run finds it, too.

@@ -84,7 +84,7 @@ class AuditAction(models.TextChoices):
 
 
 class AuditEvent(models.Model):
-    """One row, which the database lets nobody change or delete (triggers of migrations 0018 and 0029).
+    """One row, which the database lets nobody change or delete (triggers of the migration of all tables).
 
     People and projects are named by their ids only: a row outlives both, and holds no name of a person who is erased.
     """

@@ -1,0 +1,946 @@
+"""All tables of a new database at once; a database that has taken steps 1 to 44 has them already."""
+
+import annotation.clock
+import annotation.models.home_path
+import annotation.models.project
+import django.core.validators
+import django.db.models.deletion
+import secrets
+import uuid
+from django.conf import settings
+from django.db import migrations, models
+
+from annotation.migrations._create import CreateModels
+
+
+# The audit log only grows; both databases refuse the statement itself, whoever sends it. On PostgreSQL older rows can be
+# deleted by a transaction that says until when (annotation.audit.trim); on SQLite the trigger is lifted for it.
+ONLY_GROWS = "The audit log only grows: its rows are neither changed nor deleted."
+SQLITE = [
+    f"CREATE TRIGGER audit_no_{verb} BEFORE {verb.upper()} ON annotation_auditevent "
+    f"BEGIN SELECT RAISE(ABORT, '{ONLY_GROWS}'); END"
+    for verb in ("update", "delete")
+]
+POSTGRES = [
+    f"""
+CREATE FUNCTION audit_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    IF OLD.at < NULLIF(current_setting('prefloop.audit_deletable_before', true), '')::timestamptz THEN
+      RETURN OLD;
+    END IF;
+  END IF;
+  RAISE EXCEPTION '{ONLY_GROWS}' USING ERRCODE = 'integrity_constraint_violation';
+END $$
+""",
+    "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE ON annotation_auditevent "
+    "FOR EACH ROW EXECUTE FUNCTION audit_only_grows()",
+    "CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON annotation_auditevent "
+    "FOR EACH STATEMENT EXECUTE FUNCTION audit_only_grows()",
+]
+
+
+def guard_audit_log(apps, schema_editor):
+    for statement in POSTGRES if schema_editor.connection.vendor == "postgresql" else SQLITE:
+        schema_editor.execute(statement)
+
+
+class Migration(migrations.Migration):
+
+    replaces = [
+        ('annotation', '0001_initial'),
+        ('annotation', '0002_snapshot_types'),
+        ('annotation', '0003_the_queue'),
+        ('annotation', '0004_quality'),
+        ('annotation', '0005_answer_forms'),
+        ('annotation', '0006_preference_data'),
+        ('annotation', '0007_api_tokens_and_webhooks'),
+        ('annotation', '0008_labels_alarms_and_proposals'),
+        ('annotation', '0009_uncertain_first'),
+        ('annotation', '0010_evaluations'),
+        ('annotation', '0011_letters'),
+        ('annotation', '0012_mail_queue'),
+        ('annotation', '0013_seat_number'),
+        ('annotation', '0014_imported_judgments'),
+        ('annotation', '0015_chat_settings'),
+        ('annotation', '0016_can_be_undone'),
+        ('annotation', '0017_uuid_of_one_assignment'),
+        ('annotation', '0018_audit_log'),
+        ('annotation', '0019_mail_about_accounts'),
+        ('annotation', '0020_invitations'),
+        ('annotation', '0021_archived_projects'),
+        ('annotation', '0022_guidelines_have_a_length'),
+        ('annotation', '0023_maker_names'),
+        ('annotation', '0024_import_jobs'),
+        ('annotation', '0025_checkpoints_in_home'),
+        ('annotation', '0026_revisions'),
+        ('annotation', '0027_first_admin_and_mailed_invitations'),
+        ('annotation', '0028_upload_by_status'),
+        ('annotation', '0029_audit_log_kept_for_days'),
+        ('annotation', '0030_undos_left'),
+        ('annotation', '0031_label_votes'),
+        ('annotation', '0032_imports_of_the_command'),
+        ('annotation', '0033_records'),
+        ('annotation', '0034_completions_have_a_project'),
+        ('annotation', '0035_answer_length_and_temperature'),
+        ('annotation', '0036_annotations_in_order'),
+        ('annotation', '0037_upload_parts'),
+        ('annotation', '0038_words'),
+        ('annotation', '0039_upload_chunks'),
+        ('annotation', '0040_preferences'),
+        ('annotation', '0041_feedback'),
+        ('annotation', '0042_round_described'),
+        ('annotation', '0043_response_length'),
+        ('annotation', '0044_due_by_the_databases_clock'),
+    ]
+
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        # All of it first: a step of that app would build all our models again.
+        ('auth', '0012_alter_user_first_name_max_length'),
+    ]
+
+    operations = [
+        CreateModels([
+            migrations.CreateModel(
+                name='Assignment',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('seat_number', models.PositiveSmallIntegerField(help_text="From 1 to the task's number of seats.")),
+                    ('status', models.CharField(choices=[('empty', 'Empty'), ('held', 'Held'), ('done', 'Done'), ('skipped', 'Skipped'), ('lapsed', 'Expired'), ('late', 'Late')], default='empty', max_length=7)),
+                    ('expires_at', models.DateTimeField(blank=True, null=True)),
+                    ('shown_order', models.JSONField(blank=True, default=list, help_text='Completion ids in the order that was shown.')),
+                    ('draft', models.JSONField(blank=True, default=dict)),
+                    ('draft_saved_at', models.DateTimeField(blank=True, null=True)),
+                    ('skip_reason', models.CharField(blank=True, max_length=300)),
+                    ('active_ms', models.PositiveIntegerField(default=0, help_text='Milliseconds in which the page was in use.')),
+                    ('claimed_at', models.DateTimeField(blank=True, null=True)),
+                    ('finished_at', models.DateTimeField(blank=True, null=True)),
+                    ('priority', models.IntegerField(default=0)),
+                    ('undos_left', models.PositiveSmallIntegerField(default=3, help_text="How often its annotation may still be undone; 0 once others' are viewed.")),
+                    ('annotator', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='assignments', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='annotation.project')),
+                    ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='annotation.task')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(condition=models.Q(('status', 'empty')), fields=['project', '-priority', 'seat_number', 'task'], name='next_empty_seat'), models.Index(condition=models.Q(('status', 'held')), fields=['project', 'expires_at'], name='next_lapsed_seat'), models.Index(condition=models.Q(('status', 'held')), fields=['project', 'annotator'], name='seat_that_somebody_holds'), models.Index(condition=models.Q(('status__in', ['done', 'late'])), fields=['project', 'annotator', 'finished_at'], name='seats_that_are_judged'), models.Index(fields=['project', 'finished_at', 'id'], name='annotations_in_order')],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', ['empty', 'held', 'done'])), fields=('task', 'seat_number'), name='one_holder_per_seat'), models.UniqueConstraint(condition=models.Q(('annotator__isnull', False)), fields=('task', 'annotator'), name='one_seat_per_annotator'), models.CheckConstraint(condition=models.Q(models.Q(('annotator', None), ('status', 'empty')), models.Q(models.Q(('status', 'empty'), _negated=True), ('annotator__isnull', False)), _connector='OR'), name='only_empty_seats_have_nobody'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status__in', ['empty', 'held', 'lapsed'])), models.Q(('finished_at__isnull', False), ('status__in', ['done', 'skipped', 'late'])), _connector='OR'), name='seat_final_means_finished_at'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'held'), _negated=True), ('expires_at__isnull', False), _connector='OR'), name='held_seats_expire')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Completion',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('source', models.CharField(choices=[('policy', 'Policy'), ('person', 'Person'), ('imported', 'Imported')], max_length=8)),
+                    ('text', models.TextField()),
+                    ('sampling', models.JSONField(blank=True, default=dict)),
+                    ('logprob', models.FloatField(blank=True, null=True)),
+                    ('tokens', models.PositiveIntegerField(blank=True, null=True)),
+                    ('finished', models.BooleanField(default=True, help_text='Finished (EOS); otherwise truncated at the length limit.')),
+                    ('origin', models.CharField(blank=True, help_text='The run that generated it; makes storing results repeatable.', max_length=50)),
+                    ('index', models.PositiveIntegerField(default=0, help_text="Number among the run's responses to this prompt.")),
+                    ('withdrawn_at', models.DateTimeField(blank=True, editable=False, help_text='Since then not in new tasks.', null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('author', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reference_texts', to=settings.AUTH_USER_MODEL)),
+                    ('policy', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='completions', to='annotation.policyversion')),
+                    ('project', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='completions', to='annotation.project')),
+                    ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='completions', to='annotation.prompt')),
+                    ('upload', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['project', 'source'], name='responses_by_source')],
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('author', None), ('policy__isnull', False), ('source', 'policy')), models.Q(('author__isnull', False), ('policy', None), ('source', 'person')), models.Q(('author', None), ('policy', None), ('source', 'imported')), _connector='OR'), name='completion_has_its_author'), models.UniqueConstraint(condition=models.Q(('origin', ''), _negated=True), fields=('origin', 'prompt', 'index'), name='completion_settled_once')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Candidate',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('completion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='annotation.completion')),
+                    ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='annotation.task')),
+                ],
+                options={
+                    'constraints': [models.UniqueConstraint(fields=('task', 'completion'), name='candidate_once_per_task')],
+                },
+            ),
+            migrations.CreateModel(
+                name='FirstVersion',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('text', models.TextField()),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='first_version', to='annotation.assignment')),
+                ],
+            ),
+            migrations.CreateModel(
+                name='Label',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('client_uuid', models.UUIDField(help_text='Of one submission of this assignment: a repeat with the same content is the same annotation.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('label', models.CharField(max_length=100)),
+                    ('comment', models.TextField(blank=True)),
+                    ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)s', to='annotation.assignment')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'abstract': False,
+                },
+            ),
+            migrations.CreateModel(
+                name='Membership',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('role', models.CharField(choices=[('annotator', 'Annotator'), ('reviewer', 'Reviewer'), ('admin', 'Admin')], default='annotator', max_length=10)),
+                    ('at_work_at', models.DateTimeField(blank=True, editable=False, help_text='Last activity on an open work page.', null=True)),
+                    ('passed_over', models.JSONField(blank=True, default=dict, editable=False, help_text='Where `annotation.actions.queue` need not look again.')),
+                    ('weight', models.FloatField(default=1.0, help_text='Reliability of their annotations, from 0 to 1.')),
+                    ('practice_passed_at', models.DateTimeField(blank=True, null=True)),
+                    ('mail_about_rounds', models.BooleanField(default=False, help_text='Admins only: a mail when a round ends.')),
+                    ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='annotation.project')),
+                ],
+                options={
+                    'constraints': [models.UniqueConstraint(fields=('project', 'user'), name='one_role_per_member'), models.CheckConstraint(condition=models.Q(('weight__gte', 0), ('weight__lte', 1)), name='weight_from_0_to_1')],
+                },
+            ),
+            migrations.CreateModel(
+                name='PolicyVersion',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('number', models.PositiveIntegerField()),
+                    ('checkpoint', annotation.models.home_path.HomePathField(help_text='Folder of the model, or of its adapter.', max_length=1000)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='annotation.policyversion')),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='policies', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['project', 'number'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'number'), name='policy_number_once_per_project'), models.CheckConstraint(condition=models.Q(models.Q(('number', 0), ('parent', None)), models.Q(('number__gt', 0), ('parent__isnull', False)), _connector='OR'), name='only_v0_has_no_parent')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Preferences',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('language', models.CharField(blank=True, help_text="Language of pages and mails, such as zh-hans; empty: the browser's.", max_length=12)),
+                    ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='preferences', to=settings.AUTH_USER_MODEL)),
+                ],
+            ),
+            migrations.CreateModel(
+                name='Project',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('slug', models.SlugField(unique=True)),
+                    ('name', models.CharField(max_length=100)),
+                    ('guidelines', models.TextField(blank=True, help_text='What makes a response good. Markdown; shown to annotators while they work.', max_length=20000)),
+                    ('candidates_per_task', models.PositiveSmallIntegerField(default=4, help_text='Responses per ranking task, from 2 to 9.', validators=[django.core.validators.MinValueValidator(2), django.core.validators.MaxValueValidator(9)])),
+                    ('seats_per_task', models.PositiveSmallIntegerField(default=1, help_text='Annotators per new task.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)])),
+                    ('reference_share', models.FloatField(default=0.1, help_text='Share of prompts, from 0 to 1, for which an annotator also writes a reference response.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)])),
+                    ('lease_minutes', models.PositiveSmallIntegerField(default=20, help_text='Minutes of inactivity after which a task reservation expires.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(240)])),
+                    ('calibration_share', models.FloatField(default=0, help_text='Share of prompts, from 0 to 1, whose tasks every annotator ranks.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)])),
+                    ('early_stop', models.BooleanField(default=False, help_text='Of more than two annotators: no further ones once two agree on the best response.')),
+                    ('conflict_seat', models.BooleanField(default=False, help_text='Add an annotator, at most two, where a ranking contradicts an earlier one.')),
+                    ('closed_at', models.DateTimeField(blank=True, editable=False, help_text='No new tasks are assigned; tasks in progress can be submitted.', null=True)),
+                    ('gold_share', models.FloatField(default=0, help_text="Share of an annotator's tasks, from 0 to 0.5, that are gold tasks.", validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(0.5)])),
+                    ('repeat_share', models.FloatField(default=0, help_text="Share of an annotator's tasks, from 0 to 0.5, that they have ranked before, in another shown order.", validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(0.5)])),
+                    ('use_weights', models.BooleanField(default=False, help_text='Snapshots give each ranking the weight of its annotator (see Quality).')),
+                    ('practice_first', models.BooleanField(default=False, help_text='New annotators rank qualification tasks first, with feedback after each.')),
+                    ('practice_pass', models.FloatField(default=0.7, help_text='Share of pairs, from 0 to 1, on which an annotator has to match the gold rankings.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)])),
+                    ('ranking_form', models.CharField(choices=[('full', 'Full ranking: every response gets a rank'), ('top_k', 'Top k: only the best responses get a rank'), ('best', 'Best response only'), ('graded', 'Graded comparison: two responses, and by how much one is better')], default='full', help_text='What a ranking task asks for; also applies to open tasks.', max_length=6)),
+                    ('top_k', models.PositiveSmallIntegerField(default=2, help_text='How many responses get a rank; the order of the others is not recorded.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(8)], verbose_name='ranks for top k')),
+                    ('criteria', models.JSONField(blank=True, default=list, help_text='Names, one per line, at most 6: each response is also rated on them from 1 to 5.', validators=[annotation.models.project.check_criteria])),
+                    ('criteria_required', models.BooleanField(default=False, verbose_name='every rating is required')),
+                    ('rationale', models.CharField(choices=[('hidden', 'Not asked'), ('optional', 'Optional'), ('required', 'Required')], default='optional', max_length=8, verbose_name='rationale')),
+                    ('labels', models.JSONField(blank=True, default=list, help_text='Names, one per line, 2 to 9: annotators give one of them to the text of each prompt.', validators=[annotation.models.project.check_labels])),
+                    ('maker_names', models.JSONField(blank=True, default=list, help_text='One per line. A response with one of them is kept out of blind tasks, beside those with well-known names.', validators=[annotation.models.project.check_names], verbose_name='further names of models and makers')),
+                    ('uncertain_first', models.BooleanField(default=False, help_text='Once a classifier exists, texts of which it is least sure come first; a fifth stays random.', verbose_name='uncertainty sampling')),
+                    ('write_first', models.BooleanField(default=False, help_text="For reference responses: the model's responses are shown after the annotator's first draft.", verbose_name='hide model responses until the first draft')),
+                    ('base_model', models.CharField(default='smollm2-135m-instruct', help_text='Hugging Face id or local path of the model that version 0 of the policy is.', max_length=500)),
+                    ('chat_template_kwargs', models.JSONField(blank=True, default=dict, help_text='A JSON object that the chat template gets as well, such as {"enable_thinking": false}.', validators=[annotation.models.project.check_template_kwargs], verbose_name='chat template settings')),
+                    ('thoughts', models.CharField(choices=[('off', 'Off: the model responds directly'), ('hidden', 'Hidden: annotators see the response alone'), ('shown', 'Shown as part of the response')], default='off', help_text='Of models whose chat template has a thinking block.', max_length=8)),
+                    ('long_prompts', models.CharField(choices=[('refuse', 'Leave them out, and count them'), ('drop_oldest', 'Drop their oldest turns, and mark the responses')], default='refuse', help_text="Longer than a stage's max_prompt_tokens or than the model reads.", max_length=12, verbose_name='prompts that are too long')),
+                    ('answer_tokens', models.PositiveIntegerField(default=256, help_text='Where every stage of a round cuts responses, unless its own settings differ.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(4096)], verbose_name='longest response, in tokens')),
+                    ('temperature', models.FloatField(default=0.9, help_text='At which every stage of a round draws responses, unless its own settings differ.', validators=[django.core.validators.MinValueValidator(0.01), django.core.validators.MaxValueValidator(5)])),
+                    ('licence', models.CharField(blank=True, help_text='Under which the data may be used, such as CC BY 4.0; shown on every data card.', max_length=200)),
+                    ('archived_at', models.DateTimeField(blank=True, editable=False, help_text='Since then out of the lists.', null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('members', models.ManyToManyField(related_name='projects', through='annotation.Membership', to=settings.AUTH_USER_MODEL)),
+                ],
+                options={
+                    'ordering': ['name'],
+                    'constraints': [models.CheckConstraint(condition=models.Q(('candidates_per_task__gte', 2), ('candidates_per_task__lte', 9)), name='candidates_from_2_to_9'), models.CheckConstraint(condition=models.Q(('seats_per_task__gte', 1)), name='at_least_one_seat'), models.CheckConstraint(condition=models.Q(('reference_share__gte', 0), ('reference_share__lte', 1)), name='share_from_0_to_1'), models.CheckConstraint(condition=models.Q(('calibration_share__gte', 0), ('calibration_share__lte', 1)), name='calibration_from_0_to_1'), models.CheckConstraint(condition=models.Q(('gold_share__gte', 0), ('gold_share__lte', 0.5), ('repeat_share__gte', 0), ('repeat_share__lte', 0.5)), name='checks_take_at_most_all'), models.CheckConstraint(condition=models.Q(('practice_pass__gte', 0), ('practice_pass__lte', 1)), name='pass_mark_from_0_to_1'), models.CheckConstraint(condition=models.Q(('top_k__gte', 1), ('top_k__lte', 8)), name='top_k_from_1_to_8'), models.CheckConstraint(condition=models.Q(models.Q(('ranking_form', 'graded'), _negated=True), ('candidates_per_task', 2), _connector='OR'), name='graded_comparisons_have_two', violation_error_message='A graded comparison has two responses per task: set that number to 2.')],
+                },
+            ),
+            migrations.CreateModel(
+                name='PracticeRound',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('started_at', models.DateTimeField(auto_now_add=True)),
+                    ('finished_at', models.DateTimeField(blank=True, null=True)),
+                    ('agreed', models.PositiveIntegerField(blank=True, null=True)),
+                    ('pairs', models.PositiveIntegerField(blank=True, null=True)),
+                    ('passed', models.BooleanField(default=False)),
+                    ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='practice_rounds', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='practice_rounds', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('finished_at', None)), fields=('project', 'annotator'), name='one_practice_round_at_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('agreed', None), ('finished_at', None), ('pairs', None), ('passed', False)), models.Q(('agreed__isnull', False), ('finished_at__isnull', False), ('pairs__isnull', False)), _connector='OR'), name='finished_practice_has_a_result')],
+                },
+            ),
+            migrations.CreateModel(
+                name='MailMessage',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('status', models.CharField(choices=[('pending', 'Waiting'), ('delivered', 'Delivered'), ('failed', 'Failed')], default='pending', max_length=9)),
+                    ('attempts', models.PositiveIntegerField(default=0)),
+                    ('attempts_allowed', models.PositiveIntegerField(help_text='Failed after this many.')),
+                    ('next_attempt_at', models.DateTimeField(default=annotation.clock.now, help_text='During an attempt: when it counts as lost.')),
+                    ('last_answer', models.TextField(blank=True, help_text='Start of the last response, or why there was none.')),
+                    ('finished_at', models.DateTimeField(blank=True, null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('address', models.EmailField(blank=True, help_text='For a person without an account.', max_length=254)),
+                    ('subject', models.CharField(max_length=200)),
+                    ('body', models.TextField()),
+                    ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='mail', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='mail', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'abstract': False,
+                    'indexes': [models.Index(condition=models.Q(('status', 'pending')), fields=['next_attempt_at'], name='mailmessage_pending')],
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status', 'pending')), models.Q(('finished_at__isnull', False), ('status__in', ['delivered', 'failed'])), _connector='OR'), name='mailmessage_final_means_finished_at'), models.CheckConstraint(condition=models.Q(('attempts__lte', models.F('attempts_allowed'))), name='mailmessage_attempts_within_allowed'), models.CheckConstraint(condition=models.Q(models.Q(('address', ''), ('user__isnull', False)), models.Q(('user', None), models.Q(('address', ''), _negated=True)), _connector='OR'), name='mail_to_an_account_or_an_address')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Invitation',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('role', models.CharField(choices=[('annotator', 'Annotator'), ('reviewer', 'Reviewer'), ('admin', 'Admin')], default='annotator', max_length=10)),
+                    ('note', models.CharField(blank=True, help_text='Whom it is for, as its maker wrote it.', max_length=200)),
+                    ('address', models.EmailField(blank=True, help_text='Where the link was sent by mail.', max_length=254)),
+                    ('digest', models.CharField(help_text='SHA-256 of its key.', max_length=64, unique=True)),
+                    ('uses', models.PositiveIntegerField(default=1, help_text='How many people may join by it.')),
+                    ('used', models.PositiveIntegerField(default=0)),
+                    ('expires_at', models.DateTimeField()),
+                    ('revoked_at', models.DateTimeField(blank=True, null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='invitations', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'constraints': [models.CheckConstraint(condition=models.Q(('used__lte', models.F('uses')), ('uses__gte', 1)), name='invitation_used_up_at_most'), models.CheckConstraint(condition=models.Q(models.Q(('role', 'admin'), _negated=True), ('uses', 1), _connector='OR'), name='admins_are_invited_one_by_one')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ImportMapping',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('name', models.CharField(max_length=100)),
+                    ('mapping', models.JSONField(blank=True, default=dict, help_text='Which column each field comes from.')),
+                    ('shape', models.CharField(blank=True, max_length=40)),
+                    ('ignore', models.JSONField(blank=True, default=list, help_text='Fields that are left out.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='import_mappings', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['name'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'name'), name='import_mapping_once_per_project')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Exclusion',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('reason', models.CharField(max_length=300)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('lifted_at', models.DateTimeField(blank=True, null=True)),
+                    ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='exclusions', to=settings.AUTH_USER_MODEL)),
+                    ('excluded_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('lifted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exclusions', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('lifted_at', None)), fields=('project', 'annotator'), name='excluded_once_at_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('lifted_at', None), ('lifted_by', None)), models.Q(('lifted_at__isnull', False), ('lifted_by__isnull', False)), _connector='OR'), name='exclusion_lifted_by_somebody'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='exclusion_has_a_reason')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Evaluation',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('number', models.PositiveIntegerField()),
+                    ('origin', models.CharField(help_text='The run that generated the responses.', max_length=50)),
+                    ('seats', models.PositiveSmallIntegerField(default=1, help_text='Annotators per comparison.')),
+                    ('sampling', models.JSONField(blank=True, default=dict, help_text='The generation settings of both sides.')),
+                    ('left_out', models.JSONField(blank=True, default=dict, help_text='Left-out prompts by reason.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                    ('opponent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='opposed_in', to='annotation.policyversion')),
+                    ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='evaluations', to='annotation.policyversion')),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['project', '-number'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'number'), name='evaluation_number_once_per_project'), models.UniqueConstraint(fields=('project', 'origin'), name='evaluation_once_per_run'), models.CheckConstraint(condition=models.Q(('opponent', None), models.Q(('opponent', models.F('version')), _negated=True), _connector='OR'), name='no_version_opposes_itself')],
+                },
+            ),
+            migrations.CreateModel(
+                name='DatasetSnapshot',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('number', models.PositiveIntegerField()),
+                    ('type', models.CharField(choices=[('preference', 'Preference'), ('ranking', 'Ranking'), ('prompt-completion', 'Prompt and completion'), ('prompts', 'Prompts'), ('classification', 'Classification'), ('judgments', 'Raw annotations'), ('instruction', 'Instructions')], max_length=20)),
+                    ('sha256', models.CharField(max_length=64)),
+                    ('rows', models.PositiveIntegerField()),
+                    ('counts', models.JSONField(default=dict, help_text='Rows included and left out, by reason.')),
+                    ('filter', models.JSONField(blank=True, default=dict, help_text='Filter of the annotations; empty: all.')),
+                    ('card', models.JSONField(blank=True, default=dict, help_text='The data card.')),
+                    ('cutoff', models.DateTimeField(help_text='Contains annotations up to here.')),
+                    ('withdrawn_at', models.DateTimeField(blank=True, help_text='When an annotator whose data it contains was last excluded.', null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('taken_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['project', '-number'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'number'), name='snapshot_number_once_per_project')],
+                },
+            ),
+            migrations.CreateModel(
+                name='AuditEvent',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('at', models.DateTimeField(auto_now_add=True)),
+                    ('action', models.CharField(choices=[('first-admin', 'First admin created'), ('signed-in', 'Signed in'), ('sign-in-failed', 'Sign-in failed'), ('sign-in-locked', 'Sign-in locked'), ('signed-out', 'Signed out'), ('sign-in-linked', 'Sign-in linked'), ('account-created', 'Account created'), ('password-set', 'Password set'), ('token-made', 'API token created'), ('token-revoked', 'API token revoked'), ('tokens-refused', 'Unknown API tokens limited'), ('admin-added', 'Added in the administration'), ('admin-changed', 'Changed in the administration'), ('admin-deleted', 'Deleted in the administration'), ('audit-trimmed', 'Old audit entries deleted'), ('project-created', 'Project created'), ('project-deleted', 'Project deleted'), ('settings', 'Settings changed'), ('closed', 'Project closed'), ('archived', 'Project archived'), ('reopened', 'Project reopened'), ('role', 'Role changed'), ('removed', 'Member removed'), ('invited', 'Invitation created'), ('invitation-revoked', 'Invitation revoked'), ('joined', 'Joined by invitation'), ('downloaded', 'File downloaded'), ('exported', 'Data exported'), ('imported', 'Data imported'), ('import-paused', 'Import paused'), ('import-resumed', 'Import resumed'), ('import-undone', 'Import undone'), ('mapping-saved', 'Import mapping saved'), ('snapshot', 'Snapshot created'), ('withdrawn', 'Annotator data excluded'), ('excluded', 'Annotator excluded'), ('exclusion-lifted', 'Exclusion lifted'), ('weights', 'Annotator weights updated'), ('gold-marked', 'Gold task marked'), ('gold-unmarked', 'Gold task unmarked'), ('gold-practice', 'Gold task used for practice'), ('adjudicated', 'Task adjudicated'), ('adjudication-withdrawn', 'Adjudication discarded'), ('prompt-added', 'Prompt added'), ('prompt-edited', 'Prompt edited'), ('records-changed', 'Records changed'), ('sent-back', 'Annotation sent back'), ('flag-dismissed', 'Report dismissed'), ('text-withdrawn', 'Reported text withdrawn'), ('webhook-added', 'Webhook added'), ('webhook-removed', 'Webhook removed'), ('webhook-sent', 'Webhook delivery requested'), ('alarm', 'Model problem reported'), ('alarm-settled', 'Model problem resolved'), ('round-started', 'Round started'), ('round-described', 'Round notes changed'), ('round-paused', 'Round paused'), ('round-resumed', 'Round resumed'), ('round-retried', 'Round retried'), ('round-cancelled', 'Round cancelled'), ('gate-passed', 'Quality gate overridden'), ('promoted', 'Policy activated'), ('model-asked', 'Model preparation requested'), ('package', 'Merged model requested'), ('space-freed', 'Files of old runs deleted'), ('evaluation-closed', 'Evaluation closed'), ('template', 'Template saved'), ('verbalizer', 'Verbalizer saved'), ('autopilot', 'Autopilot changed'), ('person-exported', "Person's data exported"), ('person-erased', 'Person erased')], max_length=30)),
+                    ('what', models.CharField(blank=True, help_text='The thing, such as snapshot 3.', max_length=200)),
+                    ('detail', models.JSONField(blank=True, default=dict)),
+                    ('address', models.GenericIPAddressField(null=True)),
+                    ('via', models.CharField(help_text='A page, an API token by its first characters, or the server.', max_length=40)),
+                    ('actor', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('subject', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='audit_events', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'indexes': [models.Index(fields=['project', '-id'], name='audit_of_a_project')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Alarm',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('note', models.CharField(max_length=500)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('settled_at', models.DateTimeField(blank=True, null=True)),
+                    ('raised_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='alarms', to=settings.AUTH_USER_MODEL)),
+                    ('settled_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='settled_alarms', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='alarms', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('settled_at', None)), fields=('project',), name='one_open_alarm_per_project'), models.CheckConstraint(condition=models.Q(models.Q(('settled_at', None), ('settled_by', None)), models.Q(('settled_at__isnull', False), ('settled_by__isnull', False)), _connector='OR'), name='alarm_settled_by_somebody')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Prompt',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('messages', models.JSONField(help_text='Chat messages: [{"role": "user", "content": "…"}], a user message last.')),
+                    ('digest', models.CharField(editable=False, max_length=64)),
+                    ('external_id', models.CharField(blank=True, max_length=200)),
+                    ('category', models.CharField(blank=True, max_length=100)),
+                    ('split', models.CharField(choices=[('train', 'Train'), ('eval', 'Eval')], editable=False, max_length=5)),
+                    ('withdrawn_at', models.DateTimeField(blank=True, editable=False, help_text='Since then not in new tasks.', null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prompts', to='annotation.project')),
+                    ('replaces', models.OneToOneField(blank=True, editable=False, help_text='The version before it was edited, which is archived.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replaced_by', to='annotation.prompt')),
+                    ('upload', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['project', 'split'], name='annotation__project_51842f_idx'), models.Index(fields=['project', 'category'], name='prompts_by_category')],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'digest'), name='prompt_once_per_project'), models.UniqueConstraint(condition=models.Q(('external_id', ''), _negated=True), fields=('project', 'external_id'), name='external_id_once_per_project')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Flag',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('reason', models.CharField(choices=[('harmful', 'Harmful'), ('personal-data', 'Personal data'), ('broken', 'Broken text'), ('language', 'Wrong language'), ('off-topic', 'Off topic'), ('other', 'Other')], max_length=13)),
+                    ('note', models.CharField(blank=True, max_length=500)),
+                    ('status', models.CharField(choices=[('open', 'Open'), ('dismissed', 'Dismissed'), ('withdrawn', 'Withdrawn')], default='open', max_length=9)),
+                    ('settled_at', models.DateTimeField(blank=True, null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('completion', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='flags', to='annotation.completion')),
+                    ('raised_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='flags', to=settings.AUTH_USER_MODEL)),
+                    ('settled_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='settled_flags', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='flags', to='annotation.project')),
+                    ('prompt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='flags', to='annotation.prompt')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(condition=models.Q(('status', 'open')), fields=['project', 'id'], name='open_flags')],
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('completion', None), ('prompt__isnull', False)), models.Q(('completion__isnull', False), ('prompt', None)), _connector='OR'), name='flag_on_one_text'), models.UniqueConstraint(condition=models.Q(('prompt__isnull', False)), fields=('raised_by', 'prompt'), name='one_flag_per_prompt'), models.UniqueConstraint(condition=models.Q(('completion__isnull', False)), fields=('raised_by', 'completion'), name='one_flag_per_completion'), models.CheckConstraint(condition=models.Q(models.Q(('settled_at', None), ('settled_by', None), ('status', 'open')), models.Q(models.Q(('status', 'open'), _negated=True), ('settled_at__isnull', False), ('settled_by__isnull', False)), _connector='OR'), name='flag_settled_by_somebody')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Feedback',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('key', models.CharField(help_text="The product's own name for this feedback; it is stored once.", max_length=100)),
+                    ('thumb', models.CharField(blank=True, choices=[('up', 'Thumb up'), ('down', 'Thumb down')], max_length=4)),
+                    ('score', models.FloatField(blank=True, help_text='Any number; higher is better.', null=True)),
+                    ('chosen', models.CharField(blank=True, choices=[('response', 'The response'), ('alternative', 'The alternative'), ('tie', 'Neither')], max_length=11)),
+                    ('comment', models.TextField(blank=True)),
+                    ('user', models.CharField(blank=True, help_text='A hash that stands for the end user.', max_length=100)),
+                    ('version', models.CharField(blank=True, help_text='The version of the model that responded.', max_length=100)),
+                    ('metadata', models.JSONField(blank=True, default=dict)),
+                    ('updates', models.PositiveIntegerField(default=0, help_text='How often later feedback changed it.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('updated_at', models.DateTimeField(auto_now=True)),
+                    ('alternative', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='feedback_as_alternative', to='annotation.completion')),
+                    ('completion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='feedback', to='annotation.completion')),
+                    ('edit', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='feedback_as_edit', to='annotation.completion')),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='feedback', to='annotation.project')),
+                    ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='feedback', to='annotation.prompt')),
+                ],
+                options={
+                    'verbose_name_plural': 'feedback',
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['project', 'created_at'], name='feedback_by_day'), models.Index(fields=['project', '-id'], name='feedback_newest_first')],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'key'), name='feedback_once_per_key'), models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='feedback_has_a_key'), models.CheckConstraint(condition=models.Q(('thumb__in', ['', 'up', 'down'])), name='feedback_thumb_is_up_or_down'), models.CheckConstraint(condition=models.Q(('score', None), models.Q(('score__gte', -1000000), ('score__lte', 1000000)), _connector='OR'), name='feedback_score_is_bounded'), models.CheckConstraint(condition=models.Q(models.Q(('alternative', None), ('chosen', '')), models.Q(('alternative__isnull', False), ('chosen__in', ['response', 'alternative', 'tie'])), _connector='OR'), name='feedback_chosen_of_two'), models.CheckConstraint(condition=models.Q(models.Q(('alternative', models.F('completion')), _negated=True), models.Q(('edit', models.F('completion')), _negated=True)), name='feedback_texts_differ'), models.CheckConstraint(condition=models.Q(('chosen', ''), ('comment', ''), ('edit', None), ('score', None), ('thumb', ''), _negated=True), name='feedback_says_something')],
+                },
+            ),
+            migrations.CreateModel(
+                name='PromptUpload',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('filename', models.CharField(max_length=255)),
+                    ('content', models.BinaryField(help_text='The file as it was sent; empty where it is in chunks.')),
+                    ('labels', models.BooleanField(default=False, help_text='The file holds texts with a label and no prompts.')),
+                    ('mapping', models.JSONField(blank=True, default=dict, help_text='Which column each field comes from.')),
+                    ('shape', models.CharField(blank=True, help_text='Format chosen at import; empty: as detected.', max_length=40)),
+                    ('ignore', models.JSONField(blank=True, default=list, help_text='Fields that are left out.')),
+                    ('parsed', models.BinaryField(help_text='Its rows, of a large file the first, as they were read: gzipped JSON, until it is cut into parts.', null=True)),
+                    ('report', models.JSONField(blank=True, help_text='Report on its rows, once imported.', null=True)),
+                    ('status', models.CharField(choices=[('preview', 'Preview'), ('queued', 'Waiting'), ('running', 'Running'), ('paused', 'Paused'), ('taken', 'Imported'), ('failed', 'Failed'), ('undoing', 'Being undone'), ('undone', 'Undone')], default='preview', max_length=8)),
+                    ('so_far', models.JSONField(blank=True, help_text='What became of the rows that are done.', null=True)),
+                    ('rows', models.PositiveIntegerField(default=0, help_text='Rows to import.')),
+                    ('done', models.PositiveIntegerField(default=0, help_text='Rows that are imported.')),
+                    ('attempt', models.PositiveIntegerField(default=0)),
+                    ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
+                    ('error', models.TextField(blank=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='annotation.project')),
+                    ('uploaded_by', models.ForeignKey(blank=True, help_text='Empty: the command.', null=True, on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ],
+                options={
+                    'indexes': [models.Index(fields=['status', 'created_at'], name='upload_by_status')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ImportedLabel',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('text', models.TextField()),
+                    ('label', models.CharField(max_length=100)),
+                    ('digest', models.CharField(editable=False, max_length=64)),
+                    ('annotator', models.CharField(blank=True, help_text='The name that the file gives the person.', max_length=200)),
+                    ('number', models.PositiveSmallIntegerField(default=1, editable=False)),
+                    ('labelled_at', models.DateTimeField(blank=True, help_text='When it was said, where the file says.', null=True)),
+                    ('split', models.CharField(choices=[('train', 'Train'), ('eval', 'Eval')], editable=False, max_length=5)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='imported_labels', to='annotation.project')),
+                    ('upload', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'digest', 'annotator', 'number'), name='imported_label_once')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ImportedJudgment',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('group', models.CharField(editable=False, max_length=64)),
+                    ('digest', models.CharField(editable=False, max_length=64)),
+                    ('tiers', models.JSONField()),
+                    ('unacceptable', models.JSONField(blank=True, default=list)),
+                    ('unranked', models.JSONField(blank=True, default=list, help_text='IDs whose order is unknown.')),
+                    ('ratings', models.JSONField(blank=True, default=dict, help_text='Completion id to criterion to number.')),
+                    ('strength', models.PositiveSmallIntegerField(blank=True, null=True)),
+                    ('margin', models.FloatField(blank=True, help_text='How far apart, from 0 to 1, where the file says.', null=True)),
+                    ('annotator', models.CharField(blank=True, help_text='The name that the file gives the person.', max_length=200)),
+                    ('weight', models.FloatField(default=1.0)),
+                    ('rationale', models.TextField(blank=True)),
+                    ('judged_at', models.DateTimeField(blank=True, help_text='When it was said, where the file says.', null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='imported_judgments', to='annotation.prompt')),
+                    ('upload', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['prompt', 'group'], name='annotation__prompt__1717ec_idx')],
+                    'constraints': [models.UniqueConstraint(fields=('prompt', 'digest'), name='imported_judgment_once'), models.CheckConstraint(condition=models.Q(('margin', None), models.Q(('margin__gte', 0), ('margin__lte', 1)), _connector='OR'), name='imported_margin_from_0_to_1'), models.CheckConstraint(condition=models.Q(('weight__gt', 0)), name='imported_weight_above_0')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ProposalBatch',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('origin', models.CharField(help_text='The run or the file that it came from.', max_length=100)),
+                    ('model', models.CharField(blank=True, help_text='What another server calls the model it asked.', max_length=200)),
+                    ('sampling', models.JSONField(blank=True, default=dict)),
+                    ('proposed', models.PositiveIntegerField(default=0, help_text='How often the model was asked, or rows of the file.')),
+                    ('unparsed', models.JSONField(blank=True, default=dict, help_text='What could not be read as a task, by reason.')),
+                    ('duplicates', models.PositiveIntegerField(default=0, help_text='Word for word what was there already.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('policy', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='proposal_batches', to='annotation.policyversion')),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='proposal_batches', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'origin'), name='proposal_batch_once_per_origin')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Proposal',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('index', models.PositiveIntegerField(help_text='Which one of its batch.')),
+                    ('instruction', models.TextField()),
+                    ('input', models.TextField(blank=True)),
+                    ('output', models.TextField(blank=True)),
+                    ('digest', models.CharField(editable=False, max_length=64)),
+                    ('prompt', models.JSONField(blank=True, default=list, help_text='Exact prompt messages.')),
+                    ('examples', models.JSONField(blank=True, default=list, help_text='Ids of the tasks that the prompt showed.')),
+                    ('refused_by', models.CharField(blank=True, help_text='Code of the rule that it breaks; empty: none.', max_length=30)),
+                    ('similar', models.JSONField(blank=True, default=list, help_text='The most similar tasks: id, text and ROUGE-L.')),
+                    ('similarity', models.FloatField(default=0.0, help_text='ROUGE-L to the most similar task, 0 to 1.')),
+                    ('near_duplicate', models.BooleanField(default=False)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='proposals', to='annotation.project')),
+                    ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='proposals', to='annotation.proposalbatch')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'digest'), name='proposal_once_per_project'), models.UniqueConstraint(fields=('batch', 'index'), name='proposal_place_in_its_batch'), models.CheckConstraint(condition=models.Q(('similarity__gte', 0), ('similarity__lte', 1)), name='proposal_similarity_from_0_to_1'), models.CheckConstraint(condition=models.Q(('near_duplicate', False), ('refused_by', ''), _connector='OR'), name='only_what_passed_is_near_duplicate')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ProposalReview',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('client_uuid', models.UUIDField(help_text='Of one submission of this assignment: a repeat with the same content is the same annotation.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('verdict', models.CharField(choices=[('accept', 'Accepted'), ('edit', 'Accepted with edits'), ('reject', 'Rejected')], max_length=6)),
+                    ('reason', models.CharField(blank=True, choices=[('wrong', 'The output is wrong'), ('unclear', 'Unclear what to do'), ('harmful', 'Harmful or private'), ('trivial', 'Too trivial'), ('duplicate', 'Same as another'), ('other', 'Something else')], max_length=9)),
+                    ('instruction', models.TextField(blank=True)),
+                    ('input', models.TextField(blank=True)),
+                    ('output', models.TextField(blank=True)),
+                    ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)s', to='annotation.assignment')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'abstract': False,
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('verdict', 'reject'), models.Q(('reason', ''), _negated=True)), models.Q(models.Q(('verdict', 'reject'), _negated=True), ('reason', '')), _connector='OR'), name='only_a_rejection_has_a_reason'), models.CheckConstraint(condition=models.Q(models.Q(('verdict', 'edit'), models.Q(('instruction', ''), _negated=True), models.Q(('output', ''), _negated=True)), models.Q(models.Q(('verdict', 'edit'), _negated=True), ('input', ''), ('instruction', ''), ('output', '')), _connector='OR'), name='only_an_edit_has_texts')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Ranking',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('client_uuid', models.UUIDField(help_text='Of one submission of this assignment: a repeat with the same content is the same annotation.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('tiers', models.JSONField()),
+                    ('unacceptable', models.JSONField(blank=True, default=list)),
+                    ('unranked', models.JSONField(blank=True, default=list, help_text='IDs that were not ranked: the last tier, whose order is unknown.')),
+                    ('strength', models.PositiveSmallIntegerField(blank=True, help_text='Of a graded comparison: 0 equally good, 1 better, 2 much better.', null=True)),
+                    ('ratings', models.JSONField(blank=True, default=dict, help_text='Completion id to criterion to 1 … 5.')),
+                    ('rationale', models.TextField(blank=True)),
+                    ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)s', to='annotation.assignment')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'abstract': False,
+                    'constraints': [models.CheckConstraint(condition=models.Q(('strength', None), ('strength__lte', 2), _connector='OR'), name='strength_from_0_to_2')],
+                },
+            ),
+            migrations.CreateModel(
+                name='RecordChange',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('record', models.CharField(choices=[('prompt', 'Prompt'), ('response', 'Response'), ('task', 'Task')], max_length=8)),
+                    ('record_id', models.BigIntegerField()),
+                    ('what', models.CharField(max_length=300)),
+                    ('at', models.DateTimeField(auto_now_add=True)),
+                    ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='record_changes', to='annotation.project')),
+                    ('subject', models.ForeignKey(blank=True, help_text='The person it was about, such as whom a task was assigned to.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['record', 'record_id'], name='changes_of_a_record')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ReferenceAnswer',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('client_uuid', models.UUIDField(help_text='Of one submission of this assignment: a repeat with the same content is the same annotation.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)s', to='annotation.assignment')),
+                    ('completion', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='reference_answer', to='annotation.completion')),
+                    ('derived_from', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='edited_into', to='annotation.completion')),
+                ],
+                options={
+                    'verbose_name': 'reference response',
+                    'ordering': ['id'],
+                    'abstract': False,
+                },
+            ),
+            migrations.CreateModel(
+                name='ReviewComment',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('text', models.TextField()),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('read_at', models.DateTimeField(blank=True, null=True)),
+                    ('assignment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comments', to='annotation.assignment')),
+                    ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ],
+                options={
+                    'ordering': ['id'],
+                },
+            ),
+            migrations.CreateModel(
+                name='Revision',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('answer', models.JSONField(default=dict)),
+                    ('client_uuid', models.UUIDField(help_text='Of the submit that stored it.')),
+                    ('active_ms', models.PositiveIntegerField(default=0)),
+                    ('submitted_at', models.DateTimeField()),
+                    ('reason', models.TextField(blank=True, help_text='What the reviewer asks to be corrected.')),
+                    ('reopened_at', models.DateTimeField(auto_now_add=True)),
+                    ('closed_at', models.DateTimeField(blank=True, null=True)),
+                    ('asked_by', models.ForeignKey(blank=True, help_text='The reviewer who sent it back; none where its author undid it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('assignment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='annotation.assignment')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('closed_at', None)), fields=('assignment',), name='one_open_revision_per_assignment'), models.CheckConstraint(condition=models.Q(('asked_by', None), models.Q(('reason', ''), _negated=True), _connector='OR'), name='sent_back_for_a_reason')],
+                },
+            ),
+            migrations.CreateModel(
+                name='SavedView',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('name', models.CharField(max_length=60)),
+                    ('records', models.CharField(help_text='Which list.', max_length=20)),
+                    ('query', models.TextField(blank=True)),
+                    ('shared', models.BooleanField(default=False, help_text='Every reviewer and admin of the project sees it.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='saved_views', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='saved_views', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['name', 'id'],
+                    'constraints': [models.UniqueConstraint(fields=('project', 'owner', 'records', 'name'), name='saved_view_once_per_name')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ServerSetup',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('nonce', models.CharField(default=secrets.token_urlsafe, max_length=43)),
+                    ('finished_at', models.DateTimeField(blank=True, help_text='When the first admin was made.', null=True)),
+                ],
+                options={
+                    'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='only_one_server_setup')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Task',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('kind', models.CharField(max_length=20)),
+                    ('seats', models.PositiveSmallIntegerField(default=1)),
+                    ('planned_seats', models.PositiveSmallIntegerField(default=1, help_text='Annotators by the settings; `seats` also follows agreement and conflicts.')),
+                    ('calibration', models.BooleanField(default=False, help_text='Every annotator gets it.')),
+                    ('priority', models.IntegerField(default=0, help_text='Higher comes first.')),
+                    ('origin', models.CharField(blank=True, help_text='The run that opened it; makes storing results repeatable.', max_length=50)),
+                    ('purpose', models.CharField(choices=[('work', 'Work'), ('evaluate', 'Evaluation'), ('gold', 'Gold task'), ('repeat', 'Repeat'), ('practice', 'Practice')], default='work', max_length=8)),
+                    ('can_be_undone', models.BooleanField(default=True, help_text='Whether its annotation can be undone; not where it showed who wrote what.')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('candidates', models.ManyToManyField(related_name='tasks', through='annotation.Candidate', to='annotation.completion')),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='annotation.project')),
+                    ('prompt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='annotation.prompt')),
+                    ('proposal', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='task', to='annotation.proposal')),
+                    ('repeat_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='repeats', to='annotation.task')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'indexes': [models.Index(fields=['project', 'priority', 'id'], name='tasks_by_priority')],
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('purpose__in', ['work', 'evaluate']), ('repeat_of', None)), models.Q(models.Q(('purpose__in', ['work', 'evaluate']), _negated=True), ('repeat_of__isnull', False)), _connector='OR'), name='only_checks_repeat_a_task'), models.CheckConstraint(condition=models.Q(('seats__gte', 1)), name='task_has_a_seat'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'proposal'), ('prompt', None), ('proposal__isnull', False)), models.Q(models.Q(('kind', 'proposal'), _negated=True), ('prompt__isnull', False), ('proposal', None)), _connector='OR'), name='task_has_a_prompt_or_a_proposal'), models.UniqueConstraint(condition=models.Q(('origin', ''), _negated=True), fields=('origin', 'prompt', 'kind'), name='task_opened_once_per_run')],
+                },
+            ),
+            migrations.CreateModel(
+                name='GoldAnswer',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('tiers', models.JSONField(help_text='Lists of completion ids, best first.')),
+                    ('note', models.TextField(blank=True, help_text='Why this is the gold ranking; shown as feedback in practice.')),
+                    ('practice', models.BooleanField(default=False)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('marked_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('task', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='gold', to='annotation.task')),
+                ],
+                options={
+                    'ordering': ['id'],
+                },
+            ),
+            migrations.CreateModel(
+                name='Comparison',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('version_first', models.BooleanField(help_text='Order shown for the first assignment; swapped for every second one.')),
+                    ('identical', models.BooleanField(default=False)),
+                    ('answer', models.ForeignKey(help_text="The version's.", on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotation.completion')),
+                    ('other', models.ForeignKey(help_text="The opponent's.", on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotation.completion')),
+                    ('evaluation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comparisons', to='annotation.evaluation')),
+                    ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comparisons', to='annotation.prompt')),
+                    ('task', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='comparison', to='annotation.task')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.UniqueConstraint(fields=('evaluation', 'prompt'), name='prompt_once_per_evaluation'), models.CheckConstraint(condition=models.Q(models.Q(('identical', True), ('task', None)), models.Q(('identical', False), ('task__isnull', False)), _connector='OR'), name='only_identical_answers_have_no_task')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Adjudication',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('tiers', models.JSONField(help_text='Lists of completion ids, best first.')),
+                    ('unacceptable', models.JSONField(blank=True, default=list)),
+                    ('note', models.TextField(blank=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('withdrawn_at', models.DateTimeField(blank=True, null=True)),
+                    ('adjudicated_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='adjudications', to=settings.AUTH_USER_MODEL)),
+                    ('withdrawn_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='adjudications', to='annotation.task')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'constraints': [models.UniqueConstraint(condition=models.Q(('withdrawn_at', None)), fields=('task',), name='one_adjudication_stands_per_task'), models.CheckConstraint(condition=models.Q(models.Q(('withdrawn_at', None), ('withdrawn_by', None)), models.Q(('withdrawn_at__isnull', False), ('withdrawn_by__isnull', False)), _connector='OR'), name='adjudication_withdrawn_by_somebody')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Token',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('name', models.CharField(help_text='What uses it, such as the name of a script.', max_length=80)),
+                    ('prefix', models.CharField(help_text='Its first characters, to tell it from others.', max_length=12)),
+                    ('digest', models.CharField(help_text='SHA-256 of it.', max_length=64, unique=True)),
+                    ('scopes', models.CharField(help_text='Scopes, separated by spaces.', max_length=80)),
+                    ('expires_at', models.DateTimeField(blank=True, null=True)),
+                    ('last_used_at', models.DateTimeField(blank=True, null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'constraints': [models.CheckConstraint(condition=models.Q(('scopes', ''), _negated=True), name='token_may_do_something')],
+                },
+            ),
+            migrations.CreateModel(
+                name='UploadChunk',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('number', models.PositiveIntegerField()),
+                    ('data', models.BinaryField()),
+                    ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['upload', 'number'],
+                    'constraints': [models.UniqueConstraint(fields=('upload', 'number'), name='upload_chunk_once')],
+                },
+            ),
+            migrations.CreateModel(
+                name='UploadPart',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('number', models.PositiveIntegerField()),
+                    ('rows', models.PositiveIntegerField(help_text='Rows that it holds.')),
+                    ('parsed', models.BinaryField(help_text='The rows as they were read, gzipped JSON.')),
+                    ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='annotation.promptupload')),
+                ],
+                options={
+                    'ordering': ['upload', 'number'],
+                    'constraints': [models.UniqueConstraint(fields=('upload', 'number'), name='upload_part_once')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Webhook',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('url', models.URLField(max_length=500, verbose_name='Address')),
+                    ('secret', models.CharField(help_text='Signs requests, so it is stored readable.', max_length=100)),
+                    ('events', models.CharField(help_text='Events it receives, separated by spaces.', max_length=200)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhooks', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['id'],
+                    'constraints': [models.CheckConstraint(condition=models.Q(('events', ''), _negated=True), name='webhook_for_an_event')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Delivery',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('status', models.CharField(choices=[('pending', 'Waiting'), ('delivered', 'Delivered'), ('failed', 'Failed')], default='pending', max_length=9)),
+                    ('attempts', models.PositiveIntegerField(default=0)),
+                    ('attempts_allowed', models.PositiveIntegerField(help_text='Failed after this many.')),
+                    ('next_attempt_at', models.DateTimeField(default=annotation.clock.now, help_text='During an attempt: when it counts as lost.')),
+                    ('last_answer', models.TextField(blank=True, help_text='Start of the last response, or why there was none.')),
+                    ('finished_at', models.DateTimeField(blank=True, null=True)),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, help_text='Same in every attempt.', unique=True)),
+                    ('event', models.CharField(choices=[('judgment.submitted', 'Annotation submitted'), ('snapshot.taken', 'Snapshot created'), ('round.finished', 'Round finished, failed or cancelled'), ('alarm.raised', 'Model problem reported'), ('webhook.test', 'A test')], max_length=30)),
+                    ('body', models.TextField(help_text='Exact text that is signed and sent.')),
+                    ('last_status', models.PositiveIntegerField(blank=True, help_text='HTTP status of the last response.', null=True)),
+                    ('webhook', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='annotation.webhook')),
+                ],
+                options={
+                    'ordering': ['-id'],
+                    'abstract': False,
+                    'indexes': [models.Index(condition=models.Q(('status', 'pending')), fields=['next_attempt_at'], name='delivery_pending')],
+                    'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status', 'pending')), models.Q(('finished_at__isnull', False), ('status__in', ['delivered', 'failed'])), _connector='OR'), name='delivery_final_means_finished_at'), models.CheckConstraint(condition=models.Q(('attempts__lte', models.F('attempts_allowed'))), name='delivery_attempts_within_allowed')],
+                },
+            ),
+            migrations.CreateModel(
+                name='Withdrawal',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('created_at', models.DateTimeField(auto_now_add=True)),
+                    ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                    ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='withdrawals', to=settings.AUTH_USER_MODEL)),
+                    ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='withdrawals', to='annotation.project')),
+                ],
+                options={
+                    'ordering': ['id'],
+                },
+            ),
+        ]),
+        migrations.RunPython(guard_audit_log, migrations.RunPython.noop, elidable=False),
+    ]
