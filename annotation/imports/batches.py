@@ -12,8 +12,8 @@ from annotation.imports import ParsedPrompts, Reading, mappings, parse_rows
 from annotation.imports.fields import Fields
 from annotation.imports.packed import members
 from annotation.imports.raw import RawRow
-from annotation.imports.reading import MAX_FILE_BYTES, MAX_ROWS, STREAMED, read_rows
-from annotation.imports.refusals import RefusedRow, UnreadableFile
+from annotation.imports.reading import EMPTY, MAX_FILE_BYTES, MAX_ROWS, STREAMED, read_rows
+from annotation.imports.refusals import EmptyFile, RefusedRow, UnreadableFile
 from annotation.imports.shapes import PLAIN, SHAPES, shape_of
 from annotation.imports.spellings import in_one_spelling
 from annotation.imports.text import FileText
@@ -63,8 +63,8 @@ def check_file(file: BinaryIO, filename: str, reading: Reading) -> None:
     for member in members(file, filename, STREAMED.bytes):
         if member.name.lower().endswith(LINES):
             text = FileText(member.file)
-            if text.is_blank():
-                raise UnreadableFile("The file is empty. Choose a file that holds at least one prompt.")
+            if text.is_blank() and not member.label:
+                raise EmptyFile(EMPTY)
             for _ in text.lines():
                 pass
         else:

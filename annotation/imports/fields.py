@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from annotation.imports.languages import alike, english
+
 # Words in the name of a field that holds answers, votes, labels or a conversation.
 TELLING = {
     *("answer", "answers", "response", "responses", "completion", "completions", "output", "outputs", "reply"),
@@ -48,6 +50,9 @@ JUDGING = {
     *("rejected", "selected", "pick", "picked", "verdict", "vote", "votes", "label", "accepted", "original"),
 }
 VERDICTS = {"winner", "better", "best", "worst", "preferred", "selected", "picked", "choice"}
+# Objects of which nobody expects that they hold answers or votes.
+ABOUT = {"metadata", "meta", "config", "kwargs", "settings", "params", "usage", "moderation", "header"}
+MOST_LOOKED_AT = 20  # objects of a list
 TURN = {"role", "content", "from", "value"}
 CALLS = {"tool_calls", "function_call"}  # of tools: they are read with the text
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -195,7 +200,19 @@ def _is_telling(name: str, value: object) -> bool:
         said -= CONVERSATION  # a number of turns, or a switch
     # Which answer is better may stand there as its number or its maker: preferred_index, best_idx, winner_model.
     which = words & VERDICTS and words & {"index", "idx", "id", "number", "name", "model"}
-    return bool(which) or (bool(said) and not words & DESCRIBING)
+    inside = isinstance(value, (dict, list)) and not words & ABOUT and _holds_telling(value)
+    return bool(which) or inside or (bool(said) and not words & DESCRIBING)
+
+
+def _holds_telling(value: dict[str, Any] | list[Any]) -> bool:
+    """Return whether an object, or one of a list of objects, has a field that looks like an answer or a vote."""
+    objects = value[:MOST_LOOKED_AT] if isinstance(value, list) else [value]
+    return any(
+        not _empty(each) and _is_telling(name, each)
+        for held in objects
+        if isinstance(held, dict)
+        for name, each in held.items()
+    )
 
 
 def _is_text(name: str, value: object) -> bool:
@@ -203,7 +220,8 @@ def _is_text(name: str, value: object) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    return {word.lower() for word in WORD.findall(name)}
+    known = english(name) if name.isascii() else alike(name)
+    return {word.lower() for word in WORD.findall(f"{name} {known}" if known else name)}
 
 
 def _empty(value: object) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, is_messages, number, texts_below
+from annotation.imports.items import ImportedVote, Item, is_messages, number, texts_below
 from annotation.imports.refusals import Refusal, UnreadableFile
 from annotation.imports.shapes.pairs import add_preference
+from annotation.imports.verdicts import BOTH_BAD, TIE
 
 # Field of a mapping → what it names. The first group names a column, the second several, the third says what they mean.
 COLUMNS = {
@@ -40,13 +41,13 @@ MEANINGS = {
     "winner_first": "Values that mean the first answer",
     "winner_second": "Values that mean the second answer",
     "winner_tie": "Values that mean a tie",
+    "winner_bad": "Values that mean that both are bad",
     "better": "Better scores are: higher or lower",
     "tie_within": "Scores this close tie",
 }
 KNOWN = COLUMNS | SEVERAL | MEANINGS
 FIRST = {"a", "first", "left", "model_a", "response_a", "answer_a", "response_1", "answer_1", "chosen"}
 SECOND = {"b", "second", "right", "model_b", "response_b", "answer_b", "response_2", "answer_2", "rejected"}
-TIES = {"tie", "both", "equal", "draw", "same"}
 # Names by which a field is found where the mapping does not say.
 DEFAULTS = {
     "text": ("text", "prompt", "instruction", "question", "messages"),
@@ -155,9 +156,14 @@ def _won(item: Item, row: _Row, places: list[tuple[str, int]], said: dict[str, A
     mapping = row.mapping
     first = set(_list(mapping.get("winner_first", ""))) or FIRST | {mapping.get("chosen", "").lower()}
     second = set(_list(mapping.get("winner_second", ""))) or SECOND | {mapping.get("rejected", "").lower()}
-    ties = set(_list(mapping.get("winner_tie", ""))) or TIES
+    ties = set(_list(mapping.get("winner_tie", ""))) or TIE
+    bad = set(_list(mapping.get("winner_bad", ""))) or BOTH_BAD
     names = {name.lower(): place for name, place in places}
-    if _among(value, ties):
+    if _among(value, bad):
+        everyone = [place for _, place in places]
+        said = {name: each for name, each in said.items() if name != "margin"}
+        item.votes.append(ImportedVote([everyone], unacceptable=everyone, **said))
+    elif _among(value, ties):
         item.tie(*(place for _, place in places), **{name: each for name, each in said.items() if name != "margin"})
     elif len(places) == 2 and _among(value, first):
         item.prefer(places[0][1], places[1][1], **said)
@@ -169,7 +175,10 @@ def _won(item: Item, row: _Row, places: list[tuple[str, int]], said: dict[str, A
         item.rank([(best, 1.0), *((place, 0.0) for place in others)], **said)
         item.votes[-1].unranked = others if len(others) > 1 else []
     else:
-        raise Refusal(f'"{column}" is {value[:40]!r}; say what it means with winner_first, winner_second or winner_tie')
+        raise Refusal(
+            f'"{column}" is {value[:40]!r}; say what it means with '
+            "winner_first, winner_second, winner_tie or winner_bad"
+        )
 
 
 def _among(value: str, known: set[str]) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation.imports.fields import telling
+from annotation.imports.items import is_messages
+
 # Fields of a JSON file that hold its rows.
 ROW_LISTS = {"data", "rows", "train", "examples", "items", "records", "samples", "instances", "annotations", "tasks"}
 SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
@@ -15,10 +18,12 @@ def rows_in(value: dict[str, Any]) -> list[Any]:
         return [dict(zip(value["columns"], cells, strict=False)) for cells in value["data"]]  # pandas, orient="split"
     splits = [name for name in value if name in SPLITS and _are_rows(value[name])]
     if len(splits) > 1:
-        return [row for name in splits for row in value[name]]
+        beside = beside_rows({name: each for name, each in value.items() if name not in splits})
+        return [beside | row for name in splits for row in value[name]]
     lists = [name for name, rows in value.items() if name in ROW_LISTS and _are_rows(rows)]
     if len(lists) == 1:
-        return [_unwrapped(row) for row in value[lists[0]]]
+        beside = beside_rows({name: each for name, each in value.items() if name != lists[0]})
+        return [with_file(beside, row) for row in value[lists[0]]]
     if _are_instances(value):
         definition = _first(value["Definition"])
         return [
@@ -26,6 +31,21 @@ def rows_in(value: dict[str, Any]) -> list[Any]:
             for each in value["Instances"]
         ]
     return _of_columns(value) or [value]
+
+
+def beside_rows(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands beside the rows and looks like a part of each, such as a system text or an instruction.
+
+    Its names begin with `file.`: it is counted as not used, and stops the rows until a person maps or ignores it.
+    """
+    held = {name: value for name, value in fields.items() if isinstance(value, str) or is_messages(value)}
+    return {f"file.{name}": each for name, each in held.items() if telling({name: each})}
+
+
+def with_file(beside: dict[str, Any], row: Any) -> Any:
+    """Return a row of a list, without what the dataset viewer wraps it in, and with what stands beside the list."""
+    row = _unwrapped(row) if isinstance(row, dict) else row
+    return {**beside, **row} if beside and isinstance(row, dict) else row
 
 
 def _unwrapped(row: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from annotation.imports.json_rows import read_json, read_json_lines
 from annotation.imports.packed import DataFile, FileLimits, members, seekable, too_large
 from annotation.imports.parquet import read_parquet
 from annotation.imports.raw import RawRow
-from annotation.imports.refusals import RefusedRow, UnreadableFile
+from annotation.imports.refusals import EmptyFile, RefusedRow, UnreadableFile
 from annotation.imports.tables import DELIMITERS, header_of, read_table
 from annotation.imports.text import FileText
 
@@ -24,6 +24,8 @@ MAX_FILE_BYTES = 50 * 2**20
 MAX_ROWS = 500_000  # 50 MB of one-letter lines would keep a web request busy for minutes
 MAX_VALUES = 10_000_000  # of a Parquet file; empty ones take next to no bytes there, and eight each once they are read
 LARGEST_FILE = 2**30  # that is read piece by piece; what servers take is set beside it, in frontend/serving/limits.py
+EMPTY = "The file is empty. Choose a file that holds at least one prompt."
+NO_ROWS = "the file holds no rows; the others are read"
 COLUMNS_FROM = 100  # rows whose fields are the columns of a file
 
 _Reader = Callable[[FileText], Iterator[RawRow | RefusedRow]]
@@ -44,30 +46,45 @@ def read_rows(
         if len(data) > MAX_FILE_BYTES:
             raise UnreadableFile(too_large(MAX_FILE_BYTES))
         data = io.BytesIO(data)
-    count = 0
+    count = used = 0
     for member in members(data, filename, limits.bytes):
         for found in _rows_of(member, columns, limits):
             count += 1
             if count > limits.rows:
                 raise UnreadableFile(f"The file has more than {limits.rows:,} rows. Split it into smaller files.")
+            used += not _is_empty(found)
             yield found
-    if not count:
+    if not used:
         raise UnreadableFile("The file holds no rows. Choose a file that holds at least one prompt.")
 
 
+def _is_empty(found: RawRow | RefusedRow) -> bool:
+    """Return whether this says that a file of an archive holds no rows."""
+    return isinstance(found, RefusedRow) and found.reason.endswith(NO_ROWS)
+
+
 def _rows_of(member: DataFile, columns: Set[str], limits: FileLimits) -> Iterator[RawRow | RefusedRow]:
-    """Yield the rows of one data file; of several in an archive, each row and each problem names its file."""
+    """Yield the rows of one data file; of several in an archive, each row and each problem names its file.
+
+    An empty one of several is refused as a row, so that it is named and the others are taken.
+    """
     if not member.label:
         yield from _read(member, columns, limits)
         return
+    count = 0
     try:
         for found in _read(member, columns, limits):
+            count += 1
             if isinstance(found, RawRow):
                 yield replace(found, file=member.label)
             else:
                 yield RefusedRow(found.line, f"{member.label}: {found.reason}")
+    except EmptyFile:
+        pass
     except UnreadableFile as problem:
         raise type(problem)(f"{member.label}: {problem}") from None
+    if not count:
+        yield RefusedRow(1, f"{member.label}: {NO_ROWS}")
 
 
 def _read(member: DataFile, columns: Set[str], limits: FileLimits) -> Iterator[RawRow | RefusedRow]:
@@ -78,7 +95,7 @@ def _read(member: DataFile, columns: Set[str], limits: FileLimits) -> Iterator[R
     read = _reader_for(member.name, columns)
     text = FileText(member.file)
     if text.is_blank():
-        raise UnreadableFile("The file is empty. Choose a file that holds at least one prompt.")
+        raise EmptyFile(EMPTY)
     yield from read(text)
 
 

@@ -27,6 +27,10 @@ class UnreadableFile(ValueError):
     """The file as a whole cannot be read; the message tells its owner what to do."""
 
 
+class EmptyFile(UnreadableFile):
+    """Raised for a file without any text."""
+
+
 class UnknownColumns(UnreadableFile):
     """Raised for a readable file whose columns must be mapped by the user."""
 

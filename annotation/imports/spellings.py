@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from annotation.imports.conversations import ROLES
+from annotation.imports.languages import english
 
 # Other names of fields that every shape knows.
 NAMES = {
@@ -19,6 +20,8 @@ NAMES = {
     ),
     "contents": "messages",
     "interactions": "messages",
+    "trajectory": "messages",
+    "chat_messages": "messages",
     "chat_history": "history",
 }
 SPEAKER = ("role", "from", "author", "speaker", "sender")
@@ -26,6 +29,17 @@ SAID = ("content", "value", "parts", "message", "text")
 # Fields that hold a conversation, whose turns may be pairs of texts, or texts in turn.
 CONVERSATION = ("conversation", "conversations", "dialogue", "dialog", "history")
 PAIRS = (("input", "output"), ("user", "assistant"), ("human", "assistant"), ("human", "gpt"), ("human", "bot"))
+# Words for a better and a worse answer, alone or with one of the words for an answer before or after them.
+PAIR_WORDS = (
+    *(("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred"), ("preferred", "rejected")),
+    *(("accepted", "rejected"), ("better", "worse"), ("y_w", "y_l")),
+)
+WITH_A_WORD = (("winner", "loser"), ("winning", "losing"), ("win", "lose"), ("good", "bad"), ("best", "worst"))
+ANSWER_WORDS = (
+    *("response", "answer", "completion", "output", "text", "generation", "reply", "messages", "conversation"),
+    *("conversations", "summary", "message"),
+)
+OWN_PAIRS = ({"preferred_output", "non_preferred_output"}, {"instruction", "chosen_response", "rejected_response"})
 AS_JSON = {"messages", "conversation_a", "conversation_b", "context", "prompt", "chosen", "rejected", *CONVERSATION}
 TITLE = re.compile(r"[A-Z][A-Z0-9_ ]*|[A-Z][a-z0-9]*(?:[ _-][A-Za-z0-9]+)*|[a-z0-9]+(?: [A-Za-z0-9]+)+")
 NESTED = ("input", "inputs", "fields", "data", "body")
@@ -43,6 +57,10 @@ def in_one_spelling(row: dict[str, Any], *, renamed: bool = True) -> tuple[dict[
         if usual != name:
             names[usual] = name
         found[usual] = _value(usual, value)
+    if renamed and not {"chosen", "rejected"} & row.keys() and (pair := _pair_of(found)):
+        for usual, name in zip(("chosen", "rejected"), pair, strict=True):
+            names[usual] = names.pop(name, name)
+            found[usual] = found.pop(name)
     if renamed and "system" not in found and _is_palm(row):
         found["system"] = found.pop("context")
         names["system"] = "context"
@@ -50,12 +68,27 @@ def in_one_spelling(row: dict[str, Any], *, renamed: bool = True) -> tuple[dict[
 
 
 def _usual(name: str, row: dict[str, Any]) -> str:
-    plain = NAMES.get(name, name)
+    plain = NAMES.get(name) or english(name) or name
     if plain == "messages" and not _are_turns(row[name]):
         plain = name
     if plain == name and TITLE.fullmatch(name):
         plain = name.lower().replace(" ", "_")
     return name if plain != name and plain in row else plain
+
+
+def _pair_of(found: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the names of a better and a worse answer under other names than chosen and rejected; None without both."""
+    if any(own <= found.keys() for own in OWN_PAIRS):
+        return None
+    pairs = [*PAIR_WORDS]
+    for better, worse in (*PAIR_WORDS, *WITH_A_WORD):
+        pairs += [(f"{better}_{word}", f"{worse}_{word}") for word in ANSWER_WORDS]
+        pairs += [(f"{word}_{better}", f"{word}_{worse}") for word in ANSWER_WORDS]
+    return next((pair for pair in pairs if all(_is_said(found.get(name)) for name in pair)), None)
+
+
+def _is_said(value: Any) -> bool:
+    return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, list) and _are_turns(value))
 
 
 def _is_palm(row: dict[str, Any]) -> bool:

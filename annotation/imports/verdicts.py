@@ -16,10 +16,14 @@ from annotation.imports.refusals import Refusal
 TIE = {
     *("tie", "tied", "ties", "draw", "equal", "equally good", "same", "both", "both good", "no preference", "neither"),
     *("about the same", "similar", "even", "tie (inconsistent)", "both are good", "a=b", "none better", "="),
+    *("unentschieden", "gleich", "gleich gut", "beide", "beide gut", "égalité", "empate", "pareggio", "ничья"),
+    *("平局", "平手", "一样好", "一样", "差不多", "都好", "相同", "引き分け", "同じ", "무승부"),
 }
 BOTH_BAD = {
     *("tie (bothbad)", "bothbad", "both_bad", "both bad", "tie_bothbad", "both are bad", "tie (both bad)"),
-    *("both equally bad", "neither is good", "tie_both_bad"),
+    *("both equally bad", "neither is good", "tie_both_bad", "neither good", "both unacceptable", "bad tie"),
+    *("both are unacceptable", "both poor", "both wrong", "neither acceptable", "equally bad"),
+    *("beide schlecht", "les deux mauvaises", "ambas malas", "оба плохие", "都不好", "都差", "一样差", "どちらも悪い"),
 }
 # What people say who do not judge. It is no vote, and the row says so.
 NO_VOTE = {
@@ -95,6 +99,12 @@ def says_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def is_tie(value: Any) -> bool:
+    """Return whether a value says that the answers are equally good, or equally bad."""
+    said = {str(value).strip().lower(), plain(value)}
+    return bool(said & (TIE | BOTH_BAD))
+
+
 def add_vote(item: Item, names: Names, value: Any, field: str, **said: Any) -> None:
     """Add what a value says as a vote on all answers of the item; a Refusal where that is not certain."""
     item.votes.append(vote_of(names, len(item.answers), value, field, **said))
@@ -119,6 +129,9 @@ def vote_of(names: Names, answers: int, value: Any, field: str, **said: Any) -> 
         return ImportedVote([everyone], **said)
     if text == "1.5" and answers == 2 and {"1", "2"} <= set(names):
         return ImportedVote([everyone], **said)  # between 1 and 2, as AlpacaEval writes a tie
+    if answers == 2 and {"1", "2"} <= set(names) and (between := _between(value)):
+        better = names["2"] if between > 0 else names["1"]
+        return ImportedVote([[better], [1 - better]], **said | {"margin": abs(between)})
     if isinstance(value, str) and ORDER.search(value):
         return _chain(names, value, field, said)
     if raw in NO_VOTE:
@@ -127,6 +140,12 @@ def vote_of(names: Names, answers: int, value: Any, field: str, **said: Any) -> 
         f'"{field}" is {str(value)[:40]!r}, which does not say for certain which answer is better; '
         "map it as the winner and say what its values mean (winner_first, winner_second, winner_tie)"
     )
+
+
+def _between(value: Any) -> float | None:
+    """Return how far a preference of AlpacaEval leans to answer 2 (to 1) or to answer 1 (to -1): 1.93 is 0.86."""
+    found = number(value)
+    return round(2 * found - 3, 6) if found is not None and 1 < found < 2 else None
 
 
 def _chain(names: Names, value: str, field: str, said: dict[str, Any]) -> ImportedVote:

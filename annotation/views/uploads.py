@@ -28,6 +28,7 @@ from annotation.imports import (
     stored,
 )
 from annotation.imports.batches import parse_first
+from annotation.imports.guesses import guessed
 from annotation.models import ImportStatus, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
@@ -96,10 +97,12 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
             else:
                 return redirect("upload", slug, pk)
         return _page(request, pending, mapping=form, problem=problem or "Choose columns of this file.")
-    initial = {**pending.mapping, "shape": pending.shape, "ignore": pending.ignore}
-    form = MappingForm(pending.project, _columns(pending), unused, initial=initial)
+    columns = _columns(pending)
+    guesses = {} if pending.mapping or (parsed and (parsed.rows or parsed.labels)) else guessed(columns)
+    initial = {**guesses, **pending.mapping, "shape": pending.shape, "ignore": pending.ignore}
+    form = MappingForm(pending.project, columns, unused, initial=initial)
     if parsed is None:
-        return _page(request, pending, mapping=form, problem=problem)
+        return _page(request, pending, mapping=form, problem=problem, guesses=guesses)
     report = prompts.dry_run(pending.project, parsed)
     fresh, _ = prompts.sort_rows(pending.project, parsed)
     return _page(
@@ -108,6 +111,7 @@ def upload(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         report=report,
         kept_days=import_jobs.PREVIEW_KEPT.days,
         mapping=form,
+        guesses=guesses,
         preview=[each.row for each in fresh[:PREVIEW_ROWS]],
         labelled=[] if fresh else parsed.labels[:PREVIEW_ROWS],
     )

@@ -153,7 +153,11 @@ def test_byte_order_marks(filename: str, encoding: str, bom: bytes) -> None:
     ("line", "reason"),
     [
         ("{}", 'the row has no "text", "prompt" or "messages"; add one of them'),
-        ('{"Title": "a"}', 'the row has no "text", "prompt" or "messages"; add one of them'),
+        (
+            '{"Title": "a"}',
+            'the row has no "text", "prompt" or "messages"; add one of them, '
+            'or say which of "Title" is the prompt (columns)',
+        ),
         ('{"text": ""}', '"text" is empty; write something there or delete the row'),
         ('{"prompt": " \\n "}', '"prompt" is empty; write something there or delete the row'),
         ('{"text": "\\u0007"}', '"text" is empty; write something there or delete the row'),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, texts_below
+from annotation.imports.items import Item, is_messages, texts_below
+from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
 from annotation.imports.shapes.trl import thumb
 
@@ -17,6 +18,11 @@ def alpaca(fields: Fields) -> Iterator[Item]:
     """Read an instruction with its input as one prompt, and its output as the reference answer."""
     item = asked(fields)
     output = fields.take("output", "response")
+    if isinstance(output, list) and len(output) > 1 and not is_messages(output):
+        raise Refusal(
+            f'"output" is a list of {len(output)} answers, and nothing says which is better; '
+            'name them "chosen" and "rejected", or "completions" where nobody has compared them'
+        )
     if output not in (None, ""):
         item.references.append(output)
     fields.describes("text", "author", "edited", "proposal_id")

@@ -30,6 +30,9 @@ ABOUT = (
 )
 
 
+BAD_FLAGS = ("tie_bothbad", "tie_both_bad", "bothbad", "both_bad")
+
+
 def battle(fields: Fields) -> Iterator[Item]:
     """Read two conversations until the judged turn; "both bad" is a tie of two unacceptable answers."""
     item = Item(field="conversation_a")
@@ -93,8 +96,8 @@ def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
 
 
 def _flagged(fields: Fields) -> str:
-    """Return the winner where three columns of 0 and 1 say it."""
-    flags = {name: number(fields.take(f"winner_{name}")) for name in ("model_a", "model_b", "tie")}
+    """Return the winner where columns of 0 and 1 say it."""
+    flags = {name: number(fields.take(f"winner_{name}")) for name in ("model_a", "model_b", "tie", *BAD_FLAGS)}
     said = [name for name, flag in flags.items() if flag == 1]
     return said[0] if len(said) == 1 else ""
 

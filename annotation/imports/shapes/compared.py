@@ -17,7 +17,7 @@ from annotation.imports.items import ImportedVote, Item, is_messages, number, te
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import as_asked, last_answers, who_said_it
 from annotation.imports.shapes.shape import Shape
-from annotation.imports.verdicts import Names, check_judged, is_not_judged, names_of, says_nothing, vote_of
+from annotation.imports.verdicts import Names, check_judged, is_not_judged, names_of, plain, says_nothing, vote_of
 
 STEMS = {
     *("response", "answer", "completion", "output", "generation", "candidate", "reply", "text", "summary", "option"),
@@ -27,11 +27,12 @@ SUFFIXES = {*"abcdefghxy", *map(str, range(13)), "one", "two", "three", "four", 
 FILLERS = {"model", "assistant", "the", "text", "answer", "response", "output"}
 QUESTIONS = (
     *("prompt", "question", "query", "instruction", "problem", "inputs", "context", "messages", "conversation"),
-    *("conversations", "history", "text", "input", "source", "post", "article", "user_prompt"),
+    *("conversations", "history", "text", "input", "source", "post", "article", "user_prompt", "user_input"),
+    *("input_text", "text_input", "user_query"),
 )
 VERDICT = re.compile(
     r"prefer(red|ence)?|winner|choice|chosen|better|best|label|verdict|judge?ment|select(ed|ion)|vote|decision|pick(ed)?"
-    r"|ranking|rank_order|order|annotation"
+    r"|ranking|rank_order|order|annotation|comparison"
 )
 PERSON = re.compile(
     r"(annotator|annot|annotation|rater|judge|worker|labell?er|evaluator|reviewer|expert|human|person|user|vote)_?\d+"
@@ -43,6 +44,7 @@ VOTES = (
 )
 COUNTS = ("votes", "n_votes", "num_votes", "vote_count", "wins", "count")
 TIE_COUNTS = ("ties", "votes_tie", "votes_ties", "n_ties", "num_ties", "tie_votes", "tie_count", "tie")
+BAD_COUNT = re.compile(r"(n_|num_)?(votes?_)?(tie_)?(both_?bad|neither_good)(_votes?|_count)?")
 SCORES = ("score", "rating", "reward", "overall", "quality")
 MOST_VOTES = 1000
 TOKEN = re.compile(r"[A-Za-z]+|\d+")
@@ -98,6 +100,7 @@ def compared(fields: Fields) -> Iterator[Item]:
     texts = [fields.take(name) for name in columns.names]
     models = [_model(fields, columns, place) for place in range(len(texts))]
     names = names_of(columns.suffixes, columns.names, models, texts)
+    names = {plain(fields.names[name]): at for at, name in enumerate(columns.names) if name in fields.names} | names
     if len(texts) == 2 and is_messages(texts[0]) and is_messages(texts[1]):
         texts = list(last_answers(item, *texts))
     for text, model, name in zip(texts, models, columns.names, strict=True):
@@ -112,6 +115,7 @@ def compared(fields: Fields) -> Iterator[Item]:
     _numbers(fields, item, columns, said)
     if item.votes:
         check_judged(fields.data)
+    fields.describes("raw_completion")  # what AlpacaEval's judge wrote, of which the preference is taken
     yield item
 
 
@@ -178,14 +182,16 @@ def _counted(fields: Fields, item: Item, columns: Columns) -> None:
         ]
         if all(both) and len(both) == 2:
             tied = next((each for each in TIE_COUNTS if each in fields), "")
-            counts = [number(fields.take(each)) for each in (*both, *([tied] if tied else []))]
+            bad = next((each for each in fields if each in fields and BAD_COUNT.fullmatch(each.lower())), "")
+            counts = [number(fields.take(each)) if each else 0.0 for each in (*both, tied, bad)]
             if any(each is None or each < 0 or not each.is_integer() for each in counts):
                 raise Refusal(f'"{both[0]}" and "{both[1]}" should be whole numbers of votes')
             if sum(int(each or 0) for each in counts) > MOST_VOTES:
                 raise Refusal(f"the row counts more than {MOST_VOTES:,} votes; give every vote a row, or ignore them")
             for place, each in enumerate(counts[:2]):
                 item.votes += [ImportedVote([[place], [1 - place]]) for _ in range(int(each or 0))]
-            item.votes += [ImportedVote([[0, 1]]) for _ in range(int(counts[2] or 0) if tied else 0)]
+            item.votes += [ImportedVote([[0, 1]]) for _ in range(int(counts[2] or 0))]
+            item.votes += [ImportedVote([[0, 1]], unacceptable=[0, 1]) for _ in range(int(counts[3] or 0))]
             return
 
 

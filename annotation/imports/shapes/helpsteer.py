@@ -66,6 +66,21 @@ def edits(fields: Fields) -> Iterator[Item]:
     yield item
 
 
+def feedback(fields: Fields) -> Iterator[Item]:
+    """Read an answer with what several people wrote about it: a vote that orders nothing for each, with their words."""
+    item = Item(_asked(fields.take("context", "prompt")), "context", category=fields.take("domain"))
+    place = item.answer(fields.take("response"))
+    item.votes += [ImportedVote([[place]], rationale=said) for said in fields.take("feedback") if said]
+    fields.describes("language", "split")
+    yield item
+
+
+def _is_feedback(fields: Fields) -> bool:
+    said = fields.peek("feedback")
+    texts = isinstance(said, list) and bool(said) and all(isinstance(each, str) for each in said)
+    return texts and isinstance(fields.peek("response"), str) and ("context" in fields or "prompt" in fields)
+
+
 def _asked(prompt: Any) -> Any:
     """Return a prompt of several turns, marked by <extra_id_1>, as messages; others as they are."""
     return (transcript_of(prompt) or prompt) if isinstance(prompt, str) and "<extra_id_1>" in prompt else prompt
@@ -99,4 +114,5 @@ def _is_edit(fields: Fields) -> bool:
 
 EDITS = Shape("HelpSteer3 edits", _is_edit, edits)
 RATED = Shape("HelpSteer2", _is_rated, rated, (columns("prompt", "response", "helpfulness"),))
+FEEDBACK = Shape("HelpSteer3 feedback", _is_feedback, feedback)
 PREFERENCES = Shape("HelpSteer3", _is_preferences, preferences)

@@ -16,7 +16,7 @@ from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape, columns
-from annotation.imports.verdicts import names_of, plain, vote_of
+from annotation.imports.verdicts import is_tie, names_of, plain, vote_of
 
 PROMPTS = ("prompt", "instruction", "question", "messages", "text", "input", "query")
 SIDES = (
@@ -45,7 +45,6 @@ ABOUT = (
     "inner_id",
     "file_upload",
 )
-NO_TIE = {"tie", "equal", "both", "same", "neither"}
 
 
 class _Task:
@@ -168,8 +167,9 @@ class _Said:
 
     def choose(self, side: str, to_name: str) -> None:
         left, right = self.task.pair(to_name)
-        if side in NO_TIE:
-            self.vote([[left, right]])
+        if is_tie(side):
+            both = vote_of({}, 2, side, "selected").unacceptable
+            self.vote([[left, right]], unacceptable=[left, right] if both else [])
         else:
             self.vote([[left], [right]] if side == "left" else [[right], [left]])
 
@@ -232,7 +232,7 @@ def _take_result(result: Fields, said: _Said) -> None:
     if not isinstance(kept, dict):
         return
     value = result.child("value")
-    if value.peek("selected") in ("left", "right", *NO_TIE):
+    if value.peek("selected") in ("left", "right") or is_tie(value.peek("selected")):
         said.choose(value.take("selected"), to_name)
     elif "ranker" in value:
         said.order(value.take("ranker"))
@@ -248,7 +248,7 @@ def _chosen(choices: list[str], to_name: str, said: _Said) -> None:
     """Take a choice for the better side where it names one, for a label otherwise."""
     task = said.task
     only = choices[0].strip() if len(choices) == 1 else ""
-    if len(task.item.answers) >= 2 and only.lower() in ("left", "right", *NO_TIE) and only not in task.places:
+    if len(task.item.answers) >= 2 and _is_side(only) and only not in task.places:
         said.choose(only.lower(), to_name)
     elif only and len(task.item.answers) >= 2 and (vote := task.choice(only)):
         said.vote(vote.tiers, unranked=vote.unranked, unacceptable=vote.unacceptable)
@@ -256,6 +256,10 @@ def _chosen(choices: list[str], to_name: str, said: _Said) -> None:
         said.labels += choices[:1]
         if len(choices) > 1:
             raise Refusal(f"a text has {len(choices)} choices; only one label can be kept")
+
+
+def _is_side(said: str) -> bool:
+    return said.lower() in ("left", "right") or is_tie(said)
 
 
 def _written(name: str, text: Any, said: _Said) -> None:
@@ -287,7 +291,7 @@ def flat(fields: Fields) -> Iterator[Item]:
 def _take_flat(name: str, value: Any, said: _Said) -> bool:
     """Take one result by its value; False where it is none that is known."""
     answers = said.task.item.answers
-    if isinstance(value, str) and value.lower() in ("left", "right", *NO_TIE) and len(answers) == 2:
+    if isinstance(value, str) and _is_side(value) and len(answers) == 2:
         said.choose(value.lower(), "")
     elif isinstance(value, dict) and "ranker" in value:
         said.order(value["ranker"])

@@ -14,10 +14,11 @@ from annotation.imports.shapes.shape import Shape
 from annotation.imports.verdicts import check_judged
 
 LISTS = ("completions", "responses", "generations", "answers", "candidates", "outputs", "replies", "samples")
+LISTS += ("responses_and_scores",)
 TEXTS = ("text", "response", "answer", "completion", "content", "output", "generation", "body")
 SCORES = ("score", "scores", "rating", "ratings", "reward", "rewards", "overall_score", "pm_score")
 RANKS = ("rank", "ranks")  # 1 or 0 is best
-MODELS = ("model", "model_name", "generator", "author", "policy")
+MODELS = ("model", "model_name", "generator", "author", "policy", "source")
 MODEL_LISTS = ("models", "generation_models", "model_names", "generators")
 
 

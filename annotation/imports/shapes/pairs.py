@@ -33,6 +33,8 @@ SCORES = (
     ("chosen_rating", "rejected_rating"),
     ("chosen_avg_rating", "rejected_avg_rating"),
     ("rating_chosen", "rating_rejected"),
+    ("chosen_reward", "rejected_reward"),
+    ("reward_chosen", "reward_rejected"),
 )
 
 

@@ -43,7 +43,9 @@ def _take_prompt(fields: Fields, item: Item) -> None:
         null = next((name for name in PROMPT_FIELDS if name in fields.data), None)
         if null:
             raise Refusal(f'"{null}" is null; write the prompt there')
-        raise Refusal('the row has no "text", "prompt" or "messages"; add one of them')
+        there = ", ".join(f'"{fields.names.get(name, name)[:40]}"' for name in list(fields)[:8])
+        which = f", or say which of {there} is the prompt (columns)" if there else ""
+        raise Refusal(f'the row has no "text", "prompt" or "messages"; add one of them{which}')
     item.prompt, item.field = fields.take(given[0]), given[0]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.shapes.shape import Shape
-from annotation.imports.verdicts import vote_of
+from annotation.imports.verdicts import is_tie, vote_of
 
 LISTS = ("responses", "displayed_text", "options", "items", "texts")
 SAID = ("label_annotations", "annotations")
@@ -62,8 +62,8 @@ def _take_scheme(item: Item, places: dict[str, int], value: Any, scheme: str, an
         item.votes.append(
             ImportedVote([[known[0]], others], unranked=others if len(others) > 1 else [], annotator=annotator)
         )
-    elif len(chosen) == 1 and str(chosen[0]).strip().lower() in ("tie", "equal", "both", "same"):
-        item.tie(*range(len(item.answers)), annotator=annotator)
+    elif len(chosen) == 1 and is_tie(chosen[0]):
+        item.votes.append(vote_of(places, len(item.answers), chosen[0], scheme, annotator=annotator))
     elif isinstance(value, dict) and None not in known and all(number(mark) is not None for mark in value.values()):
         ratings = {
             place: {scheme: number(value[key]) or 0.0}

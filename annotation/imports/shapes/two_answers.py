@@ -11,6 +11,7 @@ from annotation.imports.items import Item, number, texts_below
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import who_said_it
 from annotation.imports.shapes.shape import Shape, columns
+from annotation.imports.verdicts import is_tie, vote_of
 
 PKU_ABOUT = re.compile(r"response_[01]_(harm_category|severity_level|source|sha256)|prompt_source")
 ANNOTATOR = re.compile(r"annotator_?\d+$")
@@ -19,7 +20,7 @@ ANNOTATOR = re.compile(r"annotator_?\d+$")
 def pku(fields: Fields) -> Iterator[Item]:
     """Read PKU-SafeRLHF: the better answer by its number, and whether each is safe as a rating.
 
-    https://huggingface.co/datasets/PKU-Alignment/PKU-SafeRLHF. Which is safer is another question and stays unused.
+    https://huggingface.co/datasets/PKU-Alignment/PKU-SafeRLHF. Which is safer is another question: a rating, too.
     """
     item = Item(fields.take("prompt"), id=fields.take("id"))
     places = item.answer(fields.take("response_0")), item.answer(fields.take("response_1"))
@@ -31,6 +32,10 @@ def pku(fields: Fields) -> Iterator[Item]:
         safe = fields.take(f"is_response_{place}_safe")
         if isinstance(safe, bool):
             item.votes[-1].ratings[place] = {"safe": float(safe)}
+    if (safer := number(fields.peek("safer_response_id"))) in (0, 1):
+        fields.take("safer_response_id")
+        for place in places:
+            item.votes[-1].ratings.setdefault(place, {})["safer"] = float(place == safer)
     fields.describes("safer_response_id", *(name for name in fields if PKU_ABOUT.fullmatch(name)))
     yield item
 
@@ -58,7 +63,7 @@ def pandalm(fields: Fields) -> Iterator[Item]:
     )
     places = item.answer(fields.take("response1")), item.answer(fields.take("response2"))
     for name in sorted(name for name in fields.data if ANNOTATOR.match(name) and name in fields):
-        _choose(item, places, number(fields.take(name)), name, annotator=name)
+        _choose(item, places, fields.take(name), name, annotator=name)
     fields.describes("motivation_app", "cmp_key")
     yield item
 
@@ -67,15 +72,18 @@ def llmbar(fields: Fields) -> Iterator[Item]:
     """Read LLMBar: two outputs and the number of the better one. https://github.com/princeton-nlp/LLMBar"""
     item = Item(texts_below(fields.take("instruction"), fields.take("input")), "input", id=fields.take("id"))
     places = item.answer(fields.take("output_1")), item.answer(fields.take("output_2"))
-    _choose(item, places, number(fields.take("label")), "label", **who_said_it(fields))
+    _choose(item, places, fields.take("label"), "label", **who_said_it(fields))
     yield item
 
 
-def _choose(item: Item, places: tuple[int, int], value: float | None, name: str, **said: Any) -> None:
+def _choose(item: Item, places: tuple[int, int], given: Any, name: str, **said: Any) -> None:
+    value = number(given)
     if value == 0:
         item.tie(*places, **said)
     elif value in (1, 2):
         item.prefer(*(places if value == 1 else places[::-1]), **said)
+    elif is_tie(given):
+        item.votes.append(vote_of({}, 2, given, name, **said))
     else:
         raise Refusal(f'"{name}" is none of 1, 2 and 0 for a tie; correct it')
 

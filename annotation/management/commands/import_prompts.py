@@ -20,6 +20,7 @@ from annotation.imports import SHAPES, ParsedPrompts, Reading, UnreadableFile
 from annotation.imports.batches import check_file, parse_batches
 from annotation.imports.folders import Folder, downloaded, look_into
 from annotation.imports.mapping import KNOWN
+from annotation.imports.refusals import EmptyFile
 from annotation.models import Project
 
 if TYPE_CHECKING:
@@ -176,14 +177,21 @@ def _csv(path: Path | None, stack: ExitStack) -> CsvWriter | None:
 
 
 def _check_all(folder: Folder, reading: Reading) -> None:
-    """Refuse every file where one cannot be read to its end, so that nothing is half imported."""
-    for path in folder.files:
+    """Refuse every file where one cannot be read to its end, so that nothing is half imported.
+
+    An empty file of several is left alone, and named among those that are not read.
+    """
+    for path in list(folder.files):
         try:
             with path.open("rb") as file:
                 check_file(file, path.name, reading)
         except FileNotFoundError:
             raise CommandError(f"There is no file {path}.") from None
         except UnreadableFile as problem:
+            if isinstance(problem, EmptyFile) and len(folder.files) > 1:
+                folder.files.remove(path)
+                folder.ignored.append(path)
+                continue
             if len(folder.files) == 1:
                 raise
             raise UnreadableFile(f"{path.name}: {problem} Nothing was taken of any file.") from None
