@@ -39,17 +39,18 @@ def cut(upload: PromptUpload, stopping: Callable[[], bool] = never) -> bool:
     They cannot be where fields that look like answers or votes stand behind the rows that a person saw: the file goes
     back to its preview. Raises UnreadableFile for a file that cannot be read to its end.
     """
-    large = upload.chunks.exists()
-    if upload.parsed is None and not large:
+    if upload.parsed is None and not upload.content and not upload.chunks.exists():
         return True
     seen = stored.loads(bytes(upload.parsed)) if upload.parsed is not None else None
+    # Many short rows fit into a small file, of which a person has seen the first ones as well.
+    in_part = seen is None or not seen.is_whole
     with Spool(_digest) as spool:
         read = 0
-        for parsed in _batches(upload) if large or seen is None else [seen]:
+        for parsed in _batches(upload) if in_part or seen is None else [seen]:
             spool.add(parsed)
             read += parsed.count["rows"]
-            _beat(upload, stopping, rows=read if large else upload.rows)
-        if large and seen is not None and not spool.counters["stopping"].keys() <= seen.stopping.keys():
+            _beat(upload, stopping, rows=read if in_part else upload.rows)
+        if in_part and seen is not None and not spool.counters["stopping"].keys() <= seen.stopping.keys():
             _back_to_preview(upload, spool, seen)
             return False
         upload.parts.all().delete()  # of a worker that was stopped here

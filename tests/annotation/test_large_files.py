@@ -190,6 +190,20 @@ def test_the_page_shows_the_first_rows_and_a_worker_takes_all(project, admin, as
 
 
 @pytest.mark.django_db
+def test_a_small_file_of_many_rows_is_taken_whole(project, admin, as_user, small, monkeypatch) -> None:
+    monkeypatch.setattr(upload_contents, "CHUNK", 100_000)
+    client = as_user(admin)
+    address = put(client, jsonl(questions(9)))
+    assert "Preview of the first 3 rows" in client.get(address).content.decode()
+    assert not UploadChunk.objects.exists()
+    client.post(f"{address}take/")
+    work()
+    upload = PromptUpload.objects.get()
+    assert (upload.status, ImportReport.from_json(upload.report).taken, Prompt.objects.count()) == ("taken", 9, 9)
+    assert bytes(upload.content) == b""
+
+
+@pytest.mark.django_db
 def test_a_large_file_comes_back_where_later_rows_have_fields_that_look_like_votes(
     project, admin, as_user, small
 ) -> None:
