@@ -10,11 +10,12 @@ import orjson
 
 from annotation.imports import ParsedPrompts, Reading, mappings, parse_rows
 from annotation.imports.fields import Fields
+from annotation.imports.gathering import together
 from annotation.imports.packed import members
 from annotation.imports.raw import RawRow
 from annotation.imports.reading import EMPTY, MAX_FILE_BYTES, MAX_ROWS, STREAMED, read_rows
 from annotation.imports.refusals import EmptyFile, RefusedRow, UnreadableFile
-from annotation.imports.shapes import PLAIN, SHAPES, shape_of
+from annotation.imports.shapes import PLAIN, SHAPES, Shape, shape_of
 from annotation.imports.spellings import in_one_spelling
 from annotation.imports.text import FileText
 
@@ -25,15 +26,18 @@ LINES = (".jsonl", ".ndjson", ".txt")
 
 
 def parse_batches(file: BinaryIO, filename: str, reading: Reading | None = None) -> Iterator[ParsedPrompts]:
-    """Yield the rows of a file, each batch on its own. Rows that are parts of conversations are read at once."""
+    """Yield the rows of a file, each batch on its own. Rows of one conversation are put together."""
     reading = (reading or Reading()).checked()
     rows = read_rows(file, filename, mappings.columns_named(reading.mapping), STREAMED)
     first = next(rows, None)
     if first is None:
         return
     rows = chain([first], rows)
-    if _belongs_together(first, reading):
-        yield parse_rows(_few(rows), reading)
+    if shape := _conversations(first, reading):
+        if shape.key and isinstance(first, RawRow) and shape.key(first.fields):
+            yield from (parse_rows(some, reading) for some in together(rows, shape.key, ROWS_AT_ONCE))
+        else:
+            yield parse_rows(_few(rows), reading)
         return
     before = PLAIN
     while some := list(islice(rows, ROWS_AT_ONCE)):
@@ -50,7 +54,8 @@ def parse_first(file: BinaryIO, filename: str, reading: Reading) -> ParsedPrompt
     if first is None:
         return ParsedPrompts(rows=[], refused=[])
     rows = chain([first], rows)
-    if _belongs_together(first, reading):
+    shape = _conversations(first, reading)
+    if shape and not (shape.key and isinstance(first, RawRow) and shape.key(first.fields)):
         return parse_rows(_few(rows), reading)
     some = list(_beginning(rows))
     parsed = parse_rows(some, reading)
@@ -85,11 +90,12 @@ def _beginning(rows: Iterator[RawRow | RefusedRow]) -> Iterator[RawRow | Refused
             return
 
 
-def _belongs_together(first: RawRow | RefusedRow, reading: Reading) -> bool:
-    """Return whether rows of a file are parts of conversations, so that it must be read at once."""
+def _conversations(first: RawRow | RefusedRow, reading: Reading) -> Shape | None:
+    """Return the shape of a file whose rows are parts of conversations; None for any other file."""
     if isinstance(first, RefusedRow) or reading.mapping:
-        return False
-    return SHAPES[reading.shape or shape_of(Fields(in_one_spelling(first.fields)[0]))].gather is not None
+        return None
+    shape = SHAPES[reading.shape or shape_of(Fields(in_one_spelling(first.fields)[0]))]
+    return shape if shape.gather else None
 
 
 def _few(rows: Iterable[RawRow | RefusedRow]) -> Iterator[RawRow | RefusedRow]:
@@ -100,7 +106,8 @@ def _few(rows: Iterable[RawRow | RefusedRow]) -> Iterator[RawRow | RefusedRow]:
             left -= len(orjson.dumps(row.fields, default=str, option=orjson.OPT_NON_STR_KEYS))
         if number > MAX_ROWS or left < 0:
             raise UnreadableFile(
-                f"Each row of the file is one message, and conversations are put together in memory: at most "
-                f"{MAX_ROWS:,} rows and {MAX_FILE_BYTES // 2**20} MB. Split the file between two conversations."
+                f"Each row of the file is one message, and none says of which conversation (message_tree_id), so they "
+                f"are put together in memory: at most {MAX_ROWS:,} rows and {MAX_FILE_BYTES // 2**20} MB. "
+                "Split the file between two conversations."
             )
         yield row

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from annotation.imports.objects import rows_in
+from annotation.imports.objects import ROW_LISTS, SPLITS, beside_rows, rows_in, with_file
 from annotation.imports.packed import size_of
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import KINDS, Refusal, RefusedRow, UnreadableFile
 from annotation.imports.text import MAX_LINE, PIECE, FileText
 
 MAX_OBJECT = 50 * 2**20  # characters of one object that holds all rows: it is read as a whole
+_TOO_LARGE_OBJECT = (
+    f"The file holds one JSON object of more than {size_of(MAX_OBJECT)} that has no list of rows (such as data). "
+    "Write one object on each line and save the file as .jsonl."
+)
 _MEND_LIST = "Mend it, or write one object on each line and save the file as .jsonl."
 _JSON = json.JSONDecoder()
+_SIMPLE = r'"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null'
+# An object that begins with its list of rows, or with a few simple fields before it.
+_BEGINS_ROWS = re.compile(
+    rf'\s*\{{(?:\s*"[^"\\]*"\s*:\s*(?:{_SIMPLE})\s*,)*\s*"(?:{"|".join(sorted(ROW_LISTS | SPLITS))})"\s*:\s*\[\s*\{{'
+)
 _SPACE = re.compile(r"[ \t\n]*")
 
 
@@ -43,14 +53,15 @@ def read_json(text: FileText) -> Iterator[RawRow | RefusedRow]:
     if text.buffer[start] != "{":
         yield from _read_list(text)
         return
+    if _BEGINS_ROWS.match(text.buffer) and text.more():
+        yield from _read_object(text, start)
+        return
     try:
         value, end = _decoded_whole(text, start, MAX_OBJECT)
     except Refusal:
         if not text.ended and not _is_one_line(text.buffer):
-            raise UnreadableFile(
-                f"The file holds one JSON object of more than {size_of(MAX_OBJECT)}, which is read as a whole. "
-                "Write one object on each line and save the file as .jsonl."
-            ) from None
+            yield from _read_object(text, start)
+            return
         value, end = None, start
     if not isinstance(value, dict) or _after_space(text, end) < len(text.buffer):
         yield from read_json_lines(text)
@@ -61,8 +72,67 @@ def read_json(text: FileText) -> Iterator[RawRow | RefusedRow]:
 
 def _is_one_line(text: str) -> bool:
     """Return whether the first line that is not blank looks like a whole object."""
-    first = next((line for line in text[:MAX_LINE].split("\n") if line.strip()), "")
+    lines = text[:MAX_LINE].split("\n")
+    first = next((line for line in lines[:-1] if line.strip()), "")  # the last one may go on
     return first.rstrip().endswith("}")
+
+
+def _read_object(text: FileText, start: int) -> Iterator[RawRow | RefusedRow]:
+    """Yield the rows of an object that is too large to be read as a whole: of its list of rows, or of its splits.
+
+    What stands before them and looks like a part of each row is a field `file.NAME`, as in `rows_in`.
+    """
+    beside: dict[str, Any] = {}
+    lists: list[str] = []
+    number = 0
+    position, more = _after_space(text, start + 1), True
+    while more:
+        name, position = _key(text, position)
+        if _begins_rows(text, name, position):
+            if lists and not {name, *lists} <= SPLITS:
+                raise UnreadableFile(f'The file has two lists of rows, "{lists[0]}" and "{name}". Keep one of them.')
+            lists.append(name)
+            for _, value in _items(text, position):
+                number += 1
+                yield _row(number, with_file(beside, value))
+            position = 0  # of what is left in the buffer
+        else:
+            value, position = _value_in_object(text, name, position)
+            found = beside_rows({name: value})
+            if found and lists:
+                raise UnreadableFile(f'"{name}" stands behind the rows of the file. Write it before them.')
+            beside |= found
+        position, more = _after_item(text, position, "}")
+    if not lists:
+        raise UnreadableFile(_TOO_LARGE_OBJECT)
+    if _after_space(text, position + 1) < len(text.buffer):
+        raise UnreadableFile(f"There is more text after the end of the object. {_MEND_LIST}")
+
+
+def _key(text: FileText, position: int) -> tuple[str, int]:
+    """Return the name of a field of an object, and where its value begins."""
+    name, position = _value_in_object(text, "a name", position)
+    position = _after_space(text, position)
+    if not isinstance(name, str) or text.buffer[position : position + 1] != ":":
+        raise UnreadableFile(f"The object of the file is broken behind {str(name)[:40]!r}. {_MEND_LIST}")
+    return name, _after_space(text, position + 1)
+
+
+def _begins_rows(text: FileText, name: str, position: int) -> bool:
+    """Return whether a list of objects begins here, under a name that rows have."""
+    if name not in ROW_LISTS | SPLITS or text.buffer[position : position + 1] != "[":
+        return False
+    inside = _after_space(text, position + 1)
+    return text.buffer[inside : inside + 1] == "{"
+
+
+def _value_in_object(text: FileText, name: str, position: int) -> tuple[object, int]:
+    try:
+        return _decoded_whole(text, position, MAX_LINE)
+    except Refusal as refusal:
+        if not text.ended:
+            raise UnreadableFile(_TOO_LARGE_OBJECT) from None
+        raise UnreadableFile(f'In "{name[:40]}" of the object: {refusal}. {_MEND_LIST}') from None
 
 
 def _read_list(text: FileText) -> Iterator[RawRow | RefusedRow]:
@@ -73,11 +143,23 @@ def _read_list(text: FileText) -> Iterator[RawRow | RefusedRow]:
             'A .json file must hold a list: [{"text": "…"}, …]. '
             "If yours has one object on each line, give it the extension .jsonl."
         )
+    for line, value in _items(text, position):
+        yield _row(line, value)
+    position = _after_space(text, 0)
+    if position < len(text.buffer):
+        here = text.line + text.buffer.count("\n", 0, position)
+        raise UnreadableFile(f"There is more text after the end of the list, on line {here}. {_MEND_LIST}")
+
+
+def _items(text: FileText, position: int) -> Iterator[tuple[int, object]]:
+    """Yield the items of the list that begins here, with their lines; the buffer begins behind the list afterwards."""
     position = _after_space(text, position + 1)
     more = text.buffer[position : position + 1] != "]"
     line, counted = text.line, 0
     while more:
-        if position > PIECE:  # not at each item, which would copy the rest of the piece each time
+        if position > PIECE and 2 * position > len(
+            text.buffer
+        ):  # not at each item, which would copy the rest each time
             text.drop(position)
             line, counted, position = text.line, 0, 0
         line += text.buffer.count("\n", counted, position)
@@ -86,24 +168,22 @@ def _read_list(text: FileText) -> Iterator[RawRow | RefusedRow]:
             value, position = _decoded_whole(text, position, MAX_LINE)
         except Refusal as refusal:
             raise UnreadableFile(f"In the list item on line {line}: {refusal}. {_MEND_LIST}") from None
-        yield _row(line, value)
+        yield line, value
         position, more = _after_item(text, position)
-    position = _after_space(text, position + 1)
-    if position < len(text.buffer):
-        here = text.line + text.buffer.count("\n", 0, position)
-        raise UnreadableFile(f"There is more text after the end of the list, on line {here}. {_MEND_LIST}")
+    text.drop(position + 1)
 
 
-def _after_item(text: FileText, position: int) -> tuple[int, bool]:
+def _after_item(text: FileText, position: int, closing: str = "]") -> tuple[int, bool]:
     """Return the position of the next item, or of the closing bracket, and whether there is a next item."""
     position = _after_space(text, position)
     separator = text.buffer[position : position + 1]
     if separator == ",":
         return _after_space(text, position + 1), True
-    if separator == "]":
+    if separator == closing:
         return position, False
     here = text.line + text.buffer.count("\n", 0, position)
-    raise UnreadableFile(f"The list lacks a comma or its closing bracket on line {here}. {_MEND_LIST}")
+    what = "list" if closing == "]" else "object"
+    raise UnreadableFile(f"The {what} lacks a comma or its closing bracket on line {here}. {_MEND_LIST}")
 
 
 def _space(text: str, position: int) -> int:
@@ -113,8 +193,9 @@ def _space(text: str, position: int) -> int:
 
 def _after_space(text: FileText, position: int) -> int:
     """Return the position of the next character that is no space, reading on where the buffer ends before it."""
+    begun = position
     position = _space(text.buffer, position)
-    while position >= len(text.buffer) and len(text.buffer) < MAX_OBJECT and text.more():
+    while position >= len(text.buffer) and position - begun < MAX_LINE and text.more():
         position = _space(text.buffer, position)
     return position
 

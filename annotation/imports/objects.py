@@ -17,7 +17,7 @@ def rows_in(value: dict[str, Any]) -> list[Any]:
     if value.keys() >= {"columns", "data"} and isinstance(value["columns"], list) and _are_lists(value["data"]):
         return [dict(zip(value["columns"], cells, strict=False)) for cells in value["data"]]  # pandas, orient="split"
     splits = [name for name in value if name in SPLITS and _are_rows(value[name])]
-    if len(splits) > 1:
+    if len(splits) > 1 or (splits and len(value) == 1):
         beside = beside_rows({name: each for name, each in value.items() if name not in splits})
         return [beside | row for name in splits for row in value[name]]
     lists = [name for name, rows in value.items() if name in ROW_LISTS and _are_rows(rows)]

@@ -124,12 +124,85 @@ def test_the_memory_of_reading_does_not_grow_with_the_file(name, monkeypatch) ->
     assert (count, peak < 1_500_000) == (10_000, True), peak
 
 
-def test_an_object_over_many_lines_that_is_too_long_is_refused_with_advice(monkeypatch) -> None:
+@pytest.mark.parametrize("limit", [64, 4096])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_that_is_too_long_is_read_row_by_row(monkeypatch, limit, indent) -> None:
     monkeypatch.setattr("annotation.imports.text.PIECE", 16)
+    monkeypatch.setattr("annotation.imports.json_rows.PIECE", 16)
+    monkeypatch.setattr("annotation.imports.json_rows.MAX_OBJECT", limit)
+
+    def read(held: dict, **how: object) -> list[tuple[int, dict]]:
+        content = json.dumps(held, indent=indent, ensure_ascii=False).encode()
+        return [(row.line, row.fields) for row in read_rows(io.BytesIO(content), "a.json", **how)]
+
+    numbered = list(enumerate(ROWS, start=1))
+    features = [{"name": "prompt", "type": {"dtype": "string"}}]
+    assert read({"data": ROWS}) == read({"version": 1.5, "name": 'of "data"', "data": ROWS, "end": None}) == numbered
+    assert (
+        read({"features": features, "rows": [{"row_idx": 7, "row": row} for row in ROWS], "partial": False}) == numbered
+    )
+    assert read({"train": ROWS[:1], "test": ROWS[1:]}) == numbered
+    briefly = {"license": "MIT", "system": "Be brief.", "data": ROWS}
+    assert read(briefly) == [(at, {"file.system": "Be brief.", **row}) for at, row in numbered]
+    problems = {
+        "two lists of rows": {"data": ROWS, "items": ROWS},
+        "behind the rows of the file": {"data": ROWS, "system": "Be brief."},
+        "that has no list of rows": {"some": {"rows": ROWS}, "more": ["x" * 5000]},
+    }
+    monkeypatch.setattr("annotation.imports.json_rows.MAX_LINE", 1000)
     monkeypatch.setattr("annotation.imports.json_rows.MAX_OBJECT", 64)
-    content = json.dumps({"data": ROWS}, indent=1).encode()
-    with pytest.raises(UnreadableFile, match=r"one object on each line and save the file as \.jsonl"):
-        list(read_rows(io.BytesIO(content), "a.json"))
+    for problem, held in problems.items():
+        with pytest.raises(UnreadableFile, match=problem):
+            read(held)
+    whole = json.dumps({"data": ROWS}, indent=indent).encode()
+    for content, problem in ((whole[:-4], "broken JSON|lacks a comma"), (whole + b"x", "after the end of the object")):
+        with pytest.raises(UnreadableFile, match=problem):
+            list(read_rows(io.BytesIO(content), "a.json"))
+
+
+def test_conversations_in_rows_are_put_together_wherever_they_stand(monkeypatch) -> None:
+    monkeypatch.setattr(batches, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(batches, "MAX_ROWS", 4)  # that would be in memory together
+
+    def message(tree: int, name: str, role: str, text: str, parent: str | None = None, **more: object) -> dict:
+        about = {
+            "message_id": f"{tree}{name}",
+            "parent_id": parent and f"{tree}{parent}",
+            "message_tree_id": f"t{tree}",
+        }
+        return about | {"role": role, "text": text} | more
+
+    questions = [message(at, "q", "prompter", f"Question {at}?") for at in range(5)]
+    answers = [
+        message(at, name, "assistant", f"{name} {at}", "q", rank=rank)
+        for at in range(5)
+        for rank, name in enumerate("ab")
+    ]
+    rows = [*questions, *reversed(answers), message(9, "a", "assistant", "Of nothing.", "q")]
+    found = list(batches.parse_batches(io.BytesIO(jsonl(rows)), "m.jsonl"))
+    assert len(found) > 2
+    prompts = [row for parsed in found for row in parsed.rows]
+    assert [row.messages[0]["content"] for row in prompts] == [f"Question {at}?" for at in range(5)]
+    assert [(pair.chosen, pair.rejected) for row in prompts for pair in row.pairs] == [
+        (f"a {at}", f"b {at}") for at in range(5)
+    ]
+    (refused,) = [row for parsed in found for row in parsed.refused]
+    assert (refused.line, "parent_id) is not in the file" in refused.reason) == (16, True)
+    asked = [
+        {"custom_id": f"r{at}", "body": {"messages": [{"role": "user", "content": f"Why {at}?"}]}} for at in range(5)
+    ]
+    answered = [
+        {
+            "custom_id": f"r{at}",
+            "response": {"body": {"choices": [{"message": {"role": "assistant", "content": "So."}}]}},
+        }
+        for at in reversed(range(5))
+    ]
+    found = list(batches.parse_batches(io.BytesIO(jsonl([*asked, *answered])), "b.jsonl"))
+    assert [row.completions for parsed in found for row in parsed.rows] == [("So.",)] * 5
+    nameless = [{name: value for name, value in row.items() if name != "message_tree_id"} for row in rows]
+    with pytest.raises(UnreadableFile, match="none says of which conversation"):
+        list(batches.parse_batches(io.BytesIO(jsonl(nameless)), "m.jsonl"))
 
 
 # --- page, API and worker --------------------------------------------------------------------------------------
@@ -197,10 +270,16 @@ def test_a_small_file_of_many_rows_is_taken_whole(project, admin, as_user, small
     assert "Preview of the first 3 rows" in client.get(address).content.decode()
     assert not UploadChunk.objects.exists()
     client.post(f"{address}take/")
+    file = SimpleUploadedFile("more.jsonl", jsonl([{"prompt": f"More {number}?"} for number in range(7)]))
+    assert client.post(f"{API}/prompts/", {"file": file}).status_code == 202
     work()
-    upload = PromptUpload.objects.get()
-    assert (upload.status, ImportReport.from_json(upload.report).taken, Prompt.objects.count()) == ("taken", 9, 9)
-    assert bytes(upload.content) == b""
+    uploads = PromptUpload.objects.order_by("pk")
+    assert [(each.status, ImportReport.from_json(each.report).taken) for each in uploads] == [
+        ("taken", 9),
+        ("taken", 7),
+    ]
+    assert Prompt.objects.count() == 16
+    assert [bytes(each.content) for each in uploads] == [b"", b""]
 
 
 @pytest.mark.django_db

@@ -51,6 +51,11 @@ def gather(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield from (row for name, row in results.items() if name not in requests)
 
 
+def request_of(row: dict[str, Any]) -> str:
+    """Return the name that a request and its result share."""
+    return str(row.get("custom_id") or "")
+
+
 def _is_one(fields: Fields) -> bool:
     if not isinstance(fields.peek("custom_id"), (str, int)):
         return False
@@ -59,4 +64,4 @@ def _is_one(fields: Fields) -> bool:
     return request or (isinstance(fields.peek("response"), dict) and "body" in fields.peek("response"))
 
 
-BATCH = Shape("OpenAI batch", _is_one, read, gather=gather)
+BATCH = Shape("OpenAI batch", _is_one, read, gather=gather, key=request_of)

@@ -18,7 +18,10 @@ ABOUT = ("message_tree_id", "tree_state", "created_date", "lang", "origin", "use
 def tree(fields: Fields) -> Iterator[Item]:
     """Read each question of a tree, with its answers and the order that people put them in."""
     fields.describes(*ABOUT)
-    yield from _questions(fields.child("prompt"), [])
+    root = fields.child("prompt")
+    if ROLES.get(str(root.peek("role"))) == "assistant":
+        raise Refusal("the message is an answer, and the question before it (parent_id) is not in the file")
+    yield from _questions(root, [])
 
 
 def _questions(node: Fields, before: list[dict[str, Any]]) -> Iterator[Item]:
@@ -65,6 +68,11 @@ def gather(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield from roots
 
 
+def tree_of(row: dict[str, Any]) -> str:
+    """Return the name of the tree of a message; empty where the file does not say."""
+    return str(row.get("message_tree_id") or "")
+
+
 def _is_tree(fields: Fields) -> bool:
     return isinstance(fields.peek("prompt"), dict) and "message_tree_id" in fields
 
@@ -75,4 +83,4 @@ def is_message(fields: Fields) -> bool:
 
 
 TREE = Shape("OpenAssistant tree", _is_tree, tree)
-MESSAGES = Shape("OpenAssistant messages", is_message, tree, gather=gather)
+MESSAGES = Shape("OpenAssistant messages", is_message, tree, gather=gather, key=tree_of)

@@ -15,7 +15,7 @@ class Shape:
     """`knows` looks at a row without using its fields, `items` reads it.
 
     `columns` are sets of column names, in small letters, by which a table is known. `gather` makes rows that hold
-    whole conversations out of a file whose rows hold one message each.
+    whole conversations out of a file whose rows hold one message each; `key` names the conversation of such a row.
     """
 
     label: str
@@ -23,6 +23,7 @@ class Shape:
     items: Callable[[Fields], Iterator[Item]]
     columns: tuple[frozenset[str], ...] = ()
     gather: Callable[[list[dict[str, Any]]], Iterator[dict[str, Any]]] | None = None
+    key: Callable[[dict[str, Any]], str] | None = None
 
 
 def columns(*names: str) -> frozenset[str]:
