@@ -212,13 +212,13 @@ def test_a_dry_run_says_what_would_happen_and_takes_nothing(project, admin, as_u
 
 def test_columns_with_other_names_are_chosen_in_the_preview(project, admin, as_user):
     client = as_user(admin)
-    content = b"Question;better;worse\nSay hello.;Hello!;No.\n"
+    content = b"Question;first;weak\nSay hello.;Hello!;No.\n"
     sent = client.post("/projects/letters/prompts/", {"file": SimpleUploadedFile("a.csv", content)})
     address = sent.headers["Location"]
     page = client.get(address).content.decode()
     assert "The first row must name the columns" in page
     assert '<option value="question">' in page
-    client.post(address, {"text": "question", "chosen": "better", "rejected": "worse"})
+    client.post(address, {"text": "question", "chosen": "first", "rejected": "weak"})
     assert client.get(address).context["report"].pairs == 1
     refused = client.post(address, {"text": "elsewhere"}).content.decode()
     assert "not one of the available choices" in refused

@@ -1,4 +1,4 @@
-"""ms-swift: a conversation with the better answer, and the worse one beside it.
+"""Preferences of ms-swift: a conversation with the better answer, and the worse one beside it.
 
 https://swift.readthedocs.io/en/latest/Customization/Custom-dataset.html
 """
