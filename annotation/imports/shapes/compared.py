@@ -100,7 +100,8 @@ def compared(fields: Fields) -> Iterator[Item]:
     texts = [fields.take(name) for name in columns.names]
     models = [_model(fields, columns, place) for place in range(len(texts))]
     names = names_of(columns.suffixes, columns.names, models, texts)
-    names = {plain(fields.names[name]): at for at, name in enumerate(columns.names) if name in fields.names} | names
+    in_file = {plain(fields.names[name]): at for at, name in enumerate(columns.names) if name in fields.names}
+    names = {**in_file, **names}
     if len(texts) == 2 and is_messages(texts[0]) and is_messages(texts[1]):
         texts = list(last_answers(item, *texts))
     for text, model, name in zip(texts, models, columns.names, strict=True):

@@ -13,8 +13,10 @@ from annotation.imports.shapes.pairs import who_said_it
 from annotation.imports.shapes.shape import Shape
 from annotation.imports.verdicts import check_judged
 
-LISTS = ("completions", "responses", "generations", "answers", "candidates", "outputs", "replies", "samples")
-LISTS += ("responses_and_scores",)
+LISTS = (
+    *("completions", "responses", "generations", "answers", "candidates", "outputs", "replies", "samples"),
+    *("responses_and_scores",),
+)
 TEXTS = ("text", "response", "answer", "completion", "content", "output", "generation", "body")
 SCORES = ("score", "scores", "rating", "ratings", "reward", "rewards", "overall_score", "pm_score")
 RANKS = ("rank", "ranks")  # 1 or 0 is best
