@@ -8,6 +8,7 @@ the name of the project's model.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -64,6 +65,7 @@ SAID_OF_ANY_MODEL = {
     "sft",
 }
 SHORTEST_NAME = 4
+PART, OVERLAP, AT_THE_CUT = 2000, 500, 150  # characters that are searched at once; a name has up to 100
 
 
 def may_be_blind(text: str, project: Project) -> bool:
@@ -75,14 +77,49 @@ def may_be_blind(text: str, project: Project) -> bool:
     return bool(text.strip()) and names_its_model(text, project) is None
 
 
+class BlindCheck:
+    """`may_be_blind` for the answers of one project, each read once.
+
+    Reading takes about a second for a million characters. Where a transaction needs to know, the answers are given
+    here before it begins: a database that has one writer would wait for it. `beat` is called before each.
+    """
+
+    def __init__(self, project: Project, texts: Iterable[str] = (), *, beat: Callable[[], None] = lambda: None) -> None:
+        self.project = project
+        self._known: dict[str, bool] = {}
+        for text in texts:
+            beat()
+            self(text)
+
+    def __call__(self, text: str) -> bool:
+        if text not in self._known:
+            self._known[text] = may_be_blind(text, self.project)
+        return self._known[text]
+
+
 def names_its_model(text: str, project: Project) -> str | None:
     """Return the words by which an answer reveals which model wrote it; None where it does not."""
-    for pattern in (CONFESSIONS, MAKER_IN_CHINESE, *_patterns()):
-        if found := pattern.search(text):
+    own = (_own_name(project), _further_names(tuple(project.maker_names)))
+    anywhere, any_name, *introductions = _patterns()
+    # Most texts have no name at all, and looking for introductions takes far longer than looking for names.
+    known = [anywhere, *introductions] if any_name.search(text) else []
+    for pattern in (CONFESSIONS, MAKER_IN_CHINESE, *known, *filter(None, own)):
+        if found := _first(pattern, text):
             return found.group().strip()
-    for own in (_own_name(project), _further_names(tuple(project.maker_names))):
-        if own and (found := own.search(text)):
-            return found.group()
+    return None
+
+
+def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Return what a pattern finds first in a text, which is read a part at a time.
+
+    One search holds all other threads until it ends, half a second for some texts of 20,000 characters.
+    """
+    for start in range(0, max(len(text) - OVERLAP, 1), PART - OVERLAP):
+        end = min(start + PART, len(text))
+        found = pattern.search(text, start, end)
+        # What ends beside the cut may be longer than it looks, and is found whole in the next part.
+        if found and (end == len(text) or found.start() < end - OVERLAP or found.end() <= end - AT_THE_CUT):
+            return found
     return None
 
 
@@ -95,7 +132,7 @@ def _further_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    """Return what finds a name anywhere, and a name by which an answer introduces itself."""
+    """Return what finds a name that is nothing else, any name, and names by which an answer introduces itself."""
     names = names_by_section()
     anywhere = _any_of(names["anywhere"])
     all_names = _any_of([*names["anywhere"], *names["self"]])
@@ -103,6 +140,7 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     about = rf"(?:\s*{ARTICLE})?(?:[\w\s]{{0,40}}?\b{KIND})?"
     return (
         re.compile(EDGES.format(rf"(?:{anywhere}){VERSION}"), re.IGNORECASE),
+        re.compile(all_names, re.IGNORECASE),
         # "I am Grok", "You are talking to Vicuna", "My name is Koala and I am a dialogue model".
         re.compile(
             rf"{I_AM}\s*(?:{ARTICLE}\s+)?(?:{all_names}){VERSION}(?![\w\'’])"
@@ -136,8 +174,16 @@ def names_by_section() -> dict[str, tuple[str, ...]]:
 
 
 def _any_of(names: list[str] | tuple[str, ...]) -> str:
-    longest_first = sorted(set(names), key=len, reverse=True)
-    return "|".join(r"[-_ ]?".join(map(re.escape, re.split(r"[ -]", name))) for name in longest_first)
+    """Return the alternatives, longest first, by their first character: a search looks at those of one only."""
+    by_first: dict[str, list[str]] = {}
+    for name in sorted(set(names), key=len, reverse=True):
+        rest = r"[-_ ]?".join(map(re.escape, re.split(r"[ -]", name[1:])))
+        by_first.setdefault(name[0].lower(), []).append(rest)
+    return "|".join(
+        # Apart from the flag that ignores case, a set of characters is ruled out without trying what follows.
+        f"(?-i:[{re.escape(first)}{re.escape(first.upper())}])(?:{'|'.join(rests)})"
+        for first, rests in by_first.items()
+    )
 
 
 def _own_name(project: Project) -> re.Pattern[str] | None:

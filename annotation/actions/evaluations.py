@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotation import audit, live
 from annotation.actions import coverage, tasks
-from annotation.blinding import may_be_blind
+from annotation.blinding import BlindCheck
 from annotation.models import AuditAction, Comparison, Completion, Evaluation, PolicyVersion, Project, Purpose
 from annotation.opaque import dice
 
@@ -32,10 +32,12 @@ def open_evaluation(
     sampling: dict[str, Any],
     left_out: Counter[str],
     by: User | None,
+    check: BlindCheck | None = None,
 ) -> Evaluation:
     """Create and return an evaluation with a task for each pair of different answers, the version's and the opponent's.
 
-    In half of the tasks the first seat sees the version's answer first; which half is drawn from `seed`.
+    In half of the tasks the first seat sees the version's answer first; which half is drawn from `seed`. `check` has
+    read the answers before the transaction.
     """
     project = Project.objects.select_for_update().get(pk=version.project_id)
     left_out = Counter(left_out)
@@ -49,7 +51,8 @@ def open_evaluation(
         sampling=sampling,
         created_by_id=by.pk if by else None,
     )
-    kept = [pair for pair in pairs if all(may_be_blind(completion.text, project) for completion in pair)]
+    may_be_blind = check or BlindCheck(project)
+    kept = [pair for pair in pairs if all(may_be_blind(completion.text) for completion in pair)]
     empty = sum(not all(completion.text.strip() for completion in pair) for pair in pairs)
     left_out += Counter({EMPTY: empty, NAMES_ITS_MODEL: len(pairs) - len(kept) - empty})  # reasons of none drop out
     firsts = [place % 2 == 0 for place in range(len(kept))]

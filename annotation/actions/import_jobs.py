@@ -266,13 +266,16 @@ def _take(upload: PromptUpload, part: UploadPart, total: ImportReport) -> None:
     parsed = stored.loads(bytes(part.parsed))
     rows = total.rows or parsed.count["rows"] or upload.rows + len(parsed.refused)
     done = upload.done + part.rows
-    with transaction.atomic():
-        total.add(import_prompts(project=upload.project, parsed=parsed, by=upload.uploaded_by, upload=upload))
+
+    def note_progress(report: ImportReport) -> None:
+        total.add(report)
         total.rows = rows
         part.delete()
         changes = {"done": done, "so_far": total.as_json(), "heartbeat_at": clock.now()}
         if not PromptUpload.objects.still_ours(upload).update(**changes):
             raise ImportOvertaken
+
+    import_prompts(project=upload.project, parsed=parsed, by=upload.uploaded_by, upload=upload, also=note_progress)
     upload.done = done
     live.announce(upload.project_id, "queue")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -11,6 +12,7 @@ from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.actions import coverage, labels, records
+from annotation.actions.import_reports import ImportReport
 from annotation.actions.prompts import import_prompts
 from annotation.errors import NotPossible
 from annotation.imports import ParsedPrompts, UnreadableFile, parse_prompts
@@ -19,7 +21,6 @@ from annotation.models import Assignment, AuditAction, Project, Prompt, RecordKi
 Conversation = list[dict[str, str]]
 
 
-@transaction.atomic
 def add_prompt(
     *, project: Project, messages: Conversation, by: User, category: str = "", external_id: str = "", split: str = ""
 ) -> Prompt:
@@ -28,20 +29,23 @@ def add_prompt(
     Raises NotPossible, with the reason, for what an import would refuse.
     """
     parsed = _parsed(messages, category, external_id)
-    report = import_prompts(project=project, parsed=parsed, by=by)
-    if not report.taken:
-        why = "; ".join(row.reason for row in [*report.refused, *report.duplicates])
-        raise NotPossible(gettext("The prompt was not added: %(why)s.") % {"why": why})
-    prompt = project.prompts.get(digest=Prompt.digest_of(parsed.rows[0].messages))
-    if split and split != prompt.split:
-        Prompt.objects.filter(pk=prompt.pk).update(split=split)
-        prompt.split = split
-    records.note_change(project=project, record=RecordKind.PROMPT, pk=prompt.pk, what="added by hand", by=by)
-    audit.record(AuditAction.PROMPT_ADDED, by=by, project=project, what=f"prompt {prompt.pk}")
-    return prompt
+    digest = Prompt.digest_of(parsed.rows[0].messages)
+
+    def note(report: ImportReport) -> None:
+        if not report.taken:
+            why = "; ".join(row.reason for row in [*report.refused, *report.duplicates])
+            raise NotPossible(gettext("The prompt was not added: %(why)s.") % {"why": why})
+        added = project.prompts.filter(digest=digest)
+        if split:
+            added.update(split=split)
+        pk = added.get().pk
+        records.note_change(project=project, record=RecordKind.PROMPT, pk=pk, what="added by hand", by=by)
+        audit.record(AuditAction.PROMPT_ADDED, by=by, project=project, what=f"prompt {pk}")
+
+    import_prompts(project=project, parsed=parsed, by=by, also=note)
+    return project.prompts.get(digest=digest)
 
 
-@transaction.atomic
 def edit_prompt(
     *, prompt: Prompt, messages: Conversation, by: User, category: str = "", close_tasks: bool = True
 ) -> Prompt:
@@ -52,13 +56,17 @@ def edit_prompt(
     differs no version is made. Raises NotPossible where the project has the text already, or the prompt was edited
     meanwhile.
     """
-    project = prompt.project
     said = _parsed(messages, category, "").rows[0].messages
-    digest = Prompt.digest_of(said)
-    if digest == prompt.digest:
-        records.set_category(project=project, prompts=[prompt], category=category, by=by)
+    if Prompt.digest_of(said) == prompt.digest:
+        records.set_category(project=prompt.project, prompts=[prompt], category=category, by=by)
         prompt.category = category
         return prompt
+    return _store_version(prompt, said, category, close_tasks=close_tasks, by=by)
+
+
+@transaction.atomic
+def _store_version(prompt: Prompt, said: Any, category: str, *, close_tasks: bool, by: User) -> Prompt:
+    project, digest = prompt.project, Prompt.digest_of(said)
     if project.prompts.filter(digest=digest).exists():
         raise NotPossible(gettext("The project already has a prompt with this text."))
     old = Prompt.objects.filter(pk=prompt.pk, replaced_by=None)

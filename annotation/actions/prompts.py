@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
-from annotation.actions import import_votes, labels, upload_contents
+from annotation.actions import import_labels, import_votes, labels, upload_contents
+from annotation.actions.import_labels import FreshLabels, sort_labels
 from annotation.actions.import_reports import ImportReport
-from annotation.actions.tasks import blind_candidates, open_task
-from annotation.imports import LabelRow, LabelVote, ParsedPrompts, PromptRow, RefusedRow
+from annotation.actions.tasks import blind_candidates, open_ranking_tasks
+from annotation.errors import NotPossible
+from annotation.imports import ParsedPrompts, PromptRow, RefusedRow
 from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote, merge
 from annotation.models import (
     AuditAction,
     Completion,
     ImportedJudgment,
-    ImportedLabel,
     ImportStatus,
     Project,
     Prompt,
@@ -38,13 +38,18 @@ __all__ = ["ImportReport", "dry_run", "import_prompts", "sort_labels", "sort_row
 
 IMPORT = "import"  # origin of answers that came in to be ranked or judged, and of the tasks opened for them
 AT_ONCE = 500
+TRIES = 30  # of rows that other imports overtake
+
+Stored = TypeVar("Stored")
 
 
 class SortedRows(NamedTuple):
-    """What sorting the rows of a file found, for a project in this state."""
+    """What sorting the rows of a file found, for a project in this state. `to_rank` is by the digest of a prompt."""
 
     state: tuple[Any, ...]
     fresh: list[FreshRow]
+    labels: list[FreshLabels]
+    to_rank: dict[str, ToRank]
     report: ImportReport
 
 
@@ -61,13 +66,11 @@ class FreshRow:
     votes: dict[str, Any]
 
 
-@dataclass
-class FreshLabels:
-    """A labelled text with the votes on it that are new, and the number of each."""
+class ToRank(NamedTuple):
+    """The answers to a prompt that may stand beside each other in a blind task, and how many may not."""
 
-    row: LabelRow
-    digest: str
-    votes: list[tuple[int, LabelVote]]
+    texts: list[str]
+    held_back: int
 
 
 def import_prompts(
@@ -76,35 +79,49 @@ def import_prompts(
     parsed: ParsedPrompts,
     by: User | None,
     upload: PromptUpload | None = None,
-    looked: SortedRows | None = None,
+    also: Callable[[ImportReport], object] | None = None,
 ) -> ImportReport:
     """Take every row that brings something new and return what became of each. All or nothing.
 
     Prompts that come with two answers or more and no vote become ranking tasks. Votes count as judgments of the source
-    "imported". Rows are sorted before the transaction, and once more in it where another import came between.
+    "imported". `also` is called in the same transaction.
     """
-    looked = looked or look(project, parsed)
-    with transaction.atomic():
-        # Other imports wait; people at work do not: no row that they write needs this lock.
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-        if _state(project) != looked.state:
-            looked = look(project, parsed)
-        fresh, report = looked.fresh, looked.report
-        prompts = _store_prompts(project, fresh, upload)
-        report.tasks, report.held_back = _store_additions(project, fresh, prompts, upload)
-        for part in _in_parts([prompt.pk for prompt in prompts.values()]):
-            labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
-        if parsed.labels:
-            _store_labels(project, parsed, report, upload)
+
+    def store(looked: SortedRows) -> ImportReport:
+        report = store_rows(project, looked, upload)
         if upload is None:  # an upload is recorded once, not for each of its batches
             audit.record(AuditAction.IMPORTED, by=by, project=project, what="file", rows=report.rows)
-    return report
+        if also:
+            also(report)
+        return report
+
+    return with_sorted_rows(project, parsed, store)
+
+
+def with_sorted_rows(project: Project, parsed: ParsedPrompts, store: Callable[[SortedRows], Stored]) -> Stored:
+    """Sort the rows, call `store` with them in a transaction of which their state is true, and return what it returns.
+
+    Nothing is computed in the transaction, for which everybody who writes would wait: where another import of the
+    project came between, it ends and the rows are sorted anew. Raises NotPossible where others never stop.
+    """
+    for _ in range(TRIES):
+        looked = look(project, parsed)
+        with transaction.atomic():
+            # Other imports wait; people at work do not: no row that they write needs this lock.
+            Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+            if _state(project) == looked.state:
+                return store(looked)
+    raise NotPossible(
+        gettext("Other files are being imported into this project. Nothing of this one was imported. Try again later.")
+    )
 
 
 def look(project: Project, parsed: ParsedPrompts) -> SortedRows:
-    """Return which rows bring something new, and the state of the project that this holds for."""
+    """Return what the rows bring that is new, and the state of the project that this holds for."""
     state = _state(project)
-    return SortedRows(state, *sort_rows(project, parsed))
+    fresh, report = sort_rows(project, parsed)
+    fresh_labels = sort_labels(project, parsed, report)[0] if parsed.labels else []
+    return SortedRows(state, fresh, fresh_labels, _ranked(project, fresh), report)
 
 
 def _state(project: Project) -> tuple[Any, ...]:
@@ -114,9 +131,24 @@ def _state(project: Project) -> tuple[Any, ...]:
         project.prompts.order_by("-pk"),
         Completion.objects.filter(source=Source.IMPORTED, **imported).order_by("-pk"),
         ImportedJudgment.objects.filter(**imported).order_by("-pk"),
+        project.imported_labels.order_by("-pk"),
     ]
-    undoing = PromptUpload.objects.filter(project=project, status=ImportStatus.UNDOING).values_list("pk", flat=True)
-    return (*(rows.values_list("pk", flat=True).first() for rows in newest), *undoing)
+    undone = PromptUpload.objects.filter(project=project, status__in=[ImportStatus.UNDOING, ImportStatus.UNDONE])
+    return (
+        *(rows.values_list("pk", flat=True).first() for rows in newest),
+        *undone.order_by("pk").values_list("pk", "status"),
+    )
+
+
+def store_rows(project: Project, looked: SortedRows, upload: PromptUpload | None) -> ImportReport:
+    """Store what sorted rows bring, and return the report. Call it in `with_sorted_rows`."""
+    report = looked.report
+    prompts = _store_prompts(project, looked.fresh, upload)
+    report.tasks, report.held_back = _store_additions(project, looked, prompts, upload)
+    for part in _in_parts([prompt.pk for prompt in prompts.values()]):
+        labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk__in=part))
+    import_labels.store(project, looked.labels, upload)
+    return report
 
 
 def dry_run(project: Project | None, parsed: ParsedPrompts) -> ImportReport:
@@ -130,12 +162,12 @@ def dry_run(project: Project | None, parsed: ParsedPrompts) -> ImportReport:
 
 def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> ImportReport:
     """Import an uploaded file; its report stays, its content goes. A second click changes nothing."""
-    looked = look(upload.project, parsed)
-    with transaction.atomic():
+
+    def take(looked: SortedRows) -> ImportReport:
         pending = PromptUpload.objects.select_for_update().get(pk=upload.pk)
         if pending.report is not None:
             return ImportReport.from_json(pending.report)
-        report = import_prompts(project=pending.project, parsed=parsed, by=by, upload=pending, looked=looked)
+        report = store_rows(pending.project, looked, pending)
         audit.record(
             AuditAction.IMPORTED, by=by, project=pending.project, what=f"upload {pending.pk}", rows=report.rows
         )
@@ -143,7 +175,9 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
         PromptUpload.objects.filter(pk=upload.pk).update(
             report=report.as_json(), parsed=None, status=ImportStatus.TAKEN, heartbeat_at=timezone.now()
         )
-    return report
+        return report
+
+    return with_sorted_rows(upload.project, parsed, take)
 
 
 def sort_rows(project: Project | None, parsed: ParsedPrompts) -> tuple[list[FreshRow], ImportReport]:
@@ -195,95 +229,6 @@ def _preferences(fresh: list[FreshRow]) -> int:
     return sum(len(merge(group)[0]) for group in votes.values())
 
 
-def sort_labels(
-    project: Project | None, parsed: ParsedPrompts, report: ImportReport | None = None
-) -> tuple[list[FreshLabels], ImportReport]:
-    """Return the votes on labels that are new, and the report with what becomes of the rows added.
-
-    A second vote of a person whom the file names, or of nobody in particular, on the same text is refused where it
-    gives another label, and a duplicate where it gives the same.
-    """
-    report = report or ImportReport.of(parsed)
-    digests = [_digest(row.text) for row in parsed.labels]
-    have = _known_labels(project, digests)
-    fresh: list[FreshLabels] = []
-    for row, digest in zip(parsed.labels, digests, strict=True):
-        votes, conflict = _new_label_votes(row, have[digest])
-        if conflict:
-            report.refused.append(RefusedRow(row.line, conflict))
-        elif not votes:
-            report.duplicates.append(RefusedRow(row.line, "this project already has the text with this label"))
-        else:
-            have[digest] |= {(vote.annotator, number): vote.label for number, vote in votes}
-            fresh.append(FreshLabels(row, digest, votes))
-    report.taken += len(fresh)
-    report.labels += len(fresh)
-    report.votes += sum(len(each.votes) for each in fresh if len(each.row.votes) > 1)
-    report.refused.sort(key=lambda refused: refused.line)
-    report.duplicates.sort(key=lambda row: row.line)
-    return fresh, report
-
-
-def _known_labels(project: Project | None, digests: list[str]) -> dict[str, dict[tuple[str, int], str]]:
-    """Return the labels of texts by who gave them and the number of the vote."""
-    found: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
-    if project is None:
-        return found
-    for some in _in_parts(digests):
-        stored = project.imported_labels.filter(digest__in=some)
-        for digest, annotator, number, label in stored.values_list("digest", "annotator", "number", "label"):
-            found[digest][annotator, number] = label
-    return found
-
-
-def _new_label_votes(row: LabelRow, have: dict[tuple[str, int], str]) -> tuple[list[tuple[int, LabelVote]], str]:
-    """Return the votes of a row that are new, with their numbers, and why the row is refused."""
-    unnamed = [label for (annotator, _), label in have.items() if not annotator]
-    left = Counter(unnamed)
-    found: list[tuple[int, LabelVote]] = []
-    for vote in row.votes:
-        if vote.annotator:
-            before = have.get((vote.annotator, 1))
-            if before is not None and before != vote.label:
-                return [], f"{vote.annotator[:40]!r} labelled the text {before!r} already"
-            if before is None:
-                found.append((1, vote))
-        elif len(row.votes) == 1 and unnamed and vote.label not in unnamed:
-            return [], f"the text is labelled {unnamed[0]!r} already"
-        elif left[vote.label]:
-            left[vote.label] -= 1
-        else:
-            found.append((0, vote))
-    number = max((number for (annotator, number) in have if not annotator), default=0)
-    numbered = []
-    for given, vote in found:
-        number += not given
-        numbered.append((given or number, vote))
-    return numbered, ""
-
-
-def _store_labels(project: Project, parsed: ParsedPrompts, report: ImportReport, upload: PromptUpload | None) -> None:
-    fresh, _ = sort_labels(project, parsed, report)
-    ImportedLabel.objects.bulk_create(
-        [
-            ImportedLabel(
-                project=project,
-                text=each.row.text,
-                label=vote.label,
-                annotator=vote.annotator,
-                number=number,
-                labelled_at=datetime.fromisoformat(vote.at) if vote.at else None,
-                digest=each.digest,
-                split=Split.of(each.digest),
-                upload=upload,
-            )
-            for each in fresh
-            for number, vote in each.votes
-        ],
-        batch_size=AT_ONCE,
-    )
-
-
 def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload | None) -> dict[str, Prompt]:
     """Return the prompts of the rows by digest; those that are missing are made."""
     prompts = _known_prompts(project, [each.digest for each in fresh])
@@ -311,10 +256,10 @@ def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload
 
 
 def _store_additions(
-    project: Project, fresh: list[FreshRow], prompts: dict[str, Prompt], upload: PromptUpload | None
+    project: Project, looked: SortedRows, prompts: dict[str, Prompt], upload: PromptUpload | None
 ) -> tuple[int, int]:
     """Store answers and votes, and open tasks; return the numbers of tasks and of answers held back."""
-    adding = [each for each in fresh if each.texts or each.votes]
+    adding = [each for each in looked.fresh if each.texts or each.votes]
     if not adding:
         return 0, 0
     stored = _imported_answers(prompts[each.digest].pk for each in adding)
@@ -340,55 +285,54 @@ def _store_additions(
     Completion.objects.bulk_create(new, batch_size=AT_ONCE)
     votes = ((prompts[each.digest], each.row, each.votes, stored[prompts[each.digest].pk]) for each in adding)
     import_votes.store(votes, upload)
-    return _open_tasks(project, adding, prompts, stored)
+    return _open_tasks(project, looked.to_rank, prompts, stored)
 
 
-def _to_rank(fresh: list[FreshRow]) -> dict[str, list[str]]:
+def _ranked(project: Project | None, fresh: list[FreshRow]) -> dict[str, ToRank]:
     """Return the answers to rank by the digest of their prompt, from rows without judgments."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for each in fresh:
         if (each.texts or each.votes) and not each.row.votes:
             found[each.digest] |= dict.fromkeys(each.row.completions)
-    return {digest: list(texts) for digest, texts in found.items() if len(texts) > 1}
+    ranked = {}
+    for digest, texts in found.items():
+        if len(texts) > 1:
+            kept = blind_candidates([Completion(text=text) for text in texts], project or Project())
+            ranked[digest] = ToRank([answer.text for answer in kept], len(texts) - len(kept))
+    return ranked
 
 
 def _tasks_to_open(project: Project | None, fresh: list[FreshRow]) -> tuple[int, int]:
     """Return how many tasks an import would open, and how many answers it would hold back."""
-    wanted = _to_rank(fresh)
-    known = _known_prompts(project, list(wanted))
-    has_one = _have_tasks(project) if project else set()
-    opened = held = 0
-    for digest, texts in wanted.items():
-        if digest in known and known[digest].pk in has_one:
-            continue
-        kept = blind_candidates([Completion(text=text) for text in texts], project or Project())
-        held += len(texts) - len(kept)
-        opened += len(kept) > 1
-    return opened, held
+    ranked = _ranked(project, fresh)
+    known = _known_prompts(project, list(ranked))
+    has_one = _have_tasks(prompt.pk for prompt in known.values())
+    new = [each for digest, each in ranked.items() if digest not in known or known[digest].pk not in has_one]
+    return sum(len(each.texts) > 1 for each in new), sum(each.held_back for each in new)
 
 
-def _have_tasks(project: Project) -> set[int]:
-    return set(Task.objects.filter(project=project, origin=IMPORT, kind="ranking").values_list("prompt_id", flat=True))
+def _have_tasks(prompts: Iterable[int]) -> set[int]:
+    """Return which of the prompts have a ranking task of an import."""
+    found: set[int] = set()
+    for some in _in_parts(list(prompts)):
+        tasks = Task.objects.filter(prompt__in=some, origin=IMPORT, kind="ranking")
+        found |= {pk for pk in tasks.values_list("prompt_id", flat=True) if pk is not None}
+    return found
 
 
 def _open_tasks(
-    project: Project, adding: list[FreshRow], prompts: dict[str, Prompt], stored: dict[int, dict[str, Completion]]
+    project: Project, ranked: dict[str, ToRank], prompts: dict[str, Prompt], stored: dict[int, dict[str, Completion]]
 ) -> tuple[int, int]:
     """Open a ranking task for each prompt with two answers or more, once; return how many, and how many were held."""
-    has_one = _have_tasks(project)
-    opened = held = 0
-    for digest, texts in _to_rank(adding).items():
-        prompt = prompts[digest]
-        if prompt.pk in has_one:
-            continue
-        answers = [stored[prompt.pk][text] for text in texts]
-        kept = blind_candidates(answers, project)
-        held += len(answers) - len(kept)
-        if len(kept) > 1:
-            chosen = kept[: project.candidates_per_task]
-            open_task(prompt=prompt, kind="ranking", candidates=chosen, seats=project.seats_per_task, origin=IMPORT)
-            opened += 1
-    return opened, held
+    has_one = _have_tasks(prompts[digest].pk for digest in ranked)
+    new = [(prompts[digest], each) for digest, each in ranked.items() if prompts[digest].pk not in has_one]
+    wanted = [
+        (prompt, [stored[prompt.pk][text] for text in each.texts[: project.candidates_per_task]])
+        for prompt, each in new
+        if len(each.texts) > 1
+    ]
+    open_ranking_tasks(project=project, wanted=wanted, origin=IMPORT)
+    return len(wanted), sum(each.held_back for _, each in new)
 
 
 def _texts(row: PromptRow) -> list[str]:
@@ -439,7 +383,3 @@ def _in_parts(values: list[Any]) -> Iterator[list[Any]]:
     """Yield as many values as one query takes."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 
 from annotation.actions import coverage
-from annotation.blinding import may_be_blind
+from annotation.blinding import BlindCheck
 from annotation.models import (
     Assignment,
     Candidate,
@@ -20,6 +20,8 @@ from annotation.models import (
     Source,
     Task,
 )
+
+AT_ONCE = 500
 
 
 @transaction.atomic
@@ -58,33 +60,72 @@ def open_task(
     return task
 
 
-def blind_candidates(completions: Iterable[Completion], project: Project) -> list[Completion]:
+@transaction.atomic
+def open_ranking_tasks(*, project: Project, wanted: Sequence[tuple[Prompt, Sequence[Completion]]], origin: str) -> None:
+    """Create a ranking task for each prompt with its candidates, with the project's number of empty seats."""
+    seats = project.seats_per_task
+    opened = Task.objects.bulk_create(
+        [
+            Task(project_id=project.pk, prompt=prompt, kind="ranking", seats=seats, planned_seats=seats, origin=origin)
+            for prompt, _ in wanted
+        ],
+        batch_size=AT_ONCE,
+    )
+    Candidate.objects.bulk_create(
+        [
+            Candidate(task=task, completion=completion)
+            for task, (_, candidates) in zip(opened, wanted, strict=True)
+            for completion in candidates
+        ],
+        batch_size=AT_ONCE,
+    )
+    Assignment.objects.bulk_create(
+        [
+            Assignment(task=task, seat_number=number, project_id=project.pk, priority=task.priority)
+            for task in opened
+            for number in range(1, seats + 1)
+        ],
+        batch_size=AT_ONCE,
+    )
+
+
+def blind_candidates(
+    completions: Iterable[Completion], project: Project, check: BlindCheck | None = None
+) -> list[Completion]:
     """Return the answers that may stand in a blind task: of equal texts the first, and none that names its maker.
 
-    Every blind task is opened over what this returns, wherever its answers come from.
+    Every blind task is opened over what this returns, wherever its answers come from. In a transaction `check` has
+    read them before.
     """
+    may_be_blind = check or BlindCheck(project)
     kept: dict[str, Completion] = {}
     for completion in completions:
         text = completion.text.strip()
-        if text not in kept and may_be_blind(text, project):
+        if text not in kept and may_be_blind(text):
             kept[text] = completion
     return list(kept.values())
 
 
 @transaction.atomic
-def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 1.0) -> list[Task]:
+def open_tasks_for(
+    *, policy: PolicyVersion, origin: str, people_share: float = 1.0, check: BlindCheck | None = None
+) -> list[Task]:
     """Open tasks over the answers that run `origin` drew from `policy` and return them, each once.
 
     Each prompt becomes a ranking task of up to K distinct answers, in which for `people_share` of the prompts a
     reference answer that people wrote before takes part unmarked. A share of the prompts also becomes a reference task.
+    `check` has read the answers before the transaction.
     """
     project = policy.project
+    check = check or BlindCheck(project)
     already = set(Task.objects.filter(origin=origin).values_list("prompt_id", flat=True))
     prompts = project.prompts.in_force().filter(completions__origin=origin).exclude(pk__in=already).distinct()
     tasks = []
     for prompt in prompts.prefetch_related("completions"):
         with_people = _falls_under(people_share, f"people {origin} {prompt.digest}")
-        candidates = choose_candidates(prompt, project.candidates_per_task, origin=origin, with_people=with_people)
+        candidates = choose_candidates(
+            prompt, project.candidates_per_task, origin=origin, with_people=with_people, check=check
+        )
         if len(candidates) < 2:
             continue
         calibration = coverage.is_calibration(prompt, project)
@@ -114,7 +155,9 @@ def open_tasks_for(*, policy: PolicyVersion, origin: str, people_share: float = 
     return tasks
 
 
-def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: bool = True) -> list[Completion]:
+def choose_candidates(
+    prompt: Prompt, wanted: int, *, origin: str, with_people: bool = True, check: BlindCheck | None = None
+) -> list[Completion]:
     """Return at most one reference answer, then as many of the run's answers as fit; of equal texts the first.
 
     Which of the run's answers are left out is random, so that the authors keep their shares. Texts that a reviewer
@@ -126,7 +169,7 @@ def choose_candidates(prompt: Prompt, wanted: int, *, origin: str, with_people: 
     references = [c for c in there if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in there if c.origin == origin]
     random.Random(f"candidates {origin} {prompt.digest}").shuffle(drawn)
-    return blind_candidates([*(references[-1:] if with_people else ()), *drawn], prompt.project)[:wanted]
+    return blind_candidates([*(references[-1:] if with_people else ()), *drawn], prompt.project, check)[:wanted]
 
 
 def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion) -> bool:

@@ -113,8 +113,11 @@ def test_a_killed_worker_resumes_behind_its_last_batch_and_nothing_is_there_twic
     real = import_jobs.import_prompts
 
     def killed(**given):
-        real(**given)
-        raise KeyboardInterrupt
+        def stored(report):
+            given["also"](report)
+            raise KeyboardInterrupt
+
+        real(**{**given, "also": stored})
 
     monkeypatch.setattr(import_jobs, "import_prompts", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -135,9 +138,11 @@ def test_a_pause_rolls_the_running_batch_back_and_it_goes_on_later(upload, admin
     import_jobs.work_next()
 
     def paused_meanwhile(**given):
-        report = real(**given)
-        PromptUpload.objects.update(status=ImportStatus.PAUSED)
-        return report
+        def stored(report):
+            PromptUpload.objects.update(status=ImportStatus.PAUSED)
+            given["also"](report)
+
+        return real(**{**given, "also": stored})
 
     monkeypatch.setattr(import_jobs, "import_prompts", paused_meanwhile)
     PromptUpload.objects.update(status=ImportStatus.QUEUED)

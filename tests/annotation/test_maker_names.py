@@ -177,3 +177,14 @@ def test_an_admin_adds_names_of_the_project_and_answers_with_them_are_held_back(
     too_short = as_user(admin).patch(api, {"maker_names": ["x"]}, content_type="application/json")
     assert too_short.status_code == 400
     assert "2 to 100 characters" in str(too_short.json())
+
+
+@pytest.mark.parametrize("at", [0, 1497, 1995, 1999, 2000, 3500, 7990])
+def test_a_name_is_found_wherever_a_long_answer_has_it(project, at):
+    text = ("so it is. " * 900)[:at] + " I am ChatGPT. " + "so it is. " * 100
+    assert names_its_model(text, project) == "ChatGPT"
+
+
+@pytest.mark.parametrize("at", range(1985, 2002))
+def test_a_longer_word_that_begins_like_a_name_is_none_wherever_it_stands(project, at):
+    assert names_its_model("a " * (at // 2) + "b" * (at % 2) + " ChatGPTies" + " a" * 300, project) is None

@@ -10,8 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from annotation.actions import prompts
-from annotation.models import Completion, Prompt, PromptUpload, Split
+from annotation import blinding
+from annotation.actions import import_jobs, prompt_edits, prompts
+from annotation.models import Completion, Prompt, PromptUpload, Split, Task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -71,11 +72,103 @@ def test_rows_are_sorted_outside_of_the_transaction_and_again_where_another_impo
 
     monkeypatch.setattr(prompts, "sort_rows", sorted_rows)
     client.post(f"{first}take/")
-    assert depths[:2] == [0, 0]  # of the first and of the second, before their transactions
-    assert len(depths) == 3  # the first once more, in its transaction
+    assert depths == [0, 0, 0]  # of the first, of the second, and of the first once more: none in a transaction
     assert Prompt.objects.count() == 2
     reports = [pending.report for pending in PromptUpload.objects.order_by("pk")]
     assert [report["taken"] for report in reports] == [0, 2]
+
+
+ANSWERED = (
+    b'{"prompt": "Say hello.", "completions": ["Hello!", "Hi."]}\n'
+    b'{"prompt": "Say goodbye.", "chosen": "Goodbye!", "rejected": "Go."}\n'
+)
+LABELLED = b'{"text": "Fine.", "label": "good"}\n{"text": "Awful.", "label": "bad"}\n'
+COMPUTING = [
+    (prompts, "sort_rows"),
+    (prompts, "sort_labels"),
+    (prompts.import_votes, "by_digest"),
+    (blinding, "names_its_model"),
+    (prompt_edits, "parse_prompts"),
+]
+
+
+@pytest.fixture
+def in_transaction(monkeypatch) -> list[str]:
+    """The names of what was computed in a transaction, and "" for each that was not."""
+    found, outside = [], len(connection.savepoint_ids)
+
+    def watched(name, compute):
+        def wrapped(*arguments, **named):
+            found.append(name * (len(connection.savepoint_ids) > outside))
+            return compute(*arguments, **named)
+
+        return wrapped
+
+    for module, name in COMPUTING:
+        monkeypatch.setattr(module, name, watched(name, getattr(module, name)))
+    return found
+
+
+def test_nothing_is_computed_in_the_transaction_of_an_import(
+    project, admin, as_user, in_transaction, tmp_path: Path, monkeypatch
+):
+    client, path = as_user(admin), tmp_path / "rows.jsonl"
+    client.post(f"{upload(client, ANSWERED).headers['Location']}take/")
+    assert Task.objects.filter(kind="ranking").count() == 1
+    client.post(f"{upload(client, LABELLED).headers['Location']}take/")
+    api = "/api/v1/projects/letters/prompts/"
+    client.post(api, {"file": SimpleUploadedFile("a.jsonl", ANSWERED.replace(b"Say", b"Write"))})
+    path.write_bytes(ANSWERED.replace(b"Say", b"Sing"))
+    call_command("import_prompts", path, project="letters", stdout=io.StringIO())
+    monkeypatch.setattr(import_jobs, "LARGE", 1)  # more rows are imported by a worker
+    client.post(api, {"file": SimpleUploadedFile("b.jsonl", ANSWERED.replace(b"Say", b"Whisper"))})
+    client.post(api, {"file": SimpleUploadedFile("c.jsonl", LABELLED.replace(b".", b"!"))})
+    while import_jobs.work_next():
+        pass
+    added = prompt_edits.add_prompt(project=project, messages=[{"role": "user", "content": "Shout."}], by=admin)
+    changed = [{"role": "user", "content": "Shout it."}]
+    prompt_edits.edit_prompt(prompt=added, messages=changed, by=admin)
+    assert (Prompt.objects.count(), Task.objects.filter(kind="ranking").count()) == (10, 4)
+    assert project.imported_labels.count() == 4
+    assert len(in_transaction) > 20
+    assert set(in_transaction) == {""}
+
+
+def test_an_import_that_others_overtake_each_time_stores_nothing_and_says_so(project, admin, as_user, monkeypatch):
+    sort, others = prompts.sort_rows, []
+
+    def overtaken(*arguments):
+        found = sort(*arguments)
+        others.append(Prompt.objects.create(project=project, messages=[], digest=f"other {len(others)}"))
+        return found
+
+    monkeypatch.setattr(prompts, "sort_rows", overtaken)
+    file = SimpleUploadedFile("prompts.jsonl", FILE)
+    refused = as_user(admin).post("/api/v1/projects/letters/prompts/", {"file": file})
+    assert refused.status_code == 409
+    assert "Other files are being imported" in refused.json()["detail"]
+    assert Prompt.objects.count() == len(others) == prompts.TRIES
+
+
+def test_rows_that_an_undo_took_back_meanwhile_are_no_duplicates(project, admin, as_user, monkeypatch):
+    client = as_user(admin)
+    first, second = (upload(client).headers["Location"] for _ in range(2))
+    client.post(f"{first}take/")
+    Prompt.objects.create(project=project, messages=[], digest="the newest row, which stays")
+    sort, done = prompts.sort_rows, []
+
+    def sorted_rows(*arguments):
+        found = sort(*arguments)
+        if not done:
+            done.append(True)
+            import_jobs.undo(upload=PromptUpload.objects.earliest("pk"))
+            while import_jobs.work_next():
+                pass
+        return found
+
+    monkeypatch.setattr(prompts, "sort_rows", sorted_rows)
+    assert client.post(f"{second}take/", follow=True).context["report"].taken == 2
+    assert Prompt.objects.count() == 3
 
 
 def test_importing_the_same_file_again_takes_nothing(project, capsys, tmp_path: Path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from django.db import connection
 
+from annotation import blinding
 from annotation.models import Completion, PolicyVersion, Source, Task
 from training.actions.rounds import start_round
 from training.methods import SampleConfig
@@ -58,6 +60,24 @@ def test_answers_belong_to_the_version_that_gave_them(project, versions, make_pr
     assert (inputs["policy"], inputs["base"], inputs["older"]) == ("/models/v2", "/models/base", "/models/v1")
     assert Counter(Completion.objects.values_list("policy__number", flat=True)) == {2: 2, 0: 1, 1: 1}
     assert Task.objects.get(kind="ranking").candidates.count() == 4
+
+
+def test_answers_are_read_for_names_before_the_transaction_that_stores_them(
+    project, versions, make_prompt, make_worker, stranger, monkeypatch
+):
+    written = make_prompt()
+    Completion.objects.create(prompt=written, source=Source.PERSON, author=stranger, text="By hand.")
+    names_its_model, outside, read = blinding.names_its_model, len(connection.savepoint_ids), []
+
+    def watched(text, about):
+        read.append((text, len(connection.savepoint_ids) > outside))
+        return names_its_model(text, about)
+
+    monkeypatch.setattr(blinding, "names_its_model", watched)
+    start_round(project=project, methods=["sample"], settings={"sample": {}}, by=None)
+    make_worker(sample=MIXED).run_until_idle()
+    assert sorted(read) == [("By hand.", False), ("policy says 0", False), ("policy says 1", False)]
+    assert Task.objects.get(kind="ranking").candidates.count() == 3
 
 
 def test_the_run_is_told_how_the_project_asks_its_model(project, versions, make_prompt, make_worker):

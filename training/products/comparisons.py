@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
 from annotation.actions import evaluations
+from annotation.blinding import BlindCheck
 from annotation.errors import NotPossible
 from annotation.models import Completion, PolicyVersion, Project, Prompt, Source, Split
 from training.models import RunStatus, TrainingRun
@@ -43,6 +44,16 @@ class Comparisons(Product):
     def rows_for(self, run: TrainingRun) -> Iterator[Row]:
         return prompt_rows(prompts_for(run))
 
+    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> BlindCheck:
+        """Read which answers say who made them; those of people too where they are what is compared."""
+        rows = list(run.directory.samples())
+        texts = [row["text"] for row in rows]
+        if sides(run)[1] is None:
+            asked = {row["prompt_id"] for row in rows}
+            written = _references().filter(project_id=run.round.project_id).values_list("prompt_id", "text")
+            texts += [text for prompt, text in written if prompt in asked]
+        return BlindCheck(run.round.project, texts, beat=beat)
+
     def settle(self, run: TrainingRun) -> None:
         """Store the answers as completions, and open an evaluation with them."""
         version, opponent = sides(run)
@@ -60,6 +71,7 @@ class Comparisons(Product):
             sampling=sampling,
             left_out=Counter(row["reason"] for row in run.result.get("refused", [])),
             by=run.round.started_by,
+            check=run.computed,
         )
 
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:

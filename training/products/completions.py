@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from annotation import live
 from annotation.actions import tasks
+from annotation.blinding import BlindCheck
 from annotation.models import Completion, PolicyVersion, Prompt, Source
 from training.methods import SampleConfig
 from training.models import TrainingRun
@@ -47,6 +48,13 @@ class Completions(Product):
             prompts = sorted(chosen, key=lambda prompt: prompt.pk)
         return prompt_rows(prompts)
 
+    def before_settling(self, run: TrainingRun, beat: Callable[[], None]) -> BlindCheck:
+        """Read which answers say who made them, those of people that may stand beside them included."""
+        project, chosen = run.round.project, {row["prompt_id"] for row in run.result.get("chosen", [])}
+        rows = [row for row in run.directory.samples() if not chosen or row["prompt_id"] in chosen]
+        texts = [row["text"].strip() for row in rows]
+        return BlindCheck(project, [*texts, *_of_people(project.pk, {row["prompt_id"] for row in rows})], beat=beat)
+
     def settle(self, run: TrainingRun) -> None:
         """Store the answers as completions of their authors, and open tasks to rank them."""
         project, origin = run.round.project, f"run-{run.pk}"
@@ -69,7 +77,8 @@ class Completions(Product):
             ignore_conflicts=True,
         )
         policy = authors["policy"] or current_policy(project)
-        tasks.open_tasks_for(policy=policy, origin=origin, people_share=run.config.get("people_share", 1.0))
+        people_share = run.config.get("people_share", 1.0)
+        tasks.open_tasks_for(policy=policy, origin=origin, people_share=people_share, check=run.computed)
         live.announce(project.pk, "queue")
 
 
@@ -118,6 +127,14 @@ def _authors(run: TrainingRun) -> dict[str, PolicyVersion | None]:
 def _about_prompt(row: Row) -> dict[str, Any]:
     """Return how many of the oldest messages the model did not read, since the prompt was too long."""
     return {"dropped_messages": row["dropped_messages"]} if row.get("dropped_messages") else {}
+
+
+def _of_people(project: int, prompts: set[int]) -> Iterator[str]:
+    """Yield the reference answers to these prompts."""
+    written = Completion.objects.filter(project_id=project, origin="").exclude(source=Source.POLICY)
+    for prompt, text in written.values_list("prompt_id", "text").iterator():
+        if prompt in prompts:
+            yield text.strip()
 
 
 def _why(chosen: Row | None) -> dict[str, Any]:
