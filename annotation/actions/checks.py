@@ -43,15 +43,17 @@ def claim_check(project: Project, by: User) -> Assignment | None:
         return held
     drawn = dice("check", project.pk, by.pk, seats.count())
     lot = drawn.random()
+    if _sees_checks(project, by):
+        return None
     if lot < project.gold_share:
-        return None if _sees_known_orders(project, by) else _known_task(project, by, drawn)
+        return _known_task(project, by, drawn)
     if lot < project.gold_share + project.repeat_share:
         return _repeat(project, by, drawn)
     return None
 
 
-def _sees_known_orders(project: Project, by: User) -> bool:
-    """Return whether a person may look up the known orders, which then say nothing about their care."""
+def _sees_checks(project: Project, by: User) -> bool:
+    """Return whether a person may look up known orders and which tasks are checks, which then say nothing of them."""
     return project.memberships.filter(user_id=by.pk).exclude(role=Role.ANNOTATOR).exists()
 
 

@@ -17,6 +17,7 @@ from annotation.actions import passed_over
 from annotation.judged.preferences import Tiers
 from annotation.models import Assignment, Membership, Project, Prompt, Purpose, Ranking, Role, SeatStatus, Task
 from annotation.models.task import OCCUPIED
+from annotation.opaque import dice
 from annotation.quality.agreement import balance, choices
 
 MOST_EXTRA_SEATS = 2
@@ -24,8 +25,8 @@ TASKS_AT_ONCE = 1000
 
 
 def is_calibration(prompt: Prompt, project: Project) -> bool:
-    """Return whether everybody judges this prompt: by its hash, by other digits than those that choose its split."""
-    return int(prompt.digest[8:16], 16) < project.calibration_share * 16**8
+    """Return whether everybody judges this prompt: by its hash and the server's secret, which nobody can tell."""
+    return dice("calibration", prompt.digest).random() < project.calibration_share
 
 
 def planned_seats(project: Project, *, calibration: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
@@ -20,6 +19,7 @@ from annotation.models import (
     Source,
     Task,
 )
+from annotation.opaque import dice
 
 AT_ONCE = 500
 
@@ -168,7 +168,7 @@ def choose_candidates(
     # Answers that were imported to be ranked, or in a pair, have an origin; a reference answer has none.
     references = [c for c in there if c.source != Source.POLICY and not c.origin]
     drawn = [c for c in there if c.origin == origin]
-    random.Random(f"candidates {origin} {prompt.digest}").shuffle(drawn)
+    dice("candidates", origin, prompt.digest).shuffle(drawn)
     return blind_candidates([*(references[-1:] if with_people else ()), *drawn], prompt.project, check)[:wanted]
 
 
@@ -178,5 +178,5 @@ def _asks_for_reference(prompt: Prompt, project: Project, policy: PolicyVersion)
 
 
 def _falls_under(share: float, name: str) -> bool:
-    """Return True for that share of names, and always the same for one name."""
-    return random.Random(name).random() < share
+    """Return True for that share of names, and always the same for one name; annotators cannot tell which."""
+    return dice("share", name).random() < share

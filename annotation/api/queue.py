@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
@@ -33,12 +34,19 @@ from annotation.models import (
 
 
 class TaskSerializer(serializers.ModelSerializer[Task]):
+    seats = serializers.SerializerMethodField(
+        help_text="Annotations wanted; as planned where the caller may still annotate the task."
+    )
     prompt_id = serializers.IntegerField(allow_null=True)
     proposal_id = serializers.IntegerField(allow_null=True)
 
     class Meta:
         model = Task
         fields = ["id", "kind", "prompt_id", "proposal_id", "seats", "priority", "created_at"]
+
+    def get_seats(self, task: Task) -> int:
+        """Return the number of seats; one more or fewer than planned tells whether others agreed."""
+        return task.planned_seats if getattr(task, "is_blind", False) else task.seats
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
@@ -160,7 +168,10 @@ class TaskViewSet(mixins.ListModelMixin, GenericViewSet[Task]):
 
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
-        return project.tasks.all()
+        if (reader := access.blind_reader(signed_in(self.request), project)) is None:
+            return project.tasks.all()
+        blind = Task.objects.filter(pk=OuterRef("pk")).blind_to(reader)
+        return project.tasks.annotate(is_blind=Exists(blind))
 
     @extend_schema(request=None, responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task")})
     @action(detail=False, methods=["post"])

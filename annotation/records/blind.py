@@ -5,7 +5,7 @@ Reviewers are blind, and admins as soon as they annotate in the project themselv
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,6 +44,10 @@ class Viewer:
             return set()
         open_to_them = Task.objects.filter(pk__in=tasks).blind_to(self.user)
         return set(open_to_them.values_list("pk", flat=True))
+
+    def hidden_among(self, tasks: Iterable[Task]) -> set[int]:
+        """Return those of the tasks that this person may still annotate, for a page that lists tasks."""
+        return self.hidden_tasks({task.pk for task in tasks})
 
     def hidden_responses(self, responses: Collection[int]) -> set[int]:
         """Return those of the responses that stand in a task that is hidden."""

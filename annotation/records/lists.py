@@ -49,6 +49,7 @@ class RecordList:
     indexes: ClassVar[tuple[Indexed, ...]]
     search_label: ClassVar[str]
     search_key: ClassVar[str] = "id"
+    leaves_out: ClassVar[bool] = False  # rows that a person must not see yet
     rows_of: ClassVar[str] = ""
     sorts: ClassVar[tuple[Sort, ...]] = (NEWEST, OLDEST)
 
@@ -64,8 +65,8 @@ class RecordList:
         """Return the ids of the rows that this person must not see yet."""
         return set()
 
-    def exported(self, row: RecordRow) -> dict[str, Any]:
-        """Return a row as a file has it."""
+    def exported(self, row: RecordRow, *, blind: bool = False) -> dict[str, Any]:
+        """Return a row as a file has it; `blind` without what the person must not see yet."""
         raise NotImplementedError
 
 
@@ -79,7 +80,7 @@ class PromptList(RecordList):
     def rows(self, project: Project) -> QuerySet[Prompt]:
         return Prompt.objects.filter(project=project)
 
-    def exported(self, row: Prompt) -> dict[str, Any]:
+    def exported(self, row: Prompt, *, blind: bool = False) -> dict[str, Any]:
         return {
             "id": row.pk,
             "external_id": row.external_id,
@@ -98,6 +99,7 @@ class Responses(RecordList):
     filter: ClassVar[type[filters.RecordFilter]] = filters.ResponseFilter
     indexes = (indexes.RESPONSES,)
     search_label = gettext_noop("Search responses")
+    leaves_out = True
 
     def rows(self, project: Project) -> QuerySet[Completion]:
         return Completion.objects.filter(project=project)
@@ -108,7 +110,7 @@ class Responses(RecordList):
     def hidden(self, viewer: Viewer, rows: Collection[RecordRow]) -> set[int]:
         return viewer.hidden_responses([row.pk for row in rows])
 
-    def exported(self, row: Completion) -> dict[str, Any]:
+    def exported(self, row: Completion, *, blind: bool = False) -> dict[str, Any]:
         return {
             "id": row.pk,
             "prompt_id": row.prompt_id,
@@ -144,6 +146,7 @@ class Annotations(RecordList):
     filter = filters.AnnotationFilter
     indexes = (indexes.RATIONALES, indexes.COMMENTS)
     search_label = gettext_noop("Search rationales")
+    leaves_out = True
     sorts = (
         Sort("newest", gettext_noop("Newest first"), "finished_at"),
         Sort("oldest", gettext_noop("Oldest first"), "finished_at", False),
@@ -161,7 +164,7 @@ class Annotations(RecordList):
         tasks = viewer.hidden_tasks({row.task_id for row in rows})
         return {row.pk for row in rows if row.task_id in tasks}
 
-    def exported(self, row: Assignment) -> dict[str, Any]:
+    def exported(self, row: Assignment, *, blind: bool = False) -> dict[str, Any]:
         return {
             "id": row.pk,
             "task_id": row.task_id,
@@ -186,7 +189,7 @@ class Labelled(RecordList):
     def rows(self, project: Project) -> QuerySet[ImportedLabel]:
         return ImportedLabel.objects.filter(project=project)
 
-    def exported(self, row: ImportedLabel) -> dict[str, Any]:
+    def exported(self, row: ImportedLabel, *, blind: bool = False) -> dict[str, Any]:
         return {
             "id": row.pk,
             "text": row.text,
@@ -212,16 +215,18 @@ class Tasks(RecordList):
     def with_details(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.select_related("prompt", "proposal").prefetch_related("assignments__annotator")
 
-    def exported(self, row: Task) -> dict[str, Any]:
+    def exported(self, row: Task, *, blind: bool = False) -> dict[str, Any]:
+        """Return a row as a file has it. Who has which seat, and how many there are, tells what others said."""
+        seats = [] if blind else list(row.assignments.all())
         return {
             "id": row.pk,
             "prompt_id": row.prompt_id,
             "kind": row.kind,
             "purpose": row.purpose,
             "priority": row.priority,
-            "annotations_wanted": row.seats,
-            "annotations_done": sum(each.status in JUDGED for each in row.assignments.all()),
-            "in_progress": sum(each.status == SeatStatus.HELD for each in row.assignments.all()),
+            "annotations_wanted": row.planned_seats if blind else row.seats,
+            "annotations_done": None if blind else sum(each.status in JUDGED for each in seats),
+            "in_progress": None if blind else sum(each.status == SeatStatus.HELD for each in seats),
             "created_at": row.created_at,
         }
 

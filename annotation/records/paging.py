@@ -85,13 +85,13 @@ class Query:
 class RecordPage:
     """`next` and `previous` are positions as the address has them; empty where there is no such page.
 
-    `hidden` counts the rows that were left out since this person may still annotate their task.
+    Rows that this person may still annotate are not counted: of a search by a version, the number would tell whose
+    response it is.
     """
 
     rows: list[RecordRow] = field(default_factory=list)
     next: str = ""
     previous: str = ""
-    hidden: int = 0
     is_cut: bool = False
 
 
@@ -113,7 +113,7 @@ class Walk:
         self.query, self.viewer, self.start, self.most = query, viewer, start, most
         self.at_once = ROWS_A_PAGE + 1 if most else AT_ONCE
         self.descending = query.sort.descending != backwards
-        self.hidden = self.looked_at = 0
+        self.looked_at = 0
         self.last: RecordPosition | None = None
 
     def __iter__(self) -> Iterator[RecordRow]:
@@ -125,9 +125,7 @@ class Walk:
             for row in rows:
                 self.looked_at += 1
                 self.last = self.query.position_of(row)
-                if row.pk in hidden:
-                    self.hidden += 1
-                else:
+                if row.pk not in hidden:
                     yield row
 
     def _piece(self, position: RecordPosition | None) -> list[RecordRow]:
@@ -192,7 +190,6 @@ def page_of(query: Query, viewer: Viewer, asked: Mapping[str, Any]) -> RecordPag
             more = True
             break
         page.rows.append(row)
-    page.hidden = walk.hidden
     page.is_cut = not more and walk.is_over
     ends = [query.position_of(page.rows[0]), query.position_of(page.rows[-1])] if page.rows else []
     if before:

@@ -20,6 +20,7 @@ from annotation.http import UserRequest
 from annotation.kinds import KINDS
 from annotation.models import Assignment, Project, Prompt, Role, Split
 from annotation.models.task import JUDGED
+from annotation.opaque import dice
 from annotation.records import history
 from annotation.records.blind import Viewer
 from annotation.records.lists import answer_of
@@ -57,7 +58,7 @@ def prompt(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     found, viewer = access.get_prompt(request.user, slug, pk), _viewer(request, slug)
     responses = list(found.completions.select_related("policy", "author").order_by("-pk")[: SHOWN + 1])
     hidden = viewer.hidden_responses([response.pk for response in responses])
-    tasks = found.tasks.prefetch_related("assignments__annotator").order_by("-pk")[: SHOWN + 1]
+    tasks = list(found.tasks.prefetch_related("assignments__annotator").order_by("-pk")[:SHOWN])
     context = _context(
         viewer,
         "prompts",
@@ -66,7 +67,8 @@ def prompt(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         responses=[response for response in responses[:SHOWN] if response.pk not in hidden],
         hidden=len(hidden),
         more_responses=len(responses) > SHOWN,
-        tasks=tasks[:SHOWN],
+        tasks=tasks,
+        blind=viewer.hidden_among(tasks),
         newer=Prompt.objects.filter(replaces=found).first(),
         history=history.of_prompt(found),
     )
@@ -76,7 +78,10 @@ def prompt(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def response(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Show a response with its author, its annotations and its history; only its text while the viewer is blind."""
+    """Show a response with its author, its annotations and its history; only its prompt while the viewer is blind.
+
+    Its number says when it was made, so that the text beside it would tell whose it is.
+    """
     found, viewer = access.get_response(request.user, slug, pk), _viewer(request, slug)
     hidden = bool(viewer.hidden_responses([found.pk]))
     at = Assignment.objects.filter(task__candidates=found, status__in=JUDGED)
@@ -119,7 +124,9 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     hidden = bool(viewer.hidden_tasks([found.pk]))
     seats = found.assignments.select_related("annotator").order_by("seat_number", "pk")
     done = found.assignments.filter(status__in=JUDGED).order_by("-finished_at")
-    candidates = found.candidates.select_related("policy", "author").order_by("pk")
+    candidates = list(found.candidates.select_related("policy", "author").order_by("pk"))
+    if hidden:  # their order by number would tell which of two versions wrote which
+        dice("candidates on a page", found.pk).shuffle(candidates)
     context = _context(
         viewer,
         "tasks",
@@ -128,7 +135,8 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         hidden=hidden,
         messages_shown=_said(found.messages),
         candidates=[(each, markdown(each.text)) for each in candidates],
-        seats=seats,
+        wanted=found.planned_seats if hidden else found.seats,
+        seats=[] if hidden else seats,
         annotations=[] if hidden else _annotations(viewer, done[:SHOWN]),
         history=history.of_task(found),
     )

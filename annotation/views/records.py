@@ -55,6 +55,7 @@ def record_list(request: UserRequest, slug: str, name: str) -> HttpResponse:
         "records": records,
         "query": query,
         "page": page,
+        "blind": viewer.hidden_among(page.rows) if name == "tasks" else set(),
         "count": None if query.is_narrowed or query.problem else _counted(records, project),
         "asked": _without_position(request.GET),
         "actions": actions_for(name, is_admin=viewer.is_admin),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import uuid
 from datetime import timedelta
 
@@ -16,12 +18,15 @@ from annotation.models import (
     Completion,
     GoldAnswer,
     Membership,
+    PolicyVersion,
     Project,
     Purpose,
     Role,
     SnapshotType,
     Source,
+    Task,
 )
+from annotation.models.task import UNDO_WITHIN
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 RANKINGS = "/api/v1/projects/letters/rankings/"
@@ -177,6 +182,75 @@ def test_who_sees_known_orders_is_not_checked_by_them(project, rita, admin, anno
             judge(seat)
         purposes[person.username] = found
     assert purposes == {"rita": {Purpose.WORK}, "bob": {Purpose.GOLD}}
+
+
+def test_who_sees_which_tasks_are_repeats_is_not_asked_twice(project, rita, annotator, open_ranking_task, monkeypatch):
+    """A repeat is made at the claim: the newest task in the API's list would be one."""
+    monkeypatch.setattr(checks, "REPEAT_AFTER", 2)
+    monkeypatch.setattr(checks, "dice", lambda *_: random.Random(1))  # a repeat wherever there is one
+    Project.objects.filter(pk=project.pk).update(repeat_share=0.5)
+    for _ in range(16):
+        open_ranking_task(["A", "B"])
+    for person, repeats in ((rita, 0), (annotator, 3)):
+        for _ in range(8):
+            judge(queue.claim_next(project=Project.objects.get(), by=person))
+        assert Task.objects.filter(purpose=Purpose.REPEAT).count() == repeats
+
+
+RECORDS = "/projects/letters/records/"
+
+
+def test_the_data_browser_does_not_tell_which_of_two_versions_wrote_what(project, policy, rita, make_prompt, as_user):
+    """The newer version's response is the older row: no page gives a text by number, or counts what is left out."""
+    newer = PolicyVersion.objects.create(project=project, number=1, checkpoint="/models/1", parent=policy)
+    client, firsts = as_user(rita), 0
+    for number in range(16):
+        prompt = make_prompt()
+        made = [
+            Completion.objects.create(prompt=prompt, source=Source.POLICY, policy=author, text=f"{word} {number}.")
+            for author, word in ((newer, "Apple"), (policy, "Pear"))
+        ]
+        task = tasks.open_task(prompt=prompt, kind="ranking", candidates=made, seats=1)
+        page = client.get(f"{RECORDS}tasks/{task.pk}/").content.decode()
+        firsts += page.index(f"Apple {number}.") < page.index(f"Pear {number}.")
+        for answer in made:
+            assert answer.text not in client.get(f"{RECORDS}responses/{answer.pk}/").content.decode()
+    assert 2 <= firsts <= 14  # a coin's 99.9 %; in the order of the rows it is 16
+    pages = []
+    for version in (newer, policy):
+        asked = {"version": version.pk, "q": "Apple"}
+        page = client.get(f"{RECORDS}responses/", asked).content.decode().split("<main", 1)[1]
+        page = re.sub(r'csrfmiddlewaretoken" value="[^"]*"', "", page)
+        pages.append(page.replace(" selected", "").replace(f"version={version.pk}", ""))
+    assert pages[0] == pages[1]
+    assert "hidden here, and left out of exports" in pages[0]
+
+
+def test_seats_that_others_votes_opened_are_not_shown_to_who_may_still_judge(
+    project, rita, annotator, admin, open_ranking_task, as_user
+):
+    Project.objects.filter(pk=project.pk).update(conflict_seat=True, seats_per_task=2)
+    client, task = as_user(rita), open_ranking_task(["A", "B", "C"], seats=2)
+    Task.objects.filter(pk=task.pk).update(planned_seats=2)
+
+    def shown() -> list[str]:
+        pages = [f"{RECORDS}tasks/", f"{RECORDS}tasks/{task.pk}/", f"{RECORDS}prompts/{task.prompt_id}/"]
+        found = [client.get(page).content.decode().split("<main", 1)[1] for page in pages]
+        found.append(client.post(f"{RECORDS}tasks/export.jsonl", {"ids": [task.pk]}).getvalue().decode())
+        found.append(json.dumps(client.get("/api/v1/projects/letters/tasks/").json()["results"]))
+        return [re.sub(r'csrfmiddlewaretoken" value="[^"]*"|<option.*?</option>', "", each) for each in found]
+
+    before = shown()
+    assert "bob" not in "".join(before)
+    judge(queue.claim_next(project=Project.objects.get(), by=annotator))
+    seat = queue.claim_next(project=Project.objects.get(), by=rita)
+    bobs = Assignment.objects.get(annotator=annotator).ranking.tiers
+    answer = {"tiers": bobs[::-1], "unacceptable": [], "rationale": ""}
+    judgments.submit(assignment=seat, client_uuid=uuid.uuid4(), answer=answer, active_ms=900)
+    assert Task.objects.get().seats == 3  # the two contradict each other
+    assert shown() == before
+    Assignment.objects.filter(pk=seat.pk).update(finished_at=timezone.now() - UNDO_WITHIN)
+    assert "bob" in shown()[1]
 
 
 def test_an_admin_gets_all_rows_over_the_api(task, admin, as_user):
