@@ -250,6 +250,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 60 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # of a folder; as many as an archive may have
 SNAPSHOT_DIR = HOME / "snapshots"
 RUN_DIR = HOME / "runs"
 MODEL_DIR = HOME / "models"

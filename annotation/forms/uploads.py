@@ -15,13 +15,39 @@ from annotation.imports.reading import LARGEST_FILE
 from annotation.models import Project
 
 
+class SeveralFiles(forms.FileInput):
+    """A control for several files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """A field of files; its value is the list of them."""
+
+    widget = SeveralFiles
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """Return the files. Raises ValidationError for a missing one, or for one that is empty and alone."""
+        given = [each for each in data or [] if each]
+        if len(given) > 1:
+            return given
+        return [file for file in (super().clean(given[0] if given else None, initial),) if file]
+
+
 class UploadForm(forms.Form):
-    file = forms.FileField(
-        label=gettext_lazy("File"),
+    file = FilesField(
+        label=gettext_lazy("Files"),
+        required=False,
         help_text=gettext_lazy(
-            "JSONL, JSON, CSV, TSV, Parquet or text (one prompt per line), also as .gz or .zip; at most 1 GB."
+            "JSONL, JSON, CSV, TSV, Parquet or text (one prompt per line), also as .gz or .zip; at most 1 GB together."
         ),
-        error_messages={"required": gettext_lazy("Choose a file first."), "empty": gettext_lazy("The file is empty.")},
+        error_messages={"empty": gettext_lazy("The file is empty.")},
+    )
+    folder = FilesField(
+        label=gettext_lazy("Or a folder"),
+        required=False,
+        widget=SeveralFiles(attrs={"webkitdirectory": True}),
+        help_text=gettext_lazy("Only its data files are read; licences, notes and hidden files stay where they are."),
     )
     labels = forms.BooleanField(
         label=gettext_lazy("This file contains labelled texts"),
@@ -29,15 +55,20 @@ class UploadForm(forms.Form):
         help_text=gettext_lazy("Each row has a text and a label, for a classifier; it has no prompts to rank."),
     )
 
-    def clean_file(self) -> Any:
-        """Return the file. Raises ValidationError for one that is too large, before it is read."""
-        file = self.cleaned_data["file"]
-        if file.size > LARGEST_FILE:
-            raise forms.ValidationError(
+    def clean(self) -> dict[str, Any]:
+        """Return the data, with every chosen file in `files`. Raises ValidationError for none, or for too much."""
+        data = super().clean() or {}
+        data["files"] = [*data.get("file", []), *data.get("folder", [])]
+        if not data["files"] and not self.errors:
+            self.add_error("file", gettext("Choose a file first."))
+        if sum(file.size for file in data["files"]) > LARGEST_FILE:
+            names = ", ".join(file.name for file in data["files"][:3])
+            self.add_error(
+                "file",
                 gettext("%(name)s is larger than %(value)s. Split it.")
-                % {"name": file.name, "value": size_of(LARGEST_FILE)}
+                % {"name": names, "value": size_of(LARGEST_FILE)},
             )
-        return file
+        return data
 
 
 class MappingForm(forms.Form):

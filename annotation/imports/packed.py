@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import IO, BinaryIO, cast
 
 from annotation.imports.folders import SUFFIXES, TEXTS, is_data
@@ -75,6 +77,33 @@ def _data_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if len(found) > MOST_FILES:
         raise UnreadableFile(f"The .zip file holds {len(found):,} data files; pack at most {MOST_FILES:,}.")
     return found
+
+
+def packed(files: Sequence[tuple[str, BinaryIO]], into: IO[bytes]) -> tuple[list[str], list[str]]:
+    """Write the data files among these into a zip archive; return the names in it, and those that were left out.
+
+    Two files of one name get numbers. Raises UnreadableFile where none holds data.
+    """
+    names = [name for name, _ in files]
+    suffixes = SUFFIXES if any(is_data(name) for name in names) else TEXTS
+    taken: list[str] = []
+    with zipfile.ZipFile(into, "w") as archive:
+        for name, file in files:
+            if not is_data(name, suffixes):
+                continue
+            stem, dot, ending = name.partition(".")
+            same = (f"{stem}-{number}{dot}{ending}" for number in count(2))
+            unique = next(each for each in (name, *islice(same, len(files))) if each not in taken)
+            taken.append(unique)
+            with archive.open(unique, "w", force_zip64=True) as member:
+                file.seek(0)
+                shutil.copyfileobj(file, member)
+    if not taken:
+        raise UnreadableFile(
+            f"None of {', '.join(names[:5])} is a data file. Known are {', '.join(SUFFIXES + TEXTS)}; "
+            "choose a .zip file alone."
+        )
+    return taken, [name for name in names if not is_data(name, suffixes)]
 
 
 def _unpacked(file: BinaryIO, filename: str, most_bytes: int, budget: UnpackBudget | None = None) -> DataFile:

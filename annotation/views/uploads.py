@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, BinaryIO, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
@@ -28,8 +30,10 @@ from annotation.imports import (
     stored,
 )
 from annotation.imports.batches import parse_first
+from annotation.imports.folders import SUFFIXES, TEXTS
 from annotation.imports.guesses import guessed
-from annotation.models import ImportStatus, PromptUpload, Role
+from annotation.imports.packed import packed
+from annotation.models import ImportStatus, Project, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
 PREVIEW_ROWS = 10
@@ -40,31 +44,52 @@ FILES_SHOWN = 10
 @login_required
 @require_http_methods(["GET", "POST"])
 def prompt_list(request: UserRequest, slug: str) -> HttpResponse:
-    """List the prompts; POST stores a file and redirects to its preview."""
+    """List the prompts; POST stores files and redirects to their preview."""
     project = access.get_project(request.user, slug, role=Role.ADMIN)
-    form = UploadForm(request.POST or None, request.FILES or None)
-    if request.method == "POST" and form.is_valid():
-        file, labels = form.cleaned_data["file"], form.cleaned_data["labels"]
-        parsed = None
+    form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+    if request.method == "POST" and form.is_valid() and (pk := _kept(request, project, form)):
+        return redirect("upload", slug, pk)
+    page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
+    files = access.uploads(request.user, project).exclude(status=ImportStatus.PREVIEW)[:FILES_SHOWN]
+    context = {"project": project, "form": form, "page": page, "files": files, "suffixes": " ".join(SUFFIXES + TEXTS)}
+    return render(request, "annotation/prompts.html", context)
+
+
+def _kept(request: UserRequest, project: Project, form: UploadForm) -> int | None:
+    """Store what was chosen, several files as one archive, and return its number; None with an error on the form."""
+    files, labels = form.cleaned_data["files"], form.cleaned_data["labels"]
+    parsed = None
+    with TemporaryFile() as archive:
         try:
-            parsed = parse_first(file.file, file.name, Reading(labels=labels))
+            name, content = _one_file(request, files, archive)
+            parsed = parse_first(content, name, Reading(labels=labels))
         except UnknownColumns:
             pass  # the preview asks which is which
         except UnreadableFile as refusal:
             form.add_error("file", str(refusal))
-        if form.is_valid():
-            upload = PromptUpload(
-                project=project,
-                uploaded_by_id=request.user.pk,
-                filename=file.name[-255:],
-                labels=labels,
-                parsed=stored.dumps(parsed) if parsed else None,
-            )
-            upload_contents.keep(upload, file.file)
-            return redirect("upload", slug, upload.pk)
-    page = Paginator(project.prompts.all(), 50).get_page(request.GET.get("page"))
-    files = access.uploads(request.user, project).exclude(status=ImportStatus.PREVIEW)[:FILES_SHOWN]
-    return render(request, "annotation/prompts.html", {"project": project, "form": form, "page": page, "files": files})
+            return None
+        upload = PromptUpload(
+            project=project,
+            uploaded_by_id=request.user.pk,
+            filename=name[-255:],
+            labels=labels,
+            parsed=stored.dumps(parsed) if parsed else None,
+        )
+        upload_contents.keep(upload, content)
+    return upload.pk
+
+
+def _one_file(request: UserRequest, files: list[Any], archive: IO[bytes]) -> tuple[str, BinaryIO]:
+    """Return the name and the content of a file, or of an archive with the data files of several; others are named."""
+    if len(files) == 1:
+        return files[0].name, files[0].file
+    names, left = packed([(each.name, each.file) for each in files], archive)
+    if left:
+        messages.info(request, gettext("Not read: %(names)s") % {"names": ", ".join(left[:20])})
+    more = ngettext("%(name)s and %(count)s more", "%(name)s and %(count)s more", len(names) - 1)
+    shown = more % {"name": names[0], "count": len(names) - 1} if len(names) > 1 else names[0]
+    archive.seek(0)
+    return f"{shown}.zip", cast(BinaryIO, archive)
 
 
 @login_required

@@ -200,7 +200,7 @@ def test_uploading_prompts_shows_what_would_be_taken(visit, admin, project, tmp_
     visitor = visit(admin)
     page = visitor.page
     visitor.goto("/projects/letters/prompts/")
-    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_label("Files", exact=True).set_input_files(file)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text("the same prompt as line 2")).to_be_visible()
     expect(page.get_by_text('"text" is empty')).to_be_visible()
