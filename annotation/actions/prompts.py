@@ -19,7 +19,6 @@ from annotation.actions.import_reports import ImportReport
 from annotation.actions.tasks import blind_candidates, open_ranking_tasks
 from annotation.errors import NotPossible
 from annotation.imports import ParsedPrompts, PromptRow, RefusedRow
-from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote, merge
 from annotation.models import (
     AuditAction,
@@ -33,6 +32,7 @@ from annotation.models import (
     Split,
     Task,
 )
+from annotation.stats.unpaired import ACCEPTABLE
 
 __all__ = ["ImportReport", "dry_run", "import_prompts", "sort_labels", "sort_rows", "take_upload"]
 

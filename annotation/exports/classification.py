@@ -9,13 +9,13 @@ from itertools import groupby
 from operator import itemgetter
 
 from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
-from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.rows import (
     IMPORTED,
     CountedJudgment,
     labels_that_count,
 )
+from annotation.stats.unpaired import ACCEPTABLE
 
 NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
 

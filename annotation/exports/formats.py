@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from annotation.exports.context import SnapshotRow, conversation_text
 from annotation.exports.facts import KINDS
-from annotation.imports.rows import ACCEPTABLE
 from annotation.judged.preferences import Vote
 from annotation.judged.strengths import WinRecords, count, fit
 from annotation.models import SnapshotType
+from annotation.stats.unpaired import unpaired_labels
 
 _Messages = list[dict[str, str]]
 
@@ -76,19 +75,11 @@ def preference_implicit(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Yield answers labelled true or false, by the votes' weight.
-
-    A ranking with a line of acceptance labels by the line; without one its first tier is true, its last false and the
-    middle has no label. An answer with equal weight on both sides is left out.
-    """
-    balance = [0.0] * len(row["candidates"])
-    for ranking in row["rankings"]:
-        for place, good in _good_and_bad(ranking):
-            balance[place] += ranking["weight"] if good else -ranking["weight"]
-    for candidate, weight in zip(row["candidates"], balance, strict=True):
-        if weight:
+    """Yield answers labelled true or false by `unpaired_labels`; one with equal weight on both sides is left out."""
+    for candidate, label in zip(row["candidates"], unpaired_labels(row), strict=True):
+        if label is not None:
             completion = [{"role": "assistant", "content": candidate["text"]}]
-            yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": weight > 0}
+            yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": label}
 
 
 def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
@@ -310,24 +301,6 @@ def _answer(message: _Messages) -> str:
 def _prompt_text(prompt: _Messages) -> str:
     """Return a single question as it is, a conversation with its roles."""
     return prompt[0]["content"] if len(prompt) == 1 else conversation_text(prompt)
-
-
-def _good_and_bad(ranking: dict[str, Any]) -> Iterator[tuple[int, bool]]:
-    tiers, below = ranking["tiers"], set(ranking["unacceptable"])
-    said = [(each["place"], each["rating"] > 0) for each in _ratings(ranking) if each["criterion"] == ACCEPTABLE]
-    if said:
-        yield from said
-    elif below:
-        yield from ((place, place not in below) for tier in tiers for place in tier)
-    elif len(tiers) > 1:
-        yield from ((place, True) for place in tiers[0])
-        yield from ((place, False) for place in tiers[-1])
-
-
-def _ratings(ranking: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the ratings of a ranking; in a snapshot from before they were a list there is none of this kind."""
-    ratings = ranking.get("ratings")
-    return ratings if isinstance(ratings, list) else []
 
 
 def _transcript(conversation: _Messages) -> str:

@@ -26,8 +26,6 @@ MAX_CATEGORY_LENGTH = 100  # as Prompt.category
 MAX_LABEL_LENGTH = 100  # as ImportedLabel.label
 MAX_NAME_LENGTH = 200  # as ImportedJudgment.annotator
 
-ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good or bad: 1 or 0
-
 MARGIN = "margin"  # the criterion under which a margin of another scale than 0 to 1 is kept
 
 YEAR_FIRST = re.compile(r"\d{4}/\d\d/\d\d\b")

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.recipes import test_dpo, test_instruction_tuning, test_ppo, test_rloo, test_sft
-from tests.recipes.conftest import Prepare, finish, preference_rows, preparing, prompt_rows
+from tests.recipes import test_dpo, test_instruction_tuning, test_kto, test_ppo, test_rloo, test_sft
+from tests.recipes.conftest import Prepare, finish, preference_rows, preparing, prompt_rows, ranking_rows
 from training.methods import METHODS, InvalidConfig
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
 
 ROOT = Path(__file__).resolve().parents[2]
-EQUAL = ("ppo", "sft", "dpo", "instruction_tuning")  # what they draw does not depend on the number of processes
+EQUAL = ("ppo", "sft", "dpo", "kto", "instruction_tuning")  # what they draw does not depend on the number of processes
 
 
 # Short runs of every method. SFT's last step of an epoch has 3 rows, DPO's 7 pairs: some are left over in each case.
@@ -29,6 +29,7 @@ SETTINGS: dict[str, Row] = {
     | {"episodes": 96, "minibatch_size": 8, "kl_target": 0.05, "kl_horizon": 2.0, "eval_every": 2},
     "sft": test_sft.SETTINGS | {"epochs": 2, "batch_size": 6, "micro_batch": 1},
     "dpo": test_dpo.SETTINGS | {"epochs": 1, "batch_size": 8},
+    "kto": test_kto.SETTINGS | {"epochs": 1, "batch_size": 8},
     "instruction_tuning": test_instruction_tuning.SETTINGS | {"epochs": 1, "shown": 2},
     "rloo": test_rloo.SETTINGS | {"episodes": 64, "eval_every": 1},
 }
@@ -40,6 +41,7 @@ def prepared(prepare: Prepare, name: str, checkpoint: Path, reward_model: Path, 
         "rloo": prompt_rows(12, held_out=4),
         "sft": test_sft.answer_rows(13, held_out=4),
         "dpo": preference_rows(8, held_out=3),
+        "kto": ranking_rows(8, held_out=1),
         "instruction_tuning": test_instruction_tuning.rows(),
     }
     inputs = {"policy": str(checkpoint)}

@@ -11,6 +11,7 @@ from training.methods.base import Method, Plan
 from training.methods.dpo import DPOConfig
 from training.methods.evaluate import EvaluateConfig
 from training.methods.instruction_tuning import InstructionTuningConfig
+from training.methods.kto import KTOConfig
 from training.methods.ppo import PPOConfig
 from training.methods.prompt_tuning import PromptTuningConfig
 from training.methods.reward import RewardConfig
@@ -27,6 +28,7 @@ __all__ = [
     "EvaluateConfig",
     "InstructionTuningConfig",
     "InvalidConfig",
+    "KTOConfig",
     "Method",
     "MethodConfig",
     "PPOConfig",

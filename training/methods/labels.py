@@ -96,7 +96,7 @@ LABELS: dict[str, SettingLabel] = {
     "distinct_floor": SettingLabel(_("Stop below distinct bigrams"), _("share, 0 to 1")),
     "clipfrac_limit": SettingLabel(_("Stop above clipped tokens"), _("share, 0 to 1")),
     "ratio_limit": SettingLabel(_("Stop above mean ratio")),
-    "beta": SettingLabel(_("DPO β"), common=True),
+    "beta": SettingLabel(_("β of DPO and KTO"), common=True),
     # Prompt tuning.
     "tuning": SettingLabel(_("Approach"), common=True),
     "shots": SettingLabel(_("Labelled rows per label"), _("0: all"), common=True),
@@ -111,6 +111,7 @@ LABELS: dict[str, SettingLabel] = {
     "per_task": SettingLabel(_("Training examples per task"), common=True),
     "test_per_task": SettingLabel(_("Test examples per task")),
     "held_out": SettingLabel(_("Held-out clusters"), _("separated by commas"), common=True),
+    "balanced": SettingLabel(_("Good and bad responses count the same")),
     "seed_tasks": SettingLabel(_("Learn from the seed tasks")),
     "labelled": SettingLabel(_("Learn from labelled texts")),
     "packing": SettingLabel(_("Packing")),

@@ -9,18 +9,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from training.methods import DPOConfig
-from training.recipes.models.answers import Answers
-from training.recipes.models.shared_model import SharedModel, role_logprobs
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.selection import Yardstick, means_by_prompt
-from training.recipes.text.prompts import PromptTokens, Refused, pad_left, pad_right, prompt_tokens, response_tokens
+from training.recipes.text.prompts import PromptTokens, Refused, prompt_tokens, response_tokens
 from training.recipes.trainer.callback import RunCallback
+from training.recipes.trainer.given import given_logprobs
 from training.recipes.trainer.parts import InParts
 from training.recipes.trainer.roles import POLICY, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
@@ -148,17 +147,10 @@ def preference_gains(shared: SharedModel, pairs: list[TokenPair], config: DPOCon
     return means_by_prompt([pair.prompt for pair in pairs], (gains[:, 0] - gains[:, 1]).tolist())
 
 
-@torch.no_grad()
 def pair_logprobs(shared: SharedModel, pairs: list[TokenPair], role: str | None, batch_size: int) -> Tensor:
     """Return log-probabilities of the chosen and the rejected answers, summed over tokens with EOS: (pairs, 2)."""
-    sums = []
-    for at in range(0, len(pairs), batch_size):
-        part = pairs[at : at + batch_size]
-        prompt, prompt_mask = pad_left([pair.prompt for pair in part], shared.pad)
-        ids, mask = pad_right([[pair.chosen, pair.rejected] for pair in part], shared.pad)
-        batch = Answers(*(tensor.to(shared.device) for tensor in (prompt, prompt_mask, ids, mask)))
-        sums.append(role_logprobs(shared, batch, batch.response_mask, role, 1.0).sum(-1).cpu())
-    return torch.cat(sums)
+    answers = [[pair.chosen, pair.rejected] for pair in pairs]
+    return given_logprobs(shared, [pair.prompt for pair in pairs], answers, role, batch_size)
 
 
 def describe(log: Row) -> dict[str, float]:

@@ -13,9 +13,9 @@ from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape
+from annotation.stats.unpaired import ACCEPTABLE
 
 MOST_TURNS = 10_000
-ACCEPTABLE = "acceptable"  # as annotation.imports.rows.ACCEPTABLE
 
 
 def feedback(fields: Fields) -> Iterator[Item]:

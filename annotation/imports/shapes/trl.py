@@ -14,6 +14,7 @@ from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import add_preference, add_scores, repeats_pair, take_prompt, who_said_it
 from annotation.imports.shapes.shape import Shape, columns
 from annotation.imports.verdicts import check_judged
+from annotation.stats.unpaired import ACCEPTABLE
 
 TRUE = {"true": True, "1": True, "yes": True, "desirable": True, "false": False, "0": False, "no": False}
 TRUE |= {"undesirable": False, "good": True, "bad": False, "thumbs_up": True, "thumbs_down": False}
@@ -97,7 +98,7 @@ def thumb(item: Item, place: int, value: object, **said: Any) -> None:
     good = value if isinstance(value, bool) else TRUE.get(str(value).strip().lower())
     if good is None:
         raise Refusal(f'"label" of an answer is {str(value)[:40]!r}; write true or false')
-    ratings = {place: {"acceptable": float(good)}}  # as annotation.imports.rows.ACCEPTABLE
+    ratings = {place: {ACCEPTABLE: float(good)}}
     item.votes.append(ImportedVote([[place]], unacceptable=[] if good else [place], ratings=ratings, **said))
 
 

@@ -17,7 +17,7 @@ from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.methods import DPOConfig, InstructionTuningConfig, RLOOConfig, SFTConfig
+from training.methods import DPOConfig, InstructionTuningConfig, KTOConfig, RLOOConfig, SFTConfig
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
@@ -30,7 +30,7 @@ POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
 
-TrainerConfig = DPOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
+TrainerConfig = DPOConfig | KTOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
 
 
 @dataclass
