@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from annotation.exports.context import SnapshotRow, conversation_text
 from annotation.exports.facts import KINDS
+from annotation.exports.tools import with_tools
 from annotation.judged.preferences import Vote
 from annotation.judged.strengths import WinRecords, count, fit
 from annotation.models import SnapshotType
@@ -120,6 +121,16 @@ def messages(row: SnapshotRow) -> Iterator[SnapshotRow]:
     yield {"messages": row["prompt"] + row["completion"]}
 
 
+def messages_with_tools(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield a conversation whose calls of tools are fields, arguments as objects, as TRL and chat templates read it."""
+    yield {"messages": with_tools(row["prompt"] + row["completion"], as_text=False)}
+
+
+def openai_tools(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield a conversation for OpenAI's fine-tuning whose calls of tools are fields with ids."""
+    yield {"messages": with_tools(row["prompt"] + row["completion"], as_text=True)}
+
+
 def anthropic_hh(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Yield whole transcripts, as in Anthropic's hh-rlhf; a system message, which it lacks, opens the first turn."""
     yield {name: _transcript(row["prompt"] + row[name]) for name in ("chosen", "rejected")}
@@ -181,6 +192,7 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
 # A pair is merged out of everybody's rankings: single people and whole orders are not in it.
 MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
 CLASSES = "Answers on one side of a line that people drew are labelled acceptable or unacceptable, too."
+TOOLS = "The descriptions of the tools are not kept: add them as tools, or to the system message."
 AS_PROMPTS = "Tasks come back as prompts with a reference response."
 FORMATS: dict[str, Format] = {
     "preference": Format(
@@ -242,6 +254,12 @@ FORMATS: dict[str, Format] = {
     ),
     "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
     "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),
+    "messages-tools": Format(
+        "Messages with calls of tools, TRL", SnapshotType.PROMPT_COMPLETION, messages_with_tools, note=TOOLS
+    ),
+    "openai-tools": Format(
+        "Messages with calls of tools, OpenAI", SnapshotType.PROMPT_COMPLETION, openai_tools, note=TOOLS
+    ),
     "alpaca": Format("LLaMA-Factory alpaca", SnapshotType.PROMPT_COMPLETION, alpaca),
     "sharegpt": Format("LLaMA-Factory sharegpt", SnapshotType.PROMPT_COMPLETION, sharegpt),
     "prompt-only": Format("TRL prompt only", SnapshotType.PROMPTS, as_it_is),

@@ -15,6 +15,7 @@ import pytest
 
 from annotation.exports.files import DownloadOptions
 from annotation.exports.formats import FORMATS
+from annotation.imports import parse_prompts
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
@@ -108,6 +109,63 @@ def test_openai_validates_every_row() -> None:
         for name in ("preferred_output", "non_preferred_output"):
             assert [turn["role"] for turn in row[name]] == ["assistant"]
         assert row["preferred_output"] != row["non_preferred_output"]
+
+
+CALLS = [{"name": "weather", "arguments": {"city": "Rome"}}, {"name": "clock", "arguments": "now"}]
+TOOL_TURNS = [
+    {"role": "user", "content": "Weather and time in Rome?"},
+    {
+        "role": "assistant",
+        "content": "I look.",
+        "tool_calls": [{"id": f"x{at}", "type": "function", "function": call} for at, call in enumerate(CALLS)],
+    },
+    {"role": "tool", "tool_call_id": "x0", "content": "22 °C\n\nsunny"},
+    {"role": "tool", "tool_call_id": "x1", "content": "noon"},
+    {"role": "assistant", "content": "22 °C at noon."},
+    {"role": "user", "content": "And <tool_call> is what?"},
+    {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": CALLS[0]}]},
+]
+
+
+@pytest.mark.parametrize("name", ["messages-tools", "openai-tools"])
+def test_calls_of_tools_are_fields_again_and_come_back_as_they_were(name: str) -> None:
+    def read(turns: list) -> tuple[list, list]:
+        (found,) = parse_prompts(json.dumps({"messages": turns}).encode() + b"\n", "x.jsonl").rows
+        return found.messages, [{"role": "assistant", "content": found.reference}]
+
+    asked, answer = read(TOOL_TURNS)
+    assert [turn["role"] for turn in asked] == ["user", "assistant", "user", "assistant", "user"]
+    (row,) = FORMATS[name].rows({"prompt": asked, "completion": answer})
+    written = row["messages"]
+    assert [turn["role"] for turn in written] == ["user", "assistant", "tool", "tool", "assistant", "user", "assistant"]
+    assert written[1]["content"] == "I look."
+    functions = [call["function"] for turn in written for call in turn.get("tool_calls", [])]
+    if name == "openai-tools":
+        assert [each["arguments"] for each in functions] == ['{"city": "Rome"}', "now", '{"city": "Rome"}']
+        assert [turn["tool_call_id"] for turn in written[2:4]] == [call["id"] for call in written[1]["tool_calls"]]
+        assert written[-1]["tool_calls"][0]["id"] == "call_2"
+    else:
+        assert functions == [*CALLS, CALLS[0]]
+        assert [turn["name"] for turn in written[2:4]] == ["weather", "clock"]
+    assert [turn["content"] for turn in written[2:4]] == ["22 °C\n\nsunny", "noon"]
+    assert read(written) == (asked, answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call>\n{'name': 'x'}\n</tool_call>",
+        '<tool_call>\n{"name": "x", "arguments": {}}\n</tool_call> Then more.',
+        'In a line <tool_call>\n{"name": "x", "arguments": {}}\n</tool_call>',
+        '<tool_call>\n{"arguments": {}, "name": "x"}\n</tool_call>',
+        '<tool_call>\n{"name":"x","arguments":{}}\n</tool_call>',
+    ],
+)
+def test_what_would_not_come_back_as_it_is_stays_text(text: str) -> None:
+    call = '<tool_call>\n{"name": "x", "arguments": {}}\n</tool_call>'
+    for turns in ([ASK, *said(text)], [ASK, *said(call), {"role": "user", "content": "No result?"}, *said("So.")]):
+        (row,) = FORMATS["openai-tools"].rows({"prompt": turns[:-1], "completion": turns[-1:]})
+        assert row["messages"] == turns
 
 
 MORE = 11 * 2**20  # `datasets` takes the columns of a file from its first 10 MB
