@@ -74,6 +74,8 @@ def _message(number: int, item: Any, field: str) -> dict[str, Any]:
         raise Refusal(f'message {number} of "{field}" is {KINDS[type(item)]}; write {SHAPE}')
     if item.get("content", "") in (None, "") and calls_of(item):
         item = {**item, "content": ""}
+    if item.get("content", "") in (None, "") and isinstance(item.get("refusal"), str) and item["refusal"]:
+        item = {**item, "content": item["refusal"]}  # as OpenAI writes an answer that says no
     if "from" in item and "role" not in item:
         item = {"role": item["from"], "content": item.get("value"), **item}
     for name in ("role", "content"):
@@ -146,6 +148,9 @@ def text_of(value: Any, label: str) -> Any:
         kind = part.get("type", "text" if "text" in part else next(iter(part), "nothing"))
         if kind in TOOL_PARTS:
             texts.append(_tool_part(kind, part))
+            continue
+        if kind == "refusal" and isinstance(part.get("refusal"), str):
+            texts.append(part["refusal"])
             continue
         if kind not in TEXT_PARTS:
             raise Refusal(f"{label} has a part of type {json.dumps(str(kind)[:40])}; only text can be judged here")

@@ -153,7 +153,7 @@ def _beside_turns(value: Any) -> dict[str, Any]:
     for turn in turns:
         if isinstance(turn, dict) and ({"role", "content"} <= turn.keys() or {"from", "value"} <= turn.keys()):
             for key in turn.keys() - TURN - CALLS:
-                if not _empty(turn[key]):
+                if not _empty(turn[key]) and (key != "refusal" or turn.get("content")):
                     found.setdefault(key, turn[key])
     return found
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 ROLES = {"system": "system", "human": "user", "user": "user", "h": "user", "assistant": "assistant", "a": "assistant"}
-ROLES |= {"model": "assistant", "instruction": "user", "response": "assistant"}
+ROLES |= {"model": "assistant", "instruction": "user", "response": "assistant", "chatbot": "assistant"}
+ROLES |= {"developer": "system"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,19 @@ MARKS = (
     Marks(re.compile(r"(?:^|\n\n)(Human|Assistant|H|A):(?=\s|$)")),
     # ChatML.
     Marks(re.compile(r"<\|im_start\|>(system|user|assistant)\n"), end=("<|im_end|>",)),
+    # Phi 4.
+    Marks(re.compile(r"<\|im_start\|>(system|user|assistant)<\|im_sep\|>"), end=("<|im_end|>",)),
     # Zephyr and Phi: the end of a turn is </s> or <|end|>.
-    Marks(re.compile(r"<\|(system|user|assistant)\|>\n"), end=("</s>", "<|end|>", "<|endoftext|>")),
+    Marks(re.compile(r"<\|(system|user|assistant)\|>\n?"), end=("</s>", "<|end|>", "<|endoftext|>")),
+    # Cohere's Command R, and gpt-oss without its channels.
+    Marks(
+        re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(SYSTEM|USER|CHATBOT)_TOKEN\|>"),
+        end=("<|END_OF_TURN_TOKEN|>",),
+        begin="<BOS_TOKEN>",
+    ),
+    Marks(
+        re.compile(r"<\|start\|>(system|developer|user|assistant)(?:<\|message\|>|\Z)"), end=("<|end|>", "<|return|>")
+    ),
     # Gemma and Llama 3.
     Marks(re.compile(r"<start_of_turn>(user|model)\n"), end=("<end_of_turn>",), begin="<bos>"),
     Marks(
@@ -67,21 +79,26 @@ MARKS = (
 
 # Templates in which a turn is not marked by its speaker alone.
 _LLAMA_2 = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
+_MISTRAL_SYSTEM = re.compile(r"\s*(?:<s>)?\s*\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
 _LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)", re.DOTALL)
 _ALPACA = re.compile(r"(?:^|\n)[^\S\n]*### (Instruction|Input|Response):")
 _VICUNA = re.compile(r"(?:^|(?<=\s)|(?<=</s>))(USER|ASSISTANT):(?=\s|\Z)")
+_DEEPSEEK = re.compile(r"<｜(User|Assistant)｜>")
 _HELPSTEER = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
 
 
 def _llama_2(text: str) -> list[dict[str, str]]:
-    """Return the turns of Llama 2's template; empty for any other text."""
+    """Return the turns of the template of Llama 2 or Mistral; empty for any other text."""
     turns: list[dict[str, str]] = []
     position = 0
+    if system := _MISTRAL_SYSTEM.match(text):
+        turns.append({"role": "system", "content": system[1].strip()})
+        position = system.end()
     while found := _LLAMA_2.match(text, position):
         asked, answer = found[1].strip(), found[2].strip()
-        if not turns and (system := _LLAMA_2_SYSTEM.fullmatch(asked)):
-            turns.append({"role": "system", "content": system[1].strip()})
-            asked = system[2].strip()
+        if not turns and (inside := _LLAMA_2_SYSTEM.fullmatch(asked)):
+            turns.append({"role": "system", "content": inside[1].strip()})
+            asked = inside[2].strip()
         turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         position = found.end()
     return turns if position == len(text) else []
@@ -116,13 +133,27 @@ def _vicuna(text: str) -> list[dict[str, str]]:
     names = parts[::2]
     if len(names) < 2 or names != ["USER", "ASSISTANT"] * (len(names) // 2):
         return []
-    system = [{"role": "system", "content": before.strip()}] if before.strip() else []
+    before = before.strip().removeprefix("SYSTEM:").strip()
+    system = [{"role": "system", "content": before}] if before else []
     said = [part.strip().removesuffix("</s>").strip() for part in parts[1::2]]
+    return system + [{"role": ROLES[name.lower()], "content": each} for name, each in zip(names, said, strict=True)]
+
+
+def _deepseek(text: str) -> list[dict[str, str]]:
+    """Return the turns of DeepSeek's template, whose system text stands before the first mark; empty for others."""
+    before, *parts = _DEEPSEEK.split(text)
+    names = parts[::2]
+    if names[:1] != ["User"]:
+        return []
+    before = before.strip().removeprefix("<｜begin▁of▁sentence｜>").strip()
+    system = [{"role": "system", "content": before}] if before else []
+    said = [part.strip().removesuffix("<｜end▁of▁sentence｜>").strip() for part in parts[1::2]]
     return system + [{"role": ROLES[name.lower()], "content": each} for name, each in zip(names, said, strict=True)]
 
 
 # By what each text of the template has: to look for it costs next to nothing, a pattern takes 0.2 s for 2 MB.
 TEMPLATES = {"[INST]": _llama_2, "### ": _alpaca, "<extra_id_1>": _helpsteer, "USER:": _vicuna}
+TEMPLATES["<｜User｜>"] = _deepseek
 
 
 def _turns_by_template(text: str) -> Iterator[list[dict[str, str]]]:

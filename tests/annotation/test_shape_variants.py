@@ -258,3 +258,26 @@ def test_an_answer_with_a_rating_is_compared_with_nothing(row: dict, rating: tup
     (prompt,) = parse(row).rows
     assert prompt.pairs == ()
     assert [vote.ratings for vote in prompt.votes] == [((0, *rating),)]
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "found"),
+    [
+        ({"text": "Fine."}, {"taxonomy": [["mood", "good"]]}, "mood / good"),
+        ({"prompt": ASK, "response": GOOD}, {"number": 4}, ("clear", 4.0)),
+        ({"prompt": ASK, "response": GOOD}, {"chatmessage": {"role": "user", "content": "And?"}}, "value.chatmessage"),
+        ({"text": "Fine."}, {"start": 0, "end": 2, "text": "Fi", "labels": ["X"]}, "value.labels"),
+        ({"prompt": ASK, "answer1": GOOD, "answer2": BAD}, {"rating": 4}, "value.rating"),
+    ],
+)
+def test_what_a_person_said_by_any_control_of_label_studio_is_taken_or_stops_the_row(data, result, found) -> None:
+    task = {"id": 1, "data": data, "annotations": [{"result": [{"from_name": "clear", "to_name": "response"}]}]}
+    task["annotations"][0]["result"][0]["value"] = result
+    parsed = parse(task)
+    if isinstance(found, tuple):
+        assert parsed.rows[0].votes[0].ratings == ((0, *found),)
+    elif parsed.labels:
+        assert parsed.labels[0].label == found
+    else:
+        assert parsed.rows == []
+        assert f"annotations[].result[].{found}" in parsed.stopping

@@ -72,3 +72,49 @@ def test_an_id_of_any_type_names_the_row() -> None:
     ids = [7, 7.0, "7", {"$oid": "5f1"}, ["a", 1], True, None, {}]
     rows = _rows(*({"prompt": f"Question {number}", "id": given} for number, given in enumerate(ids)))
     assert [row.external_id for row in rows] == ["7", "7", "7", "5f1", '["a", 1]', "true", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        ("[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][INST]{}[/INST]", True),  # Mistral
+        ("<s>[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT] [INST] Hi [/INST] Hello.</s>[INST] {} [/INST]", True),
+        ("<|system|>Be brief.<|end|><|user|>{}<|end|><|assistant|>", True),  # Phi 3
+        (
+            "<|im_start|>system<|im_sep|>Be brief.<|im_end|><|im_start|>user<|im_sep|>{}<|im_end|>"
+            "<|im_start|>assistant<|im_sep|>",
+            True,
+        ),
+        (
+            "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜>Hello.<｜end▁of▁sentence｜>"
+            "<｜User｜>{}<｜Assistant｜>",
+            True,
+        ),
+        ("<|start|>developer<|message|>Be brief.<|end|><|start|>user<|message|>{}<|end|><|start|>assistant", True),
+        (
+            "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>{}<|END_OF_TURN_TOKEN|>"
+            "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+            False,
+        ),
+        ("SYSTEM: Be brief. USER: {} ASSISTANT:", True),
+    ],
+    ids=["mistral", "mistral turns", "phi-3", "phi-4", "deepseek", "gpt-oss", "command-r", "vicuna"],
+)
+def test_the_marks_of_newer_templates_are_no_part_of_the_prompt(text: str, system: bool) -> None:
+    question = "What is <b>two</b> plus two?"
+    (row,) = parse_prompts(json.dumps({"prompt": text.format(question)}).encode(), "x.jsonl").rows
+    assert row.messages[-1] == {"role": "user", "content": question}
+    assert [turn["content"] for turn in row.messages if turn["role"] == "system"] == ["Be brief."] * system
+    told = [turn["content"] for turn in row.messages if turn["role"] == "assistant"]
+    assert told == ["Hello."] * ("Hello." in text)
+
+
+def test_an_answer_that_says_no_is_an_answer() -> None:
+    asked = {"role": "user", "content": "Do it?"}
+    for answer in (
+        {"content": None, "refusal": "I will not."},
+        {"content": [{"type": "refusal", "refusal": "I will not."}]},
+    ):
+        rows = {"messages": [asked, {"role": "assistant", **answer}]}
+        parsed = parse_prompts(json.dumps(rows).encode(), "x.jsonl")
+        assert (parsed.rows[0].reference, dict(parsed.not_used)) == ("I will not.", {})

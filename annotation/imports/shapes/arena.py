@@ -88,7 +88,8 @@ def _judged(fields: Fields, item: Item, texts: tuple[Any, Any]) -> None:
         "annotator": fields.take("judge", "user_id", "evaluation_session_id") or "",
         "at": fields.take("tstamp", "timestamp"),
     }
-    winner = fields.take("winner") or _flagged(fields)
+    winner = fields.take("winner")
+    winner = _flagged(fields) if winner in (None, "") else winner
     if winner == "":
         raise Refusal("the columns of the winner do not say who won; write model_a, model_b or tie")
     known = names_of(["a", "b"], ["model_a", "model_b"], names, ["", ""])

@@ -30,6 +30,8 @@ SIDES = (
     ("text1", "text2"),
 )
 ONE_ANSWER = ("response", "answer", "completion", "output")
+RATED = ("rating", "number")
+LABELS_A_PART = {"start", "startOffset", "labels", "hypertextlabels", "x", "y"}
 UNTOUCHED = "_"  # the list of items that were not moved into a bucket
 GOOD = {"relevant", "good", "acceptable", "accept", "helpful", "preferred", "best", "better", "correct", "yes", "keep"}
 BAD = {"irrelevant", "not relevant", "bad", "unacceptable", "reject", "unhelpful", "worst", "worse", "incorrect", "no"}
@@ -238,10 +240,16 @@ def _take_result(result: Fields, said: _Said) -> None:
         said.order(value.take("ranker"))
     elif isinstance(value.peek("choices"), list):
         _chosen([str(each) for each in value.take("choices")], to_name, said)
-    elif "rating" in value and said.rate(to_name, name, value.peek("rating")):
-        value.take("rating")
-    elif "text" in value:
+    elif "taxonomy" in value:
+        _chosen(
+            [" / ".join(map(str, each)) for each in value.take("taxonomy") if isinstance(each, list)], to_name, said
+        )
+    elif rated := next((key for key in RATED if key in value and said.rate(to_name, name, value.peek(key))), None):
+        value.take(rated)
+    elif "text" in value and not LABELS_A_PART & value.data.keys():
         _written(name, value.take("text"), said)
+    else:
+        value.judges(*value.data)  # what a person said by a control that nothing here can hold
 
 
 def _chosen(choices: list[str], to_name: str, said: _Said) -> None:
