@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from training.recipes.models import attention
 from training.recipes.models.caches import KeyValues, cache_argument
-from training.recipes.models.masks import Reach, additive, reaches
+from training.recipes.models.masks import Reach, Sight, reaches
 from training.recipes.process.errors import RecipeError
 
 # Their kernels take the weights of `out_proj` by themselves, past any adapter on it; PEFT refuses one there.
@@ -34,6 +35,7 @@ class Blocks:
         self.judged_depths = sorted(between) or self.scored_depths
         self.depths = sorted({*self.scored_depths, *self.judged_depths})
         self._cache_argument = cache_argument(self.modules[0].forward)
+        self.fused = decoder.config._attn_implementation == attention.NAME
         rotary = getattr(decoder, "rotary_emb", None)
         self._rotary_by_type = rotary is not None and "layer_type" in inspect.signature(rotary.forward).parameters
 
@@ -78,8 +80,7 @@ class Blocks:
     def run(
         self,
         hidden: Tensor,
-        visible: Tensor,
-        positions: Tensor,
+        sight: Sight,
         span: tuple[int, int],
         *,
         cache: KeyValues | None = None,
@@ -87,12 +88,12 @@ class Blocks:
     ) -> Tensor:
         """Return the states after blocks `span` = (first, last); those at the depths on the way are added to `passed`.
 
-        Shapes: hidden (n, q, d), visible (n, q, T), positions (n, T) of all tokens so far; the last q are read.
+        Shape: hidden (n, q, d), the last q of the tokens in `sight`.
         """
         first, last = span
-        own = positions[:, -hidden.shape[1] :]
+        own = sight.positions[:, -sight.queries :]
         reach = (reaches(self.decoder.config, len(self)) or [])[first:last]
-        masks = {each: additive(each.narrow(visible, own, positions), hidden.dtype) for each in set(reach)}
+        masks = {each: sight.mask(each, hidden.dtype, fused=self.fused) for each in set(reach)}
         rotary = self._rotary(hidden, own, reach)
         for number, (block, each) in enumerate(zip(self.modules[first:last], reach, strict=True), start=first + 1):
             hidden = block(

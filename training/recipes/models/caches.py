@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from training.recipes.models.masks import Layout, row_layout
+
 # The argument was `past_key_values` before transformers 5.24 and is `cache` since; 5.40 drops the old name.
 CACHE_ARGUMENTS = ("cache", "past_key_values", "layer_past", "cache_params")
 
@@ -30,6 +32,19 @@ class KeyValues:
         self.length = length
         self.buffers: list[tuple[Tensor, Tensor] | None] = [None] * blocks
         self.used = [0] * blocks
+        self.prompts: Tensor | None = None  # (n, p), where the prompts' tokens are
+        self.padded = False
+
+    def begin(self, mask: Tensor) -> Layout:
+        """Return how the prompts lie here, whose mask (n, p) is True on tokens: with the padding behind them."""
+        layout = row_layout(mask)
+        self.prompts, self.padded = layout.sight.real, not bool(mask.all())
+        return layout
+
+    def seen(self, mask: Tensor) -> Tensor:
+        """Return the mask (n, T) of all tokens so far as they lie here."""
+        assert self.prompts is not None
+        return torch.cat([self.prompts, mask[:, self.prompts.shape[1] :]], 1)
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Store the (n, heads, q, d) of block `layer_idx` and return all so far; attention layers call it."""
@@ -46,6 +61,7 @@ class KeyValues:
     def select(self, rows: Tensor) -> None:
         """Keep these rows, by index; a row may be taken several times."""
         self.buffers = [buffers and (buffers[0][rows], buffers[1][rows]) for buffers in self.buffers]
+        self.prompts = None if self.prompts is None else self.prompts[rows]
 
 
 class ModelCache:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from training.recipes.models.answers import Answers
+from training.recipes.models.answers import AnswerReading, Answers
 from training.recipes.models.logits import Scaling, scalings
 from training.recipes.process.errors import RecipeError
 
@@ -91,6 +91,14 @@ def layers_disagree(shared: SharedModel) -> str | None:
         return reason
     answers = sample_answers(shared)
     rows = shared.read_rows(answers)
+    reason = _layers_differ(shared, answers, rows)
+    if reason and shared.blocks.fused:  # its attention layers may not go by the name that its config has
+        shared.blocks.fused = False
+        reason = _layers_differ(shared, answers, rows)
+    return reason
+
+
+def _layers_differ(shared: SharedModel, answers: Answers, rows: AnswerReading) -> str | None:
     shared.layered = True
     try:
         tree = shared.read_tree(answers)

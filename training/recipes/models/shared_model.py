@@ -23,12 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from training.recipes.losses.rl_math import head_logprobs, token_logprobs
+from training.recipes.models import attention
 from training.recipes.models.adapters import Adapters
 from training.recipes.models.answers import AnswerReading, Answers, TokenStep
 from training.recipes.models.blocks import Blocks
 from training.recipes.models.caches import AnyCache, KeyValues, ModelCache, WholeRows, cache_argument
 from training.recipes.models.checks import cache_disagrees, check_padding, find_scaling, layers_disagree, widths
-from training.recipes.models.masks import as_tree, causal_mask, positions_of, tree_mask
+from training.recipes.models.masks import as_tree, positions_of, row_layout, step_sight, tree_layout
 from training.recipes.process import checkpoints, precision
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import remark
@@ -43,6 +44,7 @@ class SharedModel:
         self.path = os.path.abspath(path)
         self.device = device
         self.model, self.tokenizer = checkpoints.load_base(path, device, merged)
+        attention.use(self.model)
         self.decoder = getattr(self.model, self.model.base_model_prefix)
         self.chat = chat_format(self.tokenizer, self.model)
         self.closing = self.chat.closing  # the token behind every answer that is trained on or scored
@@ -147,10 +149,11 @@ class SharedModel:
         """Return the same answers with their trunk states, for several roles to read."""
         if not self.shares_trunk or answers.prompt_trunk is not None:
             return answers
-        mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
-        hidden = self.blocks.embed(as_tree(answers.prompt, answers.response))
+        layout = tree_layout(answers.prompt_mask, answers.response_mask)
+        hidden = self.blocks.embed(layout.move(as_tree(answers.prompt, answers.response)))
         passed: list[Tensor] = []
-        hidden = self.blocks.run(hidden, mask, positions, (0, self.cut), passed=passed)
+        hidden = layout.move_back(self.blocks.run(hidden, layout.sight, (0, self.cut), passed=passed))
+        passed = [layout.move_back(states) for states in passed]
         width = answers.prompt.shape[1]
         shape = (*answers.response.shape, self.hidden_size)
         return replace(
@@ -168,12 +171,15 @@ class SharedModel:
         self.adapters.act_as(None)
         passed: list[Tensor] = []
         if self.by_blocks:
-            mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
-            hidden = self.blocks.embed(as_tree(answers.prompt, answers.response))
-            self.blocks.run(hidden, mask, positions, (0, self.depths[-1]), passed=passed)
+            layout = tree_layout(answers.prompt_mask, answers.response_mask)
+            hidden = self.blocks.embed(layout.move(as_tree(answers.prompt, answers.response)))
+            self.blocks.run(hidden, layout.sight, (0, self.depths[-1]), passed=passed)
+            passed = [layout.move_back(states) for states in passed]
         elif self.depth_size:
-            outcome = self.whole_pass(*_rows(answers), output_hidden_states=True)
-            passed = [outcome.hidden_states[depth] for depth in self.depths]
+            ids, mask = _rows(answers)
+            layout = row_layout(mask)
+            outcome = self.whole_pass(layout.move(ids), None, output_hidden_states=True)
+            passed = [layout.move_back(outcome.hidden_states[depth]) for depth in self.depths]
         else:
             name = type(self.model).__name__
             raise RecipeError(f"{name} does not show the states between its blocks: set pooling to mean, not depths")
@@ -192,29 +198,36 @@ class SharedModel:
 
     def read_tree(self, answers: Answers) -> AnswerReading:
         answers = self.with_trunk(answers)
-        mask, positions = tree_mask(answers.prompt_mask, answers.response_mask)
+        layout = tree_layout(answers.prompt_mask, answers.response_mask)
         if self.shares_trunk:
-            hidden, first = as_tree(answers.prompt_trunk, answers.response_trunk), self.cut
+            hidden, first = layout.move(as_tree(answers.prompt_trunk, answers.response_trunk)), self.cut
         else:
-            hidden, first = self.blocks.embed(as_tree(answers.prompt, answers.response)), 0
-        hidden = self.blocks.norm(self.blocks.run(hidden, mask, positions, (first, len(self.blocks))))
+            hidden, first = self.blocks.embed(layout.move(as_tree(answers.prompt, answers.response))), 0
+        hidden = layout.move_back(self.blocks.norm(self.blocks.run(hidden, layout.sight, (first, len(self.blocks)))))
         width = answers.prompt.shape[1]
         after = hidden[:, width:].reshape(*answers.response.shape, self.hidden_size)
         return _reading(hidden[:, width - 1], after)
 
     def read_rows(self, answers: Answers) -> AnswerReading:
         groups, count, length = answers.response.shape
-        hidden = self.whole_pass(*_rows(answers)).last_hidden_state.reshape(groups, count, -1, self.hidden_size)
+        ids, mask = _rows(answers)
+        layout = row_layout(mask)
+        states = layout.move_back(self.whole_pass(layout.move(ids), None).last_hidden_state)
+        hidden = states.reshape(groups, count, -1, self.hidden_size)
         # The K copies of the prompt are equal; the first one's last state speaks for them all.
         return _reading(hidden[:, 0, -length - 1], hidden[:, :, -length:])
 
-    def whole_pass(self, ids: Tensor, mask: Tensor, cache: ModelCache | None = None, **options: Any) -> Any:
-        """Run the model as transformers does. Shapes: ids (n, q), mask (n, all tokens so far)."""
-        if "position_ids" in self._arguments:
+    def whole_pass(self, ids: Tensor, mask: Tensor | None, cache: ModelCache | None = None, **options: Any) -> Any:
+        """Run the model as transformers does. Shapes: ids (n, q), mask (n, all tokens so far).
+
+        `mask` is None where no padding stands before a token.
+        """
+        if mask is not None and "position_ids" in self._arguments:
             options["position_ids"] = positions_of(mask)[:, -ids.shape[1] :]
         if cache is not None:
             options[cache_argument(self.decoder.forward)] = cache.states
-        return self.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=cache is not None, **options)
+        seen = None if mask is None else mask.long()
+        return self.decoder(input_ids=ids, attention_mask=seen, use_cache=cache is not None, **options)
 
     # --- generating --------------------------------------------------------------------------------------------
 
@@ -227,12 +240,15 @@ class SharedModel:
             return TokenStep(None, None, self.whole_pass(ids, mask, cache).last_hidden_state)
         if isinstance(cache, WholeRows):
             return TokenStep(None, None, self.whole_pass(cache.add(ids), mask).last_hidden_state[:, -width:])
-        visible, positions = causal_mask(mask, width), positions_of(mask)
+        begins = cache.begin(mask) if mask.shape[1] == width else None
+        sight = begins.sight if begins else step_sight(cache.seen(mask), width, padded=cache.padded)
         passed: list[Tensor] = []
-        hidden = self.blocks.embed(ids)
-        trunk = self.blocks.run(hidden, visible, positions, (0, self.cut), cache=cache, passed=passed)
-        hidden = self.blocks.run(trunk, visible, positions, (self.cut, len(self.blocks)), cache=cache)
-        return TokenStep(trunk, torch.stack(passed, 2) if self.keeps_depths else None, self.blocks.norm(hidden))
+        hidden = self.blocks.embed(begins.move(ids) if begins else ids)
+        trunk = self.blocks.run(hidden, sight, (0, self.cut), cache=cache, passed=passed)
+        final = self.blocks.norm(self.blocks.run(trunk, sight, (self.cut, len(self.blocks)), cache=cache))
+        if begins:
+            trunk, final, *passed = (begins.move_back(states) for states in (trunk, final, *passed))
+        return TokenStep(trunk, torch.stack(passed, 2) if self.keeps_depths else None, final)
 
     def new_cache(self, length: int) -> AnyCache:
         """Return room for the states of `length` tokens per row."""

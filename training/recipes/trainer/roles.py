@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.methods import DPOConfig, InstructionTuningConfig, KTOConfig, RLOOConfig, SFTConfig
+from training.recipes.models import attention
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
@@ -54,6 +55,7 @@ def load_roles(run: RunDir, config: TrainerConfig, inputs: Row) -> Roles:
         return _whole_model(shared, start, inputs)
     # Before the shared model gets adapters: PEFT and TRL both put their own things into a model's modules.
     student = copy_for_trl(shared.model)
+    attention.without_masks(getattr(student, student.base_model_prefix))
     if start.adapter is None:
         shared.adapters.add(POLICY, rank=config.lora_rank, top_blocks=config.top_blocks)
     else:
@@ -79,6 +81,7 @@ def _whole_model(shared: SharedModel, start: checkpoints.PolicyPath, inputs: Row
         shared.adapters.load(ROUND_START, start.adapter)
     actor = SharedModel(start.base, shared.device, merged=start.adapter)
     actor.learn_whole()
+    attention.without_masks(actor.decoder)
     fresh = start.adapter is None
     return Roles(shared, actor.model, None, {}, fresh, _reward_model(shared, inputs), actor, role=None)
 
