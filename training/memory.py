@@ -181,9 +181,16 @@ def _activations(config: Mapping[str, Any], shape: ModelShape, load: Load, width
     per_block = 4 * shape.hidden + 3 * queries + 4 * keys + 4 * shape.inner
     passing = 4 * shape.hidden + 4 * shape.inner
     kept = blocks * per_block if not config.get("checkpointing") else per_block + blocks * shape.hidden
-    length = load.prompt + load.answers * load.answer
-    masks = 3 * load.rows * length * length
-    return (load.tokens * (kept + passing) + masks) * width
+    return (load.tokens * (kept + passing) + _masks(load)) * width
+
+
+def _masks(load: Load) -> int:
+    """Numbers of the masks that let each of several answers see its prompt and itself only, while they are made.
+
+    Nothing else takes a number for each pair of tokens.
+    """
+    answers = load.answers * load.answer if load.answers > 1 else 0
+    return 2 * load.rows * answers * (load.prompt + answers)
 
 
 def _logits(shape: ModelShape, learns: Load | None, sampling: Load | None, *, whole: bool, tiles: bool) -> int:
