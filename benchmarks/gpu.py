@@ -151,7 +151,7 @@ class Bench:
     def __init__(self, model: Path, home: Path, load: Row) -> None:
         self.device, self.load, self.config = pick_device(), load, config_of(load)
         self.model, self.reward = str(model), home / "reward"
-        self.dtype = precision.choose(self.device)
+        self.dtype = precision.choose(self.device).dtype
         with precision.using(self.dtype):
             write_reward_model(self.model, self.reward, self.config)
             start_peak(self.device)
@@ -170,7 +170,7 @@ class Bench:
         recovery = self.recovery()
         return {
             "weights": sum(weight.numel() for weight in self.policy.shared.model.parameters()),
-            "dtype": precision.name_of(self.dtype),
+            "dtype": str(precision.Precision(self.dtype)),
             "matmul_tflops": round(rate / 1e12, 3),
             "sampling": sampling,
             "update": update,
@@ -294,7 +294,7 @@ def measure_one(name: str, options: argparse.Namespace) -> Row:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(name) if name not in TOYS else Path(home) / "model"
         if name in TOYS:
-            write_model(folder, (TOYS if options.toy else SHAPES)[name], precision.choose(device), device)
+            write_model(folder, (TOYS if options.toy else SHAPES)[name], precision.choose(device).dtype, device)
             gc.collect()
         return Bench(folder, Path(home), load).measure(toy=options.toy)
 

@@ -136,23 +136,27 @@ def measure(name: str, home: Path) -> Row:
 CARDS = (16, 24, 40, 80)  # GiB
 USABLE = 0.97  # of a card: the rest is the driver's
 PROMPT, ANSWER = 512, 256
-KINDS: dict[str, tuple[str, Row]] = {
-    "SFT": ("sft", {}),
-    "DPO": ("dpo", {}),
-    "Reward model, adapter": ("reward", {"pooling": "mean"}),
-    "RLOO": ("rloo", {}),
-    "PPO": ("ppo", {}),
-    "PPO, all weights": ("ppo", {"train": "full"}),
+KINDS: dict[str, tuple[str, Row, bool]] = {  # method, settings, whether frozen layers are in four bits
+    "SFT": ("sft", {}, False),
+    "SFT, 4-bit": ("sft", {}, True),
+    "DPO": ("dpo", {}, False),
+    "DPO, 4-bit": ("dpo", {}, True),
+    "Reward model, adapter": ("reward", {"pooling": "mean"}, False),
+    "RLOO": ("rloo", {}, False),
+    "PPO": ("ppo", {}, False),
+    "PPO, 4-bit": ("ppo", {}, True),
+    "PPO, all weights": ("ppo", {"train": "full"}, False),
 }
 
 
 def needed(kind: str, shape: ModelShape, *, light: bool) -> float:
     """Return the GiB that a method needs on a GPU, with its defaults or with the settings that need least."""
-    method, more = KINDS[kind]
+    method, more, four_bit = KINDS[kind]
     config = METHODS[method].config(**more).as_json() | {"max_new_tokens": ANSWER}
     if light:
         config = lightest(method, config)
-    found = forecast(method, config, shape, prompt=PROMPT, answer=ANSWER, state_bytes=2, device="cuda")
+    how: dict[str, Any] = {"state_bytes": 2, "four_bit": four_bit, "device": "cuda"}
+    found = forecast(method, config, shape, prompt=PROMPT, answer=ANSWER, **how)
     return found.total / GIB
 
 

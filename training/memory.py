@@ -21,6 +21,7 @@ GIB = 1024**3
 PROGRAM = {"cpu": 420 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
 TRL = 110 * 1024**2  # with what it imports
 HEAD_ROWS = 256  # positions whose logits are there at once in a backward pass
+FOUR_BIT = (4 + 8 / 64 + 32 / 64 / 256) / 8  # bytes of a weight with its share of the blocks' scales, scaled in turn
 TILE, TILES = 32768, 8  # tokens of the vocabulary that TRL takes at once, and tensors of that size
 
 
@@ -51,6 +52,18 @@ class ModelShape:
         sizes = [inputs * outputs for inputs, outputs in self.linear_sizes]
         block = sum(sizes[:4]) + self.experts * sum(sizes[4:]) + 2 * self.hidden
         return self.blocks * block + self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    def weights(self, width: int, *, four_bit: bool = False) -> int:
+        """Bytes of all weights, of `width` each; the linear layers of the blocks, experts aside, may be in four bits.
+
+        Of those, the largest stands beside them as wide as the others while it is used.
+        """
+        if not four_bit:
+            return self.parameters * width
+        sizes = [inputs * outputs for inputs, outputs in self.linear_sizes]
+        narrow = sizes if self.experts == 1 else sizes[:4]
+        count = self.blocks * sum(narrow)
+        return int((self.parameters - count + max(narrow)) * width + count * FOUR_BIT)
 
     def adapter(self, rank: int, top_blocks: int) -> int:
         """Number of weights of a LoRA adapter."""
@@ -128,12 +141,13 @@ def forecast(
     prompt: int | None = None,
     answer: int | None = None,
     state_bytes: int = 4,
+    four_bit: bool = False,
     device: str = "cpu",
 ) -> Memory:
     """Return what a run needs at its worst moment, with prompts and answers of these lengths in tokens.
 
     Where a length is not given, it is the most that the settings let through. `state_bytes` is 4 for float32, 2 for
-    bfloat16; a run that trains all weights is float32.
+    bfloat16, `four_bit` keeps the frozen linear layers in four bits; a run that trains all weights is float32.
     """
     longest = int(config.get("max_prompt_tokens") or config.get("max_length") or 512)
     answer = answer if answer is not None else min(longest // 2, 256)
@@ -146,7 +160,7 @@ def forecast(
     sampling = spec.draws(config, prompt)
     return Memory(
         program=PROGRAM[device] + (TRL if spec.uses_trl else 0),
-        weights=copies * shape.parameters * width,
+        weights=copies * shape.weights(width, four_bit=four_bit and not whole),
         optimiser=_optimiser(spec, config, shape, whole=whole) if learns else 0,
         cache=_sampling(shape, sampling, width) if sampling else 0,
         activations=_activations(config, shape, learns, width, whole=whole) if learns else 0,
@@ -221,11 +235,14 @@ def _what_fits(
 ) -> str:
     """Return the first change with which weights and optimiser fit, in words."""
     changes: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
-    if config.get("train") == "full":
-        changes.append(("train=lora", {"train": "lora"}, {}))
-    if more.get("state_bytes", 4) > 2:
-        lora = "train=lora and " * (config.get("train") == "full")
-        changes.append((f"{lora}PREFLOOP_PRECISION=bfloat16", {"train": "lora"}, {"state_bytes": 2}))
+    whole, adapter = config.get("train") == "full", {"train": "lora"}
+    lora = "train=lora and " * whole
+    if whole:
+        changes.append(("train=lora", adapter, {}))
+    if more.get("state_bytes", 4) > 2 and not more.get("four_bit"):
+        changes.append((f"{lora}PREFLOOP_PRECISION=bfloat16", adapter, {"state_bytes": 2}))
+    if not more.get("four_bit"):
+        changes.append((f"{lora}PREFLOOP_PRECISION=4bit (needs bitsandbytes)", adapter, {"four_bit": True}))
     for says, settings, format in changes:
         kept = {name: value for name, value in settings.items() if name in config}
         lighter = forecast(method, {**config, **kept}, shape, **{**more, **format})

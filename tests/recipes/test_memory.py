@@ -60,7 +60,10 @@ def test_what_surely_cannot_fit_is_refused_with_what_does():
     words = refusal("ppo", ppo, SEVEN_BILLION, 16 * GIB)
     assert words.startswith("weights and optimiser alone take 25.")
     assert words.endswith("are free; with PREFLOOP_PRECISION=bfloat16 they take 12.7 GiB")
-    assert refusal("ppo", ppo, SEVEN_BILLION, 8 * GIB).endswith("8.0 GiB of memory are free; a smaller model would fit")
+    four_bit = refusal("ppo", ppo, SEVEN_BILLION, 8 * GIB)
+    assert four_bit.endswith("are free; with PREFLOOP_PRECISION=4bit (needs bitsandbytes) they take 4.4 GiB")
+    assert refusal("ppo", ppo, SEVEN_BILLION, 8 * GIB, four_bit=True) == ""
+    assert refusal("ppo", ppo, SEVEN_BILLION, 4 * GIB).endswith("4.0 GiB of memory are free; a smaller model would fit")
     full = refusal("ppo", ppo | {"train": "full"}, SEVEN_BILLION, 40 * GIB)
     assert "; with train=lora they take 25." in full
     half = refusal("ppo", ppo | {"train": "full"}, SEVEN_BILLION, 16 * GIB)

@@ -85,8 +85,8 @@ def test_a_resumed_run_keeps_its_format(tmp_path: Path, monkeypatch: pytest.Monk
     run = RunDir(tmp_path)
     for asked in ("bfloat16", "float32"):
         monkeypatch.setenv(precision.VARIABLE, asked)
-        with precision.of_run(run, CPU, learns_whole=False) as dtype:
-            assert dtype == precision.current() == torch.bfloat16
+        with precision.of_run(run, CPU, learns_whole=False) as format:
+            assert format.dtype == precision.current() == torch.bfloat16
     assert precision.current() == torch.float32
 
 
@@ -98,13 +98,13 @@ def test_the_machine_is_asked_and_measured(monkeypatch, instructions: bool, time
     monkeypatch.setenv(precision.VARIABLE, "auto")
     monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
     monkeypatch.setattr(precision, "speed_up", lambda: times)
-    assert precision.choose(CPU) == expected
-    assert precision.choose(CPU, learns_whole=True) == torch.float32
+    assert precision.choose(CPU) == (expected, False)
+    assert precision.choose(CPU, learns_whole=True) == (torch.float32, False)
 
 
 def test_an_unknown_precision_is_refused_in_words(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(precision.VARIABLE, "fp8")
-    with pytest.raises(RecipeError, match="PREFLOOP_PRECISION is 'fp8'; it may be auto, float32 or bfloat16"):
+    with pytest.raises(RecipeError, match="PREFLOOP_PRECISION is 'fp8'; it may be auto, float32, bfloat16 or 4bit"):
         precision.choose(CPU)
 
 

@@ -202,4 +202,5 @@ def test_a_dry_run_tells_what_memory_the_models_shape_asks_for(large_base, admin
 def test_the_machine_is_asked_for_its_device_and_format():
     assert forecasts.machine({"PREFLOOP_PRECISION": "bfloat16"})["state_bytes"] == 2
     assert forecasts.machine({"PREFLOOP_PRECISION": "float32"})["state_bytes"] == 4
+    assert forecasts.machine({"PREFLOOP_PRECISION": "4bit"})["four_bit"]
     assert 1024**2 < forecasts.free_memory() < 1 << 50

@@ -133,8 +133,9 @@ def _needs(stage: StageForecast, project: Project, config: Mapping[str, Any]) ->
 def machine(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the device and the bytes of a weight that a run would take on this machine."""
     device = "cuda" if any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
-    narrow = {"bfloat16": True, "float32": False}.get(environment.get("PREFLOOP_PRECISION", ""), device == "cuda")
-    return {"device": device, "state_bytes": 2 if narrow else 4}
+    wanted = environment.get("PREFLOOP_PRECISION", "").strip().lower()
+    narrow = {"bfloat16": True, "float32": False}.get(wanted, device == "cuda")
+    return {"device": device, "state_bytes": 2 if narrow else 4, "four_bit": wanted == "4bit"}
 
 
 def free_memory() -> int:

@@ -44,12 +44,13 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the frozen model in evaluation mode: dropout would put the ratio off 1 before the first step.
 
-    `merged` is the folder of an adapter that is folded into the weights. Their number
-    format is the run's, see precision.py.
+    `merged` is the folder of an adapter that is folded into the weights. Their number format is the run's, see
+    precision.py.
     """
     if not (Path(path) / "config.json").exists():
         raise RecipeError(f"There is no model in {path}: config.json is missing")
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=precision.current())
+    model = AutoModelForCausalLM.from_pretrained(path, **precision.loading(device))
+    precision.hide_four_bits(model)
     if not hasattr(model, model.base_model_prefix):
         # Llama 4 has the name of its part in a larger model there, by which TRL, too, looks for the decoder, and the
         # number of its experts under another name than that which TRL's loss reads.

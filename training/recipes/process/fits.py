@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,12 +12,13 @@ from training.methods import MethodConfig
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import logger
+from training.recipes.process.precision import Precision
 from training.recipes.process.resources import available_memory
 from training.rundir import RunDir
 
 
 def refuse_what_cannot_fit(
-    run: RunDir, config: MethodConfig, device: torch.device, dtype: torch.dtype
+    run: RunDir, config: MethodConfig, device: torch.device, format: Precision
 ) -> dict[str, int] | None:
     """Return the forecast of memory in MiB by part; None where the model's shape is not known.
 
@@ -31,7 +33,9 @@ def refuse_what_cannot_fit(
     if shape is None:
         return None
     settings = config.as_json()
-    method, how = str(given.get("method")), {"state_bytes": torch.finfo(dtype).bits // 8, "device": device.type}
+    method = str(given.get("method"))
+    how: dict[str, Any] = {"state_bytes": torch.finfo(format.dtype).bits // 8, "four_bit": format.four_bit}
+    how["device"] = device.type
     if problem := refusal(method, settings, shape, available_memory(device), **how):
         raise RecipeError(f"The run does not fit: {problem}")
     found = forecast(method, settings, shape, **how).as_json()

@@ -21,7 +21,7 @@ def remark(text: str) -> None:
 
 def log_to_stdout() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    for noisy in ("httpx", "filelock", "peft", "huggingface_hub"):
+    for noisy in ("httpx", "filelock", "peft", "huggingface_hub", "bitsandbytes"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     # PEFT and TRL ask transformers by a name that it is giving up; the reader of a log can do nothing about it.
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")

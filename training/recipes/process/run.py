@@ -81,8 +81,8 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
     run.report_phase(LOADING)
     inputs = given.get("inputs", {})
     whole = getattr(config, "train", "") == "full"
-    with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as dtype:
-        memory = refuse_what_cannot_fit(run, config, pick_device(), dtype)
+    with chat_settings(inputs.get("chat")), precision.of_run(run, pick_device(), learns_whole=whole) as format:
+        memory = refuse_what_cannot_fit(run, config, pick_device(), format)
         result = recipe(run, config, inputs)
     if "reference" in inputs.get("versions", {}):
         result["started_from"] = inputs["versions"]
@@ -90,7 +90,7 @@ def execute(recipe: Recipe[_Config], config_class: type[_Config], run: RunDir) -
         run.finish(
             {
                 **result,
-                "precision": precision.name_of(dtype),
+                "precision": str(format),
                 **({"memory_forecast_mb": memory["total"]} if memory else {}),
                 **({"remarks": list(remarks)} if remarks else {}),
                 **used(),
