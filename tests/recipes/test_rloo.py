@@ -59,10 +59,10 @@ def prepare_rloo(prepare: Prepare, checkpoint: Path, reward_model: Path):
 
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
-    # Of six seeds the least gains 1.2 with these; with half the answers an update, some hardly move.
+    # How far it gets is decided by rounding, too: 0.4 to 1.6. One that does not move draws the same answers: exactly 0.
     run: RunDir = prepare_rloo("learn", **LEARNING, learning_rate=1.5e-2, kl_coef=2e-4, passes=4)
     result = finish(run)
-    assert result["score_after"] > result["score_before"] + 0.5
+    assert result["score_after"] > result["score_before"] + 0.25
     assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
     assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4, 8, 16]
     assert [row["step"] for row in result["frontier"]] == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 48]

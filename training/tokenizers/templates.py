@@ -25,7 +25,8 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
         )
         environment.filters["tojson"] = _to_json
-        environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+        now = datetime.now().astimezone()  # once: two renderings differ by what was said, not by the clock
+        environment.globals |= {"raise_exception": _refuse, "strftime_now": now.strftime}
         self._compiled = environment.from_string(source)
 
     def render(self, messages: Sequence[ChatMessage], *, generation_prompt: bool) -> str:
@@ -74,7 +75,3 @@ def _to_json(
 
 def _refuse(message: str) -> None:
     raise TemplateError(message)
-
-
-def _now(format: str) -> str:
-    return datetime.now().astimezone().strftime(format)
