@@ -51,7 +51,7 @@ def _rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
             context.counts[label] += 1
             conversation = [*task.messages, {"role": "assistant", "content": answer.text}]
             votes = [
-                _vote("acceptable" if good else "unacceptable", judgment.who, judgment.at)
+                _vote("acceptable" if good else "unacceptable", judgment.who, judgment.at, judgment.weight)
                 for judgment, good in said
                 if good is not None
             ]
@@ -99,8 +99,9 @@ def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
             if reason := context.wanted.refusal(annotator, at):
                 context.counts[f"labels {reason}"] += 1
                 continue
-            weights[label] += context.decisions.weight(annotator)
-            votes.append(_vote(label, f"annotator-{annotator}", at))
+            weight = context.decisions.weight(annotator)
+            weights[label] += weight
+            votes.append(_vote(label, f"annotator-{annotator}", at, weight))
             if context.tally:
                 context.tally.see_writer(annotator)
         if not votes:
@@ -118,8 +119,8 @@ def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
             yield _labelled(text, label, (split, "annotators"), share, votes)
 
 
-def _vote(label: str, who: str, at: datetime | None) -> SnapshotRow:
-    return {"label": label, "annotator": who, "at": at.isoformat() if at else ""}
+def _vote(label: str, who: str, at: datetime | None, weight: float = 1.0) -> SnapshotRow:
+    return {"label": label, "annotator": who, "at": at.isoformat() if at else "", "weight": float(weight)}
 
 
 def _labelled(

@@ -273,7 +273,11 @@ FORMATS: dict[str, Format] = {
         note=f"Texts whose votes are tied are left out. {CLASSES}",
     ),
     "label-votes": Format(
-        "Texts with every vote on their label", SnapshotType.CLASSIFICATION, as_it_is, adds=("labels",), note=CLASSES
+        "Texts with every vote on their label",
+        SnapshotType.CLASSIFICATION,
+        as_it_is,
+        adds=("labels",),
+        note=f"Weights of votes are in it; read back, every vote counts alike. {CLASSES}",
     ),
     "instruction": Format(
         "Instructions and where they come from",

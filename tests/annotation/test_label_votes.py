@@ -88,7 +88,7 @@ def test_a_tie_is_kept_and_no_class(project, admin, as_user) -> None:
     whole = [json.loads(line) for line in client.get(f"{url}label-votes").getvalue().splitlines()]
     assert [(row["text"], row["label"], row["share"]) for row in whole] == [("Fine.", "good", 1.0), (TEXT, None, 0.5)]
     assert whole[1]["votes"] == [
-        {"label": label, "annotator": f"imported:{who}", "at": "2024-05-01T10:00:00+00:00"}
+        {"label": label, "annotator": f"imported:{who}", "at": "2024-05-01T10:00:00+00:00", "weight": 1.0}
         for who, label in (("u1", "good"), ("u2", "bad"))
     ]
 
@@ -104,6 +104,24 @@ def test_votes_come_back_out_of_an_export(admin: User) -> None:
     other = projects.create_project(project=Project(name="Other"), by=admin)
     outcome = trip(source, other, "classification")
     assert (outcome.lost, outcome.unnamed) == ({"label_votes"}, set())
+
+
+def test_a_class_by_the_weight_of_votes_comes_back_with_its_votes(admin: User) -> None:
+    source = projects.create_project(project=Project(name="Source"), by=admin)
+    target = projects.create_project(project=Project(name="Target"), by=admin)
+    line = {"tiers": [[0], [1]], "unranked": [], "strength": -1, "margin": -1.0, "ratings": []}
+    rankings = [
+        line | {"unacceptable": below, "weight": weight, "annotator": f"imported:{who}"}
+        for who, below, weight in (("u1", [0, 1], 0.5), ("u2", [1], 1.0))
+    ]
+    take(source, {"prompt": TEXT, "candidates": [{"text": "So."}, {"text": "No."}], "rankings": rankings})
+    outcome = trip(source, target, "label-votes")
+    assert (outcome.unnamed, outcome.invented - {"labels"}, outcome.refused) == (set(), set(), [])
+    said = {label.text.rpartition(" ")[2]: [] for label in labelled_texts(target)}
+    for label in labelled_texts(target):
+        said[label.text.rpartition(" ")[2]] += [(vote.annotator, vote.label) for vote in label.votes]
+    good, bad = "acceptable", "unacceptable"
+    assert said == {"So.": [("u1", bad), ("u2", good)], "No.": [("u1", bad), ("u2", bad)]}
 
 
 def test_votes_of_a_later_file_are_undone_alone(project, admin) -> None:

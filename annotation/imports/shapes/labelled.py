@@ -5,8 +5,8 @@ https://doccano.github.io/doccano/tutorial/, https://prodi.gy/docs/api-interface
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annotation.imports.fields import Fields
@@ -48,6 +48,7 @@ def voted(fields: Fields) -> Iterator[Item]:
     item = Item(id=fields.take("id"), category=fields.take("category"))
     item.prompt, item.field = fields.take("text", "data"), "text"
     name = _votes_of(fields)
+    weights: dict[str, float] = defaultdict(float)
     for given in fields.take(name) if name else ():
         vote = fields.sub(given, name or "")
         if is_not_judged(given):
@@ -56,22 +57,26 @@ def voted(fields: Fields) -> Iterator[Item]:
         label = vote.take("label", "value", "choice", "class")
         who = str(vote.take(*(each for each in PEOPLE if each in vote)) or "")
         who = "" if who == "imported" else who.removeprefix("imported:")  # as our own exports call it
+        weight = number(vote.peek("weight"))
+        weights[str(label)] += 1.0 if weight is None else weight
+        if weight == 1:
+            vote.take("weight")  # others are named as not used: everybody's label counts alike
         item.labels.append((label, who, vote.take(*(each for each in (*DATES, "at") if each in vote))))
     for each in _people(fields):
         if not says_nothing(fields.peek(each)):
             item.labels.append((fields.take(each), each, None))
+            weights[str(item.labels[-1][0])] += 1.0
     if not item.labels:
         raise Refusal("nobody has labelled the text; delete the row")
-    merged = majority_of([str(label) for label, *_ in item.labels])
-    if str(fields.peek("label")) == merged:
+    if str(fields.peek("label")) == majority_of(weights):
         fields.take("label")  # only says what most of the votes say
     fields.describes(*ABOUT)
     yield item
 
 
-def majority_of(labels: list[str]) -> str:
-    """Return the most frequent label; empty where two are as frequent."""
-    (label, most), *others = Counter(labels).most_common(2)
+def majority_of(weights: Mapping[str, float]) -> str:
+    """Return the label with the most weight; empty where two have as much."""
+    (label, most), *others = sorted(weights.items(), key=lambda each: -each[1])
     return "" if others and others[0][1] == most else label
 
 
