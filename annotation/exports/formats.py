@@ -122,13 +122,8 @@ def messages(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 
 def messages_with_tools(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Yield a conversation whose calls of tools are fields, arguments as objects, as TRL and chat templates read it."""
-    yield {"messages": with_tools(row["prompt"] + row["completion"], as_text=False)}
-
-
-def openai_tools(row: SnapshotRow) -> Iterator[SnapshotRow]:
-    """Yield a conversation for OpenAI's fine-tuning whose calls of tools are fields with ids."""
-    yield {"messages": with_tools(row["prompt"] + row["completion"], as_text=True)}
+    """Yield a conversation for SFT whose calls of tools are fields, as OpenAI reads it; arguments are a JSON text."""
+    yield {"messages": with_tools(row["prompt"] + row["completion"])}
 
 
 def anthropic_hh(row: SnapshotRow) -> Iterator[SnapshotRow]:
@@ -192,7 +187,10 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
 # A pair is merged out of everybody's rankings: single people and whole orders are not in it.
 MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
 CLASSES = "Answers on one side of a line that people drew are labelled acceptable or unacceptable, too."
-TOOLS = "The descriptions of the tools are not kept: add them as tools, or to the system message."
+TOOLS = (
+    "The descriptions of the tools are not kept: add them as tools, or to the system message. Messages have tool_calls "
+    "only where there are some."
+)
 AS_PROMPTS = "Tasks come back as prompts with a reference response."
 FORMATS: dict[str, Format] = {
     "preference": Format(
@@ -255,10 +253,7 @@ FORMATS: dict[str, Format] = {
     "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
     "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),
     "messages-tools": Format(
-        "Messages with calls of tools, TRL", SnapshotType.PROMPT_COMPLETION, messages_with_tools, note=TOOLS
-    ),
-    "openai-tools": Format(
-        "Messages with calls of tools, OpenAI", SnapshotType.PROMPT_COMPLETION, openai_tools, note=TOOLS
+        "Messages with calls of tools", SnapshotType.PROMPT_COMPLETION, messages_with_tools, note=TOOLS
     ),
     "alpaca": Format("LLaMA-Factory alpaca", SnapshotType.PROMPT_COMPLETION, alpaca),
     "sharegpt": Format("LLaMA-Factory sharegpt", SnapshotType.PROMPT_COMPLETION, sharegpt),

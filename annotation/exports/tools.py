@@ -1,6 +1,7 @@
 """Calls of tools and their results as fields of messages again: imports keep them as text (`imports.conversations`).
 
-https://huggingface.co/docs/trl/dataset_formats#tool-calling, https://platform.openai.com/docs/guides/function-calling
+https://platform.openai.com/docs/guides/function-calling. Arguments are JSON in a text, as OpenAI has them: as
+objects, of another shape in each row, they would get null for the keys of others in Parquet and in `datasets`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ _CALLS = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
 _RESULTS = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
 
 
-def with_tools(messages: list[dict[str, str]], *, as_text: bool) -> list[dict[str, Any]]:
+def with_tools(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Return messages in which calls are `tool_calls` and results have the role tool.
 
-    `as_text` writes arguments as OpenAI does, as JSON in a text, with an id for each call that its result names. Text
-    that would not be read back as it is stays text, as do calls without as many results behind them.
+    Each call has an id, which its result names. Text that would not be read back as it is stays text, as do calls
+    without as many results behind them.
     """
     found: list[dict[str, Any]] = []
     number = 0
@@ -34,23 +35,22 @@ def with_tools(messages: list[dict[str, str]], *, as_text: bool) -> list[dict[st
             continue
         ids = [f"call_{number + at}" for at in range(len(calls))]
         number += len(calls)
-        found.append({"role": "assistant", "content": said, "tool_calls": _written(calls, ids, as_text=as_text)})
-        for name, call, result in zip(ids, calls, results or [], strict=bool(results)):
-            about = {"tool_call_id": name} if as_text else {"name": call["name"]}
-            found.append({"role": "tool", **about, "content": result})
+        found.append({"role": "assistant", "content": said, "tool_calls": _written(calls, ids)})
+        for name, result in zip(ids, results or [], strict=bool(results)):
+            found.append({"role": "tool", "tool_call_id": name, "content": result})
         place += 1 if results is None else 2
     return found
 
 
-def _written(calls: list[dict[str, Any]], ids: list[str], *, as_text: bool) -> list[dict[str, Any]]:
+def _written(calls: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
     """Return calls as a message holds them."""
     written = []
     for name, call in zip(ids, calls, strict=True):
         arguments = call["arguments"]
-        if as_text and not isinstance(arguments, str):
+        if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
         function = {"name": call["name"], "arguments": arguments}
-        written.append({**({"id": name} if as_text else {}), "type": "function", "function": function})
+        written.append({"id": name, "type": "function", "function": function})
     return written
 
 

@@ -127,28 +127,29 @@ TOOL_TURNS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["messages-tools", "openai-tools"])
-def test_calls_of_tools_are_fields_again_and_come_back_as_they_were(name: str) -> None:
-    def read(turns: list) -> tuple[list, list]:
-        (found,) = parse_prompts(json.dumps({"messages": turns}).encode() + b"\n", "x.jsonl").rows
-        return found.messages, [{"role": "assistant", "content": found.reference}]
+@pytest.mark.parametrize("file", ["jsonl", "parquet"])
+def test_calls_of_tools_are_fields_again_and_come_back_as_they_were(file: str) -> None:
+    def read(content: bytes, name: str) -> list[tuple[list, list]]:
+        rows = parse_prompts(content, name).rows
+        return [(found.messages, said(found.reference)) for found in rows]
 
-    asked, answer = read(TOOL_TURNS)
-    assert [turn["role"] for turn in asked] == ["user", "assistant", "user", "assistant", "user"]
-    (row,) = FORMATS[name].rows({"prompt": asked, "completion": answer})
+    plain = {"messages": [ASK, *said("Two.")]}
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in (plain, {"messages": TOOL_TURNS}))
+    before = read(lines, "x.jsonl")
+    assert [turn["role"] for turn in before[1][0]] == ["user", "assistant", "user", "assistant", "user"]
+    made = [{"prompt": prompt, "completion": answer, "split": "train"} for prompt, answer in before]
+    content = io.BytesIO()
+    DownloadOptions("messages-tools", file).write(lambda: iter(made), content)
+    assert read(content.getvalue(), f"x.{file}") == before
+    (row,) = FORMATS["messages-tools"].rows(made[1])
     written = row["messages"]
     assert [turn["role"] for turn in written] == ["user", "assistant", "tool", "tool", "assistant", "user", "assistant"]
-    assert written[1]["content"] == "I look."
-    functions = [call["function"] for turn in written for call in turn.get("tool_calls", [])]
-    if name == "openai-tools":
-        assert [each["arguments"] for each in functions] == ['{"city": "Rome"}', "now", '{"city": "Rome"}']
-        assert [turn["tool_call_id"] for turn in written[2:4]] == [call["id"] for call in written[1]["tool_calls"]]
-        assert written[-1]["tool_calls"][0]["id"] == "call_2"
-    else:
-        assert functions == [*CALLS, CALLS[0]]
-        assert [turn["name"] for turn in written[2:4]] == ["weather", "clock"]
+    assert (written[1]["content"], written[-1]["content"]) == ("I look.", "")
+    calls = [call for turn in written for call in turn.get("tool_calls", [])]
+    assert [call["function"]["arguments"] for call in calls] == ['{"city": "Rome"}', "now", '{"city": "Rome"}']
+    assert [turn["tool_call_id"] for turn in written[2:4]] == [call["id"] for call in calls[:2]]
+    assert len({call["id"] for call in calls}) == 3
     assert [turn["content"] for turn in written[2:4]] == ["22 °C\n\nsunny", "noon"]
-    assert read(written) == (asked, answer)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_calls_of_tools_are_fields_again_and_come_back_as_they_were(name: str) -
 def test_what_would_not_come_back_as_it_is_stays_text(text: str) -> None:
     call = '<tool_call>\n{"name": "x", "arguments": {}}\n</tool_call>'
     for turns in ([ASK, *said(text)], [ASK, *said(call), {"role": "user", "content": "No result?"}, *said("So.")]):
-        (row,) = FORMATS["openai-tools"].rows({"prompt": turns[:-1], "completion": turns[-1:]})
+        (row,) = FORMATS["messages-tools"].rows({"prompt": turns[:-1], "completion": turns[-1:]})
         assert row["messages"] == turns
 
 
