@@ -150,6 +150,7 @@ def test_a_mapping_is_guessed_from_names_that_only_hold_a_known_word(columns: li
 
 
 @pytest.mark.django_db
+@pytest.mark.database
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_the_preview_offers_guesses_and_they_are_taken(project, admin, as_user, name: str) -> None:
     row = {
