@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 import time
 import uuid
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 TIE_WITHIN = 0.02  # scores closer than this are a tie
 UNACCEPTABLE_BELOW = -0.5
 MUCH_BETTER_FROM = 0.6
+GUIDELINES_TO_READ = re.compile(r'name="guidelines" value="(\d+)"')
 
 
 @dataclass
@@ -62,7 +64,7 @@ class SimulatedAnnotator:
     def work_through(self, project: str, stop: threading.Event) -> WorkTally:
         """Judge until the queue is empty, `most_tasks` are done, or `stop` is set; return what was done."""
         self._sign_in()
-        page = self._post(f"/projects/{project}/annotate/")
+        page = self._past_the_guidelines(project, self._post(f"/projects/{project}/annotate/"))
         while not stop.is_set() and (assignment := self._assignment_shown(project, page)):
             done = self.tally.rankings + self.tally.references
             if self.habits.most_tasks is not None and done >= self.habits.most_tasks:
@@ -71,6 +73,7 @@ class SimulatedAnnotator:
             if self.habits.pace and stop.wait(self.random.uniform(0.5, 1.5) * self.habits.pace):
                 break
             page = self._judge(project, assignment, active_ms=int(1000 * (time.monotonic() - began)))
+            page = self._past_the_guidelines(project, page)
         return self.tally
 
     def _sign_in(self) -> None:
@@ -78,6 +81,11 @@ class SimulatedAnnotator:
         self._post("/accounts/login/", {"username": self.username, "password": self.password}, htmx=False)
         if "sessionid" not in self.session.cookies:
             raise RuntimeError(f"{self.username} could not sign in at {self.url}.")
+
+    def _past_the_guidelines(self, project: str, page: requests.Response) -> requests.Response:
+        """Acknowledge the version of the guidelines that a page shows, and return the page after it."""
+        shown = GUIDELINES_TO_READ.search(page.text)
+        return self._post(f"/projects/{project}/annotate/", {"guidelines": shown[1]}) if shown else page
 
     def _assignment_shown(self, project: str, page: requests.Response) -> dict[str, Any] | None:
         """Return the assignment on the page, by the address that the page pushed; None where the queue is empty."""

@@ -194,11 +194,18 @@ class Run:
         done = 0
         for page, most in zip(pages, (10, 1000), strict=True):
             page.click("#annotate")
+            self._acknowledge_guidelines(page)
             for _ in range(most):
                 if not self._answer(page):
                     break
                 done += 1
         return done
+
+    def _acknowledge_guidelines(self, page: Page) -> None:
+        """Go past the guidelines, which come before the first task of a project that has some."""
+        page.wait_for_selector("#task[data-ready], #task.no-task, #task.guidelines-first")
+        if page.locator("#task.guidelines-first").count():
+            page.click("#task.guidelines-first button.primary")
 
     def _answer(self, page: Page, *, comparisons_only: bool = False) -> bool:
         """Do the task that is shown and wait for the next one; return False where there is none of those wanted."""

@@ -28,6 +28,7 @@ FOR_ALL = (
     Page("project", gettext_noop("Overview"), Role.ANNOTATOR),
     Page("annotate", gettext_noop("Annotate"), Role.ANNOTATOR),
     Page("own_work", gettext_noop("My work"), Role.ANNOTATOR),
+    Page("guidelines", gettext_noop("Guidelines"), Role.ANNOTATOR),
 )
 GROUPS = (
     Group(

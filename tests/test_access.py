@@ -55,6 +55,8 @@ PAGES = [
     ("project_edit", "post", 200, 403, 404),
     ("project_close", "post", 302, 403, 404),
     ("project_reopen", "post", 302, 403, 404),
+    ("guidelines", "get", 200, 200, 404),
+    ("guidelines_acknowledge", "post", 302, 302, 404),
     ("members", "get", 200, 403, 404),
     ("members", "post", 200, 403, 404),
     ("member_remove", "post", 302, 403, 404),
@@ -224,6 +226,8 @@ API = [
     ("projects/letters/evaluations/ladder/", "get", 200, 403, 404),
     ("projects/letters/methods/", "get", 200, 403, 404),
     ("projects/letters/methods/", "post", 400, 403, 404),
+    ("projects/letters/guidelines/", "get", 200, 200, 404),
+    ("projects/letters/guidelines/acknowledge/", "post", 400, 400, 404),
     ("projects/letters/members/", "get", 200, 403, 404),
     ("projects/letters/members/", "post", 400, 403, 404),
     ("projects/letters/policies/", "get", 200, 200, 404),
@@ -511,6 +515,6 @@ def test_an_annotator_never_sees_who_wrote_an_answer(addresses, annotator, as_us
 
 
 def test_the_palette_leads_only_where_the_role_may_go(as_user, annotator, stranger, project):
-    for user, names in ((annotator, {"Overview", "Annotate", "My work"}), (stranger, set())):
+    for user, names in ((annotator, {"Overview", "Annotate", "My work", "Guidelines"}), (stranger, set())):
         found = as_user(user).get("/palette/?project=letters").json()["entries"]
         assert {each["label"] for each in found if each["group"].startswith("Letters")} == names

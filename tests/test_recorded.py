@@ -42,6 +42,8 @@ OF_A_PRODUCT = "a product's own data, thousands in a minute; its token is record
 
 ACTIONS: dict[str, str] = {
     "annotation.actions.feedback.take": OF_A_PRODUCT,
+    "annotation.actions.guidelines.acknowledge": AUTHORED,
+    "annotation.actions.guidelines.store_version": PART,
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "responses_of", "shown_order")], READS
     ),
@@ -177,6 +179,8 @@ ADDRESSES: dict[str, str] = {
     **dict.fromkeys(
         [
             f"{API}assignments/{PK}/flag/$ flag",
+            f"{API}guidelines/acknowledge/$ acknowledge",
+            f"{OF_PROJECT}guidelines/acknowledge/",
             f"{API}playground/$ create",
             f"{API}playground/{PK}/judge/$ judge",
             f"{OF_PROJECT}playground/",

@@ -18,14 +18,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Value
+from django.db.models import Subquery, Value
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext
 
 from annotation import clock
 from annotation.actions import passed_over, revisions
 from annotation.errors import NotPossible
-from annotation.models import Assignment, Project, SeatStatus, Task
+from annotation.models import Assignment, Membership, Project, SeatStatus, Task
 from annotation.models.task import FOR_ANYBODY
 
 
@@ -70,9 +70,13 @@ def skip(*, assignment: Assignment, reason: str) -> None:
 def finish(*, assignment: Assignment, active_ms: int) -> SeatStatus:
     """Move HELD to DONE or LAPSED to LATE and return the new status. Call it in the judgment's transaction."""
     now = clock.now()
+    member = Membership.objects.filter(
+        project=assignment.project_id, user=assignment.annotator_id, guidelines_read__gt=0
+    )
+    read = Subquery(member.values("guidelines_read")[:1])
     for before, after in ((SeatStatus.HELD, SeatStatus.DONE), (SeatStatus.LAPSED, SeatStatus.LATE)):
         if Assignment.objects.filter(pk=assignment.pk, status=before).update(
-            status=after, finished_at=now, expires_at=None, active_ms=active_ms
+            status=after, finished_at=now, expires_at=None, active_ms=active_ms, guidelines_number=read
         ):
             assignment.status, assignment.finished_at, assignment.expires_at = after, now, None
             return after

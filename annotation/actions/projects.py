@@ -8,7 +8,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext
 
 from annotation import audit, clock, live
-from annotation.actions import coverage, labels
+from annotation.actions import coverage, guidelines, labels
 from annotation.errors import NotPossible
 from annotation.models import Assignment, AuditAction, Membership, PolicyVersion, Project, Role, SeatStatus
 
@@ -23,6 +23,7 @@ def create_project(*, project: Project, by: User) -> Project:
     project.full_clean()
     project.save()
     Membership.objects.create(project=project, user_id=by.pk, role=Role.ADMIN)
+    guidelines.store_version(project=project, by=by)
     audit.record(AuditAction.PROJECT_CREATED, by=by, project=project, what=project.slug)
     return project
 
@@ -123,6 +124,7 @@ def save_settings(*, project: Project, by: User) -> None:
     """Save what a form changed; open ranking tasks follow the number of seats."""
     before = Project.objects.values(*Project.SETTINGS).get(pk=project.pk)
     project.save()
+    guidelines.store_version(project=project, by=by)
     now = {name: getattr(project, name) for name in before}
     if changed := audit.changes(before, now):
         audit.record(AuditAction.SETTINGS, by=by, project=project, what=", ".join(changed), changed=changed)

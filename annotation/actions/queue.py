@@ -22,7 +22,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext
 
 from annotation import clock
-from annotation.actions import assignments, checks, practice
+from annotation.actions import assignments, checks, guidelines, practice
 from annotation.actions.passed_over import Level, PassedOver
 from annotation.errors import NotPossible
 from annotation.models import Assignment, Project
@@ -77,7 +77,7 @@ LAPSED = f"""
 """
 # Locked on PostgreSQL: two tabs of one person take turns, and the second finds the assignment of the first.
 PERSON = """
-    SELECT member.id, member.passed_over,
+    SELECT member.id, member.passed_over, member.guidelines_read,
            (SELECT id FROM annotation_assignment
             WHERE project_id = %(project)s AND annotator_id = %(user)s AND status = 'held'
             ORDER BY claimed_at LIMIT 1)
@@ -119,10 +119,11 @@ _with_prompt = Prepared(
 
 
 class Person(NamedTuple):
-    """What a search has to know about a person: the assignment they hold, and what they were passed over at."""
+    """What a claim has to know about a person: what they hold, were passed over at, and have read of the guidelines."""
 
     membership: int
     passed_over: dict[str, Any]
+    guidelines_read: int
     held: int | None
 
 
@@ -136,7 +137,8 @@ class Response(NamedTuple):
 def claim_next(*, project: Project, by: User) -> Assignment | None:
     """Return the assignment this user holds, or else claim the next one; None if there is nothing for them.
 
-    Raises NotPossible where the project is closed, and PractiseFirst where the user has to practise before.
+    Raises NotPossible where the project is closed, ReadGuidelinesFirst where there is a version of the guidelines to
+    acknowledge, and PractiseFirst where the user has to practise before.
     """
     for _ in range(CLAIM_TRIES):
         try:
@@ -146,6 +148,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                     return assignments.renew(assignment=_with_task(person.held, project))
                 if project.closed_at:
                     raise NotPossible(CLOSED)
+                guidelines.require(project, read=person.guidelines_read)
                 practice.require(project, by)
                 if check := checks.claim_check(project, by):
                     return check
@@ -166,8 +169,8 @@ def _person(project: Project, user: User) -> Person:
     row = _row(PERSON + _for_update(" FOR UPDATE OF member"), {"project": project.pk, "user": user.pk})
     if row is None:
         raise NotPossible(gettext("You are no longer a member of %(project)s.") % {"project": project})
-    membership, kept, held = row
-    return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, held)
+    membership, kept, read, held = row
+    return Person(membership, json.loads(kept) if isinstance(kept, str) else kept, read, held)
 
 
 def _next_empty(project: Project, user: User, person: Person) -> int | None:

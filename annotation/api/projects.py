@@ -111,6 +111,9 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
     shown_order = serializers.ListField(source="assignment.shown_order", child=serializers.IntegerField())
     active_ms = serializers.IntegerField(source="assignment.active_ms")
     purpose = serializers.CharField(source="assignment.task.purpose", help_text="Only rankings of work are votes.")
+    guidelines_version = serializers.IntegerField(
+        source="assignment.guidelines_number", allow_null=True, help_text="That its annotator had acknowledged."
+    )
 
     class Meta:
         model = Ranking
@@ -128,6 +131,7 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
             "shown_order",
             "active_ms",
             "purpose",
+            "guidelines_version",
             "created_at",
         ]
 

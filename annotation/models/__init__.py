@@ -1,6 +1,7 @@
 """People judging text.
 
 Project     one campaign: guidelines, candidates per task, seats per task, base model
+GuidelinesVersion  the guidelines as they stood until the next version
 Membership  a user in a project: annotator, reviewer or admin
 Prompt      chat messages that want an answer; its train/eval split is fixed by hash at import
 PolicyVersion  an author of completions: v0 is the base model, later ones come out of training rounds
@@ -42,6 +43,7 @@ from annotation.models.evaluation import Comparison, Evaluation
 from annotation.models.feedback import Feedback, Preferred, Thumb
 from annotation.models.first_admin import ServerSetup
 from annotation.models.flag import Flag, FlagReason, FlagStatus
+from annotation.models.guidelines import GuidelinesVersion
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
 from annotation.models.invitation import Invitation
 from annotation.models.judgment import (
@@ -98,6 +100,7 @@ __all__ = [
     "FlagReason",
     "FlagStatus",
     "GoldAnswer",
+    "GuidelinesVersion",
     "ImportMapping",
     "ImportStatus",
     "ImportedJudgment",

@@ -180,6 +180,9 @@ class Project(models.Model):
         max_length=20_000,
         help_text="What makes a response good. Markdown; shown to annotators while they work.",
     )
+    guidelines_number = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Of their newest version; 0 where they were never versioned."
+    )
     candidates_per_task = models.PositiveSmallIntegerField(
         default=4,
         validators=[MinValueValidator(2), MaxValueValidator(9)],
@@ -408,6 +411,10 @@ class Membership(models.Model):
     passed_over = models.JSONField(
         default=dict, blank=True, editable=False, help_text="Where `annotation.actions.queue` need not look again."
     )
+    guidelines_read = models.PositiveIntegerField(
+        default=0, editable=False, help_text="The newest version of the guidelines that they have acknowledged."
+    )
+    guidelines_read_at = models.DateTimeField(null=True, blank=True, editable=False)
     weight = models.FloatField(default=1.0, help_text="Reliability of their annotations, from 0 to 1.")
     practice_passed_at = models.DateTimeField(null=True, blank=True)
     mail_about_rounds = models.BooleanField(default=False, help_text="Admins only: a mail when a round ends.")
@@ -416,6 +423,11 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "user"], name="one_role_per_member"),
             models.CheckConstraint(condition=models.Q(weight__gte=0, weight__lte=1), name="weight_from_0_to_1"),
+            models.CheckConstraint(
+                condition=models.Q(guidelines_read=0, guidelines_read_at=None)
+                | models.Q(guidelines_read__gte=1, guidelines_read_at__isnull=False),
+                name="guidelines_are_read_at_a_time",
+            ),
         ]
 
     def __str__(self) -> str:

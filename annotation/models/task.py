@@ -170,6 +170,12 @@ class Assignment(models.Model):
     active_ms = models.PositiveIntegerField(default=0, help_text="Milliseconds in which the page was in use.")
     claimed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    guidelines_number = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The version of the guidelines that its annotator had acknowledged when it was submitted.",
+    )
     # Copied from the task so that one index finds the next seat; neither ever changes there.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
     priority = models.IntegerField(default=0)

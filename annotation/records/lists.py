@@ -174,6 +174,7 @@ class Annotations(RecordList):
             "annotator": row.annotator.get_username() if row.annotator else None,
             "submitted_at": row.finished_at,
             "active_ms": row.active_ms,
+            "guidelines_version": row.guidelines_number,
             "shown_order": row.shown_order,
             "answer": answer_of(row),
         }

@@ -15,16 +15,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access
 from annotation.actions import assignments, judgments, queue, reopening, revisions
+from annotation.actions import guidelines as guidelines_actions
+from annotation.actions.guidelines import ReadGuidelinesFirst
 from annotation.actions.practice import PractiseFirst
 from annotation.characters import cleaned
 from annotation.errors import NotPossible
 from annotation.forms.work import DraftForm, SubmitForm
-from annotation.http import UserRequest
+from annotation.http import UserRequest, refusals_as_messages
 from annotation.kinds import KINDS
 from annotation.kinds.reference import MAX_CHARACTERS
 from annotation.models import Assignment, FlagReason, Project, Purpose, Revision, SeatStatus
 from annotation.opaque import uuid_of
 from annotation.rendering import markdown
+from annotation.views.guidelines import acknowledged, to_read
 from annotation.views.practice import to_practice
 
 PAGE = "annotation/work.html"
@@ -54,9 +57,13 @@ def own_assignment(view: OwnView) -> Callable[[UserRequest, str, int], HttpRespo
 @login_required
 @require_http_methods(["GET", "POST"])
 def annotate(request: UserRequest, slug: str) -> HttpResponse:
-    """Show the assignment that the user holds; POST claims the next one."""
-    project = access.get_project(request.user, slug)
+    """Show the assignment that the user holds; POST claims the next one, and acknowledges the guidelines it names."""
+    membership = access.get_membership(request.user, slug)
+    project = membership.project
     if request.method == "POST":
+        if number := acknowledged(request):
+            with refusals_as_messages(request):
+                guidelines_actions.acknowledge(membership=membership, number=number)
         return _next_task(request, project)
     held = assignments.held_by(project, request.user)
     return redirect(held) if held else render(request, PAGE, _empty_context(request, project))
@@ -156,6 +163,8 @@ def _next_task(request: UserRequest, project: Project) -> HttpResponse:
         return _show(request, project, queue.claim_next(project=project, by=request.user))
     except PractiseFirst:
         return to_practice(request, project)
+    except ReadGuidelinesFirst:
+        return _show(request, project, None)
     except NotPossible as refusal:
         if not request.htmx and not project.closed_at:
             messages.error(request, str(refusal))
@@ -189,6 +198,7 @@ def _reopened(assignment: Assignment) -> Revision | None:
 def _empty_context(request: UserRequest, project: Project, *, has_looked: bool = False) -> dict[str, Any]:
     """Return what the page shows while the user holds no assignment; `has_looked`: nothing open was for them."""
     return {
+        "must_read": to_read(project, access.get_membership(request.user, project.slug)),
         "has_looked": has_looked or "looked" in request.GET,
         "guidelines": markdown(project.guidelines),
         "project": project,

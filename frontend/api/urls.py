@@ -6,6 +6,7 @@ from annotation.api import projects as annotation_api
 from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
 from annotation.api.feedback import FeedbackViewSet
+from annotation.api.guidelines import GuidelinesViewSet
 from annotation.api.imports import ImportViewSet, PromptViewSet
 from annotation.api.invitations import InvitationViewSet
 from annotation.api.members import MemberViewSet
@@ -29,6 +30,7 @@ projects.register("projects", annotation_api.ProjectViewSet)
 inside = SimpleRouter()
 inside.register("alarms", AlarmViewSet)
 inside.register("feedback", FeedbackViewSet)
+inside.register("guidelines", GuidelinesViewSet, basename="guidelines")
 inside.register("members", MemberViewSet)
 inside.register("policies", PolicyViewSet)
 inside.register("prompts", PromptViewSet)
