@@ -7,9 +7,9 @@ class FrontendConfig(AppConfig):
     name = "frontend"
 
     def ready(self) -> None:
-        from frontend import languages  # models are there only now
+        from frontend.accounts import preferences  # models are there only now
 
-        user_logged_in.connect(languages.remember, dispatch_uid="language of the account")
+        user_logged_in.connect(preferences.remember, dispatch_uid="preferences of the account")
 
 
 class RecordedAdminConfig(apps.AdminConfig):

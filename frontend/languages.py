@@ -11,14 +11,11 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 from django.utils.translation.trans_real import DjangoTranslation
 from django.views.i18n import JSONCatalog
-
-from annotation.models import Preferences, language_of
 
 SESSION_KEY = "language"
 
@@ -35,21 +32,6 @@ class AccountLanguage(LocaleMiddleware):
         if chosen in dict(settings.LANGUAGES):
             translation.activate(chosen)
             request.LANGUAGE_CODE = translation.get_language()
-
-
-def remember(sender: Any, request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Keep the account's language in the session that a sign-in begins, so that no request has to look it up."""
-    if request is not None and (chosen := language_of(user)):
-        request.session[SESSION_KEY] = chosen
-
-
-def choose(request: HttpRequest, user: User, language: str) -> None:
-    """Store the language of an account; an empty one means that of the browser."""
-    Preferences.objects.update_or_create(user=user, defaults={"language": language})
-    if language:
-        request.session[SESSION_KEY] = language
-    else:
-        request.session.pop(SESSION_KEY, None)
 
 
 @cache

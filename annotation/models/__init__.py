@@ -32,7 +32,7 @@ Webhook, Delivery  an address that is told of a project's events, and one event 
 Invitation  a link by which people join a project, with an account of their own making
 SavedView, RecordChange  a list of records under a name; what was changed of a record by hand
 AuditEvent  who did what to whom, when and from where; the database keeps it as it is
-Preferences  what a person has chosen for their account: the language of pages and mails
+Preferences  what a person has chosen for their account: the language of pages and mails, time zone and theme
 MailMessage  a mail to a member who asked for it, on its way
 ServerSetup  whether the first admin of this server was made on the first-run page
 """
@@ -57,7 +57,7 @@ from annotation.models.judgment import (
 )
 from annotation.models.mail import MailMessage
 from annotation.models.outgoing import DeliveryStatus
-from annotation.models.preferences import Preferences, language_of
+from annotation.models.preferences import Preferences, Theme, language_of
 from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
@@ -139,6 +139,7 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Theme",
     "Thoughts",
     "Thumb",
     "Token",

@@ -5,6 +5,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
+from django.utils.translation import gettext_lazy
+
+
+class Theme(models.TextChoices):
+    SYSTEM = "", gettext_lazy("As the system")
+    LIGHT = "light", gettext_lazy("Light")
+    DARK = "dark", gettext_lazy("Dark")
 
 
 class Preferences(models.Model):
@@ -14,6 +21,14 @@ class Preferences(models.Model):
     language = models.CharField(
         max_length=12, blank=True, help_text="Language of pages and mails, such as zh-hans; empty: the browser's."
     )
+
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="In which pages show times, such as Europe/Berlin; empty: the browser's."
+    )
+    theme = models.CharField(max_length=5, choices=Theme, blank=True, default=Theme.SYSTEM)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(theme__in=Theme.values), name="theme_is_known")]
 
     def __str__(self) -> str:
         return f"preferences of {self.user}"

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext, gettext_lazy
 
 from annotation.http import UserRequest
-from annotation.models import language_of
-from frontend import languages
+from annotation.models import Preferences, Theme
+from frontend.accounts import preferences
 
 
 class ProfileForm(forms.Form):
     language = forms.ChoiceField(
         label=gettext_lazy("Language"), required=False, help_text=gettext_lazy("Of all pages and mails.")
     )
+    time_zone = forms.ChoiceField(
+        label=gettext_lazy("Time zone"), required=False, help_text=gettext_lazy("In which pages show times.")
+    )
+    theme = forms.ChoiceField(
+        label=gettext_lazy("Theme"), required=False, choices=Theme.choices, widget=forms.RadioSelect
+    )
 
-    def __init__(self, *args: object, **values: object) -> None:
-        super().__init__(*args, **values)  # type: ignore[arg-type]
-        field = self.fields["language"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", gettext("As in the browser")), *settings.LANGUAGES]
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        as_browser = ("", gettext("As in the browser"))
+        for name, choices in (("language", settings.LANGUAGES), ("time_zone", _time_zones(timezone.now()))):
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [as_browser, *choices]
+
+
+def _time_zones(now: datetime) -> list[tuple[str, str]]:
+    """Return the time zones that are named after places, and UTC, each with its difference to UTC at present."""
+    names = [name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/"))]
+    shown = ((name, f"{now.astimezone(ZoneInfo(name)):%z}") for name in sorted(names))
+    return [("UTC", "UTC"), *((name, f"{name} (UTC{ahead[:3]}:{ahead[3:]})") for name, ahead in shown)]
 
 
 @login_required
 def profile(request: UserRequest) -> HttpResponse:
     """Show and store the choices of the account that is signed in."""
-    form = ProfileForm(request.POST or None, initial={"language": language_of(request.user)})
+    own = Preferences.objects.filter(user=request.user).first() or Preferences()
+    chosen = {name: getattr(own, name) for name in preferences.IN_SESSION}
+    form = ProfileForm(request.POST or None, initial=chosen)
     if request.method == "POST" and form.is_valid():
-        chosen = form.cleaned_data["language"]
-        languages.choose(request, request.user, chosen)
-        with translation.override(chosen or translation.get_language_from_request(request)):
+        preferences.choose(request, request.user, **form.cleaned_data)
+        language = form.cleaned_data["language"]
+        with translation.override(language or translation.get_language_from_request(request)):
             messages.success(request, gettext("Saved."))
         return redirect("profile")
     return render(request, "accounts/profile.html", {"form": form}, status=422 if form.errors else 200)

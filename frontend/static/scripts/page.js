@@ -55,10 +55,19 @@ function restoreFolds() {
   }
 }
 
-// --- times: the server writes UTC, people read their own.
+// --- times: the server writes UTC, people read those of their profile's time zone, or else of their machine's.
 
-const { lang } = document.documentElement;
-const whole = new Intl.DateTimeFormat(lang === "en" ? undefined : lang, { dateStyle: "medium", timeStyle: "short" });
+const { lang, dataset } = document.documentElement;
+
+function formatOfTimes(timeZone) {
+  try {
+    return new Intl.DateTimeFormat(lang === "en" ? undefined : lang, { dateStyle: "medium", timeStyle: "short", timeZone });
+  } catch {
+    return formatOfTimes(); // a zone that this browser does not know yet
+  }
+}
+
+const whole = formatOfTimes(dataset.timeZone);
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([title])")) {

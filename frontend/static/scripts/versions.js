@@ -41,7 +41,7 @@ export class Versions {
     const rows = this.all.map(({ text, at }, index) => {
       const row = this.part.content.firstElementChild.cloneNode(true);
       row.dataset.index = index;
-      row.querySelector(".version-when").textContent = new Date(at).toLocaleTimeString([], { timeStyle: "short" });
+      row.querySelector(".version-when").textContent = new Date(at).toLocaleTimeString([], { timeStyle: "short", timeZone: document.documentElement.dataset.timeZone });
       row.querySelector(".version-start").textContent = `${text.trim().split(/\s+/).length} words: ${text.trim().slice(0, 80)}`;
       return row;
     });
