@@ -49,6 +49,7 @@ PAGES = [
     ("project", "get", 200, 200, 404),
     ("project_create", "get", 403, 403, 403),
     ("project_preview", "post", 200, 200, 200),
+    ("project_duplicate", "post", 403, 403, 404),
     ("model", "get", 200, 403, 404),
     ("model", "post", 302, 403, 404),
     ("project_edit", "get", 200, 403, 404),

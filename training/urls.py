@@ -18,6 +18,7 @@ from training.views import rounds as views
 
 urlpatterns = [
     path("new/", projects.create, name="project_create"),
+    path("<slug:slug>/duplicate/", projects.duplicate, name="project_duplicate"),
     path("<slug:slug>/model/", models.model, name="model"),
     path("<slug:slug>/rounds/", views.round_list, name="rounds"),
     path("<slug:slug>/rounds/new/", views.round_new, name="round_new"),

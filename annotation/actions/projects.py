@@ -16,16 +16,23 @@ TAKEN_SLUGS = {"new"}  # addresses below /projects/ that are no project
 
 
 @transaction.atomic
-def create_project(*, project: Project, by: User) -> Project:
-    """Save and return a new project, with a slug made of its name and its creator as admin."""
+def create_project(*, project: Project, by: User, like: Project | None = None) -> Project:
+    """Save and return a new project, with a slug made of its name and its creator as admin; `like`: copied from it."""
     if not project.slug:
         project.slug = _free_slug(slugify(project.name)[:40] or "project")
     project.full_clean()
     project.save()
     Membership.objects.create(project=project, user_id=by.pk, role=Role.ADMIN)
     guidelines.store_version(project=project, by=by)
-    audit.record(AuditAction.PROJECT_CREATED, by=by, project=project, what=project.slug)
+    copied = {"like": like.slug} if like else {}
+    audit.record(AuditAction.PROJECT_CREATED, by=by, project=project, what=project.slug, **copied)
     return project
+
+
+def duplicate(*, project: Project, name: str, by: User) -> Project:
+    """Return a new project with the settings, guidelines and base model of another; people and data are not copied."""
+    settings = {field: getattr(project, field) for field in Project.SETTINGS}
+    return create_project(project=Project(**settings | {"name": name}), by=by, like=project)
 
 
 def _free_slug(wanted: str) -> str:

@@ -300,6 +300,14 @@ class NewProjectForm(ProjectForm):
         return said
 
 
+class DuplicateForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The name of a project that is made like another one."""
+
+    class Meta:
+        model = Project
+        fields = ("name",)
+
+
 class MemberForm(forms.Form):
     username = forms.CharField(label=gettext_lazy("Username"), max_length=150)
     role = forms.ChoiceField(label=gettext_lazy("Role"), choices=Role.choices, initial=Role.ANNOTATOR)

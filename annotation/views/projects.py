@@ -34,7 +34,8 @@ def edit(request: UserRequest, slug: str) -> HttpResponse:
             ),
         )
         return redirect(project)
-    return render(request, "annotation/project_form.html", {"form": form, "project": project})
+    context = {"form": form, "project": project, "may_create": access.may_create_projects(request.user)}
+    return render(request, "annotation/project_form.html", context)
 
 
 @login_required
