@@ -21,6 +21,7 @@ from annotation.models import (
     Flag,
     Invitation,
     Membership,
+    Notification,
     Project,
     Prompt,
     PromptUpload,
@@ -239,6 +240,12 @@ def get_own_comment(user: User, slug: str, pk: int) -> ReviewComment:
     """Return a reviewer's comment on a judgment of this user's."""
     project = get_project(user, slug)
     return get_object_or_404(ReviewComment, pk=pk, assignment__project=project, assignment__annotator_id=user.pk)
+
+
+def get_notification(user: User, pk: int) -> Notification:
+    """Return what this user was told, of a project that they are a member of."""
+    own = Notification.objects.filter(user=user, project__memberships__user=user)
+    return get_object_or_404(own, pk=pk)
 
 
 def get_webhook(user: User, slug: str, pk: int) -> Webhook:

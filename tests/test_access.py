@@ -24,6 +24,7 @@ from annotation.models import (
     Event,
     FlagReason,
     ImportStatus,
+    Notification,
     PromptUpload,
     Ranking,
     ReviewComment,
@@ -43,6 +44,9 @@ PAGES = [
     ("home", "get", 200, 200, 200),
     ("palette", "get", 200, 200, 200),
     ("profile", "get", 200, 200, 200),
+    ("notifications", "get", 200, 200, 200),
+    ("notifications_read", "post", 302, 302, 302),
+    ("notification", "get", 404, 302, 404),
     ("tokens", "get", 200, 200, 200),
     ("tokens", "post", 200, 200, 200),
     ("token_revoke", "post", 302, 404, 404),
@@ -310,6 +314,9 @@ OF_NO_PROJECT = {
     "own_data",
     "person",
     "audit_of_server",
+    "notification",
+    "notifications",
+    "notifications_read",
     "project_create",
     "project_preview",
     "tokens",
@@ -348,7 +355,9 @@ def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_
     )
     Evaluation.objects.create(project=project, number=1, version=policy, origin="run-9")
     ((invited, _),) = invitations.invite(project=project, role=Role.ANNOTATOR, by=admin, days=1)
+    told = Notification.objects.create(user=annotator, project=project, kind="sent-back", url="/projects/letters/")
     return SimpleNamespace(
+        told=told,
         alarm=alarm,
         annotator=annotator,
         asked=asked,
@@ -394,6 +403,7 @@ def arguments_of(made: SimpleNamespace) -> dict[str, list[Any]]:
         "review_send_back": [made.ranked.pk],
         "known_practice": [made.ranked.task_id],
         "comment_read": [made.comment.pk],
+        "notification": [made.told.pk],
         "upload": [made.upload.pk],
         "take_upload": [made.upload.pk],
         "upload_job": [made.upload.pk],

@@ -44,6 +44,8 @@ ACTIONS: dict[str, str] = {
     "annotation.actions.feedback.take": OF_A_PRODUCT,
     "annotation.actions.guidelines.acknowledge": AUTHORED,
     "annotation.actions.guidelines.store_version": PART,
+    "annotation.actions.notifications.read": OWN_VIEW,
+    "annotation.actions.notifications.tell": PART,
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "responses_of", "shown_order")], READS
     ),
@@ -197,6 +199,7 @@ ADDRESSES: dict[str, str] = {
         [
             f"{API}rounds/dry-run/$ dry_run",
             "accounts/language/",
+            "accounts/notifications/read/",
             "accounts/profile/",
             f"{OF_PROJECT}members/mail/",
             f"{OF_PROJECT}mine/comments/<int:pk>/read/",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
+from django.urls import reverse
 from django.utils.translation import gettext
 
 from annotation import clock
+from annotation.actions import notifications
 from annotation.errors import NotPossible
-from annotation.models import GuidelinesVersion, Membership, Project
+from annotation.models import GuidelinesVersion, Membership, NotificationKind, Project
 
 
 class ReadGuidelinesFirst(NotPossible):
@@ -31,6 +33,11 @@ def store_version(*, project: Project, by: User) -> GuidelinesVersion | None:
         )
         own = project.memberships.filter(user_id=by.pk)
         own.update(guidelines_read=number, guidelines_read_at=clock.now())
+        if number > 1:
+            members = project.memberships.filter(user__is_active=True).values_list("user_id", flat=True)
+            where = reverse("guidelines", args=[project.slug])
+            kind = NotificationKind.GUIDELINES
+            notifications.tell(members, project=project, kind=kind, url=where, by=by, number=number)
     # The row that was saved may have been read before another admin's change.
     Project.objects.filter(pk=project.pk).update(guidelines_number=number)
     project.guidelines_number = number

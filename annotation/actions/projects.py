@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -8,9 +10,18 @@ from django.utils.text import slugify
 from django.utils.translation import gettext
 
 from annotation import audit, clock, live
-from annotation.actions import coverage, guidelines, labels
+from annotation.actions import coverage, guidelines, labels, notifications
 from annotation.errors import NotPossible
-from annotation.models import Assignment, AuditAction, Membership, PolicyVersion, Project, Role, SeatStatus
+from annotation.models import (
+    Assignment,
+    AuditAction,
+    Membership,
+    NotificationKind,
+    PolicyVersion,
+    Project,
+    Role,
+    SeatStatus,
+)
 
 TAKEN_SLUGS = {"new"}  # addresses below /projects/ that are no project
 
@@ -24,7 +35,7 @@ def create_project(*, project: Project, by: User, like: Project | None = None) -
     project.save()
     Membership.objects.create(project=project, user_id=by.pk, role=Role.ADMIN)
     guidelines.store_version(project=project, by=by)
-    copied = {"like": like.slug} if like else {}
+    copied: dict[str, Any] = {"like": like.slug} if like else {}
     audit.record(AuditAction.PROJECT_CREATED, by=by, project=project, what=project.slug, **copied)
     return project
 
@@ -56,6 +67,8 @@ def set_member(*, project: Project, user: User, role: Role, by: User) -> Members
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     if before != role:
         audit.record(AuditAction.ROLE, by=by, subject=user, project=project, what=role, before=before)
+        kind, where = NotificationKind.MEMBER, project.get_absolute_url()
+        notifications.tell([user.pk], project=project, kind=kind, url=where, by=by, role=role)
     coverage.open_seats_for_members(project=project)
     return membership
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from annotation import audit
+from annotation.actions import notifications
 from annotation.errors import NotPossible
 from annotation.models import (
     Adjudication,
@@ -17,10 +19,12 @@ from annotation.models import (
     Exclusion,
     GoldAnswer,
     Membership,
+    NotificationKind,
     Project,
     Purpose,
     Ranking,
     ReviewComment,
+    Role,
     SeatStatus,
     Task,
 )
@@ -156,7 +160,21 @@ def exclusion_rate(project: Project) -> dict[str, int]:
     return {"excluded": votes.filter(Exists(excluded)).count(), "all": votes.count()}
 
 
+@transaction.atomic
 def comment(*, assignment: Assignment, author: User, text: str) -> ReviewComment:
+    """Store what a reviewer writes about an annotation, and tell its annotator."""
+    stored = _store_comment(assignment, author, text)
+    notifications.tell(
+        [assignment.annotator_id],
+        project=assignment.project,
+        kind=NotificationKind.COMMENT,
+        url=reverse("own_annotation", args=[assignment.project.slug, assignment.key]),
+        by=author,
+    )
+    return stored
+
+
+def _store_comment(assignment: Assignment, author: User, text: str) -> ReviewComment:
     if not text.strip():
         raise NotPossible(gettext("Write the comment first."))
     return ReviewComment.objects.create(assignment=assignment, author_id=author.pk, text=text.strip()[:5000])
@@ -164,8 +182,21 @@ def comment(*, assignment: Assignment, author: User, text: str) -> ReviewComment
 
 @transaction.atomic
 def reply(*, assignment: Assignment, author: User, text: str) -> ReviewComment:
-    """Store what an annotator writes about their own annotation; the comments that they answer count as read."""
-    stored = comment(assignment=assignment, author=author, text=text)
+    """Store what an annotator writes about their own annotation; the comments that they answer count as read.
+
+    Those who commented are told, as far as they are still reviewers.
+    """
+    stored = _store_comment(assignment, author, text)
+    reviewers = assignment.project.memberships.exclude(role=Role.ANNOTATOR).values("user")
+    commented = ReviewComment.objects.filter(assignment=assignment, author__in=reviewers)
+    notifications.tell(
+        set(commented.values_list("author_id", flat=True)),
+        project=assignment.project,
+        kind=NotificationKind.COMMENT,
+        url=reverse("record_annotation", args=[assignment.project.slug, assignment.pk]),
+        by=author,
+        reply=True,
+    )
     ReviewComment.objects.filter(assignment=assignment, read_at=None).update(read_at=timezone.now())
     return stored
 

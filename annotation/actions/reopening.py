@@ -14,10 +14,10 @@ from django.db.models import F
 from django.utils.translation import gettext
 
 from annotation import audit, clock, live
-from annotation.actions import assignments, coverage, judgments, quality, revisions
+from annotation.actions import assignments, coverage, judgments, notifications, quality, revisions
 from annotation.errors import NotPossible
 from annotation.kinds import KINDS
-from annotation.models import Assignment, AuditAction, Project, Purpose, Revision, SeatStatus
+from annotation.models import Assignment, AuditAction, NotificationKind, Project, Purpose, Revision, SeatStatus
 from annotation.models.judgment import Judgment
 from annotation.models.task import JUDGED, MOST_UNDOS, UNDO_WITHIN
 
@@ -107,6 +107,13 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
     kept = revisions.keep(assignment=assignment, judgment=judgment, asked_by=by, reason=reason)
     _take_back(assignment, judgment, lease=CORRECT_WITHIN)
     what = f"annotation {assignment.pk}"
+    notifications.tell(
+        [assignment.annotator_id],
+        project=assignment.project,
+        kind=NotificationKind.SENT_BACK,
+        url=assignment.get_absolute_url(),
+        by=by,
+    )
     audit.record(AuditAction.SENT_BACK, by=by, subject=assignment.annotator, project=assignment.project, what=what)
     return kept
 

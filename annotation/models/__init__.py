@@ -34,6 +34,7 @@ SavedView, RecordChange  a list of records under a name; what was changed of a r
 AuditEvent  who did what to whom, when and from where; the database keeps it as it is
 Preferences  what a person has chosen for their account: the language of pages and mails, time zone and theme
 MailMessage  a mail to a member who asked for it, on its way
+Notification  what one person is told in the application
 ServerSetup  whether the first admin of this server was made on the first-run page
 """
 
@@ -56,6 +57,7 @@ from annotation.models.judgment import (
     Verdict,
 )
 from annotation.models.mail import MailMessage
+from annotation.models.notification import Notification, NotificationKind
 from annotation.models.outgoing import DeliveryStatus
 from annotation.models.preferences import Preferences, Theme, language_of
 from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
@@ -110,6 +112,8 @@ __all__ = [
     "LongPrompts",
     "MailMessage",
     "Membership",
+    "Notification",
+    "NotificationKind",
     "PolicyVersion",
     "PracticeRound",
     "Preferences",

@@ -27,6 +27,10 @@ class Preferences(models.Model):
     )
     theme = models.CharField(max_length=5, choices=Theme, blank=True, default=Theme.SYSTEM)
 
+    muted = models.JSONField(
+        default=list, blank=True, help_text="Kinds of notifications that this person does not want."
+    )
+
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(theme__in=Theme.values), name="theme_is_known")]
 

@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext, gettext_lazy
 
 from annotation.http import UserRequest
-from annotation.models import Preferences, Theme
+from annotation.models import NotificationKind, Preferences, Theme
 from frontend.accounts import preferences
 
 
@@ -25,10 +25,21 @@ class ProfileForm(forms.Form):
         label=gettext_lazy("Language"), required=False, help_text=gettext_lazy("Of all pages and mails.")
     )
     time_zone = forms.ChoiceField(
-        label=gettext_lazy("Time zone"), required=False, help_text=gettext_lazy("In which pages show times.")
+        label=gettext_lazy("Time zone"),
+        required=False,
+        help_text=gettext_lazy("In which pages show times."),
+        widget=forms.Select(attrs={"class": "as-written"}),  # names of places, the same in all languages
     )
     theme = forms.ChoiceField(
         label=gettext_lazy("Theme"), required=False, choices=Theme.choices, widget=forms.RadioSelect
+    )
+
+    wanted = forms.MultipleChoiceField(
+        label=gettext_lazy("Notifications"),
+        required=False,
+        choices=NotificationKind.choices,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("What the bell tells you. Mail about rounds is set on the Members page of a project."),
     )
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -52,9 +63,13 @@ def profile(request: UserRequest) -> HttpResponse:
     """Show and store the choices of the account that is signed in."""
     own = Preferences.objects.filter(user=request.user).first() or Preferences()
     chosen = {name: getattr(own, name) for name in preferences.IN_SESSION}
-    form = ProfileForm(request.POST or None, initial=chosen)
+    chosen["wanted"] = [kind for kind in NotificationKind.values if kind not in own.muted]
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial=chosen)
     if request.method == "POST" and form.is_valid():
-        preferences.choose(request, request.user, **form.cleaned_data)
+        said = dict(form.cleaned_data)
+        wanted = said.pop("wanted")
+        muted = [kind for kind in NotificationKind.values if kind not in wanted]
+        preferences.choose(request, request.user, muted=muted, **said)
         language = form.cleaned_data["language"]
         with translation.override(language or translation.get_language_from_request(request)):
             messages.success(request, gettext("Saved."))

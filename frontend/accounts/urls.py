@@ -2,7 +2,7 @@ from django.contrib.auth import views
 from django.urls import path
 from django.views.i18n import set_language
 
-from annotation.views import audit, tokens
+from annotation.views import audit, notifications, tokens
 from frontend.accounts import data, first_run, one_time, profile, sign_in
 from frontend.accounts.single_sign_on import views as single_sign_on
 
@@ -21,6 +21,9 @@ urlpatterns = [
     path("reset/done/", sign_in.ResetPasswordComplete.as_view(), name="password_reset_complete"),
     path("profile/", profile.profile, name="profile"),
     path("language/", set_language, name="set_language"),
+    path("notifications/", notifications.notification_list, name="notifications"),
+    path("notifications/<int:pk>/", notifications.open_notification, name="notification"),
+    path("notifications/read/", notifications.read_all, name="notifications_read"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("tokens/<int:pk>/revoke/", tokens.revoke, name="token_revoke"),
     path("data/", data.own_data, name="own_data"),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import json_script
 from django.utils.translation import get_language, gettext, gettext_noop
 
+from annotation.actions import notifications
 from annotation.models import Membership, Project
 from frontend import languages
 from frontend.navigation import entries
@@ -82,6 +83,12 @@ def project_nav(context: Context) -> dict[str, Any]:
     match = request.resolver_match
     first, second = entries(project, membership, match.url_name if match else "")
     return {"first": first, "second": second}
+
+
+@register.inclusion_tag("_ui/bell.html", takes_context=True)
+def bell(context: Context) -> dict[str, Any]:
+    """Return how many notifications wait for the person who is signed in."""
+    return {"unread": notifications.unread(context["user"]), "most": notifications.COUNTED}
 
 
 @register.simple_tag

@@ -21,8 +21,9 @@ from django.db.models import Exists, F, OuterRef, Subquery
 from django.template.defaultfilters import filesizeformat
 
 from annotation import clock, live
+from annotation.actions import notifications
 from annotation.delivery import mail, webhooks
-from annotation.models import Event
+from annotation.models import Event, NotificationKind, Role
 from training.actions.round_mail import body_of, subject_of
 from training.models import ACTIVE, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
 from training.products import product_of
@@ -251,16 +252,25 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
         return
     why = last.closed_gate
     if why and running.update(status=RoundStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
-        _write_mail(round)
+        _tell_admins(round)
 
 
 def tell_finished(round: TrainingRound) -> None:
     """Record the mail and the webhook event of a round that ended. Called inside the transaction that ends it."""
-    _write_mail(round)
+    _tell_admins(round)
     data = {"number": round.number, "status": round.status, "reason": round.reason}
     webhooks.record_event(project=round.project, event=Event.ROUND, data=data)
 
 
-def _write_mail(round: TrainingRound) -> None:
+def _tell_admins(round: TrainingRound) -> None:
     round.refresh_from_db(fields=["status", "reason"])
     mail.write(project=round.project, text=lambda: (subject_of(round), body_of(round)))
+    admins = round.project.memberships.filter(role=Role.ADMIN, user__is_active=True).values_list("user_id", flat=True)
+    notifications.tell(
+        admins,
+        project=round.project,
+        kind=NotificationKind.ROUND,
+        url=round.get_absolute_url(),
+        number=round.number,
+        status=round.status,
+    )
