@@ -45,6 +45,9 @@ _DISGUISES = [
     ipaddress.ip_network(net)
     for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96", "fec0::/10")
 ]
+# Special by IANA's registries, which Python's `is_global` has in newer versions only, or not at all: the dummy address
+# and others of 192.0.0.0/24, the relays of 6to4, addresses for documentation, and segment routing.
+_SPECIAL = [ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16")]
 
 
 class NotAllowed(ValueError):
@@ -154,4 +157,4 @@ def is_public(address: str) -> bool:
             ip = ip.ipv4_mapped
         elif any(ip in net for net in _DISGUISES):
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in net for net in _SPECIAL)

@@ -76,6 +76,7 @@ MATH = re.compile(
 PROSE = re.compile(r"(?<=\s)[^\W\d_]{2,}(?=\s)")  # a word between spaces: "$5 and 6$" is about money
 MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
 INLINE_ENDS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+ADDRESS = re.compile(r"https?://[^/\\?#\s]|mailto:[^\s]", re.IGNORECASE)
 MOST_LINES = 100  # of one formula: looking for its end stays cheap where there is none
 MOST_CHARACTERS = 60_000  # of a text that is formatted; the longest that a person or a model hands in has a third
 
@@ -188,7 +189,13 @@ def _parser() -> MarkdownIt:
         table_open=_render_table,
         table_close=_render_table,
     )
+    cast(Any, parser).validateLink = _is_address
     return parser.disable("image")
+
+
+def _is_address(url: str) -> bool:
+    """Return whether a link shows where it leads; others, as `//host` and paths of this server, stay text."""
+    return bool(ADDRESS.match(url))
 
 
 @lru_cache(maxsize=512)  # guidelines come with every task, an answer to each of its judges

@@ -98,3 +98,17 @@ def test_a_formula_that_is_nested_without_end_does_not_exhaust_a_small_stack(nes
     finally:
         threading.stack_size(before)
     assert len(shown) == 1
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["//elsewhere", "///elsewhere", "&#47;&#47;elsewhere", "/projects/letters/", "?a=b", "#top", "http:elsewhere"],
+)
+def test_a_link_that_does_not_show_where_it_leads_stays_text(link):
+    for text in (f"[x]({link})", f"[x](<{link}>)", f"[x]: {link}\n\n[x]"):
+        assert "<a" not in markdown(text), text
+
+
+@pytest.mark.parametrize("link", ["https://example.org/a", "HTTP://example.org", "mailto:a@example.org"])
+def test_a_link_with_its_scheme_is_one(link):
+    assert f'href="{link}"' in markdown(f"[x]({link})")

@@ -357,6 +357,10 @@ def test_a_name_is_looked_up_once_so_that_it_cannot_change_after_the_check(recei
         "fec0::1",
         "2002:7f00:1::",
         "::127.0.0.1",
+        "192.0.0.8",
+        "192.88.99.1",
+        "3fff::1",
+        "5f00::1",
     ],
 )
 def test_addresses_that_are_not_public(address):
