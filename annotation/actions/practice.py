@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext
 
+from annotation import clock
 from annotation.actions import checks
 from annotation.errors import NotPossible
 from annotation.models import (
@@ -99,7 +99,7 @@ def settle(*, assignment: Assignment) -> None:
     results = [feedback(ranking) for ranking in answers(round)]
     same, pairs = sum(row.agreed for row in results), sum(row.pairs for row in results)
     passed = bool(pairs) and same >= round.project.practice_pass * pairs
-    now = timezone.now()
+    now = clock.now()
     finished = PracticeRound.objects.filter(pk=round.pk, finished_at=None).update(
         finished_at=now, agreed=same, pairs=pairs, passed=passed
     )

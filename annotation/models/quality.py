@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from annotation import clock
 from annotation.models.project import Project
 from annotation.models.querysets import RevocableQuerySet
 from annotation.models.task import Assignment, Task
@@ -123,7 +124,7 @@ class PracticeRound(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="practice_rounds")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="practice_rounds")
-    started_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(default=clock.now)  # by which its answers are found, as they are claimed by it
     finished_at = models.DateTimeField(null=True, blank=True)
     agreed = models.PositiveIntegerField(null=True, blank=True)
     pairs = models.PositiveIntegerField(null=True, blank=True)
