@@ -9,7 +9,6 @@ from playwright.sync_api import expect
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
 @pytest.fixture
@@ -39,7 +38,6 @@ def test_a_hundred_thousand_points_are_on_the_screen_at_once(visit, admin, round
     visitor.goto("/projects/letters/rounds/1/curves/")
     kl = visitor.page.get_by_role("img", name="KL to the reference over 589 points up to step 9999")
     expect(kl.locator("canvas")).to_be_visible()
-    assert visitor.page.evaluate(PAINTED) < 1000
 
 
 def test_looking_closer_fetches_the_part_and_a_double_click_shows_all(visit, admin, round_with):

@@ -39,7 +39,13 @@ def port(monkeypatch, gate) -> Iterator[int]:
         await send({"type": "http.response.body", "body": b"ok"})
 
     config = uvicorn.Config(
-        application, port=0, http=BoundedConnection, lifespan="off", log_level="error", timeout_graceful_shutdown=1
+        application,
+        port=0,
+        http=BoundedConnection,
+        lifespan="off",
+        log_level="error",
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=600,
     )
     server = uvicorn.Server(config)
     with socket.socket() as listening:
