@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # The tested release of torch. Another one, or a CUDA or ROCm build: install it into .venv first, or set TORCH.
 TORCH ?= 2.13.0
+# Tests start hundreds of processes: each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := install --quiet --disable-pip-version-check
 
 .PHONY: help dev serve demo test quick nightly test-newest lint format messages lock pages wheel
