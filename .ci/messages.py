@@ -34,7 +34,10 @@ PYTHON_NAMES = {
     "npgettext": ((1, "c"), 2, 3),
     "_": None,  # in pages, and in training/methods, which import no Django
     "setting": (2,),  # what a setting of a method does
+    "phrase": None,  # in training/methods
 }
+# Scripts have texts inside template strings, too.
+OF_SOURCES = {"encoding": "utf-8", "parse_template_string": True}
 SCRIPT_NAMES = {"gettext": None, "ngettext": (1, 2)}
 OPTIONS = {"no_location": False, "include_lineno": False, "width": 0, "sort_by_file": True}
 
@@ -42,7 +45,7 @@ Found = tuple[str | tuple[str, str], str | None]  # a text, or singular and plur
 
 
 def _in(source: str, method: str, names: dict[str, object]) -> Iterator[Found]:
-    for _, text, _, context in extract(method, io.BytesIO(source.encode()), names, options={"encoding": "utf-8"}):
+    for _, text, _, context in extract(method, io.BytesIO(source.encode()), names, options=OF_SOURCES):
         yield (tuple(text) if isinstance(text, (list, tuple)) else text), context  # type: ignore[misc]
 
 

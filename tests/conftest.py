@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from annotation.models import (
     Split,
     Task,
 )
+from tests import pseudo
 from tests.tables import postgresql_tables, sqlite_tables
 
 SHORT_RESPONSES = 24  # tokens
@@ -141,6 +142,13 @@ def bob(annotator: User, as_user: Callable[[User], Client]) -> Client:
 def rita(reviewer: User, as_user: Callable[[User], Client]) -> Client:
     """The reviewer, signed in."""
     return as_user(reviewer)
+
+
+@pytest.fixture
+def made_up(settings: LazySettings, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The headers of a browser that asks for the language of tests/pseudo.py."""
+    with pseudo.offered(settings, tmp_path) as headers:
+        yield headers
 
 
 @pytest.fixture

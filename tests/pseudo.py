@@ -6,11 +6,18 @@ from __future__ import annotations
 import io
 import re
 import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from django.utils import translation
+
+from frontend import languages
+from training.methods import METHODS
 
 CODE = "ar"  # from right to left
 OPEN, CLOSE = "⟦", "⟧"
@@ -19,15 +26,31 @@ HIDDEN = {"script", "style", "code", "pre", "time", "svg", "kbd", "textarea"}
 READ = ("aria-label", "title", "placeholder", "data-label")
 # Names and texts of the data, of programs and formats, which are the same in every language.
 SAME = re.compile(
-    r"alice|bob|rita|carol|ranker|Letters|Prefloop|Write sentence|smollm2-135m-instruct"
+    r"sentiment, paraphrase, definitions"
+    r"|alice|bob|rita|carol|ranker|Letters|Prefloop|Write sentence|smollm2-135m-instruct"
     r"|UTC|CSV|JSONL?|MB|kB|v\d|UTF-8|English|简体中文|العربيّة"
 )
+
+# Words that settings take, which are shown as they are.
+SETTINGS = {word for method in METHODS.values() for words in method.config.choices.values() for word in words}
 
 
 def pseudo(text: str) -> str:
     """Return a text as the made-up language has it."""
     letters = len(re.sub(r"%\(\w+\)s|<[^>]*>|\{\w+\}", "", text))
     return f"{OPEN}{text}{'·' * (letters * 2 // 5)}{CLOSE}"
+
+
+@contextmanager
+def offered(settings: Any, folder: Path) -> Iterator[dict[str, str]]:
+    """Offer the language to browsers meanwhile; yield the headers of a request that asks for it."""
+    write_locale(folder / "locale")
+    settings.LOCALE_PATHS = [folder / "locale"]
+    settings.LANGUAGES = [("en", "English"), (CODE, "العربيّة")]
+    languages.script_words.cache_clear()
+    yield {"HTTP_ACCEPT_LANGUAGE": CODE}
+    languages.script_words.cache_clear()
+    translation.activate("en")
 
 
 def write_locale(folder: Path) -> None:
@@ -70,7 +93,7 @@ class _Texts(HTMLParser):
             self.hidden.pop()
 
     def handle_data(self, data: str) -> None:
-        if not self.hidden and data.strip():
+        if not self.hidden and data.strip() and data.strip() not in SETTINGS:
             self.found.append(" ".join(data.split()))
 
 

@@ -28,18 +28,19 @@ from typing import Any, BinaryIO
 
 from annotation.durable import make_folder, put_folder_in_place, put_in_place, sync_below
 from annotation.plain_text import cleaned_text
+from training.phrases import phrase
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
 
 # What a recipe does now, as the page of its round shows it.
-LOADING = "Loading the model"
-BASELINE = "Measuring the policy before training"
-TRAINING = "Training"
-GENERATING = "Generating responses"
-EVALUATING = "Evaluating"
-LEARNING_CURVE = "Computing the learning curve"
-SAVING = "Saving and checking"
+LOADING = phrase("Loading the model")
+BASELINE = phrase("Measuring the policy before training")
+TRAINING = phrase("Training")
+GENERATING = phrase("Generating responses")
+EVALUATING = phrase("Evaluating")
+LEARNING_CURVE = phrase("Computing the learning curve")
+SAVING = phrase("Saving and checking")
 PHASE = "phase: "  # begins a line in which the preparation of a model says what it does now
 NO_SPACE = 74  # exit code of a recipe whose disk is full: its log may be cut off for the same reason
 SUBMISSION = "PREFLOOP_SUBMISSION"  # environment of a recipe: for which attempt it was started

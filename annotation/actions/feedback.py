@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.imports.feedback import FeedbackRow
 from annotation.models import Completion, Feedback, Project, Prompt, Source, Split
@@ -21,11 +22,15 @@ MOST_AT_ONCE = 500
 TRIES = 5  # two requests may bring the same key, prompt or response at the same time: the later one looks again
 DEADLOCK = "40P01"
 SIGNALS = ("thumb", "score", "chosen", "edit_id", "comment")
-NOTHING_SAID = "Give at least one of thumb, score, chosen, edit and comment."
-NO_RESPONSE = "No feedback with this key is stored yet: give prompt and response, or response_id."
-OTHER_PROMPT = "Another prompt is stored under this key. Feedback on another response needs a key of its own."
-OTHER_RESPONSE = "Another response is stored under this key. Feedback on another response needs a key of its own."
-ONE_OF_TWO = "Which of two responses was chosen needs both chosen and alternative."
+NOTHING_SAID = gettext_noop("Give at least one of thumb, score, chosen, edit and comment.")
+NO_RESPONSE = gettext_noop("No feedback with this key is stored yet: give prompt and response, or response_id.")
+OTHER_PROMPT = gettext_noop(
+    "Another prompt is stored under this key. Feedback on another response needs a key of its own."
+)
+OTHER_RESPONSE = gettext_noop(
+    "Another response is stored under this key. Feedback on another response needs a key of its own."
+)
+ONE_OF_TWO = gettext_noop("Which of two responses was chosen needs both chosen and alternative.")
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,11 @@ def _useless(rows: Sequence[FeedbackRow], known: dict[str, Feedback]) -> dict[in
             continue
         said = {name: value for name, value in {**row.said, **row.texts}.items() if value not in ("", None)}
         if not row.messages and row.response_id is None:
-            found[at] = {"prompt": NO_RESPONSE}
+            found[at] = {"prompt": gettext(NO_RESPONSE)}
         elif ("chosen" in said) != ("alternative" in said):
-            found[at] = {"alternative" if "chosen" in said else "chosen": ONE_OF_TWO}
+            found[at] = {"alternative" if "chosen" in said else "chosen": gettext(ONE_OF_TWO)}
         elif not said.keys() & {"thumb", "score", "chosen", "edit", "comment"}:
-            found[at] = {"thumb": NOTHING_SAID}
+            found[at] = {"thumb": gettext(NOTHING_SAID)}
         else:
             begun.add(row.key)
     return found
@@ -149,9 +154,9 @@ def _contradictions(feedback: Feedback, errors: dict[str, str]) -> dict[str, str
     """Return what the constraints of the table would refuse, by field."""
     found = {}
     if bool(feedback.chosen) != (feedback.alternative_id is not None) and "chosen" not in errors:
-        found["alternative" if feedback.chosen else "chosen"] = ONE_OF_TWO
+        found["alternative" if feedback.chosen else "chosen"] = gettext(ONE_OF_TWO)
     if not errors and not any(getattr(feedback, name) not in ("", None) for name in SIGNALS):
-        found["thumb"] = NOTHING_SAID
+        found["thumb"] = gettext(NOTHING_SAID)
     return found
 
 
@@ -166,14 +171,14 @@ def _point_to_texts(feedback: Feedback, row: FeedbackRow, texts: _Texts, *, is_n
         prompt = response.prompt
     if is_new:
         if prompt is None or response is None:
-            return {"prompt": NO_RESPONSE}
+            return {"prompt": gettext(NO_RESPONSE)}
         feedback.prompt, feedback.completion = prompt, response
         policy = response.policy if response.policy_id else None
         feedback.version = str(policy) if policy else ""
     elif prompt is not None and prompt.pk != feedback.prompt_id:
-        return {"prompt" if row.messages else "response_id": OTHER_PROMPT}
+        return {"prompt" if row.messages else "response_id": gettext(OTHER_PROMPT)}
     elif response is not None and response.pk != feedback.completion_id:
-        return {"response" if row.messages else "response_id": OTHER_RESPONSE}
+        return {"response" if row.messages else "response_id": gettext(OTHER_RESPONSE)}
     for name in ("alternative", "edit"):
         if text := row.texts.get(name):
             other = texts.responses[feedback.prompt_id, text]

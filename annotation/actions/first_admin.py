@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext, gettext_noop
 
 from annotation import audit
 from annotation.errors import NotPossible
@@ -15,7 +16,7 @@ from annotation.models import AuditAction, ServerSetup
 
 CODE_BYTES = 10  # 80 bits: nobody guesses it
 GROUP = 4  # letters between two hyphens
-TAKEN = "This server already has an admin. Sign in, or ask the admin for an invitation."
+TAKEN = gettext_noop("This server already has an admin. Sign in, or ask the admin for an invitation.")
 
 
 def is_open() -> bool:
@@ -49,7 +50,7 @@ def make_first_admin(*, user: User) -> User:
     ServerSetup.objects.get_or_create(pk=1)
     won = ServerSetup.objects.filter(pk=1, finished_at=None).update(finished_at=timezone.now())
     if not won or User.objects.exists():
-        raise NotPossible(TAKEN)
+        raise NotPossible(gettext(TAKEN))
     user.is_staff = user.is_superuser = True
     user.save()
     audit.record(AuditAction.FIRST_ADMIN, by=user, subject=user)

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation import audit
 from annotation.actions import coverage, projects
@@ -19,7 +19,7 @@ from annotation.delivery import mail
 from annotation.errors import NotPossible
 from annotation.models import AuditAction, Invitation, Membership, Project, Role
 
-OVER = "This invitation was used, has expired or was revoked. Ask the sender for another one."
+OVER = gettext_noop("This invitation was used, has expired or was revoked. Ask the sender for another one.")
 MOST_AT_ONCE = 200
 
 
@@ -91,7 +91,7 @@ def accept(*, invitation: Invitation, user: User) -> Membership:
     if own is not None and own.may_act_as(role):
         return own
     if not Invitation.objects.open(timezone.now()).filter(pk=invitation.pk).update(used=F("used") + 1):
-        raise NotPossible(OVER)
+        raise NotPossible(gettext(OVER))
     membership, _ = Membership.objects.update_or_create(project=project, user_id=user.pk, defaults={"role": role})
     coverage.open_seats_for_members(project=project)
     what = f"invitation {invitation.pk}"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation import clock
 from annotation.actions import assignments, checks, guidelines, practice
@@ -30,7 +30,9 @@ from annotation.models.prepared import Prepared
 from annotation.models.task import COUNTED_OPEN, UNDO_WITHIN
 from annotation.opaque import dice
 
-CLOSED = "This project is closed: no new tasks are assigned. Your task in progress can still be submitted."
+CLOSED = gettext_noop(
+    "This project is closed: no new tasks are assigned. Your task in progress can still be submitted."
+)
 CLAIM_TRIES = 20
 WINDOW = 16  # empty seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
@@ -147,7 +149,7 @@ def claim_next(*, project: Project, by: User) -> Assignment | None:
                 if person.held is not None:
                     return assignments.renew(assignment=_with_task(person.held, project))
                 if project.closed_at:
-                    raise NotPossible(CLOSED)
+                    raise NotPossible(gettext(CLOSED))
                 guidelines.require(project, read=person.guidelines_read)
                 practice.require(project, by)
                 if check := checks.claim_check(project, by):

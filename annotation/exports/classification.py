@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
+from django.utils.translation import gettext_noop
+
 from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
 from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.rows import (
@@ -17,7 +19,9 @@ from annotation.judged.rows import (
 )
 from annotation.stats.unpaired import ACCEPTABLE
 
-NOTHING_LABELLED = "No answer was called unacceptable and no labelled text imported yet, so there are no classes."
+NOTHING_LABELLED = gettext_noop(
+    "No response is marked unacceptable and no labelled text imported yet, so there are no classes."
+)
 
 
 def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:

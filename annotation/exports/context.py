@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from annotation.errors import NotPossible
 from annotation.exports.card import CardTally
 from annotation.judged.decisions import Decisions
@@ -23,7 +25,34 @@ from annotation.models import Project
 SnapshotRow = dict[str, Any]
 ReasonCounts = Counter[str]
 MISSING = -1  # stands for a number that was not stated, in a column of numbers
-AND_THE_FILTER = " Or the filter leaves nothing over."
+AND_THE_FILTER = gettext_noop(" Or the filter excludes everything.")
+# What snapshots count, by the names that they store; pages translate them.
+COUNTED = (
+    gettext_noop("train pairs"),
+    gettext_noop("eval pairs"),
+    gettext_noop("train tasks"),
+    gettext_noop("eval tasks"),
+    gettext_noop("rankings"),
+    gettext_noop("imported votes"),
+    gettext_noop("tasks without enough agreement"),
+    gettext_noop("tasks without a ranking"),
+    gettext_noop("tasks with ratings alone"),
+    gettext_noop("pairs below the minimum agreement"),
+    gettext_noop("edited answers"),
+    gettext_noop("better answers of imported pairs"),
+    gettext_noop("best-ranked answers"),
+    gettext_noop("imported reference responses"),
+    gettext_noop("imported texts"),
+    gettext_noop("answers without a class"),
+    gettext_noop("texts whose labels are tied"),
+    gettext_noop("texts below the minimum agreement"),
+    gettext_noop("accepted with changes"),
+    gettext_noop("accepted as proposed"),
+    gettext_noop("answers that nobody compared"),
+    gettext_noop("tasks without one best answer"),
+    gettext_noop("best answers that are unacceptable"),
+    gettext_noop("best answers that are in it already"),
+)
 
 
 @dataclass
@@ -68,7 +97,7 @@ class SnapshotContext:
     def require_some(self, found: object, why: str) -> None:
         """Raise NotPossible with `why` where nothing was found."""
         if not found:
-            raise NotPossible(why + (AND_THE_FILTER if self.wanted.as_json() else ""))
+            raise NotPossible(gettext(why) + (gettext(AND_THE_FILTER) if self.wanted.as_json() else ""))
 
 
 def conversation_text(messages: list[dict[str, str]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from annotation.exports.classification import classification_rows
 from annotation.exports.context import MISSING, ReasonCounts, SnapshotContext, SnapshotRow
@@ -23,13 +24,15 @@ from annotation.judged.rows import (
 )
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
 
-NOTHING_PREFERRED = (
+NOTHING_PREFERRED = gettext_noop(
     "No ranking prefers one response to another yet, so there is nothing to train on. Raw annotations include ties."
 )
-NO_GOOD_ANSWER = "No reference response and no best-ranked response exists yet, so there is nothing to imitate."
-NO_PROMPTS = "The project has no prompts yet. Import some first."
-NO_JUDGMENTS = "There are no rankings yet."
-NOTHING_ACCEPTED = "No proposed task is accepted yet, so there are no instructions."
+NO_GOOD_ANSWER = gettext_noop(
+    "No reference response and no best-ranked response exists yet, so there is nothing to imitate."
+)
+NO_PROMPTS = gettext_noop("The project has no prompts yet. Import some first.")
+NO_JUDGMENTS = gettext_noop("There are no rankings yet.")
+NOTHING_ACCEPTED = gettext_noop("No proposed task is accepted yet, so there are no instructions.")
 
 
 def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 DAY = forms.DateInput(attrs={"type": "date"})
 SIGNALS = [
-    ("", "All"),
-    ("up", "Thumb up"),
-    ("down", "Thumb down"),
-    ("score", "Score"),
-    ("chosen", "Chosen of two"),
-    ("edit", "Edited"),
-    ("comment", "Comment"),
+    ("", gettext_lazy("All")),
+    ("up", gettext_lazy("Thumb up")),
+    ("down", gettext_lazy("Thumb down")),
+    ("score", gettext_lazy("Score")),
+    ("chosen", gettext_lazy("Chosen of two")),
+    ("edit", gettext_lazy("Edited")),
+    ("comment", gettext_lazy("Comment")),
 ]
 
 
 class FeedbackFilterForm(forms.Form):
-    signal = forms.ChoiceField(choices=SIGNALS, required=False, label="Signal")
-    version = forms.CharField(max_length=100, required=False, label="Version", help_text="Of the model.")
+    signal = forms.ChoiceField(choices=SIGNALS, required=False, label=gettext_lazy("Signal"))
+    version = forms.CharField(
+        max_length=100, required=False, label=gettext_lazy("Version"), help_text=gettext_lazy("Of the model.")
+    )
     user = forms.CharField(
-        max_length=100, required=False, label="End user", help_text="The hash that your product sent."
+        max_length=100,
+        required=False,
+        label=gettext_lazy("End user"),
+        help_text=gettext_lazy("The hash that your product sent."),
     )
     since = forms.DateField(required=False, widget=DAY, label="From", help_text="A day, in UTC.")
     until = forms.DateField(required=False, widget=DAY, label="To", help_text="Inclusive.")

@@ -14,6 +14,7 @@ from annotation.models.judgment import Judgment
 
 MAX_CHARACTERS = 20_000
 TEXTS = {"instruction": 3, "input": 3, "output": 6}  # and the lines of their text boxes
+LABELS = {"instruction": gettext_noop("Instruction"), "input": gettext_noop("Input"), "output": gettext_noop("Output")}
 
 
 class ProposalForm(forms.Form):
@@ -46,7 +47,7 @@ class ProposalForm(forms.Form):
     def _check_edit(self, texts: dict[str, str]) -> None:
         for name in ("instruction", "output"):
             if not texts[name] and name not in self.errors:
-                self.add_error(name, gettext("The %(name)s is empty.") % {"name": name})
+                self.add_error(name, gettext("%(name)s is empty.") % {"name": gettext(LABELS[name])})
         if texts == {name: _normal(getattr(self.proposal, name)) for name in TEXTS}:
             self.add_error("verdict", gettext("Nothing is changed. Accept the task unchanged, or edit it."))
 
@@ -78,7 +79,7 @@ class ProposalKind(TaskKind):
             "parts": [
                 {
                     "name": name,
-                    "label": name.capitalize(),
+                    "label": gettext(LABELS[name]),
                     "text": getattr(proposal, name),
                     "rows": rows,
                 }

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet
@@ -44,14 +45,14 @@ class Evaluation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.version} against {self.opponent_label}"
+        return gettext("%(version)s against %(opponent)s") % {"version": self.version, "opponent": self.opponent_label}
 
     def get_absolute_url(self) -> str:
         return reverse("evaluation", args=[self.project.slug, self.number])
 
     @property
     def opponent_label(self) -> str:
-        return str(self.opponent or "reference responses")
+        return str(self.opponent or gettext("reference responses"))
 
     @property
     def opponent_name(self) -> str:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
 from annotation.models.text import Completion, Prompt
 
 
 class Thumb(models.TextChoices):
-    UP = "up", "Thumb up"
-    DOWN = "down", "Thumb down"
+    UP = "up", gettext_lazy("Thumb up")
+    DOWN = "down", gettext_lazy("Thumb down")
 
 
 class Preferred(models.TextChoices):
     """Which of two responses an end user chose."""
 
-    RESPONSE = "response", "The response"
-    ALTERNATIVE = "alternative", "The alternative"
-    TIE = "tie", "Neither"
+    RESPONSE = "response", gettext_lazy("The response")
+    ALTERNATIVE = "alternative", gettext_lazy("The alternative")
+    TIE = "tie", gettext_lazy("Neither")
 
 
 MAX_SCORE = 1_000_000

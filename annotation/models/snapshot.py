@@ -5,7 +5,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet
@@ -17,7 +17,7 @@ class SnapshotType(models.TextChoices):
     PREFERENCE = "preference", gettext_lazy("Preference")
     RANKING = "ranking", gettext_lazy("Ranking")  # ours: TRL has no type that keeps ties and several people
     PROMPT_COMPLETION = "prompt-completion", gettext_lazy("Prompt and completion")
-    PROMPTS = "prompts", gettext_lazy("Prompts")
+    PROMPTS = gettext_noop("prompts"), gettext_lazy("Prompts")
     CLASSIFICATION = "classification", gettext_lazy("Classification")
     JUDGMENTS = "judgments", gettext_lazy("Raw annotations")
     INSTRUCTION = "instruction", gettext_lazy("Instructions")
@@ -29,13 +29,13 @@ class SnapshotType(models.TextChoices):
 
 
 UNITS = {
-    SnapshotType.PREFERENCE: "pairs",
-    SnapshotType.RANKING: "ranked tasks",
-    SnapshotType.PROMPT_COMPLETION: "answers",
-    SnapshotType.PROMPTS: "prompts",
-    SnapshotType.CLASSIFICATION: "labelled texts",
-    SnapshotType.JUDGMENTS: "judgments",
-    SnapshotType.INSTRUCTION: "reviewed tasks",
+    SnapshotType.PREFERENCE: gettext_noop("pairs"),
+    SnapshotType.RANKING: gettext_noop("ranked tasks"),
+    SnapshotType.PROMPT_COMPLETION: gettext_noop("responses"),
+    SnapshotType.PROMPTS: gettext_noop("prompts"),
+    SnapshotType.CLASSIFICATION: gettext_noop("labelled texts"),
+    SnapshotType.JUDGMENTS: gettext_noop("annotations"),
+    SnapshotType.INSTRUCTION: gettext_noop("reviewed tasks"),
 }
 
 

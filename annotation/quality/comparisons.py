@@ -16,6 +16,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext_noop
 
 from annotation.judged.rows import rankings_that_count
 from annotation.judged.strengths import Strength, WinRecord, WinRecords, jackknifed
@@ -115,7 +116,7 @@ def length_controlled(found: Sequence[EvaluatedPair]) -> Figure:
     """Return the win rate if the version's answer were the longer one as often as the opponent's."""
     strata = [[each.score for each in found if each.longer == sign and each.score is not None] for sign in (1, -1)]
     if min(map(len, strata)) < FEWEST_BY_LENGTH:
-        return unknown(f"fewer than {FEWEST_BY_LENGTH} comparisons in which either side is the longer one")
+        return unknown(gettext_noop("too few comparisons in which either side is longer"))
     value = fmean(map(fmean, strata))
     error = sqrt(sum(variance(scores) / len(scores) for scores in strata)) / 2
     low, high = max(0.0, value - Z95 * error), min(1.0, value + Z95 * error)

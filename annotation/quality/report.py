@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
 from annotation.models.task import UNDO_WITHIN
@@ -26,6 +27,7 @@ MOST_CONTESTED = 500
 MOST_TWOS = 20
 COMMON_ITEMS = 10
 SKIP_REASONS = 10
+NO_REASON = gettext_noop("no reason given")
 
 
 def quality_report(project: Project, *, to: User | None = None, anew: bool = False) -> Report:
@@ -207,7 +209,7 @@ def _annotators(
             "seconds": (timed := bias.pace(own[person], records.texts)).median,
             "hasty": timed.hasty,
             "ties": plain(bias.tie_share(own[person])),
-            "longer": plain(lengths.by_annotator.get(person, unknown("no judgments"))),
+            "longer": plain(lengths.by_annotator.get(person, unknown(gettext_noop("no annotations")))),
             "weight": used.get(person, 1.0),
             "weight_now": now[person],
             "excluded": excluded.get(person),
@@ -234,7 +236,7 @@ def _habits(project: Project, records: Records) -> dict[str, Any]:
     positions = bias.position_bias(records.work)
     pace = bias.pace(records.work, records.texts)
     skipped = Assignment.objects.filter(project=project, status=SeatStatus.SKIPPED)
-    reasons = Counter(reason.strip() or "no reason given" for reason in skipped.values_list("skip_reason", flat=True))
+    reasons = Counter(reason.strip() or NO_REASON for reason in skipped.values_list("skip_reason", flat=True))
     return {
         "position": {
             "verdict": positions.verdict,

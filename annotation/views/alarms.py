@@ -4,7 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
 from annotation import access
@@ -13,7 +13,7 @@ from annotation.characters import cleaned
 from annotation.forms.projects import AlarmForm
 from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 
-RAISED = "Sampling is paused until an admin has checked the model. You can continue annotating."
+RAISED = gettext_noop("Sampling is paused until an admin has checked the model. You can continue annotating.")
 
 
 @login_required
@@ -27,9 +27,9 @@ def raise_alarm(request: UserRequest, slug: str) -> HttpResponse:
             alarms.raise_alarm(project=project, note=form.cleaned_data["note"], by=request.user)
     problem = problem_of(form)
     if request.htmx:
-        context = {"problem": problem, "done": RAISED}
+        context = {"problem": problem, "done": gettext(RAISED)}
         return render(request, "annotation/flags.html#flagged", context, status=422 if problem else 200)
-    (messages.error if problem else messages.success)(request, problem or RAISED)
+    (messages.error if problem else messages.success)(request, problem or gettext(RAISED))
     return redirect(project)
 
 

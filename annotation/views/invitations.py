@@ -74,7 +74,7 @@ def accept(request: HttpRequest, key: str) -> HttpResponse:
     """Let the holder of a link join: with the account they are signed in to, or with one that they make here."""
     found = invitations.find(key)
     if found is None:
-        return render(request, "annotation/invitation_over.html", {"why": invitations.OVER}, status=404)
+        return render(request, "annotation/invitation_over.html", {"why": gettext(invitations.OVER)}, status=404)
     signed_in = request.user if isinstance(request.user, User) or request.user.is_authenticated else None
     filled_in = request.POST if request.method == "POST" and signed_in is None else None
     form = NewAccountForm(filled_in, initial={"email": found.address or address_of(found.note)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -18,7 +19,7 @@ def explain(error: Exception, context: dict[str, Any]) -> Response | None:
         case NotPossible():
             return Response({"detail": str(error)}, status=409)
         case InvalidConfig():
-            return Response({"errors": error.errors}, status=400)
+            return Response({"errors": error.errors_in(gettext)}, status=400)
         case UnreadableFile():
             return Response({"errors": {"file": str(error)}}, status=400)
     return exception_handler(error, context)

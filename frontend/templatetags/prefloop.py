@@ -23,6 +23,7 @@ from training.methods import METHODS
 from training.methods.inherited import inherited
 from training.methods.labels import label_of
 from training.models import TrainingRound, TrainingRun
+from training.phrases import in_language
 from training.products import is_chance
 from training.products.chat import inherited_settings
 from training.reports.ladder import signed as with_sign
@@ -31,42 +32,46 @@ register = template.Library()
 
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
-    "accuracy": "Held-out accuracy",
-    "ci95": "95 % CI",
-    "length_baseline": "Longer-response baseline",
-    "baselines": "Length-only baseline",
-    "train_accuracy": "Train accuracy",
-    "n": "Eval pairs",
-    "calibration": "Calibration error (ECE)",
-    "score_reference": "Score of the base model",
-    "score_before": "Score before",
-    "score_after": "Score after",
-    "judge_reference": "Held-out judge, base model",
-    "judge_before": "Held-out judge before",
-    "judge_after": "Held-out judge after",
-    "kl": "KL to the reference policy, nats per response",
-    "kl_round_start": "KL to initial policy, nats per response",
-    "instructions": "Training instructions",
-    "tasks": "Training tasks",
-    "episodes": "Episodes",
-    "stopped": "Stopped early",
-    "selected": "Kept",
-    "completions": "Responses",
-    "finished_share": "Finished (EOS)",
-    "mean_tokens": "Mean length, tokens",
-    "proposed": "Proposed",
-    "parsed": "Parsed",
-    "refused": "Left out",
-    "peak_rss_mb": "Peak memory",
+    "accuracy": gettext_noop("Held-out accuracy"),
+    "ci95": gettext_noop("95 % CI"),
+    "length_baseline": gettext_noop("Longer-response baseline"),
+    "baselines": gettext_noop("Length-only baseline"),
+    "train_accuracy": gettext_noop("Train accuracy"),
+    "n": gettext_noop("Eval pairs"),
+    "calibration": gettext_noop("Calibration error (ECE)"),
+    "score_reference": gettext_noop("Score of the base model"),
+    "score_before": gettext_noop("Score before"),
+    "score_after": gettext_noop("Score after"),
+    "judge_reference": gettext_noop("Held-out judge, base model"),
+    "judge_before": gettext_noop("Held-out judge before"),
+    "judge_after": gettext_noop("Held-out judge after"),
+    "kl": gettext_noop("KL to the reference policy, nats per response"),
+    "kl_round_start": gettext_noop("KL to initial policy, nats per response"),
+    "instructions": gettext_noop("Training instructions"),
+    "tasks": gettext_noop("Training tasks"),
+    "episodes": gettext_noop("Episodes"),
+    "stopped": gettext_noop("Stopped early"),
+    "selected": gettext_noop("Best checkpoint"),
+    "completions": gettext_noop("Responses"),
+    "finished_share": gettext_noop("Finished (EOS)"),
+    "mean_tokens": gettext_noop("Mean length, tokens"),
+    "proposed": gettext_noop("Proposed"),
+    "parsed": gettext_noop("Parsed"),
+    "refused": gettext_noop("Left out"),
+    "peak_rss_mb": gettext_noop("Peak memory"),
 }
 # Their value, and what a line below it says.
 EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
     "baselines": lambda value: (f"{value['length']['accuracy']:.1%}", _baselines_in_words(value)),
-    "calibration": lambda value: (f"{value['ece']:.3f}", "expected calibration error"),
-    "stopped": lambda value: ("yes", _sentence(value)),
-    "selected": lambda value: (f"step {value['step']:,}", _sentence(value["reason"])),
+    "calibration": lambda value: (f"{value['ece']:.3f}", gettext("expected calibration error")),
+    "stopped": lambda value: (gettext("yes"), _sentence(value)),
+    "selected": lambda value: (
+        gettext("step %(number)s") % {"number": f"{value['step']:,}"},
+        _sentence(value["reason"]),
+    ),
     "refused": lambda value: _left_out(value),
 }
+LONGER_WINS = gettext_noop("the longer response wins")
 MOST_TRUNCATED = 0.2  # share of responses; more are worth a warning
 SHARES = {"accuracy", "length_baseline", "train_accuracy", "finished_share"}
 
@@ -109,6 +114,12 @@ def translated(text: str) -> str:
 
 
 @register.filter
+def phrased(text: str) -> str:
+    """Return a text of a method, which may have values in it, in the language of the page."""
+    return in_language(text, gettext) if text else ""
+
+
+@register.filter
 def speaker(role: str) -> str:
     """Return who says a message of a conversation."""
     return {"user": gettext("User"), "assistant": gettext("Assistant"), "system": gettext("System")}.get(
@@ -128,21 +139,24 @@ def figures(run: TrainingRun) -> list[dict[str, Any]]:
         given["baselines"] = None
     lines = [_line(name, value) for name, value in given.items() if value not in (None, "", {}, [])]
     if is_chance(run):
-        lines[0] |= {"is_bad": True, "note": "No better than guessing."}  # the accuracy comes first
+        lines[0] |= {"is_bad": True, "note": gettext("No better than chance.")}  # the accuracy comes first
     return lines
 
 
 def _line(name: str, value: Any) -> dict[str, Any]:
     if name not in EXPLAINED:
-        return {"label": FIGURES[name], "value": _figure(name, value)}
+        return {"label": gettext(FIGURES[name]), "value": _figure(name, value)}
     figure, note = EXPLAINED[name](value)
-    return {"label": FIGURES[name], "value": figure, "note": note}
+    return {"label": gettext(FIGURES[name]), "value": figure, "note": note}
 
 
 def _baselines_in_words(baselines: dict[str, Any]) -> str:
-    length, rule = baselines["length"], _sentence(baselines["length"].get("rule", "the longer response wins"))
-    interval = f" 95 % CI: {_figure('ci95', length['ci95'])}." if length.get("ci95") else ""
-    return f"{rule}{interval} Chance: {baselines.get('random', 0.5):.0%}."
+    length, rule = baselines["length"], _sentence(baselines["length"].get("rule", LONGER_WINS))
+    chance = gettext("Chance: %(share)s.") % {"share": f"{baselines.get('random', 0.5):.0%}"}
+    if not length.get("ci95"):
+        return f"{rule} {chance}"
+    interval = gettext("95 % CI: ") + _figure("ci95", length["ci95"])
+    return f"{rule} {interval}. {chance}"
 
 
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
@@ -152,12 +166,13 @@ def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    text = gettext(text)
+    return f"{text[:1].upper()}{text[1:].rstrip('.。')}" + gettext(".")
 
 
 def _figure(name: str, value: Any) -> str:
     if name == "ci95":
-        return f"{100 * value[0]:.1f} to {value[1]:.1%}"
+        return gettext("%(low)s to %(high)s") % {"low": f"{100 * value[0]:.1f}", "high": f"{value[1]:.1%}"}
     if name in SHARES:
         return f"{value:.1%}"
     if name == "peak_rss_mb":
@@ -188,8 +203,10 @@ def interval(ends: list[float] | None) -> str:
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+        return gettext("%(hours)s h %(minutes)s min") % {"hours": minutes // 60, "minutes": f"{minutes % 60:02}"}
+    if minutes:
+        return gettext("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": f"{rest:02}"}
+    return gettext("%(seconds)s s") % {"seconds": f"{seconds:.1f}"}
 
 
 @register.filter
@@ -223,13 +240,20 @@ def settings_shown(run: TrainingRun) -> list[dict[str, Any]]:
         defaults |= inherited(run.method, inherited_settings(run.round.project))
     return [
         {
-            "label": label_of(known[name]).text if name in known else name,
-            "value": value if value != "" else "–",
-            "default": defaults.get(name),
+            "label": gettext(label_of(known[name]).text) if name in known else name,
+            "value": _setting_value(value),
+            "default": _setting_value(defaults.get(name)),
             "is_changed": name in known and value != defaults[name],
         }
         for name, value in run.config.items()
     ]
+
+
+def _setting_value(value: Any) -> Any:
+    """Return a setting's value as pages show it."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    return "–" if value == "" else value
 
 
 @register.filter

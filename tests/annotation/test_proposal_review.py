@@ -37,7 +37,7 @@ def test_a_flagged_near_duplicate_says_so(bob, propose):
     propose(near_duplicate=True, similarity=0.9)
     bob.post("/projects/letters/annotate/")
     seat = Assignment.objects.get(status=SeatStatus.HELD)
-    assert "Nearly the same as another task" in bob.get(seat.get_absolute_url()).content.decode()
+    assert "Near-duplicate of another task" in bob.get(seat.get_absolute_url()).content.decode()
 
 
 def test_accepting_keeps_no_texts(bob, seat):
@@ -62,8 +62,8 @@ def test_an_edit_keeps_the_new_texts_and_leaves_the_proposal(bob, seat):
         ({}, "Accept, edit or reject the task."),
         ({"verdict": "reject"}, "Choose a reason for the rejection."),
         ({"verdict": "reject", "reason": "ugly"}, "is not one of the available choices"),
-        ({"verdict": "edit", "instruction": " ", "output": "Blue."}, "The instruction is empty."),
-        ({"verdict": "edit", "instruction": "Name it.", "output": ""}, "The output is empty."),
+        ({"verdict": "edit", "instruction": " ", "output": "Blue."}, "Instruction is empty."),
+        ({"verdict": "edit", "instruction": "Name it.", "output": ""}, "Output is empty."),
         ({"verdict": "edit", "instruction": "Name a colour of the sky.", "output": "Blue. "}, "Nothing is changed."),
     ],
 )

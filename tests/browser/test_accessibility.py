@@ -69,7 +69,7 @@ def test_writing(visit, annotator, project, open_ranking_task, eyes):
     seat = get_task(visitor)
     assert problems(page) == []
     page.get_by_label("Your response").fill("First of all. " * 10)
-    page.get_by_role("button", name="Keep this as my first version").click()
+    page.get_by_role("button", name="Save draft and reveal responses").click()
     page.wait_for_selector("#task[data-ready] .sources .answer")
     page.get_by_text("Preview", exact=True).click()
     page.get_by_label("Your response").fill("Something else.")

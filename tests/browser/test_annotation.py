@@ -37,7 +37,7 @@ def test_signing_in_and_ranking_by_keyboard_alone(visit, annotator, two_tasks):
 
     page.evaluate("window.sameWindow = true")
     press(page, "3 1 4")
-    expect(page.locator("#announcer")).to_contain_text("Response 4: 3rd. Response 2: 4th. All responses are ranked.")
+    expect(page.locator("#announcer")).to_contain_text("Response 4: 3rd. Response 2: 4th. All responses ranked.")
     press(page, "Control+Enter")
 
     next_task(page, seat)
@@ -124,17 +124,17 @@ def test_everything_by_buttons(visit, annotator, open_ranking_task):
     def button(number: int, name: str):
         return page.locator(f'.answer[data-number="{number}"]').get_by_role("button", name=name)
 
-    button(4, "Place 1st").click()
-    button(3, "Place 2nd").click()
-    button(1, "tie with the lowest place").click()
+    button(4, "Rank 1st").click()
+    button(3, "Rank 2nd").click()
+    button(1, "tie with the lowest rank").click()
     expect(page.locator("#waiting .answer")).to_have_count(0)
     button(2, "Move response 2 up").click()
-    button(3, "Take response 3 out").click()
+    button(3, "Unrank response 3").click()
     expect(page.get_by_role("button", name="Submit")).to_be_disabled()
     expect(page.locator("#submit-hint")).to_have_text("1 response not ranked yet")
-    button(3, "Place 4th").click()
-    page.get_by_role("button", name="Draw the line").click()
-    page.get_by_role("button", name="Move the line up").click()
+    button(3, "Rank 4th").click()
+    page.get_by_role("button", name="Add “unacceptable” cutoff").click()
+    page.get_by_role("button", name="Move the cutoff up").click()
     submit(page, seat)
     ranking = Ranking.objects.get()
     assert ranking.tiers == [[d], [b], [a], [c]]
@@ -219,7 +219,7 @@ def test_single_keys_can_be_turned_off(visit, annotator, open_ranking_task):
     page = visitor.page
     get_task(visitor)
     press(page, "?")
-    page.get_by_label("Single keys work").uncheck()
+    page.get_by_label("Enable single-key shortcuts").uncheck()
     page.get_by_role("button", name="Close").click()
     press(page, "1 2")
     expect(page.locator("#placed .answer")).to_have_count(0)
@@ -236,10 +236,10 @@ def test_writing_a_reference_answer_from_a_candidate(visit, annotator, open_rank
     first = seat.task.candidates.get(text__startswith="A first")
     page.get_by_label("Your response").fill("My own words.")
     page.locator(f'.answer[data-id="{seat.number_of(first.pk)}"]').get_by_role("button").click()
-    expect(page.locator("#submit-hint")).to_have_text("Unchanged so far: improve it")
-    page.get_by_role("button", name="Bring my earlier text back").click()
+    expect(page.locator("#submit-hint")).to_have_text("Edit the response before submitting")
+    page.get_by_role("button", name="Restore my earlier text").click()
     expect(page.get_by_label("Your response")).to_have_value("My own words.")
-    page.get_by_role("button", name="Bring my earlier text back").click()
+    page.get_by_role("button", name="Restore my earlier text").click()
     page.keyboard.type(" Better.")
     press(page, "Control+Enter")
     next_task(page, seat)
@@ -266,20 +266,20 @@ def test_skipping_with_a_reason_brings_the_next_task(visit, annotator, two_tasks
     page = visitor.page
     seat = get_task(visitor)
     page.get_by_text("Skip", exact=True).first.click()
-    page.get_by_role("button", name="The prompt makes no sense").click()
+    page.get_by_role("button", name="Unclear prompt").click()
     next_task(page, seat)
     ready(page)
     seat.refresh_from_db()
     assert seat.status == SeatStatus.SKIPPED
-    assert seat.skip_reason == "The prompt makes no sense"
+    assert seat.skip_reason == "Unclear prompt"
 
 
 def test_an_empty_queue_says_so_and_finds_new_work(visit, annotator, project, open_ranking_task):
     visitor = visit(annotator)
     visitor.goto("/projects/letters/annotate/")
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Nothing to do yet")
+    expect(visitor.page.get_by_role("heading", level=1)).to_have_text("No tasks available")
     open_ranking_task()
-    visitor.page.get_by_role("link", name="Look again").click()
+    visitor.page.get_by_role("link", name="Refresh").click()
     expect(visitor.page.get_by_text("1 assignment is open")).to_be_visible()
     visitor.page.get_by_role("button", name="Start annotating").click()
     ready(visitor.page)
@@ -292,7 +292,7 @@ def test_a_lapsed_seat_says_so_and_still_takes_the_work(visit, annotator, admin,
     seat = get_task(visitor)
     Assignment.objects.filter(pk=seat.pk).update(status=SeatStatus.LAPSED, expires_at=None)
     press(page, "1 2 3")
-    expect(page.locator("#lease")).to_have_text("Time is over; your work still counts")
+    expect(page.locator("#lease")).to_have_text("Reservation expired – you can still submit")
     submit(page, seat)
     seat.refresh_from_db()
     assert seat.status == SeatStatus.LATE

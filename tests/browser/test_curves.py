@@ -111,7 +111,7 @@ def test_a_chart_is_smoothed_saved_as_a_table_and_shown_large(visit, admin, roun
         "step,KL to the reference smoothed,KL to the reference",
         "0,0,0",
     ]
-    figure.get_by_role("button", name="large").click()
+    figure.get_by_role("button", name="full screen").click()
     assert figure.locator("canvas").bounding_box()["height"] > 600
     page.keyboard.press("Escape")
     expect(figure).not_to_have_class("chart is-large")

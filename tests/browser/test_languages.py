@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from frontend import languages
 from tests import pseudo
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -24,16 +23,6 @@ PAGES = (
 
 # Not yet narrow enough on a phone with texts 40 % longer: buttons and measures that do not wrap.
 WIDE_ON_A_PHONE = ("/projects/letters/settings/", "/projects/letters/members/", "/projects/letters/quality/")
-
-
-@pytest.fixture
-def made_up(settings, tmp_path):
-    pseudo.write_locale(tmp_path / "locale")
-    settings.LOCALE_PATHS = [tmp_path / "locale"]
-    settings.LANGUAGES = [("en", "English"), (pseudo.CODE, "العربيّة")]
-    languages.script_words.cache_clear()
-    yield
-    languages.script_words.cache_clear()
 
 
 @pytest.mark.parametrize("width", [1280, 360], ids=["desk", "phone"])

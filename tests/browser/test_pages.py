@@ -157,7 +157,8 @@ def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves)
     page = visitor.page
     visitor.goto("/projects/letters/rounds/1/curves/")
     expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3 % with 100")).to_be_visible()
-    expect(page.get_by_role("img", name="Reliability: 1 points. 90.0 % sure, 87.5 % right (96)")).to_be_visible()
+    reliability = "Reliability: 1 points. confidence 90.0 %, accuracy 87.5 % (96 pairs)"
+    expect(page.get_by_role("img", name=reliability)).to_be_visible()
     drawn = page.get_by_role(
         "img", name="Frontier: 5 points. step 5: score 1.5 at √KL 2. The ring marks the best checkpoint"
     )
@@ -179,7 +180,7 @@ def test_an_admin_goes_on_past_a_gate(visit, admin, round_with_curves):
     visitor.goto("/projects/letters/rounds/1/")
     expect(page.get_by_role("heading", name="Round 1 Stopped at a gate")).to_be_visible()
     page.get_by_role("button", name="Continue anyway").click()
-    expect(page.get_by_text("Round 1 goes on past its gate.")).to_be_visible()
+    expect(page.get_by_text("Round 1 continues past its quality gate.")).to_be_visible()
     expect(page.locator(".run.succeeded")).to_contain_text("Overridden by alice")
 
 
@@ -235,7 +236,7 @@ def test_any_page_is_reached_by_a_part_of_its_name_and_question_mark_lists_the_k
     page.wait_for_url("**/projects/letters/snapshots/")
     page.get_by_role("button", name="Go to").click()
     box.fill("xyzzy")
-    expect(page.get_by_text("No page has this in its name.")).to_be_visible()
+    expect(page.get_by_text("No page matches.")).to_be_visible()
     box.fill("project letters")
     expect(page.locator(".palette [role=option]")).to_have_count(2)  # its settings, and the project itself
     box.press("ArrowUp")

@@ -41,7 +41,7 @@ def propose(project: Project):
 
 
 def on_to_the_next(page, done: int) -> None:
-    expect(page.locator("#task")).to_contain_text(re.compile(rf"have finished {done}\b"))
+    expect(page.locator("#task")).to_contain_text(re.compile(rf"\b{done} tasks?\b"))
 
 
 def test_ten_proposals_by_keyboard_alone(visit, annotator, propose):
@@ -77,7 +77,7 @@ def test_ten_proposals_by_keyboard_alone(visit, annotator, propose):
         ("accept", ""),
     ]
     assert reviews[order[5]].instruction == f"Add one to {order[5]}. Only the number."
-    expect(page.locator("h1")).to_have_text("Nothing left to do, thank you")
+    expect(page.locator("h1")).to_have_text("All tasks completed")
 
 
 def test_the_last_review_is_reopened_by_its_button_and_an_edit_survives_a_reload(visit, annotator, propose):
@@ -118,8 +118,8 @@ def test_an_edit_without_a_change_is_not_handed_in(visit, annotator, propose):
     expect(page.locator("#submit-hint")).to_have_text("Nothing is changed yet")
     press(page, "Control+Enter")
     page.get_by_role("textbox", name="Output").fill("")
-    expect(page.locator("#submit-hint")).to_have_text("The output is empty")
-    page.get_by_role("button", name="Put back what was proposed").click()
+    expect(page.locator("#submit-hint")).to_have_text("Output is empty")
+    page.get_by_role("button", name="Revert to original").click()
     expect(page.get_by_role("textbox", name="Output")).to_be_hidden()
     assert not ProposalReview.objects.exists()
 
@@ -132,7 +132,7 @@ def test_axe_finds_nothing_serious(visit, annotator, admin, propose, eyes):
     assert problems(visitor.page) == []
     visitor.page.get_by_role("button", name="Reject").click()
     assert problems(visitor.page) == []
-    visitor.page.get_by_role("button", name="Change it").click()
+    visitor.page.get_by_role("button", name="Edit").click()
     assert problems(visitor.page) == []
     visitor = visit(admin, **eyes)
     for path in ("", f"{proposal.pk}/"):

@@ -19,7 +19,7 @@ def test_columns_are_remembered_and_answers_stay_where_they_are(visit, annotator
     page = visitor.page
     seat = get_task(visitor)
     a, b, c, d = seat.shown_order
-    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("button", name="Side by side").click()
     tops = {round(card.bounding_box()["y"]) for card in page.locator(".answer").all()}
     assert len(tops) == 1
     press(page, "3 = 1 x")
@@ -28,7 +28,7 @@ def test_columns_are_remembered_and_answers_stay_where_they_are(visit, annotator
     expect(page.locator('.answer[data-number="1"] .place-mark')).to_have_text("1st")
     page.reload()
     ready(page)
-    expect(page.get_by_role("button", name="Columns")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Side by side")).to_have_attribute("aria-pressed", "true")
     press(page, "2 Control+Enter")
     next_task(page, seat)
     ranking = Ranking.objects.get()
@@ -61,8 +61,8 @@ def test_dimming_is_not_offered_where_answers_differ(visit, annotator, open_rank
     open_ranking_task(["One thing is this, and no other.", "Something else that shares nothing at all.", "No."])
     visitor = visit(annotator)
     get_task(visitor)
-    expect(visitor.page.get_by_role("button", name="Columns")).to_be_visible()
-    expect(visitor.page.get_by_role("button", name="Dim shared words")).to_be_hidden()
+    expect(visitor.page.get_by_role("button", name="Side by side")).to_be_visible()
+    expect(visitor.page.get_by_role("button", name="Highlight differences")).to_be_hidden()
 
 
 def test_a_long_prompt_can_be_read_whole(visit, annotator, open_ranking_task, make_prompt):

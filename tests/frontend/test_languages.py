@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
-from django.utils import translation
+from django.test import Client
+from django.utils import timezone, translation
 
-from annotation.models import Preferences
-from frontend import languages
+from annotation.actions import labels
+from annotation.models import Assignment, Preferences, Project, Prompt
 from tests import pseudo
+from training.instructions.form import Written
+from training.methods import METHODS
+from training.models import TrainingRound, TrainingRun
+from training.products.proposals import store
+from training.products.reward_model import SLICES
 
 LOCALE = Path(__file__).parents[2] / "frontend" / "locale"
 FILES = sorted(LOCALE.glob("*/LC_MESSAGES/django.po"))
@@ -102,71 +110,140 @@ def test_numbers_have_one_form_where_the_language_has_one(client, as_user, admin
     assert "1 名成员" in alice.get("/projects/letters/", **CHINESE).content.decode()
 
 
-@pytest.fixture
-def made_up(settings, tmp_path) -> Iterator[dict[str, str]]:
-    """The headers of a browser that asks for the made-up language."""
-    pseudo.write_locale(tmp_path / "locale")
-    settings.LOCALE_PATHS = [tmp_path / "locale"]
-    settings.LANGUAGES = [("en", "English"), (pseudo.CODE, "العربيّة")]
-    languages.script_words.cache_clear()
-    yield {"HTTP_ACCEPT_LANGUAGE": pseudo.CODE}
-    languages.script_words.cache_clear()
+def _left(client: Client, made_up: dict[str, str], *pages: str) -> dict[str, list[str]]:
+    """Return the texts of pages that are not translated, by page."""
+    left = {}
+    for page in pages:
+        answer = client.get(page, **made_up)
+        text = answer.content.decode()
+        assert answer.status_code in (200, 404), page
+        assert 'dir="rtl"' in text
+        assert pseudo.OPEN in text
+        if found := pseudo.untranslated(text):
+            left[page] = found
+    return left
 
 
-# Pages with every text translated, by who opens them.
-WHOLE = {
-    "nobody": ["/accounts/login/", "/nowhere/"],
-    "annotator": [
-        "/",
-        "/projects/letters/",
-        "/projects/letters/mine/",
-        "/projects/letters/practice/",
-        "/accounts/profile/",
-        "/accounts/data/",
-        "/accounts/tokens/",
-        "/accounts/password_change/",
-    ],
-    "admin": [
-        "/projects/new/",
-        "/projects/letters/members/",
-        "/projects/letters/invitations/",
-        "/projects/letters/settings/",
-        "/projects/letters/prompts/",
-        "/projects/letters/quality/",
-        "/projects/letters/review/",
-        "/projects/letters/known/",
-        "/projects/letters/flags/",
-        "/projects/letters/snapshots/",
-        "/projects/letters/webhooks/",
-        "/projects/letters/audit/",
-        "/projects/letters/records/prompts/",
-        "/projects/letters/records/responses/",
-        "/projects/letters/records/annotations/",
-        "/projects/letters/records/tasks/",
-        "/projects/letters/policies/",
-        "/projects/letters/autopilot/",
-        "/projects/letters/playground/",
-        "/projects/letters/costs/",
-        "/projects/letters/methods/",
-        "/projects/letters/prompt-tuning/",
-        "/projects/letters/proposals/",
-        "/projects/letters/model/",
-        "/projects/letters/delete/",
-    ],
+def test_pages_without_a_project_are_translated(made_up, client, as_user, annotator):
+    """All others are opened by tests/test_access.py."""
+    assert _left(client, made_up, "/accounts/login/", "/nowhere/") == {}
+    assert _left(as_user(annotator), made_up, "/accounts/password_change/", "/accounts/data/") == {}
+
+
+ASKED = {
+    "ranking": {"criteria": ["友善"], "criteria_required": True, "rationale": "required"},
+    "top_k": {"ranking_form": "top_k", "top_k": 2},
+    "best": {"ranking_form": "best"},
+    "graded": {"ranking_form": "graded", "candidates_per_task": 2},
+    "label": {"labels": ["友善", "粗鲁"]},
+    "reference": {"rationale": "optional"},
+    "first_version": {"write_first": True},
 }
 
 
-def test_nothing_of_a_page_is_left_in_english(made_up, client, as_user, annotator, admin, ranked_task, settings):
-    settings.PROJECT_CREATORS = "all"
-    visitors = {"nobody": client, "annotator": as_user(annotator), "admin": as_user(admin)}
-    left = {}
-    for who, pages in WHOLE.items():
-        for page in pages:
-            answer = visitors[who].get(page, **made_up)
-            assert answer.status_code in (200, 404), page
-            text = answer.content.decode()
-            assert 'dir="rtl"' in text
-            assert pseudo.OPEN in text
-            if found := pseudo.untranslated(text):
-                left[page] = found
-    assert left == {}
+@pytest.mark.parametrize("asked", [*ASKED, "proposal"])
+def test_the_work_page_is_translated(asked, made_up, as_user, project, annotator, open_ranking_task, make_prompt):
+    Project.objects.filter(pk=project.pk).update(**ASKED.get(asked, {}))
+    project.refresh_from_db()
+    bob = as_user(annotator)
+    empty = _left(bob, made_up, "/projects/letters/annotate/")
+    if asked == "label":
+        make_prompt()
+        labels.open_label_tasks(project=project)
+    elif asked == "proposal":
+        store(project=project, origin="run-1", proposed=1, unparsed=Counter(), tasks=[Written("Name a bird.", "", "A")])
+    else:
+        kind = "reference" if asked in ("reference", "first_version") else "ranking"
+        several = [{"role": role, "content": "Oh."} for role in ("system", "user", "assistant", "user")]
+        open_ranking_task(("Yes.", "No.") if asked == "graded" else ("Yes.", "No.", "Oh."), kind=kind)
+        Prompt.objects.update(messages=several)
+    waiting = _left(bob, made_up, "/projects/letters/annotate/")
+    bob.post("/projects/letters/annotate/")
+    seat = Assignment.objects.get(annotator=annotator)
+    open_task = _left(bob, made_up, seat.get_absolute_url())
+    refused = bob.post(f"{seat.get_absolute_url()}submit/", {"client_uuid": str(uuid.uuid4())}, **made_up)
+    assert pseudo.untranslated(refused.content.decode()) == []
+    bob.post(f"{seat.get_absolute_url()}skip/", {"reason": "Unclear prompt"})
+    over = _left(bob, made_up, seat.get_absolute_url(), "/projects/letters/annotate/", "/projects/letters/mine/")
+    assert (empty, waiting, open_task, over) == ({}, {}, {}, {})
+
+
+RESULTS = {
+    "reward": {
+        "accuracy": 0.4,
+        "ci95": [0.3, 0.5],
+        "n": 312,
+        "baselines": {"length": {"accuracy": 0.55, "ci95": [0.49, 0.61]}, "random": 0.5},
+        "calibration": {"ece": 0.042, "bins": []},
+        "slices": {name: [{"label": "≥ 2", "accuracy": 0.7, "ci95": [0.6, 0.8], "n": 9}] for name in SLICES},
+        "gate": {"passed": False, "reason": "–"},
+        "rows": {"in": 3, "used": 1, "refused": {"–": 2}},
+        "peak_rss_mb": 1234.5,
+        "memory_forecast_mb": 2000.0,
+    },
+    "ppo": {
+        **dict.fromkeys(("score_reference", "score_before", "score_after", "judge_after", "kl"), 0.5),
+        "finished_share": 0.5,
+        "stopped": "–",
+        "selected": {"step": 0, "reason": "–"},
+        "agreement": {"score_gain": 1.0, "judge_gain": 0.5, "correlation": 0.4},
+        "judge": {"rankings": 7, "accuracy": 0.6, "correlation_with_score": 0.5},
+        "started_from": {"reference": 2},
+    },
+    "prompt_tuning": {
+        **dict.fromkeys(("accuracy", "macro_f1", "cpu_seconds", "peak_rss_mb"), 0.9),
+        **dict.fromkeys(("n", "shots", "trainable_parameters", "artefact_bytes"), 100),
+        "seconds_by_stage": {"train": 8.0, "test": 5.0},
+        "said": {"友善": 3},
+        "wanted": {"友善": 4},
+    },
+}
+
+
+@pytest.fixture
+def trained(project) -> TrainingRound:
+    """Two rounds with figures, of which the first waits at a gate."""
+    now = timezone.now()
+    for number, status in ((1, "stopped"), (2, "succeeded")):
+        over = {"finished_at": now} if status == "succeeded" else {}
+        round = TrainingRound.objects.create(project=project, number=number, status=status, **over)
+        for position, (method, result) in enumerate(RESULTS.items()):
+            config = METHODS[method].config(seed=number).as_json()
+            about = {"method": method, "config": config, "result": result, "status": "succeeded", "finished_at": now}
+            TrainingRun.objects.create(round=round, position=position, started_at=now, **about)
+        TrainingRun.objects.create(
+            round=round, position=9, method="sample", config=METHODS["sample"].config().as_json()
+        )
+    return round
+
+
+def test_pages_of_rounds_are_translated(made_up, alice, project, trained, policy, ranked_task):
+    tabs = ["", "curves/", "samples/", "slices/", "log/"]
+    pages = ["", "1/", *(f"2/{tab}" for tab in tabs), "compare/?round=1&round=2", "new/"]
+    assert _left(alice, made_up, *(f"/projects/letters/rounds/{page}" for page in pages)) == {}
+    settings = {"plan": "reward,ppo,sample", "preset": "quick"}
+    for more in ({"dry_run": "1"}, {"dry_run": "1", "ppo.batch_size": "-1", "ppo.minibatch_size": "7"}):
+        shown = alice.post("/projects/letters/rounds/new/", settings | more, **made_up).content.decode()
+        assert pseudo.untranslated(shown) == []
+    estimate = alice.post("/projects/letters/rounds/new/", settings | {"estimate": "1"}, **made_up).content.decode()
+    assert pseudo.OPEN in estimate
+    assert pseudo.untranslated(estimate) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [
+        ("ppo", {"batch_size": 60, "minibatch_size": 32}),
+        ("ppo", {"processes": 7}),
+        ("sample", {"choose_by": "disagreement"}),
+        ("prompt_tuning", {"tuning": "zero_shot", "epochs": 3}),
+        ("reward", {"loss": "hinge", "heads": 0}),
+    ],
+)
+def test_refused_settings_are_translated(method, config, made_up, alice, project, policy, ranked_task):
+    body = {"methods": [method], "settings": {method: config}}
+    path = "/api/v1/projects/letters/rounds/dry-run/"
+    english = alice.post(path, body, content_type="application/json").json()["errors"]
+    translated = alice.post(path, body, content_type="application/json", **made_up).json()["errors"]
+    assert list(english) == list(translated)
+    assert all(pseudo.OPEN in text for text in translated.values())

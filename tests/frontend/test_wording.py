@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Pages and settings that are still to be gone through.
-PENDING = {"annotation/work.html", "annotation/kinds", "training/round_", "forecast", "products/", "training/methods"}
-PAGES = [
-    page
-    for page in sorted((ROOT / "templates").rglob("*.html"))
-    if not any(part in page.as_posix() for part in PENDING)
-]
+PAGES = sorted((ROOT / "templates").rglob("*.html"))
 SCRIPTS = sorted((ROOT / "frontend" / "static" / "scripts").glob("*.js"))
 # The text of seed tasks and of name patterns is data for models; recipes write logs and results.
-DATA = PENDING | {
+DATA = {
     "training/recipes",
     "training/instructions",
     "training/exports",
@@ -133,6 +127,30 @@ REPLACED = {
     r"reference answers?": "reference response",
     r"raised the alarm|the alarm\b": "reported a problem",
     r"\btaken back\b": "undone",
+    r">look again|look for a task": "Refresh, Get next task",
+    r"yours for|time is over": "Reserved for, Reservation expired",
+    r"give every answer|(answers?|responses?) ha(s|ve) no place|\bto place\b|place 1st": "Rank",
+    r"draw the line|take the line|move the line": "“unacceptable” cutoff",
+    r"take out\b.*ranking|\btake out\"": "Unrank",
+    r"dim shared words": "Highlight differences",
+    r"single keys work": "Enable single-key shortcuts",
+    r"follows by itself": "filled in automatically",
+    r"in a few words why": "Rationale required",
+    r"something is wrong with|\bflag it\b|stop the sampling": "Report, Pause sampling",
+    r"i do not know enough|answers are broken|i do not want to read": "Outside my expertise",
+    r"start from nothing|bring it back|bring my": "Clear, Restore",
+    r"unchanged so far": "Edit the response before submitting",
+    r"keep this as my first": "Save draft and reveal responses",
+    r"put back what|\bchange it <": "Revert to original, Edit",
+    r"how thoroughly|stages in (an|your own) order|does everything run": "Budget, Custom stages, smoke test",
+    r"value that it shows in grey": "Leave a field blank",
+    r"would not start": "Cannot start:",
+    r"nothing is guessed": "no estimate without earlier runs",
+    r"repeat elsewhere|start one like|go on anyway": "Export training script, Duplicate round, Continue anyway",
+    r"all points as csv": "Download CSV",
+    r"where the reward model is right": "Accuracy by slice",
+    r"goes on past its gate": "continues past its quality gate",
+    r"unseen prompts|own prompts": "held-out prompts, training prompts",
 }
 
 

@@ -341,7 +341,7 @@ def test_length_taken_out_is_the_mean_of_both_strata():
     assert win_rate(longer + shorter).value == pytest.approx(17 / 28)
     # Sample variances 0.75 · 0.25 · 20/19 / 20 and 0.25 · 0.75 · 8/7 / 8: error √(0.009868 + 0.026786) / 2 = 0.09573.
     assert figure.high - figure.value == pytest.approx(1.96 * 0.09573, abs=1e-3)
-    assert "fewer than 5" in length_controlled(longer).reason
+    assert "too few comparisons" in length_controlled(longer).reason
 
 
 def test_going_by_the_place_and_agreement():

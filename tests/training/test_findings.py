@@ -130,7 +130,7 @@ def test_what_could_not_be_measured_is_not_there(finished_round, admin, as_user,
     for words in (
         "Held-out accuracy",
         "Length-only baseline",
-        "Reward model accuracy by slice",
+        "Accuracy by slice",
         "Quality gate",
         "Score before",
     ):
@@ -147,7 +147,10 @@ def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, p
     assert "Quality gate passed</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
     assert '<dd>3</dd><dd class="note-line">a response is empty (2); too long (1)</dd>' in page
     assert "KL of 10.8 nats exceeded the limit of 10." in page
-    assert '<dt>Kept</dt><dd>step 5</dd><dd class="note-line">Best by the judge (0.30) of 2 evaluated.</dd>' in page
+    assert (
+        '<dt>Best checkpoint</dt><dd>step 5</dd><dd class="note-line">Best by the judge (0.30) of 2 evaluated.</dd>'
+        in page
+    )
     assert '<dd>2</dd><dd class="note-line">too long (2)</dd>' in page
 
 

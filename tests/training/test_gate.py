@@ -48,7 +48,7 @@ def test_a_failed_gate_stops_what_would_follow(stopped, admin, as_user):
 
 def test_an_admin_lets_it_go_on_and_is_remembered(stopped, admin, as_user, make_worker):
     page = as_user(admin).post(f"{PAGE}go-on/", follow=True).content.decode()
-    assert "Round 1 goes on past its gate." in page
+    assert "Round 1 continues past its quality gate." in page
     assert states(stopped) == ["running", "succeeded", "queued", "queued"]
     assert stopped.reason == ""
     reward = stopped.runs.get(method="reward")
@@ -157,10 +157,10 @@ def test_a_policy_that_is_no_better_is_not_put_into_use(at_policy_gate, project,
     assert at_policy_gate.runs.get(method="dpo").policy == project.policies.get(number=1)
     assert current_policy(project) == policy
     page = " ".join(as_user(admin).get(PAGE).content.decode().split())
-    assert "Quality gate not passed" in page
-    assert "not activated: the version before it stays active" in page
+    assert "Quality gate failed" in page
+    assert "Not activated: the version before it stays active" in page
     assert "Score gain 1.25; gain by the held-out judge, which nothing was trained against, 0.05" in page
-    assert "correlation over the responses 0.31" in page
+    assert "Correlation over the responses: 0.31" in page
 
 
 def test_an_admin_puts_it_into_use_all_the_same_and_is_remembered(at_policy_gate, project, admin, as_user, make_worker):

@@ -236,13 +236,12 @@ def test_versions_that_are_not_there_answer_nothing(ready, policy, admin, as_use
     def refusal(**sample) -> str:
         return json.loads(said(as_user(admin), "dry-run/", methods=["sample"], settings={"sample": sample}))["refusal"]
 
-    assert (
-        refusal(base_share=0.5) == "sample.base_share: version 0 is in use, so all answers are its own. Leave it out."
-    )
-    assert "no version between version 0 and the one in use, v0" in refusal(older_share=0.5)
+    alone = "sample.base_share: version 0 is active, so all responses are its own. Leave it out."
+    assert refusal(base_share=0.5) == alone
+    assert "no version between version 0 and the active one, v0" in refusal(older_share=0.5)
     PolicyVersion.objects.create(project=ready, number=1, checkpoint="/models/v1", parent=policy)
     assert refusal(base_share=0.5) == ""
-    assert "no version between version 0 and the one in use, v1" in refusal(older_share=0.5)
+    assert "no version between version 0 and the active one, v1" in refusal(older_share=0.5)
     PolicyVersion.objects.create(project=ready, number=2, checkpoint="/models/v2", parent=policy)
     assert refusal(older_share=0.5) == ""
 
@@ -260,8 +259,8 @@ def test_an_adapter_grows_between_rounds_and_never_shrinks(ready, policy, admin,
     PolicyVersion.objects.create(project=ready, number=1, checkpoint=str(folder), parent=policy)
     assert refusal() == ""  # the defaults of 16 and 6 keep what there is
     assert refusal(lora_rank=64, top_blocks=9) == ""
-    assert refusal(lora_rank=8).startswith("dpo.lora_rank: the adapter of the version in use has 32, and an adapter")
-    assert refusal(top_blocks=7).startswith("dpo.top_blocks: the adapter of the version in use has 8")
+    assert refusal(lora_rank=8).startswith("dpo.lora_rank: the adapter of the active version has 32, and an adapter")
+    assert refusal(top_blocks=7).startswith("dpo.top_blocks: the adapter of the active version has 8")
 
 
 @pytest.mark.django_db

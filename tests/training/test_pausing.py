@@ -136,11 +136,11 @@ def test_a_failed_round_is_tried_again_from_the_stage_that_failed(
     assert states(round) == ["failed", "succeeded", "failed", "cancelled"]
     reward = round.runs.get(method="reward")
     assert "the disk is full" in reward.error
-    assert "Try again" in as_user(admin).get(PAGE).content.decode()
+    assert "Retry" in as_user(admin).get(PAGE).content.decode()
 
     (reward.directory.path / "mended").touch()
     page = as_user(admin).post(f"{PAGE}retry/", follow=True).content.decode()
-    assert "Round 1 is tried again from where it failed." in page
+    assert "Round 1 is retried from where it failed." in page
     assert states(round) == ["running", "succeeded", "queued", "queued"]
     make_worker(reward=FAILS_ONCE).run_until_idle()
     assert states(round) == ["succeeded"] * 4
@@ -173,7 +173,7 @@ def test_the_alarm_pauses_what_samples_until_it_is_settled(
     page = as_user(admin).get(PAGE).content.decode()
     assert "reported a model problem: Only hearts." in page
     page = as_user(admin).post(f"{PAGE}resume/", follow=True).content.decode()
-    assert "Resolve it on the project&#x27;s page first" in page
+    assert "Resolve it on the project’s page first" in page
     as_user(admin).post(f"/projects/letters/alarm/{project.alarms.get().pk}/settle/")
     (round.runs.get().directory.path / "may-end").touch()
     as_user(admin).post(f"{PAGE}resume/")

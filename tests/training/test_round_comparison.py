@@ -59,7 +59,7 @@ def test_the_baseline_is_what_others_are_compared_with(add_round, admin, as_user
     for round in (first, second):  # the mark moves on: a project has one
         client.post(f"{LIST}{round.number}/describe/", {"tags": "", "notes": "", "is_baseline": "on"})
     page = client.get(asked).content.decode()
-    assert "beside those of round 2, the baseline" in page
+    assert "beside those of round 2," in page
     assert list(TrainingRound.objects.filter(is_baseline=True)) == [second]
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRound.objects.update(is_baseline=True)
@@ -92,7 +92,7 @@ def test_odd_choices_of_rounds_are_left_out(add_round, admin, as_user):
     for number in range(1, 8):
         add_round(number)
     client = as_user(admin)
-    assert "No rounds chosen" in client.get(f"{PAGE}?round=x&round=&round=99").content.decode()
+    assert "No rounds selected" in client.get(f"{PAGE}?round=x&round=&round=99").content.decode()
     page = client.get(PAGE, {"round": range(1, 8)}).content.decode()
     assert page.count("metrics.json") == 5
 

@@ -80,7 +80,7 @@ def test_a_paused_round_has_no_running_stage(running, admin, as_user):
 
 def test_the_page_says_that_it_is_estimating_and_then_how_long(running, admin, as_user):
     client = as_user(admin)
-    assert "Training: 4 of 10 updates" in client.get(PAGE).content.decode()
+    assert "Training · 4 of 10 updates" in client.get(PAGE).content.decode()
     assert "estimating time left…" in client.get(PAGE).content.decode()
     TrainingRun.objects.filter(method="ppo").update(seconds_each=20, progressed_at=NOON)
     page = client.get(PAGE).content.decode()
@@ -123,8 +123,8 @@ def test_of_several_processes_the_first_says_the_phase(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("tab", "words"),
     [
-        ("", "Export for another trainer"),
-        ("curves/", "All points as CSV"),
+        ("", "Export training script"),
+        ("curves/", "Download CSV"),
         ("samples/", "No samples"),
         ("slices/", "No slices"),
         ("log/", "No log"),

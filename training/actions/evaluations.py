@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.errors import NotPossible
 from annotation.models import PolicyVersion, Project
@@ -18,7 +18,7 @@ from training.products import comparisons
 from training.products.chat import inherited_settings
 
 METHOD = "evaluate"
-NO_REFERENCES = "No held-out prompt has a reference response yet, so there is nothing to compare with."
+NO_REFERENCES = gettext_noop("No held-out prompt has a reference response yet, so there is nothing to compare with.")
 
 
 def start_evaluation(
@@ -43,6 +43,6 @@ def start_evaluation(
     if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
         raise NotPossible(why_not)
     if opponent is None and not comparisons.with_references(comparisons.prompts(project)).exists():
-        raise NotPossible(NO_REFERENCES)
+        raise NotPossible(gettext(NO_REFERENCES))
     sides = {"version": version.number, "opponent": opponent.number if opponent else None}
     return rounds.queue_round(project=project, by=by, planned=[(METHOD, config, None, sides)])

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation import audit, live
 from annotation.actions import alarms, snapshots
@@ -31,12 +31,12 @@ from training.products import methods_where, product_of
 from training.products.base import Planned, Product
 from training.products.chat import inherited_settings
 
-OTHER_IS_ACTIVE = (
+OTHER_IS_ACTIVE = gettext_noop(
     "Another round is active in this project. Wait for it to finish, or cancel it; this one can go on then."
 )
-ALARMED = "A model problem is reported. Resolve it on the project's page first."
+ALARMED = gettext_noop("A model problem is reported. Resolve it on the project’s page first.")
 MOST_STAGES = 12  # of a round that a person or the autopilot plans
-ALREADY_ACTIVE = "A round is active in this project. Wait for it to finish, or cancel it first."
+ALREADY_ACTIVE = gettext_noop("A round is active in this project. Wait for it to finish, or cancel it first.")
 
 
 def start_round(
@@ -108,7 +108,7 @@ def queue_round(
             stages = [method for method, *_ in planned]
             audit.record(AuditAction.ROUND_STARTED, by=by, project=project, what=str(round), stages=stages)
     except IntegrityError as clash:
-        raise NotPossible(ALREADY_ACTIVE) from clash
+        raise NotPossible(gettext(ALREADY_ACTIVE)) from clash
     live.announce(project.pk, "round")
     return round
 
@@ -137,25 +137,25 @@ def refusal(
     products = [product_of(planned.method) for planned in plan]
     needing_inputs = [product.needs_inputs for product in products if product.needs_inputs and not with_inputs]
     if needing_inputs:
-        return needing_inputs[0]
+        return gettext(needing_inputs[0])
     return _refused_now(project, products, plan) or _refused_stage(products, plan)
 
 
 def _refused_now(project: Project, products: Sequence[Product], plan: Sequence[Planned]) -> str:
     """Return what about the project keeps the round from starting."""
     if not plan:
-        return "Choose at least one method."
+        return gettext("Choose at least one method.")
     if project.rounds.active().exists():
-        return ALREADY_ACTIVE
+        return gettext(ALREADY_ACTIVE)
     if any(product.shown_to_people for product in products) and alarms.open_alarm(project):
-        return ALARMED
+        return gettext(ALARMED)
     if not project.policies.exists():
-        return "The project has no policy yet. Prepare its base model first, which becomes version 0."
+        return gettext("The project has no policy yet. Prepare its base model first, which becomes version 0.")
     needs_prompts = any(
         product.data(planned.method).needs_prompts for product, planned in zip(products, plan, strict=True)
     )
     if needs_prompts and not project.prompts.exists():
-        return "The project has no prompts yet. Import some first."
+        return gettext("The project has no prompts yet. Import some first.")
     return ""
 
 
@@ -240,7 +240,7 @@ def pause_alarmed() -> None:
 
 def resume_round(*, round: TrainingRound) -> None:
     if alarms.open_alarm(round.project):
-        raise NotPossible(ALARMED)
+        raise NotPossible(gettext(ALARMED))
     try:
         with transaction.atomic():
             if not TrainingRound.objects.filter(pk=round.pk, status=RoundStatus.PAUSED).update(
@@ -252,7 +252,7 @@ def resume_round(*, round: TrainingRound) -> None:
                 runs.settle_round(round=round, last=last)
             audit.record(AuditAction.ROUND_RESUMED, project=round.project, what=str(round))
     except IntegrityError as clash:
-        raise NotPossible(OTHER_IS_ACTIVE) from clash
+        raise NotPossible(gettext(OTHER_IS_ACTIVE)) from clash
     live.announce(round.project_id, "round")
 
 
@@ -269,7 +269,7 @@ def retry_round(*, round: TrainingRound) -> None:
             )
             audit.record(AuditAction.ROUND_RETRIED, project=round.project, what=str(round))
     except IntegrityError as clash:
-        raise NotPossible(OTHER_IS_ACTIVE) from clash
+        raise NotPossible(gettext(OTHER_IS_ACTIVE)) from clash
     live.announce(round.project_id, "round")
 
 
@@ -286,5 +286,5 @@ def go_on(*, round: TrainingRound, by: User) -> None:
             TrainingRun.objects.filter(pk=gate.pk).update(gate_overridden_by=by, gate_overridden_at=timezone.now())
             audit.record(AuditAction.GATE_PASSED, by=by, project=round.project, what=str(round), method=gate.method)
     except IntegrityError as clash:
-        raise NotPossible(OTHER_IS_ACTIVE) from clash
+        raise NotPossible(gettext(OTHER_IS_ACTIVE)) from clash
     live.announce(round.project_id, "round")

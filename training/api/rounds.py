@@ -120,7 +120,7 @@ class StageSerializer(serializers.Serializer[Any]):
 
 
 class ForecastSerializer(serializers.Serializer[Any]):
-    refusal = serializers.CharField(allow_blank=True, help_text="Why the round would not start.")
+    refusal = serializers.CharField(allow_blank=True, help_text="Why the round cannot start.")
     warning = serializers.CharField(allow_blank=True, help_text="Why its quality gate would fail.")
     seconds = serializers.FloatField(allow_null=True)
     memory_mb = serializers.FloatField(allow_null=True)

@@ -12,14 +12,19 @@ from training.models import Autopilot
 
 class LikeField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, obj: Any) -> str:
-        return f"Round {obj.number}: {', '.join(run.label for run in obj.runs.all())}"
+        stages = ", ".join(run.label for run in obj.runs.all())
+        return gettext("Round %(number)s: %(stages)s") % {"number": obj.number, "stages": stages}
 
 
 class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
     """On or off, for what cause, on what plan."""
 
-    plan = forms.ChoiceField(choices=lambda: list(plans().items()), label=gettext_lazy("Plan"))
-    preset = forms.ChoiceField(choices=list(PRESETS.items()), label=gettext_lazy("Effort"))
+    plan = forms.ChoiceField(
+        choices=lambda: [(name, gettext(label)) for name, label in plans().items()], label=gettext_lazy("Plan")
+    )
+    preset = forms.ChoiceField(
+        choices=lambda: [(name, gettext(label)) for name, label in PRESETS.items()], label=gettext_lazy("Effort")
+    )
 
     class Meta:
         model = Autopilot

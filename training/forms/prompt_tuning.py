@@ -170,7 +170,10 @@ class StartForm(forms.Form):
     """One run for each approach and seed, all on the same texts."""
 
     approaches = forms.MultipleChoiceField(
-        choices=[(name, f"{each.label}: {each.about}") for name, each in APPROACHES.items()],
+        choices=lambda: [
+            (name, gettext("%(label)s: %(about)s") % {"label": gettext(each.label), "about": gettext(each.about)})
+            for name, each in APPROACHES.items()
+        ],
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": gettext_lazy("Select at least one.")},
         label=gettext_lazy("Methods"),

@@ -19,6 +19,7 @@ from training.methods.plans import all_plans, plans
 from training.methods.presets import PRESETS, STANDARD, with_preset
 from training.methods.shared import ANSWER_TOKENS, TEMPERATURE
 from training.models import TrainingRound, TrainingRun
+from training.phrases import in_language, phrase
 from training.products.chat import inherited_settings
 from training.reports.enough_data import REWARD_MODEL
 
@@ -28,9 +29,9 @@ LONGEST_TAG, MOST_TAGS = 40, 10
 OF_ROUND = {"response_length": ANSWER_TOKENS, "temperature": TEMPERATURE}  # fields that all stages inherit
 OWN_PLAN = Plan(
     OWN_ORDER,
-    "Stages in your own order",
+    phrase("Custom stages"),
     order=1_000_000,
-    does=f"Up to {MOST_STAGES} stages, one after the other.",
+    does=phrase("Up to %(most)s stages, one after the other.", most=MOST_STAGES),
 )
 
 
@@ -83,7 +84,7 @@ def _planned() -> Iterator[tuple[str, Method]]:
 
 
 def _plan_choices() -> list[tuple[str, str]]:
-    return [*plans().items(), (OWN_ORDER, OWN_PLAN.label)]
+    return [(name, gettext(label)) for name, label in [*plans().items(), (OWN_ORDER, OWN_PLAN.label)]]
 
 
 class StartRoundForm(forms.Form):
@@ -96,7 +97,7 @@ class StartRoundForm(forms.Form):
 
     plan = forms.ChoiceField(choices=_plan_choices, widget=forms.RadioSelect, label=gettext_lazy("Plan"))
     preset = forms.ChoiceField(
-        choices=list(PRESETS.items()),
+        choices=lambda: [(name, gettext(label)) for name, label in PRESETS.items()],
         widget=forms.RadioSelect,
         required=False,
         label=gettext_lazy("Effort"),
@@ -107,7 +108,7 @@ class StartRoundForm(forms.Form):
         min_value=1,
         max_value=4096,
         label=gettext_lazy("Response length"),
-        help_text=gettext_lazy("Tokens after which responses are cut, in every stage of this round."),
+        help_text=gettext_lazy("Tokens after which responses are truncated, in every stage of this round."),
     )
     temperature = forms.FloatField(
         required=False,
@@ -120,7 +121,7 @@ class StartRoundForm(forms.Form):
     def __init__(self, project: Project, data: Any = None, like: TrainingRound | None = None) -> None:
         initial = {"plan": ",".join(rounds.next_methods(project)), "preset": STANDARD}
         super().__init__(data, initial={**initial, **(_as_initial(project, like) if like else {})})
-        known = [("", "none"), *((method, spec.label) for method, spec in _planned())]
+        known = [("", gettext("none")), *((method, gettext(spec.label)) for method, spec in _planned())]
         for number in range(1, MOST_STAGES + 1):
             self.fields[f"stage_{number}"] = forms.ChoiceField(
                 choices=known, required=False, label=gettext("Stage %(number)s") % {"number": number}
@@ -171,7 +172,7 @@ class StartRoundForm(forms.Form):
         try:
             yield
         except InvalidConfig as invalid:
-            for name, message in invalid.errors.items():
+            for name, message in invalid.errors_in(gettext).items():
                 self.add_error(name if name in self.fields else None, message)
 
     def groups(self) -> Iterator[SettingGroup]:
@@ -216,22 +217,36 @@ class DescribeRoundForm(forms.Form):
     """Notes and tags of a round, and whether others are compared with it."""
 
     tags = forms.CharField(
-        required=False, max_length=300, label="Tags", help_text="Short words, separated by commas, to find it by."
+        required=False,
+        max_length=300,
+        label=gettext_lazy("Tags"),
+        help_text=gettext_lazy("Short words, separated by commas, to find it by."),
     )
     notes = forms.CharField(
-        required=False, max_length=4000, label="Notes", widget=forms.Textarea(attrs={"rows": 3}), strip=True
+        required=False,
+        max_length=4000,
+        label=gettext_lazy("Notes"),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        strip=True,
     )
     is_baseline = forms.BooleanField(
-        required=False, label="Baseline", help_text="Other rounds are compared with this one."
+        required=False,
+        label=gettext_lazy("Baseline"),
+        help_text=gettext_lazy("Other rounds are compared with this one."),
     )
 
     def clean_tags(self) -> list[str]:
         tags = list(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
         for tag in tags:
             if len(tag) > LONGEST_TAG:
-                raise forms.ValidationError(f"“{tag[:LONGEST_TAG]}…” is longer than {LONGEST_TAG} characters.")
+                raise forms.ValidationError(
+                    gettext("“%(tag)s…” is longer than %(most)s characters.")
+                    % {"tag": tag[:LONGEST_TAG], "most": LONGEST_TAG}
+                )
         if len(tags) > MOST_TAGS:
-            raise forms.ValidationError(f"At most {MOST_TAGS} tags; these are {len(tags)}.")
+            raise forms.ValidationError(
+                gettext("At most %(most)s tags; these are %(count)s.") % {"most": MOST_TAGS, "count": len(tags)}
+            )
         return tags
 
 
@@ -274,7 +289,7 @@ def field_for(config: type[MethodConfig], setting: Field[Any], defaults: Mapping
     common: dict[str, Any] = {
         "required": False,
         "label": gettext(label_of(setting).text),
-        "help_text": gettext(setting.metadata["help"]),
+        "help_text": in_language(setting.metadata["help"], gettext),
     }
     bounds = {"min_value": setting.metadata["least"], "max_value": setting.metadata["most"]}
     if words := config.choices.get(setting.name):

@@ -9,9 +9,10 @@ from math import sqrt
 from annotation.stats.bootstrap import mean_interval, rounded
 from annotation.stats.quantiles import Z95
 from training.instructions.recast import UNSEEN_TASKS, UNSEEN_TEMPLATES
+from training.phrases import phrase
 from training.rundir import Row
 
-NAMES = {UNSEEN_TEMPLATES: "Unseen wordings of trained tasks", UNSEEN_TASKS: "Unseen tasks"}
+NAMES = {UNSEEN_TEMPLATES: phrase("Unseen wordings of trained tasks"), UNSEEN_TASKS: phrase("Unseen tasks")}
 
 
 def same_answer(given: str, wanted: str) -> bool:

@@ -8,15 +8,31 @@ from typing import ClassVar
 
 from training.methods import shared
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, idle, setting
+from training.phrases import Phrase, phrase
 
-NOTHING_LEARNED = "should be above 0: nothing would be learned"
+NOTHING_LEARNED = phrase("should be above 0: nothing would be learned")
+
+
+def should_divide(name: str, whole: int, given: int) -> Phrase:
+    """Return that a setting should divide another one, whose name and value these are."""
+    return phrase("should divide %(name)s (%(whole)s), not %(given)s", name=name, whole=whole, given=given)
+
+
+def at_least_setting(name: str, least: int, given: int) -> Phrase:
+    """Return that a setting should not be less than another one, whose name and value these are."""
+    return phrase("should be at least %(name)s (%(least)s), not %(given)s", name=name, least=least, given=given)
 
 
 def parts_errors(micro_batch: int, step: int, name: str) -> Iterator[tuple[str, str]]:
     """Yield that a part of a step is larger than the step, whose setting is `name`."""
     if micro_batch > step:
         yield from idle(
-            "micro_batch", f"above {name} ({step}), which is read at once anyway: set less, or leave it out"
+            "micro_batch",
+            phrase(
+                "does nothing above %(name)s (%(step)s), which is read at once anyway: set less, or leave it out",
+                name=name,
+                step=step,
+            ),
         )
 
 
@@ -33,12 +49,12 @@ class AnswersConfig(MethodConfig):
     max_new_tokens: int = shared.eval_answer_length()
     temperature: float = shared.eval_temperature()
     eval_completions: int = shared.eval_completions()
-    eval_every: int = shared.eval_every(10, "Steps")
+    eval_every: int = shared.eval_every(10, phrase("Steps"))
     gate: str = shared.policy_gate()
-    micro_batch: int = shared.micro_batch("Answers")
+    micro_batch: int = shared.micro_batch(phrase("Responses"))
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()
-    save_every: int = shared.save_every("Steps")
+    save_every: int = shared.save_every(phrase("Steps"))
     seed: int = shared.seed()
 
     choices: ClassVar = {"gate": GATES}
@@ -88,15 +104,15 @@ class PolicyGradientConfig(MethodConfig):
     )
     length_floor: float = setting(1.5, "Stop when responses are shorter than this many tokens", least=0, most=4096)
     eval_completions: int = setting(4, "Responses per held-out prompt, before and after", least=1, most=64)
-    eval_every: int = shared.eval_every(5, "Updates")
+    eval_every: int = shared.eval_every(5, phrase("Updates"))
     gate: str = shared.policy_gate()
-    micro_batch: int = shared.micro_batch("Episodes")
+    micro_batch: int = shared.micro_batch(phrase("Episodes"))
     sampling_batch: int = setting(
         0, "Responses generated together; 0: all of an update, fewer where memory runs out", least=0
     )
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()
-    save_every: int = shared.save_every("Updates")
+    save_every: int = shared.save_every(phrase("Updates"))
     seed: int = shared.seed()
 
     choices: ClassVar = {"gate": GATES}
@@ -109,13 +125,13 @@ class PolicyGradientConfig(MethodConfig):
 
     def size_errors(self) -> dict[str, str]:
         """Return what is wrong with the numbers of episodes, by setting; nothing where they fit each other."""
-        errors = {}
+        errors: dict[str, str] = {}
         if self.batch_size % self.minibatch_size:
-            errors["minibatch_size"] = f"should divide batch_size ({self.batch_size}), not {self.minibatch_size}"
+            errors["minibatch_size"] = should_divide("batch_size", self.batch_size, self.minibatch_size)
         if self.episodes < self.batch_size:
-            errors["episodes"] = f"should be at least batch_size ({self.batch_size}), not {self.episodes}"
+            errors["episodes"] = at_least_setting("batch_size", self.batch_size, self.episodes)
         errors |= shared.share_errors(
-            self.processes, prompts_of_an_update=self.batch_size // self.completions_per_prompt
+            self.processes, {phrase("prompts of an update"): self.batch_size // self.completions_per_prompt}
         )
         return errors
 
@@ -138,19 +154,37 @@ class PolicyGradientConfig(MethodConfig):
         """Yield the settings that would do nothing beside the others."""
         yield from parts_errors(self.micro_batch, self.minibatch_size, "minibatch_size")
         if rest := self.episodes % self.batch_size:
-            near = f"{self.episodes - rest} or {self.episodes - rest + self.batch_size}"
-            last = f"the last {rest} would not be drawn"
-            yield "episodes", f"should be a multiple of batch_size ({self.batch_size}): {last}; set {near}"
+            yield (
+                "episodes",
+                phrase(
+                    "should be a multiple of batch_size (%(size)s): the last %(rest)s would not be sampled; set "
+                    "%(less)s or %(more)s",
+                    size=self.batch_size,
+                    rest=rest,
+                    less=self.episodes - rest,
+                    more=self.episodes - rest + self.batch_size,
+                ),
+            )
         if self.sampling_batch > self.batch_size:
-            yield from idle("sampling_batch", f"above batch_size ({self.batch_size}): set less, or leave it out")
+            yield from idle(
+                "sampling_batch",
+                phrase("does nothing above batch_size (%(size)s): set less, or leave it out", size=self.batch_size),
+            )
         if not self.rate:
             yield "learning_rate", NOTHING_LEARNED
         for name in ("eval_every", "save_every"):
             if getattr(self, name) > self.updates:
-                yield from idle(name, f"above the number of updates ({self.updates}): set less, or 0")
+                yield from idle(
+                    name,
+                    phrase(
+                        "does nothing above the number of updates (%(updates)s): set less, or 0", updates=self.updates
+                    ),
+                )
         if self.passes_over_update == 1 and self.minibatch_size == self.batch_size:
             yield from idle(
                 "clip_range",
-                "where each episode is learned from once, in one step: the ratio is 1 there. Set more passes or a "
-                "smaller minibatch_size, or leave it out",
+                phrase(
+                    "does nothing where each episode is trained on once, in one step: the ratio is 1 there. Set more "
+                    "passes or a smaller minibatch_size, or leave it out"
+                ),
             )

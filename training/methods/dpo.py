@@ -11,6 +11,7 @@ from training.methods.base import Method, Plan
 from training.methods.bases import AnswersConfig
 from training.methods.load import Load, at_once
 from training.methods.settings import setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class DPOConfig(AnswersConfig):
     epochs: int = setting(2, "Passes over the pairs", least=1, most=100)
     batch_size: int = setting(16, "Pairs per optimiser step", least=1, most=65536)
     learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    micro_batch: int = shared.micro_batch("Pairs")
+    micro_batch: int = shared.micro_batch(phrase("Pairs"))
     beta: float = setting(0.1, "β: strength of the KL constraint to the reference policy", least=0.0001, most=100)
 
 
@@ -31,7 +32,7 @@ def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
 
 METHOD = Method(
     "dpo",
-    "DPO",
+    phrase("DPO"),
     DPOConfig,
     recipe="dpo",
     data="preference",
@@ -46,11 +47,13 @@ METHOD = Method(
     plans=(
         Plan(
             "dpo,sample",
-            "DPO",
+            phrase("DPO"),
             order=60,
-            does="Trains the policy directly on preference pairs, without a reward model, and generates new responses "
-            "to rank.",
-            needs="Rankings.",
+            does=phrase(
+                "Trains the policy directly on preference pairs, without a reward model, and generates new responses "
+                "to rank."
+            ),
+            needs=phrase("Rankings."),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from training.methods import shared
 from training.methods.base import Method
 from training.methods.settings import MethodConfig, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def work(config: Mapping[str, Any], rows: int) -> float:
 
 METHOD = Method(
     "evaluate",
-    "Evaluation by people",
+    phrase("Evaluation by people"),
     EvaluateConfig,
     recipe="evaluate",
     data="prompt-only",

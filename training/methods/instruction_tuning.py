@@ -12,6 +12,7 @@ from training.methods.base import Method, Plan
 from training.methods.bases import parts_errors
 from training.methods.load import learns_rows
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, idle, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class InstructionTuningConfig(MethodConfig):
     temperature: float = setting(0.9, "Temperature of the responses shown", least=0.01, most=5)
     shown: int = setting(32, "Unseen instructions shown with their responses, before and after", least=1, most=10_000)
     eval_completions: int = setting(1, "Responses to each of them", least=1, most=64)
-    eval_every: int = shared.eval_every(20, "Steps")
+    eval_every: int = shared.eval_every(20, phrase("Steps"))
     gate: str = shared.policy_gate()
-    micro_batch: int = shared.micro_batch("Instructions")
+    micro_batch: int = shared.micro_batch(phrase("Instructions"))
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()
-    save_every: int = shared.save_every("Steps")
+    save_every: int = shared.save_every(phrase("Steps"))
     seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
 
     choices: ClassVar = {"train": ("lora", "full"), "gate": GATES}
@@ -57,14 +58,16 @@ class InstructionTuningConfig(MethodConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if unknown := [name for name in self.clusters_held_out if name not in CLUSTERS]:
-            named = f"{', '.join(unknown)}; there are {', '.join(CLUSTERS)}"
-            raise InvalidConfig({"held_out": f"names clusters that do not exist: {named}"})
+            text = "names clusters that do not exist: %(unknown)s; there are %(known)s"
+            raise InvalidConfig({"held_out": phrase(text, unknown=", ".join(unknown), known=", ".join(CLUSTERS))})
 
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield the settings that would do nothing beside the others."""
         yield from parts_errors(self.micro_batch, self.batch_size, "batch_size")
         if self.train == "full":
-            yield from idle("lora_rank top_blocks", "with train=full, where no adapter learns: leave it out")
+            yield from idle(
+                "lora_rank top_blocks", phrase("does nothing with train=full, where no adapter learns: leave it out")
+            )
 
     @property
     def clusters_held_out(self) -> list[str]:
@@ -78,7 +81,7 @@ def work(config: Mapping[str, Any], rows: int) -> float:
 
 METHOD = Method(
     "instruction_tuning",
-    "Instruction tuning",
+    phrase("Instruction tuning"),
     InstructionTuningConfig,
     recipe="instruction_tuning",
     data="instructions",
@@ -88,7 +91,7 @@ METHOD = Method(
     work=work,
     learns=learns_rows,
     shows_tokens=True,
-    settings_page=("instruction_tokens", "The exact tokens, and which of them are learned"),
+    settings_page=("instruction_tokens", phrase("Token view (loss mask)")),
     presets={
         "quick": {"per_task": 12, "test_per_task": 6, "epochs": 1, "shown": 16},
         "thorough": {"per_task": 96, "test_per_task": 48, "epochs": 3, "shown": 64},
@@ -96,10 +99,12 @@ METHOD = Method(
     plans=(
         Plan(
             "instruction_tuning,sample",
-            "Instruction tuning",
+            phrase("Instruction tuning"),
             order=90,
-            does="Fine-tunes the policy on many small tasks in plain language, and generates new responses to rank.",
-            needs="Prompts and a prepared model.",
+            does=phrase(
+                "Fine-tunes the policy on many small tasks in plain language, and generates new responses to rank."
+            ),
+            needs=phrase("Prompts and a prepared model."),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from training.methods.base import Method, Plan
 from training.methods.bases import AnswersConfig
 from training.methods.load import learns_rows
 from training.methods.settings import setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,14 @@ class KTOConfig(AnswersConfig):
     epochs: int = setting(2, "Passes over the responses", least=1, most=100)
     batch_size: int = setting(16, "Responses per optimiser step", least=2, most=65536)
     learning_rate: float = setting(2e-4, "Peak rate of AdamW; linear decay to 0", least=0, most=1)
-    micro_batch: int = shared.micro_batch("Responses")
+    micro_batch: int = shared.micro_batch(phrase("Responses"))
     beta: float = setting(0.1, "β: strength of the KL constraint to the reference policy", least=0.0001, most=100)
     balanced: bool = setting(True, "Weigh good and bad responses so that both sides count the same")
 
 
 METHOD = Method(
     "kto",
-    "KTO",
+    phrase("KTO"),
     KTOConfig,
     recipe="kto",
     data="ranking",
@@ -44,11 +45,13 @@ METHOD = Method(
     plans=(
         Plan(
             "kto,sample",
-            "KTO",
+            phrase("KTO"),
             order=65,
-            does="Trains the policy on responses that are good or bad by themselves, without a reward model, and "
-            "generates new responses to rank.",
-            needs="Rankings, or responses with a thumb up or down.",
+            does=phrase(
+                "Trains the policy on responses that are good or bad by themselves, without a reward model, and "
+                "generates new responses to rank."
+            ),
+            needs=phrase("Rankings, or responses with a thumb up or down."),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from training.methods import METHODS, InvalidConfig
 from training.methods.base import Plan
 from training.methods.servers import check_listed
 from training.methods.settings import MethodConfig, check_effective
+from training.phrases import Phrase, phrase
 
 FULL_ROUND = ("reward", "ppo", "sample")
 FIRST_ROUND = ("sample",)
@@ -32,9 +33,9 @@ def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
     errors: dict[str, str] = {}
     configs: list[MethodConfig] = []
     for name in {*methods, *settings} - set(METHODS):
-        errors[name] = f"is no method; there are {', '.join(METHODS)}"
+        errors[name] = phrase("is no method; there are %(names)s", names=", ".join(METHODS))
     for name in set(settings) & set(METHODS) - set(methods):
-        errors[name] = "has settings but is not among the methods of this round"
+        errors[name] = phrase("has settings but is not among the methods of this round")
     for method in methods:
         if method not in METHODS:
             continue
@@ -54,19 +55,21 @@ def configs_of(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
 
 def too_few_heads(methods: Sequence[str], configs: Sequence[MethodConfig]) -> dict[str, str]:
     """Return the settings that need more heads than the reward model that is trained before them gets."""
-    errors = {}
+    errors: dict[str, str] = {}
     heads: int | None = None
     for method, config in zip(methods, configs, strict=True):
         for name, least in config.needed_heads().items():
             if heads is not None and heads < least:
-                errors[f"{method}.{name}"] = heads_wanted(least, f"reward.heads is {heads}")
+                errors[f"{method}.{name}"] = heads_wanted(least, phrase("reward.heads is %(heads)s", heads=heads))
         heads = getattr(config, "heads", heads)
     return errors
 
 
-def heads_wanted(least: int, found: str) -> str:
+def heads_wanted(least: int, found: Phrase) -> Phrase:
     """Return why a setting does nothing with a reward model of fewer heads than `least`, and what to do."""
-    return (
-        f"does nothing with a reward model of fewer than {least} heads, and {found}: those that score would never "
-        f"disagree. Train a reward model with {least} heads or more, or leave it out"
+    return phrase(
+        "does nothing with a reward model of fewer than %(least)s heads, and %(found)s: those that score would never "
+        "disagree. Train a reward model with %(least)s heads or more, or leave it out",
+        least=least,
+        found=found,
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.methods.base import Method, Plan
-from training.methods.bases import PolicyGradientConfig
+from training.methods.bases import PolicyGradientConfig, should_divide
 from training.methods.load import Load, at_once, draws_a_batch
 from training.methods.settings import GATES, idle, setting
+from training.phrases import phrase
 
 LEARNING_RATES = {"lora": 6e-4, "full": 1e-5}  # all weights at an adapter's rate are ruined by the first update
 
@@ -80,8 +81,8 @@ class PPOConfig(PolicyGradientConfig):
         """Return what is wrong with the numbers of episodes, by setting."""
         errors = super().size_errors()
         if self.minibatch_size % self.completions_per_prompt:
-            errors["completions_per_prompt"] = (
-                f"should divide minibatch_size ({self.minibatch_size}), not {self.completions_per_prompt}"
+            errors["completions_per_prompt"] = should_divide(
+                "minibatch_size", self.minibatch_size, self.completions_per_prompt
             )
         return errors
 
@@ -103,22 +104,36 @@ class PPOConfig(PolicyGradientConfig):
         """Yield the settings that would do nothing beside the others."""
         yield from super().without_effect()
         if not self.kl_target:
-            yield from idle("kl_horizon", "while kl_target is 0, which keeps kl_coef fixed: set it, or leave this out")
+            yield from idle(
+                "kl_horizon",
+                phrase("does nothing while kl_target is 0, which keeps kl_coef fixed: set it, or leave this out"),
+            )
         if not self.kl_coef:
-            yield from idle("kl_target", "while kl_coef is 0, which stays 0 when it is multiplied: set it above 0")
+            yield from idle(
+                "kl_target",
+                phrase("does nothing while kl_coef is 0, which stays 0 when it is multiplied: set it above 0"),
+            )
         if self.missing_eos == "keep":
-            yield from idle("missing_eos_score", "while missing_eos is keep: set that to replace, or leave this out")
+            yield from idle(
+                "missing_eos_score",
+                phrase("does nothing while missing_eos is keep: set that to replace, or leave this out"),
+            )
         if self.train == "full" and self.value_model == "shared":
-            yield from idle("lora_rank top_blocks", "with train=full, where no adapter learns: leave it out")
+            yield from idle(
+                "lora_rank top_blocks", phrase("does nothing with train=full, where no adapter learns: leave it out")
+            )
         if not self.value_coef:
             yield from idle(
-                "value_clip_range value_model", "while value_coef is 0, where no value is learned: set it above 0"
+                "value_clip_range value_model",
+                phrase("does nothing while value_coef is 0, where no value is learned: set it above 0"),
             )
         if self.passes_over_update == 1 and self.minibatch_size == self.batch_size:
             yield from idle(
                 "value_clip_range clipfrac_limit ratio_limit",
-                "where each episode is learned from once, in one step: nothing has moved there yet. Set more "
-                "ppo_epochs or a smaller minibatch_size, or leave it out",
+                phrase(
+                    "does nothing where each episode is learned from once, in one step: nothing has moved there yet. "
+                    "Set more ppo_epochs or a smaller minibatch_size, or leave it out"
+                ),
             )
 
 
@@ -136,7 +151,7 @@ def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
 
 METHOD = Method(
     "ppo",
-    "PPO",
+    phrase("PPO"),
     PPOConfig,
     recipe="ppo",
     data="prompt-only",
@@ -153,20 +168,24 @@ METHOD = Method(
     plans=(
         Plan(
             "reward,ppo,sample",
-            "Full round",
+            phrase("Full round"),
             order=20,
-            does="Trains a reward model on the annotations, improves the policy with PPO against it, and generates "
-            "new responses to rank.",
-            needs="About 100 rankings, and enough held-out preference pairs for the quality gate.",
-            costs="The most time, nearly all of it for PPO.",
+            does=phrase(
+                "Trains a reward model on the annotations, improves the policy with PPO against it, and generates "
+                "new responses to rank."
+            ),
+            needs=phrase("About 100 rankings, and enough held-out preference pairs for the quality gate."),
+            costs=phrase("The most time, nearly all of it for PPO."),
             common=True,
         ),
         Plan(
             "reward,ppo,evaluate,sample",
-            "Full round with evaluation by people",
+            phrase("Full round with evaluation by people"),
             order=40,
-            does="As a full round; annotators then compare the new policy version with the one before it, blind.",
-            needs="As a full round, and annotators for the comparisons.",
+            does=phrase(
+                "As a full round; annotators then compare the new policy version with the one before it, blind."
+            ),
+            needs=phrase("As a full round, and annotators for the comparisons."),
         ),
     ),
 )

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.methods import METHODS
+from training.phrases import phrase
 
 Settings = Mapping[str, Mapping[str, Any]]
 
 
 STANDARD = "standard"
 PRESETS = {  # the settings of each stand with the methods
-    "quick": "Quick: does everything run? A fifth of the work, too little to learn much",
-    STANDARD: "Standard: the defaults",
-    "thorough": "Thorough: three times the episodes, more heads and answers to judge by",
+    "quick": phrase("Quick: a smoke test with a fifth of the work, too little to learn much"),
+    STANDARD: phrase("Standard: the defaults"),
+    "thorough": phrase("Thorough: three times the episodes, more heads and evaluation responses"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from training.methods import shared
 from training.methods.base import Method
 from training.methods.settings import MethodConfig, idle, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,47 @@ class PromptTuningConfig(MethodConfig):
 
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield the settings that would do nothing beside the others."""
-        with_what = f"with tuning={self.tuning}"
         if self.tuning in ("zero_shot", "in_context"):
-            yield from idle("epochs batch_size learning_rate", f"{with_what}, where nothing learns: leave it out")
+            yield from idle(
+                "epochs batch_size learning_rate",
+                phrase("does nothing with tuning=%(tuning)s, where nothing learns: leave it out", tuning=self.tuning),
+            )
         if self.tuning == "zero_shot":
-            yield from idle("shots", f"{with_what}, which is shown no labelled rows: leave it out")
+            yield from idle(
+                "shots",
+                phrase(
+                    "does nothing with tuning=%(tuning)s, which is shown no labelled rows: leave it out",
+                    tuning=self.tuning,
+                ),
+            )
         if self.tuning not in ("cloze", "head"):
-            yield from idle("train lora_rank", f"{with_what}: leave it out, or set tuning to cloze or head")
+            yield from idle(
+                "train lora_rank",
+                phrase(
+                    "does nothing with tuning=%(tuning)s: leave it out, or set tuning to cloze or head",
+                    tuning=self.tuning,
+                ),
+            )
         elif self.train == "full":
-            yield from idle("lora_rank", "with train=full, where no adapter learns: leave it out")
+            yield from idle("lora_rank", phrase("does nothing with train=full, where no adapter learns: leave it out"))
         if self.tuning not in ("soft_prompt", "p_tuning", "prefix"):
-            yield from idle("virtual_tokens", f"{with_what}: leave it out, or set tuning to soft_prompt")
+            yield from idle(
+                "virtual_tokens",
+                phrase(
+                    "does nothing with tuning=%(tuning)s: leave it out, or set tuning to soft_prompt",
+                    tuning=self.tuning,
+                ),
+            )
         if self.tuning == "head":
-            yield from idle("calibration", f"{with_what}, which has no template: leave it out")
+            yield from idle(
+                "calibration",
+                phrase("does nothing with tuning=%(tuning)s, which has no template: leave it out", tuning=self.tuning),
+            )
 
 
 METHOD = Method(
     "prompt_tuning",
-    "Prompt tuning",
+    phrase("Prompt tuning"),
     PromptTuningConfig,
     recipe="prompt_tuning",
     data="classification",

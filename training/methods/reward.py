@@ -11,6 +11,7 @@ from training.methods.base import Method, Plan, passes_over_rows
 from training.methods.bases import NOTHING_LEARNED, parts_errors
 from training.methods.load import Load, at_once
 from training.methods.settings import GATES, MethodConfig, idle, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RewardConfig(MethodConfig):
         24, "Length at which those responses are truncated", least=1, most=4096, inherits=shared.ANSWER_TOKENS
     )
     temperature: float = shared.eval_temperature()
-    micro_batch: int = shared.micro_batch("Rankings")
+    micro_batch: int = shared.micro_batch(phrase("Rankings"))
     checkpointing: bool = shared.checkpointing()
     seed: int = shared.seed()
 
@@ -78,16 +79,23 @@ class RewardConfig(MethodConfig):
             yield from idle(
                 "epochs learning_rate head_learning_rate_factor rankings_per_step lora_rank top_blocks weight_decay "
                 "start micro_batch checkpointing",
-                "with pooling=depths, where no adapter learns: leave it out, or set pooling to mean, last, attention "
-                "or verbalizer",
+                phrase(
+                    "does nothing with pooling=depths, where no adapter learns: leave it out, or set pooling to mean, "
+                    "last, attention or verbalizer"
+                ),
             )
         if self.loss == "plackett_luce":
-            yield from idle("margin", "with loss=plackett_luce: leave it out, or set loss to bradley_terry")
+            yield from idle(
+                "margin", phrase("does nothing with loss=plackett_luce: leave it out, or set loss to bradley_terry")
+            )
         if self.pooling == "depths":
             return
         yield from parts_errors(self.micro_batch, self.rankings_per_step, "rankings_per_step")
         if self.heads == 1:
-            yield from idle("ridge", "without pooling=depths and without a judge: leave it out, or set heads to 2")
+            yield from idle(
+                "ridge",
+                phrase("does nothing without pooling=depths and without a judge: leave it out, or set heads to 2"),
+            )
         if not self.learning_rate:
             yield "learning_rate", NOTHING_LEARNED
 
@@ -109,7 +117,7 @@ def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load | None:
 
 METHOD = Method(
     "reward",
-    "Reward model",
+    phrase("Reward model"),
     RewardConfig,
     recipe="reward",
     data="ranking",
@@ -124,12 +132,14 @@ METHOD = Method(
     plans=(
         Plan(
             "reward",
-            "Reward model only",
+            phrase("Reward model only"),
             order=30,
-            does="Trains a reward model and measures on held-out prompts how well it predicts what people prefer. The "
-            "policy stays as it is.",
-            needs="Rankings; at least 20 held-out preference pairs to pass the quality gate.",
-            costs="Little time: no PPO.",
+            does=phrase(
+                "Trains a reward model and measures on held-out prompts how well it predicts what people prefer. The "
+                "policy stays as it is."
+            ),
+            needs=phrase("Rankings; at least 20 held-out preference pairs to pass the quality gate."),
+            costs=phrase("Little time: no PPO."),
             common=True,
         ),
     ),

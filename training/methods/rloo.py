@@ -8,9 +8,10 @@ from typing import Any
 
 from training.methods import shared
 from training.methods.base import Method, Plan
-from training.methods.bases import PolicyGradientConfig
+from training.methods.bases import PolicyGradientConfig, should_divide
 from training.methods.load import Load, at_once, draws_a_batch
 from training.methods.settings import setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,8 @@ class RLOOConfig(PolicyGradientConfig):
         """Return what is wrong with the numbers of episodes, by setting."""
         errors = super().size_errors()
         if self.batch_size % self.completions_per_prompt:
-            errors["completions_per_prompt"] = (
-                f"should divide batch_size ({self.batch_size}), not {self.completions_per_prompt}"
-            )
-        errors |= shared.share_errors(self.processes, episodes_of_an_optimiser_step=self.minibatch_size)
+            errors["completions_per_prompt"] = should_divide("batch_size", self.batch_size, self.completions_per_prompt)
+        errors |= shared.share_errors(self.processes, {phrase("episodes of an optimiser step"): self.minibatch_size})
         return errors
 
     @property
@@ -51,7 +50,7 @@ def learns(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
 
 METHOD = Method(
     "rloo",
-    "RLOO",
+    phrase("RLOO"),
     RLOOConfig,
     recipe="rloo",
     data="prompt-only",
@@ -68,11 +67,13 @@ METHOD = Method(
     plans=(
         Plan(
             "reward,rloo,sample",
-            "Full round with RLOO",
+            phrase("Full round with RLOO"),
             order=50,
-            does="As a full round, with RLOO instead of PPO: the other responses to a prompt are the baseline, and "
-            "there is no value model.",
-            needs="As a full round.",
+            does=phrase(
+                "As a full round, with RLOO instead of PPO: the other responses to a prompt are the baseline, and "
+                "there is no value model."
+            ),
+            needs=phrase("As a full round."),
         ),
     ),
 )

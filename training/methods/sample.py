@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.bases import at_least_setting
 from training.methods.servers import check_server, server_errors
 from training.methods.settings import InvalidConfig, MethodConfig, idle, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -59,27 +61,31 @@ class SampleConfig(MethodConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_server(self.server)
-        errors = {}
+        errors: dict[str, str] = {}
         if self.base_share + self.older_share > 1:
-            errors["older_share"] = f"should leave base_share ({self.base_share:g}) its part of 1"
+            errors["older_share"] = phrase(
+                "should leave base_share (%(share)s) its part of 1", share=format(self.base_share, "g")
+            )
         if self.server and self.base_share + self.older_share:
-            errors["server"] = "answers alone: base_share and older_share have to be 0"
+            errors["server"] = phrase("generates all responses: base_share and older_share have to be 0")
         if self.choose_by == "disagreement":
             errors |= self._chosen_errors()
         if errors:
             raise InvalidConfig(errors)
 
     def _chosen_errors(self) -> dict[str, str]:
-        errors = {}
+        errors: dict[str, str] = {}
         if self.server:
-            errors["server"] = "answers alone: choose_by has to be random"
+            errors["server"] = phrase("generates all responses: choose_by has to be random")
         if not self.prompts:
-            errors["prompts"] = "should say how many prompts are chosen by disagreement"
+            errors["prompts"] = phrase("should be the number of prompts to choose by disagreement")
         if 0 < self.pool < self.prompts:
-            errors["pool"] = f"should be at least prompts ({self.prompts}), not {self.pool}"
+            errors["pool"] = at_least_setting("prompts", self.prompts, self.pool)
         others = self.completions_per_prompt * (self.base_share + self.older_share)
         if self.completions_per_prompt - ceil(others - 1e-9) < 2:
-            errors["completions_per_prompt"] = "should leave the policy two answers: on fewer nobody can disagree"
+            errors["completions_per_prompt"] = phrase(
+                "should leave the policy two responses: on fewer there is no disagreement"
+            )
         return errors
 
     def needed_heads(self) -> dict[str, int]:
@@ -89,12 +95,18 @@ class SampleConfig(MethodConfig):
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield the settings that would do nothing beside the others."""
         if self.choose_by == "random":
-            yield from idle("control_share pool", "with choose_by=random: leave it out, or set choose_by")
+            yield from idle(
+                "control_share pool", phrase("does nothing with choose_by=random: leave it out, or set choose_by")
+            )
         elif self.control_share == 1:
-            yield from idle("choose_by", "while control_share is 1: all prompts are drawn at random then")
+            yield from idle(
+                "choose_by", phrase("does nothing while control_share is 1: all prompts are drawn at random then")
+            )
         yield from server_errors(self.server, "server_model")
         if self.server:
-            yield from idle("max_prompt_tokens", "with a server, which reads what it can: leave it out")
+            yield from idle(
+                "max_prompt_tokens", phrase("does nothing with a server, which reads what it can: leave it out")
+            )
 
     @property
     def asked(self) -> int:
@@ -111,7 +123,7 @@ def work(config: Mapping[str, Any], rows: int) -> float:
 
 METHOD = Method(
     "sample",
-    "Sampling",
+    phrase("Sampling"),
     SampleConfig,
     recipe="sample",
     data="prompt-only",
@@ -122,11 +134,11 @@ METHOD = Method(
     plans=(
         Plan(
             "sample",
-            "Generate responses",
+            phrase("Generate responses"),
             order=10,
-            does="The current policy version responds to the prompts. Its responses become tasks to rank.",
-            needs="Prompts and a prepared model.",
-            costs="The least time: nothing is trained.",
+            does=phrase("The current policy version responds to the prompts. Its responses become tasks to rank."),
+            needs=phrase("Prompts and a prepared model."),
+            costs=phrase("The least time: nothing is trained."),
             common=True,
         ),
     ),

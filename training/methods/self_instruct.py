@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from training.methods.base import Method, Plan
 from training.methods.servers import check_server, server_errors
 from training.methods.settings import MethodConfig, idle, setting
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class SelfInstructConfig(MethodConfig):
         """Yield the settings that would do nothing beside the others."""
         yield from server_errors(self.server, "server_model")
         if self.server:
-            yield from idle("max_prompt_tokens", "with a server, which reads what it can: leave it out")
+            yield from idle(
+                "max_prompt_tokens", phrase("does nothing with a server, which reads what it can: leave it out")
+            )
 
 
 def work(config: Mapping[str, Any], rows: int) -> float:
@@ -48,7 +51,7 @@ def work(config: Mapping[str, Any], rows: int) -> float:
 
 METHOD = Method(
     "self_instruct",
-    "Self-instruct",
+    phrase("Self-instruct"),
     SelfInstructConfig,
     recipe="self_instruct",
     data="examples",
@@ -59,10 +62,10 @@ METHOD = Method(
     plans=(
         Plan(
             "self_instruct",
-            "Self-Instruct",
+            phrase("Self-Instruct"),
             order=100,
-            does="The model proposes instructions like the examples, for people to review.",
-            needs="A prepared model.",
+            does=phrase("The model proposes instructions like the examples, for people to review."),
+            needs=phrase("A prepared model."),
         ),
     ),
 )

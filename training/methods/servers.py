@@ -8,6 +8,7 @@ from typing import Any
 
 from annotation.outgoing import NotAllowed, checked_url, model_server
 from training.methods.settings import InvalidConfig, idle
+from training.phrases import phrase
 
 
 def check_server(server: str) -> None:
@@ -34,4 +35,4 @@ def check_listed(config: Any) -> None:
 def server_errors(server: str, names: str) -> Iterator[tuple[str, str]]:
     """Yield the settings `names` of a server where none is asked."""
     if not server:
-        yield from idle(names, "without a server: set server, or leave it out")
+        yield from idle(names, phrase("does nothing without a server: set server, or leave it out"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
+
+from training.phrases import Phrase, in_language, phrase
 
 GATES = ("stop", "report")  # what happens behind a gate that is closed: the round stops, or it only says so
 
@@ -34,6 +36,10 @@ class InvalidConfig(ValueError):
         self.errors = errors
         super().__init__("; ".join(f"{name}: {message}" for name, message in errors.items()))
 
+    def errors_in(self, translate: Callable[[str], str]) -> dict[str, str]:
+        """Return the errors in another language; `translate` translates one text, such as Django's gettext."""
+        return {name: in_language(message, translate) for name, message in self.errors.items()}
+
 
 @dataclass(frozen=True)
 class MethodConfig:
@@ -42,21 +48,30 @@ class MethodConfig:
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}  # settings that take one of a few words
 
     def __post_init__(self) -> None:
-        errors = {}
+        errors: dict[str, str] = {}
         for setting in fields(self):
             value, wanted = getattr(self, setting.name), type(setting.default)
             if isinstance(value, int) and not isinstance(value, bool) and wanted is float:
                 object.__setattr__(self, setting.name, value := float(value))
             if type(value) is not wanted:
-                errors[setting.name] = f"should be {wanted.__name__}, not {value!r}"
+                errors[setting.name] = phrase(
+                    "should be %(type)s, not %(value)s", type=wanted.__name__, value=repr(value)
+                )
                 continue
             least, most = setting.metadata.get("least"), setting.metadata.get("most")
             if least is not None and not value >= least:
-                errors[setting.name] = f"should be at least {least:g}, not {value}"
+                errors[setting.name] = phrase(
+                    "should be at least %(least)s, not %(value)s", least=format(least, "g"), value=value
+                )
             elif most is not None and not value <= most:
-                errors[setting.name] = f"should be at most {most:g}, not {value}"
+                errors[setting.name] = phrase(
+                    "should be at most %(most)s, not %(value)s", most=format(most, "g"), value=value
+                )
             if setting.name in self.choices and value not in self.choices[setting.name]:
-                errors[setting.name] = f"should be one of {', '.join(self.choices[setting.name])}, not {value!r}"
+                words = ", ".join(self.choices[setting.name])
+                errors[setting.name] = phrase(
+                    "should be one of %(words)s, not %(value)s", words=words, value=repr(value)
+                )
         if errors:
             raise InvalidConfig(errors)
 
@@ -75,10 +90,10 @@ class MethodConfig:
         return {}
 
 
-def idle(names: str, why: str) -> Iterator[tuple[str, str]]:
+def idle(names: str, why: Phrase) -> Iterator[tuple[str, str]]:
     """Yield settings, separated by spaces, that all do nothing for the same reason."""
     for name in names.split():
-        yield name, f"does nothing {why}"
+        yield name, why
 
 
 def idle_settings(config: MethodConfig) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from training.methods.base import Method, Plan
 from training.methods.bases import AnswersConfig
 from training.methods.load import learns_rows
+from training.phrases import phrase
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class SFTConfig(AnswersConfig):
 
 METHOD = Method(
     "sft",
-    "SFT",
+    phrase("SFT"),
     SFTConfig,
     recipe="sft",
     data="prompt-completion",
@@ -32,18 +33,22 @@ METHOD = Method(
     plans=(
         Plan(
             "sft,sample",
-            "SFT",
+            phrase("SFT"),
             order=70,
-            does="Fine-tunes the policy on reference responses and on responses ranked first, and generates new "
-            "responses to rank.",
-            needs="Reference responses or rankings.",
+            does=phrase(
+                "Fine-tunes the policy on reference responses and on responses ranked first, and generates new "
+                "responses to rank."
+            ),
+            needs=phrase("Reference responses or rankings."),
         ),
         Plan(
             "sft,reward,ppo,sample",
-            "SFT, then a full round",
+            phrase("SFT, then a full round"),
             order=80,
-            does="Fine-tunes the policy on reference responses first; PPO starts from the version that SFT made.",
-            needs="Reference responses, and what a full round needs.",
+            does=phrase(
+                "Fine-tunes the policy on reference responses first; PPO starts from the version that SFT made."
+            ),
+            needs=phrase("Reference responses, and what a full round needs."),
         ),
     ),
 )

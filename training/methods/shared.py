@@ -5,9 +5,11 @@ A method names them in its own dataclass, so that its order of fields is its own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from training.methods.settings import setting
+from training.phrases import Phrase, phrase
 
 ANSWER_TOKENS, TEMPERATURE = "answer_tokens", "temperature"  # the project's settings that stages inherit
 
@@ -43,14 +45,12 @@ def processes() -> Any:
     return setting(1, "Processes that share every batch; each holds the whole model", least=1, most=1024)
 
 
-def share_errors(processes: int, **counts: int) -> dict[str, str]:
-    """Return an error where the processes cannot share one of these counts evenly; nothing where they can.
-
-    A count is named as it stands in the message, with _ for spaces.
-    """
+def share_errors(processes: int, counts: Mapping[Phrase, int]) -> dict[str, str]:
+    """Return an error where the processes cannot share one of these counts evenly; nothing where they can."""
     for name, count in counts.items():
         if count % processes:
-            return {"processes": f"should divide the {name.replace('_', ' ')} ({count}), not {processes}"}
+            text = "should divide the %(name)s (%(count)s), not %(processes)s"
+            return {"processes": phrase(text, name=name, count=count, processes=processes)}
     return {}
 
 
@@ -77,17 +77,24 @@ def eval_completions() -> Any:
     return setting(4, "Responses per held-out prompt, before and after", least=1, most=64)
 
 
-def save_every(unit: str) -> Any:
+def save_every(unit: Phrase) -> Any:
     """Return the setting for how often a run can be resumed from; `unit` is what is counted."""
     return setting(
-        0, f"{unit} between resumable states; 0: as often as takes less than a twentieth of the time", least=0
+        0,
+        phrase("%(unit)s between resumable states; 0: as often as takes less than a twentieth of the time", unit=unit),
+        least=0,
     )
 
 
-def micro_batch(unit: str) -> Any:
+def micro_batch(unit: Phrase) -> Any:
     """Return the setting that parts an optimiser step; `unit` is what it counts."""
     return setting(
-        0, f"{unit} in memory at once within an optimiser step; 0: all of them, halved where memory runs out", least=0
+        0,
+        phrase(
+            "%(unit)s in memory at once within an optimiser step; 0: all of them, halved where memory runs out",
+            unit=unit,
+        ),
+        least=0,
     )
 
 
@@ -96,10 +103,12 @@ def checkpointing() -> Any:
     return setting(False, "Recompute activations in the backward pass: less memory, about a third more time")
 
 
-def eval_every(default: int, unit: str) -> Any:
+def eval_every(default: int, unit: Phrase) -> Any:
     """Return the setting for how often a policy is evaluated while it learns; `unit` is what is counted."""
     return setting(
-        default, f"{unit} between evaluations, of which the best checkpoint is kept; 0: only at the end", least=0
+        default,
+        phrase("%(unit)s between evaluations, of which the best checkpoint is kept; 0: only at the end", unit=unit),
+        least=0,
     )
 
 

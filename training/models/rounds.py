@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation import clock
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
@@ -260,14 +260,18 @@ class TrainingRun(models.Model):
 
     @property
     def label(self) -> str:
-        return self.spec.label
+        return gettext(self.spec.label)
 
     @property
     def title(self) -> str:
         """Return its label, or the approach that its settings are; several of them may run in one round."""
         name = approach_of(self.config)
-        seed = f", seed {self.config['seed']}" if name and APPROACHES[name].learns else ""
-        return f"{APPROACHES[name].label}{seed}" if name else self.label
+        if not name:
+            return self.label
+        label = gettext(APPROACHES[name].label)
+        if not APPROACHES[name].learns:
+            return label
+        return gettext("%(label)s, seed %(seed)s") % {"label": label, "seed": self.config["seed"]}
 
     @property
     def closed_gate(self) -> str:

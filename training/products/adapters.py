@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext
+
 from annotation.models import PolicyVersion, Project
 from training.products.promotions import current_policy
 
@@ -35,8 +37,8 @@ def too_small(project: Project, method: str, config: Any, defaults: Any) -> str:
     for name, size in has.items():
         asked = config.get(name)
         if isinstance(size, int) and isinstance(asked, int) and asked != getattr(defaults, name) and asked < size:
-            return (
-                f"{method}.{name}: the adapter of the version in use has {size}, and an adapter grows between rounds "
-                f"but never shrinks. Set {size} or more, leave it out, or activate another version."
-            )
+            return gettext(
+                "%(setting)s: the adapter of the active version has %(size)s, and an adapter grows between rounds but "
+                "never shrinks. Set %(size)s or more, leave it out, or activate another version."
+            ) % {"setting": f"{method}.{name}", "size": size}
     return ""

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from annotation.actions import labels
 from annotation.models import Project
 from training.models import RunStatus, TrainingRun
@@ -19,7 +21,9 @@ class Classifier(Product):
     name = "classifier"
     order = 10
     in_the_loop = False
-    needs_inputs = "Prompt tuning needs templates and a verbalizer: start it on its own page, or with compare_methods."
+    needs_inputs = gettext_noop(
+        "Prompt tuning needs templates and a verbalizer: start it on its own page, or with compare_methods."
+    )
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         return {

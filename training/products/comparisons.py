@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.actions import evaluations
 from annotation.blinding import BlindCheck
@@ -20,8 +20,8 @@ from training.products.data import prompt_rows
 from training.products.policy import PRODUCT as POLICY
 from training.rundir import Row
 
-NO_PROMPTS = "No prompt is held out: about 20 % of the imported ones are. Import more prompts first."
-NO_NEW_VERSION = (
+NO_PROMPTS = gettext_noop("No prompt is held out: about 20 % of the imported ones are. Import more prompts first.")
+NO_NEW_VERSION = gettext_noop(
     "An evaluation compares a new version with the one before it: put a method that makes a policy before it, or start "
     "it on the page Evaluation."
 )
@@ -34,8 +34,8 @@ class Comparisons(Product):
 
     def refusal(self, planned: Planned) -> str:
         if not planned.with_inputs and POLICY.name not in planned.made_before:
-            return NO_NEW_VERSION
-        return "" if prompts(planned.project).exists() else NO_PROMPTS
+            return gettext(NO_NEW_VERSION)
+        return "" if prompts(planned.project).exists() else gettext(NO_PROMPTS)
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:
         version, opponent = sides(run)

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from django.utils.translation import gettext
+
 from annotation import live
 from annotation.actions import tasks
 from annotation.blinding import BlindCheck
@@ -92,11 +94,11 @@ def no_others(planned: Planned) -> str:
     current = current_policy(planned.project).number
     older = planned.project.policies.filter(number__gt=0, number__lt=current)
     if planned.config.get("base_share") and current == 0:
-        return "sample.base_share: version 0 is in use, so all answers are its own. Leave it out."
+        return gettext("sample.base_share: version 0 is active, so all responses are its own. Leave it out.")
     if planned.config.get("older_share") and not older.exists():
-        return (
-            f"sample.older_share: there is no version between version 0 and the one in use, v{current}. Leave it out."
-        )
+        return gettext(
+            "sample.older_share: there is no version between version 0 and the active one, v%(current)s. Leave it out."
+        ) % {"current": current}
     return ""
 
 

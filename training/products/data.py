@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, NO_GOOD_ANSWER, SnapshotContext
@@ -20,7 +21,11 @@ from training.methods import InstructionTuningConfig, Method
 from training.models import TrainingRun
 from training.rundir import Row
 
-NOTHING_RANKED = "There are no rankings yet, so there is nothing to train on"
+NOTHING_RANKED = gettext_noop(
+    "There are no rankings yet, so there is nothing to train on: %(method)s learns from rankings."
+)
+
+OF_SPLIT = {"train": gettext_noop("train prompts"), "eval": gettext_noop("eval prompts")}
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class NoData(Data):
         yield from ()
 
     def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
-        return RowCounts("rows")
+        return RowCounts(gettext_noop("rows"))
 
 
 class Snapshot(Data):
@@ -72,10 +77,11 @@ class Snapshot(Data):
     def refusal(self, project: Project, method: Method) -> str:
         match self.snapshot_type:
             case SnapshotType.PREFERENCE | SnapshotType.RANKING if not _is_ranked(project):
-                return f"{NOTHING_RANKED}: {method.label} learns from rankings."
+                return gettext(NOTHING_RANKED) % {"method": gettext(method.label)}
             case SnapshotType.PROMPT_COMPLETION if not _is_ranked(project):
                 if not _has_references(project):
-                    return f"{NO_GOOD_ANSWER} {method.label} needs such responses."
+                    needs = gettext("%(method)s needs such responses.") % {"method": gettext(method.label)}
+                    return f"{gettext(NO_GOOD_ANSWER)} {needs}"
         return ""
 
     def rows(self, run: TrainingRun) -> Iterator[Row]:
@@ -119,7 +125,9 @@ class Prompts(Data):
     def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         splits = Counter(project.prompts.values_list("split", flat=True))
         return RowCounts(
-            "prompts", splits.total(), {f"{split} prompts": count for split, count in sorted(splits.items())}
+            gettext_noop("prompts"),
+            splits.total(),
+            {OF_SPLIT.get(split, split): count for split, count in sorted(splits.items())},
         )
 
 
@@ -137,8 +145,8 @@ class Examples(Data):
 
     def count(self, project: Project, config: Mapping[str, Any]) -> RowCounts:
         found = Counter(row["id"].partition(":")[0] for row in examples(project))
-        counts = {"seed tasks": found["seed"], "accepted proposals": found["proposal"]}
-        return RowCounts("examples", found.total(), counts)
+        counts = {gettext_noop("seed tasks"): found["seed"], gettext_noop("accepted proposals"): found["proposal"]}
+        return RowCounts(gettext_noop("examples"), found.total(), counts)
 
 
 class Instructions(Data):
@@ -155,7 +163,7 @@ class Instructions(Data):
         except NotPossible as why:
             return RowCounts("instructions", problem=str(why))
         splits = Counter(row["split"].replace("_", " ") for row in rows)
-        return RowCounts("instructions", len(rows), dict(splits))
+        return RowCounts(gettext_noop("instructions"), len(rows), dict(splits))
 
 
 DATA: dict[str, Data] = {

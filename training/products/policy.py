@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.actions import projects
 from annotation.models import PolicyVersion, Project, Prompt
@@ -14,6 +15,7 @@ from training.instructions.report import NAMES
 from training.methods import Method
 from training.methods.plans import heads_wanted
 from training.models import RunStatus, TrainingRun
+from training.phrases import phrase
 from training.products.adapters import too_small
 from training.products.base import Planned, Product, Section
 from training.products.promotions import current_policy, store_promotion
@@ -99,8 +101,9 @@ def no_reward_model(planned: Planned) -> str:
     """Return why a run that needs a reward model cannot start; empty where there is one, or will be."""
     if REWARD_MODEL.name in planned.made_before or reward_models(planned.project):
         return ""
-    label = planned.method.label
-    return f"{label} needs a reward model that passed its gate: put the method reward before it."
+    return gettext("%(method)s needs a reward model that passed its gate: put the method reward before it.") % {
+        "method": gettext(planned.method.label)
+    }
 
 
 def no_heads(planned: Planned) -> str:
@@ -111,15 +114,15 @@ def no_heads(planned: Planned) -> str:
     heads = newest.config.get("heads", 1)
     for name, least in planned.method.config(**planned.config).needed_heads().items():
         if heads < least:
-            why = heads_wanted(least, f"that of round {newest.round.number} has {heads}")
-            return f"{planned.method.name}.{name} {why}."
+            found = phrase("that of round %(round)s has %(heads)s", round=newest.round.number, heads=heads)
+            return f"{planned.method.name}.{name} {heads_wanted(least, found).translated(gettext)}."
     return ""
 
 
 def _by_cluster(result: Row) -> list[dict[str, Any]]:
     """Return what became of unseen wordings and tasks: a title with its figures as a whole and by cluster."""
     return [
-        {"title": title, "rows": [{"cluster": "All of them", **found}, *found["clusters"]]}
+        {"title": title, "rows": [{"cluster": gettext_noop("All of them"), **found}, *found["clusters"]]}
         for split, title in NAMES.items()
         if (found := result[split])["n"]
     ]
@@ -133,4 +136,4 @@ def _samples(run: TrainingRun) -> list[Row]:
     chosen = [rows[place * len(rows) // SAMPLES_SHOWN] for place in range(SAMPLES_SHOWN)] if rows else []
     chosen = list({id(row): row for row in chosen}.values())  # fewer rows than places: each only once
     prompts = Prompt.objects.in_bulk([row["prompt_id"] for row in chosen])
-    return [{"prompt": prompts.get(row["prompt_id"], "(deleted)"), **row} for row in chosen]
+    return [{"prompt": prompts.get(row["prompt_id"], gettext("(deleted)")), **row} for row in chosen]

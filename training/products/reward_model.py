@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext, gettext_noop
 
 from annotation.models import Project
 from training.models import TrainingRun
@@ -13,10 +14,10 @@ from training.products.adapters import has_adapter
 from training.products.base import Planned, Product, Section
 
 SLICES = {
-    "margin": "By preference margin",
-    "length_gap": "By length difference, tokens",
-    "annotator": "By annotator",
-    "policy": "By newest policy version among the responses",
+    "margin": gettext_noop("By preference margin"),
+    "length_gap": gettext_noop("By length difference, tokens"),
+    "annotator": gettext_noop("By annotator"),
+    "policy": gettext_noop("By newest policy version among the responses"),
 }
 
 
@@ -30,9 +31,9 @@ class RewardModel(Product):
         """Return why it cannot start from an adapter that is not there."""
         start = planned.config.get("start", "fresh")
         if start == "previous" and self.name not in planned.made_before and not reward_models(planned.project):
-            return "reward.start: there is no earlier reward model that passed its gate. Set it to fresh."
+            return gettext("reward.start: there is no earlier reward model that passed its gate. Set it to fresh.")
         if start == "policy" and "policy" not in planned.made_before and not has_adapter(planned.project):
-            return "reward.start: the version in use has no adapter to start from. Set it to fresh."
+            return gettext("reward.start: the active version has no adapter to start from. Set it to fresh.")
         return ""
 
     def inputs_for(self, run: TrainingRun) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+from django.utils.translation import gettext
+
 from annotation.stats.quantiles import Z95, student_t95
 from training.prompt_tuning.approaches import APPROACHES
 
@@ -71,7 +73,7 @@ def approach_row(approach: str, results: Sequence[Mapping[str, Any]]) -> Approac
     stages = [result["seconds_by_stage"] for result in results]
     return ApproachRow(
         approach=approach,
-        label=APPROACHES[approach].label,
+        label=gettext(APPROACHES[approach].label),
         mean=fmean(accuracies),
         sd=stdev(accuracies) if len(accuracies) > 1 else None,
         low=low,
@@ -102,33 +104,62 @@ def recommendation(rows: Sequence[ApproachRow]) -> list[str]:
         return []
     best = rows[0]
     said = [
-        f"{best.label} is the most accurate: {best.mean:.1%} [{best.low:.1%}, {best.high:.1%}] on {best.n_test:,} "
-        "texts."
+        gettext("%(label)s is the most accurate: %(mean)s [%(low)s, %(high)s] on %(texts)s texts.")
+        % {
+            "label": best.label,
+            "mean": f"{best.mean:.1%}",
+            "low": f"{best.low:.1%}",
+            "high": f"{best.high:.1%}",
+            "texts": f"{best.n_test:,}",
+        }
     ]
     rivals = [row for row in rows[1:] if row.high >= best.low]
     if rivals:
         names = ", ".join(row.label for row in rivals)
         said.append(
-            f"Its interval overlaps with {names}: the difference may be chance. More seeds or texts would tell."
+            gettext(
+                "Its interval overlaps with %(names)s: the difference may be chance. More seeds or texts would tell."
+            )
+            % {"names": names}
         )
     cheapest = min([best, *rivals], key=lambda row: (row.labels, row.cpu_seconds))
     if cheapest is not best:
         said.append(
-            f"Of these {cheapest.label} costs least: {cheapest.labels} labelled texts and {cheapest.cpu_seconds:,.0f} "
-            f"processor seconds, where {best.label} takes {best.labels} and {best.cpu_seconds:,.0f}."
+            gettext(
+                "Of these %(label)s costs least: %(labels)s labelled texts and %(seconds)s processor seconds; %(best)s "
+                "takes %(best_labels)s and %(best_seconds)s."
+            )
+            % {
+                "label": cheapest.label,
+                "labels": cheapest.labels,
+                "seconds": f"{cheapest.cpu_seconds:,.0f}",
+                "best": best.label,
+                "best_labels": best.labels,
+                "best_seconds": f"{best.cpu_seconds:,.0f}",
+            }
         )
     free = [row for row in rows if not row.learns]
     if free and best.learns:
         without = max(free, key=lambda row: row.mean)
         gain = best.mean - without.mean
         said.append(
-            f"Without any label {without.label} reaches {without.mean:.1%}; {best.labels} labels bring {gain:+.1%}."
+            gettext("Without labels %(label)s reaches %(mean)s; %(labels)s labels bring %(gain)s.")
+            % {
+                "label": without.label,
+                "mean": f"{without.mean:.1%}",
+                "labels": best.labels,
+                "gain": f"{gain:+.1%}",
+            }
         )
     small = [row for row in [best, *rivals] if row.learns and row.artefact_bytes < best.artefact_bytes / 10]
     if small:
         least = min(small, key=lambda row: row.artefact_bytes)
         said.append(
-            f"{least.label} is kept in {least.artefact_bytes / 1e6:,.1f} MB instead of "
-            f"{best.artefact_bytes / 1e6:,.1f}: take it where many tasks share one model."
+            gettext("%(label)s takes %(size)s MB instead of %(best_size)s: use it where many tasks share one model.")
+            % {
+                "label": least.label,
+                "size": f"{least.artefact_bytes / 1e6:,.1f}",
+                "best_size": f"{best.artefact_bytes / 1e6:,.1f}",
+            }
         )
     return said

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from training.phrases import phrase
+
 
 @dataclass(frozen=True)
 class Approach:
@@ -31,26 +33,44 @@ WITHOUT_EFFECT = {
 
 APPROACHES: dict[str, Approach] = {
     "zero_shot": Approach(
-        "Zero-shot", "the model as it is, asked with every template", {"tuning": "zero_shot", "calibration": "none"}
+        phrase("Zero-shot"),
+        phrase("the model as it is, asked with every template"),
+        {"tuning": "zero_shot", "calibration": "none"},
     ),
     "zero_shot_calibrated": Approach(
-        "Zero-shot, calibrated",
-        "what it answers on average is taken off first",
+        phrase("Zero-shot, calibrated"),
+        phrase("its average prediction is subtracted first"),
         {"tuning": "zero_shot", "calibration": "prior"},
     ),
     "in_context": Approach(
-        "In context", "labelled texts stand before the one that is asked about", {"tuning": "in_context"}
+        phrase("In context"), phrase("labelled texts precede the text to classify"), {"tuning": "in_context"}
     ),
-    "cloze_lora": Approach("Cloze, LoRA", "an adapter learns to fill the blank", {"tuning": "cloze", "train": "lora"}),
-    "cloze_full": Approach("Cloze, all weights", "the whole model learns it", {"tuning": "cloze", "train": "full"}),
-    "soft_prompt": Approach("Soft prompt", "only vectors before the text learn", {"tuning": "soft_prompt"}),
-    "p_tuning": Approach("P-tuning", "such vectors, made by a small network that learns", {"tuning": "p_tuning"}),
-    "prefix": Approach("Prefix", "vectors before the keys and values of every layer learn", {"tuning": "prefix"}),
+    "cloze_lora": Approach(
+        phrase("Cloze, LoRA"), phrase("an adapter is trained to fill the blank"), {"tuning": "cloze", "train": "lora"}
+    ),
+    "cloze_full": Approach(
+        phrase("Cloze, all weights"),
+        phrase("all weights are trained to fill the blank"),
+        {"tuning": "cloze", "train": "full"},
+    ),
+    "soft_prompt": Approach(
+        phrase("Soft prompt"), phrase("only vectors before the text are trained"), {"tuning": "soft_prompt"}
+    ),
+    "p_tuning": Approach(
+        phrase("P-tuning"), phrase("such vectors, from a small trained network"), {"tuning": "p_tuning"}
+    ),
+    "prefix": Approach(
+        phrase("Prefix"), phrase("vectors before the keys and values of every layer are trained"), {"tuning": "prefix"}
+    ),
     "head_lora": Approach(
-        "New head, LoRA", "ordinary fine-tuning, without a template", {"tuning": "head", "train": "lora"}
+        phrase("New head, LoRA"),
+        phrase("ordinary fine-tuning, without a template"),
+        {"tuning": "head", "train": "lora"},
     ),
     "head_full": Approach(
-        "New head, all weights", "ordinary fine-tuning, without a template", {"tuning": "head", "train": "full"}
+        phrase("New head, all weights"),
+        phrase("ordinary fine-tuning, without a template"),
+        {"tuning": "head", "train": "full"},
     ),
 }
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from math import ceil, floor, log10
 
+from django.utils.translation import gettext
+
 from training.prompt_tuning.approach_rows import ApproachRow
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 56, 190, 16, 48
@@ -32,6 +34,8 @@ def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
     def y(value: float) -> float:
         return TOP + (1 - (value - floor_at) / (1 - floor_at)) * (HEIGHT - TOP - BOTTOM)
 
+    majority_label, none = escape(gettext("majority label")), escape(gettext("none"))
+    axis = escape(gettext("processor seconds of training"))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(_in_words(rows))}"><g {TEXT}>'
@@ -46,13 +50,13 @@ def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
             f'<line {LINE} x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}" '
             f'stroke-dasharray="5 4"/>'
         )
-        parts.append(f'<text x="{WIDTH - RIGHT + 6}" y="{height + 4:.1f}">always the commonest</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT + 6}" y="{height + 4:.1f}">{majority_label}</text>')
     for power in range(first, last + 1):
         at = LEFT + 50 + (power - first) / (last - first) * (WIDTH - LEFT - RIGHT - 60)
         shown = f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
         parts.append(f'<text x="{at:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{shown}</text>')
-    parts.append(f'<text x="{LEFT + 14}" y="{HEIGHT - 26}" text-anchor="middle">none</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">processor seconds of training</text>')
+    parts.append(f'<text x="{LEFT + 14}" y="{HEIGHT - 26}" text-anchor="middle">{none}</text>')
+    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">{axis}</text>')
     for row, label_at in zip(rows, _spread([y(row.mean) for row in rows]), strict=True):
         at = x(row)
         parts.append(f'<line {MARK} x1="{at:.1f}" x2="{at:.1f}" y1="{y(row.low):.1f}" y2="{y(row.high):.1f}"/>')
@@ -74,4 +78,5 @@ def _spread(heights: Sequence[float], gap: float = 17.0) -> list[float]:
 
 
 def _in_words(rows: Sequence[ApproachRow]) -> str:
-    return "Accuracy by method: " + "; ".join(f"{row.label} {row.mean:.1%}" for row in rows)
+    figures = "; ".join(f"{row.label} {row.mean:.1%}" for row in rows)
+    return gettext("Accuracy by method: %(figures)s") % {"figures": figures}

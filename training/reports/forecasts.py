@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from django.utils.translation import gettext
+
 from annotation.models import Project
 from training import memory
 from training.actions.rounds import refusal
@@ -154,7 +156,7 @@ def _last_run(project: Project, method: str) -> TrainingRun | None:
 def _changes(spec: Method, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Return the settings whose values differ; those that the earlier run did not have yet are left out."""
     return [
-        Change(name, before[name], value, setting_label(spec.config, name))
+        Change(name, before[name], value, gettext(setting_label(spec.config, name)))
         for name, value in now.items()
         if name in before and before[name] != value
     ]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from math import ceil, floor
 
+from django.utils.translation import gettext
+
 from annotation.models.evaluation import PEOPLE
 from annotation.quality.comparisons import Rung
 from training.reports.figure import DOT, LINE, MARK, TEXT
@@ -31,6 +33,8 @@ def svg(rungs: Sequence[Rung]) -> str:
     def y(elo: float) -> float:
         return TOP + (highest - elo) / (highest - lowest) * (HEIGHT - TOP - BOTTOM)
 
+    references = escape(gettext("reference responses"))
+    axis = escape(gettext("policy version; Elo points with 95 % CI"))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(in_words(rungs))}"><g {TEXT}>'
@@ -42,7 +46,7 @@ def svg(rungs: Sequence[Rung]) -> str:
         height = y(people.elo)
         parts.append(
             f'<line stroke="currentColor" stroke-dasharray="5 4" x1="{LEFT}" x2="{right}" y1="{height:.1f}" '
-            f'y2="{height:.1f}"/><text x="{right + 6}" y="{height + 4:.1f}">reference responses</text>'
+            f'y2="{height:.1f}"/><text x="{right + 6}" y="{height + 4:.1f}">{references}</text>'
         )
     points = " ".join(f"{x(place):.1f},{y(rung.elo):.1f}" for place, rung in enumerate(versions))
     parts.append(f'<polyline {MARK} stroke-opacity=".5" fill="none" points="{points}"/>')
@@ -52,13 +56,14 @@ def svg(rungs: Sequence[Rung]) -> str:
         parts.append(f'<circle {DOT} cx="{at:.1f}" cy="{y(rung.elo):.1f}" r="5"/>')
         parts.append(f'<text x="{at + 10:.1f}" y="{y(rung.elo) - 8:.1f}">{signed(rung.elo)}</text>')
         parts.append(f'<text x="{at:.1f}" y="{HEIGHT - 24}" text-anchor="middle">{escape(rung.name)}</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 4}">policy version; Elo points with 95 % intervals</text>')
+    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 4}">{axis}</text>')
     return "".join([*parts, "</g></svg>"])
 
 
 def in_words(rungs: Sequence[Rung]) -> str:
     """Return the ladder as a sentence for screen readers."""
-    return "Elo points: " + "; ".join(f"{rung.name} {signed(rung.elo)}" for rung in rungs)
+    points = "; ".join(f"{gettext(rung.name)} {signed(rung.elo)}" for rung in rungs)
+    return gettext("Elo points: %(points)s") % {"points": points}
 
 
 def signed(elo: float) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from training.methods import METHODS
 from training.methods.labels import setting_label
 from training.models import TrainingRound, TrainingRun
@@ -13,15 +15,15 @@ from training.products import is_chance
 
 # Figures of a run's result, in this order: how they are called, how written, and whether more of them is better.
 FIGURES: dict[str, tuple[str, str, bool | None]] = {
-    "accuracy": ("Held-out accuracy", ".1%", True),
-    "score_before": ("Score before", ".2f", None),
-    "score_after": ("Score after", ".2f", True),
-    "judge_after": ("Held-out judge after", ".2f", True),
-    "kl": ("KL to the reference, nats per response", ".2f", None),
-    "finished_share": ("Finished responses", ".1%", None),
-    "mean_tokens": ("Mean length, tokens", ".1f", None),
-    "seconds": ("Time, s", ",.0f", None),
-    "peak_rss_mb": ("Peak memory, MB", ",.0f", None),
+    "accuracy": (gettext_noop("Held-out accuracy"), ".1%", True),
+    "score_before": (gettext_noop("Score before"), ".2f", None),
+    "score_after": (gettext_noop("Score after"), ".2f", True),
+    "judge_after": (gettext_noop("Held-out judge after"), ".2f", True),
+    "kl": (gettext_noop("KL to the reference, nats per response"), ".2f", None),
+    "finished_share": (gettext_noop("Finished (EOS)"), ".1%", None),
+    "mean_tokens": (gettext_noop("Mean length, tokens"), ".1f", None),
+    "seconds": (gettext_noop("Time, s"), ",.0f", None),
+    "peak_rss_mb": (gettext_noop("Peak memory, MB"), ",.0f", None),
 }
 MOST_ROUNDS = 5  # side by side, as many as there are colours of lines
 
@@ -79,7 +81,7 @@ def _settings(method: str, beside: Sequence[TrainingRun | None], base: TrainingR
             Cell("–") if run is None else Cell(_text(run.config.get(name)), differs=_differs(name, run, base))
             for run in beside
         ]
-        lines.append(Line(setting_label(spec.config, name) if spec else name, cells))
+        lines.append(Line(gettext(setting_label(spec.config, name)) if spec else name, cells))
     return lines
 
 
@@ -91,7 +93,7 @@ def _text(value: Any) -> str:
     return (
         "–"
         if value in (None, "")
-        else {True: "yes", False: "no"}.get(value, str(value))
+        else (gettext("yes") if value else gettext("no"))
         if isinstance(value, bool)
         else str(value)
     )
@@ -114,7 +116,7 @@ def _figures(beside: Sequence[TrainingRun | None], base: TrainingRun | None) -> 
             )
             for run, value in zip(beside, values, strict=True)
         ]
-        lines.append(Line(label, cells))
+        lines.append(Line(gettext(label), cells))
     return lines
 
 

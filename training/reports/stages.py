@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from training.models import RoundStatus, RunStatus, TrainingRound, TrainingRun
 from training.rundir import BASELINE, EVALUATING, LEARNING_CURVE, LOADING, SAVING
@@ -58,7 +59,9 @@ def _stages(round: TrainingRound, runs: Sequence[TrainingRun], now: datetime) ->
 def _running(round: TrainingRound, run: TrainingRun, now: datetime) -> StageState:
     elapsed = _seconds(run.started_at, now)
     if round.status == RoundStatus.PAUSED:
-        return StageState(run, RoundStatus.PAUSED, "Pausing", "Its process ends within seconds", elapsed)
+        return StageState(
+            run, RoundStatus.PAUSED, gettext("Pausing"), gettext("Its process ends within seconds."), elapsed
+        )
     is_counting = run.progress_total > 0 and run.phase not in WITHOUT_PROGRESS
     return StageState(
         run,
@@ -82,12 +85,18 @@ def _seconds_left(run: TrainingRun, now: datetime) -> float | None:
 
 def _queued(round: TrainingRound, run: TrainingRun, before: TrainingRun | None) -> StageState:
     if round.status == RoundStatus.PAUSED:
-        return StageState(run, RoundStatus.PAUSED, "Paused", "Continues when the round is resumed")
+        return StageState(run, RoundStatus.PAUSED, gettext("Paused"), gettext("Continues when the round is resumed."))
     if before is not None and before.status != RunStatus.SUCCEEDED:
-        return StageState(run, WAITING, "Waiting", f"Starts after: {before.title}")
+        return StageState(
+            run, WAITING, gettext("Waiting"), gettext("Starts after: %(stage)s") % {"stage": before.title}
+        )
     if round.status == RoundStatus.STOPPED:
-        return StageState(run, WAITING, "Waiting", "The round stopped at the quality gate before it")
-    doing = "Waits for a worker, and continues where it stopped" if run.attempt else "Waits for a worker"
+        return StageState(run, WAITING, gettext("Waiting"), gettext("The round stopped at the quality gate before it."))
+    doing = (
+        gettext("Waits for a worker, and continues where it stopped.")
+        if run.attempt
+        else gettext("Waits for a worker.")
+    )
     return StageState(run, RunStatus.QUEUED, run.get_status_display(), doing)
 
 

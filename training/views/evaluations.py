@@ -66,7 +66,7 @@ def _start(request: UserRequest, project: Project, form: EvaluationForm) -> bool
                 project=project, by=request.user, version=version, opponent=opponent, settings=form.settings()
             )
     except InvalidConfig as invalid:
-        for name, message in invalid.errors.items():
+        for name, message in invalid.errors_in(gettext).items():
             field = name.removeprefix(f"{evaluations.METHOD}.")
             form.add_error(field if field in form.fields else None, message)
     if form.errors:

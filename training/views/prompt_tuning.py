@@ -56,7 +56,10 @@ def overview(request: UserRequest, slug: str) -> HttpResponse:
                     settings=form.settings(),
                 )
             )
-        except (NotPossible, InvalidConfig) as why:
+        except InvalidConfig as invalid:
+            for name, message in invalid.errors_in(gettext).items():
+                form.add_error(None, f"{name}: {message}")
+        except NotPossible as why:
             form.add_error(None, str(why))
     return _overview_page(request, membership, form)
 

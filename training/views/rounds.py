@@ -12,7 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -35,7 +35,13 @@ from training.reports.round_comparison import MOST_ROUNDS, compare
 from training.reports.stages import stages_of
 
 SUMMARY, CURVES, SAMPLES, SLICES, LOG = "summary", "curves", "samples", "slices", "log"
-TABS = {SUMMARY: "Summary", CURVES: "Curves", SAMPLES: "Samples", SLICES: "Slices", LOG: "Log"}
+TABS = {
+    SUMMARY: gettext_noop("Summary"),
+    CURVES: gettext_noop("Curves"),
+    SAMPLES: gettext_noop("Samples"),
+    SLICES: gettext_noop("Slices"),
+    LOG: gettext_noop("Log"),
+}
 ON_A_PAGE = 25
 EARLIER_SHOWN = 20
 
@@ -113,7 +119,10 @@ def compare_rounds(request: UserRequest, slug: str) -> HttpResponse:
         "most": MOST_ROUNDS,
         "others": project.rounds.exclude(pk__in=[round.pk for round in chosen])[:EARLIER_SHOWN],
         "sources": [
-            {"name": f"round {round.number}", "url": reverse("round_metrics", args=[slug, round.number])}
+            {
+                "name": gettext("round %(number)s") % {"number": round.number},
+                "url": reverse("round_metrics", args=[slug, round.number]),
+            }
             for round in chosen
         ],
     }
@@ -128,7 +137,7 @@ def describe(request: UserRequest, slug: str, number: int) -> HttpResponse:
     form = DescribeRoundForm(request.POST)
     if form.is_valid():
         rounds.describe_round(round=round, by=request.user, **form.cleaned_data)
-        messages.success(request, f"Notes of round {round.number} saved.")
+        messages.success(request, gettext("Notes of round %(number)s saved.") % {"number": round.number})
     else:
         for errors in form.errors.values():
             messages.error(request, str(errors[0]))
@@ -230,43 +239,63 @@ def _whole_number(text: str) -> int | None:
 @require_POST
 def cancel(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    return _done(request, round, lambda: rounds.cancel_round(round=round, by=request.user), "is cancelled")
+    return _done(
+        request,
+        round,
+        lambda: rounds.cancel_round(round=round, by=request.user),
+        gettext("Round %(number)s is cancelled."),
+    )
 
 
 @login_required
 @require_POST
 def go_on(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    return _done(request, round, lambda: rounds.go_on(round=round, by=request.user), "goes on past its gate")
+    return _done(
+        request,
+        round,
+        lambda: rounds.go_on(round=round, by=request.user),
+        gettext("Round %(number)s continues past its quality gate."),
+    )
 
 
 @login_required
 @require_POST
 def pause(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    return _done(request, round, lambda: rounds.pause_round(round=round, by=request.user), "is paused")
+    return _done(
+        request, round, lambda: rounds.pause_round(round=round, by=request.user), gettext("Round %(number)s is paused.")
+    )
 
 
 @login_required
 @require_POST
 def resume(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    return _done(request, round, lambda: rounds.resume_round(round=round), "goes on where it stopped")
+    return _done(
+        request,
+        round,
+        lambda: rounds.resume_round(round=round),
+        gettext("Round %(number)s continues where it stopped."),
+    )
 
 
 @login_required
 @require_POST
 def retry(request: UserRequest, slug: str, number: int) -> HttpResponse:
     round = access.get_round(request.user, slug, number, role=Role.ADMIN)
-    return _done(request, round, lambda: rounds.retry_round(round=round), "is tried again from where it failed")
+    return _done(
+        request,
+        round,
+        lambda: rounds.retry_round(round=round),
+        gettext("Round %(number)s is retried from where it failed."),
+    )
 
 
 def _done(request: UserRequest, round: TrainingRound, move: Callable[[], None], outcome: str) -> HttpResponse:
     with refusals_as_messages(request):
         move()
-        messages.success(
-            request, gettext("Round %(number)s %(outcome)s.") % {"number": round.number, "outcome": outcome}
-        )
+        messages.success(request, outcome % {"number": round.number})
     return redirect(round)
 
 

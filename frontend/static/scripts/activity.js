@@ -1,4 +1,4 @@
-// How long somebody has really been at work: the page is in view and was touched within the last minute.
+// How long the annotator has been at work: the page is in view and was touched within the last minute.
 
 const IDLE_AFTER_MS = 60_000;
 const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove"];

@@ -1,6 +1,8 @@
 // One chart: a figure with a caption, a line that reads values out, and a plot by uPlot in the page's colours. The
 // cursor goes by mouse, finger and arrow keys, and along all charts of the same `group`.
 
+import { gettext } from "./shared.js";
+
 /* global uPlot */
 
 const HEIGHT = 170;
@@ -22,9 +24,9 @@ export class Chart {
     const caption = element("figcaption");
     const tools = element("span", { className: "chart-tools" });
     tools.append(
-      this.#tool("CSV", `Save the points of “${title}” as CSV`, () => this.saveTable()),
-      this.#tool("PNG", `Save “${title}” as a picture`, () => this.savePicture()),
-      (this.enlarger = this.#tool("", `Show “${title}” large`, () => this.enlarge())),
+      this.#tool("CSV", gettext("Save the points of “%(title)s” as CSV", { title }), () => this.saveTable()),
+      this.#tool("PNG", gettext("Save “%(title)s” as a picture", { title }), () => this.savePicture()),
+      (this.enlarger = this.#tool("", gettext("Show “%(title)s” full screen", { title }), () => this.enlarge())),
     );
     this.enlarger.className = "enlarge";
     caption.append(element("strong", { textContent: title }), tools, element("span", { className: "unit soft small", textContent: unit }));

@@ -3,30 +3,31 @@
 
 import { Chart, element, lineStyle, short } from "./chart.js";
 import { showFindings } from "./findings.js";
+import { gettext } from "./shared.js";
 
 const CHARTS = [
-  { title: "Accuracy", unit: "share of pairs", names: { "reward/accuracy_eval": "unseen prompts", "reward/accuracy_train": "own prompts" } },
-  { title: "Loss", unit: "nats per pair", names: { "reward/loss": "" } },
-  { title: "Accuracy", unit: "share of pairs", names: { "dpo/accuracy": "" } },
-  { title: "Loss", unit: "", names: { "dpo/loss": "" } },
-  { title: "Log-probability", unit: "nats per response", names: { "dpo/logprob_chosen": "chosen", "dpo/logprob_rejected": "rejected" } },
-  { title: "Loss", unit: "", names: { "kto/loss": "" } },
-  { title: "Gain over the reference", unit: "β × nats per response", names: { "kto/gain_good": "good", "kto/gain_bad": "bad" } },
-  { title: "KL on responses to other prompts", unit: "nats per response", names: { "kto/kl": "" } },
-  { title: "Loss", unit: "nats per token", names: { "sft/loss": "" } },
-  { title: "Accuracy", unit: "share of tokens", names: { "sft/token_accuracy": "" } },
-  { title: "Score", unit: "reward model", names: { "objective/score": "" } },
-  { title: "KL to the reference", unit: "nats per response", names: { "objective/kl": "" } },
-  { title: "KL to the start of the round", unit: "nats per response", names: { "objective/kl_round_start": "" } },
-  { title: "KL coefficient", unit: "", names: { "objective/kl_coef": "" } },
-  { title: "Policy loss", unit: "", names: { "ppo/loss/policy": "" } },
-  { title: "Clip fraction", unit: "share of tokens", names: { "ppo/policy/clipfrac": "" } },
-  { title: "Value model", unit: "share of variance explained", names: { "ppo/val/var_explained": "" } },
-  { title: "Policy loss", unit: "", names: { "rloo/loss": "" } },
-  { title: "Entropy", unit: "nats per token", names: { "ppo/policy/entropy": "" } },
-  { title: "Entropy", unit: "nats per token", names: { "rloo/policy/entropy": "" } },
-  { title: "Length", unit: "tokens", names: { "response/length": "" } },
-  { title: "Finished (EOS)", unit: "share of responses", names: { "response/eos_share": "" } },
+  { title: gettext("Accuracy"), unit: gettext("share of pairs"), names: { "reward/accuracy_eval": gettext("held-out prompts"), "reward/accuracy_train": gettext("training prompts") } },
+  { title: gettext("Loss"), unit: gettext("nats per pair"), names: { "reward/loss": "" } },
+  { title: gettext("Accuracy"), unit: gettext("share of pairs"), names: { "dpo/accuracy": "" } },
+  { title: gettext("Loss"), unit: "", names: { "dpo/loss": "" } },
+  { title: gettext("Log-probability"), unit: gettext("nats per response"), names: { "dpo/logprob_chosen": gettext("chosen"), "dpo/logprob_rejected": gettext("rejected") } },
+  { title: gettext("Loss"), unit: "", names: { "kto/loss": "" } },
+  { title: gettext("Gain over the reference"), unit: gettext("β × nats per response"), names: { "kto/gain_good": gettext("good"), "kto/gain_bad": gettext("bad") } },
+  { title: gettext("KL on responses to other prompts"), unit: gettext("nats per response"), names: { "kto/kl": "" } },
+  { title: gettext("Loss"), unit: gettext("nats per token"), names: { "sft/loss": "" } },
+  { title: gettext("Accuracy"), unit: gettext("share of tokens"), names: { "sft/token_accuracy": "" } },
+  { title: gettext("Score"), unit: gettext("reward model"), names: { "objective/score": "" } },
+  { title: gettext("KL to the reference"), unit: gettext("nats per response"), names: { "objective/kl": "" } },
+  { title: gettext("KL to the start of the round"), unit: gettext("nats per response"), names: { "objective/kl_round_start": "" } },
+  { title: gettext("KL coefficient"), unit: "", names: { "objective/kl_coef": "" } },
+  { title: gettext("Policy loss"), unit: "", names: { "ppo/loss/policy": "" } },
+  { title: gettext("Clip fraction"), unit: gettext("share of tokens"), names: { "ppo/policy/clipfrac": "" } },
+  { title: gettext("Value model"), unit: gettext("share of variance explained"), names: { "ppo/val/var_explained": "" } },
+  { title: gettext("Policy loss"), unit: "", names: { "rloo/loss": "" } },
+  { title: gettext("Entropy"), unit: gettext("nats per token"), names: { "ppo/policy/entropy": "" } },
+  { title: gettext("Entropy"), unit: gettext("nats per token"), names: { "rloo/policy/entropy": "" } },
+  { title: gettext("Length"), unit: gettext("tokens"), names: { "response/length": "" } },
+  { title: gettext("Finished (EOS)"), unit: gettext("share of responses"), names: { "response/eos_share": "" } },
 ];
 const CHARTED = new Set(CHARTS.flatMap(({ names }) => Object.keys(names)));
 const KL = "objective/kl";
@@ -103,12 +104,12 @@ function showGroup(group) {
   if (!section) {
     section = element("section", { className: "run-curves" });
     section.dataset.group = group.id;
-    const back = element("button", { type: "button", className: "button small", textContent: "All steps", hidden: true });
+    const back = element("button", { type: "button", className: "button small", textContent: gettext("All steps"), hidden: true });
     back.addEventListener("click", () => zoom(group.id, null));
     const head = element("div", { className: "card-head" }, element("h2", { textContent: group.label }), back);
     section.append(head, element("div", { className: "charts" }));
     const more = element("details", { className: "more" });
-    more.append(element("summary", { textContent: "More curves" }), element("div", { className: "charts" }));
+    more.append(element("summary", { textContent: gettext("More curves") }), element("div", { className: "charts" }));
     section.append(more, element("div", { className: "findings" }));
     place.append(section);
   }
@@ -135,7 +136,7 @@ function showChart(where, group, { title, unit, names }) {
   const key = `${group.id} ${title} ${Object.keys(names)[0]}`;
   let chart = charts.get(key);
   if (!chart) {
-    charts.set(key, (chart = new Curves(where, { title, unit, xLabel: "step", whole: true, group: `steps ${group.id}` })));
+    charts.set(key, (chart = new Curves(where, { title, unit, xLabel: gettext("step"), whole: true, group: `steps ${group.id}` })));
     if (!brief) {
       chart.selected = (first, last) => zoom(group.id, [Math.ceil(first), Math.floor(last)]);
       chart.canvas.addEventListener("dblclick", () => zoom(group.id, null));
@@ -208,10 +209,10 @@ class Curves extends Chart {
       const text = there < 0 ? "" : `${label ? `${label} ` : ""}${short(values[there])}`;
       return [element("span", { className: `series-${1 + (place % 5)} dash-${place % 5}`, textContent: text })];
     });
-    this.readout.replaceChildren(element("span", { className: "soft at-step", textContent: `step ${steps[at]}` }), ...parts);
+    this.readout.replaceChildren(element("span", { className: "soft at-step", textContent: gettext("step %(number)s", { number: steps[at] }) }), ...parts);
     if (index !== null) return;
     const last = parts.map((part) => part.textContent).join(", ");
-    this.canvas.setAttribute("aria-label", `${this.title} over ${steps.length} points up to step ${steps.at(-1)}. Last: ${last}`);
+    this.canvas.setAttribute("aria-label", gettext("%(title)s over %(points)s points up to step %(step)s. Last: %(last)s", { title: this.title, points: steps.length, step: steps.at(-1), last }));
   }
 }
 

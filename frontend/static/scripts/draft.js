@@ -1,6 +1,6 @@
 // Unfinished work: kept in this browser at every change, and on the server half a second later.
 
-import { csrfToken } from "./shared.js";
+import { csrfToken, gettext } from "./shared.js";
 
 const WAIT_MS = 500;
 const RETRY_MS = [2000, 5000, 10_000, 30_000];
@@ -8,11 +8,11 @@ const KEEP_DAYS = 30;
 const PREFIX = "prefloop.draft.";
 
 export const STATES = {
-  saved: "Saved",
-  saving: "Saving…",
-  local: "Not saved – kept in this browser",
-  signedOut: "Signed out – kept in this browser",
-  finished: "Finished elsewhere",
+  saved: gettext("Saved"),
+  saving: gettext("Saving…"),
+  local: gettext("Not saved – kept in this browser"),
+  signedOut: gettext("Signed out – kept in this browser"),
+  finished: gettext("Finished elsewhere"),
 };
 
 export class Draft {
@@ -110,7 +110,7 @@ export class Draft {
     if (this.hasUnsent) this.#later(WAIT_MS);
   }
 
-  /** The work is handed in; nothing needs to be kept. */
+  /** The work is submitted; nothing needs to be kept. */
   forget() {
     this.hasUnsent = false;
     localStorage.removeItem(this.key);

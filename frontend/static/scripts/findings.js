@@ -1,7 +1,8 @@
-// What a finished run found out, as figures: how accuracy grows with rankings, how far its certainty can be trusted,
+// What a finished run found out, as figures: how accuracy grows with rankings, how well it is calibrated,
 // what each step away from the reference brought. The numbers also stand in a table below each figure.
 
 import { Chart, colour, element, short } from "./chart.js";
+import { gettext } from "./shared.js";
 
 const shown = new Set();
 
@@ -15,14 +16,14 @@ export function showFindings(where, run) {
 }
 
 function learningCurve(where, { points, earlier, length_baseline: length }) {
-  const lines = [{ label: "this round", style: "line", points: points.map(accuracyPoint) }];
-  if (earlier.length) lines.push({ label: "earlier rounds", style: "points", points: earlier.map(accuracyPoint) });
-  const levels = [{ y: 0.5, label: "chance 50 %" }];
-  if (length !== null) levels.push({ y: length, label: `length ${percent(length)}` });
-  const chart = new PointChart(where, { title: "Learning curve", unit: "accuracy on held-out pairs", xLabel: "rankings", lines, levels, fromZero: true });
+  const lines = [{ label: gettext("this round"), style: "line", points: points.map(accuracyPoint) }];
+  if (earlier.length) lines.push({ label: gettext("earlier rounds"), style: "points", points: earlier.map(accuracyPoint) });
+  const levels = [{ y: 0.5, label: gettext("chance 50 %") }];
+  if (length !== null) levels.push({ y: length, label: gettext("length only %(share)s", { share: percent(length) }) });
+  const chart = new PointChart(where, { title: gettext("Learning curve"), unit: gettext("accuracy on held-out pairs"), xLabel: gettext("rankings"), lines, levels, fromZero: true });
   chart.table(
-    ["Round", "Rankings", "Accuracy", "95 % interval"],
-    [...earlier, ...points.map((point) => ({ round: "this one", ...point }))].map(
+    [gettext("Round"), gettext("Rankings"), gettext("Accuracy"), gettext("95 % CI")],
+    [...earlier, ...points.map((point) => ({ round: gettext("this one"), ...point }))].map(
       ({ round, rankings, accuracy, ci95 }) => [round, rankings, percent(accuracy), ci95 ? `${(100 * ci95[0]).toFixed(1)}–${percent(ci95[1])}` : "–"],
     ),
   );
@@ -30,41 +31,41 @@ function learningCurve(where, { points, earlier, length_baseline: length }) {
 
 function accuracyPoint({ round, rankings, accuracy, ci95 }) {
   const [low, high] = ci95 ?? [null, null];
-  return { x: rankings, y: accuracy, low, high, text: `${round ? `round ${round}: ` : ""}${percent(accuracy)} with ${rankings}` };
+  return { x: rankings, y: accuracy, low, high, text: round ? gettext("round %(round)s: %(share)s with %(rankings)s", { round, share: percent(accuracy), rankings }) : gettext("%(share)s with %(rankings)s", { share: percent(accuracy), rankings }) };
 }
 
 function reliability(where, { ece, bins }) {
   const points = bins.map(({ confidence, accuracy, n }) => ({
-    x: confidence, y: accuracy, text: `${percent(confidence)} sure, ${percent(accuracy)} right (${n})`,
+    x: confidence, y: accuracy, text: gettext("confidence %(confidence)s, accuracy %(accuracy)s (%(pairs)s pairs)", { confidence: percent(confidence), accuracy: percent(accuracy), pairs: n }),
   }));
   const chart = new PointChart(where, {
-    title: "Reliability", unit: "accuracy", xLabel: "confidence", lines: [{ label: "this model", style: "line", points }],
-    diagonal: "perfectly calibrated", x: [0.5, 1], note: `Calibration error (ECE) ${short(ece)}.`,
+    title: gettext("Reliability"), unit: gettext("accuracy"), xLabel: gettext("confidence"), lines: [{ label: gettext("this model"), style: "line", points }],
+    diagonal: gettext("perfectly calibrated"), x: [0.5, 1], note: gettext("Expected calibration error (ECE) %(number)s.", { number: short(ece) }),
   });
-  chart.table(["Confidence", "Right", "Pairs"], bins.map(({ confidence, accuracy, n }) => [percent(confidence), percent(accuracy), n]));
+  chart.table([gettext("Confidence"), gettext("Accuracy"), gettext("Pairs")], bins.map(({ confidence, accuracy, n }) => [percent(confidence), percent(accuracy), n]));
 }
 
 function frontier(where, { points, best_of_n: best, selected }) {
-  const at = ({ step, kl }, y, name) => ({ x: root(kl), y, chosen: step === selected, text: `step ${step}: ${name} ${short(y)} at √KL ${short(root(kl))}` });
-  const lines = [{ label: "score", style: "line", points: points.map((point) => at(point, point.score, "score")) }];
+  const at = ({ step, kl }, y, name) => ({ x: root(kl), y, chosen: step === selected, text: gettext("step %(step)s: %(name)s %(value)s at √KL %(kl)s", { step, name, value: short(y), kl: short(root(kl)) }) });
+  const lines = [{ label: gettext("score"), style: "line", points: points.map((point) => at(point, point.score, gettext("score"))) }];
   const judged = points.filter(({ judge }) => judge !== null && judge !== undefined);
-  if (judged.length) lines.push({ label: "judge", style: "dashed", points: judged.map((point) => at(point, point.judge, "judge")) });
+  if (judged.length) lines.push({ label: gettext("judge"), style: "dashed", points: judged.map((point) => at(point, point.judge, gettext("judge"))) });
   if (best.length) {
     lines.push({
-      label: "best of n", style: "points",
-      points: best.map(({ n, score, kl }) => ({ x: root(kl), y: score, text: `best of ${n}: score ${short(score)} at √KL ${short(root(kl))}` })),
+      label: gettext("best of n"), style: "points",
+      points: best.map(({ n, score, kl }) => ({ x: root(kl), y: score, text: gettext("best of %(n)s: score %(value)s at √KL %(kl)s", { n, value: short(score), kl: short(root(kl)) }) })),
     });
   }
   const chosen = points.some(({ step }) => step === selected);
   const chart = new PointChart(where, {
-    title: "Frontier", unit: "score", xLabel: "√KL to the reference, in nats", lines, fromZero: true,
-    note: chosen ? `The ring marks the best checkpoint: step ${selected}.` : "",
+    title: gettext("Frontier"), unit: gettext("score"), xLabel: gettext("√KL to the reference, in nats"), lines, fromZero: true,
+    note: chosen ? gettext("The ring marks the best checkpoint: step %(step)s.", { step: selected }) : "",
   });
   chart.table(
-    ["Answers of", "KL, nats", "√KL", "Score", "Judge"],
+    [gettext("Responses of"), gettext("KL, nats"), "√KL", gettext("Score"), gettext("Judge")],
     [
-      ...points.map(({ step, kl, score, judge }) => [`step ${step}${step === selected ? " (kept)" : ""}`, short(kl), short(root(kl)), short(score), short(judge) || "–"]),
-      ...best.map(({ n, kl, score }) => [`best of ${n}`, short(kl), short(root(kl)), short(score), "–"]),
+      ...points.map(({ step, kl, score, judge }) => [step === selected ? gettext("step %(number)s (kept)", { number: step }) : gettext("step %(number)s", { number: step }), short(kl), short(root(kl)), short(score), short(judge) || "–"]),
+      ...best.map(({ n, kl, score }) => [gettext("best of %(n)s", { n }), short(kl), short(root(kl)), short(score), "–"]),
     ],
   );
 }
@@ -163,7 +164,7 @@ class PointChart extends Chart {
   read(index) {
     const row = index === null || index === undefined ? this.lines[0].points.at(-1) : this.rows[index];
     this.readout.textContent = row?.text ?? "";
-    if (index === null) this.canvas.setAttribute("aria-label", `${this.title}: ${this.rows.length} points. ${this.readout.textContent}. ${this.note}`.trim());
+    if (index === null) this.canvas.setAttribute("aria-label", gettext("%(title)s: %(points)s points. %(last)s. %(note)s", { title: this.title, points: this.rows.length, last: this.readout.textContent, note: this.note }).trim());
   }
 
   /** The same numbers for those who read them, under a fold. */
@@ -173,7 +174,7 @@ class PointChart extends Chart {
     const [first, ...others] = heads;
     const head = element("tr", {}, element("th", { scope: "col", textContent: first }), ...cells("th", others, { scope: "col", className: "number" }));
     const table = element("table", { className: "small" }, element("caption", { className: "unseen", textContent: this.title }), element("thead", {}, head), element("tbody", {}, ...body));
-    this.figure.append(element("details", {}, element("summary", { className: "small soft", textContent: "As a table" }), element("div", { className: "numbers" }, table)));
+    this.figure.append(element("details", {}, element("summary", { className: "small soft", textContent: gettext("As a table") }), element("div", { className: "numbers" }, table)));
   }
 }
 

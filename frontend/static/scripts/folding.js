@@ -1,6 +1,6 @@
 // Long responses are collapsed: a button, or a key for all of them, shows them in full.
 
-import { announce } from "./shared.js";
+import { announce, gettext } from "./shared.js";
 
 export class Folding {
   constructor(root) {
@@ -46,7 +46,7 @@ export class Folding {
       const isLong = isOpen || text.scrollHeight > text.clientHeight + 8;
       const button = text.nextElementSibling;
       button.hidden = !isLong;
-      button.textContent = isOpen ? "Show less" : "Show more";
+      button.textContent = isOpen ? gettext("Show less") : gettext("Show more");
       button.setAttribute("aria-expanded", isOpen);
       text.classList.toggle("is-cut", isLong && !isOpen);
     }
@@ -55,11 +55,11 @@ export class Folding {
   /** Show every long response in full; where all are, collapse them. */
   toggleAll() {
     const long = this.texts.filter((text) => !text.nextElementSibling.hidden);
-    if (!long.length) return announce("No response is long enough to be collapsed.");
+    if (!long.length) return announce(gettext("No response is long enough to be collapsed."));
     const isOpen = long.some((text) => !text.classList.contains("is-open"));
     for (const text of long) text.classList.toggle("is-open", isOpen);
     this.#refresh();
-    return announce(isOpen ? "All responses in full." : "Long responses are collapsed.");
+    return announce(isOpen ? gettext("All responses are expanded.") : gettext("Long responses are collapsed."));
   }
 
   stop() {

@@ -3,7 +3,7 @@
 import { listen } from "./keys.js";
 import { Ratings } from "./ratings.js";
 import { Reading } from "./reading.js";
-import { announce, NOTHING_TO_UNDO } from "./shared.js";
+import { announce, gettext, NOTHING_TO_UNDO } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Graded(section, hooks);
@@ -40,9 +40,9 @@ class Graded {
   }
 
   get problem() {
-    if (!this.chosen) return "Choose the better response, or equally good";
-    if (this.ratings.missing) return `Ratings still missing: ${this.ratings.missing}`;
-    return this.rationale?.required && !this.rationale.value.trim() ? "Say in a few words why" : "";
+    if (!this.chosen) return gettext("Choose the better response, or equally good");
+    if (this.ratings.missing) return gettext("Ratings still missing: %(count)s", { count: this.ratings.missing });
+    return this.rationale?.required && !this.rationale.value.trim() ? gettext("Rationale required") : "";
   }
 
   stop() {
@@ -71,7 +71,7 @@ class Graded {
   undo() {
     if (!this.past.length) return announce(NOTHING_TO_UNDO);
     this.#show(this.past.pop());
-    announce("Undone.");
+    announce(gettext("Undone."));
     return this.changed();
   }
 

@@ -1,4 +1,4 @@
-// Single keys. They never act while somebody types, and can be turned off (WCAG 2.1.4).
+// Single keys. They never act while a person types, and can be turned off (WCAG 2.1.4).
 
 const SWITCH = "prefloop.keys-off";
 

@@ -1,7 +1,7 @@
-// A text and its label: one key for each, and the same key again hands it in.
+// A text and its label: one key for each, and the same key again submits it.
 
 import { listen } from "./keys.js";
-import { announce, NOTHING_TO_UNDO } from "./shared.js";
+import { announce, gettext, NOTHING_TO_UNDO } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Labelling(section, hooks);
@@ -31,7 +31,7 @@ class Labelling {
   }
 
   get problem() {
-    return this.#chosen ? "" : "Choose a label first";
+    return this.#chosen ? "" : gettext("Choose a label");
   }
 
   stop() {
@@ -62,7 +62,7 @@ class Labelling {
   #undo() {
     if (!this.#chosen) return announce(NOTHING_TO_UNDO);
     this.#chosen.checked = false;
-    announce("No label is chosen.");
+    announce(gettext("No label is selected."));
     return this.changed();
   }
 

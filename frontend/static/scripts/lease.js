@@ -1,5 +1,7 @@
 // How long the seat is held, as the server sees it. Any saved change, and any minute of use, renews it.
 
+import { gettext, ngettext } from "./shared.js";
+
 const WARN_BELOW_MS = 2 * 60_000;
 
 export class Lease {
@@ -24,7 +26,7 @@ export class Lease {
     const isOver = left <= 0;
     const isLow = !isOver && left < WARN_BELOW_MS;
     this.place.classList.toggle("warn", isOver || isLow);
-    this.#write(isOver ? "Time is over; your work still counts" : `Yours for ${isLow ? clock(left) : minutes(left)}`);
+    this.#write(isOver ? gettext("Reservation expired – you can still submit") : gettext("Reserved for %(time)s", { time: isLow ? clock(left) : minutes(left) }));
     if (isOver) this.#tellOnce("onOver");
     else if (isLow) this.#tellOnce("onLow");
   }
@@ -46,8 +48,8 @@ export class Lease {
 
 function minutes(ms) {
   const whole = Math.round(ms / 60_000);
-  if (whole >= 48 * 60) return `${Math.round(whole / 1440)} days`; // one that was sent back for correction
-  return whole >= 120 ? `${Math.round(whole / 60)} h` : `${whole} min`;
+  if (whole >= 48 * 60) return ngettext("%(count)s day", "%(count)s days", Math.round(whole / 1440)); // one that was sent back for correction
+  return whole >= 120 ? gettext("%(number)s h", { number: Math.round(whole / 60) }) : gettext("%(number)s min", { number: whole });
 }
 
 function clock(ms) {

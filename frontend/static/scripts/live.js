@@ -18,7 +18,7 @@ function listen() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/ws/projects/${project}/${place}`);
   socket.onopen = () => {
-    // Whatever was said while nobody listened.
+    // Whatever was said while the page did not listen.
     if (wait > 1000) lookAgain();
     wait = 1000;
   };

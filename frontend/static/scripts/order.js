@@ -1,4 +1,4 @@
-// The order that somebody makes of the answers. No page here: only ids, tiers, one line, and undo.
+// The ranking of the responses as it is made. No page here: only ids, tiers, one line, and undo.
 
 export const LINE = "line";
 const UNDO_STEPS = 200;
@@ -110,7 +110,7 @@ export class Order {
   }
 
   /**
-   * While answers wait for a place: draw the line below what is placed, or take it away. With everything placed: lift
+   * While responses are unranked: add the cutoff below what is ranked, or remove it. With everything placed: lift
    * it tier by tier, from above the last one to above the first, then take it away.
    */
   toggleLine() {

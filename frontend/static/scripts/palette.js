@@ -1,15 +1,17 @@
 // Go to any page by typing a part of its name: Ctrl K, ⌘ K, or the button in the header. "?" lists the keys of a page.
 
+import { gettext } from "./shared.js";
+
 const SWITCH = "prefloop.keys-off";
 
 class Palette {
   constructor() {
     this.dialog = document.createElement("dialog");
     this.dialog.className = "palette";
-    this.dialog.setAttribute("aria-label", "Go to a page");
+    this.dialog.setAttribute("aria-label", gettext("Go to a page"));
     this.dialog.innerHTML = `
-      <input type="text" role="combobox" aria-label="Page or project" aria-expanded="true" aria-controls="palette-list" autocomplete="off" spellcheck="false" placeholder="Page or project">
-      <ul id="palette-list" role="listbox" aria-label="Pages"></ul>
+      <input type="text" role="combobox" aria-label="${gettext("Page or project")}" aria-expanded="true" aria-controls="palette-list" autocomplete="off" spellcheck="false" placeholder="${gettext("Page or project")}">
+      <ul id="palette-list" role="listbox" aria-label="${gettext("Pages")}"></ul>
       <p class="soft small" role="status"></p>`;
     document.body.append(this.dialog);
     this.input = this.dialog.querySelector("input");
@@ -30,13 +32,13 @@ class Palette {
   }
 
   async #fetch() {
-    this.status.textContent = "Loading…";
+    this.status.textContent = gettext("Loading…");
     const project = location.pathname.match(/^\/projects\/([\w-]+)\//)?.[1] ?? "";
     try {
       const found = await fetch(`/palette/?project=${project}`, { headers: { Accept: "application/json" }, redirect: "manual" });
       this.entries = (await found.json()).entries;
     } catch {
-      this.status.textContent = "The list of pages could not be fetched.";
+      this.status.textContent = gettext("The list of pages could not be loaded.");
     }
   }
 
@@ -45,7 +47,7 @@ class Palette {
     const words = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = this.entries.filter(({ label, group }) => words.every((word) => `${group} ${label}`.toLowerCase().includes(word))).slice(0, 12);
     this.list.replaceChildren(...found.map((entry, at) => this.#option(entry, at)));
-    this.status.textContent = found.length ? "" : "No page has this in its name.";
+    this.status.textContent = found.length ? "" : gettext("No page matches.");
     this.#choose(0);
   }
 
@@ -85,14 +87,14 @@ function keysDialog() {
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-labelledby", "page-keys-title");
   dialog.innerHTML = `
-    <h2 id="page-keys-title">Keys</h2>
+    <h2 id="page-keys-title">${gettext("Keyboard shortcuts")}</h2>
     <dl class="key-list">
-      <div><dt><kbd>Ctrl</kbd> <kbd>K</kbd> or <kbd>⌘</kbd> <kbd>K</kbd></dt><dd>go to a page or project</dd></div>
-      <div><dt><kbd>?</kbd></dt><dd>this list; on a task, the keys of the task</dd></div>
-      <div><dt><kbd>Tab</kbd></dt><dd>the first press on a page offers “Skip to content”</dd></div>
-      <div><dt><kbd>Esc</kbd></dt><dd>close a menu or a dialog</dd></div>
+      <div><dt><kbd>Ctrl</kbd> <kbd>K</kbd>, <kbd>⌘</kbd> <kbd>K</kbd></dt><dd>${gettext("go to a page or project")}</dd></div>
+      <div><dt><kbd>?</kbd></dt><dd>${gettext("this list; on a task, the shortcuts of the task")}</dd></div>
+      <div><dt><kbd>Tab</kbd></dt><dd>${gettext("the first press on a page offers “Skip to content”")}</dd></div>
+      <div><dt><kbd>Esc</kbd></dt><dd>${gettext("close a menu or a dialog")}</dd></div>
     </dl>
-    <button class="button" type="button">Close</button>`;
+    <button class="button" type="button">${gettext("Close")}</button>`;
   dialog.querySelector("button").onclick = () => dialog.close();
   document.body.append(dialog);
   return dialog;

@@ -1,6 +1,6 @@
-// What the written text will look like. The server renders it, as it renders every answer; only while somebody looks.
+// What the written text will look like. The server renders it, as it renders every answer; only while the preview is open.
 
-import { csrfToken } from "./shared.js";
+import { csrfToken, gettext } from "./shared.js";
 
 const WAIT_MS = 400;
 
@@ -37,7 +37,7 @@ export class Preview {
       this.shown = text;
       return true;
     } catch {
-      this.place.textContent = "No preview just now: the server cannot be reached. Your text is safe.";
+      this.place.textContent = gettext("No preview: the server cannot be reached. Your text is kept.");
       return false;
     }
   }

@@ -1,7 +1,7 @@
 // Reviewing a proposed task: one key accepts it, two reject it, and its texts can be changed.
 
 import { listen } from "./keys.js";
-import { announce } from "./shared.js";
+import { announce, gettext, listed } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Review(section, hooks);
@@ -15,7 +15,7 @@ class Review {
     this.texts = [...section.querySelectorAll("textarea")];
     this.proposed = this.texts.map((text) => text.value);
     this.reasons = section.querySelector("#reasons");
-    this.chosen = this.verdict.value; // what the last attempt to hand it in said
+    this.chosen = this.verdict.value; // what the last attempt to submit it said
     section.addEventListener("click", (event) => this.#click(event));
     section.addEventListener("input", () => this.#edited());
     section.addEventListener("keydown", (event) => event.key === "Escape" && this.#leave(event));
@@ -37,12 +37,12 @@ class Review {
   }
 
   get problem() {
-    if (!this.chosen) return "Accept it, change it, or reject it";
-    if (this.chosen === "reject") return this.reason.value ? "" : "Say why it is rejected";
+    if (!this.chosen) return gettext("Accept, edit or reject the task");
+    if (this.chosen === "reject") return this.reason.value ? "" : gettext("Choose a reason for the rejection");
     if (this.chosen === "accept") return "";
     const empty = this.texts.find((text) => text.name !== "input" && !text.value.trim());
-    if (empty) return `The ${empty.name} is empty`;
-    return this.texts.every((text, at) => text.value.trim() === this.proposed[at].trim()) ? "Nothing is changed yet" : "";
+    if (empty) return gettext("%(name)s is empty", { name: this.section.querySelector(`#${empty.name}-title`).textContent });
+    return this.texts.every((text, at) => text.value.trim() === this.proposed[at].trim()) ? gettext("Nothing is changed yet") : "";
   }
 
   stop() {
@@ -73,11 +73,11 @@ class Review {
     this.#set(verdict);
     if (verdict === "accept") this.submit();
     else if (verdict === "edit") this.#begin();
-    else announce(`Why? ${[...this.reasons.children].map((button) => button.textContent.trim()).join(", ")}`);
+    else announce(gettext("Reason for the rejection: %(reasons)s", { reasons: listed([...this.reasons.children].map((button) => button.textContent.trim())) }));
   }
 
   #reject(reason) {
-    if (!reason) return announce("There is no such reason.");
+    if (!reason) return announce(gettext("There is no such reason."));
     this.#set("reject", reason);
     return this.submit();
   }
@@ -86,7 +86,7 @@ class Review {
     const [first] = this.texts;
     first.focus();
     first.setSelectionRange(first.value.length, first.value.length);
-    announce("The texts can be changed now.");
+    announce(gettext("The texts can be edited now."));
   }
 
   #set(verdict, reason = "") {
@@ -104,7 +104,7 @@ class Review {
   #putBack() {
     this.texts.forEach((text, at) => { text.value = this.proposed[at]; });
     this.#set("");
-    announce("As it was proposed.");
+    announce(gettext("Reverted to the original."));
   }
 
   /** Out of the text box, so that single keys work again; what was written stays. */

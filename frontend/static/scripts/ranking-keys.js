@@ -1,7 +1,7 @@
 // Ranking by keyboard alone.
 
 import { listen } from "./keys.js";
-import { announce } from "./shared.js";
+import { announce, gettext } from "./shared.js";
 
 export function listenToKeys(ranking) {
   let tieNext = false;
@@ -39,20 +39,20 @@ export function listenToKeys(ranking) {
 
   function byNumber(number, isTie) {
     const id = ranking.order.ids[number - 1];
-    if (id === undefined) return announce(`There is no response ${number}.`);
+    if (id === undefined) return announce(gettext("There is no response %(number)s.", { number }));
     if (isTie) return ranking.tie(id) || ranking.place(id) || announce(ranking.describe(id));
     if (ranking.place(id)) return true;
-    // Whoever types all the numbers need not be told that the last one was placed already.
+    // With all numbers typed in turn, the last one was placed already: that is no mistake.
     if (id === ranking.followed) return announce(ranking.describe(id));
-    if (!ranking.order.placeOf(id)) return announce("Every place is given. Take a response out of the ranking first.");
+    if (!ranking.order.placeOf(id)) return announce(gettext("All ranks are assigned. Unrank a response first."));
     // It has a place: now the arrow keys move it.
     ranking.cards.get(id).focus();
-    return announce(`${ranking.describe(id)} Arrow keys move it.`);
+    return announce(`${ranking.describe(id)} ${gettext("Arrow keys move it.")}`);
   }
 
   function expectTie(isExpected) {
     const canTie = isExpected && !ranking.order.isChoice;
-    if (canTie && !tieNext) announce("Tie: now the number of the response.");
+    if (canTie && !tieNext) announce(gettext("Tie: now the number of the response."));
     tieNext = canTie;
     document.getElementById("tie-hint").hidden = !canTie;
   }

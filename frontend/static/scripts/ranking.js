@@ -5,7 +5,7 @@ import { makeDraggable } from "./ranking-drag.js";
 import { listenToKeys } from "./ranking-keys.js";
 import { Ratings } from "./ratings.js";
 import { Reading } from "./reading.js";
-import { announce, NOTHING_TO_UNDO } from "./shared.js";
+import { announce, gettext, listed, ngettext, NOTHING_TO_UNDO, ordinal } from "./shared.js";
 
 export function mount(section, hooks) {
   return new Ranking(section, hooks);
@@ -56,15 +56,15 @@ class Ranking {
   get #missingPlaces() {
     const { missing, isChoice, isPartial, places } = this.order;
     if (!missing) return "";
-    if (isChoice) return "Choose the best response";
-    if (isPartial) return missing === places ? `Rank the top ${places}` : `${missing} more to rank`;
-    if (missing === this.cards.size) return "Rank all responses";
-    return `${missing} ${missing === 1 ? "response" : "responses"} not ranked yet`;
+    if (isChoice) return gettext("Choose the best response");
+    if (isPartial) return missing === places ? gettext("Rank the top %(places)s", { places }) : ngettext("%(count)s more to rank", "%(count)s more to rank", missing);
+    if (missing === this.cards.size) return gettext("Rank all responses");
+    return ngettext("%(count)s response not ranked yet", "%(count)s responses not ranked yet", missing);
   }
 
   get #missingWords() {
-    if (this.ratings.missing) return `Ratings still missing: ${this.ratings.missing}`;
-    return this.rationale?.required && !this.rationale.value.trim() ? "Say in a few words why" : "";
+    if (this.ratings.missing) return gettext("Ratings still missing: %(count)s", { count: this.ratings.missing });
+    return this.rationale?.required && !this.rationale.value.trim() ? gettext("Rationale required") : "";
   }
 
   stop() {
@@ -82,7 +82,7 @@ class Ranking {
     this.isLast = this.order.isComplete && !this.wasComplete;
     this.wasComplete = this.order.isComplete;
     this.render();
-    announce(text() + (this.isLast && !this.order.isPartial ? " All responses are ranked." : ""));
+    announce(text() + (this.isLast && !this.order.isPartial ? ` ${gettext("All responses ranked.")}` : ""));
     this.changed();
     return true;
   }
@@ -100,11 +100,11 @@ class Ranking {
   }
 
   takeOut(id) {
-    return this.apply(this.order.takeOut(id), () => `${this.name(id)} is out of the ranking.`);
+    return this.apply(this.order.takeOut(id), () => this.describe(id));
   }
 
   dropped(didChange, id) {
-    if (!this.apply(didChange, () => (this.order.placeOf(id) ? this.#sayPlaced(id) : `${this.name(id)} is out of the ranking.`))) this.render();
+    if (!this.apply(didChange, () => (this.order.placeOf(id) ? this.#sayPlaced(id) : this.describe(id)))) this.render();
     this.cards.get(id).scrollIntoView({ block: "nearest" });
   }
 
@@ -113,21 +113,22 @@ class Ranking {
   }
 
   undo() {
-    if (!this.apply(this.order.undo(), () => "Undone.")) announce(NOTHING_TO_UNDO);
+    if (!this.apply(this.order.undo(), () => gettext("Undone."))) announce(NOTHING_TO_UNDO);
   }
 
   // --- words ---
 
-  name(id) {
-    return `Response ${this.cards.get(id).dataset.number}`;
-  }
-
   describe(id) {
     const place = this.order.placeOf(id);
     const tied = this.order.tiedWith(id).map((other) => this.cards.get(other).dataset.number);
-    const tie = tied.length ? `, tied with ${tied.join(" and ")}` : "";
-    const below = this.order.unacceptable.includes(id) ? ", unacceptable" : "";
-    return place ? `${this.name(id)}: ${ordinal(place)}${tie}${below}.` : `${this.name(id)} has no place.`;
+    const values = { number: this.cards.get(id).dataset.number, place: ordinal(place), others: listed(tied) };
+    if (!place) return gettext("Response %(number)s is not ranked.", values);
+    if (this.order.unacceptable.includes(id)) {
+      if (tied.length) return gettext("Response %(number)s: %(place)s, tied with %(others)s, unacceptable.", values);
+      return gettext("Response %(number)s: %(place)s, unacceptable.", values);
+    }
+    if (tied.length) return gettext("Response %(number)s: %(place)s, tied with %(others)s.", values);
+    return gettext("Response %(number)s: %(place)s.", values);
   }
 
   #sayPlaced(id) {
@@ -140,10 +141,12 @@ class Ranking {
 
   #sayLine() {
     const line = this.order.items.indexOf(LINE);
-    if (line < 0) return "No line: everything is acceptable.";
+    if (line < 0) return gettext("No cutoff: all responses are acceptable.");
+    if (line === 0) return gettext("Cutoff at the top: no response is acceptable.");
+    const place = ordinal(line);
     const below = this.order.unacceptable.length;
-    const now = below ? `${below} below it` : "nothing below it yet";
-    return line === 0 ? `Line at the top: nothing is acceptable.` : `Line below ${ordinal(line)}: ${now}.`;
+    if (!below) return gettext("Cutoff below %(place)s: nothing below it yet.", { place });
+    return ngettext("Cutoff below %(place)s: %(count)s unacceptable response.", "Cutoff below %(place)s: %(count)s unacceptable responses.", below, { place });
   }
 
   // --- the page ---
@@ -216,7 +219,7 @@ class Ranking {
 
   #tier(ids, position, place, isBelow) {
     const row = this.#part("tier-part");
-    row.querySelector(".place").textContent = this.order.isChoice ? "Best" : ordinal(place);
+    row.querySelector(".place").textContent = this.order.isChoice ? gettext("Best") : ordinal(place);
     row.querySelector(".tied").hidden = ids.length < 2;
     row.classList.toggle("below", isBelow);
     const list = row.querySelector(".tier-answers");
@@ -228,7 +231,7 @@ class Ranking {
   #chip(id) {
     const chip = this.#part("chip-part");
     chip.textContent = this.cards.get(id).dataset.number;
-    chip.setAttribute("aria-label", `Go to response ${chip.textContent}`);
+    chip.setAttribute("aria-label", gettext("Go to response %(number)s", { number: chip.textContent }));
     chip.onclick = () => this.cards.get(id).focus();
     return chip;
   }
@@ -240,11 +243,11 @@ class Ranking {
     let place = 0;
     for (const item of this.order.items) {
       if (item === LINE) {
-        parts.push(textIn("strip-line", "unacceptable:"));
+        parts.push(textIn("strip-line", gettext("unacceptable:")));
         continue;
       }
       place += 1;
-      parts.push(textIn("strip-place", this.order.isChoice ? "Best" : ordinal(place)));
+      parts.push(textIn("strip-place", this.order.isChoice ? gettext("Best") : ordinal(place)));
       item.forEach((id, at) => parts.push(...(at ? [textIn("strip-tie", "=")] : []), this.#chip(id)));
     }
     strip.replaceChildren(...parts);
@@ -254,18 +257,18 @@ class Ranking {
   #dress(card, id, isBelow) {
     const place = this.order.placeOf(id);
     card.classList.toggle("below", isBelow);
-    card.setAttribute("aria-label", this.describe(id).replace(/\.$/, ""));
+    card.setAttribute("aria-label", this.describe(id).replace(/[.。]$/, ""));
     card.querySelector(".when-waiting").hidden = Boolean(place);
     card.querySelector(".when-placed").hidden = !place;
     const { isChoice, isPartial, isComplete } = this.order;
-    card.querySelector(".place-mark").textContent = place ? (isChoice ? "Best" : ordinal(place)) : "";
+    card.querySelector(".place-mark").textContent = place ? (isChoice ? gettext("Best") : ordinal(place)) : "";
     const next = card.querySelector("[data-do=place]");
-    next.textContent = isChoice ? "Choose" : `Place ${ordinal(this.order.tiers.length + 1)}`;
+    next.textContent = isChoice ? gettext("Choose") : gettext("Rank %(place)s", { place: ordinal(this.order.tiers.length + 1) });
     next.hidden = isPartial && isComplete && !isChoice;
     const lowest = isChoice ? 0 : this.order.tiers.length;
     const tie = card.querySelector(".when-waiting [data-do=tie]");
     tie.hidden = !lowest;
-    tie.textContent = `Tie for ${ordinal(lowest)}`;
+    tie.textContent = gettext("Tie for %(place)s", { place: ordinal(lowest) });
     for (const button of card.querySelectorAll(".when-placed :is(.up, .down, .tie)")) button.hidden = isChoice;
     const at = this.order.items.findIndex((item) => item !== LINE && item.includes(id));
     const isAlone = place && this.order.items[at].length === 1;
@@ -278,8 +281,8 @@ class Ranking {
     const { order, section } = this;
     section.classList.toggle("is-started", order.items.length > 0);
     section.classList.toggle("is-complete", !order.unplaced.length);
-    section.querySelector("#waiting-count").textContent = order.missing ? `${order.missing} to place` : "";
-    section.querySelector("#waiting-title").textContent = order.isComplete && order.unplaced.length ? "Not ranked" : "Responses";
+    section.querySelector("#waiting-count").textContent = order.missing ? ngettext("%(count)s to rank", "%(count)s to rank", order.missing) : "";
+    section.querySelector("#waiting-title").textContent = order.isComplete && order.unplaced.length ? gettext("Not ranked") : gettext("Responses");
     section.querySelector("#all-placed").hidden = !order.isComplete;
     section.querySelector("#how-to").hidden = order.items.length > 0;
     section.querySelector("#draw-line").hidden = !order.items.length || order.items.includes(LINE);
@@ -296,9 +299,4 @@ function textIn(css, text) {
   part.className = css;
   part.textContent = text;
   return part;
-}
-
-export function ordinal(number) {
-  const ending = { 1: "st", 2: "nd", 3: "rd" }[number] ?? "th"; // there are nine at most
-  return `${number}${ending}`;
 }

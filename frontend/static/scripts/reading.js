@@ -2,7 +2,7 @@
 
 import { Folding } from "./folding.js";
 import { likeness, shared, wordsOf } from "./likeness.js";
-import { announce } from "./shared.js";
+import { announce, gettext } from "./shared.js";
 
 const ALIKE_FROM = 0.5;
 
@@ -32,15 +32,15 @@ export class Reading {
     this.#remember("columns", this.isColumns);
     this.#show();
     this.onLayout();
-    announce(this.isColumns ? "Responses as columns." : "Responses as a stack.");
+    announce(this.isColumns ? gettext("Responses are side by side.") : gettext("Responses are stacked."));
   }
 
   toggleDim() {
-    if (this.dim.hidden) return announce("No two of these responses are nearly equal.");
+    if (this.dim.hidden) return announce(gettext("No two of these responses are nearly equal."));
     this.isDimmed = !this.isDimmed;
     this.#remember("dim", this.isDimmed);
     this.#show();
-    return announce(this.isDimmed ? "Shared words are dimmed." : "All words alike.");
+    return announce(this.isDimmed ? gettext("Differences are highlighted.") : gettext("Differences are not highlighted."));
   }
 
   /** After a change of the order: another answer may have become the first. */

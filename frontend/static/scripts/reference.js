@@ -4,7 +4,7 @@
 
 import { Folding } from "./folding.js";
 import { Preview } from "./preview.js";
-import { announce } from "./shared.js";
+import { announce, gettext, ngettext } from "./shared.js";
 import { Versions } from "./versions.js";
 
 export function mount(section, hooks) {
@@ -24,7 +24,7 @@ class Reference {
     this.versions = new Versions(section, {
       onRestore: ({ text, derived_from }) => {
         this.#set(text, derived_from ?? "");
-        announce("The earlier version is back; what stood here is kept among the versions.");
+        announce(gettext("The earlier version is restored; the text before it is kept among the versions."));
       },
     });
     this.text.addEventListener("input", () => this.#edited());
@@ -47,8 +47,8 @@ class Reference {
 
   get problem() {
     const text = this.text.value.trim();
-    if (!text) return "Write the response first";
-    if (this.#candidate && text === this.#candidate.text.trim()) return "Unchanged so far: improve it";
+    if (!text) return gettext("Write a response");
+    if (this.#candidate && text === this.#candidate.text.trim()) return gettext("Edit the response before submitting");
     return "";
   }
 
@@ -90,7 +90,7 @@ class Reference {
   #startFrom(card) {
     const text = JSON.parse(card.querySelector("script").textContent);
     this.#replace(text, card.dataset.id);
-    announce(`Response ${card.dataset.number} is in the text box. What was there can be brought back.`);
+    announce(gettext("Response %(number)s is in the text box. Your earlier text can be restored.", { number: card.dataset.number }));
   }
 
   /** What stood there is never lost: one step back is always offered. */
@@ -103,7 +103,7 @@ class Reference {
     const { text, derived_from } = this.before;
     this.before = { text: this.text.value, derived_from: this.origin.value };
     this.#set(text, derived_from ?? "");
-    announce("Your earlier text is back.");
+    announce(gettext("Your earlier text is restored."));
   }
 
   #set(text, origin) {
@@ -118,11 +118,14 @@ class Reference {
     const words = this.text.value.trim().split(/\s+/).filter(Boolean).length;
     const left = this.most - this.text.value.length;
     const { length } = this.text.value.trim();
-    this.count.textContent = `${words} ${words === 1 ? "word" : "words"}, ${length} characters${left < 1000 ? `, ${left} left` : ""}`;
+    this.count.textContent = [
+      ngettext("%(count)s word, %(characters)s characters", "%(count)s words, %(characters)s characters", words, { characters: length }),
+      ...(left < 1000 ? [ngettext("%(count)s left", "%(count)s left", left)] : []),
+    ].join(", ");
     const reveal = this.section.querySelector("[data-do=reveal]");
     if (reveal) reveal.disabled = !length;
     this.preview.refresh();
-    this.source.textContent = this.#candidate ? `Started from response ${this.#candidate.number}` : "";
+    this.source.textContent = this.#candidate ? gettext("Started from response %(number)s", { number: this.#candidate.number }) : "";
     this.section.querySelector("[data-do=back]").hidden = !this.before;
     this.section.querySelector("[data-do=from-nothing]").hidden = !this.#candidate;
     this.text.rows = Math.min(24, Math.max(10, this.text.value.split("\n").length + 2));

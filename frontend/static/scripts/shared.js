@@ -27,7 +27,22 @@ export function ngettext(one, many, count, values = {}) {
 }
 
 /** Undo is of steps in this task; what was submitted before is reopened by the button alone. */
-export const NOTHING_TO_UNDO = "Nothing to undo in this task.";
+export const NOTHING_TO_UNDO = gettext("Nothing to undo in this task.");
+
+/** Several things in one sentence, as the language joins them. */
+export function listed(parts) {
+  return new Intl.ListFormat(document.documentElement.lang || "en", { type: "conjunction" }).format(parts);
+}
+
+/** A rank in words; there are nine at most. */
+export function ordinal(number) {
+  return ORDINALS[number - 1] ?? String(number);
+}
+
+const ORDINALS = [
+  gettext("1st"), gettext("2nd"), gettext("3rd"), gettext("4th"), gettext("5th"),
+  gettext("6th"), gettext("7th"), gettext("8th"), gettext("9th"),
+];
 
 /** Say something to those who do not see it happen. */
 export function announce(text) {

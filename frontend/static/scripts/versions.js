@@ -1,4 +1,6 @@
-// Earlier versions of a text: whenever it has changed by more than a little, what stood there before is kept.
+// Earlier versions of a text: whenever it has changed by more than a little, the earlier text is kept.
+
+import { ngettext } from "./shared.js";
 
 const KEEP_FROM = 80; // characters that changed
 const MOST = 12;
@@ -41,8 +43,8 @@ export class Versions {
     const rows = this.all.map(({ text, at }, index) => {
       const row = this.part.content.firstElementChild.cloneNode(true);
       row.dataset.index = index;
-      row.querySelector(".version-when").textContent = new Date(at).toLocaleTimeString([], { timeStyle: "short", timeZone: document.documentElement.dataset.timeZone });
-      row.querySelector(".version-start").textContent = `${text.trim().split(/\s+/).length} words: ${text.trim().slice(0, 80)}`;
+      row.querySelector(".version-when").textContent = new Date(at).toLocaleTimeString(document.documentElement.lang === "en" ? [] : document.documentElement.lang, { timeStyle: "short", timeZone: document.documentElement.dataset.timeZone });
+      row.querySelector(".version-start").textContent = ngettext("%(count)s word: %(start)s", "%(count)s words: %(start)s", text.trim().split(/\s+/).length, { start: text.trim().slice(0, 80) });
       return row;
     });
     this.list.replaceChildren(...rows.reverse());

@@ -1,13 +1,13 @@
-// One task on the page: its kind's own module, draft, lease, time at work, and handing it in.
+// One task on the page: its kind's own module, draft, lease, time at work, and submission.
 
 import { Activity } from "./activity.js";
 import { markCode } from "./code.js";
 import { Draft, STATES } from "./draft.js";
 import { Lease } from "./lease.js";
-import { announce } from "./shared.js";
+import { announce, gettext } from "./shared.js";
 
 const SIGN_OF_LIFE_MS = 60_000;
-const RESTORED = "Your unfinished work on this task is back.";
+const RESTORED = gettext("Your unfinished work on this task is restored.");
 
 class Work {
   constructor(root) {
@@ -26,8 +26,8 @@ class Work {
       onReply: ({ expires_at, saved_at }) => this.lease.renew(expires_at, saved_at),
     });
     this.lease = new Lease(root.querySelector("#lease"), {
-      onLow: () => announce("Less than two minutes left. Any change renews your time."),
-      onOver: () => announce("Your time for this task is over. What you submit still counts."),
+      onLow: () => announce(gettext("Less than two minutes left. Any change renews your reservation.")),
+      onOver: () => announce(gettext("Your reservation has expired. You can still submit.")),
     });
     this.lease.renew(root.dataset.expiresAt, 1000 * root.dataset.now);
     this.timer = setInterval(() => this.#signOfLife(), 5000);
@@ -65,7 +65,7 @@ class Work {
     button.onclick = () => {
       const isWhole = prompt.classList.toggle("is-whole");
       button.setAttribute("aria-expanded", isWhole);
-      button.textContent = isWhole ? "Keep the prompt in view" : "Show the whole prompt";
+      button.textContent = isWhole ? gettext("Keep the prompt in view") : gettext("Show the whole prompt");
     };
   }
 
@@ -74,7 +74,7 @@ class Work {
     this.#showProblem();
   }
 
-  /** What keeps the work from being handed in, in words, beside a button that says so. */
+  /** What keeps the work from being submitted, in words, beside a button that says so. */
   #showProblem() {
     const problem = this.kind.problem;
     this.button.disabled = this.isSending || Boolean(problem);
@@ -93,7 +93,7 @@ class Work {
   #showSaved() {
     if (!this.saved) return;
     const seconds = Math.round((performance.now() - this.saved) / 1000);
-    this.saveState.textContent = seconds < 60 ? `Saved ${seconds} s ago` : `Saved ${Math.floor(seconds / 60)} min ago`;
+    this.saveState.textContent = seconds < 60 ? gettext("Saved %(number)s s ago", { number: seconds }) : gettext("Saved %(number)s min ago", { number: Math.floor(seconds / 60) });
   }
 
   /** Show one of the notes that the page holds ready; null hides them. */
@@ -118,7 +118,7 @@ class Work {
     else if (!this.button.disabled) this.form.requestSubmit(this.button);
   }
 
-  // --- handing in, or skipping ---
+  // --- submitting, or skipping ---
 
   sending(isSending) {
     this.isSending = isSending;
@@ -174,7 +174,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   work.sending(true);
 });
 
-// A session that is over answers with the sign-in page. It must not take the place of somebody's work.
+// A session that is over answers with the sign-in page. It must not take the place of the annotator's work.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, requestConfig, target } = event.detail;
   if (target.id !== "task" || requestConfig.verb !== "post" || !work) return;
@@ -201,7 +201,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
   const form = detail.elt.closest(".flag-form");
   if (form && ![200, 422].includes(detail.xhr.status)) {
-    form.querySelector("[role=status]").textContent = "This could not be sent. Try again in a moment.";
+    form.querySelector("[role=status]").textContent = gettext("This could not be sent. Try again in a moment.");
   }
 });
 

@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
 
 def _in_words(found: Forecast) -> str:
-    lines = [f"It would not start: {found.refusal}"] if found.refusal else []
+    lines = [f"Cannot start: {found.refusal}"] if found.refusal else []
     for stage in found.stages:
         time = "time not known yet" if stage.seconds is None else f"about {stage.seconds:.0f} s"
         memory = "" if stage.memory_mb is None else f", {stage.memory_mb:,.0f} MB"
