@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import coverage, judgments, queue, tasks
+from annotation.actions import coverage, guidelines, judgments, queue, tasks
 from annotation.models import Assignment, Completion, Membership, Project, Role, SeatStatus, Source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -21,7 +21,10 @@ def person(project: Project, name: str) -> User:
 
 def rank(project: Project, user: User, *order: str) -> Assignment:
     """Claim, and rank the answers by their texts; "a b" in one string is a tie."""
-    seat = queue.claim_next(project=Project.objects.get(pk=project.pk), by=user)
+    project = Project.objects.get(pk=project.pk)
+    if project.guidelines_number:
+        guidelines.acknowledge(membership=project.memberships.get(user=user), number=project.guidelines_number)
+    seat = queue.claim_next(project=project, by=user)
     ids = dict(seat.task.candidates.values_list("text", "pk"))
     tiers = [[ids[text] for text in tier.split()] for tier in order]
     answer = {"tiers": tiers, "unacceptable": [], "rationale": ""}

@@ -201,7 +201,7 @@ def test_many_tasks_take_no_more_queries_than_few(
 
 @pytest.mark.parametrize(
     ("type", "rows", "word"),
-    [("preference", 3, "pairs"), ("ranking", 1, "ranked tasks"), ("prompt-completion", 1, "answers")],
+    [("preference", 3, "pairs"), ("ranking", 1, "ranked tasks"), ("prompt-completion", 1, "responses")],
 )
 def test_page_api_and_command_take_the_type_that_is_asked_for(project, ranked_task, admin, as_user, type, rows, word):
     client = as_user(admin)

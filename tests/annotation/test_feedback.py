@@ -182,7 +182,7 @@ def test_the_page_lists_counts_filters_and_gives_files(alice, product, project):
     assert (counts["v3"]["down"], counts["v3"]["comments"], counts["v4"]["up"], counts["v4"]["edits"]) == (1, 1, 1, 1)
     bad = alice.get(PAGE, {"signal": "down"}).context["rows"]
     assert [row.key for row in bad] == ["a-1"]
-    assert "No feedback fits this filter" in alice.get(PAGE, {"version": "v9"}).content.decode()
+    assert "No feedback matches this filter" in alice.get(PAGE, {"version": "v9"}).content.decode()
     assert alice.get(PAGE, {"signal": "sad"}).status_code == 422
     lines = b"".join(alice.get(PAGE, {"as": "jsonl"})).decode().splitlines()
     newest = json.loads(lines[0])

@@ -42,7 +42,7 @@ def test_the_preview_is_what_annotators_will_see(bob, seat):
 
 def test_the_page_says_how_long_the_answers_are(bob, seat):
     # 2 and 5 words, 10 and 26 characters: the medians are 3.5 and 18.
-    assert "4 words, 18 characters (median)" in bob.get(seat.get_absolute_url()).content.decode()
+    assert "Median response: 4 words, 18 characters" in bob.get(seat.get_absolute_url()).content.decode()
 
 
 def test_the_answers_are_not_sent_before_a_first_version(bob, blind_seat):

@@ -102,7 +102,7 @@ def test_the_page_the_csv_and_the_picture(two_rounds, project, as_user, admin):
     page = client.get("/projects/letters/costs/?hour=20&machine=0.5").content.decode()
     # Round 1: 3 minutes at 20 an hour and 300 s at 0.5 an hour are 1.04.
     assert "1.04" in page
-    assert "Minutes of people and of the machine: round 2 1.5 and 1.7; round 1 3.0 and 5.0" in page
+    assert "Minutes of people and of the machine: round 2: 1.5 and 1.7; round 1: 3.0 and 5.0" in page
     rows = list(csv.DictReader(io.StringIO(client.get("/projects/letters/costs.csv").content.decode())))
     assert [(row["round"], row["annotator_minutes"], row["methods"]) for row in rows] == [
         ("2", "1.5", "DPO"),
