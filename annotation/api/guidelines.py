@@ -37,7 +37,10 @@ class GuidelinesViewSet(ViewSet):
 
     scopes = {"list": Scope.READ, "acknowledge": Scope.ANNOTATE}
 
-    @extend_schema(responses=forced_singular_serializer(GuidelinesSerializer))  # type: ignore[no-untyped-call]
+    @extend_schema(
+        operation_id="projects_guidelines_retrieve",  # one object, no list
+        responses=forced_singular_serializer(GuidelinesSerializer),  # type: ignore[no-untyped-call]
+    )
     def list(self, request: Request, slug: str) -> Response:
         """Return the newest version of the guidelines."""
         return Response(GuidelinesSerializer(access.get_membership(signed_in(request), slug)).data)

@@ -76,7 +76,7 @@ def test_from_a_preset_to_a_win_rate(visit, admin, annotator, project, ready_to_
     page.locator(".group > summary", has_text="Reward model").click()
     page.locator('[name="reward.gate"]').select_option("report")  # six rankings teach nothing
     page.locator("summary", has_text=re.compile("^PPO")).click()
-    page.locator("summary", has_text="More settings of PPO").click()
+    page.locator("summary", has_text="More settings PPO").click()
     page.locator('[name="ppo.learning_rate"]').fill("0.02")  # far enough that no answer stays the same
     for name, value in UNSTOPPED.items():
         page.locator(f'[name="ppo.{name}"]').fill(value)

@@ -45,7 +45,7 @@ def test_practise_fail_practise_pass_and_work(visit, annotator, project, lesson,
     bob.goto("/projects/letters/annotate/")
     page.get_by_role("button", name="Start annotating").click()
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("Practice: the correct ranking is known.")).to_be_visible()
+    expect(page.get_by_text("Practice task with an expert ranking.")).to_be_visible()
     rank_first(page, "Rude words.")
     expect(page.get_by_text("Not passed yet")).to_be_visible()
     expect(page.get_by_text("you ranked them the other way round")).to_be_visible()
