@@ -151,3 +151,30 @@ def test_a_difference_shows_a_change_with_the_lines_around_it():
         DifferenceLine("gap"),
     ]
     assert difference(before, before) == []
+
+
+@pytest.mark.parametrize("words", [("a", "b"), tuple(map(str, range(100)))])
+def test_a_difference_of_many_lines_that_repeat_is_all_removed_and_added(words):
+    """As long as guidelines may be; comparing each line with each would take minutes."""
+    lines = 10_000 // len(words)
+    before, after = "first\n" + "\n".join(words * lines), "first\n" + "\n".join(words[::-1] * lines)
+    found = difference(before, after)
+    assert [line.kind for line in found[:2]] == ["kept", "removed"]
+    assert {line.kind for line in found} == {"kept", "removed", "added"}
+    assert [line.text for line in found if line.kind == "removed"] == list(words * lines)
+    assert [line.text for line in found if line.kind == "added"] == list(words[::-1] * lines)
+
+
+def test_only_what_lies_between_two_long_equal_ends_is_compared():
+    around = [str(number) for number in range(1000)]
+    found = difference("\n".join([*around, "old", *around]), "\n".join([*around, "new", *around]))
+    assert [(line.kind, line.text) for line in found] == [
+        ("gap", ""),
+        ("kept", "998"),
+        ("kept", "999"),
+        ("removed", "old"),
+        ("added", "new"),
+        ("kept", "0"),
+        ("kept", "1"),
+        ("gap", ""),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
@@ -20,6 +19,7 @@ from annotation.exports.pool import ACCEPTED, reviewed
 from annotation.http import UserRequest
 from annotation.imports import RefusedRow, UnreadableFile
 from annotation.models import Project, Proposal, ProposalReview, RejectReason, Role, Verdict
+from annotation.rendering.difference import changes
 from annotation.uploads import takes_uploads
 from training import access
 from training.actions import proposals
@@ -164,11 +164,5 @@ def _as_shown(review: ProposalReview, found: Proposal) -> dict[str, Any]:
 
 def differences(before: str, after: str) -> list[tuple[str, str]]:
     """Return kept, removed and added pieces in order, by words, or by characters in scripts without spaces."""
-    old, new = PIECE.findall(before), PIECE.findall(after)
-    found: list[tuple[str, str]] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            found.append(("kept", "".join(old[a:b])))
-            continue
-        found += [(name, text) for name, text in (("removed", "".join(old[a:b])), ("added", "".join(new[c:d]))) if text]
-    return found
+    pieces = changes(PIECE.findall(before), PIECE.findall(after))
+    return [(kind, "".join(some)) for kind, some in pieces]
