@@ -44,9 +44,14 @@ def store_version(*, project: Project, by: User) -> GuidelinesVersion | None:
     return newest
 
 
+def must_read(project: Project, *, read: int) -> bool:
+    """Return whether a person whose newest acknowledged version is `read` has a newer one to read."""
+    return bool(project.guidelines) and read < project.guidelines_number
+
+
 def require(project: Project, *, read: int) -> None:
-    """Raise ReadGuidelinesFirst where a person whose newest acknowledged version is `read` has a newer one to read."""
-    if project.guidelines and read < project.guidelines_number:
+    """Raise ReadGuidelinesFirst where `must_read`."""
+    if must_read(project, read=read):
         raise ReadGuidelinesFirst(
             gettext(
                 "Read version %(number)s of the guidelines and acknowledge it first. Programs send its number to "

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
@@ -30,8 +30,8 @@ def guidelines(request: UserRequest, slug: str) -> HttpResponse:
     project, is_admin = membership.project, membership.may_act_as(Role.ADMIN)
     versions = list(project.guidelines_versions.select_related("written_by"))
     by_number = {version.number: version for version in versions}
-    shown = by_number.get(_number(request, "version"), versions[0] if versions else None)
-    against = by_number.get(_number(request, "against")) or (by_number.get(shown.number - 1) if shown else None)
+    shown = by_number.get(_number(request.GET, "version"), versions[0] if versions else None)
+    against = by_number.get(_number(request.GET, "against")) or (by_number.get(shown.number - 1) if shown else None)
     context: dict[str, Any] = {
         "project": project,
         "membership": membership,
@@ -41,16 +41,16 @@ def guidelines(request: UserRequest, slug: str) -> HttpResponse:
         "against": against,
         "html": markdown(shown.text) if shown else "",
         "lines": difference(against.text, shown.text) if shown and against else [],
-        "must_read": _must_read(project, membership),
+        "must_read": actions.must_read(project, read=membership.guidelines_read),
     }
     if is_admin:
         context["members"] = project.memberships.select_related("user").order_by("guidelines_read", "user__username")
     return render(request, "annotation/guidelines.html", context)
 
 
-def _number(request: HttpRequest, name: str) -> int:
-    """Return a version's number out of the address; 0, which no version has, where there is none."""
-    given = request.GET.get(name, "")
+def _number(sent: QueryDict, name: str) -> int:
+    """Return the number of a version that was sent; 0, which no version has, where there is none."""
+    given = sent.get(name, "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
 
 
@@ -67,17 +67,12 @@ def acknowledge(request: UserRequest, slug: str) -> HttpResponse:
 
 def acknowledged(request: HttpRequest) -> int:
     """Return the number of the version that a form acknowledges; 0 where it names none."""
-    given = request.POST.get("guidelines", "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
-
-
-def _must_read(project: Project, membership: Membership) -> bool:
-    return bool(project.guidelines) and membership.guidelines_read < project.guidelines_number
+    return _number(request.POST, "guidelines")
 
 
 def to_read(project: Project, membership: Membership) -> dict[str, Any] | None:
     """Return the version that a member has to acknowledge before the next task, and what changed; None if none."""
-    if not _must_read(project, membership):
+    if not actions.must_read(project, read=membership.guidelines_read):
         return None
     before = project.guidelines_versions.filter(number=membership.guidelines_read).first()
     return {

@@ -115,10 +115,15 @@ def gain(model: PeftModel, prompt: list[int], answer: list[int]) -> float:
 def test_thumbs_alone_are_enough_and_the_rarer_kind_weighs_more(prepare_kto):
     rows = [thumb(f"prompt {number}", "aaaa aa", True, number) for number in range(6)]
     rows += [thumb(f"prompt {number}", "hhhh h", False, number) for number in range(6, 8)]
-    result = finish(prepare_kto("thumbs", rows=rows))
+    run = prepare_kto("thumbs", rows=rows)
+    result = finish(run)
+    # Before anything is learned each loss is ½: (6 · ½ + 2 · 3 · ½) / 8.
+    assert next(run.metrics())["kto/loss"] == pytest.approx(0.75, abs=1e-4)
     assert (result["good"], result["bad"], result["weights"]) == (6, 2, {"good": 1.0, "bad": 3.0})
     assert (result["labels_eval"], result["auc"]) == (0, None)
-    unweighted = finish(prepare_kto("unweighted", rows=rows, balanced=False, epochs=1))
+    run = prepare_kto("unweighted", rows=rows, balanced=False, epochs=1)
+    unweighted = finish(run)
+    assert next(run.metrics())["kto/loss"] == pytest.approx(0.5, abs=1e-4)
     assert unweighted["weights"] == {"good": 1.0, "bad": 1.0}
 
 
