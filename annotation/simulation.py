@@ -18,7 +18,7 @@ from typing import Any
 
 import requests
 
-from annotation.judges import Judge
+from annotation.simulated_judges import SimulatedJudge
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Habits:
 
 
 class SimulatedAnnotator:
-    def __init__(self, *, url: str, username: str, password: str, judge: Judge, habits: Habits) -> None:
+    def __init__(self, *, url: str, username: str, password: str, judge: SimulatedJudge, habits: Habits) -> None:
         self.url = url.rstrip("/")
         self.username, self.password = username, password
         self.judge, self.habits = judge, habits
@@ -175,7 +175,7 @@ def simulate(
     url: str,
     project: str,
     logins: list[tuple[str, str]],
-    judge: Judge,
+    judge: SimulatedJudge,
     habits: Habits,
     stop: threading.Event | None = None,
 ) -> WorkTally:

@@ -33,7 +33,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from annotation.judges import SentimentJudge  # noqa: E402 -- from a checkout that need not be installed
+from annotation.simulated_judges import SentimentJudge  # noqa: E402 -- from a checkout that need not be installed
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "correct horse battery staple"

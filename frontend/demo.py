@@ -21,8 +21,8 @@ from django.contrib.auth.models import User
 from annotation.actions import projects, prompts
 from annotation.errors import NotPossible
 from annotation.imports import parse_prompts
-from annotation.judges import Judge, SentimentJudge
 from annotation.models import Project, Ranking, ReferenceAnswer, Role, Task
+from annotation.simulated_judges import SentimentJudge, SimulatedJudge
 from annotation.simulation import Habits, WorkTally, simulate
 from annotation.stats.bootstrap import ratio_interval, rounded
 from frontend.server import EmbeddedServer
@@ -60,7 +60,7 @@ ANSWERED_AGAIN = 0.4  # share of the prompts that the new policy answers: enough
 class Demo:
     def __init__(self, *, server: EmbeddedServer, small: bool, say: Callable[[str], object]) -> None:
         self.server, self.small, self.say = server, small, say
-        self.judge: Judge = SentimentJudge()
+        self.judge: SimulatedJudge = SentimentJudge()
         self.seconds: dict[str, float] = {}
         self.tally = WorkTally()
         self.password = secrets.token_urlsafe(12)  # of the demo's accounts; another one at each start
@@ -208,7 +208,7 @@ class Demo:
         }
 
 
-def gold_change(ppo_run: TrainingRun, judge: Judge) -> dict[str, Any]:
+def gold_change(ppo_run: TrainingRun, judge: SimulatedJudge) -> dict[str, Any]:
     """Return the judge's mean change from the answers before to those after, with a bootstrap interval.
 
     Prompts are resampled, not answers: answers to one prompt are alike.

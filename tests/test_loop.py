@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from annotation.actions import projects
-from annotation.judges import LengthJudge
 from annotation.models import Completion, Ranking, ReferenceAnswer, Role, Source, Task
+from annotation.simulated_judges import LengthJudge
 from annotation.simulation import Habits, simulate
 from tests.conftest import PASSWORD
 from tests.tiny_model import tiny_checkpoint

@@ -7,8 +7,8 @@ import threading
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotation.judges import JUDGES, LengthJudge, SentimentJudge
 from annotation.models import Assignment, Project, Ranking, ReferenceAnswer, SeatStatus
+from annotation.simulated_judges import SIMULATED_JUDGES, LengthJudge, SentimentJudge
 from annotation.simulation import Habits, simulate
 from tests.conftest import PASSWORD
 
@@ -105,9 +105,9 @@ def test_the_command_says_when_nobody_answers(project):
         call_command("simulate_annotators", project="letters", annotators=1, url="http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("name", SIMULATED_JUDGES)
 def test_a_judge_likes_its_own_reference_answers_no_less(name):
-    judge = JUDGES[name]()
+    judge = SIMULATED_JUDGES[name]()
     for answer in ("This is fine. It goes on and on and on and", "A sad and terrible story.", "Nice."):
         assert judge.score(judge.improve(answer)) >= judge.score(answer)
 

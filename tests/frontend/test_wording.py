@@ -16,7 +16,7 @@ DATA = {
     "training/instructions",
     "training/exports",
     "annotation/blinding.py",
-    "annotation/judges.py",
+    "annotation/simulated_judges.py",
     "migrations",
 }
 SOURCES = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from annotation import model_server
 from annotation.outgoing import SERVERS_VARIABLE
 from tests.recipes.conftest import Prepare, finish, prompt_rows
 from training.methods import InvalidConfig, SampleConfig
@@ -146,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    monkeypatch.setattr(served, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(model_server, "FIRST_WAIT", 0.01)
     fake = FakeServer()
     monkeypatch.setenv(SERVERS_VARIABLE, f"{fake.url}, http://127.0.0.1:9/v1")
     thread = threading.Thread(target=fake.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -201,7 +202,7 @@ def test_busy_and_failing_for_a_while(prepare: Prepare, server: FakeServer):
 
 def test_it_waits_as_long_as_the_server_says(prepare: Prepare, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
     slept: list[float] = []
-    monkeypatch.setattr(served.time, "sleep", slept.append)
+    monkeypatch.setattr(model_server.time, "sleep", slept.append)
     server.troubles = [(429, {"Retry-After": "9"})]
     finish(prepare("patient", "sample", settings(server), {}, prompt_rows(1)))
     assert len(slept) == 1

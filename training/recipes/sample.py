@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from annotation.model_server import ServerProblem
 from training.methods import SampleConfig
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.files import required_path
@@ -23,7 +24,7 @@ from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
-from training.recipes.text.served import ServedModel, ServerProblem
+from training.recipes.text.served import ServedModel
 from training.rundir import GENERATING, Row, RunDir
 from training.tokenizers.settings import ChatSettings
 

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from typing import Any
 
+from annotation.model_server import ServerProblem
 from training.instructions.form import Unparsed, draw, parse, request
 from training.methods import SampleConfig, SelfInstructConfig
 from training.recipes.process.errors import RecipeError
@@ -19,7 +20,7 @@ from training.recipes.process.resources import Stopwatch, peak_rss_mb
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import derived_seed
 from training.recipes.sample import LocalPolicy
-from training.recipes.text.served import ServedModel, ServerProblem
+from training.recipes.text.served import ServedModel
 from training.rundir import GENERATING, Row, RunDir
 
 

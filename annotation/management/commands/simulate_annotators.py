@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.actions.projects import set_member
-from annotation.judges import JUDGES
 from annotation.management.commands.import_prompts import find_project
 from annotation.models import Project, Role
+from annotation.simulated_judges import SIMULATED_JUDGES
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, help="slug of the project")
         parser.add_argument("--annotators", type=int, default=3)
-        parser.add_argument("--judge", choices=list(JUDGES), default="sentiment")
+        parser.add_argument("--judge", choices=list(SIMULATED_JUDGES), default="sentiment")
         parser.add_argument("--noise", type=float, default=0.1, help="standard deviation added to the judge's scores")
         parser.add_argument("--pace", type=float, default=0.0, help="mean seconds spent on a task")
         parser.add_argument("--tasks", type=int, help="most tasks per annotator; default: until the queue is empty")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 url=options["url"],
                 project=options["project"],
                 logins=logins,
-                judge=JUDGES[options["judge"]](),
+                judge=SIMULATED_JUDGES[options["judge"]](),
                 habits=habits,
             )
         except OSError as problem:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from annotation.model_server import OddReply, read_object
 from annotation.plain_text import cleaned_text
 from training.rundir import Row
 from training.tokenizers.settings import SHOWN, ChatSettings
@@ -19,10 +19,6 @@ class OddAnswer(Exception):
     """One answer cannot be used; the message is the reason, and is counted by it."""
 
 
-class OddReply(Exception):
-    """Raised for a reply that is not in OpenAI's protocol; the message names what is missing and quotes nothing."""
-
-
 def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:
     """Return the usable facts of each choice, or why it cannot be used. Raises OddReply."""
     reply = read_object(body)
@@ -32,19 +28,6 @@ def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:
     usage = reply.get("usage")
     drawn = usage.get("completion_tokens") if isinstance(usage, Mapping) and len(choices) == 1 else None
     return [_read(choice, drawn, settings) for choice in choices]
-
-
-def read_object(body: bytes) -> Row:
-    """Return the JSON object of a reply's body. Raises OddReply where there is none."""
-    try:
-        value = json.loads(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise OddReply("the reply is no UTF-8") from None
-    except (ValueError, RecursionError):
-        raise OddReply("the reply is no JSON") from None
-    if not isinstance(value, dict):
-        raise OddReply("the reply is no JSON object")
-    return value
 
 
 def _read(choice: Any, drawn: Any, settings: ChatSettings) -> Row | OddAnswer:

@@ -1,6 +1,6 @@
-"""What simulated annotators prefer. A judge gives an answer a number; higher is better.
+"""What simulated annotators prefer. A simulated judge gives an answer a number; higher is better.
 
-To add one: a small class with `score` and a row in JUDGES.
+To add one: a small class with `score` and a row in SIMULATED_JUDGES.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 
-class Judge(Protocol):
+class SimulatedJudge(Protocol):
     def score(self, answer: str) -> float: ...
 
     def improve(self, answer: str) -> str:
@@ -49,4 +49,4 @@ def whole_sentences(text: str) -> str:
     return text[: end + 1].strip() if end > 0 else text.strip()
 
 
-JUDGES: dict[str, type[Judge]] = {"sentiment": SentimentJudge, "length": LengthJudge}
+SIMULATED_JUDGES: dict[str, type[SimulatedJudge]] = {"sentiment": SentimentJudge, "length": LengthJudge}
