@@ -36,6 +36,7 @@ FIGURES: dict[str, str] = {
     "ci95": gettext_noop("95 % CI"),
     "length_baseline": gettext_noop("Longer-response baseline"),
     "baselines": gettext_noop("Length-only baseline"),
+    "people": gettext_noop("One annotator against the others"),
     "train_accuracy": gettext_noop("Train accuracy"),
     "n": gettext_noop("Eval pairs"),
     "calibration": gettext_noop("Calibration error (ECE)"),
@@ -63,6 +64,7 @@ FIGURES: dict[str, str] = {
 # Their value, and what a line below it says.
 EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
     "baselines": lambda value: (f"{value['length']['accuracy']:.1%}", _baselines_in_words(value)),
+    "people": lambda value: (f"{value['accuracy']:.1%}", _people_in_words(value)),
     "calibration": lambda value: (f"{value['ece']:.3f}", gettext("expected calibration error")),
     "stopped": lambda value: (gettext("yes"), _sentence(value)),
     "selected": lambda value: (
@@ -157,6 +159,11 @@ def _baselines_in_words(baselines: dict[str, Any]) -> str:
         return f"{rule} {chance}"
     interval = gettext("95 % CI: ") + _figure("ci95", length["ci95"])
     return f"{rule} {interval}. {chance}"
+
+
+def _people_in_words(people: dict[str, Any]) -> str:
+    interval = f" 95 % CI: {_figure('ci95', people['ci95'])}." if people.get("ci95") else ""
+    return f"Agreement with the majority of the others, {people['n']:,} pairs.{interval}"
 
 
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:

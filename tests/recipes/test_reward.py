@@ -13,13 +13,14 @@ from tests.recipes.conftest import Prepare, finish, preference, preference_rows,
 from training.methods import RewardConfig
 from training.recipes.models.blocks import Blocks
 from training.recipes.models.generation import Drawing, sample
-from training.recipes.models.rankings import IndexVote, JudgedSet, MergedPair, collate, read_rankings
+from training.recipes.models.rankings import IndexVote, JudgedSet, LineShare, MergedPair, collate, read_rankings
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
 from training.recipes.reward import judges_share
-from training.recipes.reward_losses import rankings_loss
+from training.recipes.reward_learners import RIDGES, choose_ridge, folds_of
+from training.recipes.reward_losses import Terms, rankings_loss
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -157,6 +158,58 @@ def test_the_loss_over_whole_rankings_is_the_mean_over_people():
     assert float(loss) == pytest.approx((0.601986 + 0.693147) / 2, abs=1e-6)
 
 
+def test_the_unacceptable_line_is_one_more_candidate_that_scores_nothing():
+    # Scores ln 3, 0, 0, the last one below the line. Pairs as above: 0.287682 · 2 + ln 2. Against the line of score 0:
+    # 0.287682 above it, ln 2 for each of the others. In all 0.287682 · 3 + ln 2 · 3 = 2.942489, over the three pairs.
+    scores = torch.tensor([[1.098612, 0.0, 0.0]])[..., None]
+    ranking, weights = one_vote([0], [1], [2], unacceptable=(2,)), torch.ones(1, 1)
+    assert ranking.lines == [LineShare(0, 1.0), LineShare(1, 1.0), LineShare(2, 0.0)]
+    assert float(rankings_loss(scores, [ranking], weights, RewardConfig())) == pytest.approx(2.942489 / 3, abs=1e-6)
+    assert float(rankings_loss(scores, [ranking], weights, RewardConfig(line=False))) == pytest.approx(
+        0.422837, abs=1e-6
+    )
+    # Drawn in the order 0, 1, line, 2 with odds 3 : 1 : 1 : 1: ln 6/3, ln 3, ln 2, the last one for certain.
+    drawn = rankings_loss(scores, [ranking], weights, RewardConfig(loss="plackett_luce"))
+    assert float(drawn) == pytest.approx((2 * 0.693147 + 1.098612) / 3, abs=1e-6)
+
+
+def test_a_line_says_nothing_of_those_who_drew_none_and_of_responses_without_a_place():
+    votes = [
+        IndexVote([[0], [1], [2]], 3.0, unacceptable=(1, 2)),
+        IndexVote([[1], [0], [2]], 1.0, unacceptable=(2,)),
+        IndexVote([[0], [1], [2]], 5.0),
+        IndexVote([[0], [1, 2]], 7.0, unranked=(1, 2)),
+    ]
+    assert JudgedSet(0, "train", [1], [[1]] * 3, votes).lines == [
+        LineShare(0, 1.0),
+        LineShare(1, 0.25),
+        LineShare(2, 0.0),
+    ]
+    assert [vote.line_place() for vote in votes] == [1, 2, None, None]
+    assert IndexVote([[0, 1]], unacceptable=(0, 1)).line_place() == 0  # both are bad
+    assert IndexVote([[0, 1], [2]], unacceptable=(1, 2)).line_place() is None  # a tie across the line
+
+
+def test_the_ridge_is_the_one_that_predicts_unseen_prompts_best():
+    """Where what people said follows from the features a weak penalty is best, where they tossed coins the stiffest."""
+    random = torch.Generator().manual_seed(2)
+    features, wanted = torch.randn(240, 12, generator=random), torch.randn(12, generator=random)
+    chosen = {}
+    for name, values in (("taste", features @ wanted), ("coins", torch.randn(240, generator=random))):
+        rankings = [
+            JudgedSet(
+                number, "train", [number // 2], [[1], [2]], [IndexVote([[0], [1]] if first > second else [[1], [0]])]
+            )
+            for number, (first, second) in enumerate(values.view(120, 2).tolist())
+        ]
+        folds = folds_of(rankings, seed=0)
+        assert torch.equal(folds[::2], folds[1::2])  # both rankings of a prompt are in the same one
+        assert sorted(folds.unique().tolist()) == [0, 1, 2, 3]
+        chosen[name] = choose_ridge(features, Terms(rankings, RewardConfig(), features.device), folds)
+    assert chosen == {"taste": min(RIDGES), "coins": max(RIDGES)}
+    assert len(folds_of(rankings[:20], seed=0)) == 0  # ten prompts are too few
+
+
 def test_ties_and_contradictions_stay_what_they_are():
     # {a > b, b > a} is no order; a circle of three is two votes to one on every pair.
     contradiction = JudgedSet(0, "train", [1], [[1], [2]], [IndexVote([[0], [1]]), IndexVote([[1], [0]])])
@@ -180,7 +233,7 @@ def test_rankings_are_read_as_they_were_given(shared: SharedModel):
         "candidates": [{"text": text, "finished": True} for text in ("one", "", "three", "x" * 500)],
         "rankings": [
             {"tiers": [[2], [0, 1], [3]], "unacceptable": [], "weight": 1.0, "annotator": "annotator-1"},
-            {"tiers": [[0, 2]], "unacceptable": [], "weight": 0.5, "annotator": "annotator-2"},
+            {"tiers": [[0, 2]], "unacceptable": [0, 1, 2], "weight": 0.5, "annotator": "annotator-2"},
         ],
     }
     lonely = {**row, "candidates": [{"text": "one", "finished": True}, {"text": "", "finished": None}]}
@@ -190,6 +243,7 @@ def test_rankings_are_read_as_they_were_given(shared: SharedModel):
     # The empty and the overlong candidate are gone; what was said of the other two stands.
     assert len(ranking.candidates) == 2
     assert [vote.tiers for vote in ranking.votes] == [[[1], [0]], [[0, 1]]]
+    assert [vote.unacceptable for vote in ranking.votes] == [(), (0, 1)]
     assert ranking.pairs[0].share == pytest.approx((0 * 1.0 + 0.5 * 0.5) / 1.5)
     assert (ranking.prompt_id, ranking.split, ranking.policy) == (3, "eval", 2)
 
@@ -336,9 +390,15 @@ def test_heads_on_the_base_model_need_no_adapter(prepare: Prepare, checkpoint: P
     result = finish(run)
     assert result["accuracy"] > 0.7
     assert not (run.checkpoint_path / "adapter_model.safetensors").exists()
+    assert next(run.metrics())["reward/ridge"] == 0.2
+    # The first annotator puts the worst of each three below the line.
+    assert result["line"]["n"] == 8 * 3
+    assert result["line"]["accuracy"] > 0.75
+    assert result["line"]["score"] == result["bias"] < 1
     # The penalty holds the weights where the loss alone would let them run away.
     stiff = prepare("stiff", "reward", SETTINGS | {"pooling": "depths", "ridge": 100.0}, run.config()["inputs"], rows)
     finish(stiff)
+    assert next(stiff.metrics())["reward/ridge"] == 100
     norms = [load_file(each.checkpoint_path / "head.safetensors")["weight"].norm() for each in (run, stiff)]
     assert norms[1] < norms[0] / 3
 

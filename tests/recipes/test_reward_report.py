@@ -14,6 +14,7 @@ from training.recipes.reward_report import (
     length_rule,
     outcomes,
     outcomes_by_annotator,
+    outcomes_of_people,
     report,
 )
 
@@ -42,6 +43,17 @@ def test_every_annotator_is_measured_by_what_that_person_said():
     assert outcomes([judged], [[2.0, 0.0]]) == []  # together they prefer nothing
     found = outcomes_by_annotator([judged], [[2.0, 0.0]])
     assert [(item.annotator, item.difference) for item in found] == [("annotator-1", 2.0), ("annotator-2", -2.0)]
+
+
+def test_people_are_measured_by_the_others_and_not_by_themselves():
+    # Two who agree on two pairs of three: four of six. Of three, the third alone has a majority of others: it is wrong.
+    two = ranking(1, [1, 1, 1], IndexVote([[0], [1], [2]]), IndexVote([[0], [2], [1]]))
+    three = ranking(2, [1, 1], IndexVote([[0], [1]]), IndexVote([[0], [1]]), IndexVote([[1], [0]]))
+    alone = ranking(3, [1, 1], IndexVote([[0], [1]]))
+    assert accuracy_of(outcomes_of_people([two, three, alone])) == Accuracy({1: (4.0, 6), 2: (0.0, 1)})
+    figures = report([two, alone], [[2.0, 1.0, 0.0], [1.0, 0.0]], [alone], seed=0)
+    assert (figures["people"]["accuracy"], figures["people"]["n"]) == (0.6667, 6)
+    assert report([alone], [[1.0, 0.0]], [alone], seed=0)["people"] is None
 
 
 def test_bootstrap_draws_prompts():

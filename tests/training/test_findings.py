@@ -19,6 +19,7 @@ REWARD = {
         "length": {"accuracy": 0.55, "ci95": [0.49, 0.61], "rule": "the shorter response wins"},
         "random": 0.5,
     },
+    "people": {"accuracy": 0.81, "ci95": [0.77, 0.85], "n": 1624},
     "calibration": {"ece": 0.042, "bins": [{"confidence": 0.6, "accuracy": 0.58, "n": 40}]},
     "learning_curve": [
         {"rankings": 50, "accuracy": 0.6, "ci95": [0.5, 0.7]},
@@ -143,6 +144,8 @@ def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, p
     assert "<dd>67.0 to 81.2%</dd>" in page
     assert "<dt>Length-only baseline</dt><dd>55.0%</dd>" in page
     assert "The shorter response wins. 95 % CI: 49.0 to 61.0%. Chance: 50%." in page
+    assert "<dt>One annotator against the others</dt><dd>81.0%</dd>" in page
+    assert "Agreement with the majority of the others, 1,624 pairs. 95 % CI: 77.0 to 85.0%." in page
     assert "Longer-response baseline" not in page
     assert "Quality gate passed</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
     assert '<dd>3</dd><dd class="note-line">a response is empty (2); too long (1)</dd>' in page

@@ -36,7 +36,15 @@ class RewardConfig(MethodConfig):
         "rates have no effect), or its final states under an adapter: mean, last, attention, or verbalizer (Yes or No "
         "to whether the response is good; slower, since every response is read again)",
     )
-    ridge: float = setting(0.2, "Penalty on the heads' weights, with pooling 'depths'", least=0, most=1000)
+    ridge: float = setting(
+        0.2,
+        "Penalty on the heads' weights, with pooling 'depths'; 0: chosen by cross-validation over prompts",
+        least=0,
+        most=1000,
+    )
+    line: bool = setting(
+        True, "Also learn from the line above unacceptable responses, as one more candidate that scores 0 everywhere"
+    )
     heads: int = setting(
         2,
         "The first trains on all rankings, each other one on a bootstrap; the last of several measures checkpoints",

@@ -90,6 +90,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
         result: Row = {
             **report(held_out, scores_of(reward_model, held_out), train, config.seed),
             "judge": judge_report(reward_model, judging, held_out),
+            "line": line_report(reward_model, learning, held_out, config),
             "train_accuracy": accuracy(reward_model, probe).rounded(),
             "rankings": len(learning),
             "pairs": sum(len(ranking.pairs) for ranking in learning),
@@ -290,6 +291,22 @@ def judge_report(model: RewardModel, judging: list[JudgedSet], held_out: list[Ju
         "accuracy": accuracy_of(outcomes(held_out, judged)).rounded(),
         "correlation_with_score": correlation(score, [value for values in judged for value in values]),
     }
+
+
+def line_report(
+    model: RewardModel, train: list[JudgedSet], held_out: list[JudgedSet], config: RewardConfig
+) -> Row | None:
+    """Return the score of the line above unacceptable responses, and how often held-out ones are on the right side."""
+    if not config.line or not any(ranking.lines for ranking in train):
+        return None
+    right = [
+        (scores[line.candidate] > 0) == (line.share > 0.5)
+        for ranking, scores in zip(held_out, scores_of(model, held_out), strict=True)
+        for line in ranking.lines
+        if line.share != 0.5
+    ]
+    accuracy = round(sum(right) / len(right), 4) if right else None
+    return {"score": model.bias, "accuracy": accuracy, "n": len(right)}
 
 
 def accuracy(model: RewardModel, rankings: list[JudgedSet]) -> Accuracy:

@@ -14,32 +14,79 @@ from training.recipes.process.memory import MicroBatches
 from training.recipes.process.seeds import generator
 from training.recipes.reward_losses import Terms, rankings_loss
 
+RIDGES = (10.0, 3.0, 1.0, 0.3, 0.1)  # from the stiffest on: each fit starts where the one before ended
+FOLDS = 4  # of prompts, for the choice between them
+FEWEST_PROMPTS = 3 * FOLDS  # below it the choice is a matter of chance
+USUAL_RIDGE = 0.2
+
 
 def solve(head: DepthHead, train: list[JudgedSet], weights: Tensor, config: RewardConfig) -> dict[str, float]:
     """Fit a head on fixed states: a convex problem, solved by L-BFGS over all rankings at once.
 
-    The penalty is ½ · ridge · ‖w‖² against the sum of the rankings' losses, so it weighs less the more there are.
-    `weights` (rankings, heads) are the weights of the rankings for each head.
+    `weights` (rankings, heads) are the weights of the rankings for each head. A ridge of 0 is chosen here.
     """
     states = torch.cat([_depths(ranking) for ranking in train])
     head.standardise_on(states)
     features = head.features(states)
     terms, weights = Terms(train, config, features.device), weights.to(features.device)
-    parameters = list(head.linear.parameters())
-    optimiser = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6)
+    ridge = config.ridge or choose_ridge(features, terms, folds_of(train, config.seed))
+    fit(head.linear, features, terms, weights, ridge)
+    gradient = torch.cat([each.grad.flatten() for each in head.linear.parameters() if each.grad is not None])
+    with torch.no_grad():
+        loss = terms.losses(head.linear(features), weights).sum() / weights.numel()
+    return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm()), "reward/ridge": ridge}
+
+
+def fit(linear: nn.Linear, features: Tensor, terms: Terms, weights: Tensor, ridge: float) -> None:
+    """Minimise, for each output, the sum of the rankings' losses + ½ · ridge · ‖w‖², from where the weights are.
+
+    The penalty weighs less the more rankings there are. Shapes: features (n, width), weights (rankings, heads).
+    """
+    optimiser = torch.optim.LBFGS(
+        list(linear.parameters()), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-6
+    )
 
     def objective() -> Tensor:
         optimiser.zero_grad()
-        penalty = 0.5 * config.ridge * head.linear.weight.square().sum()
-        loss = terms.loss(head.linear(features), weights) * weights.numel() + penalty
+        squares = sum(parameter.square().sum() for parameter in linear.parameters())
+        loss = terms.losses(linear(features), weights).sum() + 0.5 * ridge * squares
         loss.backward()
         return loss
 
     optimiser.step(objective)
-    with torch.no_grad():
-        loss = terms.loss(head.linear(features), weights)
-    gradient = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-    return {"reward/loss": float(loss), "reward/grad_norm": float(gradient.norm())}
+
+
+def choose_ridge(features: Tensor, terms: Terms, folds: Tensor, ridges: Sequence[float] = RIDGES) -> float:
+    """Return the penalty under which heads predict best what was said about prompts that they did not see.
+
+    By the likelihood of all that was said, over folds of prompts; `folds` (rankings,) is the fold of each ranking, none
+    where there are too few prompts.
+    """
+    if len(folds) == 0:
+        return USUAL_RIDGE
+    held_out = (folds[:, None] == torch.arange(FOLDS)).to(features)  # (rankings, folds): one head per fold
+    linear = nn.Linear(features.shape[1], FOLDS, device=features.device)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    losses = []
+    for ridge in ridges:
+        fit(linear, features, terms, 1 - held_out, ridge)
+        with torch.no_grad():
+            losses.append(float(terms.losses(linear(features), held_out).sum()))
+    return ridges[losses.index(min(losses))]
+
+
+def folds_of(train: Sequence[JudgedSet], seed: int) -> Tensor:
+    """Return the fold of each ranking: all rankings of a prompt are in the same one, drawn at random.
+
+    Of fewer prompts than `FEWEST_PROMPTS` there are no folds.
+    """
+    prompts = list(dict.fromkeys(tuple(ranking.prompt) for ranking in train))
+    if len(prompts) < FEWEST_PROMPTS:
+        return torch.empty(0)
+    drawn = torch.randperm(len(prompts), generator=generator(seed, "folds")) % FOLDS
+    fold_of = dict(zip(prompts, drawn.tolist(), strict=True))
+    return torch.tensor([fold_of[tuple(ranking.prompt)] for ranking in train])
 
 
 class HeadLearner:

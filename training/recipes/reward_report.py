@@ -7,7 +7,7 @@ by prompt: the pairs of one prompt are not independent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -62,6 +62,24 @@ def outcomes_by_annotator(rankings: Sequence[JudgedSet], scores: Sequence[Sequen
                 for best in tier:
                     for below in vote.tiers[level + 1 :]:
                         found += [_outcome(ranking, values, best, other, 1.0, vote.annotator) for other in below]
+    return found
+
+
+def outcomes_of_people(rankings: Sequence[JudgedSet]) -> list[PairOutcome]:
+    """Return how each annotator ordered pairs, measured against the majority of the others on the same responses.
+
+    Nobody is measured by their own vote: a majority agrees with its own members more often than with anyone else.
+    """
+    found = []
+    for ranking in rankings:
+        for number, vote in enumerate(ranking.votes):
+            others = [other for place, other in enumerate(ranking.votes) if place != number and other.weight > 0]
+            for pair in replace(ranking, votes=others).pairs if others else ():
+                said = vote.distance(pair.first, pair.second)
+                if pair.share == 0.5 or said is None:
+                    continue
+                said = said if pair.share > 0.5 else -said
+                found.append(PairOutcome(ranking.prompt_id, said, 0, pair.margin, ranking.policy, vote.annotator))
     return found
 
 
@@ -141,6 +159,7 @@ def report(
     length = accuracy_of(found, lambda outcome: _right(rule * outcome.length_gap))
     interval = accuracy_interval(measured, seed)
     lead = accuracy_interval(measured.minus(length), seed)
+    people = accuracy_of(outcomes_of_people(held_out))
     return {
         "accuracy": measured.rounded(),
         "ci95": interval,
@@ -154,6 +173,9 @@ def report(
             },
             "random": 0.5,
         },
+        "people": {"accuracy": people.rounded(), "ci95": accuracy_interval(people, seed), "n": people.pairs}
+        if people.pairs
+        else None,
         "calibration": calibration(found),
         "slices": {
             "margin": by_thirds(found, lambda outcome: outcome.margin, "margin", seed),

@@ -30,7 +30,8 @@ READ_AT_ONCE = 8  # rankings per forward pass where nothing is learned
 class IndexVote(NamedTuple):
     """A person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
 
-    `unranked` are candidates without a place: the last tier, whose members are not known to be equal.
+    `unranked` are candidates without a place: the last tier, whose members are not known to be equal. `unacceptable`
+    are those below the line that the person drew; without any, no line was drawn.
     """
 
     tiers: list[list[int]]
@@ -38,6 +39,22 @@ class IndexVote(NamedTuple):
     annotator: str = ""
     margin: float | None = None  # of a pair, where its source or the strength of the comparison gives one
     unranked: tuple[int, ...] = ()
+    unacceptable: tuple[int, ...] = ()
+
+    def is_acceptable(self, index: int) -> bool | None:
+        """Return on which side of the line a candidate is; None without a line, or where it got no place."""
+        if not self.unacceptable or not any(index in tier for tier in self.tiers):
+            return None
+        if index in self.unacceptable:
+            return False
+        return None if index in self.unranked else True
+
+    def line_place(self) -> int | None:
+        """Return before which tier the line is; None without one, or where it does not part whole tiers."""
+        below = set(self.unacceptable)
+        sides = [below.issuperset(tier) for tier in self.tiers]
+        mixed = any(below & {*tier} for tier, is_below in zip(self.tiers, sides, strict=True) if not is_below)
+        return None if mixed or not any(sides) or sides != sorted(sides) else sides.index(True)
 
     def distance(self, first: int, second: int) -> float | None:
         """Return how far the first is above the second, from -1 to 1; None where the vote does not compare them."""
@@ -62,6 +79,13 @@ class MergedPair(NamedTuple):
     margin: float
 
 
+class LineShare(NamedTuple):
+    """A candidate, and the share of the votes on acceptability that found it acceptable."""
+
+    candidate: int
+    share: float
+
+
 @dataclass
 class JudgedSet:
     """The candidates of one judged set with all votes on them."""
@@ -79,6 +103,20 @@ class JudgedSet:
     def pairs(self) -> list[MergedPair]:
         found = (self._pair(first, second) for first, second in combinations(range(len(self.candidates)), 2))
         return [pair for pair in found if pair is not None]
+
+    @cached_property
+    def lines(self) -> list[LineShare]:
+        """Return for each candidate that was put on a side of a line the share of votes that found it acceptable."""
+        found = []
+        for index in range(len(self.candidates)):
+            sides = [
+                (float(side), vote.weight)
+                for vote in self.votes
+                if vote.weight > 0 and (side := vote.is_acceptable(index)) is not None
+            ]
+            if total := sum(weight for _, weight in sides):
+                found.append(LineShare(index, sum(side * weight for side, weight in sides) / total))
+        return found
 
     @property
     def weight(self) -> float:
@@ -139,7 +177,10 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
             float(ranking.get("weight", 1.0)),
             str(ranking.get("annotator", "")),
             _stated_margin(ranking),
-            tuple(index_of[place] for place in ranking.get("unranked", ()) if place in index_of),
+            *(
+                tuple(index_of[place] for place in ranking.get(name, ()) if place in index_of)
+                for name in ("unranked", "unacceptable")
+            ),
         )
         for ranking in row["rankings"]
     ]

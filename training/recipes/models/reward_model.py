@@ -86,7 +86,10 @@ class DepthHead:
 
 
 class RewardModel:
-    """A score gain · raw + bias: answers of the reference policy have mean 0 and variance 1."""
+    """A score gain · raw + bias: answers of the reference policy have mean 0 and variance 1.
+
+    Where people drew a line above unacceptable answers, its raw score is 0, so its score is the bias.
+    """
 
     def __init__(
         self,
