@@ -11,8 +11,8 @@ INTRODUCTION = """# Learning per ranking
 
 Made by `benchmarks/label_efficiency.py --docs`; it says how. The base model ({model}) gave eight responses of up to 20
 tokens to each of {prompts} prompts, of which {held_out} are held out. Simulated annotators rank four responses at
-a time. Accuracy is that on pairs of held-out prompts by a judge that no model saw, mean over four judges; {seeds} seeds,
-95 % intervals over seeds and prompts, torch {torch}.
+a time. Accuracy is that on pairs of held-out prompts by a judge that no model saw, mean over four judges; {seeds}
+seeds, 95 % intervals over seeds and prompts, torch {torch}.
 
 | judge | what it likes | how often an annotator agrees with it |
 |---|---|---|
@@ -34,8 +34,8 @@ def write(line: Row) -> None:
         for judge in line["ceiling"]
     ]
     parts.append(
-        "## What else was tried\nWith the lead over *before* on the same rankings. Every row but *before* and *now* has "
-        "its ridge by cross-validation.\n"
+        "## What else was tried\nWith the lead over *before* on the same rankings. Every row but *before* and *now* "
+        "has its ridge by cross-validation.\n"
         + table("heads", {name: rows for name, rows in curve.items() if name != "before"})
     )
     if choice:
