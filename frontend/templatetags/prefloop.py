@@ -162,8 +162,10 @@ def _baselines_in_words(baselines: dict[str, Any]) -> str:
 
 
 def _people_in_words(people: dict[str, Any]) -> str:
-    interval = f" 95 % CI: {_figure('ci95', people['ci95'])}." if people.get("ci95") else ""
-    return f"Agreement with the majority of the others, {people['n']:,} pairs.{interval}"
+    words = gettext("Agreement with the majority of the others, %(count)s pairs.") % {"count": f"{people['n']:,}"}
+    if people.get("ci95"):
+        words += " " + gettext("95 %% CI: %(interval)s.") % {"interval": _figure("ci95", people["ci95"])}
+    return words
 
 
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
