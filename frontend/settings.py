@@ -17,6 +17,7 @@ PREFLOOP_OIDC_ISSUER  address of the OpenID Connect provider that people sign in
                 PREFLOOP_OIDC_HOSTS (further hosts of the provider); docs/guides/sign-in.md
 PREFLOOP_PASSWORDS  off: nobody signs in with a password
 PREFLOOP_AUDIT_DAYS  days for which entries of the audit log are kept (default: for ever)
+PREFLOOP_ROUND_RESPONSES, PREFLOOP_ROUND_TOKENS  what one round may generate (default: 2 million, 2,000 million)
 PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
                 addresses without it lead to those with it)
@@ -182,6 +183,18 @@ if PROJECT_CREATORS not in ("all", "permitted"):
 AUDIT_DAYS = int(os.environ.get("PREFLOOP_AUDIT_DAYS") or 0)  # 0: entries are never deleted
 if AUDIT_DAYS < 0:
     raise ImproperlyConfigured("PREFLOOP_AUDIT_DAYS is a number of days, or 0 to keep all entries.")
+
+
+def _most(variable: str, default: int) -> int:
+    """Return a bound from the environment; empty means the default."""
+    given = os.environ.get(variable, "").strip() or str(default)
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:20]) < 10**18):
+        raise ImproperlyConfigured(f"{variable} is a whole number from 1 on, not {given[:40]!r}.")
+    return int(given)
+
+
+ROUND_MOST_RESPONSES = _most("PREFLOOP_ROUND_RESPONSES", 2_000_000)
+ROUND_MOST_TOKENS = _most("PREFLOOP_ROUND_TOKENS", 2_000_000_000)
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"

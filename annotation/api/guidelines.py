@@ -14,6 +14,7 @@ from rest_framework.viewsets import ViewSet
 
 from annotation import access
 from annotation.actions import guidelines
+from annotation.api.pagination import MAX_NUMBER
 from annotation.api.projects import signed_in
 from annotation.models import Membership, Scope
 
@@ -29,7 +30,9 @@ class GuidelinesSerializer(serializers.Serializer[Membership]):
 
 
 class AcknowledgedSerializer(serializers.Serializer[Any]):
-    version = serializers.IntegerField(min_value=1, help_text="The newest version, which the caller has read.")
+    version = serializers.IntegerField(
+        min_value=1, max_value=MAX_NUMBER, help_text="The newest version, which the caller has read."
+    )
 
 
 class GuidelinesViewSet(ViewSet):

@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from annotation import access
 from annotation.actions import import_jobs, prompts, upload_contents
 from annotation.actions.import_mappings import reading_of
+from annotation.api.pagination import NUMBER
 from annotation.api.projects import signed_in
 from annotation.imports import SHAPES
 from annotation.imports.batches import parse_first
@@ -226,6 +227,7 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         **dict.fromkeys(["pause", "resume", "undo"], Scope.DATA),
     }
     serializer_class = ImportJobSerializer
+    lookup_value_regex = NUMBER
     queryset = PromptUpload.objects.none()
 
     def get_queryset(self) -> Any:

@@ -10,6 +10,7 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 MOST = 1000
+MAX_NUMBER = 10**18 - 1  # of a row or an ID
 NUMBER = "[0-9]{1,18}"  # in addresses: what a database takes; Python reads no number of more than 4,300 digits
 
 

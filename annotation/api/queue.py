@@ -18,6 +18,7 @@ from annotation.api.pagination import NUMBER
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.work import DraftForm, FlagForm, SubmitForm
 from annotation.kinds import KINDS
+from annotation.kinds.base import MOST_RESPONSES
 from annotation.kinds.ranking import RankingKind
 from annotation.models import (
     Assignment,
@@ -117,14 +118,21 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         return [{"id": number, "text": texts[pk]} for number, pk in enumerate(assignment.shown_order, start=1)]
 
 
+class ResponseNumber(serializers.IntegerField):
+    """The ID of a response of a task: its position as shown, from 1."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(min_value=1, max_value=MOST_RESPONSES, **values)
+
+
 class SubmitSerializer(serializers.Serializer[Any]):
     """The client's UUID with the fields of the task's kind: tiers and what goes with them; text and derived_from; label
     and comment; or a verdict with a reason or with changed texts."""
 
     client_uuid = serializers.UUIDField()
-    active_ms = serializers.IntegerField(required=False)
-    tiers = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()), required=False)
-    unacceptable = serializers.ListField(child=serializers.IntegerField(), required=False)
+    active_ms = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    tiers = serializers.ListField(child=serializers.ListField(child=ResponseNumber()), required=False)
+    unacceptable = serializers.ListField(child=ResponseNumber(), required=False)
     strength = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2)
     ratings = serializers.DictField(required=False, help_text="Completion id to criterion to 1 … 5.")
     rationale = serializers.CharField(required=False, allow_blank=True)
@@ -133,7 +141,7 @@ class SubmitSerializer(serializers.Serializer[Any]):
         required=False, help_text="One of the project's labels."
     )
     comment = serializers.CharField(required=False, allow_blank=True)
-    derived_from = serializers.IntegerField(required=False, allow_null=True)
+    derived_from = ResponseNumber(required=False, allow_null=True)
     verdict = serializers.ChoiceField(choices=Verdict.choices, required=False)
     reason = serializers.ChoiceField(choices=RejectReason.choices, required=False, allow_blank=True)
     instruction = serializers.CharField(required=False, allow_blank=True)
@@ -142,7 +150,7 @@ class SubmitSerializer(serializers.Serializer[Any]):
 
 
 class FlagSerializer(serializers.Serializer[Any]):
-    answer = serializers.IntegerField(required=False, help_text="ID of the response; the prompt if omitted.")
+    answer = ResponseNumber(required=False, help_text="ID of the response; the prompt if omitted.")
     reason = serializers.ChoiceField(choices=FlagReason.choices)
     note = serializers.CharField(required=False, allow_blank=True, max_length=500)
 

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
 from annotation.actions import snapshots
-from annotation.api.pagination import NUMBER, NewestFirst
+from annotation.api.pagination import MAX_NUMBER, NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.downloads import snapshot_response
 from annotation.errors import NotPossible
@@ -40,8 +40,10 @@ class FilterSerializer(serializers.Serializer[Any]):
     kinds = serializers.ListField(
         child=serializers.ChoiceField(choices=["ranking", "reference", "label", "imported"]), required=False
     )
-    policies = serializers.ListField(child=serializers.IntegerField(min_value=0), required=False)
-    annotators = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    policies = serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=MAX_NUMBER), required=False)
+    annotators = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_NUMBER), required=False
+    )
     min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.characters import JSONDecoder
 from annotation.forms.access import User
+from annotation.forms.ranges import field_with_range
 from annotation.models import (
     LongPrompts,
     Project,
@@ -228,6 +229,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Project
         fields = Project.SETTINGS
+        formfield_callback = field_with_range
         labels: ClassVar = {name: gettext_lazy(text) for name, text in LABELS.items()}
         help_texts: ClassVar = {name: gettext_lazy(text) for name, text in HELP.items()}
         widgets: ClassVar = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.characters import JSONDecoder, cleaned, is_storable
+from annotation.kinds.base import MOST_RESPONSES
 from annotation.models import (
     Assignment,
     Completion,
     FlagReason,
 )
+
+NOT_HERE = gettext_noop("answer should be a response of this task.")
 
 
 class DraftForm(forms.Form):
@@ -39,7 +42,11 @@ class FlagForm(forms.Form):
     """Bound to one assignment: it knows its answers, and no answer means its prompt."""
 
     answer = forms.IntegerField(
-        required=False, help_text=gettext_lazy("Number of the response; the prompt if omitted.")
+        required=False,
+        min_value=1,
+        max_value=MOST_RESPONSES,
+        error_messages=dict.fromkeys(("min_value", "max_value"), gettext_lazy(NOT_HERE)),
+        help_text=gettext_lazy("Number of the response; the prompt if omitted."),
     )
     reason = forms.ChoiceField(
         choices=FlagReason.choices, error_messages={"required": gettext_lazy("Choose a reason.")}
@@ -55,7 +62,7 @@ class FlagForm(forms.Form):
         if number is None:
             return None
         if (pk := self.assignment.completion_of(number)) is None:
-            raise forms.ValidationError(gettext("answer should be a response of this task."))
+            raise forms.ValidationError(gettext(NOT_HERE))
         return self.assignment.task.candidates.get(pk=pk)
 
     def clean_reason(self) -> FlagReason:

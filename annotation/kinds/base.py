@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from annotation.models import Assignment
 from annotation.models.judgment import Judgment
 
+MOST_RESPONSES = 1000  # of one task; forms take no higher number of a response
 OF_THE_ROW = {"id", "assignment_id", "client_uuid", "created_at"}
 
 

@@ -11,11 +11,12 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from annotation.errors import NotPossible
-from annotation.kinds.base import TaskKind
+from annotation.kinds.base import MOST_RESPONSES, TaskKind
 from annotation.models import Assignment, Candidate, Completion, FirstVersion, ReferenceAnswer, Source
 from annotation.models.judgment import Judgment
 
 MAX_CHARACTERS = 20_000
+NOT_HERE = gettext_noop("derived_from should be a response of this task.")
 
 
 class ReferenceForm(forms.Form):
@@ -26,6 +27,9 @@ class ReferenceForm(forms.Form):
     )
     derived_from = forms.IntegerField(
         required=False,
+        min_value=1,
+        max_value=MOST_RESPONSES,
+        error_messages=dict.fromkeys(("min_value", "max_value"), gettext_lazy(NOT_HERE)),
         widget=forms.HiddenInput,
         help_text=gettext_lazy("Number of the response that the text was edited from."),
     )
@@ -42,7 +46,7 @@ class ReferenceForm(forms.Form):
         number: int | None = self.cleaned_data["derived_from"]
         pk = None if number is None else self.assignment.completion_of(number)
         if number is not None and pk not in self.candidates:
-            raise forms.ValidationError(gettext("derived_from should be a response of this task."))
+            raise forms.ValidationError(gettext(NOT_HERE))
         return pk
 
     def clean(self) -> dict[str, Any]:

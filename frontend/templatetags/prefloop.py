@@ -9,7 +9,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
-from django.forms import BoundField
+from django.forms import BoundField, IntegerField
 from django.template import Context
 from django.utils import timezone
 from django.utils.html import json_script
@@ -273,6 +273,18 @@ def megabytes(size: int) -> str:
 @register.filter
 def plus(number: int, other: int) -> int:
     return number + other
+
+
+@register.filter
+def range_of(field: BoundField) -> str:
+    """Return the range of a number's field in words; empty for other fields, and for percentages, which have a mark."""
+    asked = field.field
+    if not isinstance(asked, IntegerField) or asked.min_value is None or asked.max_value is None:
+        return ""
+    if field.is_hidden or "percent" in asked.widget.attrs.get("class", ""):
+        return ""
+    ends = {"least": f"{asked.min_value:,.12g}", "most": f"{asked.max_value:,.12g}"}
+    return gettext("%(least)s to %(most)s") % ends
 
 
 @register.filter

@@ -40,7 +40,7 @@ def start_evaluation(
         )
     given = with_inherited([METHOD], {METHOD: settings or {}}, inherited_settings(project))
     (config,) = configs_of([METHOD], given)
-    if why_not := rounds.refusal(project, [METHOD], with_inputs=True):
+    if why_not := rounds.refusal(project, [METHOD], [config], with_inputs=True):
         raise NotPossible(why_not)
     if opponent is None and not comparisons.with_references(comparisons.prompts(project)).exists():
         raise NotPossible(gettext(NO_REFERENCES))

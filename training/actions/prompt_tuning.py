@@ -83,7 +83,7 @@ def start_prompt_tuning(
     wanted = [PromptTuningConfig(**each) for each in settings]
     check_effective(*wanted)
     configs = [each.as_json() for each in wanted]
-    if why_not := rounds.refusal(project, [METHOD] * len(configs), with_inputs=True):
+    if why_not := rounds.refusal(project, [METHOD] * len(configs), configs, with_inputs=True):
         raise NotPossible(why_not)
     if not templates and any(config["tuning"] not in WITHOUT_TEMPLATE for config in configs):
         raise NotPossible(gettext("Choose at least one template: only fine-tuning with a new head needs none."))

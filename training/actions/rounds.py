@@ -23,6 +23,7 @@ from annotation.models import (
     SnapshotType,
 )
 from training.actions import runs
+from training.actions.bounds import over_bounds
 from training.methods import METHODS
 from training.methods.inherited import with_inherited
 from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
@@ -36,6 +37,7 @@ OTHER_IS_ACTIVE = gettext_noop(
 )
 ALARMED = gettext_noop("A model problem is reported. Resolve it on the project’s page first.")
 MOST_STAGES = 12  # of a round that a person or the autopilot plans
+MOST_RUNS = 250  # of any round: all approaches of prompt tuning with 20 seeds each
 ALREADY_ACTIVE = gettext_noop("A round is active in this project. Wait for it to finish, or cancel it first.")
 
 
@@ -54,11 +56,7 @@ def start_round(
     it, empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
     next one.
     """
-    if len(methods) > MOST_STAGES:
-        raise NotPossible(
-            gettext("A round has at most %(MOST_STAGES)s stages; these are %(count)s. Start several rounds.")
-            % {"MOST_STAGES": MOST_STAGES, "count": len(methods)}
-        )
+    check_stages(methods)
     configs = configs_of(methods, with_inherited(methods, settings or {}, inherited_settings(project)))
     why_not = refusal(project, methods, configs)
     if why_not:
@@ -78,6 +76,15 @@ def start_round(
     )
 
 
+def check_stages(methods: Sequence[str]) -> None:
+    """Raise NotPossible where a round would have more stages than one may."""
+    if len(methods) > MOST_STAGES:
+        raise NotPossible(
+            gettext("A round has at most %(MOST_STAGES)s stages; these are %(count)s. Start several rounds.")
+            % {"MOST_STAGES": MOST_STAGES, "count": len(methods)}
+        )
+
+
 def queue_round(
     *,
     project: Project,
@@ -87,8 +94,13 @@ def queue_round(
 ) -> TrainingRound:
     """Store and return a round of these runs, each with method, settings, snapshot and further inputs.
 
-    Callers check whether it may start; here only a second active round is refused.
+    Callers check whether it may start; here a second active round is refused, and one of more runs than MOST_RUNS.
     """
+    if len(planned) > MOST_RUNS:
+        raise NotPossible(
+            gettext("A round has at most %(most)s runs; these are %(count)s. Choose fewer methods or seeds.")
+            % {"most": MOST_RUNS, "count": len(planned)}
+        )
     try:
         with transaction.atomic():
             round = TrainingRound.objects.create(
@@ -138,7 +150,11 @@ def refusal(
     needing_inputs = [product.needs_inputs for product in products if product.needs_inputs and not with_inputs]
     if needing_inputs:
         return gettext(needing_inputs[0])
-    return _refused_now(project, products, plan) or _refused_stage(products, plan)
+    return (
+        _refused_now(project, products, plan)
+        or _refused_stage(products, plan)
+        or (over_bounds(project, methods, configs) if configs else "")
+    )
 
 
 def _refused_now(project: Project, products: Sequence[Product], plan: Sequence[Planned]) -> str:

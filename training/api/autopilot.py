@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from annotation import access
+from annotation.api.pagination import MAX_NUMBER
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Role, Scope
 from training.actions import autopilot as actions
@@ -27,6 +28,8 @@ class AutopilotSerializer(serializers.ModelSerializer[Autopilot]):
         source="like.number",
         allow_null=True,
         required=False,
+        min_value=1,
+        max_value=MAX_NUMBER,
         help_text="Number of the round whose settings are used; null: none, those of the preset.",
     )
     new_judgments = serializers.IntegerField(read_only=True, help_text="Since the last training round.")

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from annotation import access as annotation_access
 from annotation.actions.evaluations import close_evaluation
-from annotation.api.pagination import NUMBER, NewestFirst
+from annotation.api.pagination import MAX_NUMBER, NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Evaluation, Role, Scope
 from annotation.quality.comparisons import evaluated_pairs, evaluation_report, ladder
@@ -25,6 +25,8 @@ from training import access
 from training.actions import evaluations
 from training.api.rounds import RoundSerializer
 from training.forms.evaluations import EvaluationForm
+from training.methods import EvaluateConfig
+from training.methods.described import described
 
 
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
@@ -65,14 +67,23 @@ class EvaluationDetailSerializer(EvaluationSerializer):
         return list(ComparisonSerializer(judged if self.context["may_see"] else [], many=True).data)
 
 
+def _number(name: str) -> serializers.Field[Any, Any, Any, Any]:
+    """Return the field of a setting of the run that draws the responses, with the setting's range."""
+    about = described(EvaluateConfig)[name]
+    field = serializers.IntegerField if about["type"] == "integer" else serializers.FloatField
+    return field(required=False, min_value=about["minimum"], max_value=about["maximum"], help_text=about["description"])
+
+
 class StartEvaluationSerializer(serializers.Serializer[Any]):
-    version = serializers.IntegerField(help_text="Number of the policy version.")
+    version = serializers.IntegerField(min_value=0, max_value=MAX_NUMBER, help_text="Number of the policy version.")
     opponent = serializers.CharField(help_text="Number of another version, or people for reference responses.")
-    prompts = serializers.IntegerField(required=False, help_text="How many; 0: all held-out prompts.")
-    seats = serializers.IntegerField(required=False)
-    max_new_tokens = serializers.IntegerField(required=False)
-    temperature = serializers.FloatField(required=False)
-    seed = serializers.IntegerField(required=False)
+    prompts = _number("prompts")
+    seats = _number("seats")
+    max_new_tokens = _number("max_new_tokens")
+    temperature = _number("temperature")
+    batch_size = _number("batch_size")
+    max_prompt_tokens = _number("max_prompt_tokens")
+    seed = _number("seed")
 
 
 class RungSerializer(serializers.Serializer[Any]):

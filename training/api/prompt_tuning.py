@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.api.pagination import NewestFirst
+from annotation.api.pagination import MAX_NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
 from annotation.models import Role, Scope
 from training.actions import prompt_tuning
@@ -100,8 +100,10 @@ class VerbalizerViewSet(mixins.ListModelMixin, GenericViewSet[VerbalizerVersion]
 
 class StartSerializer(serializers.Serializer[Any]):
     approaches = serializers.ListField(child=serializers.ChoiceField(choices=list(APPROACHES)), min_length=1)
-    templates = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="Ids.")
-    verbalizer = serializers.IntegerField(help_text="Its id.")
+    templates = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_NUMBER), required=False, help_text="Ids."
+    )
+    verbalizer = serializers.IntegerField(min_value=1, max_value=MAX_NUMBER, help_text="Its id.")
     shots = serializers.IntegerField(min_value=1, max_value=100_000)
     seeds = serializers.IntegerField(min_value=1, max_value=20)
     epochs = serializers.IntegerField(min_value=1, max_value=1000)

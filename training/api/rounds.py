@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from annotation.models import Role, Scope
 from training import access
 from training.actions import rounds
 from training.methods import METHODS
+from training.methods.described import described_methods
 from training.methods.plans import FULL_ROUND
 from training.models import TrainingRound, TrainingRun
 from training.reports import curves
@@ -80,13 +81,18 @@ class MethodField(serializers.ChoiceField):
         super().__init__(choices=list(METHODS), **kwargs)
 
 
+@extend_schema_field(described_methods())
+class SettingsField(serializers.DictField):
+    """Settings by method; the description of the API has each with its range and default."""
+
+
 class StartRoundSerializer(serializers.Serializer[Any]):
     methods = serializers.ListField(
         child=MethodField(),
         default=list(FULL_ROUND),
         help_text="In the order in which they run.",
     )
-    settings = serializers.DictField(
+    settings = SettingsField(
         child=serializers.DictField(),
         default=dict,
         help_text='{"ppo": {"episodes": 640}}: what differs from defaults.',

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
 
+from annotation.forms.ranges import field_with_range
 from training.methods.plans import plans
 from training.methods.presets import PRESETS
 from training.models import Autopilot
@@ -28,6 +29,7 @@ class AutopilotForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Autopilot
+        formfield_callback = field_with_range
         fields = ["enabled", "every_judgments", "every_days", "plan", "preset", "like", "max_queue_hours"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.methods.load import Draws, Learns, draws_for_evaluation, learns_nothing
+from training.methods.load import (
+    AnswersDrawn,
+    Draws,
+    Learns,
+    answers_of_evaluations,
+    draws_for_evaluation,
+    learns_nothing,
+)
 from training.methods.settings import MethodConfig
 
 Work = Callable[[Mapping[str, Any], int], float]
@@ -45,6 +52,7 @@ class Method:
     makes: str  # a key of training.products.PRODUCTS
     order: int = 1000  # place in lists of methods
     work: Work = passes_over_rows  # what its time grows with, from its settings and its number of rows
+    answers: AnswersDrawn = answers_of_evaluations  # how many a run draws in all
     draws: Draws = draws_for_evaluation  # answers that are in memory at once
     learns: Learns = learns_nothing  # rows that are in memory at once for an optimiser step
     uses_trl: bool = False  # its trainer is TRL's, which is in memory then

@@ -70,7 +70,7 @@ class AnswersConfig(MethodConfig):
 class PolicyGradientConfig(MethodConfig):
     """What methods share that learn from answers that they draw and a reward model scores: PPO and RLOO."""
 
-    episodes: int = setting(640, "Responses sampled and trained on in all", least=1)
+    episodes: int = setting(640, "Responses sampled and trained on in all", least=1, most=10_000_000)
     batch_size: int = setting(32, "Episodes per update", least=2, most=65536)
     minibatch_size: int = setting(16, "Episodes per optimiser step", least=1, most=65536)
     completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=1, most=256)
@@ -108,7 +108,10 @@ class PolicyGradientConfig(MethodConfig):
     gate: str = shared.policy_gate()
     micro_batch: int = shared.micro_batch(phrase("Episodes"))
     sampling_batch: int = setting(
-        0, "Responses generated together; 0: all of an update, fewer where memory runs out", least=0
+        0,
+        "Responses generated together; 0: all of an update, fewer where memory runs out",
+        least=0,
+        most=shared.MOST_AT_ONCE,
     )
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()

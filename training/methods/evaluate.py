@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods import shared
 from training.methods.base import Method
+from training.methods.load import Available
 from training.methods.settings import MethodConfig, setting
 from training.phrases import phrase
 
@@ -19,7 +20,7 @@ class EvaluateConfig(MethodConfig):
     against: str = setting(
         "before", "before: the version the round started from; base: version 0; references: reference responses"
     )
-    prompts: int = setting(50, "Held-out prompts, drawn at random; 0: all", least=0)
+    prompts: int = setting(50, "Held-out prompts, drawn at random; 0: all", least=0, most=shared.MOST_PROMPTS)
     seats: int = setting(1, "Annotators per comparison", least=1, most=20)
     max_new_tokens: int = setting(
         24, "Length at which responses are truncated, on both sides", least=1, most=4096, inherits=shared.ANSWER_TOKENS
@@ -29,15 +30,21 @@ class EvaluateConfig(MethodConfig):
     )
     batch_size: int = setting(64, "Responses generated together", least=1, most=4096)
     max_prompt_tokens: int = shared.max_prompt_tokens()
-    seed: int = setting(0, "Seed of the random generator, of the choice of prompts and of the order", least=0)
+    seed: int = setting(
+        0, "Seed of the random generator, of the choice of prompts and of the order", least=0, most=shared.MOST_SEED
+    )
 
     choices: ClassVar = {"against": ("before", "base", "references")}
 
 
+def answers(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers drawn by both sides."""
+    return 2 * (min(config["prompts"], found.held_out) if config["prompts"] else found.held_out)
+
+
 def work(config: Mapping[str, Any], rows: int) -> float:
     """Return the tokens drawn by both sides."""
-    prompts = min(config["prompts"], rows) if config["prompts"] else rows
-    return float(2 * prompts * config["max_new_tokens"])
+    return float(answers(config, Available(held_out=rows)) * config["max_new_tokens"])
 
 
 METHOD = Method(
@@ -49,5 +56,6 @@ METHOD = Method(
     makes="comparisons",
     order=90,
     work=work,
+    answers=answers,
     presets={"quick": {"prompts": 20}, "thorough": {"prompts": 200}},
 )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from training.instructions.recast import CLUSTERS
+from training.instructions.tasks import TASKS
 from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.bases import parts_errors
-from training.methods.load import learns_rows
+from training.methods.load import Available, evaluated, learns_rows
 from training.methods.settings import GATES, InvalidConfig, MethodConfig, idle, setting
 from training.phrases import phrase
 
@@ -19,7 +20,9 @@ from training.phrases import phrase
 class InstructionTuningConfig(MethodConfig):
     """Supervised fine-tuning on many tasks worded as instructions, measured on wordings and tasks it has never seen."""
 
-    per_task: int = setting(48, "Training examples of each rule-generated task; 0: none of these tasks", least=0)
+    per_task: int = setting(
+        48, "Training examples of each rule-generated task; 0: none of these tasks", least=0, most=100_000
+    )
     test_per_task: int = setting(24, "Test examples of each rule-generated task", least=1, most=10_000)
     held_out: str = setting(
         "sentiment, paraphrase, definitions", "Task clusters that are only tested on, separated by commas"
@@ -51,7 +54,9 @@ class InstructionTuningConfig(MethodConfig):
     checkpointing: bool = shared.checkpointing()
     processes: int = shared.processes()
     save_every: int = shared.save_every(phrase("Steps"))
-    seed: int = setting(0, "Seed of the random generator, and of the choice of examples and wordings", least=0)
+    seed: int = setting(
+        0, "Seed of the random generator, and of the choice of examples and wordings", least=0, most=shared.MOST_SEED
+    )
 
     choices: ClassVar = {"train": ("lora", "full"), "gate": GATES}
 
@@ -79,6 +84,13 @@ def work(config: Mapping[str, Any], rows: int) -> float:
     return float(config["per_task"] * config["epochs"] + 2 * config["test_per_task"])
 
 
+def answers(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers drawn: to the test examples before and after, and those shown at each evaluation."""
+    tested = 2 * int(config["test_per_task"]) * len(TASKS)
+    learned = int(config["per_task"]) * len(TASKS) * int(config["epochs"])
+    return tested + evaluated(config, int(config["shown"]), learned)
+
+
 METHOD = Method(
     "instruction_tuning",
     phrase("Instruction tuning"),
@@ -89,6 +101,7 @@ METHOD = Method(
     uses_trl=True,
     order=80,
     work=work,
+    answers=answers,
     learns=learns_rows,
     shows_tokens=True,
     settings_page=("instruction_tokens", phrase("Token view (loss mask)")),

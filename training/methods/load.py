@@ -24,6 +24,16 @@ class Load:
         return self.rows * (self.prompt + self.answers * self.answer)
 
 
+@dataclass(frozen=True)
+class Available:
+    """What a project has that runs draw answers to: prompts, those of them held out, and judgments to learn from."""
+
+    prompts: int = 0
+    held_out: int = 0
+    judgments: int = 0
+
+
+AnswersDrawn = Callable[[Mapping[str, Any], Available], int]  # of settings
 Draws = Callable[[Mapping[str, Any], int], Load | None]  # of settings, and tokens of a prompt
 Learns = Callable[[Mapping[str, Any], int, int], Load | None]  # of settings, and tokens of a prompt and of an answer
 
@@ -55,3 +65,20 @@ def learns_rows(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
 def at_once(config: Mapping[str, Any], step: str) -> int:
     """Return how many rows of an optimiser step are read at once; `step` is the setting with all of them."""
     return int(config.get("micro_batch", 0)) or int(config[step])
+
+
+def answers_of_evaluations(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers drawn to held-out prompts, before, after and while a policy learns from judgments."""
+    return evaluated(config, found.held_out, found.judgments * int(config.get("epochs", 1)))
+
+
+def answers_of_episodes(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers that a policy draws and learns from, and those of its evaluations."""
+    return int(config["episodes"]) + evaluated(config, found.held_out, int(config["episodes"]))
+
+
+def evaluated(config: Mapping[str, Any], prompts: int, rows: int) -> int:
+    """Return the answers of all evaluations of a run that learns from so many rows."""
+    completions, every = int(config.get("eval_completions", 0)), int(config.get("eval_every", 0))
+    steps = rows // int(config.get("batch_size", 1))
+    return prompts * completions * (2 + (steps // every if every else 0))

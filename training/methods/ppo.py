@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from training.methods.base import Method, Plan
 from training.methods.bases import PolicyGradientConfig, should_divide
-from training.methods.load import Load, at_once, draws_a_batch
+from training.methods.load import Load, answers_of_episodes, at_once, draws_a_batch
 from training.methods.settings import GATES, idle, setting
 from training.phrases import phrase
 
@@ -158,6 +158,7 @@ METHOD = Method(
     makes="policy",
     order=30,
     work=work,
+    answers=answers_of_episodes,
     draws=draws_a_batch,
     learns=learns,
     keeps_copy=True,

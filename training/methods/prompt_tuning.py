@@ -24,7 +24,10 @@ class PromptTuningConfig(MethodConfig):
     )
     train: str = setting("lora", "For cloze and head: lora, an adapter; full, all weights")
     shots: int = setting(
-        16, "Labelled rows per label for training, or as examples, and as many for model selection; 0: all", least=0
+        16,
+        "Labelled rows per label for training, or as examples, and as many for model selection; 0: all",
+        least=0,
+        most=100_000,
     )
     epochs: int = setting(8, "Passes over the labelled rows", least=1, most=1000)
     batch_size: int = setting(8, "Rows per optimiser step", least=1, most=65536)
@@ -41,7 +44,9 @@ class PromptTuningConfig(MethodConfig):
     max_length: int = setting(
         256, "Tokens; of longer rows the text is truncated, never the template", least=8, most=1_000_000
     )
-    seed: int = setting(0, "Seed of the random generator, and of the choice of labelled rows", least=0)
+    seed: int = setting(
+        0, "Seed of the random generator, and of the choice of labelled rows", least=0, most=shared.MOST_SEED
+    )
 
     choices: ClassVar = {
         "tuning": ("zero_shot", "in_context", "cloze", "soft_prompt", "p_tuning", "prefix", "head"),

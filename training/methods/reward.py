@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from training.methods import shared
 from training.methods.base import Method, Plan, passes_over_rows
 from training.methods.bases import NOTHING_LEARNED, parts_errors
-from training.methods.load import Load, at_once
+from training.methods.load import Available, Load, at_once
 from training.methods.settings import GATES, MethodConfig, idle, setting
 from training.phrases import phrase
 
@@ -113,6 +113,11 @@ def work(config: Mapping[str, Any], rows: int) -> float:
     return float(rows) if config["pooling"] == "depths" else passes_over_rows(config, rows)
 
 
+def answers(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers of the reference policy that scores are normalised on."""
+    return int(config["reference_samples"])
+
+
 ANSWERS_OF_A_RANKING = 4  # as the forecast of memory counts them
 
 
@@ -132,6 +137,7 @@ METHOD = Method(
     makes="reward_model",
     order=20,
     work=work,
+    answers=answers,
     learns=learns,
     presets={
         "quick": {"learning_curve": 0, "reference_samples": 32},

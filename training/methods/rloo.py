@@ -9,7 +9,7 @@ from typing import Any
 from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.bases import PolicyGradientConfig, should_divide
-from training.methods.load import Load, at_once, draws_a_batch
+from training.methods.load import Load, answers_of_episodes, at_once, draws_a_batch
 from training.methods.settings import setting
 from training.phrases import phrase
 
@@ -58,6 +58,7 @@ METHOD = Method(
     uses_trl=True,
     order=50,
     work=work,
+    answers=answers_of_episodes,
     draws=draws_a_batch,
     learns=learns,
     presets={

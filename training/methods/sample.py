@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from training.methods import shared
 from training.methods.base import Method, Plan
 from training.methods.bases import at_least_setting
+from training.methods.load import Available
 from training.methods.servers import check_server, server_errors
 from training.methods.settings import InvalidConfig, MethodConfig, idle, setting
 from training.phrases import phrase
@@ -26,7 +27,7 @@ class SampleConfig(MethodConfig):
     temperature: float = setting(0.9, "Sampling temperature", least=0.01, most=5, inherits=shared.TEMPERATURE)
     batch_size: int = setting(64, "Responses generated together", least=1, most=4096)
     max_prompt_tokens: int = shared.max_prompt_tokens()
-    prompts: int = setting(0, "Prompts to respond to; 0: all", least=0)
+    prompts: int = setting(0, "Prompts to respond to; 0: all", least=0, most=shared.MOST_PROMPTS)
     choose_by: str = setting(
         "random",
         "How those prompts are chosen: random; disagreement: those on whose responses the heads of the reward model "
@@ -34,7 +35,10 @@ class SampleConfig(MethodConfig):
     )
     control_share: float = setting(0.2, "Share of them drawn at random, as a sample of all prompts", least=0, most=1)
     pool: int = setting(
-        0, "Candidate prompts for the choice by disagreement; 0: four times as many as are chosen", least=0
+        0,
+        "Candidate prompts for the choice by disagreement; 0: four times as many as are chosen",
+        least=0,
+        most=shared.MOST_PROMPTS,
     )
     base_share: float = setting(
         0.0, "Share of a prompt's responses by version 0, the reference policy", least=0, most=1
@@ -114,11 +118,15 @@ class SampleConfig(MethodConfig):
         return (self.pool or 4 * self.prompts) if self.choose_by == "disagreement" else self.prompts
 
 
+def answers(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers drawn: the same number to each prompt."""
+    asked = SampleConfig(**config).asked
+    return (min(asked, found.prompts) if asked else found.prompts) * int(config["completions_per_prompt"])
+
+
 def work(config: Mapping[str, Any], rows: int) -> float:
     """Return the tokens drawn."""
-    asked = SampleConfig(**config).asked
-    prompts = min(asked, rows) if asked else rows
-    return float(prompts * config["completions_per_prompt"] * config["max_new_tokens"])
+    return float(answers(config, Available(prompts=rows)) * config["max_new_tokens"])
 
 
 METHOD = Method(
@@ -130,6 +138,7 @@ METHOD = Method(
     makes="completions",
     order=10,
     work=work,
+    answers=answers,
     presets={"quick": {"completions_per_prompt": 2, "prompts": 50}},
     plans=(
         Plan(

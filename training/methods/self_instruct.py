@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from training.methods import shared
 from training.methods.base import Method, Plan
+from training.methods.load import Available
 from training.methods.servers import check_server, server_errors
 from training.methods.settings import MethodConfig, idle, setting
 from training.phrases import phrase
@@ -27,7 +29,9 @@ class SelfInstructConfig(MethodConfig):
     near_duplicates: str = setting("hold", "hold: not reviewed; review: reviewed, with a mark")
     server: str = setting("", "OpenAI-compatible server to use instead of the policy, as in sampling")
     server_model: str = setting("", "Model name on the server; can be empty if it has only one")
-    seed: int = setting(0, "Seed of the random generator, and of the choice of examples", least=0)
+    seed: int = setting(
+        0, "Seed of the random generator, and of the choice of examples", least=0, most=shared.MOST_SEED
+    )
 
     choices: ClassVar = {"near_duplicates": ("hold", "review")}
 
@@ -44,6 +48,11 @@ class SelfInstructConfig(MethodConfig):
             )
 
 
+def answers(config: Mapping[str, Any], found: Available) -> int:
+    """Return the answers drawn: one for each proposal."""
+    return int(config["proposals"])
+
+
 def work(config: Mapping[str, Any], rows: int) -> float:
     """Return the tokens drawn."""
     return float(config["proposals"] * config["max_new_tokens"])
@@ -58,6 +67,7 @@ METHOD = Method(
     makes="proposals",
     order=70,
     work=work,
+    answers=answers,
     presets={"quick": {"proposals": 16}, "thorough": {"proposals": 256}},
     plans=(
         Plan(

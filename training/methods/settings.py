@@ -23,10 +23,18 @@ def setting(
 ) -> Any:
     """Return a field of a method's dataclass; `inherits` names the project's setting whose value it has where unset.
 
+    A number has a range, so that no round asks for more than a machine can do. Raises TypeError for one without.
     `label` and `unit` are for methods of other packages; those of this one stand in `training.methods.labels`.
     """
+    if is_number(default) and (least is None or most is None):
+        raise TypeError(f"A setting that is a number needs `least` and `most`; this one does not: {help}")
     about = {"help": help, "least": least, "most": most, "inherits": inherits, "label": label, "unit": unit}
     return field(default=default, metadata=about)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether the value is a number; yes and no are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class InvalidConfig(ValueError):

@@ -11,12 +11,16 @@ from typing import Any
 from training.methods.settings import setting
 from training.phrases import Phrase, phrase
 
+MOST_SEED = 2**32 - 1  # of a generator with 32 bits, as NumPy's
+MOST_STEPS = 1_000_000  # of a run
+MOST_AT_ONCE = 65_536  # rows or answers that a step reads or draws
+MOST_PROMPTS = 1_000_000
 ANSWER_TOKENS, TEMPERATURE = "answer_tokens", "temperature"  # the project's settings that stages inherit
 
 
 # Of most methods.
 def seed() -> Any:
-    return setting(0, "Seed of the random generator", least=0)
+    return setting(0, "Seed of the random generator", least=0, most=MOST_SEED)
 
 
 def max_prompt_tokens() -> Any:
@@ -83,6 +87,7 @@ def save_every(unit: Phrase) -> Any:
         0,
         phrase("%(unit)s between resumable states; 0: as often as takes less than a twentieth of the time", unit=unit),
         least=0,
+        most=MOST_STEPS,
     )
 
 
@@ -95,6 +100,7 @@ def micro_batch(unit: Phrase) -> Any:
             unit=unit,
         ),
         least=0,
+        most=MOST_AT_ONCE,
     )
 
 
@@ -109,6 +115,7 @@ def eval_every(default: int, unit: Phrase) -> Any:
         default,
         phrase("%(unit)s between evaluations, of which the best checkpoint is kept; 0: only at the end", unit=unit),
         least=0,
+        most=MOST_STEPS,
     )
 
 

@@ -20,11 +20,13 @@ class Autopilot(models.Model):
     enabled = models.BooleanField(default=False, verbose_name=gettext_lazy("On"))
     every_judgments = models.PositiveIntegerField(
         default=100,
+        validators=[MaxValueValidator(10_000_000)],
         verbose_name=gettext_lazy("New annotations"),
         help_text=gettext_lazy("A round starts after this many; 0 = off."),
     )
     every_days = models.PositiveIntegerField(
         default=0,
+        validators=[MaxValueValidator(3650)],
         verbose_name=gettext_lazy("Days"),
         help_text=gettext_lazy("A round starts this long after the last one, if there are new annotations; 0 = off."),
     )

@@ -83,7 +83,7 @@ def settings_of(names: Iterable[str], *, shots: int, seeds: int, **more: Any) ->
     shared = {**more, "shots": shots}
     return [
         {**{key: value for key, value in shared.items() if approach.takes(key)}, **approach.settings, "seed": seed}
-        for approach in map(APPROACHES.__getitem__, names)
+        for approach in map(APPROACHES.__getitem__, dict.fromkeys(names))
         for seed in range(seeds if approach.learns else 1)
     ]
 

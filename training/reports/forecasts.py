@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 
 from annotation.models import Project
 from training import memory
-from training.actions.rounds import refusal
+from training.actions.rounds import check_stages, refusal
 from training.methods import METHODS, Method
 from training.methods.inherited import inherited, with_inherited
 from training.methods.labels import setting_label
@@ -80,6 +80,7 @@ class Forecast:
 
 def forecast(*, project: Project, methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> Forecast:
     """Return what a round would train on, take and change, without writing. Raises InvalidConfig."""
+    check_stages(methods)
     of_project = inherited_settings(project)
     configs = configs_of(methods, with_inherited(methods, settings, of_project))
     stages = []
