@@ -114,6 +114,25 @@ def test_a_page_size_that_cannot_be_had_is_refused(project, admin, as_user, size
     assert "from 1 to 1000" in str(refused.json()["page_size"])
 
 
+def test_the_description_is_made_once_however_often_anybody_asks(client, monkeypatch):
+    address, kinds = "/api/v1/schema/", ("application/vnd.oai.openapi", "application/vnd.oai.openapi+json")
+    first = {kind: client.get(address, headers={"Accept": kind}) for kind in kinds}
+    client.get(f"{address}?lang=zh-hans")
+
+    def again(*_args: object, **_more: object) -> None:
+        raise AssertionError("The description is made anew.")
+
+    monkeypatch.setattr("drf_spectacular.generators.SchemaGenerator.get_schema", again)
+    for kind, answer in first.items():
+        repeated = client.get(address, headers={"Accept": kind})
+        assert (repeated.status_code, repeated.content) == (200, answer.content)
+        known = client.get(address, headers={"Accept": kind, "If-None-Match": answer.headers["ETag"]})
+        assert (known.status_code, known.content) == (304, b"")
+    assert first[kinds[0]].headers["ETag"] != first[kinds[1]].headers["ETag"]
+    for odd in ("?lang=zh-hans", "?lang=xx", "?lang=../../etc", "?version=2", "?lang=en&version=%00", "?format=json"):
+        assert client.get(f"{address}{odd}").status_code in (200, 404), odd
+
+
 def test_the_description_has_the_cursor_and_the_size_of_a_page(client):
     document = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
     lists = [

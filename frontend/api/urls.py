@@ -1,5 +1,4 @@
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from annotation.api import projects as annotation_api
@@ -14,7 +13,7 @@ from annotation.api.pagination import NUMBER
 from annotation.api.queue import AssignmentViewSet, TaskViewSet
 from annotation.api.snapshots import SnapshotViewSet
 from annotation.api.webhooks import DeliveryViewSet, WebhookViewSet
-from frontend.api.docs import ApiDocs
+from frontend.api.docs import ApiDocs, ApiSchema
 from training.api import rounds as training_api
 from training.api.autopilot import AutopilotViewSet
 from training.api.costs import CostViewSet
@@ -57,7 +56,7 @@ inside.register("webhooks", WebhookViewSet)
 inside.register(rf"webhooks/(?P<webhook>{NUMBER})/deliveries", DeliveryViewSet)
 
 urlpatterns = [
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", ApiSchema.as_view(), name="schema"),
     path("docs/", ApiDocs.as_view(url_name="schema"), name="api_docs"),
     path("", include((projects.urls, "api"))),
     path("projects/<slug:slug>/", include((inside.urls, "api_project"))),
