@@ -57,13 +57,14 @@ class SortedRows(NamedTuple):
 class FreshRow:
     """A row that brings something new: its prompt, or answers and votes for a prompt that is there.
 
-    `votes` are those that are new, by their digest; `texts` the new answers.
+    `votes` are those that are new, by their digest; `texts` the new answers; `is_known` says that its prompt is there.
     """
 
     row: PromptRow
     digest: str
     texts: list[str]
     votes: dict[str, Any]
+    is_known: bool
 
 
 class ToRank(NamedTuple):
@@ -126,11 +127,11 @@ def look(project: Project, parsed: ParsedPrompts) -> SortedRows:
 
 def _state(project: Project) -> tuple[Any, ...]:
     """Return what changes when an import stores or takes back anything that rows are compared with."""
-    imported = {"prompt__project": project}
     newest = [
         project.prompts.order_by("-pk"),
-        Completion.objects.filter(source=Source.IMPORTED, **imported).order_by("-pk"),
-        ImportedJudgment.objects.filter(**imported).order_by("-pk"),
+        # No join: of many completions of other projects none would be read.
+        Completion.objects.filter(source=Source.IMPORTED, project=project).order_by("-pk"),
+        ImportedJudgment.objects.filter(prompt__project=project).order_by("-pk"),
         project.imported_labels.order_by("-pk"),
     ]
     undone = PromptUpload.objects.filter(project=project, status__in=[ImportStatus.UNDOING, ImportStatus.UNDONE])
@@ -207,7 +208,7 @@ def sort_rows(project: Project | None, parsed: ParsedPrompts) -> tuple[list[Fres
             report.answers += len(texts)
             report.votes += len(votes)
             report.labels += sum(name == ACCEPTABLE for vote in votes.values() for _, name, _ in vote.ratings)
-            fresh.append(FreshRow(row, digest, texts, votes))
+            fresh.append(FreshRow(row, digest, texts, votes, digest in known))
     report.pairs = _preferences(fresh)
     report.taken = len(fresh)
     report.refused.sort(key=lambda refused: refused.line)
@@ -231,7 +232,7 @@ def _preferences(fresh: list[FreshRow]) -> int:
 
 def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload | None) -> dict[str, Prompt]:
     """Return the prompts of the rows by digest; those that are missing are made."""
-    prompts = _known_prompts(project, [each.digest for each in fresh])
+    prompts = _known_prompts(project, [each.digest for each in fresh if each.is_known])
     new: dict[str, Prompt] = {}
     for each in fresh:
         if each.digest not in prompts and each.digest not in new:

@@ -383,7 +383,7 @@ def _clean(label: str, value: Any, limit: int) -> str:
         raise Refusal(f"{label} is {KINDS[type(value)]}; write text in double quotes instead")
     if "\0" in value:
         raise Refusal(f"{label} contains a NUL character; remove it")
-    if _SURROGATE.search(value):  # JSON can spell it, but no database can store it
+    if not value.isascii() and _SURROGATE.search(value):  # JSON can spell it, but no database can store it
         raise Refusal(f"{label} contains half of a surrogate pair; write the whole character")
     text = _CONTROL.sub("", unix_lines(value)).strip()
     if len(text) <= limit:  # NFC of many combining characters takes quadratic time, so never on text of any length

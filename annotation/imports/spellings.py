@@ -39,6 +39,18 @@ ANSWER_WORDS = (
     *("response", "answer", "completion", "output", "text", "generation", "reply", "messages", "conversation"),
     *("conversations", "summary", "message"),
 )
+ALL_PAIRS = (
+    *PAIR_WORDS,
+    *(
+        pair
+        for better, worse in (*PAIR_WORDS, *WITH_A_WORD)
+        for pair in (
+            *((f"{better}_{word}", f"{worse}_{word}") for word in ANSWER_WORDS),
+            *((f"{word}_{better}", f"{word}_{worse}") for word in ANSWER_WORDS),
+        )
+    ),
+)
+BETTER = {better for better, _ in ALL_PAIRS}
 OWN_PAIRS = ({"preferred_output", "non_preferred_output"}, {"instruction", "chosen_response", "rejected_response"})
 AS_JSON = {"messages", "conversation_a", "conversation_b", "context", "prompt", "chosen", "rejected", *CONVERSATION}
 TITLE = re.compile(r"[A-Z][A-Z0-9_ ]*|[A-Z][a-z0-9]*(?:[ _-][A-Za-z0-9]+)*|[a-z0-9]+(?: [A-Za-z0-9]+)+")
@@ -80,11 +92,9 @@ def _pair_of(found: dict[str, Any]) -> tuple[str, str] | None:
     """Return the names of a better and a worse answer under other names than chosen and rejected; None without both."""
     if any(own <= found.keys() for own in OWN_PAIRS):
         return None
-    pairs = [*PAIR_WORDS]
-    for better, worse in (*PAIR_WORDS, *WITH_A_WORD):
-        pairs += [(f"{better}_{word}", f"{worse}_{word}") for word in ANSWER_WORDS]
-        pairs += [(f"{word}_{better}", f"{word}_{worse}") for word in ANSWER_WORDS]
-    return next((pair for pair in pairs if all(_is_said(found.get(name)) for name in pair)), None)
+    if found.keys().isdisjoint(BETTER):  # as of nearly every row: the pairs are some hundred
+        return None
+    return next((pair for pair in ALL_PAIRS if all(_is_said(found.get(name)) for name in pair)), None)
 
 
 def _is_said(value: Any) -> bool:

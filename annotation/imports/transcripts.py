@@ -77,6 +77,14 @@ MARKS = (
 )
 
 
+BEGINNINGS = frozenset("HASU<#")  # of every text that begins with one of the marks
+
+
+def _marks_for(text: str) -> tuple[Marks, ...]:
+    """Return the marks that a text may begin with: of nearly every text none, without a look at each of them."""
+    return MARKS if text.lstrip()[:1] in BEGINNINGS else ()
+
+
 # Templates in which a turn is not marked by its speaker alone.
 _LLAMA_2 = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?=</s>|<s>|\Z)(?:</s>)?\s*", re.DOTALL)
 _MISTRAL_SYSTEM = re.compile(r"\s*(?:<s>)?\s*\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
@@ -169,7 +177,7 @@ def transcript_of(text: Any) -> list[dict[str, str]] | None:
         if turns:
             return turns[:-1] if _is_open(turns) else turns
     alone: list[dict[str, str]] = []
-    for marks in MARKS if isinstance(text, str) else ():
+    for marks in _marks_for(text) if isinstance(text, str) else ():
         turns = marks.turns(text)
         opened = _is_open(turns)
         if marks.only_open and not opened:
@@ -183,7 +191,7 @@ def transcript_of(text: Any) -> list[dict[str, str]] | None:
 def end_of_turns(text: Any) -> str:
     """Return what ends a turn in the template of an open transcript; empty where nothing does."""
     if isinstance(text, str):
-        for marks in MARKS:
+        for marks in _marks_for(text):
             if marks.end and _is_open(marks.turns(text)):
                 return next((end for end in marks.end if end in text), marks.end[0])
     return ""
@@ -193,7 +201,9 @@ def is_open_transcript(text: Any) -> bool:
     """Return whether a text begins with a speaker and ends with the assistant's mark."""
     if not isinstance(text, str):
         return False
-    return any(_is_open(marks.turns(text)) for marks in MARKS) or any(map(_is_open, _turns_by_template(text)))
+    return any(_is_open(marks.turns(text)) for marks in _marks_for(text)) or any(
+        map(_is_open, _turns_by_template(text))
+    )
 
 
 def _is_open(turns: list[dict[str, str]]) -> bool:

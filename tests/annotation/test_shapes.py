@@ -9,12 +9,17 @@ import pytest
 
 from annotation.actions.prompts import import_prompts
 from annotation.imports import PairRow, ParsedPrompts, parse_prompts
-from annotation.imports.shapes import SHAPES
+from annotation.imports.fields import Fields
+from annotation.imports.shapes import SHAPES, shape_of
+from annotation.imports.spellings import in_one_spelling
+from tests.annotation.import_rows import ROOT
 
 ASK = "At what temperature does water boil?"
 GOOD, BAD, FAIR = "At 100 degrees Celsius.", "When it wants to.", "At 212 degrees Fahrenheit."
 USER = {"role": "user", "content": ASK}
 BETTER = PairRow(GOOD, BAD)
+SAMPLES = ROOT / "benchmarks" / "shapes"
+OTHER_VALUES = (str, lambda value: None, lambda value: [value], lambda value: {"text": value}, lambda value: True)
 
 
 def said(text: str) -> dict[str, str]:
@@ -539,6 +544,18 @@ def test_messages_in_newer_spellings() -> None:
     reasons = [refused.reason for refused in parsed.refused]
     assert '"content" of message 2 is null' in reasons[0]
     assert "stepwise supervision" in reasons[1]
+
+
+def test_the_names_of_fields_leave_out_no_shape_that_knows_a_row() -> None:
+    """Shapes are asked by names first, once for a file: that finds what asking each of them for each row finds."""
+    rows = [json.loads(line) for path in SAMPLES.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert set(SHAPES) == {path.stem for path in SAMPLES.glob("*.jsonl")}
+    # Other values under the same names, too: what was found for one row is not taken for another.
+    others = [{name: each(value) for name, value in row.items()} for row in rows for each in OTHER_VALUES]
+    for row in rows + others + rows:
+        data, names = in_one_spelling(row)
+        first = next(name for name, shape in SHAPES.items() if shape.knows(Fields(data, names=names)))
+        assert shape_of(Fields(data, names=names)) == first
 
 
 def test_a_shape_can_be_chosen() -> None:

@@ -33,6 +33,7 @@ from annotation.imports.shapes import (
     two_answers,
     ultrafeedback,
 )
+from annotation.imports.shapes.known import AskedShapes
 from annotation.imports.shapes.shape import Shape
 
 SHAPES: dict[str, Shape] = {
@@ -99,6 +100,7 @@ SHAPES: dict[str, Shape] = {
     "plain": plain.PLAIN,
 }
 PLAIN = "plain"
+_ASKED = AskedShapes(SHAPES)
 # Each of these sets of column names shows that the first row of a table is a header.
 KNOWN_COLUMNS = tuple(names for shape in SHAPES.values() for names in shape.columns)
 
@@ -107,7 +109,7 @@ def shape_of(fields: Fields, before: str = PLAIN) -> str:
     """Return the name of the shape that knows a row; the one of the row before it, where that knows it as well."""
     if before != PLAIN and SHAPES[before].knows(fields):
         return before
-    return next(name for name, shape in SHAPES.items() if shape.knows(fields))
+    return next(name for name in _ASKED.possible(fields) if SHAPES[name].knows(fields))
 
 
 __all__ = ["KNOWN_COLUMNS", "PLAIN", "SHAPES", "Shape", "shape_of"]
