@@ -27,7 +27,8 @@ _PHRASES = re.compile(r'"([^"]*)"?|(\S+)')
 
 def words(text: str | None) -> str:
     """Return the words of a text, each followed by a space at least."""
-    return _ALONE.sub(r" \1 ", _SEPARATORS.sub(" ", (text or "")[:MOST_CHARACTERS].replace("\0", " ").lower()))
+    found = _SEPARATORS.sub(" ", (text or "")[:MOST_CHARACTERS].replace("\0", " ").lower())
+    return found if found.isascii() else _ALONE.sub(r" \1 ", found)
 
 
 def words_of_messages(messages: str | None) -> str:

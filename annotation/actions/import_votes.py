@@ -47,24 +47,28 @@ def store(
 ) -> None:
     """Store new votes: each with its prompt, its row, its digest and the stored answers by their texts."""
     judgments = [
-        _judgment(prompt, row, digest, vote, answers)
+        _judgment(prompt, row, digest, vote, answers, upload)
         for prompt, row, votes, answers in rows
         for digest, vote in votes.items()
     ]
-    for judgment in judgments:
-        judgment.upload = upload
     ImportedJudgment.objects.bulk_create(judgments, batch_size=AT_ONCE)
 
 
 def _judgment(
-    prompt: Prompt, row: PromptRow, digest: str, vote: VoteRow, answers: dict[str, Completion]
+    prompt: Prompt,
+    row: PromptRow,
+    digest: str,
+    vote: VoteRow,
+    answers: dict[str, Completion],
+    upload: PromptUpload | None,
 ) -> ImportedJudgment:
     pk = [answers[text].pk for text in row.completions]
     ratings: dict[str, dict[str, float]] = {}
     for place, name, value in vote.ratings:
         ratings.setdefault(str(pk[place]), {})[name] = value
     return ImportedJudgment(
-        prompt=prompt,
+        prompt_id=prompt.pk,
+        upload_id=upload.pk if upload else None,
         group=ImportedJudgment.group_of(pk[place] for tier in vote.tiers for place in tier),
         digest=digest,
         tiers=[[pk[place] for place in tier] for tier in vote.tiers],

@@ -237,13 +237,13 @@ def _store_prompts(project: Project, fresh: list[FreshRow], upload: PromptUpload
     for each in fresh:
         if each.digest not in prompts and each.digest not in new:
             new[each.digest] = Prompt(
-                project=project,
+                project_id=project.pk,
                 messages=each.row.messages,
                 digest=each.digest,
                 external_id=each.row.external_id,
                 category=each.row.category,
                 split=Split.of(each.digest),
-                upload=upload,
+                upload_id=upload.pk if upload else None,
             )
     Prompt.objects.bulk_create(
         new.values(),
@@ -273,14 +273,15 @@ def _store_additions(
             if text not in have:
                 answer = about.get(text)
                 have[text] = Completion(
-                    prompt=prompt,
+                    project_id=project.pk,
+                    prompt_id=prompt.pk,
                     source=Source.IMPORTED,
                     text=text,
                     origin="" if text in each.row.references else IMPORT,
                     index=len(have),
                     finished=answer.finished if answer else True,
                     sampling={"model": answer.name} if answer and answer.name else {},
-                    upload=upload,
+                    upload_id=upload.pk if upload else None,
                 )
                 new.append(have[text])
     Completion.objects.bulk_create(new, batch_size=AT_ONCE)

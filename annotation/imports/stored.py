@@ -17,7 +17,7 @@ COUNTERS = ("not_used", "stopping", "shapes", "count")
 
 def dumps(parsed: ParsedPrompts) -> bytes:
     """Return parsed rows as gzipped JSON."""
-    return gzip.compress(orjson.dumps(parsed), compresslevel=3, mtime=0)
+    return gzip.compress(orjson.dumps(parsed), compresslevel=1, mtime=0)
 
 
 def part(
@@ -27,7 +27,7 @@ def part(
     lists = {"rows": rows, "labels": labels, "refused": refused}
     given: dict[str, Any] = {name: [orjson.Fragment(row) for row in some] for name, some in lists.items()}
     return gzip.compress(
-        orjson.dumps(given | {name: counters.get(name, {}) for name in COUNTERS}), compresslevel=3, mtime=0
+        orjson.dumps(given | {name: counters.get(name, {}) for name in COUNTERS}), compresslevel=1, mtime=0
     )
 
 
