@@ -17,7 +17,7 @@ from annotation.imports.packed import DataFile, FileLimits, members, seekable, t
 from annotation.imports.parquet import read_parquet
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import EmptyFile, RefusedRow, UnreadableFile
-from annotation.imports.tables import DELIMITERS, header_of, read_table
+from annotation.imports.tables import DELIMITERS, drop_separator, header_of, read_table
 from annotation.imports.text import FileText
 
 MAX_FILE_BYTES = 50 * 2**20
@@ -26,6 +26,7 @@ MAX_VALUES = 10_000_000  # of a Parquet file; empty ones take next to no bytes t
 LARGEST_FILE = 2**30  # that is read piece by piece; what servers take is set beside it, in frontend/serving/limits.py
 EMPTY = "The file is empty. Choose a file that holds at least one prompt."
 NO_ROWS = "the file holds no rows; the others are read"
+SPREADSHEETS = ("xlsx", "xls", "xlsm", "ods", "numbers")
 COLUMNS_FROM = 100  # rows whose fields are the columns of a file
 
 _Reader = Callable[[FileText], Iterator[RawRow | RefusedRow]]
@@ -108,8 +109,9 @@ def columns_of(data: bytes | BinaryIO, filename: str) -> list[str]:
 
 def _columns_of(member: DataFile) -> list[str]:
     if member.name.lower().endswith((".csv", ".tsv")):
-        head = FileText(member.file).buffer
-        return [name for name in max((header_of(head, each) for each in DELIMITERS), key=len) if name]
+        text = FileText(member.file)
+        drop_separator(text)
+        return [name for name in max((header_of(text.buffer, each) for each in DELIMITERS), key=len) if name]
     names: dict[str, None] = {}
     for row in islice(_read(member, frozenset(), STREAMED), COLUMNS_FROM):
         if isinstance(row, RawRow):
@@ -129,7 +131,8 @@ def _reader_for(filename: str, columns: Set[str]) -> _Reader:
     }
     if extension not in readers:
         what = f'Files that end in ".{extension}" cannot be read.' if extension else "The file has no extension."
-        raise UnreadableFile(f"{what} Use one of {', '.join(f'.{known}' for known in readers)}.")
+        how = " In the spreadsheet, save the sheet as CSV UTF-8." if extension in SPREADSHEETS else ""
+        raise UnreadableFile(f"{what} Use one of {', '.join(f'.{known}' for known in readers)}.{how}")
     return readers[extension]
 
 

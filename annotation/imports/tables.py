@@ -25,36 +25,57 @@ TEXT_COLUMNS = {"text", "prompt", "question", "instruction", "input", "output", 
 TEXT_COLUMNS |= {"response", "answer", "reference", "answer1", "answer2", "response1", "response2"}
 WRITTEN_OBJECT = re.compile(r"\[?\{'\w+': ")
 AS_JSON = "save the table as JSONL or Parquet"
+SEPARATOR = re.compile(r"\s*sep=([,;\t])[^\n]*\n")  # as Excel writes and reads it above a header
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+NUMBERS = {
+    "score",
+    "scores",
+    "rating",
+    "reward",
+    "margin",
+    "weight",
+    "quality",
+    "helpfulness",
+    "correctness",
+    "overall",
+}
+TOKEN = re.compile(r"[a-z]+")
 INNER_CAPITAL = re.compile(r"[a-z][A-Z]|_[A-Z]\b")
 
 
 def read_table(text: FileText, usual_delimiter: str, columns: Set[str]) -> Iterator[RawRow | RefusedRow]:
     """Yield the rows under a header that a shape knows, or that has the columns a person named."""
     needed: tuple[Set[str], ...] = (columns,) if columns else KNOWN_COLUMNS
+    delimiter = drop_separator(text) or usual_delimiter
+    first_line = text.line
     head = text.buffer  # the first piece of the file
-    delimiter = _find_delimiter(head, usual_delimiter, needed)
-    header = header_of(head, delimiter)
+    delimiter = _find_delimiter(head, delimiter, needed)
+    # Two columns without a name would be one field, and of a row one of them lost.
+    header = [name or f"column {place}" for place, name in enumerate(header_of(head, delimiter), start=1)]
+    _check_names(header)
     if columns or not _is_known_by_its_first_row(head, delimiter, header):
         _check_header(header, needed, mapped=bool(columns))
     reader = _reader((f"{line}\n" for line in text.lines()), delimiter)
     before_header = True
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + first_line
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield RefusedRow(line, _csv_reason(error, line, reader.line_num))
+            yield RefusedRow(line, _csv_reason(error, line, reader.line_num + first_line - 1))
             continue
-        if not cells:
+        if not any(cells):
             continue
+        if len(cells) > len(header) and not any(cells[len(header) :]):
+            cells = cells[: len(header)]  # cells behind the last column that a program added
         if before_header:
             before_header = False
         elif len(cells) != len(header):
             yield RefusedRow(line, _columns_reason(len(cells), len(header), delimiter))
         else:
-            row = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}
+            row = {name: _cell(name, cell, delimiter) for name, cell in zip(header, cells, strict=True)}
             written = next((name for name, value in row.items() if _is_written_object(value)), None)
             if written:
                 yield RefusedRow(line, f'"{written}" holds objects of Python written as text; {AS_JSON}')
@@ -62,25 +83,37 @@ def read_table(text: FileText, usual_delimiter: str, columns: Set[str]) -> Itera
                 yield RawRow(line, row)
 
 
+def drop_separator(text: FileText) -> str:
+    """Drop the line above the header that says what parts the columns, and return that; empty without such a line."""
+    said = SEPARATOR.match(text.buffer)
+    if said is None:
+        return ""
+    text.drop(said.end())
+    return said[1]
+
+
 def _is_known_by_its_first_row(text: str, delimiter: str, header: list[str]) -> bool:
     """Return whether a shape recognises the first row below the header, so that columns need no mapping."""
     try:
-        rows = (cells for cells in _csv_reader(text, delimiter) if cells)
+        rows = (cells for cells in _csv_reader(text, delimiter) if any(cells))
         next(rows, None)
         cells = next(rows, None)
     except csv.Error:
         return False
     if cells is None or len(cells) != len(header) or len(set(header)) < len(header):
         return False
-    first = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}
+    first = {name: _cell(name, cell, delimiter) for name, cell in zip(header, cells, strict=True)}
     return shape_of(Fields(in_one_spelling(first)[0])) != PLAIN and not {"text", "prompt"} <= set(header)
 
 
-def _cell(name: str, cell: str) -> object:
+def _cell(name: str, cell: str, delimiter: str) -> object:
     """Return a cell as text, or as the messages or objects that it holds as JSON.
 
-    A list of numbers or words may be part of a text, so it is parsed only in columns that are not texts.
+    A list of numbers or words may be part of a text, so it is parsed only in columns that are not texts. Where
+    semicolons part the columns, as where a comma is the decimal point, 4,5 is a number in a column of numbers.
     """
+    if delimiter == ";" and DECIMAL_COMMA.fullmatch(cell) and NUMBERS & set(TOKEN.findall(name.lower())):
+        return cell.replace(",", ".")
     if cell[:1] not in ("[", "{"):
         return cell
     try:
@@ -121,7 +154,7 @@ def _reader(lines: Iterable[str], delimiter: str) -> Reader:
 def header_of(text: str, delimiter: str) -> list[str]:
     """Return the column names in small letters; an empty list where the first row cannot be read."""
     try:
-        cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if cells), [])
+        cells: list[str] = next((cells for cells in _csv_reader(text, delimiter) if any(cells)), [])
     except csv.Error:
         return []
     return [_name(cell.strip()) for cell in cells]
@@ -159,9 +192,15 @@ def _check_header(header: list[str], needed: tuple[Set[str], ...], *, mapped: bo
         )
     if not mapped and len(set(prompts)) > 1:
         raise UnreadableFile('The file has a column "text" and a column "prompt". Keep the one that holds the prompts.')
-    for name in (*prompts[:1], "id", "reference", "category"):
+
+
+def _check_names(header: list[str]) -> None:
+    """Raise UnreadableFile where two columns have one name: of a row one of them would be lost."""
+    for name in header:
         if header.count(name) > 1:
-            raise UnreadableFile(f'{header.count(name)} columns are called "{name}". Keep one of them.')
+            raise UnreadableFile(
+                f'{header.count(name)} columns are called "{name[:40]}". Keep one of them, or give each its own name.'
+            )
 
 
 def _csv_reason(error: csv.Error, first_line: int, last_line: int) -> str:

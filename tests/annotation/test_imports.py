@@ -9,7 +9,7 @@ import pytest
 
 import annotation
 from annotation import imports
-from annotation.imports import AnswerRow, ParsedPrompts, PromptRow, RefusedRow, UnreadableFile, parse_prompts
+from annotation.imports import AnswerRow, PairRow, ParsedPrompts, PromptRow, RefusedRow, UnreadableFile, parse_prompts
 
 SAMPLES = Path(annotation.__file__).parent / "sample_prompts.jsonl"
 LIMIT = imports.rows.MAX_TEXT_LENGTH
@@ -390,6 +390,8 @@ def test_duplicates_are_left_to_the_importer() -> None:
 
 KNOWN = "Use one of .jsonl, .ndjson, .json, .csv, .tsv, .txt."
 MEND = "Mend it, or write one object on each line and save the file as .jsonl."
+AS_CSV = "In the spreadsheet, save the sheet as CSV UTF-8."
+OWN_NAME = "Keep one of them, or give each its own name."
 SAVE = "Save the file as UTF-8 and upload it again."
 EMPTY = "The file is empty. Choose a file that holds at least one prompt."
 NO_ROWS = "The file holds no rows. Choose a file that holds at least one prompt."
@@ -407,7 +409,7 @@ NOT_TEXT = (
 @pytest.mark.parametrize(
     ("filename", "data", "problem"),
     [
-        ("a.xlsx", b"x", f'Files that end in ".xlsx" cannot be read. {KNOWN}'),
+        ("a.xlsx", b"x", f'Files that end in ".xlsx" cannot be read. {KNOWN} {AS_CSV}'),
         ("a.jsonl.gz", b"x", "The file ends in .gz but is not whole gzip. Pack it again."),
         ("a.parquet", b"x", "The file cannot be read as Parquet. Save it again, or as JSONL."),
         ("prompts", b"x", f"The file has no extension. {KNOWN}"),
@@ -443,8 +445,8 @@ NOT_TEXT = (
             b"text,prompt\nOne,Two\n",
             'The file has a column "text" and a column "prompt". Keep the one that holds the prompts.',
         ),
-        ("a.csv", b"text,Text\nOne,Two\n", '2 columns are called "text". Keep one of them.'),
-        ("a.csv", b"text,id,id,id\nOne,1,2,3\n", '3 columns are called "id". Keep one of them.'),
+        ("a.csv", b"text,Text\nOne,Two\n", f'2 columns are called "text". {OWN_NAME}'),
+        ("a.csv", b"text,id,id,id\nOne,1,2,3\n", f'3 columns are called "id". {OWN_NAME}'),
         ("a.json", b'"One"', NOT_A_LIST),
         (
             "a.json",
@@ -508,3 +510,35 @@ def test_sample_prompts() -> None:
     for found in parsed.rows:
         assert found.external_id.rpartition("-")[0] == found.category
         assert all(unicodedata.is_normalized("NFC", item["content"]) for item in found.messages)
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("sep=;\nprompt;response_a;response_b;winner\nAsk?;Yes;No;a\n", 3),  # as Excel writes it in half of the world
+        ("prompt;response_a;response_b;score_a;score_b\nAsk?;Yes;No;4,5;1,0\n", 2),  # with its decimal comma
+        (",,,,\nprompt,response_a,response_b,winner,\n,,,,\nAsk?,Yes,No,a,\n", 4),  # empty rows and a last column
+        ("prompt,response_a,response_b,winner\nAsk?,Yes,No,a,,\n", 2),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(table: str, line: int) -> None:
+    parsed = parse_prompts(table.encode(), "a.csv")
+    assert [(row.line, row.completions, row.pairs) for row in parsed.rows] == [
+        (line, ("Yes", "No"), (PairRow("Yes", "No"),))
+    ]
+    assert not parsed.refused
+    assert not parsed.not_used
+
+
+def test_a_decimal_comma_is_one_only_in_a_column_of_numbers() -> None:
+    parsed = parse_prompts(b"prompt;response_a;response_b;score_a;score_b\nHow much?;4,5;5;2,5;3\n", "a.csv")
+    (row,) = parsed.rows
+    assert row.completions == ("4,5", "5")
+    assert [rating[2] for rating in row.votes[0].ratings] == [2.5, 3.0]
+
+
+def test_two_columns_of_a_table_are_never_one_field() -> None:
+    with pytest.raises(UnreadableFile, match=r"2 columns are called .response.\. Keep one of them"):
+        parse_prompts(b"prompt,response,response\nAsk?,Yes,No\n", "a.csv")
+    parsed = parse_prompts(b"prompt,,\nAsk?,1,2\n", "a.csv")
+    assert parsed.not_used == {"column 2": 1, "column 3": 1}

@@ -153,7 +153,7 @@ def zipped(**files: bytes) -> bytes:
 
 def test_every_data_file_of_a_zip_archive_is_read() -> None:
     rows = json.dumps(PAIR).encode() + b"\n"
-    other = b"prompt,chosen,rejected\nHow?,So.,Not so.\n,,\n"
+    other = b"prompt,chosen,rejected\nHow?,So.,Not so.\n,So.,\n"
     packed = zipped(b__csv=other, a__jsonl__gz=gzip.compress(rows), LICENSE__txt=b"MIT", README__md=b"# x")
     parsed = parse_prompts(packed, "rows.zip")
     assert [row.pairs[0].chosen for row in parsed.rows] == [GOOD, "So."]
