@@ -47,14 +47,23 @@ test: $(VENV)/ready-test pages
 	bash .ci/ensure chromium chromium
 	bash .ci/ensure redis-server redis-server
 	bash .ci/ensure postgres postgresql
+	bash .ci/ensure munged munge
+	bash .ci/ensure slurmctld slurmctld
+	bash .ci/ensure slurmd slurmd
+	bash .ci/ensure sbatch slurm-client
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; failed=; \
 	$(BIN)/python -m tests.services $(PYTEST) -m "$(DATABASE_TESTS)" || failed="$$failed tests-on-postgres"; \
 	wait $$lint && echo "lint and types: all well" || { cat $(VENV)/lint.log; failed="$$failed lint"; }; \
 	$(PYTEST) --durations=20 $(ARGS) || failed="$$failed tests"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
-nightly:
+nightly: .venv-ray/bin/ray
 	PREFLOOP_TESTS=nightly PREFLOOP_ROUND_TRIP_EXAMPLES=50 $(MAKE) test
+
+# Ray is 384 MB, and nothing here imports it: its executor is tested against a Ray of its own.
+.venv-ray/bin/ray:
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip $(INSTALL) 'ray[default]==2.60.0'
 
 quick: $(VENV)/ready-test pages
 	$(PYTEST) -m "not browser and not recipes and not slow" $(ARGS)

@@ -98,6 +98,7 @@ UNDER = {
     "instruction_tokens": "rounds",
     "round_tokens": "rounds",
     "autopilot": "rounds",
+    "compute": "rounds",
     "model": "policies",
     "policy": "policies",
     "exchange": "playground",

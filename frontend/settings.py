@@ -9,7 +9,7 @@ EMAIL_HOST      mail server (default: none, so no mail); with EMAIL_PORT, EMAIL_
                 EMAIL_USE_TLS, EMAIL_USE_SSL, DEFAULT_FROM_EMAIL and EMAIL_BACKEND as Django has them
 PREFLOOP_URL    where people reach this server, such as https://prefloop.example.org: mail links to it
 PREFLOOP_WEBHOOK_PRIVATE  1: webhooks may go to addresses inside the own network
-PREFLOOP_EXECUTOR  where runs run: the name of a module in training/worker/executors/ or of an installed executor
+PREFLOOP_EXECUTOR  where runs run: the name of a module in training/executors/ or of an installed executor
                 (default: local)
 PREFLOOP_OIDC_ISSUER  address of the OpenID Connect provider that people sign in with; with PREFLOOP_OIDC_CLIENT_ID,
                 PREFLOOP_OIDC_SECRET_FILE, PREFLOOP_OIDC_LABEL (on the button), PREFLOOP_OIDC_DOMAINS and
@@ -290,6 +290,21 @@ TRAINING_HEARTBEAT_SECONDS = 5.0  # how often a worker says that it is alive, an
 # A worker that has given no sign of life for so long is gone, and another one takes its run.
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = float(os.environ.get("PREFLOOP_LOST_AFTER_SECONDS", "60"))
 TRAINING_MAX_ATTEMPTS = 3
+TRAINING_ENGINE_POLL_SECONDS = 3.0  # how often Slurm or Ray is asked about a job
+# From asking a run to stop to killing it: longer than an update of PPO takes, for what it saves at the end of one.
+TRAINING_STOP_GRACE_SECONDS = float(os.environ.get("PREFLOOP_STOP_GRACE_SECONDS") or 30)
+RAY_ADDRESS = os.environ.get("PREFLOOP_RAY", "").rstrip(
+    "/"
+)  # of its dashboard; whoever reaches that runs programs there
+RAY_TOKEN = os.environ.get("PREFLOOP_RAY_TOKEN", "")
+try:
+    checked_url(RAY_ADDRESS or "http://127.0.0.1:8265")
+except NotAllowed as why:
+    raise ImproperlyConfigured(f"PREFLOOP_RAY: {why}") from why
+# What an image runs, it runs under the worker's account: project admins choose among those that the operator lists.
+EXECUTOR_IMAGES = [name.strip() for name in os.environ.get("PREFLOOP_IMAGES", "").split(",") if name.strip()]
+SLURM_CONTAINER = os.environ.get("PREFLOOP_SLURM_CONTAINER", "")  # such as: apptainer exec --nv {image}
+RECIPE_PYTHON = os.environ.get("PREFLOOP_RECIPE_PYTHON", "")  # on the machines of an engine; empty: the worker's own
 
 LOGGING = {
     "version": 1,

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
 
+from training.executors.devices import Lease
+from training.executors.local import LocalExecutor
 from training.rundir import SUBMISSION, RunDir
-from training.worker.devices import Lease
-from training.worker.executors.local import LocalExecutor
 
 ROOT = Path(__file__).resolve().parent.parent
 FORKS = multiprocessing.get_context("forkserver")

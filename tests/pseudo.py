@@ -27,7 +27,7 @@ READ = ("aria-label", "title", "placeholder", "data-label")
 # Names and texts of the data, of programs and formats, which are the same in every language.
 SAME = re.compile(
     r"sentiment, paraphrase, definitions"
-    r"|alice|bob|rita|carol|ranker|Letters|Prefloop|Write sentence|smollm2-135m-instruct"
+    r"|alice|bob|rita|carol|ranker|Letters|Prefloop|\bSlurm\b|\bRay\b|Write sentence|smollm2-135m-instruct"
     r"|UTC|CSV|JSONL?|MB|kB|v\d|UTF-8|English|简体中文|العربيّة"
 )
 

@@ -135,7 +135,10 @@ ACTIONS: dict[str, str] = {
             ),
             *(
                 f"training.actions.runs.{name}"
-                for name in ("claim_run", "fail_run", "heartbeat", "put_back", "reclaim_lost_runs", "release_run")
+                for name in (
+                    *("claim_run", "fail_run", "forget_job", "heartbeat", "note_job", "put_back", "reclaim_lost_runs"),
+                    "release_run",
+                )
             ),
             *(f"training.actions.preparations.{name}" for name in ("claim", "fail", "finish", "put_back", "report")),
             "training.actions.runs.save_metrics",

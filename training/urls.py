@@ -3,6 +3,7 @@ from django.urls import path
 from training.views import (
     approaches,
     autopilot,
+    compute,
     costs,
     evaluations,
     exports,
@@ -25,6 +26,7 @@ urlpatterns = [
     path("<slug:slug>/rounds/compare/", views.compare_rounds, name="rounds_compare"),
     path("<slug:slug>/rounds/generate/", views.generate, name="generate"),
     path("<slug:slug>/rounds/autopilot/", autopilot.autopilot, name="autopilot"),
+    path("<slug:slug>/rounds/compute/", compute.compute, name="compute"),
     path("<slug:slug>/rounds/tokens/", tokens.instruction_tokens, name="instruction_tokens"),
     path("<slug:slug>/rounds/<int:number>/", views.round_detail, name="round"),
     *(

@@ -79,6 +79,7 @@ class AuditAction(models.TextChoices):
     TEMPLATE = "template", gettext_lazy("Template saved")
     VERBALIZER = "verbalizer", gettext_lazy("Verbalizer saved")
     AUTOPILOT = "autopilot", gettext_lazy("Autopilot changed")
+    COMPUTE = "compute", gettext_lazy("Compute changed")
     PERSON_EXPORTED = "person-exported", gettext_lazy("Person's data exported")
     PERSON_ERASED = "person-erased", gettext_lazy("Person erased")
 

@@ -16,6 +16,7 @@ from annotation.api.webhooks import DeliveryViewSet, WebhookViewSet
 from frontend.api.docs import ApiDocs, ApiSchema
 from training.api import rounds as training_api
 from training.api.autopilot import AutopilotViewSet
+from training.api.compute import ComputeViewSet
 from training.api.costs import CostViewSet
 from training.api.evaluations import EvaluationViewSet
 from training.api.playground import ExchangeViewSet
@@ -43,6 +44,7 @@ inside.register("quality", annotation_api.QualityViewSet, basename="quality")
 inside.register("templates", TemplateViewSet)
 inside.register("verbalizers", VerbalizerViewSet)
 inside.register("autopilot", AutopilotViewSet, basename="autopilot")
+inside.register("compute", ComputeViewSet, basename="compute")
 inside.register("playground", ExchangeViewSet)
 inside.register("costs", CostViewSet, basename="cost")
 inside.register("evaluations", EvaluationViewSet)

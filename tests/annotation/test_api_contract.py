@@ -57,6 +57,7 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/assignments/{id}/flag/": "it is an answer of the task",
     "POST /api/v1/projects/{slug}/assignments/{id}/submit/": "every answer has a place",
     "POST /api/v1/projects/{slug}/autopilot/": "there is such a plan, and a cause for a round",
+    "POST /api/v1/projects/{slug}/compute/": "there are such a method and executor, which takes the resources",
     "POST /api/v1/projects/{slug}/evaluations/": "there are such versions",
     "POST /api/v1/projects/{slug}/feedback/": "it says something of a response, and the prompt ends with the user",
     "POST /api/v1/projects/{slug}/feedback/batch/": "as for one",

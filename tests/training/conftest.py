@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
+from training.executors.local import LocalExecutor
 from training.rundir import RunDir
-from training.worker.executors.local import LocalExecutor
 from training.worker.loop import Worker
 
 BEGIN = """\

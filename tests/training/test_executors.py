@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from training.executors.devices import DevicesBusy, lease, visible_devices
+from training.executors.local import LocalExecutor
+from training.executors.recipe_environment import environment_of_recipe
 from training.rundir import RunDir
-from training.worker.devices import DevicesBusy, lease, visible_devices
-from training.worker.executors.local import LocalExecutor
-from training.worker.recipe_environment import environment_of_recipe
 
 
 def test_a_run_is_one_process_unless_its_settings_ask_for_more(tmp_path):

@@ -15,9 +15,9 @@ from tests import disks
 from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
+from training.executors.local import LocalExecutor
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.rundir import RunDir
-from training.worker.executors.local import LocalExecutor
 from training.worker.loop import Worker, config_for, rows_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.recipes]

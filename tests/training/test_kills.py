@@ -66,7 +66,7 @@ print(round.runs.get().pk)
 
 WORKS_UNTIL = """
 import sys
-from training.worker.executors.local import LocalExecutor
+from training.executors.local import LocalExecutor
 from training.worker.loop import Worker
 
 class PausingExecutor(LocalExecutor):

@@ -13,10 +13,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from training.actions.rounds import start_round
+from training.executors import EXECUTORS
 from training.methods import METHODS
 from training.models import TrainingRound
 from training.products import PRODUCTS
-from training.worker.executors import EXECUTORS
 from training.worker.loop import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,8 +117,8 @@ def test_a_round_runs_by_the_executor_that_the_settings_name(ready, admin, setti
 
 
 def test_an_unknown_executor_is_refused_with_the_known_ones(toy, settings):
-    settings.TRAINING_EXECUTOR = "slurm"
-    with pytest.raises(CommandError, match=r"PREFLOOP_EXECUTOR is 'slurm'; .*installed: local, noted\."):
+    settings.TRAINING_EXECUTOR = "nosuch"
+    with pytest.raises(CommandError, match=r"PREFLOOP_EXECUTOR is 'nosuch'; .*installed: local, .*noted\."):
         call_command("run_worker", "--until-idle")
 
 

@@ -24,6 +24,7 @@ from annotation.models import (
 )
 from training.actions import runs
 from training.actions.bounds import over_bounds
+from training.actions.compute import checked, placement
 from training.methods import METHODS
 from training.methods.inherited import with_inherited
 from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
@@ -48,12 +49,14 @@ def start_round(
     by: User | None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     autopilot_reason: str = "",
+    compute: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TrainingRound:
     """Queue the runs of a new round; a worker takes them from there.
 
     `settings` maps a method to the fields that differ from its defaults; length and temperature of answers are
     otherwise the project's. `autopilot_reason` is why the autopilot starts
-    it, empty where a person does. Judgments are frozen here, so what people submit while the round runs belongs to the
+    it, empty where a person does. `compute` maps a method, or "" for all, to executor and resources that differ from
+    the project's. Judgments are frozen here, so what people submit while the round runs belongs to the
     next one.
     """
     check_stages(methods)
@@ -70,6 +73,7 @@ def start_round(
         project=project,
         by=by,
         autopilot_reason=autopilot_reason,
+        compute=compute,
         planned=[
             (method, config, taken[type], {}) for method, type, config in zip(methods, types, configs, strict=True)
         ],
@@ -91,6 +95,7 @@ def queue_round(
     by: User | None,
     planned: Sequence[tuple[str, Mapping[str, Any], DatasetSnapshot | None, Mapping[str, Any]]],
     autopilot_reason: str = "",
+    compute: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TrainingRound:
     """Store and return a round of these runs, each with method, settings, snapshot and further inputs.
 
@@ -101,6 +106,8 @@ def queue_round(
             gettext("A round has at most %(most)s runs; these are %(count)s. Choose fewer methods or seeds.")
             % {"most": MOST_RUNS, "count": len(planned)}
         )
+    asked = checked(compute or {})
+    places = [placement(project, method, config, asked) for method, config, *_ in planned]
     try:
         with transaction.atomic():
             round = TrainingRound.objects.create(
@@ -112,7 +119,14 @@ def queue_round(
             TrainingRun.objects.bulk_create(
                 [
                     TrainingRun(
-                        round=round, position=position, method=method, config=config, snapshot=snapshot, inputs=inputs
+                        round=round,
+                        position=position,
+                        method=method,
+                        config=config,
+                        snapshot=snapshot,
+                        inputs=inputs,
+                        executor=places[position][0],
+                        resources=places[position][1],
                     )
                     for position, (method, config, snapshot, inputs) in enumerate(planned)
                 ]
@@ -281,7 +295,7 @@ def retry_round(*, round: TrainingRound) -> None:
             ):
                 raise NotPossible(gettext("Only a failed round can be retried. Duplicate it instead."))
             round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).update(
-                status=RunStatus.QUEUED, error="", finished_at=None, attempts_before_retry=F("attempt")
+                status=RunStatus.QUEUED, error="", phase="", finished_at=None, attempts_before_retry=F("attempt")
             )
             audit.record(AuditAction.ROUND_RETRIED, project=round.project, what=str(round))
     except IntegrityError as clash:

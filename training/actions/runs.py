@@ -17,15 +17,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.template.defaultfilters import filesizeformat
 
 from annotation import clock, live
 from annotation.actions import notifications
 from annotation.delivery import mail, webhooks
 from annotation.models import Event, NotificationKind, Role
+from annotation.plain_text import cleaned_text
 from training.actions.round_mail import body_of, subject_of
-from training.models import ACTIVE, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
+from training.models import ACTIVE, FINAL, Metric, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be
 from training.products import product_of
 from training.products.base import Overtaken
 from training.rundir import NO_SPACE, Row
@@ -104,6 +105,30 @@ def _pace(run: TrainingRun, done: int, now: datetime) -> dict[str, Any]:
     return {"progressed_at": now, "seconds_each": run.seconds_each}
 
 
+def note_job(*, run: TrainingRun, job: str) -> None:
+    """Store which job a run has, before it is submitted, or that it has none. Raises InvalidTransition."""
+    if run.job != job and not _ours(run).update(job=job):
+        raise InvalidTransition(f"run {run.pk} is no longer ours")
+    run.job = job
+
+
+def has_successor(run: TrainingRun) -> bool:
+    """Return whether a run that is no longer ours goes on: then its job is the next claim's matter."""
+    goes_on = TrainingRun.objects.filter(pk=run.pk, status__in=ACTIVE)
+    return goes_on.exclude(round__status=RoundStatus.PAUSED).exists()
+
+
+def with_left_over_job() -> Iterable[TrainingRun]:
+    """Return the runs that are over, or paused, and whose job may be alive."""
+    not_needed = Q(status__in=FINAL) | Q(status=RunStatus.QUEUED, round__status=RoundStatus.PAUSED)
+    return TrainingRun.objects.filter(not_needed).exclude(job="").select_related("round__project")
+
+
+def forget_job(*, run: TrainingRun) -> None:
+    """Store that a run's job is over, unless the run has another one by now."""
+    TrainingRun.objects.filter(pk=run.pk, job=run.job).update(job="")
+
+
 def save_metrics(*, run: TrainingRun, rows: Iterable[Row]) -> int:
     """Store metric lines; a resumed attempt writes the same steps again, and the later value stays."""
     metrics = [
@@ -122,25 +147,42 @@ def save_metrics(*, run: TrainingRun, rows: Iterable[Row]) -> int:
     return len(metrics)
 
 
-def settle_run(*, run: TrainingRun, exit_code: int) -> None:
-    """Record how the process ended. Success takes its effects with it in the same transaction."""
+def settle_run(*, run: TrainingRun, exit_code: int, why_ended: str = "", interrupted: bool = False) -> None:
+    """Record how the process ended. Success takes its effects with it in the same transaction.
+
+    `why_ended` is what its engine says; `interrupted`: by the engine's rules, so that the attempt does not count if it
+    got on.
+    """
     save_metrics(run=run, rows=run.directory.metrics())
     result = run.directory.result()
+    got_on = interrupted and _progressed(run)
     if exit_code == 0 and result is not None:
         _succeed(run, result)
-    elif exit_code < 0 and run.may_be_tried_again:
+    elif exit_code < 0 and (run.may_be_tried_again or got_on):
         # Killed from outside, out of memory for one: the next attempt resumes from the last state.
         going_on = "goes on from the last state" if run.directory.load_state() else "starts from the beginning"
-        run.directory.note(f"Attempt {run.attempt}: {how_it_ended(run, exit_code)} The next one {going_on}.")
-        release_run(run=run)
+        how = how_it_ended(run, exit_code, why_ended)
+        run.directory.note(f"Attempt {run.attempt}: {how} The next one {going_on}.")
+        if got_on:
+            put_back(run=run)
+        else:
+            release_run(run=run)
     else:
         why = "no space left." if exit_code == NO_SPACE else ""
-        fail_run(run=run, error=f"{how_it_ended(run, exit_code)}\n{run.directory.log_tail()}", why=why)
+        fail_run(run=run, error=f"{how_it_ended(run, exit_code, why_ended)}\n{run.directory.log_tail()}", why=why)
     live.announce(run.round.project_id, "round")
 
 
-def how_it_ended(run: TrainingRun, exit_code: int) -> str:
-    """Return in words how a process ended: killed by a signal, out of disk space, or by an exit code."""
+def _progressed(run: TrainingRun) -> bool:
+    """Return whether this attempt has got further than the one before it had."""
+    progress = run.directory.progress()
+    return progress is not None and progress["done"] > run.progress_done
+
+
+def how_it_ended(run: TrainingRun, exit_code: int, why: str = "") -> str:
+    """Return in words how a process ended: as its engine says, by a signal, out of disk space, or by an exit code."""
+    if why:
+        return cleaned_text(why)
     if exit_code == NO_SPACE:
         folder = run.directory.path
         return f"No space left: {filesizeformat(shutil.disk_usage(folder).free)} are free on the disk of {folder}."
@@ -154,13 +196,15 @@ def how_it_ended(run: TrainingRun, exit_code: int) -> str:
 
 def release_run(*, run: TrainingRun) -> None:
     """Put a run back into the queue, for another attempt. Raises InvalidTransition."""
-    if not _ours(run).update(status=RunStatus.QUEUED):
+    if not _ours(run).update(status=RunStatus.QUEUED, phase=""):
         raise InvalidTransition(f"run {run.pk} is no longer ours")
 
 
-def put_back(*, run: TrainingRun) -> None:
-    """Put a run back into the queue because its worker or its round was stopped: no attempt counts."""
-    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=clock.now(), attempt=F("attempt") - 1)
+def put_back(*, run: TrainingRun, phase: str = "") -> None:
+    """Put a run back into the queue because its worker or its round was stopped, or as it cannot start yet, which
+    `phase` explains: no attempt counts."""
+    said = cleaned_text(phase)[:60]
+    _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=clock.now(), attempt=F("attempt") - 1, phase=said)
 
 
 @transaction.atomic

@@ -51,6 +51,8 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
             "config",
             "status",
             "attempt",
+            "executor",
+            "resources",
             "progress_done",
             "progress_total",
             "progress_unit",
@@ -86,7 +88,7 @@ class SettingsField(serializers.DictField):
     """Settings by method; the description of the API has each with its range and default."""
 
 
-class StartRoundSerializer(serializers.Serializer[Any]):
+class PlanSerializer(serializers.Serializer[Any]):
     methods = serializers.ListField(
         child=MethodField(),
         default=list(FULL_ROUND),
@@ -96,6 +98,14 @@ class StartRoundSerializer(serializers.Serializer[Any]):
         child=serializers.DictField(),
         default=dict,
         help_text='{"ppo": {"episodes": 640}}: what differs from defaults.',
+    )
+
+
+class StartRoundSerializer(PlanSerializer):
+    compute = serializers.DictField(
+        child=serializers.DictField(),
+        default=dict,
+        help_text='{"ppo": {"executor": "slurm", "gpus": 1}}: what differs from the project; "" stands for all stages.',
     )
 
 
@@ -155,12 +165,12 @@ class RoundViewSet(mixins.ListModelMixin, GenericViewSet[TrainingRound]):
         started = rounds.start_round(project=project, by=signed_in(request), **wanted.validated_data)
         return Response(RoundSerializer(started).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=StartRoundSerializer, responses=ForecastSerializer)
+    @extend_schema(request=PlanSerializer, responses=ForecastSerializer)
     @action(detail=False, methods=["post"], url_path="dry-run", pagination_class=None)
     def dry_run(self, request: Request, slug: str) -> Response:
         """Return what a round would train on, its changes to the last one, its time and memory; nothing starts."""
         project = annotation_access.get_project(signed_in(request), slug, role=Role.ADMIN)
-        wanted = StartRoundSerializer(data=request.data)
+        wanted = PlanSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         return Response(ForecastSerializer(forecast(project=project, **wanted.validated_data)).data)
 

@@ -7,12 +7,14 @@ Promotion      which version of the policy is in use, and from when on; Package 
 Preparation    the check, download and conversion of a project's base model
 Exchange, Reply  a question in the playground, and what one or two versions answer
 WorkerSign     when a worker was last seen alive
+StageCompute   where stages run, and what they ask for there
 Autopilot      when rounds of a project start by themselves
 TemplateVersion, VerbalizerVersion  what prompt tuning asks a model, and the words that stand for labels
 """
 
 from training.models.autopilot import Autopilot
 from training.models.cloze import TemplateVersion, VerbalizerVersion
+from training.models.compute import StageCompute
 from training.models.playground import WRITING, Exchange, Outcome, Reply, ReplyStatus, Side
 from training.models.policies import Package, PackageStatus, Promotion
 from training.models.preparation import Preparation, PreparationStatus
@@ -53,6 +55,7 @@ __all__ = [
     "RoundStatus",
     "RunStatus",
     "Side",
+    "StageCompute",
     "TemplateVersion",
     "TrainingRound",
     "TrainingRun",

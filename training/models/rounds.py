@@ -18,10 +18,20 @@ from annotation import clock
 from annotation.models import DatasetSnapshot, PolicyVersion, Project
 from annotation.models.claim import ClaimQuerySet
 from annotation.models.querysets import NumberedQuerySet
+from training.executors import EXECUTORS
 from training.methods import METHODS, Method, making
 from training.methods.base import unknown
 from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.rundir import RunDir
+
+_RESOURCE_LABELS = {
+    "cpus": gettext_lazy("CPUs"),
+    "gpus": gettext_lazy("GPUs"),
+    "memory_gb": gettext_lazy("Memory, GB"),
+    "minutes": gettext_lazy("Time limit, minutes"),
+    "partition": gettext_lazy("Partition"),
+    "image": gettext_lazy("Container image"),
+}
 
 
 class RunStatus(models.TextChoices):
@@ -197,6 +207,19 @@ class TrainingRun(models.Model):
         editable=False,
         help_text="In the name of its folder; empty in old rows.",
     )
+    executor = models.CharField(
+        max_length=30, blank=True, db_default="", help_text="Where it runs; empty: as the worker's settings say."
+    )
+    resources = models.JSONField(
+        default=dict, null=True, blank=True, help_text="CPUs, GPUs, memory and time that its executor is asked for."
+    )
+    job = models.CharField(
+        max_length=80,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="executor:submission of its job on another machine, until that one is over.",
+    )
     attempt = models.PositiveSmallIntegerField(default=0)
     submission = models.CharField(
         max_length=40,
@@ -301,6 +324,13 @@ class TrainingRun(models.Model):
         if self.status == RunStatus.SUCCEEDED:
             return 100
         return 100 * self.progress_done // self.progress_total if self.progress_total else 0
+
+    @property
+    def compute_in_words(self) -> str:
+        """Return the executor and what the run asks it for."""
+        asked = [f"{_RESOURCE_LABELS[name]}: {value}" for name, value in (self.resources or {}).items()]
+        executor = EXECUTORS[self.executor].label if self.executor in EXECUTORS else self.executor
+        return "; ".join([str(executor), *asked] if executor else asked)
 
     @property
     def is_active(self) -> bool:

@@ -97,7 +97,7 @@ def _queued(round: TrainingRound, run: TrainingRun, before: TrainingRun | None) 
         if run.attempt
         else gettext("Waits for a worker.")
     )
-    return StageState(run, RunStatus.QUEUED, run.get_status_display(), doing)
+    return StageState(run, RunStatus.QUEUED, run.get_status_display(), run.phase or doing)  # a phase: why it waits
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -21,7 +21,9 @@ from annotation.http import UserRequest, refusals_as_errors, refusals_as_message
 from annotation.models import Project, Role
 from training import access
 from training.actions import rounds
+from training.actions.compute import ALL_STAGES
 from training.exports import TOOLS
+from training.forms.compute import RoundComputeForm
 from training.forms.rounds import DescribeRoundForm, StartRoundForm
 from training.methods import InvalidConfig
 from training.methods.plans import FIRST_ROUND, configs_of
@@ -76,17 +78,19 @@ def round_new(request: UserRequest, slug: str) -> HttpResponse:
     form = StartRoundForm(project, request.POST or None, like=_like(request, project))
     if "estimate" in request.POST:
         return render(request, "training/round_new.html#estimate", {"estimate": _estimate(project, form)})
+    compute = RoundComputeForm(project, request.POST or None)
     foreseen = None
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and form.is_valid() and compute.is_valid():
         plan: dict[str, Any] = {"project": project, "methods": form.methods(), "settings": form.settings()}
         with refusals_as_errors(form), form.invalid_settings_as_errors():
             if "dry_run" not in request.POST and ("despite" in request.POST or not _lacks_data(**plan)):
-                return redirect(rounds.start_round(**plan, by=request.user))
+                return redirect(rounds.start_round(**plan, by=request.user, compute={ALL_STAGES: compute.asked}))
             foreseen = forecast(**plan)
     reason = rounds.refusal(project, rounds.next_methods(project))
     context = {
         "project": project,
         "form": form,
+        "compute": compute,
         "forecast": foreseen,
         "presets": {name: preset_settings(name) for name in PRESETS},
         "enough": enough_data(project),

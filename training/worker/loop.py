@@ -20,25 +20,33 @@ from annotation.actions import import_jobs
 from annotation.delivery import dispatch
 from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
+from training.executors import EXECUTORS, EngineAway, Executor, Job, Phase, Waits, configured_executor
 from training.models import RunStatus, TrainingRun
 from training.products import product_of
 from training.products.chat import chat_inputs
-from training.rundir import Row
-from training.worker.devices import DevicesBusy
-from training.worker.executors import Executor, Process, configured_executor
+from training.rundir import Row, RunDir
+from training.worker.jobs import Ended, Stopping, Watch, earlier_job, job_handle, new_job, stop
 from training.worker.preparation import prepare_next
 
 logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
 DATABASE_AWAY = (OperationalError, InterfaceError)
+LEFT_OVER_EVERY_SECONDS = 3.0  # jobs of runs that were cancelled, or whose round is paused
 TRIM_EVERY_SECONDS = 3600.0  # the audit log, where PREFLOOP_AUDIT_DAYS says for how long it is kept
+
+
+class NotPrepared(Exception):
+    """The run directory could not be filled; the message says why."""
 
 
 class Worker:
     """`stop` ends it in good order: a run in progress goes back into the queue and is resumed by the next worker."""
 
     def __init__(self, executor: Executor | None = None) -> None:
+        self.only = executor  # of all runs, whatever they ask for
         self.executor: Executor = executor or configured_executor()
+        self.stopping_jobs = Stopping()
+        self.looked_for_jobs_at = -LEFT_OVER_EVERY_SECONDS
         self.stopping = threading.Event()
         self.signed_at = -SIGN_EVERY_SECONDS
         self.trimmed_at = -TRIM_EVERY_SECONDS
@@ -104,6 +112,9 @@ class Worker:
         self.stopping.set()
 
     def _work_beside_runs(self) -> bool:
+        if time.monotonic() - self.looked_for_jobs_at >= LEFT_OVER_EVERY_SECONDS:
+            self.end_left_over()
+            self.looked_for_jobs_at = time.monotonic()
         if time.monotonic() - self.trimmed_at >= TRIM_EVERY_SECONDS:
             audit.trim(keep_days=settings.AUDIT_DAYS)
             self.trimmed_at = time.monotonic()
@@ -162,9 +173,76 @@ class Worker:
         connection.close()
         self.reclaims_from = time.monotonic() + settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS
 
+    def executor_named(self, name: str) -> Executor:
+        """Return the executor that a run names, or that of the settings. Raises ValueError with the known names."""
+        if self.only or not name:
+            return self.executor
+        if name not in EXECUTORS:
+            raise ValueError(f"There is no executor {name!r}; installed: {', '.join(EXECUTORS)}.")
+        return EXECUTORS[name]
+
     def _supervise(self, run: TrainingRun) -> None:
-        directory = run.directory
-        self.executor.stop_leftover(directory)
+        try:
+            executor, job = self._going_on(run) or self._submitted(run)
+        except (runs.InvalidTransition, *DATABASE_AWAY):
+            raise
+        except Waits as waits:
+            self._wait(run, str(waits))
+            return
+        except NotPrepared as problem:
+            runs.fail_run(run=run, error=str(problem))
+            return
+        except (OSError, ValueError) as problem:
+            logger.exception("Could not start %s", run)
+            runs.fail_run(run=run, error=f"Could not start the process: {problem}")
+            return
+        ended = self._followed(run, executor, job)
+        if ended is None:
+            self._patiently(lambda: runs.put_back(run=run))
+            logger.info("%s goes back into the queue", run)
+            live.announce(run.round.project_id, "round")
+            return
+        if ended.is_over:
+            self._patiently(lambda: runs.note_job(run=run, job=""))
+        self._patiently(
+            lambda: runs.settle_run(run=run, exit_code=ended.code, why_ended=ended.why, interrupted=ended.interrupted)
+        )
+        run.refresh_from_db(fields=["status"])
+        logger.info("%s: %s", run, RunStatus(run.status).label)
+
+    def _going_on(self, run: TrainingRun) -> tuple[Executor, Job] | None:
+        """Return the job of an earlier claim that goes on, or has ended by itself; None where there is none.
+
+        Raises Waits where that job must not go on and is not over yet.
+        """
+        earlier = earlier_job(run)
+        if earlier is None:
+            return None
+        executor, job = self.executor_named(earlier[0]), earlier[1]
+        may_go_on = not job.folder.is_stopping() and run.directory.writer() == job.submission
+        if may_go_on and executor.outlives_worker:
+            state = executor.poll(job)
+            if state.phase is Phase.UNKNOWN and not job.folder.ended():
+                raise EngineAway(f"{executor.label or executor.name} does not answer: {state.why}")
+            if state.phase is not Phase.GONE or job.folder.ended() or job.folder.beat():
+                logger.info("%s: its job %s goes on", run, job.name)
+                return executor, job
+        elif not self.stopping_jobs.is_over(executor, job):
+            raise Waits("The job of the last attempt is still stopping")
+        runs.note_job(run=run, job="")
+        return None
+
+    def _submitted(self, run: TrainingRun) -> tuple[Executor, Job]:
+        """Prepare the run directory and submit a new job, whose name is stored before: its answer may be lost."""
+        directory, executor = run.directory, self.executor_named(run.executor)
+        self._prepare(run, directory)
+        job = new_job(run)
+        if executor.outlives_worker:
+            runs.note_job(run=run, job=job_handle(executor, job))
+        executor.submit(job)
+        return executor, job
+
+    def _prepare(self, run: TrainingRun, directory: RunDir) -> None:
         try:
             if not directory.is_prepared():
                 directory.prepare(config=config_for(run), rows=rows_for(run))
@@ -174,57 +252,66 @@ class Worker:
             raise
         except Exception as problem:
             logger.exception("Could not prepare %s", run)
-            runs.fail_run(run=run, error=f"Could not prepare the run: {problem}")
-            return
+            raise NotPrepared(f"Could not prepare the run: {problem}") from problem
+
+    def _wait(self, run: TrainingRun, why: str) -> None:
+        runs.put_back(run=run, phase=why)
+        logger.info("%s waits: %s", run, why)
+        self.stopping.wait(settings.TRAINING_POLL_SECONDS)
+
+    def _followed(self, run: TrainingRun, executor: Executor, job: Job) -> Ended | None:
+        """Follow a job to its end; None where it goes back into the queue. What nobody needs any more is stopped."""
         try:
-            process = self.executor.start(run.spec.recipe, directory)
-        except DevicesBusy as busy:
-            runs.put_back(run=run)
-            logger.info("%s waits: %s", run, busy)
-            self.stopping.wait(settings.TRAINING_POLL_SECONDS)
-            return
-        except (OSError, ValueError) as problem:
-            logger.exception("Could not start %s", run)
-            runs.fail_run(run=run, error=f"Could not start the process: {problem}")
-            return
-        try:
-            exit_code = self._follow(run, process)
+            ended = self._follow(run, Watch(executor, job))
+            if ended is not None and not ended.is_over:
+                stop(executor, job, now=True)
+            return ended
         except runs.Paused as paused:
-            exit_code = None
             logger.info("%s", paused)
+            stop(executor, job)
+            return None
+        except runs.InvalidTransition:
+            if not runs.has_successor(run):
+                stop(executor, job)
+            raise
         finally:
-            process.stop()
-        if exit_code is None:
-            self._patiently(lambda: runs.put_back(run=run))
-            logger.info("%s goes back into the queue", run)
-            live.announce(run.round.project_id, "round")
-            return
-        self._patiently(lambda: runs.settle_run(run=run, exit_code=exit_code))
-        run.refresh_from_db(fields=["status"])
-        logger.info("%s: %s", run, RunStatus(run.status).label)
+            if not executor.outlives_worker:
+                executor.cancel(job)
 
-    def _follow(self, run: TrainingRun, process: Process) -> int | None:
-        """Copy metrics and progress until the process ends; return its exit code, None if the worker was stopped.
+    def _follow(self, run: TrainingRun, watch: Watch) -> Ended | None:
+        """Copy metrics and progress until the job ends; return how, None if the worker was stopped.
 
-        While the database is away the process goes on: what it logs meanwhile is copied later.
+        While the database is away the job goes on: what it logs meanwhile is copied later.
         """
         copied = _Copied()
-        while (exit_code := process.poll()) is None:
+        while (ended := watch.look()) is None:
             if self.stopping.wait(settings.TRAINING_POLL_SECONDS):
                 return None
             try:
-                self._copy_news(run, copied)
+                self._copy_news(run, copied, watch.waits_for)
             except DATABASE_AWAY as problem:
                 self._note_loss(problem)
-        return exit_code
+        return ended
 
-    def _copy_news(self, run: TrainingRun, copied: _Copied) -> None:
+    def end_left_over(self) -> None:
+        """Stop the jobs of runs that were cancelled, have failed, or whose round is paused."""
+        for run in runs.with_left_over_job():
+            name, job = earlier_job(run) or ("", new_job(run))
+            try:
+                over = self.stopping_jobs.is_over(self.executor_named(name), job)
+            except ValueError as unknown:
+                logger.warning("%s of %s: %s", run, run.round.project, unknown)
+                continue
+            if over:
+                runs.forget_job(run=run)
+
+    def _copy_news(self, run: TrainingRun, copied: _Copied, waits_for: str) -> None:
         """Store what the process has logged since, with a sign of life. Raises InvalidTransition and Paused."""
         self._give_sign()
         rows, offset = run.directory.metrics_since(copied.offset)
         news = runs.save_metrics(run=run, rows=rows)
         copied.offset = offset
-        now = (run.directory.progress(), run.directory.phase())
+        now = (run.directory.progress(), waits_for or run.directory.phase())
         is_new = bool(news) or now != copied.seen
         if is_new or time.monotonic() - copied.last_beat > settings.TRAINING_HEARTBEAT_SECONDS:
             rounds.pause_alarmed()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from training.rundir import RunDir
-from training.worker.executors.base import Executor, Process
-from training.worker.executors.local import LocalExecutor
+from training.executors.base import Job
+from training.executors.local import LocalExecutor
 
 
-class NotedExecutor(Executor):
+class NotedExecutor(LocalExecutor):
     name = "noted"
+    order = 1000
 
-    def start(self, recipe: str, directory: RunDir) -> Process:
-        (directory.path / "noted").write_text(recipe)
-        return LocalExecutor().start(recipe, directory)
-
-    def stop_leftover(self, directory: RunDir) -> None:
-        LocalExecutor().stop_leftover(directory)
+    def submit(self, job: Job) -> None:
+        (job.directory.path / "noted").write_text(job.recipe)
+        super().submit(job)
 
 
 EXECUTOR = NotedExecutor()

@@ -1,4 +1,4 @@
-"""Where the processes of runs run. The setting PREFLOOP_EXECUTOR names the executor that the worker uses.
+"""Where the processes of runs run. The setting PREFLOOP_EXECUTOR names the executor of runs that name none.
 
 To add an executor: a module here with `EXECUTOR`, one test file. An installed package adds one with an entry point of
 the group `prefloop.executors` that names its `EXECUTOR`.
@@ -9,12 +9,32 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from training.executors.base import (
+    RESOURCES,
+    EngineAway,
+    Executor,
+    Job,
+    Phase,
+    Resources,
+    State,
+    Waits,
+)
 from training.plugins import Registry
-from training.worker.executors.base import Executor, Process
 
-__all__ = ["EXECUTORS", "Executor", "Process", "configured_executor"]
+__all__ = [
+    "EXECUTORS",
+    "RESOURCES",
+    "EngineAway",
+    "Executor",
+    "Job",
+    "Phase",
+    "Resources",
+    "State",
+    "Waits",
+    "configured_executor",
+]
 
-EXECUTORS = Registry("training.worker.executors", "EXECUTOR", Executor, "prefloop.executors")
+EXECUTORS = Registry("training.executors", "EXECUTOR", Executor, "prefloop.executors")
 
 
 def configured_executor() -> Executor:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.executors.base import Waits
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-class DevicesBusy(Exception):
+class DevicesBusy(Waits):
     """Other runs have the GPUs: this one waits."""
 
 

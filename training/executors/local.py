@@ -6,18 +6,18 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy
 
-from training.methods.base import module_of
+from training.executors.base import Executor, Job, Phase, State, processes_of
+from training.executors.devices import Lease, lease, visible_devices
+from training.executors.recipe_environment import environment_of_recipe
 from training.rundir import SUBMISSION, WORKER, RunDir, process_sign
-from training.worker.devices import Lease, lease, visible_devices
-from training.worker.executors.base import Executor
-from training.worker.recipe_environment import environment_of_recipe
 
+_STARTED: dict[str, LocalProcess] = {}  # by name of the job, until it is cancelled or its end is settled
 LEASES = "gpus"  # folder of the locks, beside the run directories
 
 
@@ -58,16 +58,30 @@ class LocalExecutor(Executor):
     """Starts a recipe as a process of this machine, and writes its process id into the run directory."""
 
     name = "local"
+    label = gettext_lazy("This machine")
     order = 0
+    outlives_worker = False
 
-    def command(self, recipe: str, directory: RunDir) -> list[str]:
-        """Return the command of a run: the recipe, through torch's launcher where the run has several processes."""
-        module = ["-m", module_of(recipe), str(directory.path)]
-        processes = processes_of(directory)
-        if processes == 1:
-            return [sys.executable, *module]
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        return [sys.executable, *launcher, *module]
+    def submit(self, job: Job) -> None:
+        """Start a process, after what an earlier attempt has left behind. Raises DevicesBusy, OSError, ValueError."""
+        if job.name not in _STARTED:
+            self.stop_leftover(job.directory)
+            _STARTED[job.name] = self.start(job.recipe, job.directory)
+
+    def poll(self, job: Job) -> State:
+        process = _STARTED.get(job.name)
+        if process is None:
+            return State(Phase.GONE)
+        code = process.poll()
+        return State(Phase.RUNNING) if code is None else State(Phase.ENDED, code)
+
+    def cancel(self, job: Job, *, now: bool = False) -> None:
+        """End a process and wait for it: this machine's workers leave none behind."""
+        if process := _STARTED.pop(job.name, None):
+            process.stop(0 if now else settings.TRAINING_STOP_GRACE_SECONDS)
+
+    def log_tail(self, job: Job, characters: int = 4000) -> str:
+        return job.directory.log_tail(characters)
 
     def start(self, recipe: str, directory: RunDir) -> LocalProcess:
         """Start a recipe on GPUs of its own. Raises DevicesBusy where other runs have them, OSError and ValueError."""
@@ -113,6 +127,7 @@ class LocalExecutor(Executor):
         )
 
     def stop_leftover(self, directory: RunDir) -> None:
+        """End a process of an earlier attempt, whose worker died without it."""
         try:
             pid = int(_pid_path(directory).read_text())
         except (FileNotFoundError, ValueError):
@@ -121,11 +136,6 @@ class LocalExecutor(Executor):
         if f"{directory.path} " in f"{_command_line(pid).strip()} ":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-
-
-def processes_of(directory: RunDir) -> int:
-    """Return the number of processes that a run's settings ask for, each with a GPU of its own where there are any."""
-    return int(directory.config().get("settings", {}).get("processes", 1))
 
 
 EXECUTOR = LocalExecutor()

@@ -1,0 +1,206 @@
+"""Jobs of runs: which one a run has, whether it is alive, how it ended.
+
+An engine may say RUNNING of what died with its node, and forget what goes on: its word only helps to notice an end
+early. A job is alive as long as the number in its beat.json grows, and over once exit.json is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.conf import settings
+
+from training.executors import EngineAway, Executor, Job, Phase, Resources, State
+from training.jobdir import BY_ENGINE, TIME_LIMIT
+from training.models import TrainingRun
+
+QUIET_SECONDS = 5.0  # without a sign of life after which an engine is believed that says that a job is over
+KILLED = -9  # stands for an end whose exit code nobody knows
+
+
+class Ended(NamedTuple):
+    """How a job ended. `why` is empty where the process ended by itself."""
+
+    code: int
+    why: str = ""
+    interrupted: bool = False  # by the engine's rules: no fault of the run
+    is_over: bool = True  # False: it is given up as lost, and may wake up
+
+
+def new_job(run: TrainingRun) -> Job:
+    """Return the job of a run's claim that is in force."""
+    return _job(run, run.submission)
+
+
+def job_handle(executor: Executor, job: Job) -> str:
+    """Return what the database keeps of a job."""
+    return f"{executor.name}:{job.submission}"
+
+
+def earlier_job(run: TrainingRun) -> tuple[str, Job] | None:
+    """Return the executor's name and the job that an earlier claim of a run has submitted, where it may be alive."""
+    name, _, submission = run.job.partition(":")
+    return (name, _job(run, submission)) if submission else None
+
+
+def _job(run: TrainingRun, submission: str) -> Job:
+    resources = Resources(**(run.resources or {}))
+    return Job(str(run.pk), submission, run.spec.recipe, run.directory, resources)
+
+
+def stop(executor: Executor, job: Job, *, now: bool = False) -> None:
+    """Ask a job to end, through its folder and through its engine, where that one answers."""
+    job.folder.ask_to_stop()
+    with contextlib.suppress(EngineAway):  # the job looks into its folder
+        executor.cancel(job, now=now)
+
+
+@dataclass
+class _Seen:
+    beat: int
+    since: float  # on the monotonic clock
+    beats: int = 0  # that were seen to come
+
+
+class Watch:
+    """Looks after one job, by this process's monotonic clock alone."""
+
+    def __init__(self, executor: Executor, job: Job) -> None:
+        self.executor, self.job = executor, job
+        self.waits_for = ""  # the engine's words, while the job has not begun
+        self._state = State(Phase.UNKNOWN)
+        self._polled_at = -1e9
+        self._ended_since: float | None = None  # since when exit.json is there
+        self._over_since: float | None = None  # since when the engine says that it is over
+        self._running_since: float | None = None
+        self._seen = _Seen(0, time.monotonic())
+
+    def look(self) -> Ended | None:
+        """Return how the job ended, None while it goes on."""
+        if not self.executor.outlives_worker:
+            state = self.executor.poll(self.job)
+            return None if state.phase is Phase.RUNNING else Ended(_code(state))
+        if (ended := self._by_itself()) is not None:
+            return ended
+        if self._ended_since is not None:
+            return None
+        silent = self._silence()
+        state = self._ask_engine()
+        alive = self._seen.beat > 0
+        self.waits_for = "" if alive else _waiting_words(self.executor, state)
+        lost_after = settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS
+        if state.phase in (Phase.ENDED, Phase.GONE) and self._over_for() > QUIET_SECONDS and silent > QUIET_SECONDS:
+            return self._by_itself() or self._by_engine(state)
+        if alive and silent > lost_after:
+            return self._lost(f"It was inactive for {silent:.0f} s", state)
+        if not alive and self._running_since and time.monotonic() - self._running_since > lost_after:
+            return self._lost("It never reported that it had begun", state)
+        return None
+
+    def _lost(self, how: str, state: State) -> Ended:
+        return Ended(KILLED, f"{how}; {_words(self.executor, state)}.{self._printed()}", is_over=False)
+
+    def _by_itself(self) -> Ended | None:
+        found = self.job.folder.ended()
+        if found is None:
+            return None
+        code, why = found
+        if code >= 0 or why not in ("", BY_ENGINE):
+            return Ended(code, why, interrupted=why == TIME_LIMIT)
+        self._ended_since = self._ended_since or time.monotonic()
+        state = self._ask_engine()  # which may know why, once it knows that it is over
+        if state.phase not in (Phase.ENDED, Phase.GONE) and time.monotonic() - self._ended_since < QUIET_SECONDS:
+            return None
+        known = state.exit_code is None and state.why
+        said = f"{_words(self.executor, state)}." if known else why
+        return Ended(code, said, interrupted=state.interrupted or why == BY_ENGINE)
+
+    def _by_engine(self, state: State) -> Ended:
+        why = f"{_words(self.executor, state)}.{self._printed()}"
+        return Ended(_code(state), why, interrupted=state.interrupted)
+
+    def _printed(self) -> str:
+        printed = self.executor.log_tail(self.job, 1000).strip()
+        return f"\n{printed}" if printed else ""
+
+    def _silence(self) -> float:
+        """Return for how long the beat has not grown, in seconds."""
+        beat, now = self.job.folder.beat(), time.monotonic()
+        if beat != self._seen.beat:
+            self._seen = _Seen(beat, now)
+        return now - self._seen.since
+
+    def _ask_engine(self) -> State:
+        now = time.monotonic()
+        if now - self._polled_at >= settings.TRAINING_ENGINE_POLL_SECONDS:
+            self._state, self._polled_at = self.executor.poll(self.job), now
+            over = self._state.phase in (Phase.ENDED, Phase.GONE)
+            self._over_since = (self._over_since or now) if over else None
+            running = self._state.phase is Phase.RUNNING
+            self._running_since = (self._running_since or now) if running else self._running_since
+        return self._state
+
+    def _over_for(self) -> float:
+        return time.monotonic() - self._over_since if self._over_since is not None else 0.0
+
+
+class Stopping:
+    """Ends jobs that nobody needs any more; asks until they are over."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[float, float, int]] = {}  # by job: first and last on the monotonic clock, beat
+
+    def is_over(self, executor: Executor, job: Job) -> bool:
+        """Ask a job to end, again every few seconds and at once after its grace; return whether it is over.
+
+        One that gives no sign of life although its engine says that it runs, or does not answer, counts as over after
+        its grace and the time after which a job is lost: it could not write, if it woke up.
+        """
+        if not executor.outlives_worker or job.folder.ended() or not job.folder.path.exists():
+            self._asked.pop(job.name, None)
+            return True
+        now, beat = time.monotonic(), job.folder.beat()
+        first, last, seen = self._asked.get(job.name, (now, -1e9, beat))
+        if now - last < settings.TRAINING_ENGINE_POLL_SECONDS:
+            return False
+        if beat != seen:
+            first = max(first, now - settings.TRAINING_STOP_GRACE_SECONDS - 1)
+        stop(executor, job, now=now - first > settings.TRAINING_STOP_GRACE_SECONDS)
+        phase = executor.poll(job).phase
+        # One that waits, and is not taken out of the queue by its engine, ends as soon as it begins.
+        over = phase in (Phase.ENDED, Phase.GONE) or (phase is Phase.WAITING and beat == 0)
+        given_up = settings.TRAINING_STOP_GRACE_SECONDS + settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS
+        if over or (beat == seen and now - first > given_up):
+            self._asked.pop(job.name, None)
+            return True
+        self._asked[job.name] = (first, now, beat)
+        return False
+
+
+def _code(state: State) -> int:
+    return KILLED if state.exit_code is None else state.exit_code
+
+
+def _words(executor: Executor, state: State) -> str:
+    said = {
+        Phase.GONE: "knows no such job any more",
+        Phase.UNKNOWN: "does not answer",
+        Phase.ENDED: "says that it ended",
+        Phase.RUNNING: "says that it runs",
+        Phase.WAITING: "says that it waits",
+    }[state.phase]
+    return f"{executor.label or executor.name} {said}{f': {state.why}' if state.why else ''}"
+
+
+def _waiting_words(executor: Executor, state: State) -> str:
+    """Return for what a job waits that has not begun."""
+    name = executor.label or executor.name
+    match state.phase:
+        case Phase.WAITING:
+            return f"Waiting in {name}{f': {state.why}' if state.why else ''}"
+        case Phase.UNKNOWN:
+            return f"{name} does not answer"
+    return ""
