@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -15,14 +16,14 @@ import pytest
 from django.db import connection
 
 from annotation import clock
-from annotation.models import Completion, PolicyVersion, Split
+from annotation.models import Completion, PolicyVersion, Project, Split
 from tests import NIGHTLY, ray_cluster, slurm
 from tests.tiny_model import tiny_checkpoint
 from tests.training.conftest import SAMPLE
 from tests.training.engines import Engine, Local, Ray, Slurm, loses_the_answer, state_of
 from training.actions import runs
 from training.actions.rounds import cancel_round, pause_round, resume_round, start_round
-from training.executors import Phase
+from training.executors import Job, Phase
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.reports.stages import stages_of
 from training.worker import jobs
@@ -124,7 +125,8 @@ def worker_of(engine: Engine, script: str = SAMPLE, **asked: object) -> Worker:
 def wait_for(condition: Callable[[], object]) -> None:
     until = time.monotonic() + WAITED.seconds
     while not condition():
-        assert time.monotonic() < until, f"it did not happen in time: {the_run().phase} {the_run().error}"
+        found = list(TrainingRun.objects.values_list("status", "attempt", "phase", "error"))
+        assert time.monotonic() < until, f"it did not happen in time: {found}"
         time.sleep(0.05)
 
 
@@ -351,6 +353,55 @@ def test_it_gives_way_to_another_job(engine, run, tmp_path):
         wait_for(lambda: is_over(run))
     assert_succeeded_once(attempt=1)
     assert "gave way to a job with a higher priority" in run.directory.log_tail()
+
+
+def test_it_reaches_its_time_limit_and_goes_on(engine, run, monkeypatch):
+    """Its limit is a second here, where people give minutes: the job ends its recipe, and the next one goes on."""
+    if not engine.executor.outlives_worker:
+        pytest.skip("it takes no time limit")
+    worker = worker_of(engine, ONCE_MORE + SAMPLE, minutes=5)
+    prepared = worker.executor.prepare
+    limits = iter([1 / 60])
+
+    def prepare(job: Job) -> None:
+        prepared(job)
+        written = json.loads((job.folder.path / "job.json").read_text())
+        job.folder.prepare({**written, "minutes": next(limits, 0)})
+
+    monkeypatch.setattr(worker.executor, "prepare", prepare)
+    with Working(worker):
+        wait_for(lambda: is_over(run))
+    assert_succeeded_once(attempt=1)
+    assert "It reached its time limit." in run.directory.log_tail()
+    assert len(list((run.directory.path / "jobs").iterdir())) == 2
+
+
+def test_one_worker_follows_runs_of_several_rounds_at_once(engine, run, policy, make_prompt):
+    """Each of two rounds waits for the other one to have begun: one after the other, neither would end."""
+    other = Project.objects.create(slug="other", name="Other")
+    make_prompt(project=other)
+    PolicyVersion.objects.create(project=other, number=0, checkpoint=policy.checkpoint)
+    second = start_round(project=other, methods=["sample"], by=None).runs.get()
+    meet = "(run.path / 'begun').touch()\nwhile len(list(run.path.parent.glob('*/begun'))) < 2:\n    time.sleep(0.02)\n"
+    executor = engine.executor()
+    executor.script = meet + SAMPLE
+    worker = Worker(executor, runs_at_once=2)
+    thread = threading.Thread(target=run_forever, args=[worker])
+    thread.start()
+    try:
+        wait_for(lambda: not TrainingRun.objects.exclude(status=RunStatus.SUCCEEDED).exists())
+    finally:
+        worker.stop()
+        thread.join(60)
+    assert {each.attempt for each in TrainingRun.objects.all()} == {1}
+    assert Completion.objects.filter(project=second.round.project).count() == 4
+
+
+def run_forever(worker: Worker) -> None:
+    try:
+        worker.run_forever()
+    finally:
+        connection.close()
 
 
 def test_a_frozen_job_is_given_up_and_writes_nothing_when_it_wakes_up(engine, run, settings):

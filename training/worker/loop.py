@@ -40,9 +40,13 @@ class NotPrepared(Exception):
 
 
 class Worker:
-    """`stop` ends it in good order: a run in progress goes back into the queue and is resumed by the next worker."""
+    """`stop` ends it in good order: a run in progress goes back into the queue and is resumed by the next worker.
 
-    def __init__(self, executor: Executor | None = None) -> None:
+    It follows `runs_at_once` runs, of different rounds: the stages of one round need each other.
+    """
+
+    def __init__(self, executor: Executor | None = None, *, runs_at_once: int = 1) -> None:
+        self.runs_at_once = runs_at_once
         self.only = executor  # of all runs, whatever they ask for
         self.executor: Executor = executor or configured_executor()
         self.stopping_jobs = Stopping()
@@ -58,12 +62,26 @@ class Worker:
         beside = [
             threading.Thread(target=self.deliver_forever, name="dispatch", daemon=True),
             threading.Thread(target=self.prepare_forever, name="models", daemon=True),
+            *self._further_runs(),
         ]
         for thread in beside:
             thread.start()
         self._repeat(self.work_once)
         for thread in beside:
             thread.join()
+
+    def _further_runs(self) -> list[threading.Thread]:
+        """Return threads that do what this one does, each with a connection of its own."""
+        return [
+            threading.Thread(target=self._work_forever, name=f"run {number}", daemon=True)
+            for number in range(2, self.runs_at_once + 1)
+        ]
+
+    def _work_forever(self) -> None:
+        try:
+            self._repeat(self.work_once)
+        finally:
+            connections.close_all()
 
     def deliver_forever(self) -> None:
         """Send webhooks and mail and import files until the worker stops."""
