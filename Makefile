@@ -37,11 +37,15 @@ serve: $(VENV)/ready-train pages
 demo: $(VENV)/ready-train pages
 	$(BIN)/python manage.py demo $(ARGS)
 
-# First, beside lint and types, what depends on the database: on PostgreSQL and Redis, started for it and stopped after it.
-# Then everything, on SQLite. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
+# Everything on SQLite; beside it lint and types, and what depends on the database on PostgreSQL and Redis, started for it
+# and stopped after it. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
 WORKERS ?= 3
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
-DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),not browser and not recipes,database and not browser and not recipes)
+WEB_TESTS = not browser and not recipes
+DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(WEB_TESTS),database and $(WEB_TESTS))
+DATABASE_WORKERS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(WORKERS),1)
+# Folders without a test of the web app are not even imported: torch takes four seconds of each process.
+ONLY_WEB = --ignore=tests/browser --ignore=tests/recipes
 
 test: $(VENV)/ready-test pages
 	bash .ci/ensure chromium chromium
@@ -52,9 +56,11 @@ test: $(VENV)/ready-test pages
 	bash .ci/ensure slurmd slurmd
 	bash .ci/ensure sbatch slurm-client
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; failed=; \
-	$(BIN)/python -m tests.services $(PYTEST) -m "$(DATABASE_TESTS)" || failed="$$failed tests-on-postgres"; \
-	wait $$lint && echo "lint and types: all well" || { cat $(VENV)/lint.log; failed="$$failed lint"; }; \
+	$(BIN)/python -m tests.services $(PYTEST) -n $(DATABASE_WORKERS) $(ONLY_WEB) -m "$(DATABASE_TESTS)" \
+		> $(VENV)/postgres.log 2>&1 & database=$$!; \
 	$(PYTEST) --durations=20 $(ARGS) || failed="$$failed tests"; \
+	wait $$database || failed="$$failed tests-on-postgres"; echo "Tests on PostgreSQL and Redis:"; cat $(VENV)/postgres.log; \
+	wait $$lint && echo "lint and types: all well" || { cat $(VENV)/lint.log; failed="$$failed lint"; }; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 nightly: .venv-ray/bin/ray
@@ -66,7 +72,7 @@ nightly: .venv-ray/bin/ray
 	.venv-ray/bin/pip $(INSTALL) 'ray[default]==2.60.0'
 
 quick: $(VENV)/ready-test pages
-	$(PYTEST) -m "not browser and not recipes and not slow" $(ARGS)
+	$(PYTEST) $(ONLY_WEB) -m "$(WEB_TESTS) and not slow" $(ARGS)
 
 # Everything but torch is the newest: on most machines a newer torch would be several gigabytes of CUDA.
 test-newest:

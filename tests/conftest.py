@@ -48,6 +48,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
+# Files with a test of over ten seconds.
+LONG = {
+    "test_backup.py",
+    "test_blinding.py",
+    "test_failing_disk.py",
+    "test_failing_postgres.py",
+    "test_gpu_benchmark.py",
+    "test_kills.py",
+    "test_loop.py",
+    "test_migrations.py",
+    "test_ppo.py",
+    "test_processes.py",
+    "test_rloo.py",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LongTestsFirst(), "long tests first")
+
+
+class LongTestsFirst:
+    """Begins with long tests: at the end several processes share short ones, and none waits for a long one."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=self._place)
+
+    def _place(self, item: pytest.Item) -> int:
+        return 0 if item.path.name in LONG else 1 if item.get_closest_marker("recipes") else 2
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Begin with a copy of tables that are made once, in place of running all migrations in each process."""

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 
@@ -33,14 +34,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until(ready, process: subprocess.Popen[bytes], name: str) -> None:
+def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: IO[bytes]) -> None:
     for _ in range(1200):
         if ready():
             return
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    raise SystemExit(f"{name} did not start (exit code {process.poll()})")
+    log.seek(0)
+    said = log.read().decode(errors="replace")[-4000:].strip()
+    raise SystemExit(f"{name} did not start (exit code {process.poll()}). It wrote:\n{said}")
 
 
 @contextlib.contextmanager
@@ -77,20 +80,21 @@ def running_cluster(folder: Path, *, stop: signal.Signals = signal.SIGTERM) -> I
     """A server on the cluster of `folder`; SIGQUIT stops it as a crash does, whoever is connected."""
     server = find("postgres")
     assert server
-    process = subprocess.Popen(
-        [server, "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        user=owner_of_clusters(),
-        cwd=folder,
-    )
-    try:
-        asking = [find("pg_isready") or "pg_isready", "--quiet", "--host", str(folder)]  # a crash leaves its socket
-        _wait_until(lambda: subprocess.run(asking, check=False).returncode == 0, process, "PostgreSQL")
-        yield f"postgres://prefloop@{quote(str(folder), safe='')}/postgres"
-    finally:
-        process.send_signal(stop)
-        process.wait(30)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [server, "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            user=owner_of_clusters(),
+            cwd=folder,
+        )
+        try:
+            asking = [find("pg_isready") or "pg_isready", "--quiet", "--host", str(folder)]  # a crash leaves its socket
+            _wait_until(lambda: subprocess.run(asking, check=False).returncode == 0, process, "PostgreSQL", log)
+            yield f"postgres://prefloop@{quote(str(folder), safe='')}/postgres"
+        finally:
+            process.send_signal(stop)
+            process.wait(30)
 
 
 @contextlib.contextmanager
@@ -98,22 +102,24 @@ def redis() -> Iterator[str]:
     port = _free_port()
     command = find("redis-server")
     assert command
-    process = subprocess.Popen(
-        [command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
-    )
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
-    def answers() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-        return False
+        def answers() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+            return False
 
-    try:
-        _wait_until(answers, process, "Redis")
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(30)
+        try:
+            _wait_until(answers, process, "Redis", log)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Pages, messages and descriptions use the field's words: the phrases listed here may not come back."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,11 +170,14 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def _found(pattern: re.Pattern[str]) -> list[str]:
     return [
-        f"{path.relative_to(ROOT)}:{line}: {text.strip()[:120]}" for path, line, text in TEXTS if pattern.search(text)
+        f"{path.relative_to(ROOT)}:{line}: {text.strip()[:120]}" for path, line, text in _all() if pattern.search(text)
     ]
 
 
-TEXTS = [(path, line, text) for path in (*PAGES, *SCRIPTS, *SOURCES) for line, text in _texts(path)]
+@functools.cache
+def _all() -> list[tuple[Path, int, str]]:
+    """Return all texts; at the first test and not at collection, which each process of a test run does as a whole."""
+    return [(path, line, text) for path in (*PAGES, *SCRIPTS, *SOURCES) for line, text in _texts(path)]
 
 
 @pytest.mark.parametrize("phrase", REPLACED)

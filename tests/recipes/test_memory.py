@@ -16,6 +16,8 @@ from training.recipes.process import fits
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.resources import available_memory
 
+pytestmark = pytest.mark.recipes
+
 SEVEN_BILLION = ModelShape(4096, 32, 32, 32, 128, 11008, 32000, tied=False)  # Llama-2-7B
 
 
@@ -75,7 +77,6 @@ def test_the_web_app_can_ask_without_a_tensor_library():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.recipes
 def test_a_run_that_does_not_fit_ends_before_it_starts(
     prepare: Prepare, checkpoint: Path, reward_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -88,7 +89,6 @@ def test_a_run_that_does_not_fit_ends_before_it_starts(
     assert not run.metrics_path.exists()
 
 
-@pytest.mark.recipes
 def test_the_forecast_stands_in_the_result_beside_the_peak(prepare: Prepare, checkpoint: Path, reward_model: Path):
     inputs = {"policy": str(checkpoint), "reward_model": str(reward_model)}
     run = prepare("small", "ppo", SETTINGS | {"episodes": 32, "eval_completions": 1}, inputs, prompt_rows(4))

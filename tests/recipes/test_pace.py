@@ -6,6 +6,8 @@ import pytest
 
 from training.recipes.process.pace import SavingPace
 
+pytestmark = pytest.mark.recipes
+
 
 class Clock:
     def __init__(self) -> None:

@@ -9,6 +9,8 @@ import torch
 
 from training.recipes.losses import rl_math
 
+pytestmark = pytest.mark.recipes
+
 
 def tensor(*rows: list[float]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float64)

@@ -10,6 +10,8 @@ from tests.recipes.conftest import Prepare, finish, preference_rows, prompt_rows
 from training.recipes.selection import gate, select
 from training.rundir import Row
 
+pytestmark = pytest.mark.recipes
+
 JUDGED: Row = {"learning_curve": 0, "reference_samples": 40, "max_new_tokens": 8}  # two heads: the second judges
 SMALL: Row = {"lora_rank": 4, "top_blocks": 2, "max_new_tokens": 6, "eval_completions": 4}
 
@@ -93,7 +95,6 @@ def judged_reward(checkpoint: Path) -> Path:
     return trained_reward(checkpoint, JUDGED, rankings=30, candidates=4)
 
 
-@pytest.mark.recipes
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_steps_that_make_it_worse_leave_no_version(
     prepare: Prepare, checkpoint: Path, judged_reward: Path, method: str
@@ -114,7 +115,6 @@ def test_steps_that_make_it_worse_leave_no_version(
     assert not run.checkpoint_path.exists()
 
 
-@pytest.mark.recipes
 def test_dpo_keeps_its_best_checkpoint_and_not_its_last(prepare: Prepare, checkpoint: Path):
     """Without a reward model unseen pairs decide. Far too many passes at a high rate end worse than they were."""
     settings = SMALL | {"epochs": 20, "batch_size": 12, "learning_rate": 3e-2, "eval_every": 4}

@@ -12,8 +12,6 @@ from django.db import connection
 from annotation.models import PolicyVersion
 from tests.tiny_model import tiny_checkpoint
 from training.actions import retention
-from training.recipes.models.reward_model import base_of
-from training.recipes.process import checkpoints
 from training.rundir import RunDir
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -44,6 +42,9 @@ def home(tmp_path: Path, settings, project) -> Path:
 
 
 def test_a_moved_home_works(home: Path, settings):
+    from training.recipes.models.reward_model import base_of
+    from training.recipes.process import checkpoints
+
     assert stored() == ["models/base", "runs/7/checkpoint"]
     settings.HOME = home.rename(home.with_name("new"))
     settings.RUN_DIR = settings.HOME / "runs"
