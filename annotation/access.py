@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -33,6 +35,7 @@ from annotation.models import (
     SavedView,
     Source,
     Task,
+    UnaryJudgment,
     Webhook,
 )
 from annotation.models.prepared import Prepared
@@ -47,6 +50,9 @@ _own_assignment = Prepared(
     slug=str,
     pk=int,
 )
+
+
+Said = TypeVar("Said", Ranking, UnaryJudgment)
 
 
 class CountUpTo(Subquery):
@@ -166,20 +172,21 @@ def uploads(user: User, project: Project) -> QuerySet[PromptUpload]:
 
 
 def get_ranked_task(user: User, slug: str, pk: int) -> Task:
-    """Return a task that was ranked, for a reviewer. A check of an annotator is not among them."""
+    """Return a task that was ranked or judged good or bad, for a reviewer. No check is among them."""
     project = get_project(user, slug, role=Role.REVIEWER)
-    ranked = project.tasks.filter(purpose=Purpose.WORK, assignments__ranking__isnull=False).distinct()
+    judged = Assignment.objects.judged().filter(task=OuterRef("pk"))
+    ranked = project.tasks.filter(Exists(judged), purpose=Purpose.WORK, kind__in=["ranking", "unary"])
     return get_object_or_404(ranked.select_related("prompt", "project"), pk=pk)
 
 
-def seen_by(user: User, project: Project, rankings: QuerySet[Ranking]) -> QuerySet[Ranking]:
-    """Return the rankings that a member sees: for a reviewer, those of tasks that they cannot judge any more.
+def seen_by(user: User, project: Project, judgments: QuerySet[Said]) -> QuerySet[Said]:
+    """Return the judgments that a member sees: for a reviewer, those of tasks that they cannot judge any more.
 
     Admins, who also import, export and train, see all.
     """
     if blind_reader(user, project) is None:
-        return rankings
-    return rankings.exclude(assignment__task__in=Task.objects.filter(project=project).blind_to(user).values("pk"))
+        return judgments
+    return judgments.exclude(assignment__task__in=Task.objects.filter(project=project).blind_to(user).values("pk"))
 
 
 def references_seen_by(user: User, project: Project, answers: QuerySet[ReferenceAnswer]) -> QuerySet[ReferenceAnswer]:

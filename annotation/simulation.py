@@ -35,10 +35,14 @@ class WorkTally:
     rankings: int = 0
     references: int = 0
     skipped: int = 0
+    unary: int = 0
 
     def __add__(self, other: WorkTally) -> WorkTally:
         return WorkTally(
-            self.rankings + other.rankings, self.references + other.references, self.skipped + other.skipped
+            self.rankings + other.rankings,
+            self.references + other.references,
+            self.skipped + other.skipped,
+            self.unary + other.unary,
         )
 
 
@@ -66,7 +70,7 @@ class SimulatedAnnotator:
         self._sign_in()
         page = self._past_the_guidelines(project, self._post(f"/projects/{project}/annotate/"))
         while not stop.is_set() and (assignment := self._assignment_shown(project, page)):
-            done = self.tally.rankings + self.tally.references
+            done = self.tally.rankings + self.tally.unary + self.tally.references
             if self.habits.most_tasks is not None and done >= self.habits.most_tasks:
                 break
             began = time.monotonic()
@@ -101,15 +105,18 @@ class SimulatedAnnotator:
         if self.random.random() < self.habits.skip_share:
             self.tally.skipped += 1
             return self._post(f"{path}/skip/", {"reason": "not sure what is asked"})
-        if assignment["kind"] not in ("ranking", "reference"):
+        answers = {"ranking": self._ranking, "unary": self._unary, "reference": self._reference}
+        if assignment["kind"] not in answers:
             self.tally.skipped += 1
-            return self._post(f"{path}/skip/", {"reason": "simulated annotators only rank and write"})
-        answer = self._ranking(assignment) if assignment["kind"] == "ranking" else self._reference(assignment)
+            return self._post(f"{path}/skip/", {"reason": "simulated annotators only rank, judge and write"})
+        answer = answers[assignment["kind"]](assignment)
         self._post(f"{path}/draft/", {"draft": _json(answer), "active_ms": active_ms})
         fields = {name: value if isinstance(value, str) else _json(value) for name, value in answer.items()}
         page = self._post(f"{path}/submit/", {**fields, "client_uuid": str(uuid.uuid4()), "active_ms": active_ms})
         if assignment["kind"] == "ranking":
             self.tally.rankings += 1
+        elif assignment["kind"] == "unary":
+            self.tally.unary += 1
         else:
             self.tally.references += 1
         return page
@@ -140,6 +147,11 @@ class SimulatedAnnotator:
                 best = sorted(scores, key=lambda pk: -scores[pk])[: asked["places"]]
                 answer |= {"tiers": [[pk] for pk in best], "unacceptable": []}
         return answer
+
+    def _unary(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        (candidate,) = assignment["candidates"]
+        score = self.judge.score(candidate["text"]) + self.random.gauss(0, self.habits.noise)
+        return {"good": score >= UNACCEPTABLE_BELOW, "reason": "", "comment": ""}
 
     def _reference(self, assignment: dict[str, Any]) -> dict[str, Any]:
         best = max(assignment["candidates"], key=lambda candidate: self.judge.score(candidate["text"]), default=None)

@@ -26,6 +26,7 @@ ORDER = (
     ("training.TrainingRound", "project"),
     ("annotation.Ranking", "assignment__project"),
     ("annotation.Label", "assignment__project"),
+    ("annotation.UnaryJudgment", "assignment__project"),
     ("annotation.ReferenceAnswer", "assignment__project"),
     ("annotation.ProposalReview", "assignment__project"),
     ("annotation.Comparison", "evaluation__project"),

@@ -9,6 +9,7 @@ TABLES = (
     gettext_noop("training rounds"),
     gettext_noop("rankings"),
     gettext_noop("labels"),
+    gettext_noop("unary annotations"),
     gettext_noop("reference responses"),
     gettext_noop("proposal reviews"),
     gettext_noop("comparisons"),
@@ -46,4 +47,5 @@ TABLES = (
     gettext_noop("SavedView"),
     gettext_noop("SocialAccount"),
     gettext_noop("Token"),
+    gettext_noop("UnaryJudgment"),
 )

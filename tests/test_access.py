@@ -254,6 +254,7 @@ API = [
     ("projects/letters/assignments/{seat}/redo/", "post", 404, 409, 404),
     ("projects/letters/tasks/undo/", "post", 409, 409, 404),
     ("projects/letters/rankings/", "get", 200, 403, 404),
+    ("projects/letters/unary/", "get", 200, 403, 404),
     ("projects/letters/references/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "get", 200, 403, 404),
     ("projects/letters/snapshots/", "post", 201, 403, 404),

@@ -98,7 +98,7 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.revisions.close",
             "annotation.actions.revisions.keep",
             "annotation.actions.prompts.store_rows",
-            "annotation.actions.tasks.open_ranking_tasks",
+            "annotation.actions.tasks.open_tasks",
             "annotation.actions.tasks.open_task",
             "annotation.actions.tasks.open_tasks_for",
             "annotation.actions.tokens.find_token",

@@ -30,15 +30,15 @@ def is_calibration(prompt: Prompt, project: Project) -> bool:
 
 
 def planned_seats(project: Project, *, calibration: bool) -> int:
-    """Return the number of seats of a new ranking task."""
+    """Return the number of seats of a new ranking or unary task."""
     return max(project.seats_per_task, _annotators(project)) if calibration else project.seats_per_task
 
 
 @transaction.atomic
 def follow_settings(*, project: Project) -> None:
-    """Give ranking tasks that are still open as many seats as the settings say now."""
+    """Give ranking and unary tasks that are still open as many seats as the settings say now."""
     unfinished = Assignment.objects.filter(task=OuterRef("pk"), status__in=[SeatStatus.EMPTY, SeatStatus.HELD])
-    tasks = project.tasks.filter(Exists(unfinished), kind="ranking", purpose=Purpose.WORK)
+    tasks = project.tasks.filter(Exists(unfinished), kind__in=["ranking", "unary"], purpose=Purpose.WORK)
     for calibration in (False, True):
         wanted = planned_seats(project, calibration=calibration)
         alike = tasks.filter(calibration=calibration).exclude(planned_seats=wanted)

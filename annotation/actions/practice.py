@@ -1,4 +1,6 @@
-"""Practice: a new annotator ranks tasks whose order is known, sees where they differ, and goes on to the queue.
+"""Practice: a new annotator judges tasks whose outcome is known, sees where they differ, and goes on to the queue.
+
+The outcome is an order of responses, or whether the only response is good, which counts as one pair.
 
 A round is one attempt at all practice tasks and ends with the last of them. A person who has passed stays passed.
 """
@@ -6,6 +8,7 @@ A round is one attempt at all practice tasks and ends with the last of them. A p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -25,8 +28,11 @@ from annotation.models import (
     Purpose,
     Ranking,
     Role,
+    UnaryJudgment,
 )
-from annotation.quality.agreement import agreed, choices
+from annotation.quality.agreement import agreed, choices, verdict
+
+Practised = Ranking | UnaryJudgment
 
 
 class PractiseFirst(NotPossible):
@@ -65,9 +71,16 @@ def next_assignment(*, project: Project, by: User) -> Assignment:
         raise NotPossible(gettext("Practice was started in another tab. Reload this page.")) from conflict
 
 
-def answers(round: PracticeRound) -> QuerySet[Ranking]:
-    """Return the rankings that the person has submitted in this round, the newest last."""
-    given = Ranking.objects.filter(
+def answers(round: PracticeRound) -> list[Practised]:
+    """Return what the person has submitted in this round, the newest last."""
+    return sorted(
+        (each for model in (Ranking, UnaryJudgment) for each in _given(round, model._default_manager.all())),
+        key=lambda each: (each.created_at, each.assignment_id),
+    )
+
+
+def _given(round: PracticeRound, rows: QuerySet[Any]) -> QuerySet[Any]:
+    given = rows.filter(
         assignment__project_id=round.project_id,
         assignment__annotator_id=round.annotator_id,
         assignment__task__purpose=Purpose.PRACTICE,
@@ -75,12 +88,12 @@ def answers(round: PracticeRound) -> QuerySet[Ranking]:
     )
     if round.finished_at:
         given = given.filter(assignment__claimed_at__lte=round.finished_at)
-    return given.select_related("assignment__task").order_by("id")
+    return given.select_related("assignment__task")
 
 
 def remaining(round: PracticeRound) -> QuerySet[GoldAnswer]:
     """Return the practice tasks that this round still lacks, skipped ones among them."""
-    done = answers(round).values("assignment__task__repeat_of_id")
+    done = [each.assignment.task.repeat_of_id for each in answers(round)]
     return tasks_for(round.project, round.annotator).exclude(task__in=done).select_related("task__project")
 
 
@@ -96,7 +109,7 @@ def settle(*, assignment: Assignment) -> None:
     ).first()
     if round is None or remaining(round).exists():
         return
-    results = [feedback(ranking) for ranking in answers(round)]
+    results = [feedback(answer) for answer in answers(round)]
     same, pairs = sum(row.agreed for row in results), sum(row.pairs for row in results)
     passed = bool(pairs) and same >= round.project.practice_pass * pairs
     now = clock.now()
@@ -113,21 +126,24 @@ def settle(*, assignment: Assignment) -> None:
 class PracticeFeedback:
     """One practice answer beside the known order. `differs` are pairs (a, b): a is known to be at least as good."""
 
-    ranking: Ranking
+    answer: Practised
     gold: GoldAnswer | None
     agreed: int = 0
     pairs: int = 0
     differs: tuple[tuple[int, int], ...] = ()
 
 
-def feedback(ranking: Ranking) -> PracticeFeedback:
-    """Return a practice answer compared with the known order of its task."""
-    gold = GoldAnswer.objects.filter(task=ranking.assignment.task.repeat_of_id).first()
+def feedback(answer: Practised) -> PracticeFeedback:
+    """Return a practice answer compared with the known outcome of its task."""
+    gold = GoldAnswer.objects.filter(task=answer.assignment.task.repeat_of_id).first()
     if gold is None:  # taken off the list meanwhile: it counts for nothing
-        return PracticeFeedback(ranking, None)
-    mine, known = choices(ranking.tiers, ranking.unranked), choices(gold.tiers)
+        return PracticeFeedback(answer, None)
+    if isinstance(answer, UnaryJudgment):
+        same, pairs = agreed(verdict(answer.good), verdict(not gold.unacceptable))
+        return PracticeFeedback(answer, gold, same, pairs)
+    mine, known = choices(answer.tiers, answer.unranked), choices(gold.tiers)
     same, pairs = agreed(mine, known)
     differs = tuple(
         pair if known[pair] >= 0 else pair[::-1] for pair in known if pair in mine and mine[pair] != known[pair]
     )
-    return PracticeFeedback(ranking, gold, same, pairs, differs)
+    return PracticeFeedback(answer, gold, same, pairs, differs)

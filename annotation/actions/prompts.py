@@ -16,7 +16,7 @@ from annotation import audit
 from annotation.actions import import_labels, import_votes, labels, upload_contents
 from annotation.actions.import_labels import FreshLabels, sort_labels
 from annotation.actions.import_reports import ImportReport
-from annotation.actions.tasks import blind_candidates, open_ranking_tasks
+from annotation.actions.tasks import blind_candidates, divided, open_tasks
 from annotation.errors import NotPossible
 from annotation.imports import ParsedPrompts, PromptRow, RefusedRow
 from annotation.judged.preferences import Vote, merge
@@ -298,8 +298,9 @@ def _ranked(project: Project | None, fresh: list[FreshRow]) -> dict[str, ToRank]
             found[each.digest] |= dict.fromkeys(each.row.completions)
     ranked = {}
     for digest, texts in found.items():
-        if len(texts) > 1:
-            kept = blind_candidates([Completion(text=text) for text in texts], project or Project())
+        of = project or Project()
+        if divided(of, digest, list(texts)):
+            kept = blind_candidates([Completion(text=text) for text in texts], of)
             ranked[digest] = ToRank([answer.text for answer in kept], len(texts) - len(kept))
     return ranked
 
@@ -309,15 +310,17 @@ def _tasks_to_open(project: Project | None, fresh: list[FreshRow]) -> tuple[int,
     ranked = _ranked(project, fresh)
     known = _known_prompts(project, list(ranked))
     has_one = _have_tasks(prompt.pk for prompt in known.values())
-    new = [each for digest, each in ranked.items() if digest not in known or known[digest].pk not in has_one]
-    return sum(len(each.texts) > 1 for each in new), sum(each.held_back for each in new)
+    new = [(digest, each) for digest, each in ranked.items() if digest not in known or known[digest].pk not in has_one]
+    of = project or Project()
+    wanted = ((digest, each.texts[: of.candidates_per_task]) for digest, each in new)
+    return sum(len(divided(of, digest, texts)) for digest, texts in wanted), sum(each.held_back for _, each in new)
 
 
 def _have_tasks(prompts: Iterable[int]) -> set[int]:
-    """Return which of the prompts have a ranking task of an import."""
+    """Return which of the prompts have a ranking task, or unary tasks, of an import."""
     found: set[int] = set()
     for some in _in_parts(list(prompts)):
-        tasks = Task.objects.filter(prompt__in=some, origin=IMPORT, kind="ranking")
+        tasks = Task.objects.filter(prompt__in=some, origin=IMPORT, kind__in=["ranking", "unary"])
         found |= {pk for pk in tasks.values_list("prompt_id", flat=True) if pk is not None}
     return found
 
@@ -325,16 +328,14 @@ def _have_tasks(prompts: Iterable[int]) -> set[int]:
 def _open_tasks(
     project: Project, ranked: dict[str, ToRank], prompts: dict[str, Prompt], stored: dict[int, dict[str, Completion]]
 ) -> tuple[int, int]:
-    """Open a ranking task for each prompt with two answers or more, once; return how many, and how many were held."""
+    """Open the tasks over the answers to each prompt, once; return how many, and how many answers were held back."""
     has_one = _have_tasks(prompts[digest].pk for digest in ranked)
     new = [(prompts[digest], each) for digest, each in ranked.items() if prompts[digest].pk not in has_one]
     wanted = [
         (prompt, [stored[prompt.pk][text] for text in each.texts[: project.candidates_per_task]])
         for prompt, each in new
-        if len(each.texts) > 1
     ]
-    open_ranking_tasks(project=project, wanted=wanted, origin=IMPORT)
-    return len(wanted), sum(each.held_back for _, each in new)
+    return open_tasks(project=project, wanted=wanted, origin=IMPORT), sum(each.held_back for _, each in new)
 
 
 def _texts(row: PromptRow) -> list[str]:

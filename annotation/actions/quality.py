@@ -27,6 +27,7 @@ from annotation.models import (
     Role,
     SeatStatus,
     Task,
+    UnaryJudgment,
 )
 from annotation.quality.records import read_records
 from annotation.quality.reliability import weights
@@ -58,8 +59,9 @@ def look_without_judging(*, task: Task, user: User) -> None:
 @transaction.atomic
 def adjudicate(*, task: Task, tiers: list[list[int]], unacceptable: list[int], note: str, by: User) -> Adjudication:
     """Store an order that snapshots take instead of the votes; an earlier one is withdrawn and kept."""
-    if task.purpose != Purpose.WORK or not Ranking.objects.filter(assignment__task=task).exists():
-        raise NotPossible(gettext("This task has no rankings yet, so there is nothing to adjudicate."))
+    judgments = UnaryJudgment if task.kind == "unary" else Ranking
+    if task.purpose != Purpose.WORK or not judgments._default_manager.filter(assignment__task=task).exists():
+        raise NotPossible(gettext("This task has no annotations yet, so there is nothing to adjudicate."))
     withdraw(task=task, by=by)
     try:
         with transaction.atomic():
@@ -90,11 +92,17 @@ def mark_gold(*, task: Task, by: User, note: str, practice: bool = False) -> Gol
     standing = Adjudication.objects.in_force().filter(task=task).first()
     if standing is None:
         raise NotPossible(gettext("Adjudicate the task first: the adjudicated ranking becomes the gold ranking."))
-    if len(standing.tiers) < 2:
+    if len(standing.tiers) < 2 and task.kind != "unary":
         raise NotPossible(gettext("A ranking that ties every response cannot measure agreement."))
     gold, _ = GoldAnswer.objects.update_or_create(
         task=task,
-        defaults={"tiers": standing.tiers, "note": note, "practice": practice, "marked_by_id": by.pk},
+        defaults={
+            "tiers": standing.tiers,
+            "unacceptable": standing.unacceptable if task.kind == "unary" else [],
+            "note": note,
+            "practice": practice,
+            "marked_by_id": by.pk,
+        },
     )
     audit.record(AuditAction.GOLD_MARKED, by=by, project=task.project, what=f"task {task.pk}", practice=practice)
     return gold
@@ -154,9 +162,12 @@ def lift_exclusion(*, project: Project, annotator: User, by: User) -> bool:
 
 
 def exclusion_rate(project: Project) -> dict[str, int]:
-    """Return how many rankings snapshots leave out because of who made them, and how many there are."""
-    excluded = Exclusion.objects.in_force().filter(project=project, annotator=OuterRef("assignment__annotator"))
-    votes = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    """Return how many rankings and unary judgments snapshots leave out because of who made them, and how many there
+    are.
+    """
+    excluded = Exclusion.objects.in_force().filter(project=project, annotator=OuterRef("annotator"))
+    judged = Assignment.objects.judged().filter(project=project, task__purpose=Purpose.WORK)
+    votes = judged.filter(task__kind__in=["ranking", "unary"])
     return {"excluded": votes.filter(Exists(excluded)).count(), "all": votes.count()}
 
 

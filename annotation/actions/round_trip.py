@@ -51,7 +51,7 @@ def trip(source: Project, target: Project, name: str, file: str = "jsonl") -> Tr
     content = io.BytesIO()
     DownloadOptions(name, file).write(lambda: iter(rows), content)
     refused: list[RefusedRow] = []
-    if rows:
+    if content.getvalue():  # of responses that are judged alone some formats hold no row
         parsed = parse_prompts(content.getvalue(), f"rows.{file}")
         refused = import_prompts(project=target, parsed=parsed, by=None).refused
     folded = "systems" in format.loses

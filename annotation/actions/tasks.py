@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import transaction
 
@@ -34,6 +35,7 @@ def open_task(
     priority: int = 0,
     origin: str = "",
     calibration: bool = False,
+    place: int = 0,
     purpose: Purpose = Purpose.WORK,
     can_be_undone: bool = True,
 ) -> Task:
@@ -47,6 +49,7 @@ def open_task(
         priority=priority,
         origin=origin,
         calibration=calibration,
+        place=place,
         purpose=purpose,
         can_be_undone=can_be_undone,
     )
@@ -61,20 +64,36 @@ def open_task(
 
 
 @transaction.atomic
-def open_ranking_tasks(*, project: Project, wanted: Sequence[tuple[Prompt, Sequence[Completion]]], origin: str) -> None:
-    """Create a ranking task for each prompt with its candidates, with the project's number of empty seats."""
+def open_tasks(*, project: Project, wanted: Sequence[tuple[Prompt, Sequence[Completion]]], origin: str) -> int:
+    """Create the tasks over the candidates of each prompt, with the project's number of empty seats; return how many.
+
+    A prompt has a ranking task, or a unary task for each of its candidates.
+    """
     seats = project.seats_per_task
+    shown = [
+        (prompt, kind, place, candidates)
+        for prompt, responses in wanted
+        for kind, place, candidates in divided(project, prompt.digest, responses)
+    ]
     opened = Task.objects.bulk_create(
         [
-            Task(project_id=project.pk, prompt=prompt, kind="ranking", seats=seats, planned_seats=seats, origin=origin)
-            for prompt, _ in wanted
+            Task(
+                project_id=project.pk,
+                prompt=prompt,
+                kind=kind,
+                place=place,
+                seats=seats,
+                planned_seats=seats,
+                origin=origin,
+            )
+            for prompt, kind, place, _ in shown
         ],
         batch_size=AT_ONCE,
     )
     Candidate.objects.bulk_create(
         [
             Candidate(task=task, completion=completion)
-            for task, (_, candidates) in zip(opened, wanted, strict=True)
+            for task, (*_, candidates) in zip(opened, shown, strict=True)
             for completion in candidates
         ],
         batch_size=AT_ONCE,
@@ -87,6 +106,19 @@ def open_ranking_tasks(*, project: Project, wanted: Sequence[tuple[Prompt, Seque
         ],
         batch_size=AT_ONCE,
     )
+    return len(opened)
+
+
+def is_unary(project: Project, digest: str) -> bool:
+    """Return whether the responses to a prompt are judged good or bad one at a time, and never ranked."""
+    return _falls_under(project.unary_share, f"unary {digest}")
+
+
+def divided(project: Project, digest: str, responses: Sequence[Any]) -> list[tuple[str, int, Sequence[Any]]]:
+    """Return kind, place and responses of the tasks over the responses to one prompt: empty where they are too few."""
+    if is_unary(project, digest):
+        return [("unary", place, [response]) for place, response in enumerate(responses)]
+    return [("ranking", 0, responses)] if len(responses) > 1 else []
 
 
 def blind_candidates(
@@ -113,7 +145,8 @@ def open_tasks_for(
     """Open tasks over the answers that run `origin` drew from `policy` and return them, each once.
 
     Each prompt becomes a ranking task of up to K distinct answers, in which for `people_share` of the prompts a
-    reference answer that people wrote before takes part unmarked. A share of the prompts also becomes a reference task.
+    reference answer that people wrote before takes part unmarked; for the project's share of prompts each of these
+    answers becomes a unary task instead. A share of the prompts also becomes a reference task.
     `check` has read the answers before the transaction.
     """
     project = policy.project
@@ -126,21 +159,24 @@ def open_tasks_for(
         candidates = choose_candidates(
             prompt, project.candidates_per_task, origin=origin, with_people=with_people, check=check
         )
-        if len(candidates) < 2:
+        shown = divided(project, prompt.digest, candidates)
+        if not shown:
             continue
         calibration = coverage.is_calibration(prompt, project)
         # Newer policies come first: their answers are the most informative about the current policy.
-        tasks.append(
+        tasks += [
             open_task(
                 prompt=prompt,
-                kind="ranking",
-                candidates=candidates,
+                kind=kind,
+                candidates=responses,
+                place=place,
                 priority=policy.number,
                 origin=origin,
                 seats=coverage.planned_seats(project, calibration=calibration),
                 calibration=calibration,
             )
-        )
+            for kind, place, responses in shown
+        ]
         if _asks_for_reference(prompt, project, policy):
             tasks.append(
                 open_task(

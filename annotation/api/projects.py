@@ -27,6 +27,7 @@ from annotation.models import (
     ReferenceAnswer,
     Role,
     Scope,
+    UnaryJudgment,
 )
 from annotation.quality.report import quality_report
 
@@ -136,6 +137,38 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
         ]
 
 
+class UnarySerializer(serializers.ModelSerializer[UnaryJudgment]):
+    task_id = serializers.IntegerField(source="assignment.task_id")
+    prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
+    completion_id = serializers.SerializerMethodField(help_text="The response that was judged.")
+    annotator_id = serializers.IntegerField(source="assignment.annotator_id")
+    active_ms = serializers.IntegerField(source="assignment.active_ms")
+    purpose = serializers.CharField(source="assignment.task.purpose", help_text="Only annotations of work are votes.")
+    guidelines_version = serializers.IntegerField(
+        source="assignment.guidelines_number", allow_null=True, help_text="That its annotator had acknowledged."
+    )
+
+    class Meta:
+        model = UnaryJudgment
+        fields = [
+            "id",
+            "task_id",
+            "prompt_id",
+            "completion_id",
+            "annotator_id",
+            "good",
+            "reason",
+            "comment",
+            "active_ms",
+            "purpose",
+            "guidelines_version",
+            "created_at",
+        ]
+
+    def get_completion_id(self, said: UnaryJudgment) -> int:
+        return int(said.assignment.shown_order[0])
+
+
 class ReferenceSerializer(serializers.ModelSerializer[ReferenceAnswer]):
     task_id = serializers.IntegerField(source="assignment.task_id")
     prompt_id = serializers.IntegerField(source="assignment.task.prompt_id")
@@ -213,6 +246,19 @@ class RankingViewSet(mixins.ListModelMixin, GenericViewSet[Ranking]):
     def get_queryset(self) -> Any:
         project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
         found = Ranking.objects.filter(assignment__project=project).select_related("assignment__task")
+        return access.seen_by(signed_in(self.request), project, found)
+
+
+class UnaryViewSet(mixins.ListModelMixin, GenericViewSet[UnaryJudgment]):
+    """Whether responses are good or bad. A reviewer gets none of tasks that they may yet judge; an admin gets all."""
+
+    scopes = {"list": Scope.READ}
+    serializer_class = UnarySerializer
+    queryset = UnaryJudgment.objects.none()
+
+    def get_queryset(self) -> Any:
+        project = access.get_project(signed_in(self.request), self.kwargs["slug"], role=Role.REVIEWER)
+        found = UnaryJudgment.objects.filter(assignment__project=project).select_related("assignment__task")
         return access.seen_by(signed_in(self.request), project, found)
 
 

@@ -22,6 +22,7 @@ from annotation.kinds.base import MOST_RESPONSES
 from annotation.kinds.ranking import RankingKind
 from annotation.models import (
     Assignment,
+    BadReason,
     FlagReason,
     Proposal,
     RankingMode,
@@ -126,8 +127,8 @@ class ResponseNumber(serializers.IntegerField):
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
-    """The client's UUID with the fields of the task's kind: tiers and what goes with them; text and derived_from; label
-    and comment; or a verdict with a reason or with changed texts."""
+    """The client's UUID with the fields of the task's kind: tiers and what goes with them; good with a reason and a
+    comment; text and derived_from; label and comment; or a verdict with a reason or with changed texts."""
 
     client_uuid = serializers.UUIDField()
     active_ms = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
@@ -136,6 +137,9 @@ class SubmitSerializer(serializers.Serializer[Any]):
     strength = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2)
     ratings = serializers.DictField(required=False, help_text="Completion id to criterion to 1 … 5.")
     rationale = serializers.CharField(required=False, allow_blank=True)
+    good = serializers.BooleanField(
+        required=False, allow_null=True, help_text="Of a unary task: whether its response is good."
+    )
     text = serializers.CharField(required=False)
     label = serializers.CharField(  # type: ignore[assignment]
         required=False, help_text="One of the project's labels."
@@ -143,7 +147,13 @@ class SubmitSerializer(serializers.Serializer[Any]):
     comment = serializers.CharField(required=False, allow_blank=True)
     derived_from = ResponseNumber(required=False, allow_null=True)
     verdict = serializers.ChoiceField(choices=Verdict.choices, required=False)
-    reason = serializers.ChoiceField(choices=RejectReason.choices, required=False, allow_blank=True)
+    reason = serializers.ChoiceField(
+        choices=list({**dict(RejectReason.choices), **dict(BadReason.choices)}.items()),
+        required=False,
+        allow_blank=True,
+        help_text=f"Of a rejected proposal: {', '.join(RejectReason.values)}. "
+        f"Of a bad response: {', '.join(BadReason.values)}.",
+    )
     instruction = serializers.CharField(required=False, allow_blank=True)
     input = serializers.CharField(required=False, allow_blank=True)
     output = serializers.CharField(required=False, allow_blank=True)

@@ -38,7 +38,7 @@ class FilterSerializer(serializers.Serializer[Any]):
     """Which judgments: whatever is left out leaves nothing out."""
 
     kinds = serializers.ListField(
-        child=serializers.ChoiceField(choices=["ranking", "reference", "label", "imported"]), required=False
+        child=serializers.ChoiceField(choices=["ranking", "unary", "reference", "label", "imported"]), required=False
     )
     policies = serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=MAX_NUMBER), required=False)
     annotators = serializers.ListField(

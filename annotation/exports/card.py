@@ -38,10 +38,17 @@ class CardTally:
             *((pair.votes_for, pair.votes_against) for pair in pairs),
             *(even.votes_each_way for even in evens),
         ]:
-            self.alike += votes_for * (votes_for - 1) // 2 + votes_against * (votes_against - 1) // 2
-            self.unlike += votes_for * votes_against
+            self._see_votes(votes_for, votes_against)
+        if len(task.answers) == 1:  # judged by itself: two people agree that it is good, or that it is bad
+            bad = sum(bool(judgment.unacceptable) for judgment in task.judgments)
+            self._see_votes(len(task.judgments) - bad, bad)
         for pair in pairs:
             self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
+
+    def _see_votes(self, one_way: int, the_other: int) -> None:
+        """Count the pairs of people who said the same, and of those who did not."""
+        self.alike += one_way * (one_way - 1) // 2 + the_other * (the_other - 1) // 2
+        self.unlike += one_way * the_other
 
     def _see_person(self, task: JudgedTask, judgment: CountedJudgment) -> None:
         self.people[judgment.who] += 1
@@ -51,10 +58,11 @@ class CardTally:
         if judgment.active_ms:
             self.milliseconds += judgment.active_ms
             self.timed += 1
-        if len(judgment.tiers[0]) == 1 and judgment.tiers[0][0] in judgment.shown_order:
-            self.best_at[judgment.shown_order.index(judgment.tiers[0][0])] += 1
-            for place in range(len(judgment.shown_order)):
-                self.expected_at[place] += 1 / len(judgment.shown_order)
+        shown, first = judgment.shown_order, judgment.tiers[0]
+        if len(shown) > 1 and len(first) == 1 and first[0] in shown:
+            self.best_at[shown.index(first[0])] += 1
+            for place in range(len(shown)):
+                self.expected_at[place] += 1 / len(shown)
 
     def _see_lengths(self, chosen: JudgedCandidate, rejected: JudgedCandidate) -> None:
         self.pairs += 1

@@ -33,6 +33,12 @@ COUNTED = (
     gettext_noop("train tasks"),
     gettext_noop("eval tasks"),
     gettext_noop("rankings"),
+    gettext_noop("unary annotations"),
+    gettext_noop("tasks without a unary annotation"),
+    gettext_noop("good responses"),
+    gettext_noop("bad responses"),
+    gettext_noop("responses as often good as bad"),
+    gettext_noop("responses without good or bad"),
     gettext_noop("imported votes"),
     gettext_noop("tasks without enough agreement"),
     gettext_noop("tasks without a ranking"),
@@ -93,6 +99,15 @@ class SnapshotContext:
         self.counts["pairs below the minimum agreement"] += len(pairs) - len(kept)
         self.counts[f"{task.split} pairs"] += len(kept)
         return kept
+
+    def agreed_alone(self, task: JudgedTask) -> bool:
+        """Return whether a response that is judged by itself has the wanted share of the votes for good, or for bad."""
+        if len(task.answers) > 1:
+            return False
+        (pk,) = task.answers
+        total = sum(judgment.weight for judgment in task.judgments)
+        bad = sum(judgment.weight for judgment in task.judgments if pk in judgment.unacceptable)
+        return total > 0 and max(bad, total - bad) / total >= self.wanted.min_agreement
 
     def require_some(self, found: object, why: str) -> None:
         """Raise NotPossible with `why` where nothing was found."""

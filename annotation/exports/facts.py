@@ -41,6 +41,7 @@ SAID = ("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "peo
 ABOUT: dict[str, tuple[str, ...]] = {
     SnapshotType.PREFERENCE: SAID,
     SnapshotType.RANKING: SAID,
+    SnapshotType.UNPAIRED: SAID,
     SnapshotType.JUDGMENTS: SAID,
     SnapshotType.PROMPT_COMPLETION: ("references",),
     SnapshotType.PROMPTS: ("prompts", "categories", "systems"),

@@ -83,6 +83,15 @@ def kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
             yield _origin(row) | {"prompt": row["prompt"], "completion": completion, "label": label}
 
 
+def unpaired_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield TRL's unpaired preference with the prompt and the completion as texts."""
+    yield _origin(row) | {
+        "prompt": _prompt_text(row["prompt"]),
+        "completion": _answer(row["completion"]),
+        "label": row["label"],
+    }
+
+
 def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Yield every answer with its Bradley–Terry strength among the task's answers (`annotation.judged.strengths`)."""
     records: WinRecords = {}
@@ -191,6 +200,10 @@ TOOLS = (
     "The descriptions of the tools are not kept: add them as tools, or to the system message. Messages have tool_calls "
     "only where there are some."
 )
+UNPAIRED_NOTE = (
+    "Where nobody drew a line the best answer is called good and the worst bad; the middle is left out, and so is what "
+    "as many people call good as bad."
+)
 AS_PROMPTS = "Tasks come back as prompts with a reference response."
 FORMATS: dict[str, Format] = {
     "preference": Format(
@@ -227,13 +240,31 @@ FORMATS: dict[str, Format] = {
         "LLaMA-Factory sharegpt ranking", SnapshotType.PREFERENCE, sharegpt_preference, loses=MERGED
     ),
     "ranking": Format("Rankings with all answers", SnapshotType.RANKING, as_it_is, loses=("reasons",)),
+    "unpaired": Format(
+        "TRL unpaired preference with votes",
+        SnapshotType.UNPAIRED,
+        as_it_is,
+        loses=("pairs", *MERGED),
+        adds=("below",),
+        note=UNPAIRED_NOTE,
+    ),
+    "unpaired-text": Format(
+        "TRL unpaired preference: text",
+        SnapshotType.UNPAIRED,
+        unpaired_text,
+        flat=True,
+        loses=("pairs", *MERGED),
+        adds=("below",),
+        note=f"{UNPAIRED_NOTE} A conversation is one text with its roles, and is cut at them on the way back.",
+    ),
     "scores": Format(
         "Answers with their strengths",
         SnapshotType.RANKING,
         scores,
         flat=True,
-        loses=("pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates"),
-        note="Only how strong each answer is: a rating on the way back. A conversation is one text with its roles.",
+        loses=("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates"),
+        note="Only how strong each answer is among others: a rating on the way back. A conversation is one text "
+        "with its roles.",
     ),
     "kto": Format(
         "TRL unpaired preference (KTO)",
@@ -241,7 +272,7 @@ FORMATS: dict[str, Format] = {
         kto,
         loses=("pairs", *MERGED),
         adds=("below",),
-        note="Where nobody drew a line the best answer is called good and the worst bad; the middle is left out.",
+        note=UNPAIRED_NOTE,
     ),
     "nemo-rl": Format(
         "NeMo RL preference",

@@ -23,15 +23,17 @@ from annotation.judged.rows import (
     references_that_count,
 )
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
+from annotation.stats.unpaired import source_of, unpaired_labels, votes_of
 
 NOTHING_PREFERRED = gettext_noop(
     "No ranking prefers one response to another yet, so there is nothing to train on. Raw annotations include ties."
 )
+NOTHING_GOOD_OR_BAD = gettext_noop("No response is judged good or bad yet.")
 NO_GOOD_ANSWER = gettext_noop(
     "No reference response and no best-ranked response exists yet, so there is nothing to imitate."
 )
 NO_PROMPTS = gettext_noop("The project has no prompts yet. Import some first.")
-NO_JUDGMENTS = gettext_noop("There are no rankings yet.")
+NO_JUDGMENTS = gettext_noop("There are no annotations yet.")
 NOTHING_ACCEPTED = gettext_noop("No proposed task is accepted yet, so there are no instructions.")
 
 
@@ -43,7 +45,7 @@ def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     annotators, counts = set(), context.counts
     for task, pairs, evens in context.tasks():
         kept = context.agreed(task, pairs, evens)
-        if context.wanted.min_agreement and not kept:
+        if context.wanted.min_agreement and not kept and not context.agreed_alone(task):
             counts["tasks without enough agreement"] += 1
             continue
         counts[f"{task.split} tasks"] += 1
@@ -84,6 +86,33 @@ def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
         "annotator": judgment.who,
         "at": judgment.at.isoformat(),
     }
+
+
+def unpaired_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
+    """Yield one row per response that is good or bad by itself (`unpaired_labels`), in TRL's words: label true is good.
+
+    Unary judgments and thumbs from files say so themselves. A ranking says it by its line of acceptance, or calls its
+    best good and its worst bad. `votes_good` and `votes_bad` count people; the label goes by their weight. `source` is
+    unary, ranking or imported.
+    """
+    for row in ranking_rows(context):
+        for candidate, label, votes in zip(row["candidates"], unpaired_labels(row), votes_of(row), strict=True):
+            if label is None:
+                context.counts["responses as often good as bad"] += votes.good > 0 and votes.bad > 0
+                context.counts["responses without good or bad"] += not votes.good and not votes.bad
+                continue
+            context.counts["good responses" if label else "bad responses"] += 1
+            yield {
+                "prompt": row["prompt"],
+                "completion": [{"role": "assistant", "content": candidate["text"]}],
+                "label": label,
+                "votes_good": votes.good,
+                "votes_bad": votes.bad,
+                "source": source_of(row),
+                "finished": candidate["finished"],
+                **{name: row[name] for name in ("prompt_id", "group_id", "split")},
+            }
+    context.require_some(context.counts["good responses"] + context.counts["bad responses"], NOTHING_GOOD_OR_BAD)
 
 
 def preference_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
@@ -201,7 +230,8 @@ def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
                 "weight": float(judgment.weight),
                 "split": task.split,
             }
-    context.require_some(context.counts["rankings"] + context.counts["imported votes"], NO_JUDGMENTS)
+    found = sum(context.counts[name] for name in ("rankings", "unary annotations", "imported votes"))
+    context.require_some(found, NO_JUDGMENTS)
 
 
 def instruction_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
@@ -231,6 +261,7 @@ def instruction_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 EXPORTS: dict[str, Callable[[SnapshotContext], Iterator[SnapshotRow]]] = {
     SnapshotType.PREFERENCE: preference_rows,
     SnapshotType.RANKING: ranking_rows,
+    SnapshotType.UNPAIRED: unpaired_rows,
     SnapshotType.PROMPT_COMPLETION: completion_rows,
     SnapshotType.PROMPTS: prompt_rows,
     SnapshotType.CLASSIFICATION: classification_rows,

@@ -62,11 +62,13 @@ class PercentField(forms.FloatField):
 PRESETS: dict[str, dict[str, Any]] = {
     "ranking": {},
     "pairwise": {"ranking_form": RankingMode.GRADED.value, "candidates_per_task": 2},
+    "unary": {"unary_share": 1.0, "reference_share": 0.0},
     "labelling": {"reference_share": 0.0},
 }
 PRESET_CHOICES = [
     ("ranking", gettext_noop("Ranking: put several responses in order, best first")),
     ("pairwise", gettext_noop("Pairwise comparison: choose the better of two responses, and by how much")),
+    ("unary", gettext_noop("Good or bad: judge one response at a time by itself")),
     ("labelling", gettext_noop("Labelling: give each text one of your labels")),
 ]
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -77,6 +79,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "criteria",
         "criteria_required",
         "rationale",
+        "unary_share",
         "reference_share",
         "write_first",
     ),
@@ -201,6 +204,12 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Further names of models and makers"),
         help_text=gettext_lazy(
             "One per line. A response with one of them is kept out of blind tasks, beside those with well-known names."
+        ),
+    )
+    unary_share = PercentField(
+        label=gettext_lazy("Share judged good or bad"),
+        help_text=gettext_lazy(
+            "Of prompts, whose responses are judged good or bad one at a time instead of being ranked. For new tasks."
         ),
     )
     reference_share = PercentField(

@@ -55,6 +55,35 @@ class AdjudicationForm(forms.Form):
         return data
 
 
+class UnaryAdjudicationForm(forms.Form):
+    """Whether the only response is good or bad, and why; as an order of one response for the action."""
+
+    good = forms.ChoiceField(
+        choices=[("true", gettext_lazy("Good")), ("false", gettext_lazy("Bad"))],
+        widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose good or bad.")},
+    )
+    note = forms.CharField(
+        required=False, max_length=5000, label=gettext_lazy("Why?"), widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+    def __init__(self, response: Completion, data: Any = None, *, suggested: Adjudication | bool | None = None) -> None:
+        super().__init__(data)
+        self.response = response
+        if isinstance(suggested, Adjudication):
+            self.fields["note"].initial = suggested.note
+            suggested = response.pk not in suggested.unacceptable
+        if suggested is not None:
+            self.fields["good"].initial = "true" if suggested else "false"
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if "good" in data:
+            data["tiers"] = [[self.response.pk]]
+            data["unacceptable"] = [] if data["good"] == "true" else [self.response.pk]
+        return data
+
+
 class KnownForm(forms.Form):
     note = forms.CharField(
         required=False,

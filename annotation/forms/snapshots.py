@@ -36,6 +36,7 @@ class TakeSnapshotForm(forms.Form):
         label=gettext_lazy("Annotation kinds"),
         choices=[
             ("ranking", gettext_lazy("Rankings")),
+            ("unary", gettext_lazy("Good or bad")),
             ("reference", gettext_lazy("Reference responses")),
             ("label", gettext_lazy("Labels")),
             ("imported", gettext_lazy("Imported data")),

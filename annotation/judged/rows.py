@@ -1,4 +1,5 @@
-"""The judgments that count: which of a project's rankings, references and imported pairs go into a file, and why not.
+"""The judgments that count: which of a project's rankings, unary judgments, references and imported pairs go into a
+file, and why not.
 
 Read in batches of plain values, so that memory stays flat however many there are.
 """
@@ -29,8 +30,10 @@ from annotation.models import (
     ReferenceAnswer,
     Source,
     Task,
+    UnaryJudgment,
     Withdrawal,
 )
+from annotation.stats.unpaired import ACCEPTABLE
 
 TASKS_AT_ONCE = 500
 # Columns of a ranking, in the order of Judgment's fields.
@@ -51,7 +54,7 @@ PEOPLE, IMPORTED = "people", "imported"
 class Filter:
     """Which judgments are asked for. Empty lists and None ask for all."""
 
-    kinds: list[str] = field(default_factory=list)  # ranking, reference, imported
+    kinds: list[str] = field(default_factory=list)  # ranking, unary, reference, label, imported
     policies: list[int] = field(default_factory=list)  # number of the newest version among a task's authors
     annotators: list[int] = field(default_factory=list)
     min_agreement: float = 0.0  # least share of the votes on a pair that must be for it
@@ -101,7 +104,10 @@ class JudgedCandidate:
 
 @dataclass(frozen=True)
 class CountedJudgment:
-    """A person's ranking of a task, a reviewer's decision in the place of all of them, or a pair that was imported."""
+    """A person's ranking of a task, a reviewer's decision in the place of all of them, or a pair that was imported.
+
+    A unary judgment is a ranking of one response that says whether it is acceptable.
+    """
 
     tiers: list[list[int]]
     unacceptable: list[int]
@@ -173,6 +179,61 @@ def _withdrawn(annotator: str) -> QuerySet[Withdrawal]:
     )
 
 
+def unary_that_count(project: Project) -> QuerySet[UnaryJudgment]:
+    """Return a project's unary judgments of work without withdrawn ones."""
+    work = UnaryJudgment.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK)
+    return work.exclude(Exists(_withdrawn("assignment__annotator")))
+
+
+def acceptability(pk: int, good: bool) -> dict[str, dict[str, float]]:
+    """Return the rating of a response that is only called good or bad, as judgments from files have it."""
+    return {str(pk): {ACCEPTABLE: float(good)}}
+
+
+def of_unary(said: UnaryJudgment) -> CountedJudgment:
+    """Return a unary judgment as a ranking of one response, with its rating as acceptable or not."""
+    seat, (pk, *_) = said.assignment, said.assignment.shown_order
+    return CountedJudgment(
+        [[pk]],
+        [] if said.good else [pk],
+        seat.annotator_id,
+        said.created_at,
+        ratings=acceptability(pk, said.good),
+        shown_order=seat.shown_order,
+        active_ms=seat.active_ms,
+        rationale=said.rationale,
+        claimed_at=seat.claimed_at,
+    )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of task whose judgments go into files: its name, what snapshots call them, and the fewest candidates."""
+
+    name: str
+    plural: str
+    without: str
+    least: int
+
+
+RANKINGS = _Kind("ranking", "rankings", "tasks without a ranking", 2)
+UNARY = _Kind("unary", "unary annotations", "tasks without a unary annotation", 1)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What is read: judgments of a kind until `cutoff`, those that are asked for, and what is counted on the way."""
+
+    project: Project
+    cutoff: datetime
+    wanted: Filter
+    counts: Counter[str]
+    decisions: Decisions
+    circumstances: bool
+    as_made: bool
+    kind: _Kind
+
+
 def judged_tasks(
     project: Project,
     cutoff: datetime,
@@ -183,49 +244,42 @@ def judged_tasks(
     circumstances: bool = True,
     as_made: bool = False,
 ) -> Iterator[JudgedTask]:
-    """Yield tasks in order with their rankings until `cutoff`; after them, what was imported.
+    """Yield ranked tasks in order with their rankings until `cutoff`, then unary ones, then what was imported.
 
     `circumstances`: with rationales, the order that was shown and times, which take a fifth of the reading.
-    `as_made`: a reviewer's decision does not replace the rankings of its task.
+    `as_made`: a reviewer's decision does not replace the judgments of its task.
     """
-    if wanted.wants("ranking"):
-        columns = SAID + CIRCUMSTANCES if circumstances else SAID
-        yield from _ranked(project, cutoff, wanted, counts, columns, decisions, as_made)
+    for kind in (RANKINGS, UNARY):
+        if wanted.wants(kind.name):
+            yield from _judged(_Reading(project, cutoff, wanted, counts, decisions, circumstances, as_made, kind))
     # Imported judgments have no people or versions of this project: a filter by these leaves them out.
     if wanted.wants("imported") and not wanted.annotators and not wanted.policies:
         yield from _imported(project, cutoff, wanted, counts)
 
 
-def _ranked(
-    project: Project,
-    cutoff: datetime,
-    wanted: Filter,
-    counts: Counter[str],
-    columns_said: tuple[str, ...],
-    decisions: Decisions,
-    as_made: bool,
-) -> Iterator[JudgedTask]:
-    tasks = Task.objects.filter(project=project, kind="ranking", purpose=Purpose.WORK).order_by("pk")
+def _judged(reading: _Reading) -> Iterator[JudgedTask]:
+    kind, counts, wanted = reading.kind, reading.counts, reading.wanted
+    tasks = Task.objects.filter(project=reading.project, kind=kind.name, purpose=Purpose.WORK).order_by("pk")
     columns = ("pk", "prompt_id", "prompt__messages", "prompt__split")
     last = 0
     while batch := list(tasks.filter(pk__gt=last).values_list(*columns)[:TASKS_AT_ONCE]):
         first, last = batch[0][0], batch[-1][0]
-        answers = _answers(project, first, last)
-        judgments = _judgments(project, cutoff, first, last, counts, columns_said, decisions)
+        answers = _answers(reading.project, kind, first, last)
+        judgments = _judgments(reading, first, last)
         for pk, prompt_id, messages, split in batch:
             task = JudgedTask(pk, prompt_id, messages, split, answers[pk], judgments[pk])
             if not task.judgments:
-                counts["tasks without a ranking"] += 1
-            elif not (task := _decided(task, decisions, counts, as_made)).judgments:
-                counts["tasks whose rankings are all excluded"] += 1
+                counts[kind.without] += 1
+            elif not (task := _decided(task, reading)).judgments:
+                counts[f"tasks whose {kind.plural} are all excluded"] += 1
             elif wanted.policies and task.policy not in wanted.policies:
                 counts["tasks of other policy versions"] += 1
-            elif kept := _kept(task, wanted, counts):
+            elif kept := _kept(task, reading):
                 whole = _without_erased(kept)
-                if len(whole.answers) < 2:
+                if len(whole.answers) < kind.least:
                     counts["tasks whose answers were erased"] += 1
                     continue
-                counts["rankings"] += len(whole.judgments)
+                counts[kind.plural] += len(whole.judgments)
                 yield whole
 
 
@@ -253,27 +307,31 @@ def _without_erased(task: JudgedTask) -> JudgedTask:
     return replace(task, answers=answers, judgments=judgments)
 
 
-def _decided(task: JudgedTask, decisions: Decisions, counts: Counter[str], as_made: bool) -> JudgedTask:
-    """Return the task with a reviewer's order where one is in force, else without rankings of excluded people."""
-    if not as_made and (order := decisions.decided.get(task.pk)):
+def _decided(task: JudgedTask, reading: _Reading) -> JudgedTask:
+    """Return the task with a reviewer's decision where one is in force, else without judgments of excluded people."""
+    counts, decisions, plural = reading.counts, reading.decisions, reading.kind.plural
+    if not reading.as_made and (order := decisions.decided.get(task.pk)):
         counts["adjudicated tasks"] += 1
-        counts["rankings replaced by an adjudication"] += len(task.judgments)
+        counts[f"{plural} replaced by an adjudication"] += len(task.judgments)
         by = order.adjudicated_by_id
         said = CountedJudgment(order.tiers, order.unacceptable, by, order.created_at, adjudicated=True)
+        if reading.kind is UNARY:
+            (pk,) = task.answers
+            said = replace(said, ratings=acceptability(pk, pk not in order.unacceptable))
         return replace(task, judgments=[said])
     if not decisions.excluded:
         return task
     kept = [judgment for judgment in task.judgments if judgment.annotator not in decisions.excluded]
-    counts["rankings of excluded annotators"] += len(task.judgments) - len(kept)
+    counts[f"{plural} of excluded annotators"] += len(task.judgments) - len(kept)
     return replace(task, judgments=kept)
 
 
-def _kept(task: JudgedTask, wanted: Filter, counts: Counter[str]) -> JudgedTask | None:
+def _kept(task: JudgedTask, reading: _Reading) -> JudgedTask | None:
     """Return the task with the judgments that are asked for; None where none is left."""
     kept = []
     for judgment in task.judgments:
-        if reason := wanted.refusal(judgment.annotator, judgment.at):
-            counts[f"rankings {reason}"] += 1
+        if reason := reading.wanted.refusal(judgment.annotator, judgment.at):
+            reading.counts[f"{reading.kind.plural} {reason}"] += 1
         else:
             kept.append(judgment)
     if len(kept) == len(task.judgments):
@@ -283,10 +341,10 @@ def _kept(task: JudgedTask, wanted: Filter, counts: Counter[str]) -> JudgedTask 
     return replace(task, judgments=kept)
 
 
-def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, JudgedCandidate]]:
+def _answers(project: Project, kind: _Kind, first: int, last: int) -> dict[int, dict[int, JudgedCandidate]]:
     rows = (
         Candidate.objects.filter(task__project=project, task__gte=first, task__lte=last)
-        .filter(task__kind="ranking", task__purpose=Purpose.WORK)
+        .filter(task__kind=kind.name, task__purpose=Purpose.WORK)
         .order_by("completion_id")
         .values_list(
             "task_id",
@@ -303,28 +361,33 @@ def _answers(project: Project, first: int, last: int) -> dict[int, dict[int, Jud
     return found
 
 
-def _judgments(
-    project: Project,
-    cutoff: datetime,
-    first: int,
-    last: int,
-    counts: Counter[str],
-    columns: tuple[str, ...],
-    decisions: Decisions,
-) -> dict[int, list[CountedJudgment]]:
-    tasks = {"assignment__task__gte": first, "assignment__task__lte": last, "created_at__lte": cutoff}
-    everyone = Ranking.objects.filter(assignment__project=project, assignment__task__purpose=Purpose.WORK, **tasks)
-    counting: QuerySet[Any] = rankings_that_count(project).filter(**tasks).order_by("pk")
+def _judgments(reading: _Reading, first: int, last: int) -> dict[int, list[CountedJudgment]]:
+    tasks = {"assignment__task__gte": first, "assignment__task__lte": last, "created_at__lte": reading.cutoff}
+    model = Ranking if reading.kind is RANKINGS else UnaryJudgment
+    work = {"assignment__project": reading.project, "assignment__task__purpose": Purpose.WORK}
+    everyone = model._default_manager.filter(**work, **tasks)
     found: dict[int, list[CountedJudgment]] = defaultdict(list)
-    taken = 0
-    for *said, task_id in counting.values_list(*columns, "assignment__task_id"):
-        judgment = CountedJudgment(*said)
+    taken, decisions = 0, reading.decisions
+    for task_id, judgment in (_rankings if reading.kind is RANKINGS else _unary)(reading, tasks):
         if decisions.weights:
             judgment = replace(judgment, weight=decisions.weight(judgment.annotator or 0))
         found[task_id].append(judgment)
         taken += 1
-    counts["rankings that do not count"] += everyone.count() - taken
+    reading.counts[f"{reading.kind.plural} that do not count"] += everyone.count() - taken
     return found
+
+
+def _rankings(reading: _Reading, tasks: dict[str, Any]) -> Iterator[tuple[int, CountedJudgment]]:
+    columns = SAID + CIRCUMSTANCES if reading.circumstances else SAID
+    counting: QuerySet[Any] = rankings_that_count(reading.project).filter(**tasks).order_by("pk")
+    for *said, task_id in counting.values_list(*columns, "assignment__task_id"):
+        yield task_id, CountedJudgment(*said)
+
+
+def _unary(reading: _Reading, tasks: dict[str, Any]) -> Iterator[tuple[int, CountedJudgment]]:
+    counting = unary_that_count(reading.project).filter(**tasks).order_by("pk").select_related("assignment")
+    for said in counting:
+        yield said.assignment.task_id, of_unary(said)
 
 
 def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:

@@ -11,11 +11,13 @@ from annotation.kinds.label import LabelKind
 from annotation.kinds.proposal import ProposalKind
 from annotation.kinds.ranking import RankingKind
 from annotation.kinds.reference import ReferenceKind
+from annotation.kinds.unary import UnaryKind
 
 __all__ = ["KINDS", "TaskKind"]
 
 KINDS: dict[str, TaskKind] = {
     "ranking": RankingKind(),
+    "unary": UnaryKind(),
     "reference": ReferenceKind(),
     "label": LabelKind(),
     "proposal": ProposalKind(),

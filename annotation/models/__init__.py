@@ -10,6 +10,7 @@ Task        a prompt, a kind, a frozen set of candidates, a number of seats
 Assignment  one seat at a task: empty, held until `expires_at`, then done, skipped or lapsed
 Ranking     tiers of candidates, best first; equal tier = tie
 Label       the class that a person gave a text
+UnaryJudgment  whether one response is good or bad by itself, and why it is bad
 ReferenceAnswer  the answer the annotator would have wanted
 FirstVersion  what they wrote of it before they saw the candidates, where a project asks for that
 ProposalBatch, Proposal  tasks that a model proposed for instruction tuning, and where each came from
@@ -48,12 +49,14 @@ from annotation.models.guidelines import GuidelinesVersion
 from annotation.models.imported import ImportedJudgment, ImportedLabel, ImportMapping
 from annotation.models.invitation import Invitation
 from annotation.models.judgment import (
+    BadReason,
     FirstVersion,
     Label,
     ProposalReview,
     Ranking,
     ReferenceAnswer,
     RejectReason,
+    UnaryJudgment,
     Verdict,
 )
 from annotation.models.mail import MailMessage
@@ -87,6 +90,7 @@ __all__ = [
     "Assignment",
     "AuditAction",
     "AuditEvent",
+    "BadReason",
     "Candidate",
     "Comparison",
     "Completion",
@@ -147,6 +151,7 @@ __all__ = [
     "Thoughts",
     "Thumb",
     "Token",
+    "UnaryJudgment",
     "UploadChunk",
     "UploadPart",
     "Verdict",

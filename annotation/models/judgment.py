@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from annotation.models.task import Assignment
 from annotation.models.text import Completion
@@ -82,6 +82,54 @@ class ReferenceAnswer(Judgment):
 
     def __str__(self) -> str:
         return str(self.completion)
+
+
+class BadReason(models.TextChoices):
+    """Why a response is bad."""
+
+    WRONG = "wrong", gettext_lazy("Incorrect")
+    INCOMPLETE = "incomplete", gettext_lazy("Incomplete")
+    INSTRUCTION = "instruction", gettext_lazy("Does not do what was asked")
+    HARMFUL = "harmful", gettext_lazy("Harmful or private")
+    STYLE = "style", gettext_lazy("Badly written")
+    OTHER = "other", gettext_lazy("Something else")
+
+
+class UnaryJudgment(Judgment):
+    """Whether the task's only response is good or bad by itself, with an optional reason where it is bad."""
+
+    good = models.BooleanField()
+    reason = models.CharField(max_length=11, choices=BadReason, blank=True)
+    comment = models.TextField(blank=True)
+
+    class Meta(Judgment.Meta):
+        verbose_name = "unary annotation"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(reason="") | models.Q(good=False, reason__in=BadReason.values),
+                name="only_a_bad_response_has_a_reason",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.verdict_text(self.good, self.reason)
+
+    @staticmethod
+    def verdict_text(good: bool, reason: str) -> str:
+        """Return what was said, in the language of the page: "Good", "Bad" or "Bad: Incorrect"."""
+        if good or not reason:
+            return gettext("Good") if good else gettext("Bad")
+        return gettext("Bad: %(reason)s") % {"reason": BadReason(reason).label}
+
+    @property
+    def rationale(self) -> str:
+        """Return the reason and the comment in one line, as files have them: "wrong: Paris is in France."."""
+        return rationale_of(self.reason, self.comment)
+
+
+def rationale_of(reason: str, comment: str) -> str:
+    """Return a reason by its name and a comment as one text."""
+    return ": ".join(filter(None, [reason, comment]))
 
 
 class Verdict(models.TextChoices):

@@ -146,6 +146,7 @@ class Project(models.Model):
         "guidelines",
         "candidates_per_task",
         "seats_per_task",
+        "unary_share",
         "reference_share",
         "lease_minutes",
         "calibration_share",
@@ -192,6 +193,12 @@ class Project(models.Model):
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(20)],
         help_text="Annotators per new task.",
+    )
+    unary_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of prompts, from 0 to 1, whose responses are judged good or bad one at a time instead of "
+        "being ranked.",
     )
     reference_share = models.FloatField(
         default=0.1,
@@ -341,6 +348,9 @@ class Project(models.Model):
             models.CheckConstraint(condition=models.Q(seats_per_task__gte=1), name="at_least_one_seat"),
             models.CheckConstraint(
                 condition=models.Q(reference_share__gte=0, reference_share__lte=1), name="share_from_0_to_1"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(unary_share__gte=0, unary_share__lte=1), name="unary_share_from_0_to_1"
             ),
             models.CheckConstraint(
                 condition=models.Q(calibration_share__gte=0, calibration_share__lte=1),

@@ -52,6 +52,7 @@ class GoldAnswer(models.Model):
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, related_name="gold")
     tiers = models.JSONField(help_text="Lists of completion ids, best first.")
+    unacceptable = models.JSONField(default=list, blank=True, help_text="Of a unary task: its response, if it is bad.")
     note = models.TextField(blank=True, help_text="Why this is the gold ranking; shown as feedback in practice.")
     practice = models.BooleanField(default=False)
     marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

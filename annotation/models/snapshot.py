@@ -16,6 +16,7 @@ class SnapshotType(models.TextChoices):
 
     PREFERENCE = "preference", gettext_lazy("Preference")
     RANKING = "ranking", gettext_lazy("Ranking")  # ours: TRL has no type that keeps ties and several people
+    UNPAIRED = "unpaired-preference", gettext_lazy("Unpaired preference: good or bad responses")
     PROMPT_COMPLETION = "prompt-completion", gettext_lazy("Prompt and completion")
     PROMPTS = gettext_noop("prompts"), gettext_lazy("Prompts")
     CLASSIFICATION = "classification", gettext_lazy("Classification")
@@ -31,6 +32,7 @@ class SnapshotType(models.TextChoices):
 UNITS = {
     SnapshotType.PREFERENCE: gettext_noop("pairs"),
     SnapshotType.RANKING: gettext_noop("ranked tasks"),
+    SnapshotType.UNPAIRED: gettext_noop("good or bad responses"),
     SnapshotType.PROMPT_COMPLETION: gettext_noop("responses"),
     SnapshotType.PROMPTS: gettext_noop("prompts"),
     SnapshotType.CLASSIFICATION: gettext_noop("labelled texts"),

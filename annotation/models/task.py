@@ -64,6 +64,11 @@ class Task(models.Model):
     origin = models.CharField(
         max_length=50, blank=True, help_text="The run that opened it; makes storing results repeatable."
     )
+    place = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="Among the tasks of its kind that a run opened for its prompt: 0, and further ones where each "
+        "response has a task of its own.",
+    )
     purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.WORK)
     can_be_undone = models.BooleanField(
         default=True, help_text="Whether its annotation can be undone; not where it showed who wrote what."
@@ -88,8 +93,9 @@ class Task(models.Model):
                 name="task_has_a_prompt_or_a_proposal",
             ),
             models.UniqueConstraint(
-                fields=["origin", "prompt", "kind"], condition=~Q(origin=""), name="task_opened_once_per_run"
+                fields=["origin", "prompt", "kind", "place"], condition=~Q(origin=""), name="task_opened_once_per_run"
             ),
+            models.CheckConstraint(condition=Q(place=0) | Q(kind="unary"), name="only_unary_tasks_have_places"),
         ]
         indexes = [models.Index(fields=["project", "priority", "id"], name="tasks_by_priority")]
 

@@ -47,7 +47,8 @@ RESPONSES = Indexed("response", "annotation_completion", "text")
 LABELLED = Indexed("labelled", "annotation_importedlabel", "text")
 RATIONALES = Indexed("rationale", "annotation_ranking", "rationale", key="assignment_id", project="")
 COMMENTS = Indexed("comment", "annotation_label", "comment", key="assignment_id", project="")
-ALL = (PROMPTS, RESPONSES, LABELLED, RATIONALES, COMMENTS)
+UNARY = Indexed("unary", "annotation_unaryjudgment", "comment", key="assignment_id", project="")
+ALL = (PROMPTS, RESPONSES, LABELLED, RATIONALES, COMMENTS, UNARY)
 
 
 def ensure(connection: Any) -> None:

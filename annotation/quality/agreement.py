@@ -39,6 +39,11 @@ def choices(tiers: Tiers, unranked: Sequence[int] = ()) -> Choices:
     return found
 
 
+def verdict(good: bool) -> Choices:
+    """Return a unary judgment as one choice: the response against what is just acceptable. 1 if it is good, else -1."""
+    return {(0, 1): 1 if good else -1}
+
+
 def agreed(first: Choices, second: Choices) -> tuple[int, int]:
     """Return on how many pairs two people chose the same (a tie agrees with a tie), and how many both judged."""
     if len(first) == len(second):  # nearly always the same candidates: no set to build
@@ -135,6 +140,24 @@ def pairwise_agreement(tasks: Iterable[Sequence[Choices]]) -> Figure:
     if not sum(both):
         return unknown(NO_OVERLAP)
     return ratio(same, both, of="pairs")
+
+
+def nominal_alpha(units: Iterable[Sequence[int]]) -> Figure:
+    """Return Krippendorff's α, nominal, over units with the values that people gave each.
+
+    A unit that one person judged is left out. 1 − observed disagreement / that by chance, over the values of all units
+    (Krippendorff 2011, "Computing Krippendorff's alpha-reliability", binary data).
+    """
+    counts = [Counter(values) for values in units if len(values) > 1]
+    if not counts:
+        return unknown(NO_OVERLAP)
+    totals = sum(counts, Counter[int]())
+    n = totals.total()
+    observed = sum(
+        (count.total() ** 2 - sum(each**2 for each in count.values())) / (count.total() - 1) for count in counts
+    )
+    by_chance = (n**2 - sum(each**2 for each in totals.values())) / (n - 1)
+    return Figure(1 - observed / by_chance, n=len(counts)) if by_chance else unknown(ONE_CHOICE, n=len(counts))
 
 
 def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> Figure:

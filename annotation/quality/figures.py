@@ -37,6 +37,7 @@ NOTHING_YET = (
     gettext_noop("no submitted comparisons yet"),
     gettext_noop("no comparisons by two annotators yet"),
     gettext_noop("no texts with two labels yet"),
+    gettext_noop("no responses judged by two annotators yet"),
     gettext_noop("no pairs to compare yet"),
 )
 

@@ -1,4 +1,4 @@
-"""A project's rankings as plain rows, read once: everything that figures of quality are made of."""
+"""A project's rankings and unary judgments as plain rows, read once: everything that figures of quality are made of."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Length, Replace
 
 from annotation.judged.preferences import Tiers
-from annotation.models import Candidate, GoldAnswer, Project, Purpose, Ranking
-from annotation.quality.agreement import Choices, choices
+from annotation.models import Candidate, GoldAnswer, Project, Purpose, Ranking, UnaryJudgment
+from annotation.quality.agreement import Choices, choices, verdict
 
 
 @dataclass
 class Record:
-    """One ranking. `shown` is the order in which its answers stood on the page."""
+    """One ranking or unary judgment. `shown` is the order in which its answers stood on the page.
+
+    `good` says whether the only response is good; None for a ranking.
+    """
 
     annotator: int
     task: int
@@ -30,10 +33,11 @@ class Record:
     at: datetime | None = None
     purpose: str = Purpose.WORK
     repeat_of: int | None = None
+    good: bool | None = None
 
     @cached_property
     def choices(self) -> Choices:
-        return choices(self.tiers, self.unranked)
+        return choices(self.tiers, self.unranked) if self.good is None else verdict(self.good)
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,12 @@ class Text:
 
 @dataclass
 class Records:
-    """`work` are judgments of the queue; `checks` are known tasks, repeats and practice, which are no votes."""
+    """`work` are rankings of the queue and `unary` its unary judgments; `checks` of both are known tasks, repeats and
+    practice, which are no votes.
+    """
 
     work: list[Record] = field(default_factory=list)
+    unary: list[Record] = field(default_factory=list)
     checks: list[Record] = field(default_factory=list)
     texts: dict[int, Text] = field(default_factory=dict)
     gold: dict[int, Choices] = field(default_factory=dict)
@@ -61,21 +68,41 @@ class Records:
             return self
         kept = [
             [each for each in some if each.task not in tasks and each.repeat_of not in tasks]
-            for some in (self.work, self.checks)
+            for some in (self.work, self.checks, self.unary)
         ]
-        return replace(self, work=kept[0], checks=kept[1])
+        return replace(self, work=kept[0], checks=kept[1], unary=kept[2])
 
     @cached_property
     def by_task(self) -> dict[int, list[Record]]:
-        tasks: dict[int, list[Record]] = defaultdict(list)
-        for record in self.work:
-            tasks[record.task].append(record)
-        return dict(tasks)
+        """Return the rankings of each ranked task."""
+        return _by_task(self.work)
+
+    @cached_property
+    def unary_by_task(self) -> dict[int, list[Record]]:
+        """Return the unary judgments of each unary task."""
+        return _by_task(self.unary)
 
     @cached_property
     def overlapping(self) -> list[list[Record]]:
-        """Return the tasks that more than one person judged."""
+        """Return the rankings of tasks that more than one person ranked."""
         return [records for records in self.by_task.values() if len(records) > 1]
+
+    @cached_property
+    def overlapping_of_both(self) -> list[list[Record]]:
+        """Return the tasks that more than one person judged, ranked or unary."""
+        return self.overlapping + [records for records in self.unary_by_task.values() if len(records) > 1]
+
+    @property
+    def work_of_both(self) -> list[Record]:
+        """Return the rankings and the unary judgments of the queue."""
+        return [*self.work, *self.unary]
+
+
+def _by_task(records: list[Record]) -> dict[int, list[Record]]:
+    tasks: dict[int, list[Record]] = defaultdict(list)
+    for record in records:
+        tasks[record.task].append(record)
+    return dict(tasks)
 
 
 def read_records(project: Project) -> Records:
@@ -98,13 +125,37 @@ def read_records(project: Project) -> Records:
     ).iterator(chunk_size=5000):
         record = Record(annotator, task, tiers, shown, unacceptable, unranked, active_ms, at, purpose, repeat_of)
         (found.work if purpose == Purpose.WORK else found.checks).append(record)
+    _read_unary(project, found)
     return found
+
+
+def _read_unary(project: Project, found: Records) -> None:
+    rows = UnaryJudgment.objects.filter(assignment__project=project).order_by("id")
+    for task, annotator, good, shown, active_ms, at, purpose, repeat_of in rows.values_list(
+        "assignment__task_id",
+        "assignment__annotator_id",
+        "good",
+        "assignment__shown_order",
+        "assignment__active_ms",
+        "created_at",
+        "assignment__task__purpose",
+        "assignment__task__repeat_of_id",
+    ).iterator(chunk_size=5000):
+        below = [] if good else shown
+        record = Record(annotator, task, [shown], shown, below, [], active_ms, at, purpose, repeat_of, good)
+        (found.unary if purpose == Purpose.WORK else found.checks).append(record)
 
 
 def _read_texts(project: Project, found: Records) -> None:
     """Read the lengths of the judged tasks' answers, and the newest policy version among their authors."""
-    judged = Ranking.objects.filter(assignment__project=project).values("assignment__task_id")
-    rows = Candidate.objects.filter(task__in=judged).annotate(
+    ranked = Ranking.objects.filter(assignment__project=project).values("assignment__task_id")
+    _read_texts_of(Candidate.objects.filter(task__in=ranked), found)
+    unary = UnaryJudgment.objects.filter(assignment__project=project).values("assignment__task_id")
+    _read_texts_of(Candidate.objects.filter(task__in=unary), found)
+
+
+def _read_texts_of(candidates: QuerySet[Candidate], found: Records) -> None:
+    rows = candidates.annotate(
         characters=Length("completion__text"),
         spaces=F("characters") - Length(Replace("completion__text", Value(" "), Value(""))),
     )
@@ -117,5 +168,11 @@ def _read_texts(project: Project, found: Records) -> None:
 
 
 def _gold(project: Project) -> dict[int, Choices]:
-    rows = GoldAnswer.objects.filter(task__project=project).values_list("task_id", "tiers")
-    return {task: choices(tiers) for task, tiers in rows}
+    rows = GoldAnswer.objects.filter(task__project=project)
+    columns = ("task_id", "task__kind", "tiers", "unacceptable")
+    return {task: known_choices(kind, tiers, bad) for task, kind, tiers, bad in rows.values_list(*columns)}
+
+
+def known_choices(kind: str, tiers: Tiers, unacceptable: Sequence[int]) -> Choices:
+    """Return the choices of a known order, or of a response that is known to be good or bad."""
+    return verdict(not unacceptable) if kind == "unary" else choices(tiers)

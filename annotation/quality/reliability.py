@@ -2,9 +2,10 @@
 
 The weight is a simple estimator, kept simple so that people can check theirs: of all pairs that a person and another
 person (or a known order) both judged, the share on which they agree, shrunk towards everybody's share by PRIOR_PAIRS
-pairs, and put in relation to it. Who agrees as often as people do here, or has judged too little to tell, has weight
-1; who agrees half as often, 0.5. Dawid and Skene's model would need a dependency of some hundred megabytes and more
-judgments of the same tasks than most projects ever have.
+pairs, and put in relation to it. A unary judgment is one pair: the response against what is just acceptable. Who agrees
+as often as people do here, or has judged too little to tell, has weight 1; who agrees half as often, 0.5. Dawid and
+Skene's model would need a dependency of some hundred megabytes and more judgments of the same tasks than most projects
+ever have.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def with_known(checks: Iterable[Record], gold: Mapping[int, Choices]) -> Tallies
 
 def with_themselves(records: Records) -> Tallies:
     """Return the agreement of the second judgment of a repeated task with the same person's first."""
-    first = {(record.annotator, record.task): record for record in records.work}
+    first = {(record.annotator, record.task): record for record in records.work_of_both}
     tallies: Tallies = defaultdict(list)
     for record in records.checks:
         original = first.get((record.annotator, record.repeat_of or 0))
@@ -73,8 +74,8 @@ def tallied(tallies: Sequence[tuple[int, int]]) -> Figure:
 
 def weights(records: Records) -> dict[int, float]:
     """Return a weight from 0 to 1 for each person who has judged."""
-    people = {record.annotator for record in [*records.work, *records.checks]}
-    return weighed(people, with_others(records.overlapping), with_known(records.checks, records.gold))
+    people = {record.annotator for record in [*records.work_of_both, *records.checks]}
+    return weighed(people, with_others(records.overlapping_of_both), with_known(records.checks, records.gold))
 
 
 def weighed(people: Iterable[int], *tallies: Tallies) -> dict[int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -13,12 +13,23 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from annotation.models import Assignment, Exclusion, Membership, Project, Purpose, Ranking, SeatStatus, Task
+from annotation.models import (
+    Assignment,
+    Exclusion,
+    Membership,
+    Project,
+    Purpose,
+    Ranking,
+    SeatStatus,
+    Task,
+    UnaryJudgment,
+)
 from annotation.models.task import UNDO_WITHIN
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
 from annotation.quality.labels import label_report
 from annotation.quality.records import Record, Records, read_records
+from annotation.quality.unary import unary_report
 
 Report = dict[str, Any]
 KEEP_SECONDS = 600
@@ -39,7 +50,7 @@ def quality_report(project: Project, *, to: User | None = None, anew: bool = Fal
     if not anew and (kept := cache.get(key)):
         return dict(kept)
     report = build_report(project, to)
-    if report["rankings"] > MANY_RANKINGS:
+    if report["rankings"] + (report["unary"] or {}).get("judgments", 0) > MANY_RANKINGS:
         cache.set(key, report, KEEP_SECONDS)
     else:
         cache.delete(key)
@@ -68,7 +79,8 @@ def build_report(project: Project, to: User | None = None) -> Report:
             for week, figure in reliability.known_by_week(records.checks, records.gold).items()
         ],
         "contested": _contested(records),
-        "labels": _labels(project, blind),
+        "labels": _plain(label_report(project, without=blind)),
+        "unary": _plain(unary_report(project, records, without=blind)),
         **_habits(project, records),
     }
 
@@ -78,16 +90,19 @@ def own_agreement(project: Project, person: int) -> dict[str, Any]:
 
     Only judgments that can no longer be undone count: a person could otherwise learn the others' choices and copy them.
     """
-    own = Task.objects.filter(
-        project=project,
-        assignments__annotator_id=person,
-        assignments__ranking__isnull=False,
-        assignments__finished_at__lt=timezone.now() - UNDO_WITHIN,
+    judged = Assignment.objects.judged().filter(
+        project=project, annotator_id=person, finished_at__lt=timezone.now() - UNDO_WITHIN
     )
-    votes = Ranking.objects.filter(assignment__task__in=own.values("pk"), assignment__task__purpose=Purpose.WORK)
-    rows = votes.order_by("id").values_list("assignment__annotator_id", "assignment__task_id", "tiers", "unranked")
-    work = [Record(annotator, task, tiers, unranked=unranked) for annotator, task, tiers, unranked in rows]
-    overlapping = Records(work=work).overlapping
+    own = judged.filter(task__kind__in=["ranking", "unary"], task__purpose=Purpose.WORK).values("task")
+    rows = Ranking.objects.filter(assignment__task__in=own).order_by("id")
+    columns = ("assignment__annotator_id", "assignment__task_id")
+    work = [
+        Record(annotator, task, tiers, unranked=unranked)
+        for annotator, task, tiers, unranked in rows.values_list(*columns, "tiers", "unranked")
+    ]
+    said = UnaryJudgment.objects.filter(assignment__task__in=own).order_by("id").values_list(*columns, "good")
+    unary = [Record(annotator, task, (), good=good) for annotator, task, good in said]
+    overlapping = Records(work=work, unary=unary).overlapping_of_both
     return plain(reliability.tallied(reliability.with_others(overlapping).get(person, [])))
 
 
@@ -95,13 +110,12 @@ def plain(figure: Figure) -> dict[str, Any]:
     return {"value": figure.value, "ci95": figure.ci95, "n": figure.n, "reason": figure.reason}
 
 
-def _labels(project: Project, blind: Collection[int]) -> dict[str, Any] | None:
-    found = label_report(project, without=blind)
+def _plain(found: dict[str, Any] | None) -> dict[str, Any] | None:
     return found and {name: plain(value) if isinstance(value, Figure) else value for name, value in found.items()}
 
 
 def _names(project: Project, records: Records) -> dict[int, str]:
-    people = {record.annotator for record in [*records.work, *records.checks]}
+    people = {record.annotator for record in [*records.work_of_both, *records.checks]}
     rows = Assignment.objects.filter(project=project, annotator_id__in=people).order_by()
     return dict(rows.values_list("annotator_id", "annotator__username").distinct())
 
@@ -187,9 +201,9 @@ def _annotators(
     project: Project, records: Records, names: dict[int, str], lengths: bias.LengthBias
 ) -> list[dict[str, Any]]:
     own: dict[int, list[Record]] = defaultdict(list)
-    for record in records.work:
+    for record in records.work_of_both:
         own[record.annotator].append(record)
-    others = reliability.with_others(records.overlapping)
+    others = reliability.with_others(records.overlapping_of_both)
     known = reliability.with_known(records.checks, records.gold)
     themselves = reliability.with_themselves(records)
     now = reliability.weighed(names, others, known)
@@ -208,7 +222,7 @@ def _annotators(
             "gold": plain(reliability.tallied(known.get(person, []))),
             "seconds": (timed := bias.pace(own[person], records.texts)).median,
             "hasty": timed.hasty,
-            "ties": plain(bias.tie_share(own[person])),
+            "ties": plain(bias.tie_share([record for record in own[person] if record.good is None])),
             "longer": plain(lengths.by_annotator.get(person, unknown(gettext_noop("no annotations")))),
             "weight": used.get(person, 1.0),
             "weight_now": now[person],
@@ -219,9 +233,9 @@ def _annotators(
 
 
 def _contested(records: Records) -> list[dict[str, Any]]:
-    """Return judged tasks, least agreement first; tasks with one judgment last."""
+    """Return judged tasks, ranked and unary, least agreement first; tasks with one judgment last."""
     rows = []
-    for task, found in records.by_task.items():
+    for task, found in (records.by_task | records.unary_by_task).items():
         tallies = [agreement.agreed(first.choices, second.choices) for first, second in combinations(found, 2)]
         both = sum(count for _, count in tallies)
         share = sum(count for count, _ in tallies) / both if both else None

@@ -142,9 +142,11 @@ class References(Responses):
 
 class Annotations(RecordList):
     name, label = "annotations", gettext_noop("Annotations")
-    about = gettext_noop("What annotators submitted: rankings, comparisons, labels, reference responses, reviews.")
+    about = gettext_noop(
+        "What annotators submitted: rankings, comparisons, good or bad, labels, reference responses, reviews."
+    )
     filter = filters.AnnotationFilter
-    indexes = (indexes.RATIONALES, indexes.COMMENTS)
+    indexes = (indexes.RATIONALES, indexes.COMMENTS, indexes.UNARY)
     search_label = gettext_noop("Search rationales")
     leaves_out = True
     sorts = (

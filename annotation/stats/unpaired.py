@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good or bad: 1 or 0
 EVEN = 1e-9  # sums of weights that differ by no more are equal
+UNARY, RANKING, IMPORTED = "unary", "ranking", "imported"  # where the votes of a row come from
+
+
+class Votes(NamedTuple):
+    """How many people find a response good, and how many find it bad."""
+
+    good: int
+    bad: int
 
 
 def unpaired_labels(row: Mapping[str, Any]) -> list[bool | None]:
@@ -20,6 +28,22 @@ def unpaired_labels(row: Mapping[str, Any]) -> list[bool | None]:
         for place, good in _good_and_bad(ranking):
             balance[place] += ranking["weight"] if good else -ranking["weight"]
     return [weight > 0 if abs(weight) > EVEN else None for weight in balance]
+
+
+def votes_of(row: Mapping[str, Any]) -> list[Votes]:
+    """Return for each candidate of a row of rankings how many votes call it good, and how many bad."""
+    found = [[0, 0] for _ in row["candidates"]]
+    for ranking in row["rankings"]:
+        for place, good in _good_and_bad(ranking):
+            found[place][not good] += 1
+    return [Votes(*each) for each in found]
+
+
+def source_of(row: Mapping[str, Any]) -> str:
+    """Return what a row of rankings is: unary judgments of one response, rankings of several, or from a file."""
+    if all(ranking["annotator"].partition(":")[0] == IMPORTED for ranking in row["rankings"]):
+        return IMPORTED
+    return RANKING if len(row["candidates"]) > 1 else UNARY
 
 
 def _good_and_bad(ranking: Mapping[str, Any]) -> Iterator[tuple[int, bool]]:

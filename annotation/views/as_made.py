@@ -11,7 +11,15 @@ from django.utils.translation import gettext, gettext_noop
 
 from annotation.judged.preferences import places
 from annotation.kinds import KINDS
-from annotation.models import Assignment, Completion, FirstVersion, RejectReason, Revision, Verdict
+from annotation.models import (
+    Assignment,
+    Completion,
+    FirstVersion,
+    RejectReason,
+    Revision,
+    UnaryJudgment,
+    Verdict,
+)
 from annotation.rendering import markdown
 
 PARTS = gettext_noop("Instruction"), gettext_noop("Input"), gettext_noop("Output")
@@ -85,7 +93,7 @@ def versions_of(assignment: Assignment) -> list[Version]:
         Version(
             each.submitted_at,
             each,
-            order_of(assignment, each.answer) or str(each.answer.get("label") or each.answer.get("text") or ""),
+            order_of(assignment, each.answer) or text_of(each.answer),
             each.answer.get("rationale") or each.answer.get("comment") or "",
         )
         for each in assignment.revisions.select_related("asked_by")
@@ -110,14 +118,20 @@ def order_of(assignment: Assignment, answer: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def text_of(answer: dict[str, Any]) -> str:
+    """Return what an annotation that is no ranking says, as one text; empty where there is nothing."""
+    if answer.get("verdict"):
+        return str(Verdict(answer["verdict"]).label)
+    if "good" in answer:
+        return UnaryJudgment.verdict_text(answer["good"], answer["reason"])
+    return str(answer.get("label") or answer.get("text") or "")
+
+
 def in_short(assignment: Assignment, answer: dict[str, Any]) -> dict[str, str]:
     """Return an annotation in one line, and its rationale: for lists."""
-    text = answer.get("label") or answer.get("text") or ""
-    if answer.get("verdict"):
-        text = str(Verdict(answer["verdict"]).label)
     return {
         "order": order_of(assignment, answer),
-        "text": text[:300],
+        "text": text_of(answer)[:300],
         "rationale": (answer.get("rationale") or answer.get("comment") or "")[:300],
     }
 
@@ -150,6 +164,8 @@ def _facts(assignment: Assignment, answer: dict[str, Any]) -> list[tuple[str, st
         facts.append((gettext("Strength"), gettext(STRENGTHS[answer["strength"]])))
     if answer.get("label"):
         facts.append((gettext("Label"), answer["label"]))
+    if "good" in answer:
+        facts.append((gettext("Good or bad"), text_of(answer)))
     if answer.get("derived_from") in assignment.shown_order:
         facts.append(
             (

@@ -15,7 +15,7 @@ from annotation import access
 from annotation.actions import practice as actions
 from annotation.http import UserRequest, refusals_as_messages
 from annotation.judged.preferences import places
-from annotation.models import PracticeRound, Project
+from annotation.models import PracticeRound, Project, UnaryJudgment
 from annotation.rendering import markdown
 
 
@@ -37,7 +37,7 @@ def practice(request: UserRequest, slug: str) -> HttpResponse:
         return redirect("practice", slug)
     rounds = list(PracticeRound.objects.filter(project=project, annotator=request.user).order_by("-id"))
     current = rounds[0] if rounds else None
-    given = list(actions.answers(current)) if current else []
+    given = actions.answers(current) if current else []
     left = actions.remaining(current).count() if current and not current.finished_at else 0
     context: dict[str, Any] = {
         "project": project,
@@ -48,24 +48,28 @@ def practice(request: UserRequest, slug: str) -> HttpResponse:
         "done": len(given),
         "left": left,
         "feedback": _shown(actions.feedback(given[-1])) if given else None,
-        "results": [actions.feedback(ranking) for ranking in given] if current and current.finished_at else [],
+        "results": [actions.feedback(answer) for answer in given] if current and current.finished_at else [],
     }
     return render(request, "annotation/practice.html", context)
 
 
 def _shown(found: actions.PracticeFeedback) -> dict[str, Any] | None:
-    """Return the known order with its texts, the person's place for each, and the pairs that differ."""
+    """Return the known outcome with its texts, the person's own beside it, and the pairs that differ."""
     if found.gold is None:
         return None
     task = found.gold.task
     texts = dict(task.candidates.values_list("pk", "text"))
-    mine, known = places(found.ranking.tiers), places(found.gold.tiers)
-    number = {pk: place for place, pk in enumerate(found.ranking.assignment.shown_order, start=1)}
-    return {
-        "agreed": found.agreed,
-        "pairs": found.pairs,
-        "prompt": task.prompt,
-        "note": markdown(found.gold.note),
+    shown = {"agreed": found.agreed, "pairs": found.pairs, "prompt": task.prompt, "note": markdown(found.gold.note)}
+    if isinstance(found.answer, UnaryJudgment):
+        known_good = not found.gold.unacceptable
+        return shown | {
+            "unary": [markdown(text) for text in texts.values()],
+            "known": UnaryJudgment.verdict_text(known_good, ""),
+            "mine": UnaryJudgment.verdict_text(found.answer.good, found.answer.reason),
+        }
+    mine, known = places(found.answer.tiers), places(found.gold.tiers)
+    number = {pk: place for place, pk in enumerate(found.answer.assignment.shown_order, start=1)}
+    return shown | {
         "answers": [
             {"number": number[pk], "html": markdown(texts[pk]), "known": known[pk] + 1, "mine": mine[pk] + 1}
             for tier in found.gold.tiers

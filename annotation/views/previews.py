@@ -49,12 +49,13 @@ def preview_project(request: UserRequest) -> HttpResponse:
 def _kinds(project: Project, preset: str) -> list[str]:
     if preset == "labelling" and project.labels:
         return ["label"]
-    return ["ranking", "label"] if project.labels else ["ranking"]
+    judged = ["unary"] if project.unary_share == 1 else ["ranking", "unary"] if project.unary_share else ["ranking"]
+    return [*judged, "label"] if project.labels else judged
 
 
 def _page(project: Project, kind: str) -> dict[str, Any]:
     """Return what the template of a kind shows of a task that exists nowhere."""
-    shown = RESPONSES[: project.candidates_per_task] if kind == "ranking" else ()
+    shown = RESPONSES[: {"ranking": project.candidates_per_task, "unary": 1}.get(kind, 0)]
     numbers = range(1, len(shown) + 1)
     task = Task(project=project, kind=kind, purpose=Purpose.WORK)
     assignment = Assignment(project=project, task=task, shown_order=list(numbers), draft={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -16,10 +17,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access
 from annotation.actions import quality as actions
 from annotation.actions import reopening
-from annotation.forms.review import AdjudicationForm, KnownForm
+from annotation.forms.review import AdjudicationForm, KnownForm, UnaryAdjudicationForm
 from annotation.http import UserRequest, next_page, refusals_as_messages
 from annotation.judged.preferences import places
-from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task
+from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task, UnaryJudgment
 from annotation.quality.report import quality_report
 from annotation.rendering import markdown
 
@@ -63,15 +64,20 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
             return redirect("review_task", slug, pk)
         return _still_blind(request, ranked)
     candidates = list(ranked.candidates.select_related("policy").order_by("id"))
-    votes = list(
-        Ranking.objects.filter(assignment__task=ranked)
+    is_unary = ranked.kind == "unary"
+    votes: list[Any] = list(
+        (UnaryJudgment if is_unary else Ranking)
+        ._default_manager.filter(assignment__task=ranked)
         .select_related("assignment__annotator")
         .prefetch_related("assignment__comments__author")
         .order_by("id")
     )
     standing = ranked.adjudications.in_force().select_related("adjudicated_by").first()
-    form = AdjudicationForm(
-        candidates, request.POST if request.method == "POST" else None, suggested=standing or _merged(votes)
+    sent = request.POST if request.method == "POST" else None
+    form = (
+        UnaryAdjudicationForm(candidates[0], sent, suggested=standing or _majority(votes))
+        if is_unary
+        else AdjudicationForm(candidates, sent, suggested=standing or _merged(votes))
     )
     if request.method == "POST" and form.is_valid():
         with refusals_as_messages(request):
@@ -82,7 +88,7 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 by=request.user,
             )
-            messages.success(request, gettext("Adjudication saved. Snapshots use this ranking instead of the votes."))
+            messages.success(request, gettext("Adjudication saved. Snapshots use it instead of the votes."))
         return redirect("review_task", slug, pk)
     gold = GoldAnswer.objects.filter(task=ranked).first()
     context: dict[str, Any] = {
@@ -92,7 +98,8 @@ def task(request: UserRequest, slug: str, pk: int) -> HttpResponse:
             {"role": message["role"], "html": markdown(message["content"])} for message in ranked.messages
         ],
         "votes": votes,
-        "answers": _answers(candidates, votes, form),
+        "is_unary": is_unary,
+        "answers": _responses(candidates) if is_unary else _answers(candidates, votes, form),
         "standing": standing,
         "history": ranked.adjudications.exclude(withdrawn_at=None).select_related("adjudicated_by", "withdrawn_by"),
         "form": form,
@@ -118,7 +125,17 @@ def _still_blind(request: UserRequest, ranked: Task) -> HttpResponse:
     return render(request, "annotation/review_blind.html", context, status=409 if request.method == "POST" else 200)
 
 
-def _answers(candidates: list[Any], votes: list[Ranking], form: AdjudicationForm) -> list[dict[str, Any]]:
+def _responses(candidates: list[Any]) -> list[dict[str, Any]]:
+    return [{"completion": completion, "html": markdown(completion.text)} for completion in candidates]
+
+
+def _majority(votes: list[UnaryJudgment]) -> bool | None:
+    """Return a start for the reviewer: whether most find the response good; None where as many find it bad."""
+    good = sum(vote.good for vote in votes)
+    return None if 2 * good == len(votes) else 2 * good > len(votes)
+
+
+def _answers(candidates: list[Any], votes: list[Ranking], form: forms.Form) -> list[dict[str, Any]]:
     """Return each answer with the place that everybody gave it."""
     given = [(vote, places(vote.tiers)) for vote in votes]
     return [

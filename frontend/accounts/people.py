@@ -47,6 +47,7 @@ REMOVED = "[removed at the request of its author]"
 TEXTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("annotation.Ranking", "assignment__annotator", {"rationale": ""}),
     ("annotation.Label", "assignment__annotator", {"comment": ""}),
+    ("annotation.UnaryJudgment", "assignment__annotator", {"comment": ""}),
     ("annotation.FirstVersion", "assignment__annotator", {"text": REMOVED}),
     ("annotation.Assignment", "annotator", {"draft": {}, "skip_reason": ""}),
     ("annotation.Revision", "assignment__annotator", {"answer": {}, "reason": REMOVED}),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from annotation.actions import alarms
-from annotation.judged.rows import rankings_that_count
+from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import Completion, Membership, Project, Role
 from frontend.home.next_step import ProjectState
 from training.actions import autopilot
@@ -39,7 +39,8 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
     completions = Completion.objects.filter(project=project).count()
     is_admin = membership.may_act_as(Role.ADMIN)
     # The exact number grows by work and not by checks, which would tell who is checked.
-    judgments = rankings_that_count(project).count() if is_admin else queue["done"]
+    said = rankings_that_count(project).count() + unary_that_count(project).count() if is_admin else 0
+    judgments = said if is_admin else queue["done"]
     snapshot = project.snapshots.newest()
     reward = next(iter(reward_models(project)), None)
     accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked

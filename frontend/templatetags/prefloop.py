@@ -16,7 +16,7 @@ from django.utils.html import json_script
 from django.utils.translation import get_language, gettext, gettext_noop
 
 from annotation.actions import notifications
-from annotation.models import Membership, Project
+from annotation.models import BadReason, Membership, Project
 from frontend import languages
 from frontend.navigation import entries
 from training.methods import METHODS
@@ -58,6 +58,7 @@ FIGURES: dict[str, str] = {
     "mean_tokens": gettext_noop("Mean length, tokens"),
     "proposed": gettext_noop("Proposed"),
     "parsed": gettext_noop("Parsed"),
+    "sources": gettext_noop("Learned from"),
     "refused": gettext_noop("Left out"),
     "peak_rss_mb": gettext_noop("Peak memory"),
 }
@@ -72,6 +73,13 @@ EXPLAINED: dict[str, Callable[[Any], tuple[str, str]]] = {
         _sentence(value["reason"]),
     ),
     "refused": lambda value: _left_out(value),
+    "sources": lambda value: _sources(value),
+}
+# Where a recipe's labels come from, by the names in its result.
+SOURCES = {
+    "unary": gettext_noop("good or bad"),
+    "ranking": gettext_noop("from rankings"),
+    "imported": gettext_noop("imported"),
 }
 LONGER_WINS = gettext_noop("the longer response wins")
 MOST_TRUNCATED = 0.2  # share of responses; more are worth a warning
@@ -106,7 +114,19 @@ def script_words() -> str:
 
 
 # Names of the code that pages show.
-KINDS = gettext_noop("ranking"), gettext_noop("reference"), gettext_noop("label"), gettext_noop("proposal")
+KINDS = (
+    gettext_noop("ranking"),
+    gettext_noop("unary"),
+    gettext_noop("reference"),
+    gettext_noop("label"),
+    gettext_noop("proposal"),
+)
+
+
+@register.filter
+def bad_reason(value: str) -> str:
+    """Return a reason why a response is bad, in the language of the page."""
+    return str(BadReason(value).label)
 
 
 @register.filter
@@ -172,6 +192,13 @@ def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]
     """Return how many rows were left out by reason, as a recipe counted or listed them."""
     reasons = Counter(refused) if isinstance(refused, dict) else Counter(row["reason"] for row in refused)
     return f"{reasons.total():,}", "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5))
+
+
+def _sources(counts: dict[str, int]) -> tuple[str, str]:
+    """Return how many responses were learned from, with the share of each source of their labels."""
+    total = sum(counts.values())
+    shares = (f"{gettext(SOURCES.get(name, name))} {count / total:.0%} ({count:,})" for name, count in counts.items())
+    return f"{total:,}", "; ".join(shares)
 
 
 def _sentence(text: str) -> str:

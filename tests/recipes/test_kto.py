@@ -44,9 +44,9 @@ def prepare_kto(prepare: Prepare, checkpoint: Path):
     return prepare_run
 
 
-def thumb(prompt: str, text: str, good: bool, prompt_id: int, split: str = "train") -> Row:
-    """A row of the snapshot as one imported or sent thumb makes it."""
-    said = {"tiers": [[0]], "unacceptable": [] if good else [0], "weight": 1.0, "annotator": "imported"}
+def thumb(prompt: str, text: str, good: bool, prompt_id: int, split: str = "train", annotator: str = "imported") -> Row:
+    """A row of the snapshot as one imported or sent thumb makes it, or a unary annotation."""
+    said = {"tiers": [[0]], "unacceptable": [] if good else [0], "weight": 1.0, "annotator": annotator}
     said["ratings"] = [{"place": 0, "criterion": "acceptable", "rating": float(good)}]
     return {
         "prompt": [{"role": "user", "content": prompt}],
@@ -114,13 +114,14 @@ def gain(model: PeftModel, prompt: list[int], answer: list[int]) -> float:
 
 def test_thumbs_alone_are_enough_and_the_rarer_kind_weighs_more(prepare_kto):
     rows = [thumb(f"prompt {number}", "aaaa aa", True, number) for number in range(6)]
-    rows += [thumb(f"prompt {number}", "hhhh h", False, number) for number in range(6, 8)]
+    rows += [thumb(f"prompt {n}", "hhhh h", False, n, annotator="annotator-7") for n in range(6, 8)]
     run = prepare_kto("thumbs", rows=rows)
     result = finish(run)
     # Before anything is learned each loss is ½: (6 · ½ + 2 · 3 · ½) / 8.
     assert next(run.metrics())["kto/loss"] == pytest.approx(0.75, abs=1e-4)
     assert (result["good"], result["bad"], result["weights"]) == (6, 2, {"good": 1.0, "bad": 3.0})
     assert (result["labels_eval"], result["auc"]) == (0, None)
+    assert result["sources"] == {"imported": 6, "unary": 2}
     run = prepare_kto("unweighted", rows=rows, balanced=False, epochs=1)
     unweighted = finish(run)
     assert next(run.metrics())["kto/loss"] == pytest.approx(0.5, abs=1e-4)

@@ -14,13 +14,13 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from annotation import audit, live
 from annotation.actions import alarms
 from annotation.errors import NotPossible
-from annotation.judged.rows import rankings_that_count
+from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import Assignment, AuditAction, Project, SeatStatus
 from annotation.models.task import JUDGED
 from training.actions import rounds
@@ -161,11 +161,10 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
         # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
         own = project.rounds.exclude(autopilot_reason="").aggregate(at=Max("created_at"))["at"]
         since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))
-    new = rankings_that_count(project)
-    if since:
-        new = new.filter(created_at__gt=since)
+    said: list[QuerySet[Any]] = [rankings_that_count(project), unary_that_count(project)]
+    new = sum((each.filter(created_at__gt=since) if since else each).count() for each in said)
     days = (now - latest).total_seconds() / 86400 if latest else None
-    return Facts(new.count(), days, queue_hours(project), held_up)
+    return Facts(new, days, queue_hours(project), held_up)
 
 
 def _freezes_judgments(method: Method) -> bool:

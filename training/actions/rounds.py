@@ -14,7 +14,7 @@ from django.utils.translation import gettext, gettext_noop
 from annotation import audit, live
 from annotation.actions import alarms, snapshots
 from annotation.errors import NotPossible
-from annotation.judged.rows import rankings_that_count
+from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import (
     Alarm,
     AuditAction,
@@ -27,7 +27,7 @@ from training.actions.bounds import over_bounds
 from training.actions.compute import checked, placement
 from training.methods import METHODS
 from training.methods.inherited import with_inherited
-from training.methods.plans import FIRST_ROUND, FULL_ROUND, configs_of
+from training.methods.plans import FIRST_ROUND, FULL_ROUND, UNARY_ROUND, configs_of
 from training.models import ACTIVE, RoundStatus, RunStatus, TrainingRound, TrainingRun, rounds_may_be, runs_may_be
 from training.products import methods_where, product_of
 from training.products.base import Planned, Product
@@ -200,9 +200,13 @@ def _refused_stage(products: Sequence[Product], plan: Sequence[Planned]) -> str:
 
 
 def next_methods(project: Project) -> tuple[str, ...]:
-    """Return the methods of the next usual round: sampling first, and a whole round once people have ranked."""
-    has_rankings = rankings_that_count(project).exists()
-    return FULL_ROUND if has_rankings else FIRST_ROUND
+    """Return the methods of the next usual round: sampling first, and a whole round once people have ranked.
+
+    Where they only judge single responses it is a round of KTO.
+    """
+    if rankings_that_count(project).exists():
+        return FULL_ROUND
+    return UNARY_ROUND if unary_that_count(project).exists() else FIRST_ROUND
 
 
 def describe_round(

@@ -13,6 +13,7 @@ from training.phrases import Phrase, phrase
 
 FULL_ROUND = ("reward", "ppo", "sample")
 FIRST_ROUND = ("sample",)
+UNARY_ROUND = ("kto", "sample")  # where people only say whether responses are good or bad
 
 
 def all_plans() -> list[Plan]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, NO_GOOD_ANSWER, SnapshotContext
-from annotation.judged.rows import rankings_that_count
+from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import Completion, ImportedJudgment, Project, Prompt, ReferenceAnswer, SnapshotType, Source
 from training.instructions import data as instructions
 from training.instructions.pool import examples
@@ -76,7 +76,9 @@ class Snapshot(Data):
 
     def refusal(self, project: Project, method: Method) -> str:
         match self.snapshot_type:
-            case SnapshotType.PREFERENCE | SnapshotType.RANKING if not _is_ranked(project):
+            case SnapshotType.PREFERENCE if not _is_ranked(project):
+                return gettext(NOTHING_RANKED) % {"method": gettext(method.label)}
+            case SnapshotType.RANKING if not _is_ranked(project) and not unary_that_count(project).exists():
                 return gettext(NOTHING_RANKED) % {"method": gettext(method.label)}
             case SnapshotType.PROMPT_COMPLETION if not _is_ranked(project):
                 if not _has_references(project):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from annotation.stats.unpaired import unpaired_labels
+from annotation.stats.unpaired import source_of, unpaired_labels
 from training.methods import KTOConfig
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
@@ -37,11 +37,12 @@ NO_MAJORITY = "as many votes for good as for bad, or none for either"
 
 @dataclass(frozen=True)
 class LabelledAnswer:
-    """An answer with its prompt, as tokens, and whether people found it good."""
+    """An answer with its prompt, as tokens, whether people found it good, and where they said so (`source_of`)."""
 
     prompt: list[int]
     answer: list[int]
     good: bool
+    source: str = ""
 
 
 def train_policy(run: RunDir, config: KTOConfig, inputs: Row) -> Row:
@@ -103,6 +104,7 @@ def train_policy(run: RunDir, config: KTOConfig, inputs: Row) -> Row:
         after,
         good=count,
         bad=len(train) - count,
+        sources=dict(sorted(Counter(row.source for row in train).items())),
         labels_eval=len(unseen),
         weights={"good": round(good, 4), "bad": round(bad, 4)},
         auc=share,
@@ -173,7 +175,7 @@ def read_answers(
                 refused[str(problem)] += 1
                 continue
             prompts[row["prompt_id"]] = PromptTokens(row["prompt_id"], prompt, row["split"])
-            answers[row["split"]].append(LabelledAnswer(prompt, answer, good))
+            answers[row["split"]].append(LabelledAnswer(prompt, answer, good, source_of(row)))
     return prompts, answers["train"], answers["eval"], refused
 
 

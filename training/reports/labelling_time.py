@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
@@ -20,7 +22,7 @@ class PolicyRow:
     round: int
     label: str
     policy: str
-    judgments: int  # rankings and reference answers given until its data were frozen
+    judgments: int  # rankings, unary judgments and reference answers given until its data were frozen
     annotator_minutes: float
     seconds: float  # with the reward model of its round
     peak_rss_mb: float
@@ -61,8 +63,9 @@ def _total(runs: Sequence[TrainingRun], name: str) -> float:
 
 
 def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:
-    """Return the rankings and reference answers given until then, and the minutes of labelling that they took."""
-    given = Q(ranking__created_at__lte=cutoff) | Q(referenceanswer__created_at__lte=cutoff)
+    """Return the rankings, unary judgments and reference answers given until then, and the minutes they took."""
+    kinds = ("ranking", "unaryjudgment", "referenceanswer")
+    given = reduce(or_, (Q(**{f"{kind}__created_at__lte": cutoff}) for kind in kinds))
     return effort_of(Assignment.objects.judged().filter(given, project=project))
 
 

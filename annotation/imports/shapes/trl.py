@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from annotation.imports.conversations import own_conversation
 from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, texts_below
 from annotation.imports.refusals import Refusal
@@ -86,10 +87,14 @@ def unpaired(fields: Fields) -> Iterator[Item]:
     """Read an answer with true or false: a vote that says whether it is acceptable."""
     item = Item(id=fields.take("id"), category=fields.take("category"))
     take_prompt(fields, item)
+    if "group_id" in fields and isinstance(item.prompt, str):  # this project's own export, as text
+        item.prompt = own_conversation(item.prompt)
     place = item.answer(fields.take("completion", "response", "output", "answer", "generation"))
+    if "group_id" in fields:
+        item.answers[place].finished = fields.take("finished") is not False
     thumb(item, place, fields.take("label", "kto_tag"), **who_said_it(fields))
     check_judged(fields.data)
-    fields.describes("prompt_id", "group_id", "split", "tools")
+    fields.describes("prompt_id", "group_id", "split", "tools", "votes_good", "votes_bad", "source")
     yield item
 
 

@@ -24,7 +24,8 @@ from annotation.models import AuditAction, Project
 
 
 def add_filter_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--kinds", nargs="+", default=[], choices=["ranking", "reference", "label", "imported"])
+    kinds = ["ranking", "unary", "reference", "label", "imported"]
+    parser.add_argument("--kinds", nargs="+", default=[], choices=kinds)
     parser.add_argument("--policies", nargs="+", type=int, default=[], metavar="N", help="numbers of policy versions")
     parser.add_argument("--annotators", nargs="+", type=int, default=[], metavar="N", help="numbers of people")
     parser.add_argument("--min-agreement", type=float, default=0.0, metavar="SHARE", help="of the votes on a pair")

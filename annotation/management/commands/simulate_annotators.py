@@ -44,7 +44,10 @@ class Command(BaseCommand):
             )
         except OSError as problem:
             raise CommandError(f"{options['url']}: {problem}") from problem
-        self.stdout.write(f"{tally.rankings} rankings, {tally.references} reference responses, {tally.skipped} skipped")
+        unary = f"{tally.unary} good or bad, " if tally.unary else ""
+        self.stdout.write(
+            f"{tally.rankings} rankings, {unary}{tally.references} reference responses, {tally.skipped} skipped"
+        )
 
 
 def simulated_logins(project: Project, count: int) -> list[tuple[str, str]]:
