@@ -160,7 +160,7 @@ def test_an_exclusion_keeps_judgments_out_with_its_reason_and_can_be_lifted(judg
     client.post(f"{PAGE}annotators/{cora.pk}/exclude/", {"reason": "reads nothing"})
     page = client.get(PAGE).content.decode()
     assert "reads nothing (alice" in page
-    assert "exclude 4 of 12 rankings" in page
+    assert "exclude 4 of 12 annotations" in page
     taken, rows = snapshot_rows(project)
     assert taken.counts["rankings of excluded annotators"] == 4
     assert all(len(row["rankings"]) == 2 for row in rows)
