@@ -41,9 +41,14 @@ def votes_of(row: Mapping[str, Any]) -> list[Votes]:
 
 def source_of(row: Mapping[str, Any]) -> str:
     """Return what a row of rankings is: unary judgments of one response, rankings of several, or from a file."""
-    if all(ranking["annotator"].partition(":")[0] == IMPORTED for ranking in row["rankings"]):
+    if all(str(ranking.get("annotator", "")).partition(":")[0] == IMPORTED for ranking in row["rankings"]):
         return IMPORTED
     return RANKING if len(row["candidates"]) > 1 else UNARY
+
+
+def calls_good(ranking: Mapping[str, Any]) -> bool:
+    """Return whether a vote says itself which responses are good or bad, as a unary annotation or a thumb does."""
+    return any(each["criterion"] == ACCEPTABLE for each in _ratings(ranking))
 
 
 def _good_and_bad(ranking: Mapping[str, Any]) -> Iterator[tuple[int, bool]]:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.recipes.conftest import Prepare, finish, preference, preference_rows, prompt_rows, ranking_rows
+from tests.recipes.test_kto import thumb
 from training.methods import RewardConfig
 from training.recipes.models.blocks import Blocks
 from training.recipes.models.generation import Drawing, sample
@@ -463,3 +464,58 @@ def test_no_ranking_to_train_on(prepare: Prepare, checkpoint: Path):
     run = prepare("none", "reward", SETTINGS, {"base_model": str(checkpoint)}, preference_rows(2, held_out=2))
     with pytest.raises(RecipeError, match="No ranking can be trained on"):
         finish(run)
+
+
+def test_a_response_that_is_judged_by_itself_is_held_against_the_line():
+    # Score ln 3: called good it costs −ln 0.75 = 0.287682, called bad −ln 0.25 = 1.386294; by one person each way, at
+    # weights 3 and 1, (3 · 0.287682 + 1.386294) / 4 · 2, as the mean weight is 2. Beside a ranking of two with scores
+    # 0, 0 it is one of two: (0.287682 + 0.693147) / 2.
+    scores, one = torch.tensor([[1.098612]])[..., None], torch.ones(1, 1)
+    good, bad = one_vote([0], candidates=1, calls_good=True), one_vote([0], candidates=1, unacceptable=(0,))
+    both = JudgedSet(
+        0, "train", [1], [[1]], [IndexVote([[0]], 3.0, calls_good=True), IndexVote([[0]], 1.0, unacceptable=(0,))]
+    )
+    assert (good.lines, bad.lines, both.lines) == ([LineShare(0, 1.0)], [LineShare(0, 0.0)], [LineShare(0, 0.75)])
+    for loss in ("bradley_terry", "plackett_luce"):
+        config = RewardConfig(loss=loss)
+        assert float(rankings_loss(scores, [good], one, config)) == pytest.approx(0.287682, abs=1e-6)
+        assert float(rankings_loss(scores, [bad], one, config)) == pytest.approx(1.386294, abs=1e-6)
+        assert float(rankings_loss(scores, [both], one, config)) == pytest.approx(1.124670, abs=1e-6)
+        beside = torch.tensor([[1.098612, 99.0], [0.0, 0.0]])[..., None]
+        two = one_vote([0], [1], candidates=2)
+        found = rankings_loss(beside, [good, two], torch.ones(2, 1), config)
+        assert float(found) == pytest.approx((0.287682 + 0.693147) / 2, abs=1e-6)
+
+
+def test_single_responses_are_read_where_the_line_is_learned(shared: SharedModel):
+    rows = [thumb("Hum", "hm", True, 1, annotator="annotator-7"), thumb("Hum", "no", False, 1)]
+    unsaid = thumb("Hum", "hm", True, 1)
+    unsaid["rankings"][0]["ratings"] = []
+    rankings, counts = read_rankings(iter([*rows, unsaid]), shared, 200, with_single=True)
+    assert [(ranking.source, ranking.lines) for ranking in rankings] == [
+        ("unary", [LineShare(0, 1.0)]),
+        ("imported", [LineShare(0, 0.0)]),
+    ]
+    assert counts["refused"] == {"nobody called its only response good or bad": 1}
+    assert read_rankings(iter(rows), shared, 200)[1]["refused"] == {"fewer than two candidates": 2}
+
+
+def test_rankings_and_single_responses_make_one_model(prepare: Prepare, checkpoint: Path):
+    """Rankings say which of two is better, single responses where the line is; the model learns both."""
+    rows = ranking_rows(16, held_out=4)
+    for number in range(100, 140):
+        split = "eval" if number >= 130 else "train"
+        rows.append(thumb(f"Prompt {number}", "aaaa aa", True, number, split, annotator="annotator-7"))
+        rows.append(thumb(f"Prompt {number}", "hhhh h", False, number, split, annotator="annotator-7"))
+    settings = {"pooling": "depths", "learning_curve": 1, "heads": 1, "reference_samples": 8, "max_new_tokens": 4}
+    result = finish(prepare("both", "reward", settings, {"base_model": str(checkpoint)}, rows))
+    assert result["sources"] == {"ranking": 12, "unary": 60}
+    assert result["rankings"] == 12
+    assert result["line"]["n"] >= 20
+    assert result["line"]["accuracy"] > 0.9
+    only = [row for row in rows if len(row["candidates"]) == 1]
+    alone = finish(prepare("alone", "reward", settings, {"base_model": str(checkpoint)}, only))
+    assert (alone["accuracy"], alone["rankings"], alone["sources"]) == (None, 0, {"unary": 60})
+    assert alone["line"]["accuracy"] > 0.9
+    assert not alone["gate"]["passed"]
+    assert alone["gate"]["reason"].startswith("only 0 pairs of held-out prompts")

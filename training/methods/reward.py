@@ -43,7 +43,9 @@ class RewardConfig(MethodConfig):
         most=1000,
     )
     line: bool = setting(
-        True, "Also learn from the line above unacceptable responses, as one more candidate that scores 0 everywhere"
+        True,
+        "Also learn from the line above unacceptable responses, as one more candidate that scores 0 everywhere, and "
+        "from responses that are judged good or bad by themselves",
     )
     heads: int = setting(
         2,

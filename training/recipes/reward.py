@@ -1,4 +1,4 @@
-"""A reward model from people's rankings: `python -m training.recipes.reward RUN_DIR`.
+"""A reward model from people's rankings and unary annotations: `python -m training.recipes.reward RUN_DIR`.
 
 All that was said about one set of candidates stands in one optimiser step, each candidate is read once, and the
 ranking's loss is a mean over its terms. (Pairs shuffled apart make the model see a candidate K−1 times an epoch, and it
@@ -7,6 +7,7 @@ memorises.) Accuracy is always measured on prompts that were never trained on.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     # 1. The base model, and the rankings that fit it.
     base = checkpoints.resolve(required_path(inputs, "base_model"))
     shared = SharedModel(base.base, pick_device())
-    rankings, counts = read_rankings(run.rows(), shared, min(config.max_length, shared.longest))
+    longest = min(config.max_length, shared.longest)
+    rankings, counts = read_rankings(run.rows(), shared, longest, with_single=config.line)
     train = [ranking for ranking in rankings if ranking.split == "train"]
     held_out = [ranking for ranking in rankings if ranking.split == "eval"]
     if not train:
@@ -92,7 +94,8 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
             "judge": judge_report(reward_model, judging, held_out),
             "line": line_report(reward_model, learning, held_out, config),
             "train_accuracy": accuracy(reward_model, probe).rounded(),
-            "rankings": len(learning),
+            "rankings": sum(len(ranking.candidates) > 1 for ranking in learning),
+            "sources": dict(sorted(Counter(ranking.source for ranking in learning).items())),
             "pairs": sum(len(ranking.pairs) for ranking in learning),
             "rows": counts,
             "gain": reward_model.gain,
@@ -127,8 +130,8 @@ def learn(run: RunDir, learner: Learner | HeadLearner, measured: dict[str, list[
         if step % learner.steps_per_epoch == 0:
             with watch.measure("evaluate"):
                 for split, rankings in measured.items():
-                    if rankings:
-                        metrics[f"reward/accuracy_{split}"] = accuracy(learner.model, rankings).value
+                    if (found := accuracy(learner.model, rankings)).pairs:
+                        metrics[f"reward/accuracy_{split}"] = found.value
             logger.info("pass %d of %d: %s", step // learner.steps_per_epoch, learner.passes, metrics)
         run.log_metrics(step, **metrics)
         run.report_progress(step, learner.steps, "steps")

@@ -31,7 +31,8 @@ class Terms:
 
     Scores are those of all candidates in a row, (candidates, heads), a ranking's own from its place in `starts` on; by
     default nothing lies between the rankings. The line that people draw above unacceptable responses is one candidate
-    more in each of their rankings, whose score is 0 everywhere: so the bias of a head learns where the line is.
+    more in each of their rankings, whose score is 0 everywhere: so the bias of a head learns where the line is. A
+    response that is called good or bad by itself has this one term, the logistic loss of its score above the line.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Terms:
         else:
             terms = [_pair_terms(ranking, start, config) for ranking, start in zip(rankings, starts, strict=True)]
             weights = [
-                [ranking.weight / len(ranking.pairs)] * len(own) for ranking, own in zip(rankings, terms, strict=True)
+                [ranking.weight / ranking.terms] * len(own) for ranking, own in zip(rankings, terms, strict=True)
             ]
             flat = [term for own in terms for term in own]
             self.first, self.second = (
@@ -93,7 +94,8 @@ def _pair_terms(ranking: JudgedSet, start: int, config: RewardConfig) -> list[Te
 
 def _weighted_picks(ranking: JudgedSet, start: int, config: RewardConfig) -> list[tuple[Pick, float]]:
     """Return the draws of each person's order with their weights: a mean over people, by the weight of each."""
-    votes = [vote for vote in ranking.votes if vote.weight > 0 and sum(map(len, vote.tiers)) > 1]
+    alone = config.line and len(ranking.candidates) == 1  # beside the line it is an order of two
+    votes = [vote for vote in ranking.votes if vote.weight > 0 and (alone or sum(map(len, vote.tiers)) > 1)]
     total = sum(vote.weight for vote in votes)
     found = []
     for vote in votes:

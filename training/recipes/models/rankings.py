@@ -1,7 +1,8 @@
 """What people said about sets of candidates, as the reward model reads it.
 
-Two kinds of rows come in: whole rankings (type "ranking": candidates, and the tiers of every annotator) and TRL's
-preference pairs, which are put together again by `group_id`. Nothing is made of them that nobody said: ties and
+Two kinds of rows come in: whole rankings (type "ranking": candidates, and the tiers of every annotator), among them
+single responses that people called good or bad, and TRL's preference pairs, which are put together again by `group_id`.
+Nothing is made of them that nobody said: ties and
 contradictions stay what they are.
 """
 
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from annotation.stats.unpaired import RANKING, calls_good, source_of
 from annotation.stats.votes import tally_of
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel
@@ -31,7 +33,8 @@ class IndexVote(NamedTuple):
     """A person's order over candidates, by index; equal tier, equal rank. Candidates may be missing.
 
     `unranked` are candidates without a place: the last tier, whose members are not known to be equal. `unacceptable`
-    are those below the line that the person drew; without any, no line was drawn.
+    are those below the line that the person drew; without any no line was drawn, unless the vote itself says which
+    candidates are good or bad (`calls_good`).
     """
 
     tiers: list[list[int]]
@@ -40,10 +43,15 @@ class IndexVote(NamedTuple):
     margin: float | None = None  # of a pair, where its source or the strength of the comparison gives one
     unranked: tuple[int, ...] = ()
     unacceptable: tuple[int, ...] = ()
+    calls_good: bool = False
+
+    @property
+    def has_line(self) -> bool:
+        return self.calls_good or bool(self.unacceptable)
 
     def is_acceptable(self, index: int) -> bool | None:
         """Return on which side of the line a candidate is; None without a line, or where it got no place."""
-        if not self.unacceptable or not any(index in tier for tier in self.tiers):
+        if not self.has_line or not any(index in tier for tier in self.tiers):
             return None
         if index in self.unacceptable:
             return False
@@ -51,6 +59,8 @@ class IndexVote(NamedTuple):
 
     def line_place(self) -> int | None:
         """Return before which tier the line is; None without one, or where it does not part whole tiers."""
+        if self.calls_good and not self.unacceptable:
+            return len(self.tiers)
         below = set(self.unacceptable)
         sides = [below.issuperset(tier) for tier in self.tiers]
         mixed = any(below & {*tier} for tier, is_below in zip(self.tiers, sides, strict=True) if not is_below)
@@ -96,6 +106,7 @@ class JudgedSet:
     candidates: list[list[int]] = field(default_factory=list)
     votes: list[IndexVote] = field(default_factory=list)
     policy: int | None = None  # number of the newest policy version among the candidates' authors
+    source: str = RANKING  # of its votes, as `source_of` names it
     trunk: tuple[Tensor, Tensor] | None = None  # prompt (p, d), candidates (k, r, d)
     depths: Tensor | None = None  # (k, depths, d)
 
@@ -119,6 +130,11 @@ class JudgedSet:
         return found
 
     @property
+    def terms(self) -> int:
+        """Return by what its terms are averaged: its pairs, or the one term of a response that is judged by itself."""
+        return max(len(self.pairs), 1)
+
+    @property
     def weight(self) -> float:
         """Return the mean weight of its votes."""
         return sum(vote.weight for vote in self.votes) / len(self.votes)
@@ -136,8 +152,13 @@ class JudgedSet:
         return MergedPair(first, second, tally.share, tally.margin)
 
 
-def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> tuple[list[JudgedSet], Row]:
-    """Return rankings, and how many rows came in, were used, and were refused by reason."""
+def read_rankings(
+    rows: Iterator[Row], shared: SharedModel, max_length: int, *, with_single: bool = False
+) -> tuple[list[JudgedSet], Row]:
+    """Return rankings, and how many rows came in, were used, and were refused by reason.
+
+    `with_single`: also single responses that people called good or bad, which have no pairs but a side of the line.
+    """
     rankings: dict[object, JudgedSet] = {}
     pairs = _PairReader(shared, max_length)
     refused: Counter[str] = Counter()
@@ -145,7 +166,7 @@ def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> 
     for total, row in enumerate(rows, start=1):
         try:
             if "candidates" in row:
-                rankings[f"row {total}"] = _ranking(row, shared, max_length)
+                rankings[f"row {total}"] = _ranking(row, shared, max_length, with_single=with_single)
             else:
                 group, ranking = pairs.read(row, total)
                 rankings[group] = ranking
@@ -155,7 +176,7 @@ def read_rankings(rows: Iterator[Row], shared: SharedModel, max_length: int) -> 
     return list(rankings.values()), {"in": total, "used": used, "refused": dict(refused)}
 
 
-def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
+def _ranking(row: Row, shared: SharedModel, max_length: int, *, with_single: bool) -> JudgedSet:
     """Return a row of type "ranking", without empty and too long candidates, in votes too."""
     prompt = prompt_tokens(shared.chat, row["prompt"], max_length)
     candidates: list[list[int]] = []
@@ -169,7 +190,7 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
             continue
         index_of[position] = len(candidates)
         candidates.append(tokens)
-    if len(candidates) < 2:
+    if len(candidates) < 2 and not (with_single and len(candidates) == len(row["candidates"]) == 1):
         raise Refused(reason)
     votes = [
         IndexVote(
@@ -181,13 +202,17 @@ def _ranking(row: Row, shared: SharedModel, max_length: int) -> JudgedSet:
                 tuple(index_of[place] for place in ranking.get(name, ()) if place in index_of)
                 for name in ("unranked", "unacceptable")
             ),
+            calls_good=calls_good(ranking),
         )
         for ranking in row["rankings"]
     ]
     prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
-    ranking = JudgedSet(prompt_id, row.get("split", "train"), prompt, candidates, votes, _stated(row.get("policy")))
-    if not votes or not ranking.pairs:
+    policy = _stated(row.get("policy"))
+    ranking = JudgedSet(prompt_id, row.get("split", "train"), prompt, candidates, votes, policy, source_of(row))
+    if len(candidates) > 1 and not ranking.pairs:
         raise Refused("nobody compared two of its candidates")
+    if len(candidates) == 1 and not ranking.lines:
+        raise Refused("nobody called its only response good or bad")
     return ranking
 
 
