@@ -37,7 +37,7 @@ class UnaryForm(forms.Form):
 
 class UnaryKind(TaskKind):
     label: ClassVar[str] = gettext_noop("Good or bad")
-    asks: ClassVar[str] = gettext_noop("Is this response good or bad?")
+    asks: ClassVar[str] = gettext_noop("Good or bad?")
     template: ClassVar[str] = "annotation/kinds/unary.html"
     judgment: ClassVar[type[Judgment]] = UnaryJudgment
 

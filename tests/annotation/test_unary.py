@@ -114,7 +114,7 @@ def test_a_kind_of_project_and_a_share_of_prompts(as_user, admin, annotator, str
 
 def test_the_preview_shows_one_response(alice):
     page = alice.post(reverse("project_preview"), {"name": "Thumbs", "preset": "unary"}).content.decode()
-    assert "Is this response good or bad?" in page
+    assert "Good or bad?" in page
     assert page.count("Sunlight holds") == 1
     assert "Because it reflects the sea." not in page
 
@@ -183,13 +183,13 @@ def test_open_tasks_follow_the_number_of_annotators(unary, draw, alice):
 def test_a_response_is_judged_and_the_next_one_comes(bob, annotator, unary, draw, say):
     draw(["Paris.", "Lyon."])
     page = bob.post(f"{BASE}/annotate/", follow=True).content.decode()
-    assert "Is this response good or bad?" in page
+    assert "Good or bad?" in page
     assert "v0" not in page.split('id="task"')[1].split("</main>")[0]  # who wrote it stays blind
     response = say(annotator, good="false", reason="wrong", comment="Paris is.")
     said = UnaryJudgment.objects.get()
     assert (said.good, said.reason, said.comment, said.assignment.active_ms) == (False, "wrong", "Paris is.", 900)
     assert str(said) == "Bad: Incorrect"
-    assert "Is this response good or bad?" in bob.get(response.headers["Location"], follow=True).content.decode()
+    assert "Good or bad?" in bob.get(response.headers["Location"], follow=True).content.decode()
 
 
 @pytest.mark.parametrize(
