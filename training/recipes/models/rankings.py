@@ -9,7 +9,7 @@ contradictions stay what they are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
@@ -192,20 +192,7 @@ def _ranking(row: Row, shared: SharedModel, max_length: int, *, with_single: boo
         candidates.append(tokens)
     if len(candidates) < 2 and not (with_single and len(candidates) == len(row["candidates"]) == 1):
         raise Refused(reason)
-    votes = [
-        IndexVote(
-            [kept for tier in ranking["tiers"] if (kept := [index_of[place] for place in tier if place in index_of])],
-            float(ranking.get("weight", 1.0)),
-            str(ranking.get("annotator", "")),
-            _stated_margin(ranking),
-            *(
-                tuple(index_of[place] for place in ranking.get(name, ()) if place in index_of)
-                for name in ("unranked", "unacceptable")
-            ),
-            calls_good=calls_good(ranking),
-        )
-        for ranking in row["rankings"]
-    ]
+    votes = [_vote(ranking, index_of) for ranking in row["rankings"]]
     prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
     policy = _stated(row.get("policy"))
     ranking = JudgedSet(prompt_id, row.get("split", "train"), prompt, candidates, votes, policy, source_of(row))
@@ -214,6 +201,23 @@ def _ranking(row: Row, shared: SharedModel, max_length: int, *, with_single: boo
     if len(candidates) == 1 and not ranking.lines:
         raise Refused("nobody called its only response good or bad")
     return ranking
+
+
+def _vote(ranking: Row, index_of: dict[int, int]) -> IndexVote:
+    """Return a vote on the candidates that are left, by their indices."""
+
+    def left(places: Iterable[int]) -> list[int]:
+        return [index_of[place] for place in places if place in index_of]
+
+    return IndexVote(
+        [kept for tier in ranking["tiers"] if (kept := left(tier))],
+        float(ranking.get("weight", 1.0)),
+        str(ranking.get("annotator", "")),
+        _stated_margin(ranking),
+        tuple(left(ranking.get("unranked", ()))),
+        tuple(left(ranking.get("unacceptable", ()))),
+        calls_good(ranking),
+    )
 
 
 def _stated_margin(ranking: Row) -> float | None:
