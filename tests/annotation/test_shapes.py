@@ -226,6 +226,24 @@ def test_seven_ranks_are_one_vote_and_ties_stay() -> None:
     assert len(row.pairs) == 7 * 6 / 2 - 1
 
 
+def test_feedback_on_a_trace_is_a_vote_of_each_person_and_what_was_expected_the_reference() -> None:
+    path = SAMPLES / "evaluated.jsonl"
+    parsed = parse_prompts(path.read_bytes(), path.name)
+    assert [(row.completions, row.references) for row in parsed.rows] == [
+        ((GOOD,), ()),
+        (("Five.",), ()),
+        (("Seven.",), ("Six.",)),  # the output of a model is none
+    ]
+    traced, run, _ = parsed.rows
+    assert [(vote.annotator, vote.ratings, vote.unacceptable, vote.rationale) for vote in traced.votes] == [
+        ("ann", ((0, "acceptable", 1.0), (0, "accuracy", 0.9)), (), "Short and right."),
+        ("bob", ((0, "acceptable", 0.0),), (0,), ""),  # the score of a program is no vote
+    ]
+    assert [(vote.ratings, vote.rationale) for vote in run.votes] == [(((0, "correctness", 0.0),), "It boils at 100.")]
+    assert [row.reason[:38] for row in parsed.refused] == ["the feedback \"tone\" is 'friendly', whi"]
+    assert parsed.not_used["scores[].value"] == 1
+
+
 def test_everybody_who_voted_is_a_vote() -> None:
     (row,) = parse(TWO | {"idx": 0, "annotator1": 2, "annotator2": 2, "annotator3": 0}).rows
     assert row.messages[0]["content"] == f"Answer.\n\n{ASK}"

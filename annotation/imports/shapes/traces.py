@@ -5,7 +5,9 @@ https://docs.smith.langchain.com/evaluation/how_to_guides/manage_datasets, https
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from annotation.imports.fields import Fields
@@ -15,9 +17,7 @@ from annotation.imports.shapes.shape import Shape
 
 ASKED = ("messages", "input", "question", "query", "prompt", "text", "instruction", "content")
 ANSWERED = (
-    "output",
-    "answer",
-    "response",
+    *("output", "answer", "response", "expected_response", "choices"),
     "completion",
     "text",
     "result",
@@ -27,17 +27,14 @@ ANSWERED = (
     "generations",
 )
 
-# What people or evaluators said of a run: it is in no data set, but in exports of runs.
-JUDGED = ("feedback", "feedback_stats", "scores", "evaluations", "annotations", "comments")
 LANGCHAIN_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
 
 
 def langsmith(fields: Fields) -> Iterator[Item]:
     """Read an example: its inputs are the prompt, its outputs the reference answer."""
     item = Item(id=fields.take("id"))
-    _ask(fields, "inputs", item)
-    _answer(fields, "outputs", item)
-    fields.describes(*(name for name in fields if name not in JUDGED))
+    ask_in(fields, "inputs", item)
+    item.references.append(answer_in(fields, "outputs"))
     yield item
 
 
@@ -46,15 +43,16 @@ def langfuse(fields: Fields) -> Iterator[Item]:
     if fields.take("status") == "ARCHIVED":
         raise Refusal("the item was archived in Langfuse, so it is left out; make it active there to take it")
     item = Item(id=fields.take("id"))
-    _ask(fields, "input", item)
+    ask_in(fields, "input", item)
     name = "expectedOutput" if "expectedOutput" in fields.data else "expected_output"
-    _answer(fields, name, item)
-    fields.describes(*(name for name in fields if name not in JUDGED))
+    item.references.append(answer_in(fields, name))
     yield item
 
 
-def _ask(fields: Fields, name: str, item: Item) -> None:
+def ask_in(fields: Fields, name: str, item: Item) -> None:
+    """Take the prompt out of a field that holds it as text, as messages, or as an object with one of these."""
     item.field = name
+    _open(fields, name)
     if not isinstance(fields.peek(name), dict):
         item.prompt = _messages(fields.take(name))
         return
@@ -90,9 +88,19 @@ def _messages(value: Any) -> Any:
     return found
 
 
-def _answer(fields: Fields, name: str, item: Item) -> None:
+def _open(fields: Fields, name: str) -> None:
+    """Read an object that stands in a field as JSON text, as MLflow writes it."""
+    value = fields.peek(name)
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            fields.data[name] = json.loads(value)
+
+
+def answer_in(fields: Fields, name: str) -> Any:
+    """Return the answer that a field holds as text, as messages, or in an object with one of them; None without."""
     if name not in fields:
-        return
+        return None
+    _open(fields, name)
     value: Any = fields.peek(name)
     if isinstance(value, dict) and "role" in value and "content" in value:
         fields.take(name)
@@ -104,12 +112,13 @@ def _answer(fields: Fields, name: str, item: Item) -> None:
         value = _messages(given.take(known)) if known else None
     else:
         fields.take(name)
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "message" in value[0]:
+        value = value[0]["message"]  # the choices of OpenAI
     if is_messages(value):
         value = value[-1].get("content", value[-1].get("value"))
     elif isinstance(value, dict) and "content" in value:
         value = value["content"]
-    if value is not None:
-        item.references.append(value)
+    return value
 
 
 def _is_langsmith(fields: Fields) -> bool:
