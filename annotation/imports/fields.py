@@ -35,6 +35,13 @@ TELLING = {
     ),
     *("truth", "solution", "ideal", "expected", "entities", "entity", "spans", "span", "relations", "tie", "ties"),
 }
+# What answers are rated by, one number each.
+CRITERIA = (
+    *("helpfulness", "correctness", "coherence", "complexity", "verbosity", "relevance", "fluency", "honesty"),
+    *("truthfulness", "harmlessness", "safety", "accuracy", "completeness", "conciseness", "clarity", "faithfulness"),
+    *("groundedness", "factuality", "instruction_following", "creativity", "naturalness", "readability", "toxicity"),
+)
+TELLING |= {word for name in CRITERIA if name not in ("complexity", "safety") for word in name.split("_")[:1]}
 CONVERSATION = {"conversation", "conversations", "message", "messages", "dialogue", "turns", "history", "context"}
 CONVERSATION |= {"system", "instruction", "question", "query", "input", "transcript", "chat"}
 # Words that say that a field only describes: a name, a number of things, a model, a time.

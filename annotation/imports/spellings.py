@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from annotation.imports.conversations import ROLES
+from annotation.imports.crowd import is_crowd, without_prefixes
 from annotation.imports.languages import english
 
 # Other names of fields that every shape knows.
@@ -64,10 +65,19 @@ def in_one_spelling(row: dict[str, Any], *, renamed: bool = True) -> tuple[dict[
     """
     found: dict[str, Any] = {}
     names: dict[str, str] = {}
+    before: dict[str, str] = {}
+    if renamed and is_crowd(row):
+        row, before = without_prefixes(row)
+    if renamed and _is_cohere(row):
+        row, before = {**row, "prompt": row["message"]}, {**before, "prompt": "message"}
+        del row["message"]
+        if isinstance(row.get("text"), str):
+            row, before = {**row, "response": row["text"]}, {**before, "response": "text"}
+            del row["text"]
     for name, value in row.items():
         usual = _usual(name, row) if renamed else name
-        if usual != name:
-            names[usual] = name
+        if usual != name or name in before:
+            names[usual] = before.get(name, name)
         found[usual] = _value(usual, value)
     if renamed and not {"chosen", "rejected"} & row.keys() and (pair := _pair_of(found)):
         for usual, name in zip(("chosen", "rejected"), pair, strict=True):
@@ -106,6 +116,12 @@ def _is_palm(row: dict[str, Any]) -> bool:
     turns = row.get("messages")
     authors = isinstance(turns, list) and all(isinstance(each, dict) and "author" in each for each in turns)
     return authors and isinstance(row.get("context"), str)
+
+
+def _is_cohere(row: dict[str, Any]) -> bool:
+    """Return whether a row is a chat of Cohere: the question is its `message`, the answer its `text`."""
+    asked = isinstance(row.get("message"), str) and not {"prompt", "response", "messages"} & row.keys()
+    return asked and isinstance(row.get("chat_history"), list)
 
 
 def _value(name: str, value: Any) -> Any:

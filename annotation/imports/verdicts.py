@@ -41,9 +41,30 @@ NO_VOTE = {
         "nan",
     ),
 }
-NOT_JUDGED = {"discarded", "draft", "skipped", "skip", "cancelled", "canceled", "ignored", "ignore", "pending"}
-NOT_JUDGED_NAMES = ("status", "annotation_status", "response_status", "state")
-NOT_JUDGED_FLAGS = ("was_cancelled", "cancelled", "canceled", "skipped", "discarded", "is_skipped", "is_draft", "draft")
+NOT_JUDGED = {
+    "rejected",
+    "discarded",
+    "draft",
+    "skipped",
+    "skip",
+    "cancelled",
+    "canceled",
+    "ignored",
+    "ignore",
+    "pending",
+}
+NOT_JUDGED_NAMES = ("status", "annotation_status", "response_status", "state", "AssignmentStatus")
+NOT_JUDGED_FLAGS: tuple[str, ...] = (
+    "was_cancelled",
+    "cancelled",
+    "canceled",
+    "skipped",
+    "discarded",
+    "is_skipped",
+    "is_draft",
+    "draft",
+)
+NOT_JUDGED_FLAGS += ("_tainted",)  # of Appen: somebody whose work is not trusted
 SIDES = (("left", "right"), ("first", "second"))
 WORDS_FOR_AN_ANSWER = (
     "response",
@@ -56,6 +77,15 @@ WORDS_FOR_AN_ANSWER = (
     "text",
     "candidate",
 )
+# What forms for annotators write: "Response A is much better than response B", "Both responses are equally good".
+BETTER_THAN = re.compile(
+    r"(?:the )?(.+?) (?:is|was) (?:(?:a (?:bit|little)|slightly|somewhat|much|far|clearly|significantly|marginally) )?"
+    r"better(?: than .+?)?\.?"
+)
+BOTH_AS_GOOD = re.compile(
+    r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:about )?(?:equally good|the same|equal|similar)\.?"
+)
+BOTH_AS_BAD = re.compile(r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:equally )?(?:bad|unacceptable|poor)\.?")
 ORDER = re.compile(r"(>+|<+|=+|≈|~|,)")
 
 Names = Mapping[str, int]  # how an answer may be called, in small letters, and its place
@@ -99,6 +129,12 @@ def says_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def says_who_won(names: Names, value: Any) -> bool:
+    """Return whether a value is a sentence that says by name which answer is better."""
+    said = BETTER_THAN.fullmatch(plain(value)) if isinstance(value, str) else None
+    return said is not None and said[1] in names
+
+
 def is_tie(value: Any) -> bool:
     """Return whether a value says that the answers are equally good, or equally bad."""
     said = {str(value).strip().lower(), plain(value)}
@@ -123,6 +159,12 @@ def vote_of(names: Names, answers: int, value: Any, field: str, **said: Any) -> 
         best = names[text]
         others = [place for place in everyone if place != best]
         return ImportedVote([[best], others], unranked=others if len(others) > 1 else [], **said)
+    if (sentence := BETTER_THAN.fullmatch(text)) and sentence[1] in names:
+        return vote_of(names, answers, sentence[1], field, **said)
+    if BOTH_AS_GOOD.fullmatch(text):
+        return ImportedVote([everyone], **said)
+    if BOTH_AS_BAD.fullmatch(text):
+        return ImportedVote([everyone], unacceptable=everyone, **said)
     if raw in BOTH_BAD or text in BOTH_BAD:
         return ImportedVote([everyone], unacceptable=everyone, **said)
     if raw in TIE or text in TIE:

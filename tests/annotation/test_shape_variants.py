@@ -77,6 +77,18 @@ SECOND_WINS = [
         "fields": {"instruction": ASK, "response_a": BAD, "response_b": GOOD},
         "responses": {"preference": [{"value": "B", "user_id": "u", "status": "submitted"}]},
     },
+    AB | {"Which response is better?": "Response B is much better"},
+    AB | {"overall": "The second is slightly better than the first."},
+    AB | {"_unit_id": 1, "_trusted_judgments": 3, "which_is_better": "response_b", "which_is_better:confidence": 0.66},
+    {"HITId": "H", "WorkerId": "w", "AssignmentStatus": "Approved"}
+    | {"Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD, "Answer.better.label": "response_b"},
+    {"HITId": "H", "WorkerId": "w", "Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD}
+    | {"Answer.choice.a": "false", "Answer.choice.b": "true"},
+    {"HITId": "H", "WorkerId": "w", "Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD}
+    | {
+        "Answer.taskAnswers": json.dumps([{"better": {"response_a": False, "response_b": True}, "why": "It is right."}])
+    },
+    {"conversation": [USER], "chosen": said(GOOD), "rejected": said(BAD)},
     {"prompt": f"<|im_start|>user\n{ASK}<|im_end|>\n<|im_start|>assistant\n"}
     | {"chosen": f"{GOOD}<|im_end|>", "rejected": f"{BAD}<|im_end|>"},
 ]
@@ -95,6 +107,7 @@ TIES = [
     AB | {"label": "A=B"},
     AB | {"choice": "No preference"},
     AB | {"rating_a": 4, "rating_b": 4},
+    AB | {"Which response is better?": "Both responses are equally good"},
     {"instruction": ASK, "output_1": BAD, "output_2": GOOD, "preference": 1.5},
     {"input": ASK, "system": "", "chosen": GOOD, "rejected": BAD, "status": "tie", "chosen_score": 8},
     {"id": "1", "text": ASK, "responses": [BAD, GOOD], "label_annotations": {"p": {"scale_value": "0"}}},
@@ -105,6 +118,52 @@ TIES = [
 @pytest.mark.parametrize("row", TIES, ids=lambda row: ",".join(map(str, row))[:50])
 def test_a_tie_is_a_vote_that_prefers_nothing(row: dict) -> None:
     assert found(row) == ([], [((0, 1),)])
+
+
+def test_whoever_voted_on_a_crowd_platform_is_named_and_votes_of_two_are_two() -> None:
+    row = {"HITId": "H", "Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD}
+    rows = [
+        row | {"WorkerId": who, "Answer.better.label": "response_b", "Answer.reason": "It is right."} for who in "vw"
+    ]
+    appen = AB | {"_worker_id": "x", "_trust": "0.9", "best": "response_b"}
+    parsed = parse(*rows, appen)
+    assert [[(vote.annotator, vote.rationale) for vote in row.votes] for row in parsed.rows] == [
+        [("v", "It is right.")],
+        [("w", "It is right.")],
+        [("x", "")],
+    ]
+    assert parsed.not_used == {"HITId": 2, "_trust": 1}
+
+
+def test_criteria_of_answers_are_ratings_and_put_them_in_no_order() -> None:
+    both = AB | {"helpfulness_a": 1, "helpfulness_b": 4, "honesty_a": 5, "honesty_b": 5}
+    alone = {"question": ASK, "answer": GOOD, "relevance": 4, "fluency": "5"}
+    first, second = parse(both, alone).rows
+    assert (first.pairs, [(vote.tiers, vote.ratings) for vote in first.votes]) == (
+        (),
+        [
+            (((0,),), ((0, "helpfulness", 1.0), (0, "honesty", 5.0))),
+            (((1,),), ((1, "helpfulness", 4.0), (1, "honesty", 5.0))),
+        ],
+    )
+    assert [vote.ratings for vote in second.votes] == [((0, "relevance", 4.0), (0, "fluency", 5.0))]
+    (judged,) = parse(both | {"preference": "b"}).rows
+    assert [(vote.tiers, len(vote.ratings)) for vote in judged.votes] == [(((1,), (0,)), 4)]
+
+
+def test_what_a_model_answered_beside_the_right_answer_is_no_reference() -> None:
+    sampled = {"input": ASK, "completion": BAD, "ideal": GOOD}
+    rated = {"prompt": ASK, "response": BAD, "reference_answer": GOOD, "score": 2}
+    for row, votes in ((sampled, 0), (rated, 1)):
+        (prompt,) = parse(row).rows
+        assert (prompt.completions, prompt.references, len(prompt.votes)) == ((BAD,), (GOOD,), votes)
+
+
+def test_a_chat_of_cohere_is_a_conversation_with_its_answer() -> None:
+    row = {"preamble": "Be short.", "chat_history": [{"role": "USER", "message": "Hi."}], "message": ASK, "text": GOOD}
+    (prompt,) = parse(row | {"chat_history": [*row["chat_history"], {"role": "CHATBOT", "message": "Yes?"}]}).rows
+    assert [turn["content"] for turn in prompt.messages] == ["Be short.", "Hi.", "Yes?", ASK]
+    assert prompt.references == (GOOD,)
 
 
 def test_two_bad_answers_are_equal_and_below_the_line() -> None:
@@ -125,6 +184,13 @@ UNCERTAIN = [
     (AB | {"preference": "b", "status": "discarded"}, "was not submitted"),
     (AB | {"preference": "b", "was_cancelled": True}, "was not submitted"),
     (PAIR | {"status": "draft"}, "was not submitted"),
+    (AB | {"preference": "b", "_tainted": "true"}, "was not submitted"),
+    (AB | {"preference": "Response C is better"}, "does not say for certain"),
+    (
+        {"HITId": "H", "AssignmentStatus": "Rejected", "Input.prompt": ASK, "Input.response_a": BAD}
+        | {"Input.response_b": GOOD, "Answer.better.label": "response_b"},
+        "was not submitted",
+    ),
     (ABC | {"ranking": "b > d > a"}, "none of the answers"),
     (ABC | {"ranking": [2, 0, 1]}, "places or answers"),
     ({"prompt": ASK, "completion_1": BAD, "completion_2": GOOD, "preference": 0}, "does not say for certain"),

@@ -244,6 +244,20 @@ def test_feedback_on_a_trace_is_a_vote_of_each_person_and_what_was_expected_the_
     assert parsed.not_used["scores[].value"] == 1
 
 
+def test_each_turn_of_prism_is_a_prompt_with_a_ranking_by_its_persons_scores() -> None:
+    path = SAMPLES / "prism.jsonl"
+    first, second = parse_prompts(path.read_bytes(), path.name).rows
+    assert [turn["content"] for turn in second.messages] == [ASK, GOOD, "And on a mountain?"]  # the chosen one goes on
+    assert (first.pairs, second.pairs) == ((BETTER,), ())
+    assert [(vote.tiers, vote.annotator, vote.at[:10]) for row in (first, second) for vote in row.votes] == [
+        (((1,), (0,)), "user1", "2023-11-21"),
+        (((0, 1),), "user1", "2023-11-21"),
+    ]
+    path = SAMPLES / "prism-utterances.jsonl"
+    (refused,) = parse_prompts(path.read_bytes(), path.name).refused
+    assert "import conversations.jsonl" in refused.reason
+
+
 def test_everybody_who_voted_is_a_vote() -> None:
     (row,) = parse(TWO | {"idx": 0, "annotator1": 2, "annotator2": 2, "annotator3": 0}).rows
     assert row.messages[0]["content"] == f"Answer.\n\n{ASK}"

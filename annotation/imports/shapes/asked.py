@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from annotation.imports.fields import Fields
+from annotation.imports.fields import CRITERIA, Fields
 from annotation.imports.items import ImportedVote, Item, is_messages, number, texts_below
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import as_asked, who_said_it
@@ -40,6 +40,8 @@ def answered(fields: Fields) -> Iterator[Item]:
     item, name = _ask(fields), _answer_name(fields)
     given = fields.take(name)
     item.references += given if isinstance(given, list) and not is_messages(given) else [given]
+    if beside := _sampled_name(fields, name):
+        item.answer(fields.take(beside), fields.take("model", "model_name") or "")
     fields.describes("subject", "subset", "task", "dataset", "difficulty")
     yield item
 
@@ -47,7 +49,11 @@ def answered(fields: Fields) -> Iterator[Item]:
 def rated(fields: Fields) -> Iterator[Item]:
     """Read an answer with what somebody rated it, which compares it with nothing."""
     item = _ask(fields)
-    place = item.answer(fields.take(_answer_name(fields)), fields.take("model", "model_name") or "")
+    name = _answer_name(fields)
+    if sampled := _sampled_name(fields, name):
+        given = fields.take(name)
+        item.references += given if isinstance(given, list) and not is_messages(given) else [given]
+    place = item.answer(fields.take(sampled or name), fields.take("model", "model_name") or "")
     said = who_said_it(fields)
     ratings: dict[str, float] = {}
     below = False
@@ -91,10 +97,17 @@ def _answer_name(fields: Fields) -> str:
     texts = [name for name in ANSWERS if is_answer(fields.peek(name))]
     texts += [name for name in ("targets", "target") if _is_texts(fields.peek(name))]
     given = [name for name in GIVEN if is_answer(fields.peek(name)) or _is_texts(fields.peek(name))]
+    if len(texts) == len(given) == 1:
+        return given[0]  # the other one is what a model said
     found = texts or given
-    if len(texts) + len(given) > 1:
+    return found[0] if len(found) == 1 else ""
+
+
+def _sampled_name(fields: Fields, given: str) -> str:
+    """Return the field with what a model answered, beside the answer that is right."""
+    if given not in GIVEN:
         return ""
-    return found[0] if found else ""
+    return next((name for name in ANSWERS if isinstance(fields.peek(name), str) and fields.peek(name).strip()), "")
 
 
 def _is_one_message(value: Any) -> bool:
@@ -107,7 +120,7 @@ def _is_texts(value: Any) -> bool:
 
 def _rating(name: str, value: Any) -> tuple[str, float] | None:
     """Return a criterion and its value; None for a field that rates nothing. "acceptable" is good or not."""
-    if name in RATINGS and (found := number(value)) is not None:
+    if name in (*RATINGS, *CRITERIA) and (found := number(value)) is not None:
         return name, found
     if isinstance(value, bool) and name.startswith(FLAG) and name not in THUMBS:
         return name.removeprefix(FLAG), float(value)
@@ -129,7 +142,7 @@ def _is_answered(fields: Fields) -> bool:
 def _is_rated(fields: Fields) -> bool:
     if not (_question_name(fields) and _answer_name(fields)):
         return False
-    rates = any(name in fields and number(fields.peek(name)) is not None for name in RATINGS)
+    rates = any(name in fields and number(fields.peek(name)) is not None for name in (*RATINGS, *CRITERIA))
     flags = any(name.startswith(FLAG) and isinstance(fields.peek(name), bool) for name in fields)
     thumbs = any(isinstance(fields.peek(name), bool) or _is_thumb(fields.peek(name)) for name in THUMBS)
     return rates or flags or thumbs

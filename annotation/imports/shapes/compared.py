@@ -12,12 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.imports.conversations import messages_of
-from annotation.imports.fields import Fields
+from annotation.imports.fields import CRITERIA, Fields
 from annotation.imports.items import ImportedVote, Item, is_messages, number, texts_below
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.pairs import as_asked, last_answers, who_said_it
 from annotation.imports.shapes.shape import Shape
-from annotation.imports.verdicts import Names, check_judged, is_not_judged, names_of, plain, says_nothing, vote_of
+from annotation.imports.verdicts import (
+    Names,
+    check_judged,
+    is_not_judged,
+    names_of,
+    plain,
+    says_nothing,
+    says_who_won,
+    vote_of,
+)
 
 STEMS = {
     *("response", "answer", "completion", "output", "generation", "candidate", "reply", "text", "summary", "option"),
@@ -116,6 +125,7 @@ def compared(fields: Fields) -> Iterator[Item]:
     _numbers(fields, item, columns, said)
     if item.votes:
         check_judged(fields.data)
+    fields.describes(*(name for name in fields if name.startswith("_") or ":" in name))
     fields.describes("raw_completion")  # what AlpacaEval's judge wrote, of which the preference is taken
     yield item
 
@@ -213,9 +223,10 @@ def _one(fields: Fields, item: Item, names: Names, said: dict[str, Any]) -> None
         name
         for name in fields
         if name not in fields.used
+        and not name.startswith("_")  # what Appen writes of a row, such as _trusted_judgments
         and not says_nothing(fields.peek(name))
         and isinstance(fields.peek(name), (str, int, float, list))
-        and VERDICT.search(name.lower())
+        and (VERDICT.search(name.lower()) or says_who_won(names, fields.peek(name)))
         and not _is_detail(name)
     ]
     votes = {name: vote_of(names, len(item.answers), fields.peek(name), name, **said) for name in candidates}
@@ -252,25 +263,46 @@ def _best_and_worst(fields: Fields, item: Item, names: Names, said: dict[str, An
 
 
 def _numbers(fields: Fields, item: Item, columns: Columns, said: dict[str, Any]) -> None:
-    """Take a score or a rank for each answer: an order where no vote states one, ratings beside one that does."""
+    """Take a score or a rank for each answer: an order where no vote states one, ratings beside one that does.
+
+    Criteria such as helpfulness and honesty, which may say different things, are ratings and order nothing.
+    """
     for word in (*SCORES, "rank"):
-        names = [
-            next((each for each in (f"{word}_{suffix}", f"{name}_{word}", f"{word}{suffix}") if each in fields), "")
-            for suffix, name in zip(columns.suffixes, columns.names, strict=True)
-        ]
-        values = [number(fields.peek(name)) if name else None for name in names]
-        if None in values:
+        values = _for_each(fields, columns, word)
+        if values is None:
             continue
-        for name in names:
-            fields.take(name)
-        scored = [(place, float(value or 0)) for place, value in enumerate(values)]
+        scored = list(enumerate(values))
         ratings = {} if word == "rank" else {place: {word: value} for place, value in scored}
         if not item.votes:
             sign = -1 if word == "rank" else 1
             item.rank([(place, sign * value) for place, value in scored], ratings=ratings, **said)
         else:
-            for place, rated in ratings.items():
-                item.votes[0].ratings.setdefault(place, {}).update(rated)
+            _rate(item, ratings)
+    criteria = {word: values for word in CRITERIA if (values := _for_each(fields, columns, word)) is not None}
+    rated = {place: {word: values[place] for word, values in criteria.items()} for place in range(len(columns.names))}
+    if criteria and item.votes:
+        _rate(item, rated)
+    elif criteria:
+        item.votes += [ImportedVote([[place]], ratings={place: each}, **said) for place, each in rated.items()]
+
+
+def _for_each(fields: Fields, columns: Columns, word: str) -> list[float] | None:
+    """Take a number for each answer, score_a and score_b; None where one of them has none."""
+    names = [
+        next((each for each in (f"{word}_{suffix}", f"{name}_{word}", f"{word}{suffix}") if each in fields), "")
+        for suffix, name in zip(columns.suffixes, columns.names, strict=True)
+    ]
+    values = [number(fields.peek(name)) if name else None for name in names]
+    if None in values:
+        return None
+    for name in names:
+        fields.take(name)
+    return [float(value or 0) for value in values]
+
+
+def _rate(item: Item, ratings: dict[int, dict[str, float]]) -> None:
+    for place, rated in ratings.items():
+        item.votes[0].ratings.setdefault(place, {}).update(rated)
 
 
 def _is_compared(fields: Fields) -> bool:

@@ -22,8 +22,9 @@ PEOPLE = (
     "rater_id",
     "judge",
     "labeler",
+    *("_worker_id", "workerid", "annotator_email", "evaluator", "reviewer"),
 )
-DATES = ("judged_at", "annotated_at", "created_at", "timestamp", "date")
+DATES = ("judged_at", "annotated_at", "created_at", "timestamp", "date", "_created_at", "submittime")
 REASONS = ("rationale", "reason", "justification")
 # Scores of the two answers as data sets call them.
 SCORES = (

@@ -14,6 +14,8 @@ from annotation.imports.shapes.pairs import add_preference
 from annotation.imports.shapes.shape import Shape
 from annotation.imports.shapes.trl import thumb
 
+ASKED = ("conversations", "conversation", "messages")
+
 
 def conversation(fields: Fields) -> Iterator[Item]:
     """Read a conversation; one that ends with an answer gives a prompt and its reference answer."""
@@ -42,7 +44,7 @@ def kto(fields: Fields) -> Iterator[Item]:
 
 
 def _begun(fields: Fields) -> tuple[Item, list[dict[str, object]]]:
-    name = next(name for name in ("conversations", "conversation", "messages") if name in fields)
+    name = next(name for name in ASKED if name in fields)
     turns = messages_of(fields.take(name), name)
     if turns[0]["role"] == "assistant" and len(turns) == 1:
         turns = list(turns)
@@ -63,7 +65,7 @@ def _is_conversation(fields: Fields) -> bool:
 
 
 def _is_preference(fields: Fields) -> bool:
-    turns = any(is_messages(fields.peek(name)) for name in ("conversations", "messages"))
+    turns = any(is_messages(fields.peek(name)) for name in ASKED)
     return turns and all(isinstance(fields.peek(name), dict) for name in ("chosen", "rejected"))
 
 
