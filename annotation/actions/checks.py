@@ -73,8 +73,9 @@ def _own_text(by: User) -> QuerySet[Candidate]:
 
 
 def _repeat(project: Project, by: User, drawn: random.Random) -> Assignment | None:
-    """Open a check that repeats a ranking of this person's, once, in the reverse of the order it was shown in."""
-    judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk, task__kind="ranking")
+    """Open a check that repeats a ranking or unary task of this person's, once, in the reverse of the order shown."""
+    kinds = ["ranking", "unary"]
+    judged = Assignment.objects.judged().filter(project=project, annotator_id=by.pk, task__kind__in=kinds)
     latest = list(
         judged.order_by("-finished_at").values_list("finished_at", flat=True)[REPEAT_AFTER - 1 : REPEAT_AFTER]
     )

@@ -22,7 +22,7 @@ class ImportReport:
     """Counts of what an import did with every row: `taken` rows, `pairs` as preferences, `votes` as judgments.
 
     `not_used` counts rows by field; `stopping` are those fields for which rows were refused. `held_back` counts answers
-    that name their maker and are in no ranking task. Of rows that are not taken the first are listed, and how many
+    that name their maker and are in no task. Of rows that are not taken the first are listed, and how many
     `more` there are. `whole` is false where only the first rows of a file were read.
     """
 

@@ -84,8 +84,8 @@ def import_prompts(
 ) -> ImportReport:
     """Take every row that brings something new and return what became of each. All or nothing.
 
-    Prompts that come with two answers or more and no vote become ranking tasks. Votes count as judgments of the source
-    "imported". `also` is called in the same transaction.
+    Prompts that come with two answers or more and no vote become ranking tasks, or unary tasks from one answer on.
+    Votes count as judgments of the source "imported". `also` is called in the same transaction.
     """
 
     def store(looked: SortedRows) -> ImportReport:

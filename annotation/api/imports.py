@@ -87,9 +87,7 @@ class ImportReportSerializer(serializers.Serializer[Any]):
     votes = serializers.IntegerField(help_text="Votes of people in the file.")
     labels = serializers.IntegerField()
     tasks = serializers.IntegerField()
-    held_back = serializers.IntegerField(
-        help_text="Responses that name their model or vendor and are in no ranking task."
-    )
+    held_back = serializers.IntegerField(help_text="Responses that name their model or vendor and are in no task.")
     duplicate_count = serializers.IntegerField()
     refused_count = serializers.IntegerField()
     duplicates = RefusedRowSerializer(many=True, help_text="At most the first 5,000.")

@@ -92,6 +92,13 @@ def unpaired_text(row: SnapshotRow) -> Iterator[SnapshotRow]:
     }
 
 
+def sharegpt_kto(row: SnapshotRow) -> Iterator[SnapshotRow]:
+    """Yield LLaMA-Factory's sharegpt with a `kto_tag`: true where the last answer is good."""
+    system, turns = _without_system(row["prompt"])
+    said = _sharegpt_turns(turns + row["completion"])
+    yield {"conversations": said, "kto_tag": row["label"], "system": system}
+
+
 def scores(row: SnapshotRow) -> Iterator[SnapshotRow]:
     """Yield every answer with its Bradley–Terry strength among the task's answers (`annotation.judged.strengths`)."""
     records: WinRecords = {}
@@ -256,6 +263,14 @@ FORMATS: dict[str, Format] = {
         loses=("pairs", *MERGED),
         adds=("below",),
         note=f"{UNPAIRED_NOTE} A conversation is one text with its roles, and is cut at them on the way back.",
+    ),
+    "sharegpt-kto": Format(
+        "LLaMA-Factory sharegpt KTO",
+        SnapshotType.UNPAIRED,
+        sharegpt_kto,
+        loses=("pairs", *MERGED),
+        adds=("below",),
+        note=UNPAIRED_NOTE,
     ),
     "scores": Format(
         "Answers with their strengths",

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.actions import judgments, projects, prompts, quality, queue, tasks
+from annotation.actions import checks, judgments, projects, prompts, quality, queue, tasks
 from annotation.actions.round_trip import trip
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, SnapshotContext
@@ -24,6 +24,7 @@ from annotation.models import (
     Membership,
     PracticeRound,
     Project,
+    Purpose,
     Ranking,
     Role,
     SeatStatus,
@@ -346,23 +347,27 @@ def known_bad(judged_twice, reviewer) -> Task:
 def test_a_known_response_checks_annotators_unmarked(known_bad, unary, alice):
     new = User.objects.create_user("nora")
     Membership.objects.create(project=unary, user=new, role=Role.ANNOTATOR)
-    seat = Assignment.objects.create(
-        task=Task.objects.create(
-            project=unary, prompt=known_bad.prompt, kind="unary", purpose="gold", repeat_of=known_bad
-        ),
-        seat_number=1,
-        project=unary,
-        status=SeatStatus.HELD,
-        annotator=new,
-        expires_at=timezone.now(),
-        claimed_at=timezone.now(),
-        shown_order=[known_bad.candidates.get().pk],
-    )
+    with transaction.atomic():
+        seat = checks.open_check(task=known_bad, purpose=Purpose.GOLD, by=new)
     submit(seat, good=True)
     found = alice.get(f"{API}/quality/").json()
     (nora,) = [each for each in found["annotators"] if each["username"] == "nora"]
     assert (nora["gold"]["value"], nora["gold"]["n"], nora["judgments"]) == (0.0, 1, 0)
     assert found["unary"]["judgments"] == 8  # a check is no vote
+
+
+def test_a_response_that_comes_again_shows_how_consistent_an_annotator_is(unary, draw, annotator, alice, monkeypatch):
+    monkeypatch.setattr(checks, "REPEAT_AFTER", 2)
+    for number in range(40):
+        draw([f"Answer {number}."], prompt=f"Question {number}?", run=f"run-{number}")
+    unary.repeat_share = 0.5
+    unary.save()
+    while (seat := claim(unary, annotator)).task.purpose == Purpose.WORK:
+        submit(seat, good=True)
+    assert seat.task.purpose == Purpose.REPEAT
+    submit(seat, good=False, reason="other")
+    (bob,) = alice.get(f"{API}/quality/").json()["annotators"]
+    assert (bob["self_consistency"]["value"], bob["self_consistency"]["n"]) == (0.0, 1)
 
 
 def test_new_annotators_practise_on_it(known_bad, unary, as_user):
@@ -414,6 +419,12 @@ def test_unpaired_rows(judged_twice, unary, rita):
     lines = rita.get(f"{BASE}/snapshots/1/download/?rows=unpaired-text&file=jsonl")
     first = json.loads(b"".join(lines.streaming_content).splitlines()[0])
     assert (first["prompt"], type(first["label"])) == (CAPITAL, bool)
+
+
+def test_the_rows_of_llama_factory(judged_twice, unary):
+    paris = next(row for row in rows(unary) if row["completion"][0]["content"] == "Paris.")
+    turns = [{"from": "human", "value": CAPITAL}, {"from": "gpt", "value": "Paris."}]
+    assert list(FORMATS["sharegpt-kto"].rows(paris)) == [{"conversations": turns, "kto_tag": True, "system": ""}]
 
 
 def test_a_ranking_is_beside_it_in_one_file(judged_twice, unary, ranked_task):
