@@ -14,6 +14,9 @@ from django.utils.translation import gettext, ngettext
 
 from annotation.errors import NotPossible
 from annotation.models import (
+    AIJudge,
+    AIJudgeRun,
+    AIJudgeVersion,
     Alarm,
     Assignment,
     Candidate,
@@ -264,3 +267,21 @@ def get_webhook(user: User, slug: str, pk: int) -> Webhook:
 def get_delivery(user: User, slug: str, webhook: int, pk: int) -> Delivery:
     """Return a delivery of a webhook, for an admin."""
     return get_object_or_404(get_webhook(user, slug, webhook).deliveries, pk=pk)
+
+
+def get_judge(user: User, slug: str, pk: int) -> AIJudge:
+    """Return an AI judge, for an admin: what people said, which it is compared with, may be blind to reviewers."""
+    project = get_project(user, slug, role=Role.ADMIN)
+    return get_object_or_404(project.ai_judges.select_related("project"), pk=pk)
+
+
+def get_judge_version(user: User, slug: str, judge: int, number: int) -> AIJudgeVersion:
+    """Return a version of an AI judge by its number, for an admin."""
+    versions = get_judge(user, slug, judge).versions
+    return get_object_or_404(versions.select_related("judge__project", "created_by"), number=number)
+
+
+def get_judge_run(user: User, slug: str, judge: int, pk: int) -> AIJudgeRun:
+    """Return a run of an AI judge, for an admin."""
+    runs = AIJudgeRun.objects.filter(version__judge=get_judge(user, slug, judge))
+    return get_object_or_404(runs.select_related("version__judge__project"), pk=pk)

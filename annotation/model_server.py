@@ -47,6 +47,10 @@ class RefusedByServer(Exception):
     """The server finds fault with one request; the message is its status."""
 
 
+class OddAnswer(Exception):
+    """One answer cannot be used; the message is the reason, and is counted by it."""
+
+
 class OddReply(Exception):
     """Raised for a reply that is not in OpenAI's protocol; the message names what is missing and quotes nothing."""
 
@@ -62,6 +66,33 @@ def read_object(body: bytes) -> Body:
     if not isinstance(value, dict):
         raise OddReply("the reply is no JSON object")
     return value
+
+
+def text_of(content: Any) -> str:
+    """Return a message's content as text: it is text, nothing, or a list of parts some of which are text."""
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            texts = [_part(part) for part in content]
+            if None in texts:
+                raise OddAnswer("an answer has a part that is no text")
+            return "".join(text or "" for text in texts)
+    raise OddAnswer(f"an answer's content is no text but {type(content).__name__}")
+
+
+def _part(part: Any) -> str | None:
+    """Return a part's text; an empty one for a part that holds thoughts, None for a picture or the like."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        return None
+    if part.get("type") in ("thinking", "reasoning", "redacted_thinking"):
+        return ""
+    text = part.get("text")
+    return text if isinstance(text, str) else None
 
 
 class ModelClient:
@@ -91,8 +122,11 @@ class ModelClient:
         self.has_answered = False
         self.model = model
 
-    def only_model(self) -> str:
-        """Return the server's model if it has just one; a server without a list of models chooses by itself."""
+    def only_model(self, setting: str = "server_model") -> str:
+        """Return the server's model if it has just one; a server without a list of models chooses by itself.
+
+        `setting` is what names the model among several, for the message that asks for it.
+        """
         try:
             listed = self.request("models", None, read_object).get("data")
         except OddReply as reason:
@@ -105,7 +139,7 @@ class ModelClient:
         names = [str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")]
         if len(names) > 1:
             shown = ", ".join(name[:MOST_NAME] for name in names[:MOST_NAMES])
-            raise ServerProblem(f"{self.url} has several models: set server_model to one of {shown}")
+            raise ServerProblem(f"{self.url} has several models: set {setting} to one of {shown}")
         return names[0] if names else ""
 
     def request(self, path: str, body: Body | None, read: Callable[[bytes], T]) -> T:

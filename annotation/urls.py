@@ -1,6 +1,7 @@
 from django.urls import path
 
 from annotation.views import (
+    ai_judges,
     alarms,
     audit,
     feedback,
@@ -89,6 +90,12 @@ urlpatterns = [
     path("<slug:slug>/mine/<int:pk>/reply/", own_work.reply, name="own_reply"),
     path("<slug:slug>/mine/comments/<int:pk>/read/", own_work.read_comment, name="comment_read"),
     path("<slug:slug>/feedback/", feedback.feedback_list, name="feedback"),
+    path("<slug:slug>/judges/", ai_judges.judge_list, name="judges"),
+    path("<slug:slug>/judges/<int:pk>/", ai_judges.judge, name="judge"),
+    path("<slug:slug>/judges/<int:pk>/prices/", ai_judges.prices, name="judge_prices"),
+    path("<slug:slug>/judges/<int:pk>/versions/<int:number>/run/", ai_judges.calibrate, name="judge_calibrate"),
+    path("<slug:slug>/judges/<int:pk>/runs/<int:run>/cancel/", ai_judges.cancel_run, name="judge_cancel"),
+    path("<slug:slug>/judges/<int:pk>/runs/<int:run>/resume/", ai_judges.resume_run, name="judge_resume"),
     path("<slug:slug>/audit/", audit.of_project, name="audit"),
     path("<slug:slug>/webhooks/", webhooks.webhook_list, name="webhooks"),
     path("<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="webhook"),

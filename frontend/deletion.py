@@ -24,6 +24,7 @@ ORDER = (
     ("training.Exchange", "project"),
     ("training.Promotion", "project"),
     ("training.TrainingRound", "project"),
+    ("annotation.AIJudge", "project"),
     ("annotation.Ranking", "assignment__project"),
     ("annotation.Label", "assignment__project"),
     ("annotation.UnaryJudgment", "assignment__project"),

@@ -255,6 +255,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "training.models.RunStatus",
         "RoundStatus": "training.models.RoundStatus",
         "SeatStatus": "annotation.models.SeatStatus",
+        "AIJudgeRunStatus": "annotation.models.AIJudgeRunStatus",
         "FlagReason": "annotation.models.FlagReason",
         "RejectReason": "annotation.models.RejectReason",
     },

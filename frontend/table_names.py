@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_noop
 
 TABLES = (
+    gettext_noop("AI judges"),
     gettext_noop("autopilots"),
     gettext_noop("exchanges"),
     gettext_noop("promotions"),

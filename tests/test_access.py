@@ -20,6 +20,7 @@ from annotation.actions import alarms, flags, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import (
+    AIJudge,
     Evaluation,
     Event,
     FlagReason,
@@ -131,6 +132,14 @@ PAGES = [
     ("withdraw", "post", 200, 403, 404),
     ("audit", "get", 200, 403, 404),
     ("feedback", "get", 200, 403, 404),
+    ("judges", "get", 200, 403, 404),
+    ("judges", "post", 200, 403, 404),
+    ("judge", "get", 200, 403, 404),
+    ("judge", "post", 422, 403, 404),
+    ("judge_prices", "post", 302, 403, 404),
+    ("judge_calibrate", "post", 302, 403, 404),
+    ("judge_cancel", "post", 302, 403, 404),
+    ("judge_resume", "post", 302, 403, 404),
     ("project_archive", "post", 302, 403, 404),
     ("project_delete", "get", 200, 403, 404),
     ("project_delete", "post", 422, 403, 404),
@@ -265,6 +274,15 @@ API = [
     ("projects/letters/snapshots/1/changes/1/", "get", 200, 403, 404),
     ("projects/letters/snapshots/withdraw/", "post", 400, 403, 404),
     ("projects/", "post", 403, 403, 403),
+    ("projects/letters/judges/", "get", 200, 403, 404),
+    ("projects/letters/judges/", "post", 400, 403, 404),
+    ("projects/letters/judges/{judge_id}/", "get", 200, 403, 404),
+    ("projects/letters/judges/{judge_id}/versions/", "post", 400, 403, 404),
+    ("projects/letters/judges/{judge_id}/versions/1/calibration/", "get", 200, 403, 404),
+    ("projects/letters/judges/{judge_id}/versions/1/runs/", "post", 400, 403, 404),
+    ("projects/letters/judges/{judge_id}/runs/{judge_run}/", "get", 200, 403, 404),
+    ("projects/letters/judges/{judge_id}/runs/{judge_run}/cancel/", "post", 200, 403, 404),
+    ("projects/letters/judges/{judge_id}/runs/{judge_run}/resume/", "post", 200, 403, 404),
     ("projects/letters/invitations/", "get", 200, 403, 404),
     ("projects/letters/invitations/", "post", 201, 403, 404),
     ("projects/letters/invitations/{invited}/", "delete", 204, 403, 404),
@@ -350,6 +368,9 @@ def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_
     words = prompt_tuning.save_verbalizer(project=project, name="w", words={"a": ["good"], "b": ["bad"]}, by=admin)
     view = SavedView.objects.create(project=project, owner=admin, name="Held out", records="prompts")
     comment = ReviewComment.objects.create(assignment=seat, author=admin, text="Mind the guidelines.")
+    judge = AIJudge.objects.create(project=project, name="Small")
+    version = judge.versions.create(number=1, server="http://localhost:8000/v1", rubric="Kindness.", created_by=admin)
+    judging = version.runs.create(most_pairs=1)
     token, _ = make_token(user=admin, name="a script", scopes=[Scope.READ])
     hook = webhooks.add_webhook(project=project, url="https://example.org/told", events=[Event.ROUND], by=admin)
     delivery = webhooks.send_test(webhook=hook, by=admin)
@@ -372,6 +393,8 @@ def made(project, admin, annotator, stranger, policy, open_ranking_task, ranked_
         flag=flag,
         hook=hook,
         invited=invited,
+        judge=judge,
+        judging=judging,
         proposed=proposed,
         ranked=ranked,
         seat=seat,
@@ -388,6 +411,9 @@ def arguments_of(made: SimpleNamespace) -> dict[str, list[Any]]:
     """Return what an address names besides its project, by the name of the page."""
     return {
         **{name: [made.asked.pk] for name in ("exchange", "exchange_replies", "exchange_judge", "exchange_cancel")},
+        **{name: [made.judge.pk] for name in ("judge", "judge_prices")},
+        "judge_calibrate": [made.judge.pk, 1],
+        **{name: [made.judge.pk, made.judging.pk] for name in ("judge_cancel", "judge_resume")},
         "evaluation": [1],
         "evaluation_close": [1],
         "policy": [0],
@@ -478,6 +504,8 @@ def addresses(project, made) -> dict[str, str]:
         "proposed": str(made.proposed.pk),
         "asked": str(made.asked.pk),
         "invited": str(made.invited.pk),
+        "judge_id": str(made.judge.pk),
+        "judge_run": str(made.judging.pk),
         "import": str(made.undone.pk),
     }
     for name, *_ in PAGES:
@@ -496,6 +524,8 @@ NOT_YET = {
     "flags",
     "instruction_tokens",
     "invitations",
+    "judge",
+    "judges",
     "person",
     "playground",
     "project",

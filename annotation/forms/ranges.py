@@ -15,7 +15,7 @@ def field_with_range(field: models.Field[Any, Any], **values: Any) -> forms.Fiel
     For `formfield_callback` of a ModelForm: by itself Django shows neither range in the page.
     """
     limits: dict[str, Any] = {}
-    if isinstance(field, (models.IntegerField, models.FloatField)):
+    if isinstance(field, (models.IntegerField, models.FloatField, models.DecimalField)):
         for validator in field.validators:
             if isinstance(validator, MinValueValidator):
                 limits["min_value"] = max(validator.limit_value, limits.get("min_value", validator.limit_value))

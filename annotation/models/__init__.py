@@ -26,6 +26,9 @@ Evaluation, Comparison  two authors' answers to the same prompts, blind beside e
 Alarm       the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
 Feedback    what an end user of a product said of a response: thumb, score, choice of two, edit or comment
+AIJudge     a model that compares responses, as an annotator of its own kind
+AIJudgeVersion, AIJudgeRun  its server, model and rubric at a time; one version at work
+AIJudgment  what a version said of two responses, in both orders
 DatasetSnapshot  an immutable file of judgments that training starts from
 Withdrawal  from when on a person's judgments no longer count
 Token       a key to the API for a program; its Scopes are what it may do
@@ -39,6 +42,7 @@ Notification  what one person is told in the application
 ServerSetup  whether the first admin of this server was made on the first-run page
 """
 
+from annotation.models.ai_judge import AIJudge, AIJudgeRun, AIJudgeRunStatus, AIJudgeVersion, AIJudgment
 from annotation.models.alarm import Alarm
 from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
@@ -85,6 +89,11 @@ from annotation.models.token import Scope, Token
 from annotation.models.webhook import Delivery, Event, Webhook
 
 __all__ = [
+    "AIJudge",
+    "AIJudgeRun",
+    "AIJudgeRunStatus",
+    "AIJudgeVersion",
+    "AIJudgment",
     "Adjudication",
     "Alarm",
     "Assignment",

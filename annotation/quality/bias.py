@@ -54,7 +54,7 @@ def position_bias(records: Sequence[Record]) -> PositionBias:
     wins, shown, chance = _tally(kept, 0, by_person)
     over = [won - expected for won, expected in zip(wins, chance, strict=True)]
     return PositionBias(
-        verdict=_verdict(len(kept), bootstrap(over, shown, level=0.99)),
+        verdict=verdict_of(len(kept), bootstrap(over, shown, level=0.99)),
         positions=positions,
         excess=ratio(over, shown, of="rankings"),
         clustered_by="person" if by_person else "task",
@@ -76,7 +76,8 @@ def _tally(records: Iterable[Record], place: int, by_person: bool) -> tuple[list
     return list(wins.values()), list(shown.values()), list(chance.values())
 
 
-def _verdict(rankings: int, interval: tuple[float, float] | None) -> str:
+def verdict_of(rankings: int, interval: tuple[float, float] | None) -> str:
+    """Return what a 99 % interval of the first position's excess over chance means."""
     if rankings < FEW_RANKINGS or interval is None:
         return TOO_FEW
     low, high = interval

@@ -2,6 +2,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from annotation.api import projects as annotation_api
+from annotation.api.ai_judges import AIJudgeViewSet
 from annotation.api.alarms import AlarmViewSet
 from annotation.api.audit import AuditViewSet
 from annotation.api.feedback import FeedbackViewSet
@@ -31,6 +32,7 @@ inside = SimpleRouter()
 inside.register("alarms", AlarmViewSet)
 inside.register("feedback", FeedbackViewSet)
 inside.register("guidelines", GuidelinesViewSet, basename="guidelines")
+inside.register("judges", AIJudgeViewSet)
 inside.register("members", MemberViewSet)
 inside.register("policies", PolicyViewSet)
 inside.register("prompts", PromptViewSet)

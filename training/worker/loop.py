@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
 from annotation import audit, live
-from annotation.actions import import_jobs
+from annotation.actions import ai_judge_runs, import_jobs
 from annotation.delivery import dispatch
 from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
@@ -84,18 +84,24 @@ class Worker:
             connections.close_all()
 
     def deliver_forever(self) -> None:
-        """Send webhooks and mail and import files until the worker stops."""
-        imports = threading.Thread(target=self._import_forever, name="imports", daemon=True)
-        imports.start()
+        """Send webhooks and mail, import files and ask AI judges until the worker stops."""
+        beside = [
+            threading.Thread(target=self._repeat_apart, args=[work], name=name, daemon=True)
+            for name, work in (("imports", import_jobs.work_next), ("judges", ai_judge_runs.work_next))
+        ]
+        for thread in beside:
+            thread.start()
         try:
             self._repeat(self._work_beside_runs)
         finally:
             connections.close_all()
-            imports.join()
+            for thread in beside:
+                thread.join()
 
-    def _import_forever(self) -> None:
+    def _repeat_apart(self, work_next: Callable[[Callable[[], bool]], bool]) -> None:
+        """Repeat work in a thread of its own, which ends with its connections."""
         try:
-            self._repeat(lambda: import_jobs.work_next(self.stopping.is_set))
+            self._repeat(lambda: work_next(self.stopping.is_set))
         finally:
             connections.close_all()
 
@@ -122,7 +128,7 @@ class Worker:
         while not self.stopping.is_set() and self.work_once():
             pass
         while not self.stopping.is_set() and (
-            work_beside_runs() or import_jobs.work_next() or prepare_next(self.stopping)
+            work_beside_runs() or import_jobs.work_next() or ai_judge_runs.work_next() or prepare_next(self.stopping)
         ):
             pass
 

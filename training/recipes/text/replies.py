@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from annotation.model_server import OddReply, read_object
+from annotation.model_server import OddAnswer, OddReply, read_object, text_of
 from annotation.plain_text import cleaned_text
 from training.rundir import Row
 from training.tokenizers.settings import SHOWN, ChatSettings
 from training.tokenizers.thoughts import split_thoughts
 
 MOST_CHARACTERS = 1_000_000  # of one answer
-
-
-class OddAnswer(Exception):
-    """One answer cannot be used; the message is the reason, and is counted by it."""
 
 
 def read_choices(body: bytes, settings: ChatSettings) -> list[Row | OddAnswer]:
@@ -57,8 +53,8 @@ def _facts(choice: Any, drawn: Any, settings: ChatSettings) -> Row:
 
 def _visible(message: Mapping[str, Any], settings: ChatSettings) -> str:
     """Return the text that people see: without thoughts, unless the project shows them."""
-    text = cleaned_text(_text_of(message.get("content")) or _text_of(message.get("refusal")))
-    apart = cleaned_text(_text_of(message.get("reasoning_content") or message.get("reasoning")))
+    text = cleaned_text(text_of(message.get("content")) or text_of(message.get("refusal")))
+    apart = cleaned_text(text_of(message.get("reasoning_content") or message.get("reasoning")))
     thought = split_thoughts(text)
     if settings.thoughts == SHOWN:
         text = f"<think>\n{apart}\n</think>\n\n{text}" if apart and text.strip() else text
@@ -71,33 +67,6 @@ def _visible(message: Mapping[str, Any], settings: ChatSettings) -> str:
     if message.get("tool_calls"):
         raise OddAnswer("an answer calls a tool instead of saying something")
     raise OddAnswer("an answer ended before its thoughts did" if apart else "a response is empty")
-
-
-def _text_of(content: Any) -> str:
-    """Return content as text: it is text, nothing, or a list of parts some of which are text."""
-    match content:
-        case None:
-            return ""
-        case str():
-            return content
-        case list():
-            texts = [_part(part) for part in content]
-            if None in texts:
-                raise OddAnswer("an answer has a part that is no text")
-            return "".join(text or "" for text in texts)
-    raise OddAnswer(f"an answer's content is no text but {type(content).__name__}")
-
-
-def _part(part: Any) -> str | None:
-    """Return a part's text; an empty one for a part that holds thoughts, None for a picture or the like."""
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, Mapping):
-        return None
-    if part.get("type") in ("thinking", "reasoning", "redacted_thinking"):
-        return ""
-    text = part.get("text")
-    return text if isinstance(text, str) else None
 
 
 def _logprobs(given: Any) -> list[float]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from annotation.model_server import ModelClient, OddReply, RefusedByServer, ServerProblem
+from annotation.model_server import ModelClient, OddAnswer, OddReply, RefusedByServer, ServerProblem
 from training.methods import SampleConfig
-from training.recipes.text.replies import OddAnswer, read_choices
+from training.recipes.text.replies import read_choices
 from training.rundir import Row, RunDir
 from training.tokenizers.settings import ChatSettings
 

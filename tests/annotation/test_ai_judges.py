@@ -1,0 +1,409 @@
+"""AI judges through the pages, the API and the worker, against a server process that checks what it is asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils import timezone
+
+from annotation import model_server
+from annotation.actions import ai_judge_runs, ai_judges, quality, snapshots
+from annotation.models import (
+    AIJudge,
+    AIJudgeRun,
+    AIJudgeVersion,
+    AIJudgment,
+    Assignment,
+    AuditEvent,
+    Ranking,
+    SeatStatus,
+    Task,
+)
+from annotation.outgoing import SERVERS_VARIABLE
+from annotation.quality.calibration import calibration, compared_pairs
+from annotation.quality.report import quality_report
+from tests.judge_server import ODD, SECRET_OF_THE_SERVER
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEY = "sesame of the judge"
+RUBRIC = "Prefer the higher quality."
+EARLIER = timedelta(hours=1)  # judgments of then can no longer be undone
+
+
+@pytest.fixture(scope="module")
+def judging_process() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.judge_server", KEY]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def server(judging_process: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The server, which the operator lists with its key."""
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", KEY)
+    monkeypatch.setenv(SERVERS_VARIABLE, f"{judging_process}/v1=KEY_OF_THE_JUDGE, http://127.0.0.1:9/v1")
+    monkeypatch.setattr(model_server, "FIRST_WAIT", 0.01)
+
+    def call(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{judging_process}{path}", data), timeout=10) as answer:
+            return dict(json.load(answer))
+
+    before = len(call("/asked")["asked"])
+    yield SimpleNamespace(
+        url=f"{judging_process}/v1",
+        asked=lambda: call("/asked")["asked"][before:],
+        faults=lambda: call("/asked")["faults"],
+        set_status=lambda status: call("/mood", {"status": status}),
+    )
+    call("/mood", {"status": 200})
+
+
+@pytest.fixture
+def people(db: None) -> list[User]:
+    return [User.objects.create_user(f"person-{number}") for number in (1, 2)]
+
+
+@pytest.fixture
+def judged_by_people(
+    open_ranking_task: Callable[..., Task], make_prompt: Callable[..., Any], people: list[User]
+) -> Callable[..., Task]:
+    """A task with a response of each quality, and each person's order of them, an hour ago."""
+
+    def make(
+        *orders: list[list[int]], text: str | None = None, qualities: tuple[int, ...] = (1, 2), **about: Any
+    ) -> Task:
+        prompt = make_prompt(text, **about)
+        texts = [f"Response of quality {number}" for number in qualities]
+        task = open_ranking_task(texts, prompt=prompt, seats=max(len(orders), 1))
+        ids = sorted(task.candidates.values_list("pk", flat=True))
+        for person, order in zip(people, orders, strict=False):
+            say(task, person, [[ids[place] for place in tier] for tier in order])
+        return task
+
+    return make
+
+
+def say(task: Task, person: User, tiers: list[list[int]], ago: timedelta = EARLIER) -> Ranking:
+    seat = Assignment.objects.filter(task=task, status=SeatStatus.EMPTY).order_by("pk")[0]
+    values = {"status": SeatStatus.DONE, "annotator": person, "finished_at": timezone.now() - ago}
+    Assignment.objects.filter(pk=seat.pk).update(**values)
+    return Ranking.objects.create(assignment_id=seat.pk, client_uuid=uuid.uuid4(), tiers=tiers)
+
+
+@pytest.fixture
+def judge(project, admin, server) -> AIJudge:
+    return ai_judges.make_judge(
+        project=project,
+        name="Small",
+        by=admin,
+        server=server.url,
+        model="",
+        rubric=RUBRIC,
+        temperature=0.0,
+        max_tokens=64,
+    )
+
+
+def work(version: AIJudgeVersion, admin: User, pairs: int = 100) -> AIJudgeRun:
+    """Start a run and let a worker do all of it."""
+    run = ai_judges.start_run(version=version, most_pairs=pairs, by=admin)
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    return run
+
+
+BETTER_SECOND, BETTER_FIRST, TIED = [[1], [0]], [[0], [1]], [[0, 1]]
+
+
+def test_an_admin_makes_calibrates_and_reads_a_judge(alice, project, server, judged_by_people, policy, admin):
+    """The whole way through pages and API, with what the server was asked."""
+    for number in range(6):
+        judged_by_people(BETTER_SECOND, BETTER_SECOND if number else BETTER_FIRST, category="a" if number < 3 else "b")
+    before = quality_report(project, anew=True) | {"computed_at": None}
+    page = alice.get("/projects/letters/judges/")
+    assert "No judge yet" in page.content.decode()
+    values = {"server": server.url, "model": "", "rubric": RUBRIC, "temperature": "0", "max_tokens": "64"}
+    answer = alice.post("/projects/letters/judges/", {"name": "Small", **values})
+    judge = AIJudge.objects.get()
+    assert answer.headers["Location"] == judge.get_absolute_url()
+    assert "Not calibrated yet" in alice.get(judge.get_absolute_url()).content.decode()
+    alice.post(f"{judge.get_absolute_url()}prices/", {"input_price": "2.5", "output_price": "10"})
+    alice.post(f"{judge.get_absolute_url()}versions/1/run/", {"pairs": "100"})
+    while ai_judge_runs.work_next():
+        pass
+    # Six pairs and one of them twice, each in both orders; whose the responses are is told nowhere.
+    asked = server.asked()
+    assert (len(asked), server.faults()) == (14, [])
+    shown = [body["messages"][1]["content"] for body in asked]
+    orders = ["quality 1" in text.partition("<response-B")[0] for text in shown]
+    assert (orders.count(True), orders.count(False)) == (7, 7)
+    assert all(str(policy) not in text and "policy" not in text.lower() for text in shown)
+    assert {(body["temperature"], body["max_tokens"]) for body in asked} == {(0.0, 64)}
+    # On five of six pairs both people agree with it, on one of them one of two does.
+    figures = alice.get(f"/api/v1/projects/letters/judges/{judge.pk}/versions/1/calibration/").json()
+    assert figures["overall"]["agreement"]["value"] == pytest.approx(5.5 / 6)
+    assert figures["overall"]["people_agreement"]["value"] == pytest.approx(5 / 6)
+    assert figures["overall"]["difference"]["value"] == pytest.approx(0.5 / 6)
+    assert {(row["dimension"], row["value"], row["pairs"]) for row in figures["slices"]} == {
+        ("category", "a", 3),
+        ("category", "b", 3),
+    }
+    assert figures["self_consistency"]["value"] == 1.0
+    assert figures["order_disagreement"]["value"] == 0.0
+    assert (figures["settled"], figures["input_tokens"], figures["output_tokens"]) == (7, 1400, 280)
+    assert figures["cost"] == pytest.approx((1400 * 2.5 + 280 * 10) / 1e6)
+    assert figures["cost_per_thousand"] == pytest.approx(0.9)
+    text = alice.get(judge.get_absolute_url()).content.decode()
+    assert "91.7%" in text
+    assert "83.3%" in text
+    assert "240,000 tokens" in alice.get("/projects/letters/judges/").content.decode()
+    # Nothing of it is among people's judgments.
+    assert quality_report(project, anew=True) | {"computed_at": None} == before
+    assert Ranking.objects.count() == 12
+    assert snapshots.take_snapshot(project=project, by=admin).rows == 5  # the sixth is even
+    assert {event.action for event in AuditEvent.objects.filter(project=project)} >= {"ai-judge", "ai-judge-run"}
+
+
+def test_a_version_never_changes_and_each_has_its_own_figures(alice, judge, server, admin, judged_by_people):
+    judged_by_people(BETTER_SECOND)
+    assert work(judge.versions.get(), admin).status == "done"
+    values = {
+        "server": server.url,
+        "model": "small-judge",
+        "rubric": "Another.",
+        "temperature": "0.5",
+        "max_tokens": "64",
+    }
+    for _ in range(2):  # the same again makes no third version
+        alice.post(judge.get_absolute_url(), values)
+    assert [version.number for version in judge.versions.all()] == [2, 1]
+    assert "Not calibrated yet" in alice.get(judge.get_absolute_url()).content.decode()
+    assert "Not calibrated yet" not in alice.get(f"{judge.get_absolute_url()}?version=1").content.decode()
+    assert alice.get(f"{judge.get_absolute_url()}?version=3").status_code == 404
+    work(judge.versions.get(number=2), admin)
+    seeds = [body.get("seed") for body in server.asked()]
+    assert seeds[:4] == [None] * 4
+    assert len(set(seeds[4:])) == 4
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        AIJudgeVersion.objects.filter(judge=judge).update(rubric="Changed.")
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        AIJudgment.objects.update(choice=0, forward=0, backward=0)
+    judge.delete()
+    assert not AIJudgment.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"server": "http://elsewhere.test/v1"}, "elsewhere.test"),
+        ({"rubric": "  "}, "required"),
+        ({"rubric": "x" * 20_001}, "20,000"),
+        ({"temperature": "2.5"}, "less than or equal to 2"),
+        ({"max_tokens": "0"}, "greater than or equal to 1"),
+        ({"name": ""}, "required"),
+        ({"name": "Small"}, "called Small already"),
+    ],
+)
+def test_what_cannot_be_a_judge_is_said_by_field(alice, judge, server, values, problem):
+    given = {"name": "New", "server": server.url, "model": "", "rubric": RUBRIC, "temperature": "0", "max_tokens": "64"}
+    page = alice.post("/projects/letters/judges/", given | values)
+    assert page.status_code == 422
+    assert problem in page.content.decode()
+    answer = alice.post("/api/v1/projects/letters/judges/", given | values, content_type="application/json")
+    assert answer.status_code in (400, 409)
+    assert problem in answer.content.decode()
+    assert AIJudge.objects.count() == 1
+
+
+def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_by_people):
+    """Every odd answer beside good ones: the run ends well, each reason is told and nothing of the server's text."""
+    for name in [*ODD, "odd:refused", "odd:cut"]:
+        judged_by_people(BETTER_SECOND, text=f"Question {name} of many")
+    for _ in range(3):
+        judged_by_people(BETTER_SECOND)
+    run = work(judge.versions.get(), admin)
+    assert (run.status, run.error) == ("done", "")
+    said = {
+        row.task.prompt.last_message.split()[1]: row.problem or row.choice
+        for row in AIJudgment.objects.filter(repeat=0).select_related("task__prompt")
+    }
+    problems = {name: said.get(name) for name in [*ODD, "odd:refused", "odd:cut"]}
+    assert problems.pop("odd:usage") == 0
+    assert problems == {
+        "odd:page": "the reply is no JSON",
+        "odd:empty": "the reply is no JSON",
+        "odd:list": "the reply is no JSON object",
+        "odd:latin": "the reply is no UTF-8",
+        "odd:none": "the reply has no choices",
+        "odd:number": "an answer's content is no text but int",
+        "odd:silent": "the verdict is empty",
+        "odd:undecided": "no verdict: neither [[A]] nor [[B]] nor [[TIE]]",
+        "odd:thinks": "the verdict ended before its thoughts did",
+        "odd:picture": "an answer has a part that is no text",
+        "odd:refused": "the server says 422 Unprocessable Entity; its own log says why",
+        "odd:cut": problems["odd:cut"],
+    }
+    assert "IncompleteRead" in problems["odd:cut"] or "answers others" in problems["odd:cut"]
+    assert [row.choice for row in AIJudgment.objects.usable().filter(repeat=0)].count(-1) == 3
+    found = calibration(judge.versions.get())
+    assert dict(found.unusable)["the reply is no JSON"] >= 2
+    assert SECRET_OF_THE_SERVER not in json.dumps(list(AIJudgment.objects.values_list("problem", "reasons")))
+
+
+def test_a_server_that_fails_stops_the_run_which_goes_on_later(alice, judge, admin, server, judged_by_people):
+    for _ in range(4):
+        judged_by_people(BETTER_SECOND)
+    version = judge.versions.get()
+    server.set_status(401)
+    run = work(version, admin)
+    assert run.status == "failed"
+    assert "refuses the key in KEY_OF_THE_JUDGE (401 Unauthorized)" in run.error
+    assert SECRET_OF_THE_SERVER not in run.error
+    assert KEY not in run.error
+    page = alice.get(judge.get_absolute_url()).content.decode()
+    assert "refuses the key in KEY_OF_THE_JUDGE" in page
+    assert "0 of 5" in page
+    server.set_status(200)
+    resume = f"{judge.get_absolute_url()}runs/{run.pk}/resume/"
+    alice.post(resume)
+    alice.post(resume)  # a second click changes nothing
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    assert (run.status, run.judgments.usable().count()) == ("done", 5)
+    address = f"/api/v1/projects/letters/judges/{judge.pk}/runs/{run.pk}/resume/"
+    assert alice.post(address).json()["detail"].startswith("This run has no pairs left")
+
+
+def test_a_server_that_never_gives_a_verdict_is_no_judge(judge, admin, judged_by_people):
+    for number in range(30):
+        judged_by_people(BETTER_SECOND, text=f"odd:undecided {number}")
+    run = work(judge.versions.get(), admin, pairs=30)
+    assert run.status == "failed"
+    assert "no verdict in 24 pairs: no verdict: neither" in run.error
+
+
+def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_by_people, settings, monkeypatch):
+    """A worker that stops, one that is killed and one that is overtaken: nothing is lost and nothing asked twice."""
+    monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 2)
+    for _ in range(8):
+        judged_by_people(BETTER_SECOND)
+    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=8, by=admin)
+    turns = iter([False, False, False, True])
+    assert ai_judge_runs.work_next(lambda: next(turns))
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("queued", 0)
+    first = run.judgments.exclude(settled_at=None).count()
+    assert 0 < first < 8
+    # A worker took it and was killed: its row says running until its sign of life is old.
+    AIJudgeRun.objects.filter(pk=run.pk).update(status="running", attempt=1, heartbeat_at=timezone.now())
+    assert not ai_judge_runs.work_next()
+    AIJudgeRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(days=1))
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    assert run.status == "done"
+    texts = [body["messages"][1]["content"] for body in server.asked()]
+    assert run.judgments.usable().count() == 8
+    assert len(texts) == 2 * 8
+    again = work(judge.versions.get(), admin)
+    assert (again.status, again.planned) == ("done", True)  # one of the eight was left out for a repeat
+    assert work(judge.versions.get(), admin).error == ai_judge_runs.NOTHING_TO_JUDGE
+
+
+def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people, monkeypatch):
+    monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 2)
+    for _ in range(6):
+        judged_by_people(BETTER_SECOND)
+    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=6, by=admin)
+    with pytest.raises(Exception, match="judging already"):
+        ai_judges.start_run(version=judge.versions.get(), most_pairs=6, by=admin)
+
+    def cancels() -> bool:
+        alice.post(f"{judge.get_absolute_url()}runs/{run.pk}/cancel/")
+        return False
+
+    assert ai_judge_runs.work_next(cancels)
+    run.refresh_from_db()
+    assert (run.status, bool(run.finished_at)) == ("cancelled", True)
+    assert run.judgments.exclude(settled_at=None).count() < 6
+    alice.post(f"{judge.get_absolute_url()}runs/{run.pk}/resume/")
+    while ai_judge_runs.work_next():
+        pass
+    assert run.judgments.usable().count() == 6
+
+
+def test_people_count_once_they_cannot_change_their_mind(judge, admin, project, people, judged_by_people):
+    """Not yet final, withdrawn and excluded judgments are not what a judge is held against."""
+    task = judged_by_people(qualities=(1, 2))
+    ids = sorted(task.candidates.values_list("pk", flat=True))
+    mine = say(task, people[0], [[ids[1]], [ids[0]]], ago=timedelta(minutes=1))
+    run = work(judge.versions.get(), admin)
+    assert (run.status, run.error) == ("failed", ai_judge_runs.NOTHING_TO_JUDGE)
+    Assignment.objects.filter(pk=mine.assignment_id).update(finished_at=timezone.now() - EARLIER)
+    assert work(judge.versions.get(), admin).status == "done"
+    pairs, _ = compared_pairs(judge.versions.get())
+    assert [(pair.people, pair.choice) for pair in pairs] == [((-1,), -1)]
+    quality.exclude(project=project, annotator=people[0], reason="haste", by=admin)
+    assert compared_pairs(judge.versions.get())[0] == []
+
+
+def test_a_judge_with_position_bias_is_caught(judge, admin, judged_by_people):
+    for number in range(20):
+        judged_by_people(BETTER_SECOND, BETTER_SECOND, text=f"habit:first {number}")
+    work(judge.versions.get(), admin)
+    found = calibration(judge.versions.get())
+    assert found.position_verdict == "first-position bias detected"
+    assert found.position_excess.value == 0.5
+    assert found.order_disagreement.value == 1.0
+    assert (found.ties.value, found.overall.agreement.value) == (1.0, 0.0)
+
+
+def test_length_is_looked_at_beside_people(judge, admin, judged_by_people):
+    for number in range(6):
+        judged_by_people(BETTER_FIRST, BETTER_SECOND, text=f"habit:long {number}", qualities=(1, 22))
+    work(judge.versions.get(), admin)
+    found = calibration(judge.versions.get())
+    assert (found.longer_wins.value, found.people_longer_wins.value) == (1.0, 0.5)
+    assert found.position_verdict == "too few rankings"
+
+
+def test_the_database_keeps_what_a_judgment_is(judge, admin, judged_by_people):
+    judged_by_people(BETTER_SECOND)
+    run = work(judge.versions.get(), admin)
+    row = run.judgments.filter(repeat=0).values("run_id", "version_id", "task_id", "first_id", "second_id").get()
+    turned = row | {"first_id": row["second_id"], "second_id": row["first_id"]}
+    now = timezone.now()
+    for values in (
+        row,  # the same pair again
+        turned,
+        row | {"repeat": 2},
+        row | {"repeat": 1, "choice": 1},  # said, and not settled
+        row | {"repeat": 1, "settled_at": now},  # settled, and nothing said
+        row | {"repeat": 1, "settled_at": now, "choice": 1, "forward": 1, "backward": 0},  # the orders differ
+        row | {"repeat": 1, "settled_at": now, "choice": 1, "forward": 1},  # one order only
+        row | {"repeat": 1, "settled_at": now, "choice": 0, "forward": 1, "backward": 1},
+        row | {"repeat": 1, "settled_at": now, "choice": 2, "forward": 2, "backward": 2},
+    ):
+        AIJudgment.objects.filter(repeat=1).delete()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            AIJudgment.objects.create(**values)
