@@ -19,7 +19,7 @@ from annotation.delivery import webhooks
 from annotation.durable import make_folder, put_in_place
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
-from annotation.exports.writers import json_line
+from annotation.exports.writers import ListItems, json_line
 from annotation.models import AuditAction, DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
 
 
@@ -66,19 +66,41 @@ def _written(rows: Iterator[SnapshotRow]) -> Iterator[tuple[Path, str, int]]:
     folder = Path(settings.SNAPSHOT_DIR)
     make_folder(folder)
     temporary = folder / f"taking-{os.getpid()}-{timezone.now().timestamp()}.tmp"
-    digest, count = hashlib.sha256(), 0
+    ordered = temporary.with_suffix(".ordered.tmp")
     try:
-        with temporary.open("wb") as file:
-            for row in rows:
-                line = json_line(row)
-                digest.update(line)
-                file.write(line)
-                count += 1
-            file.flush()
+        count, first = _write_rows(rows, temporary)
+        if first:
+            _put_first(first, temporary, ordered)
+            ordered.replace(temporary)
+        with temporary.open("rb+") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())  # here, so that no transaction waits for it
-        yield temporary, digest.hexdigest(), count
+        yield temporary, digest, count
     finally:
-        temporary.unlink(missing_ok=True)
+        for path in (temporary, ordered):
+            path.unlink(missing_ok=True)
+
+
+def _write_rows(rows: Iterator[SnapshotRow], path: Path) -> tuple[int, list[int]]:
+    """Write a row on each line; return their number, and those that belong to the beginning (`ListItems`)."""
+    items = ListItems()
+    count, first = 0, []
+    with path.open("wb") as file:
+        for row in rows:
+            if items.come_with(row):
+                first.append(count)
+            file.write(json_line(row))
+            count += 1
+    return count, first
+
+
+def _put_first(first: list[int], source: Path, target: Path) -> None:
+    """Write the lines of a file in their order, but those with these numbers before all others."""
+    wanted = set(first)
+    with target.open("wb") as ordered:
+        for chosen in (True, False):
+            with source.open("rb") as file:
+                ordered.writelines(line for number, line in enumerate(file) if (number in wanted) is chosen)
 
 
 @transaction.atomic

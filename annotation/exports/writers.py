@@ -28,12 +28,61 @@ def json_line(row: SnapshotRow) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
+class ListItems:
+    """Which lists of the rows so far had items: readers take the type of a column from the first 10 MB of a file.
+
+    A row that has items in a list that was empty before belongs to the beginning of its file.
+    """
+
+    def __init__(self) -> None:
+        self.empty: set[str] = set()
+        self.known: set[str] = set()
+
+    def come_with(self, row: SnapshotRow) -> bool:
+        """Return whether a list has its first items in this row, and was empty in a row before."""
+        before, found = set(self.empty), set[str]()
+        self._look(row, "", found)
+        self.known |= found
+        self.empty -= found
+        return not before.isdisjoint(found)
+
+    def _look(self, value: Any, path: str, found: set[str]) -> None:
+        if isinstance(value, dict):
+            for name, each in value.items():
+                if isinstance(each, (dict, list)):
+                    self._look(each, f"{path}.{name}", found)
+        elif value:
+            found.add(path)
+            for each in value:
+                if isinstance(each, (dict, list)):
+                    self._look(each, path, found)
+        elif path not in self.known:
+            self.empty.add(path)
+
+
 def write_jsonl(rows: Rows, file: BinaryIO) -> int:
+    """Write a row on each line; those come first that show what the items of a list are (`ListItems`)."""
+    first = _first_rows(rows)
+    for number in first:
+        file.write(json_line(next(islice(rows(), number, None))))
     count = 0
-    for row in rows():
-        file.write(json_line(row))
+    for number, row in enumerate(rows()):
         count += 1
+        if number not in first:
+            file.write(json_line(row))
     return count
+
+
+def _first_rows(rows: Rows) -> list[int]:
+    """Return the numbers of the rows that belong to the beginning; rows whose lists have items are not all read."""
+    items = ListItems()
+    found = []
+    for number, row in enumerate(rows()):
+        if items.come_with(row):
+            found.append(number)
+        if not items.empty:
+            break
+    return found
 
 
 def write_csv(rows: Rows, file: BinaryIO) -> int:
