@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from itertools import chain
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
+from django.utils.translation import ngettext
+
+from annotation.imports.packed import packed
 from annotation.models import PromptUpload, UploadChunk
 
 CHUNK = 4 * 2**20
@@ -21,6 +25,20 @@ def keep(upload: PromptUpload, file: BinaryIO) -> None:
     if second:
         for number, piece in enumerate(chain([first, second], pieces)):
             UploadChunk.objects.create(upload=upload, number=number, data=piece)
+
+
+def as_one(files: Sequence[tuple[str, BinaryIO]], archive: IO[bytes]) -> tuple[str, BinaryIO, list[str]]:
+    """Return the name and the content of a file, or of `archive` with the data files of several; last, the others.
+
+    Raises UnreadableFile where none of several holds data.
+    """
+    if len(files) == 1:
+        return (*files[0], [])
+    names, left = packed(files, archive)
+    more = ngettext("%(name)s and %(count)s more", "%(name)s and %(count)s more", len(names) - 1)
+    shown = more % {"name": names[0], "count": len(names) - 1} if len(names) > 1 else names[0]
+    archive.seek(0)
+    return f"{shown}.zip", cast(BinaryIO, archive), left
 
 
 def opened(upload: PromptUpload) -> BinaryIO:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -23,8 +24,10 @@ from annotation.imports import SHAPES
 from annotation.imports.batches import parse_first
 from annotation.imports.packed import size_of
 from annotation.imports.reading import LARGEST_FILE
-from annotation.models import ImportStatus, Prompt, PromptUpload, Role, Scope
+from annotation.models import ImportStatus, Project, Prompt, PromptUpload, Role, Scope
 from annotation.uploads import takes_uploads
+
+NOT_READ = "Of several files sent together those that hold no data, such as licences; only in the answer to them."
 
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
@@ -39,8 +42,11 @@ class UploadedFileField(serializers.FileField):
 
 
 class PromptFileSerializer(serializers.Serializer[Any]):
-    file = UploadedFileField(
-        help_text="JSONL, JSON, CSV, TSV, Parquet or plain text, as .gz or .zip, too; as on the page, at most 1 GB."
+    file = serializers.ListField(
+        child=UploadedFileField(allow_empty_file=True),
+        allow_empty=False,
+        help_text="JSONL, JSON, CSV, TSV, Parquet or plain text, as .gz or .zip, too; as on the page, at most 1 GB. "
+        "Several files, as of a folder, are one import: only its data files are read.",
     )
     labels = serializers.BooleanField(default=False, help_text="The rows are texts with labels instead of prompts.")
     mapping = serializers.DictField(
@@ -64,10 +70,11 @@ class PromptFileSerializer(serializers.Serializer[Any]):
         default=False, help_text="Only the report, of a large file on its first rows; nothing is imported."
     )
 
-    def validate_file(self, file: Any) -> Any:
-        if file.size > LARGEST_FILE:
-            raise serializers.ValidationError(f"The file is larger than {size_of(LARGEST_FILE)}. Split it.")
-        return file
+    def validate_file(self, files: list[Any]) -> list[Any]:
+        if sum(file.size for file in files) > LARGEST_FILE:
+            what = "The file is" if len(files) == 1 else "Together the files are"
+            raise serializers.ValidationError(f"{what} larger than {size_of(LARGEST_FILE)}. Split it.")
+        return files
 
 
 class RefusedRowSerializer(serializers.Serializer[Any]):
@@ -99,6 +106,7 @@ class ImportReportSerializer(serializers.Serializer[Any]):
         child=serializers.IntegerField(),
         help_text="Unused fields that look like responses, votes, labels or a conversation: their rows are rejected.",
     )
+    not_read = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOT_READ)
 
 
 class ImportJobSerializer(serializers.ModelSerializer[PromptUpload]):
@@ -114,12 +122,13 @@ class ImportJobSerializer(serializers.ModelSerializer[PromptUpload]):
     can_pause = serializers.SerializerMethodField()
     can_resume = serializers.SerializerMethodField()
     can_undo = serializers.SerializerMethodField()
+    not_read = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOT_READ)
 
     class Meta:
         model = PromptUpload
         fields = (
             *("id", "filename", "status", "rows", "done", "percent", "is_read", "error", "so_far", "report"),
-            *("can_pause", "can_resume", "can_undo", "url"),
+            *("can_pause", "can_resume", "can_undo", "not_read", "url"),
         )
 
     def get_is_read(self, upload: PromptUpload) -> bool:
@@ -176,12 +185,22 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
     def create(self, request: Request, slug: str) -> Response:
         """Import a file of prompts: new ones are taken, the report names every other row and why.
 
-        A file of many rows is imported by a worker: the answer is 202 with the address that says how far it is.
+        Several files are one import. One of many rows is done by a worker: the answer is 202 with the address that says
+        how far it is.
         """
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         upload = PromptFileSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
         wanted = upload.validated_data
+        files = [(each.name, each.file) for each in wanted["file"]]
+        with TemporaryFile() as archive:
+            name, content, left = upload_contents.as_one(files, archive)
+            answer = self._imported(project, name, content, wanted)
+        answer.data["not_read"] = left
+        return answer
+
+    def _imported(self, project: Project, name: str, content: BinaryIO, wanted: dict[str, Any]) -> Response:
+        """Return what became of a file: its report, or where a worker imports it."""
         reading = reading_of(
             project,
             mapping=wanted.get("mapping", {}),
@@ -191,13 +210,14 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
             name=wanted.get("mapping_name", ""),
             save_as=wanted.get("save_mapping", ""),
         )
-        parsed = parse_first(wanted["file"].file, wanted["file"].name, reading)
+        parsed = parse_first(content, name, reading)
         if wanted["dry_run"]:
-            return Response(ImportReportSerializer(prompts.dry_run(project, parsed)).data)
+            return Response(dict(ImportReportSerializer(prompts.dry_run(project, parsed)).data))
+        by = signed_in(self.request)
         pending = PromptUpload(
             project=project,
-            uploaded_by=signed_in(request),
-            filename=wanted["file"].name[-255:],
+            uploaded_by=by,
+            filename=name[-255:],
             content=b"",
             labels=wanted["labels"],
             mapping=dict(reading.mapping),
@@ -207,14 +227,14 @@ class PromptViewSet(mixins.ListModelMixin, GenericViewSet[Prompt]):
         if parsed.is_whole:
             pending.save()
         else:
-            upload_contents.keep(pending, wanted["file"].file)
+            upload_contents.keep(pending, content)
         if import_jobs.is_large(parsed):
             import_jobs.queue(upload=pending, parsed=parsed)
             pending.refresh_from_db()
-            job = ImportJobSerializer(pending, context={"request": request}).data
+            job = dict(ImportJobSerializer(pending, context={"request": self.request}).data)
             return Response(job, status=status.HTTP_202_ACCEPTED, headers={"Location": job["url"]})
-        report = prompts.take_upload(upload=pending, parsed=parsed, by=signed_in(request))
-        return Response(ImportReportSerializer(report).data, status=status.HTTP_201_CREATED)
+        report = prompts.take_upload(upload=pending, parsed=parsed, by=by)
+        return Response(dict(ImportReportSerializer(report).data), status=status.HTTP_201_CREATED)
 
 
 class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[PromptUpload]):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from tempfile import TemporaryFile
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access
@@ -32,7 +32,6 @@ from annotation.imports import (
 from annotation.imports.batches import parse_first
 from annotation.imports.folders import SUFFIXES, TEXTS
 from annotation.imports.guesses import guessed
-from annotation.imports.packed import packed
 from annotation.models import ImportStatus, Project, PromptUpload, Role
 from annotation.uploads import takes_uploads
 
@@ -61,7 +60,9 @@ def _kept(request: UserRequest, project: Project, form: UploadForm) -> int | Non
     parsed = None
     with TemporaryFile() as archive:
         try:
-            name, content = _one_file(request, files, archive)
+            name, content, left = upload_contents.as_one([(each.name, each.file) for each in files], archive)
+            if left:
+                messages.info(request, gettext("Not read: %(names)s") % {"names": ", ".join(left[:20])})
             parsed = parse_first(content, name, Reading(labels=labels))
         except UnknownColumns:
             pass  # the preview asks which is which
@@ -77,19 +78,6 @@ def _kept(request: UserRequest, project: Project, form: UploadForm) -> int | Non
         )
         upload_contents.keep(upload, content)
     return upload.pk
-
-
-def _one_file(request: UserRequest, files: list[Any], archive: IO[bytes]) -> tuple[str, BinaryIO]:
-    """Return the name and the content of a file, or of an archive with the data files of several; others are named."""
-    if len(files) == 1:
-        return files[0].name, files[0].file
-    names, left = packed([(each.name, each.file) for each in files], archive)
-    if left:
-        messages.info(request, gettext("Not read: %(names)s") % {"names": ", ".join(left[:20])})
-    more = ngettext("%(name)s and %(count)s more", "%(name)s and %(count)s more", len(names) - 1)
-    shown = more % {"name": names[0], "count": len(names) - 1} if len(names) > 1 else names[0]
-    archive.seek(0)
-    return f"{shown}.zip", cast(BinaryIO, archive)
 
 
 @login_required

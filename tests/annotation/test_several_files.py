@@ -65,3 +65,27 @@ def test_what_cannot_be_read_is_named_and_nothing_is_stored(
     page = as_user(admin).post(PROMPTS, {"file": files(**chosen)}).content.decode()
     assert problem in page
     assert not PromptUpload.objects.exists()
+
+
+def test_several_files_over_the_api_are_one_import(project, admin, as_user) -> None:
+    client = as_user(admin)
+    api = "/api/v1/projects/letters/prompts/"
+    chosen = {"a__jsonl": row("First?"), "b__csv": "prompt\nSecond?\n", "LICENSE__txt": "Permission", "c__jsonl": ""}
+    tried = client.post(api, {"file": files(**chosen), "dry_run": "1"}).json()
+    assert (tried["taken"], tried["not_read"], Prompt.objects.count()) == (2, ["LICENSE.txt"], 0)
+    broken = client.post(api, {"file": files(**chosen, d__json='[{"prompt": "z"}')})
+    assert broken.status_code == 400
+    assert "d.json: The list lacks a comma" in broken.content.decode()
+    assert not Prompt.objects.exists()  # nothing of the others either
+    sent = client.post(api, {"file": files(**chosen)})
+    assert sent.status_code == 201
+    assert [each["reason"] for each in sent.json()["refused"]] == [
+        "c.jsonl: the file holds no rows; the others are read"
+    ]
+    assert sorted(prompt.messages[0]["content"] for prompt in Prompt.objects.all()) == ["First?", "Second?"]
+    many = client.post(api, {"file": files(x__txt="?", y__jsonl="".join(row(f"{n}?") for n in range(2001)))})
+    assert (many.status_code, many.json()["not_read"], many.json()["status"]) == (202, ["x.txt"], "queued")
+    assert "not_read" not in client.get(many.headers["Location"]).json()
+    alone = client.post(api, {"file": files(e__jsonl="")})
+    assert (alone.status_code, "The file is empty" in alone.content.decode()) == (400, True)
+    assert client.post(api, {}).status_code == 400
