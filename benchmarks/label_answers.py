@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.recipes.models.answers import AnswerReading, Answers
 from training.recipes.models.generation import Drawing, sample
-from training.recipes.models.masks import as_tree, tree_mask
+from training.recipes.models.masks import as_tree, tree_layout
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import pad_right, prompt_tokens
@@ -161,12 +161,14 @@ def _read(shared: SharedModel, prompts: list[str], first: int) -> dict[str, Any]
     seen = [[shared.chat.answer(text) if text else [shared.closing] for text in group] for group in texts]
     response, mask = pad_right(seen, shared.pad)
     answers = Answers(rollout.answers.prompt, rollout.answers.prompt_mask, response, mask)
-    visible, positions = tree_mask(answers.prompt_mask, answers.response_mask)
+    layout = tree_layout(answers.prompt_mask, answers.response_mask)
     passed: list[Tensor] = []
     kept = shared.blocks.depths
     shared.blocks.depths = [round(len(shared.blocks) * (part + 1) / DEPTHS) for part in range(DEPTHS)]
-    hidden = shared.blocks.embed(as_tree(answers.prompt, answers.response))
-    final = shared.blocks.norm(shared.blocks.run(hidden, visible, positions, (0, len(shared.blocks)), passed=passed))
+    hidden = shared.blocks.embed(layout.move(as_tree(answers.prompt, answers.response)))
+    hidden = shared.blocks.run(hidden, layout.sight, (0, len(shared.blocks)), passed=passed)
+    final = layout.move_back(shared.blocks.norm(hidden))
+    passed = [layout.move_back(states) for states in passed]
     shared.blocks.depths = kept
     width = answers.prompt.shape[1]
     after = final[:, width:].unflatten(1, response.shape[1:])

@@ -10,6 +10,10 @@ Nobody but the last table sees the gold score: of answers to held-out prompts, b
   base           the model as it is            best_of_n      of n of its answers the one with the highest score
   sft            learns the picked answers     dpo            learns picked against not picked
   ppo            fixed KL coefficient          ppo_adaptive   KL held at that of best-of-4, ln 4 − ¾ = 0.64 nats
+  distil         best against worst of its own answers, by the reward model's score, through DPO
+  rloo           by TRL's trainer with the same reward model
+
+`per_sqrt_kl` is the rise of gold over √KL; best-of-n is nearly the most that can be had for its KL.
 
 Every recipe runs on a run directory under --out; what is finished is not done again, so the script can be stopped and
 started at will. Intervals (95 %) resample seeds and prompts. Prints one JSON line, and a table on stderr.
@@ -40,7 +44,8 @@ SAMPLE_PROMPTS = ROOT / "annotation" / "sample_prompts.jsonl"
 CANDIDATES = 4
 HELD_OUT = 4  # one prompt in so many
 BEST_OF = (2, 4, 8, 16)
-METHODS = ("sft", "dpo", "ppo", "ppo_adaptive")
+METHODS = ("sft", "dpo", "ppo", "ppo_adaptive", "distil", "rloo")
+DEFAULT_METHODS = METHODS[:4]
 
 Golds = dict[int, float]  # mean gold score of the answers to each held-out prompt
 
@@ -53,9 +58,9 @@ def main() -> None:
         "--label", choices=["best", "ranking"], default="best", help="of four: the best, or their order"
     )
     parser.add_argument("--noise", type=float, default=0.3, help="standard deviation of the labeller's error")
-    parser.add_argument("--episodes", type=int, default=640, help="of PPO")
+    parser.add_argument("--episodes", type=int, default=640, help="of PPO and RLOO")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(DEFAULT_METHODS), help=f"of {', '.join(METHODS)}")
     parser.add_argument("--prompts", type=int, default=0, help="of the sample prompts, held-out ones included; 0: all")
     parser.add_argument("--tokens", type=int, default=24, help="length at which answers are cut")
     parser.add_argument("--answers", type=int, default=8, help="per held-out prompt and method; of the base always 16")
@@ -145,6 +150,8 @@ class Experiment:
             self._recipe(method, {}, inputs, map(self._as_completion, labels))
         elif recipe == "dpo":
             self._recipe(method, {}, inputs, (pair for label in labels for pair in self._as_pairs(label)))
+        elif recipe == "distil":
+            self._recipe(method, {}, inputs, self.prompts)
         else:
             settings = {"episodes": self.options.episodes}
             if method == "ppo_adaptive":
@@ -341,6 +348,7 @@ def row_of(method: str, golds: dict[str, list[Golds]], kls: dict[str, list[float
         "ci95": interval(golds[method]),
         "rise": round(mean_of(rises), 4),
         "rise_ci95": interval(rises),
+        "per_sqrt_kl": round(mean_of(rises) / sqrt(kl), 4) if kl > 0.005 else None,
         "kl": round(kl, 4),
         "sqrt_kl": round(sqrt(max(kl, 0.0)), 4),
         "by_seed": [
@@ -425,13 +433,13 @@ def say(text: str) -> None:
 
 def print_table(line: Row) -> None:
     say(f"\nreward model: accuracy {line['reward_accuracy']}, by length {line['length_baseline']}\n")
-    say(f"{'method':14} {'√KL':>6} {'KL':>6} {'gold':>7}  {'95 %':18} {'rise':>7}  95 %")
+    say(f"{'method':14} {'√KL':>6} {'KL':>6} {'gold':>7}  {'95 %':18} {'rise':>7} {'/√KL':>6}  95 %")
     for row in line["rows"]:
         low, high = row["ci95"]
         rise = "" if row["method"] == "base" else "  [{:+.3f}, {:+.3f}]".format(*row["rise_ci95"])
         say(
             f"{row['method']:14} {row['sqrt_kl']:6.2f} {row['kl']:6.2f} {row['gold']:7.3f}  [{low:+.3f}, {high:+.3f}]"
-            f"   {row['rise']:7.3f}{rise}"
+            f"   {row['rise']:7.3f} {row['per_sqrt_kl'] or 0:6.2f}{rise}"
         )
     if duel := line["ppo_minus_best_of_4_at_equal_kl"]:
         say("\nPPO minus best-of-4 at equal KL: {:+.3f} [{:+.3f}, {:+.3f}]".format(duel["difference"], *duel["ci95"]))

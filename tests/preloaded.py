@@ -3,6 +3,7 @@
 import datasets  # noqa: F401
 from trl import DPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: F401
 
+import training.recipes.distil
 import training.recipes.dpo
 import training.recipes.evaluate
 import training.recipes.instruction_tuning

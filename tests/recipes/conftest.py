@@ -12,6 +12,7 @@ import torch
 
 from tests.tiny_model import made_once, shared_checkpoint
 from training.methods import (
+    DistilConfig,
     DPOConfig,
     EvaluateConfig,
     InstructionTuningConfig,
@@ -33,6 +34,7 @@ CONFIGS = {
     "reward": RewardConfig,
     "ppo": PPOConfig,
     "dpo": DPOConfig,
+    "distil": DistilConfig,
     "kto": KTOConfig,
     "rloo": RLOOConfig,
     "sft": SFTConfig,

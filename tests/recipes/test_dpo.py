@@ -16,6 +16,7 @@ from training.methods import DPOConfig
 from training.recipes import dpo
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
+from training.recipes.trainer.pairs import TokenPair, pair_logprobs
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -110,7 +111,7 @@ def test_pairs_are_read_as_they_are_scored(shared: SharedModel):
     text = shared.tokenizer.decode(pairs[0].chosen)
     assert text == row["chosen"][0]["content"] + "<|end|>"
     # Summed over the answer's tokens with its EOS, whatever it is padded to beside another one.
-    sums = dpo.pair_logprobs(shared, [pairs[0], dpo.TokenPair([5], [7, 8], [9])], None, 2)
+    sums = pair_logprobs(shared, [pairs[0], TokenPair([5], [7, 8], [9])], None, 2)
     assert sums.shape == (2, 2)
     assert float(sums[0, 0]) == pytest.approx(logprob(shared.model, pairs[0].prompt, pairs[0].chosen), abs=1e-3)
     assert float(sums[1, 1]) == pytest.approx(logprob(shared.model, [5], [9]), abs=1e-4)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.recipes import test_dpo, test_instruction_tuning, test_kto, test_ppo, test_rloo, test_sft
+from tests.recipes import test_distil, test_dpo, test_instruction_tuning, test_kto, test_ppo, test_rloo, test_sft
 from tests.recipes.conftest import Prepare, finish, preference_rows, preparing, prompt_rows, ranking_rows
 from training.methods import METHODS, InvalidConfig
 from training.rundir import Row, RunDir
@@ -20,7 +20,14 @@ from training.rundir import Row, RunDir
 pytestmark = pytest.mark.recipes
 
 ROOT = Path(__file__).resolve().parents[2]
-EQUAL = ("ppo", "sft", "dpo", "kto", "instruction_tuning")  # what they draw does not depend on the number of processes
+EQUAL = (
+    "ppo",
+    "sft",
+    "dpo",
+    "kto",
+    "distil",
+    "instruction_tuning",
+)  # what they draw does not depend on the number of processes
 
 
 # Short runs of every method. SFT's last step of an epoch has 3 rows, DPO's 7 pairs: some are left over in each case.
@@ -30,6 +37,7 @@ SETTINGS: dict[str, Row] = {
     "sft": test_sft.SETTINGS | {"epochs": 2, "batch_size": 6, "micro_batch": 1},
     "dpo": test_dpo.SETTINGS | {"epochs": 1, "batch_size": 8},
     "kto": test_kto.SETTINGS | {"epochs": 1, "batch_size": 8},
+    "distil": test_distil.SETTINGS | {"completions_per_prompt": 32, "epochs": 1},
     "instruction_tuning": test_instruction_tuning.SETTINGS | {"epochs": 1, "shown": 2},
     "rloo": test_rloo.SETTINGS | {"episodes": 64, "eval_every": 1},
 }
@@ -39,6 +47,7 @@ def prepared(prepare: Prepare, name: str, checkpoint: Path, reward_model: Path, 
     rows = {
         "ppo": prompt_rows(12, held_out=4),
         "rloo": prompt_rows(12, held_out=4),
+        "distil": prompt_rows(12, held_out=4),
         "sft": test_sft.answer_rows(13, held_out=4),
         "dpo": preference_rows(8, held_out=3),
         "kto": ranking_rows(8, held_out=1),
@@ -51,7 +60,7 @@ def prepared(prepare: Prepare, name: str, checkpoint: Path, reward_model: Path, 
             f"{name}-{method}",
             method,
             given | {"processes": count},
-            scored if method in ("ppo", "rloo") else inputs,
+            scored if METHODS[method].data == "prompt-only" else inputs,
             rows[method],
         )
         for method, given in SETTINGS.items()

@@ -70,6 +70,8 @@ IDLE = [
     ("rloo", {"episodes": 64}, {"eval_every": 3}),
     ("dpo", {}, {"micro_batch": 17}),
     ("dpo", {}, {"learning_rate": 0.0}),
+    ("distil", {}, {"micro_batch": 17}),
+    ("distil", {}, {"learning_rate": 0.0}),
     ("kto", {}, {"micro_batch": 17}),
     ("kto", {}, {"learning_rate": 0.0}),
     ("sft", {}, {"micro_batch": 9}),

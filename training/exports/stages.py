@@ -27,6 +27,7 @@ HUB_NAMES = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 NO_COUNTERPART = {
     "prompt_tuning": "prompt tuning: neither tool has templates and verbalizers",
     "self_instruct": "self-instruct: proposals are for Prefloop's own reviewers",
+    "distil": "best-of-n distillation: neither tool samples, scores and pairs responses in one stage",
     "evaluate": "the evaluation: it asks Prefloop's annotators",
 }
 

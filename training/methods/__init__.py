@@ -8,6 +8,7 @@ an entry point of the group `prefloop.methods` that names its `METHOD`.
 from __future__ import annotations
 
 from training.methods.base import Method, Plan
+from training.methods.distil import DistilConfig
 from training.methods.dpo import DPOConfig
 from training.methods.evaluate import EvaluateConfig
 from training.methods.instruction_tuning import InstructionTuningConfig
@@ -25,6 +26,7 @@ from training.plugins import Registry
 __all__ = [
     "METHODS",
     "DPOConfig",
+    "DistilConfig",
     "EvaluateConfig",
     "InstructionTuningConfig",
     "InvalidConfig",

@@ -97,7 +97,8 @@ LABELS: dict[str, SettingLabel] = {
     "distinct_floor": SettingLabel(_("Stop below distinct bigrams"), _("share, 0 to 1")),
     "clipfrac_limit": SettingLabel(_("Stop above clipped tokens"), _("share, 0 to 1")),
     "ratio_limit": SettingLabel(_("Stop above mean ratio")),
-    "beta": SettingLabel(_("β of DPO and KTO"), common=True),
+    "beta": SettingLabel(_("β of the KL constraint"), common=True),
+    "pairs_per_prompt": SettingLabel(_("Pairs per prompt"), common=True),
     # Prompt tuning.
     "tuning": SettingLabel(_("Approach"), common=True),
     "shots": SettingLabel(_("Labelled rows per label"), _("0: all"), common=True),

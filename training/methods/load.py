@@ -46,6 +46,11 @@ def draws_for_evaluation(config: Mapping[str, Any], prompt: int) -> Load | None:
     return Load(max(1, at_once // per_prompt), prompt, per_prompt, length) if length else None
 
 
+def prompts_at_once(per_prompt: int) -> int:
+    """Return to how many prompts so many answers each are drawn at once, where no setting says how many."""
+    return max(1, EVALUATED_AT_ONCE // per_prompt)
+
+
 def draws_a_batch(config: Mapping[str, Any], prompt: int) -> Load:
     """Return the answers of an update's batch, or of the part of one, that are drawn at once."""
     per_prompt = int(config["completions_per_prompt"])

@@ -43,13 +43,13 @@ class Rollout:
 
     def texts(self, model: SharedModel, *, asked: bool = False) -> list[list[str]]:
         """Return what people see of each answer; `asked`: the prompts let the model think."""
-        return [[model.chat.text(tokens, asked=asked) for tokens in group] for group in self._tokens()]
+        return [[model.chat.text(tokens, asked=asked) for tokens in group] for group in self.tokens()]
 
     def ended(self, model: SharedModel) -> list[list[bool]]:
         """Return whether each answer was finished: by a stop token, or by opening another speaker's turn."""
-        return [[model.chat.is_over(tokens) for tokens in group] for group in self._tokens()]
+        return [[model.chat.is_over(tokens) for tokens in group] for group in self.tokens()]
 
-    def _tokens(self) -> list[list[list[int]]]:
+    def tokens(self) -> list[list[list[int]]]:
         """Return the ids that were drawn, by prompt and answer."""
         return [
             [ids[mask].tolist() for ids, mask in zip(group, masks, strict=True)]
@@ -63,7 +63,7 @@ class Rollout:
         another stop, contains a control token or opens another speaker's turn is tokenised anew from its text.
         """
         found = read(answers)
-        drawn = self._tokens()
+        drawn = self.tokens()
         changed = torch.tensor([[not model.chat.is_as_seen(tokens) for tokens in group] for group in drawn])
         for place in changed.any(-1).nonzero()[:, 0].tolist():
             texts = [model.chat.text(tokens) for tokens in drawn[place]]

@@ -17,7 +17,14 @@ from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.methods import DPOConfig, InstructionTuningConfig, KTOConfig, RLOOConfig, SFTConfig
+from training.methods import (
+    DistilConfig,
+    DPOConfig,
+    InstructionTuningConfig,
+    KTOConfig,
+    RLOOConfig,
+    SFTConfig,
+)
 from training.recipes.models import attention
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
@@ -31,7 +38,7 @@ POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
 
-TrainerConfig = DPOConfig | KTOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
+TrainerConfig = DistilConfig | DPOConfig | KTOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
 
 
 @dataclass
