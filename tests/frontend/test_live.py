@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+import redis
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.db import database_sync_to_async
@@ -172,3 +175,43 @@ def test_a_socket_is_closed_when_what_lets_it_in_has_ended_without_a_word(ended,
         await page.wait(timeout=5)
 
     asyncio.run(scene())
+
+
+class HangingLayer:
+    """Stands in for Redis that accepts connections and answers nothing."""
+
+    def __init__(self, **_: object) -> None:
+        self.asked: list[dict[str, object]] = []
+
+    async def group_send(self, _group: str, message: dict[str, object]) -> None:
+        self.asked.append(message)
+        await asyncio.sleep(3600)
+
+
+def test_who_announces_waits_for_no_channel_layer_and_a_burst_is_sent_twice(monkeypatch, caplog):
+    """Each judgment announces itself: with Redis frozen, each one held a thread of the pages for five seconds."""
+    layer = HangingLayer()
+    monkeypatch.setattr(live, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(live, "AGAIN_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(live, "_PACE", live._Pace())
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: 100.0))  # all of it happens at one moment
+    for _ in range(500):
+        live.announce(1, "queue")
+    live.end_membership(1, 7)
+    live.wait(list(live._under_way), 30)
+    told = sorted(str(message["type"]) for message in layer.asked)
+    assert told == ["look.again", "look.again", "membership.ended"]
+    assert "Could not announce" in caplog.text
+
+
+@pytest.mark.skipif("REDIS_URL" not in os.environ, reason="counts the connections to a real Redis")
+def test_announcements_share_one_connection_to_redis():
+    server = redis.Redis.from_url(os.environ["REDIS_URL"])
+    live.end_membership(1, 7)
+    live.wait(list(live._under_way), 30)
+    before = server.info("stats")["total_connections_received"]
+    for _ in range(50):
+        live.end_membership(1, 7)
+    live.wait(list(live._under_way), 30)
+    assert server.info("stats")["total_connections_received"] - before < 5  # another test may open some
