@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext, gettext_noop
 
 from annotation import clock
@@ -36,7 +37,7 @@ CLOSED = gettext_noop(
 CLAIM_TRIES = 20
 WINDOW = 16  # empty seats that one random start looks at
 STARTS = 6  # random starts, before the whole level is walked
-SEATS_COUNTED = 100_000  # a page counts no further
+COUNTED = 100_000  # rows; a page counts no further
 
 EMPTY = "FROM annotation_assignment WHERE project_id = %(project)s AND status = 'empty'"
 IN_LEVEL = f"{EMPTY} AND priority = %(priority)s AND seat_number = %(seat_number)s"
@@ -289,17 +290,26 @@ def roughly(counted: dict[str, int | bool]) -> dict[str, int | bool]:
     return {**counted, "empty": at_least(counted["empty"]), "more_empty": bool(counted["empty"])}
 
 
+def counted(rows: QuerySet[Any]) -> int:
+    """Return the number of rows, at most COUNTED: pages that refresh by themselves ask for it all the time."""
+    return rows.order_by().values("pk")[:COUNTED].count()
+
+
+def in_figures(number: int) -> str:
+    """Return how a page shows what was counted: 1,234, or 100,000+ where there may be more."""
+    return f"{number:,}+" if number >= COUNTED else f"{number:,}"
+
+
 def progress(project: Project) -> dict[str, int | bool]:
-    """Return how many assignments of a project are done, held and empty, counted up to SEATS_COUNTED."""
+    """Return how many assignments of a project are done, held and empty, counted up to COUNTED."""
     there = Assignment.objects.filter(project=project)
-    done = there.judged().order_by().values("pk")[:SEATS_COUNTED].count()
-    empty = there.empty().order_by().values("pk")[:SEATS_COUNTED].count()
+    done, empty = counted(there.judged()), counted(there.empty())
     return {
         "done": done,
         "held": there.held().count(),
         "empty": empty,
-        "more_done": done == SEATS_COUNTED,
-        "more_empty": empty == SEATS_COUNTED,
+        "more_done": done == COUNTED,
+        "more_empty": empty == COUNTED,
     }
 
 
@@ -307,6 +317,6 @@ def own_progress(project: Project, user: User) -> dict[str, int | bool]:
     """Return how much a person has done, about how many seats are empty (for anybody), both counted up to a limit, and
     whether what they submitted last is new enough to be taken back."""
     since = connection.ops.adapt_datetimefield_value(clock.now() - UNDO_WITHIN)
-    limits = {"most_done": SEATS_COUNTED, "most_open": COUNTED_OPEN, "since": since}
+    limits = {"most_done": COUNTED, "most_open": COUNTED_OPEN, "since": since}
     done, empty, can_undo = _row(OWN_PROGRESS, {"project": project.pk, "user": user.pk, **limits})
     return {"done": done, "empty": at_least(empty), "more_empty": bool(empty), "can_undo": bool(can_undo)}

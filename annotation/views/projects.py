@@ -127,7 +127,6 @@ def remove_member(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def project_context(project: Project) -> dict[str, Any]:
     """Return what the project page shows of annotation."""
     return {
-        "prompts": project.prompts.count(),
         "policies": project.policies.select_related("parent").order_by("-number"),
         "members": project.memberships.count(),
     }

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop, ngettext
 
+from annotation.actions import queue
 from annotation.models import Project, Split
 from training.models import Preparation, PreparationStatus, TrainingRound
 from training.reports.enough_data import EnoughData, enough_data
@@ -49,26 +50,26 @@ class Checklist:
         return sum(step.state == StepState.DONE for step in self.steps)
 
 
-def checklist(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Checklist | None:
+def checklist(project: Project, in_queue: dict[str, Any], newest: TrainingRound | None) -> Checklist | None:
     """Return the checklist; None once a policy was trained, or where the project is closed."""
     if project.closed_at or project.policies.filter(number__gt=0).exists():
         return None
-    steps = list(_steps(project, queue, newest))
+    steps = list(_steps(project, in_queue, newest))
     first = next((place for place, step in enumerate(steps) if step.state == StepState.TO_DO), None)
     return Checklist([replace(step, is_next=place == first) for place, step in enumerate(steps)])
 
 
-def _steps(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> Iterator[Step]:
-    prompts = project.prompts.count()
+def _steps(project: Project, in_queue: dict[str, Any], newest: TrainingRound | None) -> Iterator[Step]:
+    prompts = queue.counted(project.prompts.all())
     has_model = project.policies.exists()
-    has_tasks = bool(queue["done"] or queue["held"] or queue["empty"])
+    has_tasks = bool(in_queue["done"] or in_queue["held"] or in_queue["empty"])
     is_active = bool(newest and newest.is_active)
     yield _prompts(project, prompts)
     yield _model(project, has_model)
     yield _people(project)
     yield _responses(project, bool(prompts and has_model), has_tasks, is_active)
     data = enough_data(project)
-    yield _annotations(project, data, queue)
+    yield _annotations(project, data, in_queue)
     yield _training(project, data, is_active and has_tasks)
 
 
@@ -79,12 +80,12 @@ def _page(name: str, project: Project) -> str:
 def _prompts(project: Project, prompts: int) -> Step:
     text = gettext("A file with one prompt per line, or CSV, JSONL or Parquet. You can review it before importing.")
     if prompts:
-        held_out = project.prompts.filter(split=Split.EVAL).count()
+        held_out = queue.counted(project.prompts.filter(split=Split.EVAL))
         text = ngettext(
             "%(prompts)s prompt, of which %(held_out)s are held out.",
             "%(prompts)s prompts, of which %(held_out)s are held out.",
             prompts,
-        ) % {"prompts": f"{prompts:,}", "held_out": f"{held_out:,}"}
+        ) % {"prompts": queue.in_figures(prompts), "held_out": queue.in_figures(held_out)}
     return Step(
         gettext("Import prompts"),
         text,
@@ -151,11 +152,11 @@ def _responses(project: Project, is_possible: bool, has_tasks: bool, is_active: 
     return Step(title, text, StepState.TO_DO, _page("generate", project), gettext("Generate responses"), posts=True)
 
 
-def _annotations(project: Project, data: EnoughData, queue: dict[str, Any]) -> Step:
+def _annotations(project: Project, data: EnoughData, in_queue: dict[str, Any]) -> Step:
     title, url = gettext("Annotate"), _page("annotate", project)
     if data.is_enough:
         return Step(title, data.sentence, StepState.DONE, url, gettext("Start annotating"), posts=True, percent=100)
-    if not queue["empty"] and not queue["held"]:
+    if not in_queue["empty"] and not in_queue["held"]:
         return Step(
             title, data.sentence, StepState.LATER, url, gettext("Start annotating"), posts=True, percent=data.percent
         )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from annotation.actions import alarms
+from annotation.actions import alarms, queue
 from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import Completion, Membership, Project, Role
 from frontend.home.next_step import ProjectState
@@ -29,47 +28,47 @@ class Stage:
     url: str = ""
 
 
-def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> list[Stage]:
+def stages(project: Project, membership: Membership, in_queue: dict[str, Any]) -> list[Stage]:
     """Return the stages of the pipeline in order; tasks stand between responses and annotations."""
 
     def page(name: str, role: Role, *arguments: Any) -> str:
         return reverse(name, args=[project.slug, *arguments]) if membership.may_act_as(role) else ""
 
-    prompts = project.prompts.count()
-    completions = Completion.objects.filter(project=project).count()
+    prompts = queue.counted(project.prompts.all())
+    completions = queue.counted(Completion.objects.filter(project=project))
     is_admin = membership.may_act_as(Role.ADMIN)
     # The exact number grows by work and not by checks, which would tell who is checked.
-    said = rankings_that_count(project).count() + unary_that_count(project).count() if is_admin else 0
-    judgments = said if is_admin else queue["done"]
+    said = [rankings_that_count(project), unary_that_count(project)] if is_admin else []
+    judgments = sum(queue.counted(each) for each in said) if is_admin else in_queue["done"]
     snapshot = project.snapshots.newest()
     reward = next(iter(reward_models(project)), None)
     accuracy = reward.result.get("accuracy") if reward else None  # none where no unseen pair could be asked
     current = current_policy(project) if project.policies.exists() else None
     versions = project.policies.count()
-    seats = queue["done"] + queue["held"] + queue["empty"]
+    seats = in_queue["done"] + in_queue["held"] + in_queue["empty"]
     return [
         Stage(
             gettext("Prompts"),
-            f"{prompts:,}",
+            queue.in_figures(prompts),
             gettext("in the data set") if prompts else gettext("none yet"),
             page("records", Role.REVIEWER, "prompts"),
         ),
         Stage(
             gettext("Responses"),
-            f"{completions:,}",
+            queue.in_figures(completions),
             gettext("of models and people"),
             page("records", Role.REVIEWER, "responses"),
         ),
         Stage(
             gettext("Tasks"),
-            f"{queue['done']:,}",
+            queue.in_figures(in_queue["done"]),
             (gettext("of %(seats)s annotations done") if is_admin else gettext("of about %(seats)s annotations done"))
             % {"seats": f"{seats:,}"},
             page("records", Role.REVIEWER, "tasks"),
         ),
         Stage(
             gettext("Annotations"),
-            f"{judgments:,}",
+            queue.in_figures(judgments),
             gettext("valid rankings") if is_admin else gettext("submitted"),
             page("records", Role.REVIEWER, "annotations"),
         ),
@@ -97,7 +96,7 @@ def stages(project: Project, membership: Membership, queue: dict[str, Any]) -> l
     ]
 
 
-def project_state(project: Project, queue: dict[str, Any], newest: TrainingRound | None) -> ProjectState:
+def project_state(project: Project, in_queue: dict[str, Any], newest: TrainingRound | None) -> ProjectState:
     """Return what `next_step` decides by."""
     pilot = Autopilot.objects.filter(project=project).first() or Autopilot(project=project)
     has_policy = project.policies.exists()
@@ -105,11 +104,11 @@ def project_state(project: Project, queue: dict[str, Any], newest: TrainingRound
     proven = current is None or current.number == 0 or current.evaluations.exists() or current.opposed_in.exists()
     made_here = current is not None and TrainingRun.objects.succeeded().filter(policy=current).exists()
     return ProjectState(
-        prompts=project.prompts.count(),
+        prompts=int(project.prompts.exists()),
         policies=int(has_policy),
-        open_seats=queue["empty"] + queue["held"],
-        judged=bool(queue["done"]),
-        new_judgments=autopilot.facts_of(pilot, timezone.now()).new_judgments,
+        open_seats=in_queue["empty"] + in_queue["held"],
+        judged=bool(in_queue["done"]),
+        new_judgments=int(any(each.exists() for each in autopilot.new_judgments(pilot))),
         round_number=newest.number if newest else 0,
         round_status=newest.status if newest else "",
         round_reason=newest.reason if newest else "",

@@ -196,7 +196,7 @@ def test_progress_counts_no_further_than_a_page_needs(project, annotator, open_r
     rank(queue.claim_next(project=project, by=annotator))
     whole = queue.progress(project)
     assert whole == {"done": 1, "held": 0, "empty": 3, "more_done": False, "more_empty": False}
-    monkeypatch.setattr(queue, "SEATS_COUNTED", 2)
+    monkeypatch.setattr(queue, "COUNTED", 2)
     monkeypatch.setattr(queue, "COUNTED_OPEN", 2)
     assert queue.progress(project) == {"done": 1, "held": 0, "empty": 2, "more_done": False, "more_empty": True}
     assert queue.own_progress(project, annotator) == {

@@ -151,8 +151,22 @@ def _settings_of(method: Method) -> set[str]:
 
 
 def facts_of(pilot: Autopilot, now: datetime) -> Facts:
+    latest = _last_round(pilot)[1]
+    days = (now - latest).total_seconds() / 86400 if latest else None
+    new = sum(each.count() for each in new_judgments(pilot))
+    return Facts(new, days, queue_hours(pilot.project), _held_up(pilot.project))
+
+
+def new_judgments(pilot: Autopilot) -> list[QuerySet[Any]]:
+    """Return what people have said since the last training round, one query for each kind of judgment."""
+    said: list[QuerySet[Any]] = [rankings_that_count(pilot.project), unary_that_count(pilot.project)]
+    since = _last_round(pilot)[0]
+    return [each.filter(created_at__gt=since) if since else each for each in said]
+
+
+def _last_round(pilot: Autopilot) -> tuple[datetime | None, datetime | None]:
+    """Return up to when judgments are trained on, and when the last training round was started."""
     project = pilot.project
-    held_up = _held_up(project)
     beside_the_loop = methods_where(lambda product: not product.in_the_loop)
     trained = project.rounds.filter(runs__snapshot__isnull=False).exclude(runs__method__in=beside_the_loop)
     last = trained.aggregate(at=Max("created_at"), cutoff=Max("runs__snapshot__cutoff"))
@@ -161,10 +175,7 @@ def facts_of(pilot: Autopilot, now: datetime) -> Facts:
         # A plan that freezes nothing: its last round counts by its start, or the same judgments start it for ever.
         own = project.rounds.exclude(autopilot_reason="").aggregate(at=Max("created_at"))["at"]
         since, latest = (max(filter(None, (known, own)), default=None) for known in (since, latest))
-    said: list[QuerySet[Any]] = [rankings_that_count(project), unary_that_count(project)]
-    new = sum((each.filter(created_at__gt=since) if since else each).count() for each in said)
-    days = (now - latest).total_seconds() / 86400 if latest else None
-    return Facts(new, days, queue_hours(project), held_up)
+    return since, latest
 
 
 def _freezes_judgments(method: Method) -> bool:
