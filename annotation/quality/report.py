@@ -44,20 +44,36 @@ NO_REASON = gettext_noop("no reason given")
 def quality_report(project: Project, *, to: User | None = None, anew: bool = False) -> Report:
     """Return the figures now, or for a large project those of up to ten minutes ago (`computed_at`).
 
-    `to`: a person who may still judge; judgments of tasks that are blind to them are left out.
+    Weights and exclusions are those of now in any case: people decide on them, and another process may have kept the
+    figures. `to`: a person who may still judge; judgments of tasks that are blind to them are left out.
     """
     key = f"quality-report:{project.pk}" + (f":{to.pk}" if to else "")
     if not anew and (kept := cache.get(key)):
-        return dict(kept)
+        return _with_decisions(project, dict(kept))
     report = build_report(project, to)
     if report["rankings"] + (report["unary"] or {}).get("judgments", 0) > MANY_RANKINGS:
         cache.set(key, report, KEEP_SECONDS)
     else:
         cache.delete(key)
-    return report
+    return _with_decisions(project, report)
+
+
+def _with_decisions(project: Project, report: Report) -> Report:
+    """Return a report with the weight and the exclusion in force of each annotator."""
+    used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
+    excluded = {
+        row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
+        for row in Exclusion.objects.in_force().filter(project=project).select_related("excluded_by")
+    }
+    people = [
+        {**person, "weight": used.get(person["id"], 1.0), "excluded": excluded.get(person["id"])}
+        for person in report["annotators"]
+    ]
+    return {**report, "annotators": people}
 
 
 def build_report(project: Project, to: User | None = None) -> Report:
+    """Return all figures of a project, without what was decided on its annotators."""
     blind = set(Task.objects.filter(project=project).blind_to(to).values_list("pk", flat=True)) if to else set()
     records = read_records(project).without(blind)
     names = _names(project, records)
@@ -72,7 +88,7 @@ def build_report(project: Project, to: User | None = None) -> Report:
         "calibration": _calibration(records),
         "by_policy": _by_policy(records),
         "by_two": _by_two(records, names),
-        "annotators": _annotators(project, records, names, lengths),
+        "annotators": _annotators(records, names, lengths),
         "longer_wins": plain(lengths.overall),
         "gold_by_week": [
             {"week": week, **plain(figure)}
@@ -197,9 +213,7 @@ def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _annotators(
-    project: Project, records: Records, names: dict[int, str], lengths: bias.LengthBias
-) -> list[dict[str, Any]]:
+def _annotators(records: Records, names: dict[int, str], lengths: bias.LengthBias) -> list[dict[str, Any]]:
     own: dict[int, list[Record]] = defaultdict(list)
     for record in records.work_of_both:
         own[record.annotator].append(record)
@@ -207,11 +221,6 @@ def _annotators(
     known = reliability.with_known(records.checks, records.gold)
     themselves = reliability.with_themselves(records)
     now = reliability.weighed(names, others, known)
-    used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
-    excluded = {
-        row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
-        for row in Exclusion.objects.in_force().filter(project=project).select_related("excluded_by")
-    }
     return [
         {
             "id": person,
@@ -224,9 +233,7 @@ def _annotators(
             "hasty": timed.hasty,
             "ties": plain(bias.tie_share([record for record in own[person] if record.good is None])),
             "longer": plain(lengths.by_annotator.get(person, unknown(gettext_noop("no annotations")))),
-            "weight": used.get(person, 1.0),
             "weight_now": now[person],
-            "excluded": excluded.get(person),
         }
         for person in sorted(names, key=lambda person: names[person].lower())
     ]

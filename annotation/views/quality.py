@@ -49,7 +49,6 @@ def report(request: UserRequest, slug: str) -> HttpResponse:
 def weights(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     changed = actions.update_weights(project=project)
-    quality_report(project, anew=True)
     messages.success(
         request, ngettext("%(changed)s weight changed.", "%(changed)s weights changed.", changed) % {"changed": changed}
     )
@@ -62,7 +61,6 @@ def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
     with refusals_as_messages(request):
         actions.exclude(project=project, annotator=annotator, reason=request.POST.get("reason", ""), by=request.user)
-        quality_report(project, anew=True)
         messages.success(
             request, gettext("New snapshots exclude %(annotator)s's annotations.") % {"annotator": annotator}
         )
@@ -74,6 +72,5 @@ def exclude(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 def lift(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     project, annotator = access.get_annotator(request.user, slug, pk)
     if actions.lift_exclusion(project=project, annotator=annotator, by=request.user):
-        quality_report(project, anew=True)
         messages.success(request, gettext("%(annotator)s's annotations are included again.") % {"annotator": annotator})
     return redirect("quality", slug)

@@ -101,16 +101,28 @@ def test_skips_are_counted_by_reason(project, annotator, admin, as_user, open_ra
     assert "Unclear prompt" in as_user(admin).get(PAGE).content.decode()
 
 
+def excluded(figures: dict) -> list[str]:
+    return [person["username"] for person in figures["annotators"] if person["excluded"]]
+
+
 def test_figures_of_a_large_project_are_kept_until_somebody_asks_anew(judged, project, admin, as_user, monkeypatch):
     monkeypatch.setattr(report, "MANY_RANKINGS", 5)
     client = as_user(admin)
     first = client.get("/api/v1/projects/letters/quality/").json()
     quality.exclude(project=project, annotator=judged[2], reason="reads nothing", by=admin)
-    assert client.get("/api/v1/projects/letters/quality/").json() == first
+    Membership.objects.filter(user=judged[0]).update(weight=0.25)
+    kept = client.get("/api/v1/projects/letters/quality/").json()
+    assert kept["computed_at"] == first["computed_at"]
+    assert excluded(kept) == ["cora"], "another process may have kept the figures: decisions are read anew"
+    assert [person["weight"] for person in kept["annotators"]] == [0.25, 1.0, 1.0]
+    assert [person["agreement"] for person in kept["annotators"]] == [each["agreement"] for each in first["annotators"]]
+    client.post(f"{PAGE}annotators/{judged[1].pk}/exclude/", {"reason": "reads nothing"})
+    assert "reads nothing" in client.get(PAGE).content.decode()
+    assert client.get("/api/v1/projects/letters/quality/").json()["computed_at"] == first["computed_at"]
     client.post(PAGE)
     anew = client.get("/api/v1/projects/letters/quality/").json()
     assert anew["computed_at"] > first["computed_at"]
-    assert [person["username"] for person in anew["annotators"] if person["excluded"]] == ["cora"]
+    assert excluded(anew) == ["ben", "cora"]
 
 
 def test_the_weight_by_hand():
