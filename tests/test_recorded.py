@@ -40,7 +40,10 @@ OWN_VIEW = "changes nothing of the project: what one person is shown or told"
 
 OF_A_PRODUCT = "a product's own data, thousands in a minute; its token is recorded"
 
+KEEPING_HOUSE = "of the worker, after the days that the operator has set; no judgment is among it"
 ACTIONS: dict[str, str] = {
+    "annotation.actions.expiry.delete_expired": KEEPING_HOUSE,
+    "annotation.actions.expiry.give_up": KEEPING_HOUSE,
     "annotation.actions.feedback.take": OF_A_PRODUCT,
     "annotation.actions.guidelines.acknowledge": AUTHORED,
     "annotation.actions.guidelines.store_version": PART,

@@ -62,7 +62,11 @@ class Delivery(OutgoingMessage):
     objects = OutgoingQuerySet["Delivery"].as_manager()
 
     class Meta(OutgoingMessage.Meta):
-        pass
+        indexes = [
+            *OutgoingMessage.Meta.indexes,
+            # Not partial: SQLite does not see that a status given as a parameter fits a condition.
+            models.Index(fields=["webhook", "status", "id"], name="first_pending_of_webhook"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event} {self.message_id}"

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
 from annotation import audit, live
-from annotation.actions import ai_judge_runs, import_jobs
+from annotation.actions import ai_judge_runs, expiry, import_jobs
 from annotation.delivery import dispatch
 from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 SIGN_EVERY_SECONDS = 10.0  # for /ready/
 DATABASE_AWAY = (OperationalError, InterfaceError)
 LEFT_OVER_EVERY_SECONDS = 3.0  # jobs of runs that were cancelled, or whose round is paused
-TRIM_EVERY_SECONDS = 3600.0  # the audit log, where PREFLOOP_AUDIT_DAYS says for how long it is kept
+TRIM_EVERY_SECONDS = 3600.0  # tables that would only grow
 
 
 class NotPrepared(Exception):
@@ -141,6 +141,7 @@ class Worker:
             self.looked_for_jobs_at = time.monotonic()
         if time.monotonic() - self.trimmed_at >= TRIM_EVERY_SECONDS:
             audit.trim(keep_days=settings.AUDIT_DAYS)
+            expiry.delete_expired(keep_days=settings.MESSAGE_DAYS)
             self.trimmed_at = time.monotonic()
         return work_beside_runs()
 
