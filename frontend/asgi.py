@@ -23,6 +23,7 @@ from django.urls import path  # noqa: E402
 
 from frontend.consumers import ProjectConsumer  # noqa: E402
 from frontend.serving.health import Health  # noqa: E402
+from frontend.serving.metrics import Metrics  # noqa: E402
 from frontend.serving.pages import Pages  # noqa: E402
 
 # What is loaded by now stays: looking through it again and again took a tenth of the time of every page.
@@ -34,7 +35,7 @@ PAGE_THREADS = int(os.environ.get("PREFLOOP_THREADS", "4"))
 
 application = ProtocolTypeRouter(
     {
-        "http": Health(Pages(pages, threads=PAGE_THREADS)),
+        "http": Metrics(Health(Pages(pages, threads=PAGE_THREADS))),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter([path("ws/projects/<slug:slug>/", ProjectConsumer.as_asgi())]))
         ),

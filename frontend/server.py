@@ -26,6 +26,7 @@ class EmbeddedServer:
             port=port,
             log_level="warning",
             lifespan="off",
+            log_config=None,  # its lines look as all others do
             timeout_graceful_shutdown=3,
             http=BoundedConnection,
             # Sockets only say "look again" and take nothing.

@@ -18,6 +18,9 @@ PREFLOOP_OIDC_ISSUER  address of the OpenID Connect provider that people sign in
 PREFLOOP_PASSWORDS  off: nobody signs in with a password
 PREFLOOP_AUDIT_DAYS  days for which entries of the audit log are kept (default: for ever)
 PREFLOOP_ROUND_RESPONSES, PREFLOOP_ROUND_TOKENS  what one round may generate (default: 2 million, 2,000 million)
+PREFLOOP_MESSAGE_DAYS  days for which deliveries of webhooks and mails are kept (default: 30; 0: for ever)
+PREFLOOP_METRICS_TOKEN  what Prometheus sends as a bearer token to read /metrics (default: there is no such address)
+PREFLOOP_LOG    json: each line of the log is a JSON object, and each request has one (default: line)
 PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
                 addresses without it lead to those with it)
@@ -83,6 +86,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "frontend.serving.observed.observe",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "frontend.middleware.content_security_policy",
@@ -183,6 +187,9 @@ if PROJECT_CREATORS not in ("all", "permitted"):
 AUDIT_DAYS = int(os.environ.get("PREFLOOP_AUDIT_DAYS") or 0)  # 0: entries are never deleted
 if AUDIT_DAYS < 0:
     raise ImproperlyConfigured("PREFLOOP_AUDIT_DAYS is a number of days, or 0 to keep all entries.")
+MESSAGE_DAYS = int(os.environ.get("PREFLOOP_MESSAGE_DAYS") or 30)  # 0: messages are never deleted
+if MESSAGE_DAYS < 0:
+    raise ImproperlyConfigured("PREFLOOP_MESSAGE_DAYS is a number of days, or 0 to keep all messages.")
 
 
 def _most(variable: str, default: int) -> int:
@@ -307,21 +314,31 @@ EXECUTOR_IMAGES = [name.strip() for name in os.environ.get("PREFLOOP_IMAGES", ""
 SLURM_CONTAINER = os.environ.get("PREFLOOP_SLURM_CONTAINER", "")  # such as: apptainer exec --nv {image}
 RECIPE_PYTHON = os.environ.get("PREFLOOP_RECIPE_PYTHON", "")  # on the machines of an engine; empty: the worker's own
 
+LOG_FORMAT = os.environ.get("PREFLOOP_LOG") or "line"
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured("PREFLOOP_LOG is either 'line' or 'json'.")
+METRICS_TOKEN = os.environ.get("PREFLOOP_METRICS_TOKEN", "")  # empty: no /metrics
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "line": {
+            "()": "frontend.serving.log_lines.Lines",
+            "format": "{asctime} {levelname} {name}{request}: {message}",
+            "style": "{",
+        },
+        "json": {"()": "frontend.serving.log_lines.JsonLines"},
         "bare": {"format": "{message}", "style": "{"},
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},  # each line is one JSON object
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "axes": {"level": "WARNING"},  # the audit log has what it would say of each sign-in
+        "prefloop.requests": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
         "prefloop.audit": {"handlers": ["audit"], "propagate": False},
     },
 }

@@ -11,12 +11,13 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import connection
+from django.db import close_old_connections, connection
 
 from annotation import clock
 from training.models import WorkerSign
@@ -26,6 +27,7 @@ LEAST_FREE_BYTES = 100 * 2**20
 KEPT_SECONDS = 2.0  # so that asking often costs nothing
 PATIENCE_SECONDS = 5.0
 OK = "ok"
+_T = TypeVar("_T")
 
 # One thread of its own: a look at a database that does not answer must not take a page's.
 _thread = ThreadPoolExecutor(1, thread_name_prefix="health")
@@ -65,12 +67,29 @@ async def _channel_layer() -> str:
     return OK
 
 
+async def beside_pages(look: Callable[[], _T], otherwise: _T) -> _T:
+    """Return what `look` returns in the thread that is kept for this, or `otherwise` where it takes too long."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await _in_thread(look)
+    except TimeoutError:
+        return otherwise
+
+
+async def _in_thread(look: Callable[[], _T]) -> _T:
+    def fresh() -> _T:
+        close_old_connections()  # one that broke, as a restart of the database breaks it, would stay so
+        return look()
+
+    return await asyncio.get_running_loop().run_in_executor(_thread, fresh)
+
+
 async def _looked_at(name: str, look: Any) -> str:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             if asyncio.iscoroutinefunction(look):
                 return str(await look())
-            return str(await asyncio.get_running_loop().run_in_executor(_thread, look))
+            return str(await _in_thread(look))
     except TimeoutError:
         return f"no answer within {PATIENCE_SECONDS:.0f} s"
     except Exception as problem:  # what a driver raises is its own (redis.RedisError is no OSError)

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from frontend.serving.bodies import Gone, Places, Receive, RequestRefused, receive_body
 from frontend.serving.limits import LIMITS
+from frontend.serving.metrics import REFUSED
 from frontend.serving.storage_errors import storage_refusal
 
 logger = logging.getLogger(__name__)
@@ -193,6 +194,7 @@ def environ_of(scope: dict[str, Any], body: IO[bytes], length: int) -> Environ:
 
 async def send_refusal(send: Send, refused: RequestRefused) -> None:
     """Answer in plain words and close the connection, of which the rest would not be a request."""
+    REFUSED.labels(str(refused.status)).inc()
     body = refused.words.encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
