@@ -137,12 +137,14 @@ class Worker:
 
     def _work_beside_runs(self) -> bool:
         if time.monotonic() - self.looked_for_jobs_at >= LEFT_OVER_EVERY_SECONDS:
+            self.looked_for_jobs_at = (
+                time.monotonic()
+            )  # before: what fails is not tried again at once, ahead of messages
             self.end_left_over()
-            self.looked_for_jobs_at = time.monotonic()
         if time.monotonic() - self.trimmed_at >= TRIM_EVERY_SECONDS:
+            self.trimmed_at = time.monotonic()
             audit.trim(keep_days=settings.AUDIT_DAYS)
             expiry.delete_expired(keep_days=settings.MESSAGE_DAYS)
-            self.trimmed_at = time.monotonic()
         return work_beside_runs()
 
     def _give_sign(self) -> None:
