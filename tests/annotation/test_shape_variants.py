@@ -185,6 +185,8 @@ UNCERTAIN = [
     (AB | {"preference": "b", "was_cancelled": True}, "was not submitted"),
     (PAIR | {"status": "draft"}, "was not submitted"),
     (AB | {"preference": "b", "_tainted": "true"}, "was not submitted"),
+    (AB | {"preference": "b", "Rating: is it helpful": 4}, '"Rating: is it helpful" looks like'),
+    (AB | {"preference": "b", "_rating": 4}, '"_rating" looks like'),
     (AB | {"preference": "Response C is better"}, "does not say for certain"),
     (
         {"HITId": "H", "AssignmentStatus": "Rejected", "Input.prompt": ASK, "Input.response_a": BAD}

@@ -56,6 +56,7 @@ TIE_COUNTS = ("ties", "votes_tie", "votes_ties", "n_ties", "num_ties", "tie_vote
 BAD_COUNT = re.compile(r"(n_|num_)?(votes?_)?(tie_)?(both_?bad|neither_good)(_votes?|_count)?")
 SCORES = ("score", "rating", "reward", "overall", "quality")
 MOST_VOTES = 1000
+APPEN = "_unit_id"  # in every row of it, beside other fields that begin so and describe the row
 TOKEN = re.compile(r"[A-Za-z]+|\d+")
 
 
@@ -125,7 +126,8 @@ def compared(fields: Fields) -> Iterator[Item]:
     _numbers(fields, item, columns, said)
     if item.votes:
         check_judged(fields.data)
-    fields.describes(*(name for name in fields if name.startswith("_") or ":" in name))
+    if APPEN in fields:
+        fields.describes(*(name for name in fields if name.startswith("_") or name.endswith((":confidence", "_gold"))))
     fields.describes("raw_completion")  # what AlpacaEval's judge wrote, of which the preference is taken
     yield item
 
@@ -223,7 +225,7 @@ def _one(fields: Fields, item: Item, names: Names, said: dict[str, Any]) -> None
         name
         for name in fields
         if name not in fields.used
-        and not name.startswith("_")  # what Appen writes of a row, such as _trusted_judgments
+        and not (name.startswith("_") and APPEN in fields)  # such as _trusted_judgments
         and not says_nothing(fields.peek(name))
         and isinstance(fields.peek(name), (str, int, float, list))
         and (VERDICT.search(name.lower()) or says_who_won(names, fields.peek(name)))
