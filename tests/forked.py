@@ -1,83 +1,77 @@
 """Recipes as processes that are forked from one which has imported torch already: four seconds less for each.
 
-A forked recipe has its own session, log and exit code, as one has that the local executor starts. A few tests start
-theirs by exec all the same: test_ppo.py, test_kills.py, test_loop.py.
+One such process serves a whole test run (tests/fork_server.py). A program is started by a small client in its place
+(tests/fork_client.py): a real process with the same arguments, environment, files, signals and exit code, which ends
+when the program does and takes the program with it when it is killed. A few tests start theirs by exec all the same:
+test_ppo.py, test_kills.py, test_loop.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
+import fcntl
+import functools
 import os
-import runpy
+import socket
 import subprocess
 import sys
-import warnings
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
+import time
 from pathlib import Path
-from typing import BinaryIO
 
-from training.executors.devices import Lease
-from training.executors.local import LocalExecutor
-from training.rundir import SUBMISSION, RunDir
+from training.executors.local import LocalExecutor, processes_of
+from training.methods.base import module_of
+from training.rundir import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
-FORKS = multiprocessing.get_context("forkserver")
+PYTHON = sys.executable
+CLIENT = Path(__file__).with_name("fork_client.py")
 
 
-class Forked:
-    """As much of subprocess.Popen as an executor and the tests ask for."""
-
-    def __init__(self, module: str, arguments: list[str], log: Path, submission: str = "") -> None:
-        FORKS.set_forkserver_preload(["tests.preloaded"])
-        with contextlib.chdir(ROOT):
-            forkserver.ensure_running()
-        ready, told = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=_run, args=(module, arguments, str(log), told, submission), daemon=True)
-        self.process.start()
-        told.close()
-        with contextlib.suppress(EOFError):  # it ended at once
-            ready.recv()
-        ready.close()
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    def poll(self) -> int | None:
-        return self.process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self.process.join(timeout)
-        if self.process.exitcode is None:
-            raise subprocess.TimeoutExpired(self.process.name, timeout or 0)
-        return self.process.exitcode
+def command(module: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module as `python -m module arguments` does, without its imports' time."""
+    return [PYTHON, "-IS", str(CLIENT), str(_server()), PYTHON, "-m", module, *map(str, arguments)]
 
 
-def _run(module: str, arguments: list[str], log: str, told: Connection, submission: str) -> None:
-    """Run the module as `python -m module arguments` would, in a session of its own."""
-    os.setsid()
-    os.chdir(ROOT)
-    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", SUBMISSION: submission}
-    with open(log, "ab", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    told.send(True)
-    told.close()
-    warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+@functools.cache
+def python() -> Path:
+    """Return a program to stand for sys.executable: it forks recipes and runs everything else as Python does."""
+    path = _server().with_name(f"python-{os.getpid()}")
+    path.write_text(f'#!/bin/sh\nexec "{PYTHON}" -IS "{CLIENT}" "{_server()}" "{PYTHON}" "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 class ForkingExecutor(LocalExecutor):
     """Forks a recipe of one process; several are left to torch's launcher."""
 
-    def open_process(
-        self, recipe: str, directory: RunDir, log: BinaryIO, leased: Lease | None = None
-    ) -> subprocess.Popen[bytes] | Forked:
-        if directory.config().get("settings", {}).get("processes", 1) > 1:
-            return super().open_process(recipe, directory, log, leased)
-        module, arguments = f"training.recipes.{recipe}", [str(directory.path)]
-        return Forked(module, arguments, directory.log_path, directory.writer())
+    def command(self, recipe: str, directory: RunDir) -> list[str]:
+        if processes_of(directory) > 1:
+            return super().command(recipe, directory)
+        return command(module_of(recipe), directory.path)
+
+
+def _server() -> Path:
+    """Return the socket of the process that forks; the first that asks starts it for all processes of the test run."""
+    path = Path(os.environ["PREFLOOP_TEST_FOLDER"]) / "forks"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _answers(path):
+            return path
+        path.unlink(missing_ok=True)
+        with path.with_suffix(".log").open("wb") as log:
+            process = subprocess.Popen(
+                [PYTHON, "-m", "tests.fork_server", str(path), os.environ["PREFLOOP_TEST_PROCESS"]],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        while not _answers(path):
+            assert process.poll() is None, path.with_suffix(".log").read_text()
+            time.sleep(0.05)
+    return path
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0

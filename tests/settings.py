@@ -10,6 +10,7 @@ import tempfile
 
 if "PREFLOOP_TEST_FOLDER" not in os.environ:  # the processes of pytest-xdist share that of the first
     os.environ["PREFLOOP_TEST_FOLDER"] = tempfile.mkdtemp(prefix="prefloop-tests-")
+    os.environ["PREFLOOP_TEST_PROCESS"] = str(os.getpid())
     atexit.register(shutil.rmtree, os.environ["PREFLOOP_TEST_FOLDER"], ignore_errors=True)
 os.environ["PREFLOOP_HOME"] = os.path.join(os.environ["PREFLOOP_TEST_FOLDER"], f"home-{os.getpid()}")
 os.environ["DJANGO_SETTINGS_MODULE"] = "frontend.settings"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,8 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.recipes
 @pytest.mark.slow
 def test_every_figure_is_there(tmp_path: Path):
-    command = [sys.executable, "benchmarks/gpu.py", "--toy", "--models", "7B"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        command("benchmarks.gpu", "--toy", "--models", "7B"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
     line = json.loads(ended.stdout.strip().splitlines()[-1])
     found = line["models"]["7B"]
     assert "error" not in found, found
@@ -30,8 +32,9 @@ def test_every_figure_is_there(tmp_path: Path):
 
 
 def test_a_shape_that_is_not_there_is_refused():
-    command = [sys.executable, "benchmarks/gpu.py", "--models", "9B"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command("benchmarks.gpu", "--models", "9B"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 2
     assert "no such model: 9B; there are 0.5B, 1.5B, 7B" in ended.stderr
 

@@ -32,9 +32,9 @@ NO_SOCKET = "WebSocket connection to"
 expect.set_options(timeout=30_000)  # reached only where something is wrong; a busy machine is slow
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One per module: while it is open an event loop runs in this thread, which other tests could not bear."""
+    """One for this folder: while it is open an event loop runs in this thread, which other tests could not bear."""
     if CHROMIUM is None:
         reason = "no Chromium on this machine (looked for chromium, chromium-browser, google-chrome)"
         if os.environ.get("CI"):

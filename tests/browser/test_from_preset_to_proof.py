@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from annotation.models import Assignment, Completion, PolicyVersion, SeatStatus, Split
 from tests.browser.steps import get_task, press, ready
+from tests.forked import ForkingExecutor
 from tests.tiny_model import tiny_checkpoint
 from training.worker.loop import Worker
 from training.worker.playground import Generator
@@ -53,7 +54,7 @@ def ready_to_train(project, policy, tmp_path, make_prompt, ranked_task, settings
 @pytest.fixture
 def serving() -> Iterator[None]:
     """A worker and a generator beside the pages, as `serve` has them."""
-    both = [Worker(), Generator()]
+    both = [Worker(ForkingExecutor()), Generator()]
 
     def run(each) -> None:
         try:

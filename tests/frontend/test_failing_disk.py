@@ -58,7 +58,8 @@ class Visitor:
 
     def upload_large(self) -> requests.Response:
         """A body that waits in a temporary file until all of it is there."""
-        return self.post(f"{PAGES}prompts/", files={"file": ("prompts.jsonl", PROMPTS * 20)})
+        padded = PROMPTS.replace("\n", f"{' ' * 850}\n")  # long, and few rows to read
+        return self.post(f"{PAGES}prompts/", files={"file": ("prompts.jsonl", padded)})
 
     def import_by_api(self) -> requests.Response:
         return self.post(f"{API}prompts/", files={"file": ("prompts.jsonl", PROMPTS)})

@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.forked import Forked
+from tests.forked import ROOT, command
 from training.rundir import RunDir
 
 POINTS = ("metrics", "progress", "half", "swap")
@@ -27,8 +28,15 @@ POINTS = ("metrics", "progress", "half", "swap")
 def kill_at(run: RunDir, step: int, point: str = "progress") -> None:
     """Start the run's recipe as a process and wait for its death at that point."""
     recipe = run.config()["method"]
-    process = Forked("tests.recipes.killing", [recipe, str(run.path), point, str(step)], run.path.with_suffix(".log"))
-    assert process.wait(120) == -signal.SIGKILL, run.path.with_suffix(".log").read_text()
+    with run.path.with_suffix(".log").open("ab") as log:
+        process = subprocess.run(
+            command("tests.recipes.killing", recipe, run.path, point, step),
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    assert process.returncode == -signal.SIGKILL, run.path.with_suffix(".log").read_text()
     assert run.result() is None
 
 
