@@ -44,7 +44,7 @@ CAPITAL = "What is the capital of France?"
 
 @pytest.fixture
 def unary(project) -> Project:
-    project.unary_share = 1
+    project.unary_share, project.reference_share = 1, 0
     project.save()
     return project
 
@@ -358,10 +358,9 @@ def test_a_known_response_checks_annotators_unmarked(known_bad, unary, alice):
 
 def test_a_response_that_comes_again_shows_how_consistent_an_annotator_is(unary, draw, annotator, alice, monkeypatch):
     monkeypatch.setattr(checks, "REPEAT_AFTER", 2)
+    unary.repeat_share = 0.5
     for number in range(40):
         draw([f"Answer {number}."], prompt=f"Question {number}?", run=f"run-{number}")
-    unary.repeat_share = 0.5
-    unary.save()
     while (seat := claim(unary, annotator)).task.purpose == Purpose.WORK:
         submit(seat, good=True)
     assert seat.task.purpose == Purpose.REPEAT
