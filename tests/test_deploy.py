@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
+
+from frontend.serving import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -52,6 +55,23 @@ def test_settings_are_those_that_are_documented():
     names = [line.partition("=")[0] for line in lines]
     assert len(names) >= 6
     assert [name for name in names if f"`{name}`" not in documented] == []
+
+
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are(db):
+    """The names in every query, held against what `/metrics` has; each of ours is shown."""
+    families = [*metrics.OF_PROCESS.collect(), *metrics.OF_DATABASE.collect()]
+    kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    known = {f"{each.name}{end}" for each in families for end in kinds.get(each.type, ("",))}
+    known.add("prefloop_worker_silent_seconds")  # once there was a worker
+    board = json.loads((DEPLOY / "grafana.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked += re.findall(r"`(prefloop_\w+ [=><]+ \d+)`", (ROOT / "docs" / "guides" / "monitoring.md").read_text())
+    assert len(asked) > 15
+    for query in asked:
+        found = set(re.findall(r"\b(?:prefloop|process)_\w+", query))
+        assert found, query
+        assert found <= known, query
+    assert {name for name in known if name.startswith("prefloop_")} <= set(re.findall(r"\bprefloop_\w+", str(asked)))
 
 
 def test_the_guide_names_the_files_that_there_are():
