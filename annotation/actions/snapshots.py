@@ -13,14 +13,18 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from annotation import audit
 from annotation.delivery import webhooks
 from annotation.durable import make_folder, put_in_place
+from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, Filter, SnapshotContext, SnapshotRow
 from annotation.exports.card import CardTally
 from annotation.exports.writers import ListItems, json_line
-from annotation.models import AuditAction, DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
+from annotation.models import AIJudgeVersion, AuditAction, DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
+
+WITH_JUDGE = (SnapshotType.PREFERENCE, SnapshotType.RANKING, SnapshotType.JUDGMENTS)
 
 
 def take_snapshot(
@@ -34,6 +38,7 @@ def take_snapshot(
 
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
+    _check_judge(project, type, wanted or Filter())
     tally = CardTally()
     taking = SnapshotContext(project, timezone.now(), wanted or Filter(), tally=tally)
     with _written(EXPORTS[type](taking)) as (temporary, digest, rows):
@@ -58,6 +63,18 @@ def take_snapshot(
             # Last of all before the commit: where the database refuses the row, no file stays that none names.
             put_in_place(temporary, temporary.with_name(f"{digest}.jsonl"))
     return snapshot
+
+
+def _check_judge(project: Project, type: SnapshotType, wanted: Filter) -> None:
+    """Raise NotPossible where judgments of an AI judge are asked for that cannot be in the file."""
+    if not wanted.judge:
+        return
+    if type not in WITH_JUDGE:
+        raise NotPossible(gettext("AI judgments join preference, ranking and raw annotation snapshots only."))
+    if not AIJudgeVersion.objects.filter(pk=wanted.judge, judge__project=project).exists():
+        raise NotPossible(gettext("This project has no such version of an AI judge."))
+    if not 0 < wanted.judge_weight <= 1:
+        raise NotPossible(gettext("Give AI judgments a weight above 0, up to 1: a person's is 1."))
 
 
 @contextmanager

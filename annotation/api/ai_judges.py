@@ -31,7 +31,7 @@ OF_A_RUN = f"runs/(?P<run>{NUMBER})"
 class AIJudgeVersionSerializer(serializers.ModelSerializer[AIJudgeVersion]):
     class Meta:
         model = AIJudgeVersion
-        fields = ["number", "server", "model", "rubric", "temperature", "max_tokens", "created_at"]
+        fields = ["id", "number", "server", "model", "rubric", "temperature", "max_tokens", "created_at"]
         read_only_fields = ["number", "created_at"]
         extra_kwargs = {"server": {"help_text": "One that the operator lists in PREFLOOP_SERVERS."}}
 

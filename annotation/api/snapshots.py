@@ -47,6 +47,15 @@ class FilterSerializer(serializers.Serializer[Any]):
     min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)
+    judge = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_NUMBER,
+        required=False,
+        help_text="ID of an AI judge's version, whose judgments join those of people on prompts of the train split.",
+    )
+    judge_weight = serializers.FloatField(
+        min_value=0, max_value=1, required=False, help_text="Of each of its judgments, above 0; a person's is 1."
+    )
 
 
 class TakeSnapshotSerializer(serializers.Serializer[Any]):

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annotation.judged.preferences import Even, Pair
+from annotation.judged.preferences import Even, Pair, merge
 from annotation.judged.rows import CountedJudgment, JudgedCandidate, JudgedTask, guideline_version
 from annotation.judged.strengths import WinRecords, jackknifed
 from annotation.judged.strengths import count as count_comparisons
@@ -29,19 +29,27 @@ class CardTally:
     expected_at: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     milliseconds: int = 0
     timed: int = 0
+    machine: Counter[str] = field(default_factory=Counter)  # judgments of AI judges, which are in no other figure
+    machine_weight: float = 0.0
     comparisons: list[WinRecords] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
 
     def see(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> None:
-        for judgment in task.judgments:
+        """Add a task and its merged pairs. How far people agree is told from their own judgments."""
+        people = [judgment for judgment in task.judgments if not judgment.judge]
+        own_pairs, own_evens = pairs, evens
+        if len(people) < len(task.judgments):
+            self._see_judge([judgment for judgment in task.judgments if judgment.judge])
+            own_pairs, own_evens = merge([judgment.vote for judgment in people])
+        for judgment in people:
             self._see_person(task, judgment)
         for votes_for, votes_against in [
-            *((pair.votes_for, pair.votes_against) for pair in pairs),
-            *(even.votes_each_way for even in evens),
+            *((pair.votes_for, pair.votes_against) for pair in own_pairs),
+            *(even.votes_each_way for even in own_evens),
         ]:
             self._see_votes(votes_for, votes_against)
         if len(task.answers) == 1:  # judged by itself: two people agree that it is good, or that it is bad
-            bad = sum(bool(judgment.unacceptable) for judgment in task.judgments)
-            self._see_votes(len(task.judgments) - bad, bad)
+            bad = sum(bool(judgment.unacceptable) for judgment in people)
+            self._see_votes(len(people) - bad, bad)
         for pair in pairs:
             self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
 
@@ -49,6 +57,11 @@ class CardTally:
         """Count the pairs of people who said the same, and of those who did not."""
         self.alike += one_way * (one_way - 1) // 2 + the_other * (the_other - 1) // 2
         self.unlike += one_way * the_other
+
+    def _see_judge(self, judgments: list[CountedJudgment]) -> None:
+        for judgment in judgments:
+            self.machine[judgment.judge] += 1
+            self.machine_weight = judgment.weight
 
     def _see_person(self, task: JudgedTask, judgment: CountedJudgment) -> None:
         self.people[judgment.who] += 1
@@ -78,7 +91,7 @@ class CardTally:
     def as_json(self, project: Project) -> dict[str, Any]:
         """Return figures by name; None where there was nothing to measure."""
         judged = self.alike + self.unlike
-        return {
+        return self._machine_made() | {
             "licence": project.licence,
             "guideline_version": guideline_version(project),
             "people": dict(sorted(self.people.items())),
@@ -96,6 +109,17 @@ class CardTally:
             "mean_seconds": _share(self.milliseconds / 1000, self.timed, 1),
             "strengths": {name: asdict(strength) for name, strength in jackknifed(self.comparisons).items()},
         }
+
+    def _machine_made(self) -> dict[str, Any]:
+        """Return how much AI judges said; nothing where they were not asked for.
+
+        `share` is that of their judgments, each of one pair, among all judgments.
+        """
+        if not self.machine:
+            return {}
+        said = self.machine.total()
+        share = _share(said, said + self.people.total())
+        return {"machine": {"judges": dict(self.machine), "weight": self.machine_weight, "share": share}}
 
 
 def _share(part: float, whole: float, digits: int = 4) -> float | None:

@@ -40,6 +40,7 @@ COUNTED = (
     gettext_noop("responses as often good as bad"),
     gettext_noop("responses without good or bad"),
     gettext_noop("imported votes"),
+    gettext_noop("AI judgments"),
     gettext_noop("tasks without enough agreement"),
     gettext_noop("tasks without a ranking"),
     gettext_noop("tasks with ratings alone"),

@@ -57,6 +57,7 @@ def readme(card: dict[str, Any], rows: str, paths: list[str]) -> str:
     splits = "".join(f'  - split: {Path(path).stem}\n    path: "{path}"\n' for path in paths)
     licence = f"license_name: {json.dumps(card['licence'])}\n" if card.get("licence") else ""
     agreement = card.get("agreement", {}).get("share")
+    machine = card.get("machine", {}).get("share") or 0.0
     lines = [
         f"# {card['project']}, snapshot {card['number']}",
         f"{card['rows']} {card['unit']} as `{rows}`, from annotations until {card['cutoff']}.",
@@ -64,6 +65,7 @@ def readme(card: dict[str, Any], rows: str, paths: list[str]) -> str:
         f"- Licence: {card.get('licence') or 'not set'}",
         f"- Guidelines: version `{card.get('guideline_version', '')}`",
         f"- People: {len(card.get('people', {}))}, by number in `data-card.json`",
+        f"- Machine-made: {machine:.1%} of the judgments",
         f"- Agreement of two people over the same two answers: {'–' if agreement is None else f'{agreement:.1%}'}",
     ]
     return f"---\n{licence}configs:\n- config_name: default\n  data_files:\n{splits}---\n" + "\n".join(lines) + "\n"

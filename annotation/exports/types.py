@@ -17,6 +17,7 @@ from annotation.exports.pool import pool
 from annotation.judged.preferences import Pair
 from annotation.judged.rows import (
     IMPORTED,
+    JUDGE,
     CountedJudgment,
     JudgedCandidate,
     JudgedTask,
@@ -61,7 +62,7 @@ def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
             "split": task.split,
             "policy": MISSING if task.policy is None else task.policy,
         }
-    counts["annotators"] = sum(not who.startswith(IMPORTED) for who in annotators)
+    counts["annotators"] = sum(not who.startswith((IMPORTED, f"{JUDGE}:")) for who in annotators)
     found = counts["train pairs"] + counts["eval pairs"] + counts["tasks with ratings alone"]
     context.require_some(found, NOTHING_PREFERRED)
 
@@ -230,7 +231,8 @@ def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
                 "weight": float(judgment.weight),
                 "split": task.split,
             }
-    found = sum(context.counts[name] for name in ("rankings", "unary annotations", "imported votes"))
+    counted = ("rankings", "unary annotations", "imported votes", "AI judgments")
+    found = sum(context.counts[name] for name in counted)
     context.require_some(found, NO_JUDGMENTS)
 
 

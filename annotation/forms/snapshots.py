@@ -10,10 +10,7 @@ from django.utils.translation import gettext, gettext_lazy
 from annotation.exports import Filter
 from annotation.exports.files import DownloadOptions, UnsupportedFormat
 from annotation.exports.formats import STORED, formats_of
-from annotation.models import (
-    DatasetSnapshot,
-    SnapshotType,
-)
+from annotation.models import AIJudgeVersion, DatasetSnapshot, Project, SnapshotType
 
 
 class NumbersField(forms.CharField):
@@ -65,12 +62,37 @@ class TakeSnapshotForm(forms.Form):
         label=gettext_lazy("Until (UTC)"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
 
+    judge = forms.TypedChoiceField(
+        label=gettext_lazy("AI judge"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        help_text=gettext_lazy("Its judgments join those of people, on prompts of the train split only."),
+    )
+    judge_weight = forms.FloatField(
+        label=gettext_lazy("Weight of an AI judgment"),
+        required=False,
+        min_value=0,
+        max_value=1,
+        initial=0.5,
+        help_text=gettext_lazy("From 0 to 1. An annotation of a person has weight 1, unless weights are used."),
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+    )
+
+    def __init__(self, project: Project, data: Any = None) -> None:
+        super().__init__(data)
+        versions = AIJudgeVersion.objects.filter(judge__project=project).select_related("judge")
+        choices = [(version.pk, f"{version.judge} {version}") for version in versions]
+        self.fields["judge"].choices = [("", gettext("none")), *choices]  # type: ignore[attr-defined]
+
     def clean_type(self) -> SnapshotType:
         return SnapshotType(self.cleaned_data["type"] or SnapshotType.PREFERENCE)
 
     @property
     def wanted(self) -> Filter:
         given = {name: value for name, value in self.cleaned_data.items() if name != "type" and value}
+        if not given.get("judge"):
+            given.pop("judge_weight", None)  # the form offers one before a judge is chosen
         return Filter(**given)
 
 

@@ -20,6 +20,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from annotation.judged.decisions import Decisions
 from annotation.judged.preferences import Vote
 from annotation.models import (
+    AIJudgment,
     Candidate,
     Completion,
     ImportedJudgment,
@@ -29,6 +30,7 @@ from annotation.models import (
     Ranking,
     ReferenceAnswer,
     Source,
+    Split,
     Task,
     UnaryJudgment,
     Withdrawal,
@@ -47,7 +49,7 @@ SAID = (
     "ratings",
 )
 CIRCUMSTANCES = ("assignment__shown_order", "assignment__active_ms", "rationale", "assignment__claimed_at")
-PEOPLE, IMPORTED = "people", "imported"
+PEOPLE, IMPORTED, JUDGE = "people", "imported", "judge"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Filter:
     min_agreement: float = 0.0  # least share of the votes on a pair that must be for it
     since: datetime | None = None
     until: datetime | None = None
+    judge: int | None = None  # id of an AI judge's version whose judgments are asked for, too
+    judge_weight: float = 0.0  # of each of its judgments
 
     def as_json(self) -> dict[str, Any]:
         """Return what differs from asking for everything, as a snapshot stores it."""
@@ -124,6 +128,7 @@ class CountedJudgment:
     weight: float = 1.0
     adjudicated: bool = False
     name: str = ""  # that a file gives the person
+    judge: str = ""  # the AI judge that said it, with its version
 
     @property
     def vote(self) -> Vote:
@@ -131,6 +136,8 @@ class CountedJudgment:
 
     @property
     def who(self) -> str:
+        if self.judge:
+            return f"{JUDGE}:{self.judge}"
         if self.annotator is None:
             return f"{IMPORTED}:{self.name}" if self.name else IMPORTED
         return f"{'reviewer' if self.adjudicated else 'annotator'}-{self.annotator}"
@@ -266,20 +273,24 @@ def _judged(reading: _Reading) -> Iterator[JudgedTask]:
         first, last = batch[0][0], batch[-1][0]
         answers = _answers(reading.project, kind, first, last)
         judgments = _judgments(reading, first, last)
+        machine = _of_judge(reading, first, last) if wanted.judge and kind is RANKINGS else {}
         for pk, prompt_id, messages, split in batch:
             task = JudgedTask(pk, prompt_id, messages, split, answers[pk], judgments[pk])
-            if not task.judgments:
+            own = machine.get(pk, [])
+            if not task.judgments and not own:
                 counts[kind.without] += 1
-            elif not (task := _decided(task, reading)).judgments:
+            elif not (task := _decided(task, reading)).judgments and not own:
                 counts[f"tasks whose {kind.plural} are all excluded"] += 1
             elif wanted.policies and task.policy not in wanted.policies:
                 counts["tasks of other policy versions"] += 1
-            elif kept := _kept(task, reading):
+            elif kept := _kept(task, reading, own):
                 whole = _without_erased(kept)
                 if len(whole.answers) < kind.least:
                     counts["tasks whose answers were erased"] += 1
                     continue
-                counts[kind.plural] += len(whole.judgments)
+                said = sum(bool(judgment.judge) for judgment in whole.judgments)
+                counts[kind.plural] += len(whole.judgments) - said
+                counts["AI judgments"] += said
                 yield whole
 
 
@@ -326,15 +337,20 @@ def _decided(task: JudgedTask, reading: _Reading) -> JudgedTask:
     return replace(task, judgments=kept)
 
 
-def _kept(task: JudgedTask, reading: _Reading) -> JudgedTask | None:
-    """Return the task with the judgments that are asked for; None where none is left."""
+def _kept(task: JudgedTask, reading: _Reading, machine: list[CountedJudgment]) -> JudgedTask | None:
+    """Return the task with the judgments that are asked for; None where none is left.
+
+    Those of an AI judge stand beside people's; a reviewer's decision takes the place of both.
+    """
     kept = []
     for judgment in task.judgments:
         if reason := reading.wanted.refusal(judgment.annotator, judgment.at):
             reading.counts[f"{reading.kind.plural} {reason}"] += 1
         else:
             kept.append(judgment)
-    if len(kept) == len(task.judgments):
+    if machine and not any(judgment.adjudicated for judgment in task.judgments):
+        kept += machine
+    elif len(kept) == len(task.judgments):
         return task
     if not kept:
         return None
@@ -388,6 +404,31 @@ def _unary(reading: _Reading, tasks: dict[str, Any]) -> Iterator[tuple[int, Coun
     counting = unary_that_count(reading.project).filter(**tasks).order_by("pk").select_related("assignment")
     for said in counting:
         yield said.assignment.task_id, of_unary(said)
+
+
+def _of_judge(reading: _Reading, first: int, last: int) -> dict[int, list[CountedJudgment]]:
+    """Return what the wanted version of an AI judge said, by task: each pair is a ranking of two.
+
+    Tasks of held-out prompts have none, so that what is measured on them is measured on people's judgments.
+    """
+    wanted, cutoff = reading.wanted, reading.cutoff
+    rows = AIJudgment.objects.usable().filter(
+        version=wanted.judge,
+        version__judge__project=reading.project,
+        task__gte=first,
+        task__lte=last,
+        task__prompt__split=Split.TRAIN,
+        repeat=0,
+        settled_at__lte=min(wanted.until or cutoff, cutoff),
+    )
+    if wanted.since:
+        rows = rows.filter(settled_at__gte=wanted.since)
+    columns = ("task_id", "first_id", "second_id", "choice", "settled_at", "version__number", "version__judge__name")
+    found: dict[int, list[CountedJudgment]] = defaultdict(list)
+    for task, one, two, choice, at, number, name in rows.order_by("pk").values_list(*columns):
+        tiers = {1: [[one], [two]], -1: [[two], [one]], 0: [[one, two]]}[choice]
+        found[task].append(CountedJudgment(tiers, [], None, at, weight=wanted.judge_weight, judge=f"{name} v{number}"))
+    return found
 
 
 def _imported(project: Project, cutoff: datetime, wanted: Filter, counts: Counter[str]) -> Iterator[JudgedTask]:

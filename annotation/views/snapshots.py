@@ -27,7 +27,7 @@ def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
     """List the snapshots; POST takes a new one of the wanted type and judgments."""
     membership = access.get_membership(request.user, slug, role=Role.REVIEWER)
     project = membership.project
-    form = TakeSnapshotForm(request.POST if request.method == "POST" else None)
+    form = TakeSnapshotForm(project, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         with refusals_as_messages(request):
             taken = snapshots.take_snapshot(
@@ -57,7 +57,7 @@ def withdraw(request: UserRequest, slug: str) -> HttpResponse:
     project = access.get_project(request.user, slug, role=Role.ADMIN)
     form = WithdrawForm(request.POST)
     if not form.is_valid():
-        return _list_page(request, project, TakeSnapshotForm(), form)
+        return _list_page(request, project, TakeSnapshotForm(project), form)
     person = form.cleaned_data["username"]
     touched = snapshots.withdraw(project=project, person=person, by=request.user)
     marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot contains any."

@@ -407,3 +407,53 @@ def test_the_database_keeps_what_a_judgment_is(judge, admin, judged_by_people):
         AIJudgment.objects.filter(repeat=1).delete()
         with pytest.raises(IntegrityError), transaction.atomic():
             AIJudgment.objects.create(**values)
+
+
+def test_a_snapshot_has_ai_judgments_only_when_asked(alice, project, judge, admin, judged_by_people, make_prompt):
+    """One person says the first is better and the judge, by half a weight, that the second is."""
+    judged_by_people(BETTER_FIRST, split="train", text="Learnt from")
+    judged_by_people(BETTER_FIRST, split="eval", text="Held out")
+    assert work(judge.versions.get(), admin).judgments.usable().filter(choice=-1, repeat=0).count() == 2
+    unasked = snapshots.take_snapshot(project=project, by=admin, type="ranking")
+    assert "machine" not in unasked.card
+    version = judge.versions.get().pk
+    page = alice.get("/projects/letters/snapshots/").content.decode()
+    assert f'<option value="{version}">Small v1</option>' in page
+    alice.post("/projects/letters/snapshots/", {"type": "ranking", "judge": version, "judge_weight": "0.5"})
+    taken = project.snapshots.newest()
+    rows = {row["split"]: row for row in map(json.loads, taken.path.read_text("utf-8").splitlines())}
+    said = [(vote["annotator"].partition("-")[0], vote["tiers"], vote["weight"]) for vote in rows["train"]["rankings"]]
+    assert said == [("annotator", [[0], [1]], 1.0), ("judge:Small v1", [[1], [0]], 0.5)]
+    assert len(rows["eval"]["rankings"]) == 1  # what a reward model is measured on is people's
+    assert taken.card["machine"] == {"judges": {"Small v1": 1}, "weight": 0.5, "share": 0.3333}
+    assert {**taken.card, "machine": None} == {**unasked.card, "machine": None}
+    assert taken.counts["AI judgments"] == 1
+    assert taken.counts["annotators"] == 1
+    shown = alice.get(taken.get_absolute_url()).content.decode()
+    assert "33.3% of the judgments are by an AI judge" in shown
+    # Two votes of weight 1 and .5: the person's order wins with two thirds.
+    answer = alice.post(
+        "/api/v1/projects/letters/snapshots/",
+        {"type": "preference", "filter": {"judge": version, "judge_weight": 0.5}},
+        content_type="application/json",
+    )
+    assert answer.status_code == 201
+    pairs = map(json.loads, project.snapshots.newest().path.read_text("utf-8").splitlines())
+    found = {row["split"]: (row["votes_for"], row["votes_against"], row["share"]) for row in pairs}
+    assert found == {"train": (1, 1, 0.666667), "eval": (1, 0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"judge_weight": 0.0}, "a weight above 0"),
+        ({"judge": 999_999, "judge_weight": 1}, "no such version"),
+        ({"judge_weight": 1, "type": "prompts"}, "preference, ranking and raw annotation snapshots only"),
+    ],
+)
+def test_a_snapshot_refuses_what_no_judge_can_give(alice, judge, values, problem):
+    given = {"judge": judge.versions.get().pk, **{name: value for name, value in values.items() if name != "type"}}
+    body = {"type": values.get("type", "preference"), "filter": given}
+    answer = alice.post("/api/v1/projects/letters/snapshots/", body, content_type="application/json")
+    assert answer.status_code == 409
+    assert problem in answer.content.decode()
