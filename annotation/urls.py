@@ -94,6 +94,7 @@ urlpatterns = [
     path("<slug:slug>/judges/<int:pk>/", ai_judges.judge, name="judge"),
     path("<slug:slug>/judges/<int:pk>/prices/", ai_judges.prices, name="judge_prices"),
     path("<slug:slug>/judges/<int:pk>/versions/<int:number>/run/", ai_judges.calibrate, name="judge_calibrate"),
+    path("<slug:slug>/judges/<int:pk>/versions/<int:number>/take-over/", ai_judges.take_over, name="judge_take_over"),
     path("<slug:slug>/judges/<int:pk>/runs/<int:run>/cancel/", ai_judges.cancel_run, name="judge_cancel"),
     path("<slug:slug>/judges/<int:pk>/runs/<int:run>/resume/", ai_judges.resume_run, name="judge_resume"),
     path("<slug:slug>/audit/", audit.of_project, name="audit"),

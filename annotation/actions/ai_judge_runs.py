@@ -12,16 +12,28 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import combinations, groupby
+from operator import itemgetter
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_noop
 
 from annotation import clock, live
 from annotation.judging.asking import JudgedPair, JudgeSettings, PairAsker, PairPool, PairVerdict
 from annotation.model_server import ServerProblem
-from annotation.models import AIJudgeRun, AIJudgeRunStatus, AIJudgment, Completion
+from annotation.models import (
+    AIJudgeRun,
+    AIJudgeRunStatus,
+    AIJudgment,
+    Assignment,
+    Candidate,
+    Completion,
+    Purpose,
+    Task,
+)
+from annotation.quality.calibration import slices_of
 from annotation.quality.final import final_choices, pairs_of
 
 logger = logging.getLogger(__name__)
@@ -31,10 +43,14 @@ PAIRS_AT_ONCE = 64  # that are read from the database
 BEATS_EVERY_SECONDS = 2.0  # it is also how soon a worker learns that a run is cancelled
 MOST_ATTEMPTS_IN_VAIN = 3
 MOST_ODD = 24  # pairs with not one verdict among them: the server's model is no judge
+AUDIT = 21  # told apart from the other draws by this number
 ASKED_TWICE = 10  # every so many pairs one is asked twice
 NOTHING_TO_JUDGE = gettext_noop(
     "No pair is left to judge: a judge is compared with rankings of people that can no longer be undone."
 )
+
+
+NOTHING_TO_TAKE_OVER = gettext_noop("No pair of this slice is left that nobody has judged.")
 
 
 class RunOvertaken(Exception):
@@ -72,7 +88,7 @@ def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
         _end(run, AIJudgeRunStatus.FAILED, "The worker went away several times in this run.")
         return
     if not run.planned and not _plan(run):
-        _end(run, AIJudgeRunStatus.FAILED, NOTHING_TO_JUDGE)
+        _end(run, AIJudgeRunStatus.FAILED, NOTHING_TO_TAKE_OVER if run.takeover else NOTHING_TO_JUDGE)
         return
     version = run.version
     asker = PairAsker(
@@ -152,36 +168,62 @@ def _open_pairs(run: AIJudgeRun) -> Iterator[JudgedPair]:
 
 @transaction.atomic
 def _plan(run: AIJudgeRun) -> int:
-    """Choose the run's pairs and store them as open; return how many. Raises RunOvertaken.
+    """Choose the run's pairs and store them as open; return how many. Raises RunOvertaken."""
+    asked = set(run.version.judgments.filter(repeat=0).values_list("task_id", "first_id", "second_id"))
+    pairs = _unjudged_pairs(run) if run.takeover else _judged_pairs(run)
+    rows: list[AIJudgment] = []
+    for place, (task, first, second) in enumerate(pair for pair in pairs if pair not in asked):
+        if len(rows) >= run.most_pairs:
+            break
+        is_twice = not run.takeover and place % ASKED_TWICE == 0 and len(rows) + 1 < run.most_pairs
+        for repeat in range(1 + is_twice):
+            ids = {"task_id": task, "first_id": first, "second_id": second}
+            rows.append(AIJudgment(run=run, version=run.version, repeat=repeat, **ids))
+    if not AIJudgeRun.objects.still_ours(run).update(planned=bool(rows), heartbeat_at=clock.now()):
+        raise RunOvertaken
+    AIJudgment.objects.bulk_create(rows, batch_size=1000)
+    return len(rows)
+
+
+def _judged_pairs(run: AIJudgeRun) -> list[tuple[int, int, int]]:
+    """Return the pairs that people judged, as (task, first, second), in the order in which a calibration asks.
 
     Tasks that two people judged come first: there people's agreement with each other is known. Among them one pair of
     each task comes before a second one, as pairs of one prompt tell less than those of two.
     """
-    version = run.version
-    asked = set(version.judgments.filter(repeat=0).values_list("task_id", "first_id", "second_id"))
-    project = version.judge.project
+    version, project = run.version, run.version.judge.project
     withdrawn = set(Completion.objects.filter(project=project).exclude(withdrawn_at=None).values_list("pk", flat=True))
     order: list[tuple[bool, int, str, tuple[int, int, int]]] = []
     for task in final_choices(project).values():
         pairs = [pair for pair in pairs_of(task) if not withdrawn.intersection(pair)]
         pairs.sort(key=lambda pair: _drawn(version.pk, task.pk, *pair))
         for rank, (first, second) in enumerate(pairs):
-            if (task.pk, first, second) not in asked:
-                key = (len(task.choices) < 2, rank, _drawn(version.pk, task.pk))
-                order.append((*key, (task.pk, first, second)))
-    order.sort()
-    rows: list[AIJudgment] = []
-    for place, (*_, (task_pk, first, second)) in enumerate(order):
-        if len(rows) >= run.most_pairs:
-            break
-        for repeat in range(2 if place % ASKED_TWICE == 0 and len(rows) + 1 < run.most_pairs else 1):
-            rows.append(
-                AIJudgment(run=run, version=version, task_id=task_pk, first_id=first, second_id=second, repeat=repeat)
-            )
-    if not AIJudgeRun.objects.still_ours(run).update(planned=bool(rows), heartbeat_at=clock.now()):
-        raise RunOvertaken
-    AIJudgment.objects.bulk_create(rows, batch_size=1000)
-    return len(rows)
+            order.append((len(task.choices) < 2, rank, _drawn(version.pk, task.pk), (task.pk, first, second)))
+    return [pair for *_, pair in sorted(order)]
+
+
+def _unjudged_pairs(run: AIJudgeRun) -> Iterator[tuple[int, int, int]]:
+    """Yield the pairs of tasks that nobody has judged, as far as they are of the run's slice, task by task.
+
+    Left to people are tasks that every annotator gets and the audit share, which is drawn by a hash: it is the same in
+    every run of a version.
+    """
+    project = run.version.judge.project
+    judged = Assignment.objects.judged().filter(task=OuterRef("pk"))
+    open_tasks = Task.objects.filter(
+        ~Exists(judged), project=project, kind="ranking", purpose=Purpose.WORK, calibration=False
+    ).filter(prompt__withdrawn_at=None)
+    texts = Candidate.objects.filter(task__in=open_tasks.values("pk"), completion__withdrawn_at=None)
+    columns = ("task_id", "completion_id", "completion__text", "task__prompt__category", "task__prompt__messages")
+    rows = texts.order_by("-task__priority", "task_id", "completion_id").values_list(*columns).iterator(2000)
+    for task, candidates in groupby(rows, key=itemgetter(0)):
+        if int(_drawn(run.version_id, task, AUDIT)[:8], 16) < run.audit_share * 2**32:
+            continue
+        for one, two in combinations(candidates, 2):
+            longest = max(len(one[2]), len(two[2]))
+            slices = slices_of(one[3], str(one[4][-1]["content"]), longest)
+            if not run.dimension or (run.dimension, run.value) in slices:
+                yield task, one[1], two[1]
 
 
 def _drawn(*numbers: int) -> str:

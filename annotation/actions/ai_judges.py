@@ -15,6 +15,8 @@ from annotation.errors import NotPossible
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeRunStatus, AIJudgeVersion, AuditAction, Project
 from annotation.models.ai_judge import ACTIVE_RUNS
 from annotation.outgoing import NotAllowed, model_server, model_servers
+from annotation.quality.calibration import calibration
+from annotation.quality.judge_trust import rows_of
 
 OF_A_VERSION = ("server", "model", "rubric", "temperature", "max_tokens")
 RESUMABLE = (AIJudgeRunStatus.FAILED, AIJudgeRunStatus.CANCELLED)
@@ -79,18 +81,38 @@ def set_prices(*, judge: AIJudge, by: User, input_price: Decimal | None, output_
         audit.record(AuditAction.AI_JUDGE, by=by, project=judge.project, what=str(judge), **detail)
 
 
-def start_run(*, version: AIJudgeVersion, most_pairs: int, by: User) -> AIJudgeRun:
-    """Have a worker let a version judge pairs that people judged, at most so many. Raises NotPossible while it does."""
+def start_run(*, version: AIJudgeVersion, most_pairs: int, by: User, **takeover: Any) -> AIJudgeRun:
+    """Have a worker let a version judge pairs that people judged, at most so many. Raises NotPossible while it does.
+
+    `takeover` are the values of `take_over`.
+    """
     project = version.judge.project
     try:
         with transaction.atomic():
-            run = AIJudgeRun.objects.create(version=version, most_pairs=most_pairs, started_by_id=by.pk)
+            run = AIJudgeRun.objects.create(version=version, most_pairs=most_pairs, started_by_id=by.pk, **takeover)
             what = f"{version.judge} {version}"
-            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=most_pairs)
+            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=most_pairs, **takeover)
     except IntegrityError:
         raise NotPossible(gettext("This version is judging already. Stop that run first, or wait for it.")) from None
     live.announce(project.pk, "queue")
     return run
+
+
+def take_over(
+    *, version: AIJudgeVersion, dimension: str, value: str, most_pairs: int, audit_share: float, by: User
+) -> AIJudgeRun:
+    """Have a worker let a version judge pairs of a slice that nobody has judged; `audit_share` of the tasks stays out.
+
+    Raises NotPossible where the version is not reliable on the slice, by its calibration as it is now.
+    """
+    rows = {(row.dimension, row.value): row for row in rows_of(calibration(version))}
+    row = rows.get((dimension, value))
+    if row is None:
+        raise NotPossible(gettext("The calibration of this version has no such slice."))
+    if not row.trust.may:
+        raise NotPossible(gettext("This version is not reliable there: %(why)s.") % {"why": gettext(row.trust.why)})
+    slice_of = {"dimension": dimension, "value": value, "audit_share": audit_share}
+    return start_run(version=version, most_pairs=most_pairs, by=by, takeover=True, **slice_of)
 
 
 @transaction.atomic

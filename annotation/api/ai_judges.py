@@ -16,7 +16,7 @@ from annotation import access
 from annotation.actions import ai_judges
 from annotation.api.pagination import NUMBER
 from annotation.api.projects import fields_of, signed_in
-from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, StartRunForm
+from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, StartRunForm, TakeOverForm
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeVersion, Role, Scope
 from annotation.models.ai_judge import MOST_PAIRS
 from annotation.quality.calibration import Calibration, calibration
@@ -59,7 +59,7 @@ class AIJudgeRunSerializer(serializers.ModelSerializer[AIJudgeRun]):
     class Meta:
         model = AIJudgeRun
         fields = ["id", "version", "status", "most_pairs", "planned", "pairs", "done", "error"]
-        fields += ["created_at", "finished_at"]
+        fields += ["takeover", "dimension", "value", "audit_share", "created_at", "finished_at"]
 
     def get_done(self, run: AIJudgeRun) -> int:
         return run.judgments.exclude(settled_at=None).count()
@@ -67,6 +67,14 @@ class AIJudgeRunSerializer(serializers.ModelSerializer[AIJudgeRun]):
 
 class NewRunSerializer(serializers.Serializer[Any]):
     pairs = serializers.IntegerField(min_value=1, max_value=MOST_PAIRS)
+
+
+class TakeOverSerializer(NewRunSerializer):
+    audit_share = serializers.FloatField(
+        min_value=0.01, max_value=1, help_text="Share of the tasks, drawn at random, that is left to people."
+    )
+    dimension = serializers.CharField(required=False, help_text="Of a slice of the calibration; left out: all pairs.")
+    value = serializers.CharField(required=False)
 
 
 class JudgeFigureSerializer(serializers.Serializer[Any]):
@@ -119,7 +127,7 @@ class AIJudgeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
     """For admins. What a judge says is never among people's annotations."""
 
     scopes = dict.fromkeys(["list", "retrieve", "calibration", "run"], Scope.READ) | dict.fromkeys(
-        ["create", "versions", "runs", "cancel", "resume"], Scope.MANAGE
+        ["create", "versions", "runs", "take_over", "cancel", "resume"], Scope.MANAGE
     )
     serializer_class = AIJudgeSerializer
     queryset = AIJudge.objects.none()
@@ -166,6 +174,19 @@ class AIJudgeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         run = ai_judges.start_run(version=version, most_pairs=form.cleaned_data["pairs"], by=signed_in(request))
+        return Response(AIJudgeRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(request=TakeOverSerializer, responses={202: AIJudgeRunSerializer})
+    @action(detail=True, methods=["post"], url_path=f"{OF_A_VERSION}/take-over")
+    def take_over(self, request: Request, slug: str, pk: str, number: str) -> Response:
+        """Have a worker let a version judge pairs that nobody has judged, of a slice on which it is reliable."""
+        version = access.get_judge_version(signed_in(request), slug, int(pk), int(number))
+        form = TakeOverForm(fields_of(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        given = {name: form.cleaned_data[name] for name in ("dimension", "value", "audit_share")}
+        pairs = form.cleaned_data["pairs"]
+        run = ai_judges.take_over(version=version, most_pairs=pairs, by=signed_in(request), **given)
         return Response(AIJudgeRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(responses=AIJudgeRunSerializer)

@@ -71,3 +71,20 @@ class StartRunForm(forms.Form):
         initial=200,
         help_text=gettext_lazy("At most. Each pair is asked in both orders, one in ten of them twice."),
     )
+
+
+class TakeOverForm(StartRunForm):
+    """A takeover of a slice; an empty dimension is all pairs."""
+
+    dimension = forms.CharField(max_length=20, required=False, widget=forms.HiddenInput)
+    value = forms.CharField(max_length=100, required=False, widget=forms.HiddenInput)
+    audit_share = forms.FloatField(
+        label=gettext_lazy("Left to people"),
+        min_value=0.01,
+        max_value=1,
+        initial=0.1,
+        help_text=gettext_lazy("Share of the tasks, drawn at random, that the judge is not asked about."),
+        widget=forms.NumberInput(attrs={"step": "0.01"}),
+    )
+
+    field_order = ("pairs", "audit_share")

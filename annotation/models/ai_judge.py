@@ -148,13 +148,24 @@ class AIJudgeRunQuerySet(ClaimQuerySet["AIJudgeRun"]):
 
 
 class AIJudgeRun(models.Model):
-    """One version of a judge at work on pairs that people have judged. `attempt` is the fencing token of its worker.
+    """One version of a judge at work on pairs. `attempt` is the fencing token of its worker.
+
+    A calibration asks about pairs that people have judged. A takeover asks about those of tasks that nobody has judged
+    yet, in a slice on which the judge was reliable when it began; a random share of these tasks is left to people.
 
     Its pairs are rows from the start (`planned`), so that a run which was cut off goes on with those that are open.
     """
 
     version = models.ForeignKey(AIJudgeVersion, on_delete=models.CASCADE, related_name="runs")
     most_pairs = models.PositiveIntegerField(help_text="Pairs to judge at most.")
+    takeover = models.BooleanField(default=False, help_text="Whether its pairs are of tasks that nobody has judged.")
+    dimension = models.CharField(max_length=20, blank=True, help_text="Of the slice of a takeover; empty: all pairs.")
+    value = models.CharField(max_length=100, blank=True, help_text="The slice of a takeover.")
+    audit_share = models.FloatField(
+        default=0.0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of a takeover's tasks that is left to people.",
+    )
     planned = models.BooleanField(default=False, help_text="Whether its pairs are chosen.")
     status = models.CharField(max_length=9, choices=AIJudgeRunStatus, default=AIJudgeRunStatus.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
@@ -175,6 +186,11 @@ class AIJudgeRun(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(most_pairs__gte=1, most_pairs__lte=MOST_PAIRS), name="ai_judge_run_is_bounded"
+            ),
+            models.CheckConstraint(
+                condition=Q(takeover=False, dimension="", value="", audit_share=0)
+                | Q(takeover=True, audit_share__gt=0, audit_share__lte=1),
+                name="ai_judge_takeover_leaves_an_audit_share",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=ACTIVE_RUNS, finished_at=None)

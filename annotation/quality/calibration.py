@@ -8,7 +8,7 @@ resample prompts. People's final judgments only (`annotation.quality.final`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -48,16 +48,16 @@ class ComparedPair:
     longer: int = 0
     slices: tuple[tuple[str, str], ...] = ()
 
-    def tables(self) -> Floats:
-        """Return the three tables of the pair, each of weight 1 or empty."""
-        found, people = np.zeros((3, 3, 3)), self.people
+    def entries(self) -> Iterator[tuple[int, int, int, float]]:
+        """Yield what the pair adds to the three tables: which one, row, column, weight. Each adds 1, or nothing."""
+        people = self.people
         for said in people:
-            found[JUDGE, self.choice + 1, said + 1] += 1 / len(people)
+            yield JUDGE, self.choice + 1, said + 1, 1 / len(people)
         if len(people) > 1:
-            found[JUDGE_BESIDE] = found[JUDGE]
+            for said in people:
+                yield JUDGE_BESIDE, self.choice + 1, said + 1, 1 / len(people)
             for first, second in permutations(people, 2):
-                found[PEOPLE, first + 1, second + 1] += 1 / (len(people) * (len(people) - 1))
-        return found
+                yield PEOPLE, first + 1, second + 1, 1 / (len(people) * (len(people) - 1))
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,18 @@ def difference(tables: Floats) -> Floats:
 
 def _clusters(pairs: Iterable[ComparedPair]) -> Floats:
     """Return the tables of each prompt."""
-    found: dict[int, Floats] = {}
+    number: dict[int, int] = {}
+    places: list[tuple[int, int, int, int]] = []
+    weights: list[float] = []
     for pair in pairs:
-        found[pair.prompt] = found.get(pair.prompt, np.zeros((3, 3, 3))) + pair.tables()
-    return np.array(list(found.values())) if found else np.zeros((0, 3, 3, 3))
+        prompt = number.setdefault(pair.prompt, len(number))
+        for which, row, column, weight in pair.entries():
+            places.append((prompt, which, row, column))
+            weights.append(weight)
+    tables = np.zeros((len(number), 3, 3, 3))
+    if places:
+        np.add.at(tables, tuple(np.array(places).T), weights)
+    return tables
 
 
 def _figure(

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import ai_judges
-from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, PricesForm, StartRunForm
+from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, PricesForm, StartRunForm, TakeOverForm
 from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeVersion, Role
 from annotation.quality.calibration import calibration
@@ -82,6 +82,7 @@ def _context(judge: AIJudge, version: AIJudgeVersion | None, form: AIJudgeVersio
         "form": form or AIJudgeVersionForm(initial={name: getattr(version, name) for name in VERSION_FIELDS}),
         "prices": PricesForm(instance=judge),
         "run_form": StartRunForm(),
+        "takeover_form": TakeOverForm(auto_id=False),
         "runs": shown,
         "is_working": any(run.is_active for run in shown),
         "calibration": figures,
@@ -114,6 +115,23 @@ def calibrate(request: UserRequest, slug: str, pk: int, number: int) -> HttpResp
     if form.is_valid():
         with refusals_as_messages(request):
             ai_judges.start_run(version=version, most_pairs=form.cleaned_data["pairs"], by=request.user)
+            messages.success(request, gettext("A worker asks the judge now."))
+    else:
+        messages.error(request, problem_of(form))
+    return redirect(version.judge)
+
+
+@login_required
+@require_POST
+def take_over(request: UserRequest, slug: str, pk: int, number: int) -> HttpResponse:
+    """Let a version judge pairs of a slice that nobody has judged."""
+    version = access.get_judge_version(request.user, slug, pk, number)
+    form = TakeOverForm(request.POST)
+    if form.is_valid():
+        given = {name: form.cleaned_data[name] for name in ("dimension", "value", "audit_share")}
+        with refusals_as_messages(request):
+            pairs = form.cleaned_data["pairs"]
+            ai_judges.take_over(version=version, most_pairs=pairs, by=request.user, **given)
             messages.success(request, gettext("A worker asks the judge now."))
     else:
         messages.error(request, problem_of(form))

@@ -457,3 +457,58 @@ def test_a_snapshot_refuses_what_no_judge_can_give(alice, judge, values, problem
     answer = alice.post("/api/v1/projects/letters/snapshots/", body, content_type="application/json")
     assert answer.status_code == 409
     assert problem in answer.content.decode()
+
+
+def test_a_planted_judge_takes_over_the_slice_it_is_good_on(alice, project, judge, admin, server, judged_by_people):
+    """It is like people on prompts about tea. On wine it prefers the longer one and people the better: not there."""
+    for number in range(60):
+        judged_by_people(BETTER_SECOND, BETTER_SECOND, category="tea")
+        longer_is_worse = {"text": f"habit:long wine {number}", "qualities": (11, 2)}
+        judged_by_people(BETTER_SECOND, BETTER_SECOND, category="wine", **longer_is_worse)
+    version = judge.versions.get()
+    work(version, admin, pairs=200)
+    address = f"/api/v1/projects/letters/judges/{judge.pk}/versions/1/"
+    slices = {row["value"]: row for row in alice.get(f"{address}calibration/").json()["slices"]}
+    assert {name: slices[name]["reliable"] for name in ("tea", "wine")} == {"tea": True, "wine": False}
+    assert slices["wine"]["reason"] == "may be worse than people"
+    page = alice.get(judge.get_absolute_url()).content.decode()
+    assert (page.count("take-over/"), 'value="tea"' in page, 'value="wine"' in page) == (1, True, False)
+
+    tea = [judged_by_people(category="tea") for _ in range(40)]
+    wine = [judged_by_people(category="wine") for _ in range(3)]
+    body = {"pairs": 500, "audit_share": 0.5, "dimension": "category", "value": "wine"}
+    answer = alice.post(f"{address}take-over/", body, content_type="application/json")
+    assert (answer.status_code, "may be worse than people" in answer.json()["detail"]) == (409, True)
+    answer = alice.post(f"{address}take-over/", body | {"value": "beer"}, content_type="application/json")
+    assert (answer.status_code, "no such slice" in answer.json()["detail"]) == (409, True)
+    for share in ({}, {"audit_share": 0}):
+        refused = {"pairs": 500, "dimension": "category", "value": "tea"} | share
+        assert alice.post(f"{address}take-over/", refused, content_type="application/json").status_code == 400
+
+    alice.post(f"{judge.get_absolute_url()}versions/1/take-over/", body | {"value": "tea"})
+    while ai_judge_runs.work_next():
+        pass
+    run = AIJudgeRun.objects.latest("pk")
+    assert (run.status, run.takeover, run.value, run.audit_share) == ("done", True, "tea", 0.5)
+    taken = set(run.judgments.values_list("task_id", flat=True))
+    assert taken <= {task.pk for task in tea}
+    assert not taken & {task.pk for task in wine}
+    assert 0 < len(taken) < 40  # half of them by a hash: one in a million millions that it is all or none
+    assert set(run.judgments.values_list("choice", flat=True)) == {-1}
+    # People are asked all the same, and the figures of the calibration are of what people judged.
+    assert Assignment.objects.empty().filter(task__in=tea).count() == 40
+    assert calibration(version).overall.pairs == 120
+    again = alice.post(f"{address}take-over/", body | {"value": "tea"}, content_type="application/json")
+    assert again.status_code == 202
+    assert ai_judge_runs.work_next()
+    assert AIJudgeRun.objects.latest("pk").error == ai_judge_runs.NOTHING_TO_TAKE_OVER
+    # Only where a snapshot asks for it does the file have what nobody but the judge has judged.
+    train = [task.pk for task in tea if task.prompt.split == "train" and task.pk in taken]
+    asked = {"judge": version.pk, "judge_weight": 0.5}
+    alice.post("/api/v1/projects/letters/snapshots/", {"filter": asked}, content_type="application/json")
+    rows = list(map(json.loads, project.snapshots.newest().path.read_text("utf-8").splitlines()))
+    machine = [row["group_id"] for row in rows if row["group_id"] in taken]
+    assert sorted(machine) == sorted(train)
+    assert {row["weight"] for row in rows if row["group_id"] in taken} == {0.5}
+    unasked = snapshots.take_snapshot(project=project, by=admin)
+    assert unasked.rows == 120
