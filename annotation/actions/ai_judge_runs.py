@@ -33,8 +33,9 @@ from annotation.models import (
     Purpose,
     Task,
 )
-from annotation.quality.calibration import slices_of
+from annotation.quality.calibration import calibration, slices_of
 from annotation.quality.final import final_choices, pairs_of
+from annotation.quality.judge_trust import MAYBE_WORSE, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -205,10 +206,12 @@ def _judged_pairs(run: AIJudgeRun) -> list[tuple[int, int, int]]:
 def _unjudged_pairs(run: AIJudgeRun) -> Iterator[tuple[int, int, int]]:
     """Yield the pairs of tasks that nobody has judged, as far as they are of the run's slice, task by task.
 
-    Left to people are tasks that every annotator gets and the audit share, which is drawn by a hash: it is the same in
-    every run of a version.
+    Left to people are tasks that every annotator gets, pairs that are also of a slice on which the judge may be worse,
+    and the audit share, which is drawn by a hash: it is the same in every run of a version.
     """
     project = run.version.judge.project
+    rows_now = rows_of(calibration(run.version))
+    worse = {(row.dimension, row.value) for row in rows_now if row.trust.why == MAYBE_WORSE}
     judged = Assignment.objects.judged().filter(task=OuterRef("pk"))
     open_tasks = Task.objects.filter(
         ~Exists(judged), project=project, kind="ranking", purpose=Purpose.WORK, calibration=False
@@ -222,7 +225,7 @@ def _unjudged_pairs(run: AIJudgeRun) -> Iterator[tuple[int, int, int]]:
         for one, two in combinations(candidates, 2):
             longest = max(len(one[2]), len(two[2]))
             slices = slices_of(one[3], str(one[4][-1]["content"]), longest)
-            if not run.dimension or (run.dimension, run.value) in slices:
+            if worse.isdisjoint(slices) and (not run.dimension or (run.dimension, run.value) in slices):
                 yield task, one[1], two[1]
 
 

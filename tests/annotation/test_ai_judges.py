@@ -33,6 +33,7 @@ from annotation.models import (
 )
 from annotation.outgoing import SERVERS_VARIABLE
 from annotation.quality.calibration import calibration, compared_pairs
+from annotation.quality.judge_trust import rows_of
 from annotation.quality.report import quality_report
 from tests.judge_server import ODD, SECRET_OF_THE_SERVER
 
@@ -512,3 +513,23 @@ def test_a_planted_judge_takes_over_the_slice_it_is_good_on(alice, project, judg
     assert {row["weight"] for row in rows if row["group_id"] in taken} == {0.5}
     unasked = snapshots.take_snapshot(project=project, by=admin)
     assert unasked.rows == 120
+
+
+def test_a_judge_that_is_reliable_on_the_whole_takes_over_nothing_where_it_may_be_worse(judge, admin, judged_by_people):
+    """On tea two people differ on a third of the pairs. On wine it is wrong on a tenth, where people agree."""
+    for number in range(60):
+        judged_by_people(BETTER_SECOND, BETTER_SECOND if number % 3 else BETTER_FIRST, category="tea")
+        wrong = {"text": f"habit:long wine {number}", "qualities": (11, 2)} if number % 10 == 0 else {}
+        judged_by_people(BETTER_SECOND, BETTER_SECOND, category="wine", **wrong)
+    version = judge.versions.get()
+    work(version, admin, pairs=200)
+    reliable = {row.value: row.trust.may for row in rows_of(calibration(version))}
+    assert reliable == {"": True, "tea": True, "wine": False}
+    tea, wine = ([judged_by_people(category=name) for _ in range(40)] for name in ("tea", "wine"))
+    everything = {"dimension": "", "value": "", "audit_share": 0.5, "most_pairs": 500}
+    run = ai_judges.take_over(version=version, by=admin, **everything)
+    assert ai_judge_runs.work_next()
+    taken = set(run.judgments.values_list("task_id", flat=True))
+    assert taken
+    assert taken <= {task.pk for task in tea}
+    assert not taken & {task.pk for task in wine}
