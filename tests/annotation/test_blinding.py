@@ -30,12 +30,13 @@ from annotation.models import (
     Source,
     Task,
 )
+from tests import NIGHTLY
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 API = "/api/v1/projects/letters"
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RANDOM = re.compile(r'(?:csrf\w*|client_uuid)" value="[^"]*"|data-key="[^"]*"')
-TASKS = 200
+TASKS = 200 if NIGHTLY else 100  # a hundred find one who is right three times in four where chance is right in half
 
 
 def numbers_in(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
@@ -186,7 +187,9 @@ def test_a_persons_answer_among_a_models_cannot_be_told(policy, make_prompt, ann
 @pytest.mark.slow
 def test_checks_cannot_be_told_from_work(project: Project, open_ranking_task, annotator, admin, as_user):
     Project.objects.filter(pk=project.pk).update(gold_share=0.25, repeat_share=0.2)
-    gold = set(random.Random(5).sample(range(TASKS), 80))  # so that no number in a text tells when it was made
+    gold = set(
+        random.Random(5).sample(range(TASKS), TASKS * 2 // 5)
+    )  # so that no number in a text tells when it was made
     for number in range(TASKS):
         task = open_ranking_task((f"An answer {number:03}.", f"Some words {number:03}."))
         if number in gold:
