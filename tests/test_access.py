@@ -552,6 +552,7 @@ NOT_YET = {
 }
 
 
+@pytest.mark.slow
 def test_no_page_has_a_text_that_is_not_translated(made_up, addresses, admin, annotator, as_user, settings):
     """Every page that the admin of the server and of the project can open, in the language of tests/pseudo.py."""
     settings.PROJECT_CREATORS = "all"

@@ -38,6 +38,7 @@ def test_any_asgi_server_can_start_the_application():
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.slow
 def test_recipes_never_import_django():
     program = "import sys, training.recipes.ppo, training.recipes.reward, training.recipes.sample; "
     checked = run(sys.executable, "-c", program + "assert 'django' not in sys.modules")

@@ -31,6 +31,8 @@ def test_every_figure_is_there(tmp_path: Path):
     assert found["agreement"]["worst_nats"] < 0.5
 
 
+@pytest.mark.recipes
+@pytest.mark.slow
 def test_a_shape_that_is_not_there_is_refused():
     ended = subprocess.run(
         command("benchmarks.gpu", "--models", "9B"), cwd=ROOT, capture_output=True, text=True, check=False

@@ -334,6 +334,7 @@ MODULES = (
 )
 
 
+@pytest.mark.slow
 def test_each_action_that_writes_is_recorded_or_has_a_reason():
     silent = {
         name for module in MODULES for name, found in functions_in(module) if writes(found) and not is_recorded(found)
@@ -341,6 +342,7 @@ def test_each_action_that_writes_is_recorded_or_has_a_reason():
     assert silent == set(ACTIONS)
 
 
+@pytest.mark.slow
 def test_each_address_that_writes_is_recorded_or_has_a_reason():
     silent = {
         f"{path} {action}".strip()
