@@ -31,7 +31,7 @@ def conversation(fields: Fields) -> Iterator[Item]:
     for _, turn in groupby(said, key=lambda each: each.take("turn")):
         asked, *given = turn
         if asked.take("role") != "user" or not given:
-            raise Refusal(f'a turn of "{HISTORY}" should be one message of the user and answers of models')
+            raise Refusal(f'a turn of "{HISTORY}" should be one message of the user and model responses')
         item = Item([*before, {"role": "user", "content": asked.take("content")}], "messages", category=category)
         chosen = _answers(item, given, annotator=who, at=at)
         yield item
