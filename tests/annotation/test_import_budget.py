@@ -7,12 +7,15 @@ import json
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from annotation.imports import MAX_FILE_BYTES, Reading, UnreadableFile, parse_prompts
 from annotation.imports.batches import parse_first
+from annotation.imports.packed import FileLimits
+from annotation.imports.parquet import read_parquet
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
@@ -63,6 +66,79 @@ def test_a_value_that_stands_once_and_is_meant_often_counts_as_often(tmp_path, l
     grown, said = measured(path)
     assert said == "Unpacked, the file is larger than 50 MB. Split it into smaller files."
     assert grown < MOST_MB
+
+
+def meant(rows: int, value: str | bytes = "x" * 20_000) -> pyarrow.Array:
+    return pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * rows, pyarrow.int32()), pyarrow.array([value]))
+
+
+def nested(kind: str) -> pyarrow.Table:
+    """Return a table of a few kB that means 2 GB and more: a value stands inside others, or in many columns."""
+    every = pyarrow.array(range(0, 100_001, 1000), pyarrow.int32())
+    columns = {f"c{number}": meant(1000, f"{number} " + "x" * 20_000) for number in range(100)}
+    if kind == "columns":
+        return pyarrow.table(columns)
+    column = {
+        "lists": lambda: pyarrow.ListArray.from_arrays(every, meant(100_000)),
+        "bytes": lambda: pyarrow.ListArray.from_arrays(every, meant(100_000, b"x" * 20_000)),
+        "one row": lambda: pyarrow.ListArray.from_arrays(pyarrow.array([0, 100_000], pyarrow.int32()), meant(100_000)),
+        "objects": lambda: pyarrow.StructArray.from_arrays(list(columns.values()), list(columns)),
+        "maps": lambda: pyarrow.MapArray.from_arrays(every, list(map(str, range(100_000))), meant(100_000)),
+        "fixed": lambda: pyarrow.array([b"x" * 100_000] * 20_000, pyarrow.binary(100_000)),
+    }[kind]()
+    return pyarrow.table({"text": ["Say."] * len(column), "more": column})
+
+
+@pytest.mark.parametrize("kind", ["columns", "lists", "bytes", "one row", "objects", "maps", "fixed"])
+def test_a_value_inside_others_counts_as_often_as_it_is_meant(tmp_path, kind):
+    path = tmp_path / "bomb.parquet"
+    parquet.write_table(nested(kind), path, compression="zstd")
+    assert path.stat().st_size < 600_000
+    grown, said = measured(path)
+    assert said == "Unpacked, the file is larger than 50 MB. Split it into smaller files."
+    assert grown < MOST_MB
+
+
+def test_every_kind_of_value_is_read_as_what_it_is(tmp_path):
+    path = tmp_path / "kinds.parquet"
+    columns = {
+        "text": ["One", "Two", "Three"],
+        "decimal": pyarrow.array([Decimal("1.50"), None, Decimal("2.25")], pyarrow.decimal128(38, 2)),
+        "long": pyarrow.array(["a", "b", None], pyarrow.large_string()),
+        "words": [["a", None], None, []],
+        "pairs": pyarrow.array([["p", "q"], None, ["r", "s"]], pyarrow.list_(pyarrow.string(), 2)),
+        "map": pyarrow.array([[("key", "value")], None, []], pyarrow.map_(pyarrow.string(), pyarrow.string())),
+        "object": [{"a": "x", "b": [1]}, None, {"a": None, "b": []}],
+        "number": [1.5, None, 2.0],
+    }
+    parquet.write_table(pyarrow.table(columns), path)
+    with path.open("rb") as file:
+        first, second, third = (row.fields for row in read_parquet(file, FileLimits(10_000, 10, 100)))
+    assert first == {
+        "text": "One",
+        "decimal": "1.50",
+        "long": "a",
+        "words": ["a", None],
+        "pairs": ["p", "q"],
+        "map": [["key", "value"]],
+        "object": {"a": "x", "b": [1]},
+        "number": 1.5,
+    }
+    assert second == {"text": "Two", "long": "b"} | dict.fromkeys(
+        ("decimal", "words", "pairs", "map", "object", "number")
+    )
+    assert (third["words"], third["map"], third["object"]) == ([], [], {"a": None, "b": []})
+
+
+def test_a_large_file_is_read_in_parts_and_a_row_that_is_too_large_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"text": meant(10)}), path)
+    monkeypatch.setattr("annotation.imports.parquet.AT_ONCE_BYTES", 30_000)
+    with path.open("rb") as file:
+        assert [row.line for row in read_parquet(file, FileLimits(10**6, 10, 100))] == list(range(1, 11))
+    monkeypatch.setattr("annotation.imports.parquet.AT_ONCE_BYTES", 10_000)
+    with path.open("rb") as file, pytest.raises(UnreadableFile, match="Row 1 is larger"):
+        list(read_parquet(file, FileLimits(10**6, 10, 100)))
 
 
 def test_values_that_take_no_bytes_are_counted(tmp_path):
