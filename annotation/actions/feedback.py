@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, transaction
@@ -305,9 +305,9 @@ def find(
     if user:
         found = found.filter(user=user)
     if since:
-        found = found.filter(created_at__gte=_begin(since))
+        found = found.filter(created_at__gte=_at(since, time.min))
     if until:
-        found = found.filter(created_at__lt=_begin(until) + timedelta(days=1))
+        found = found.filter(created_at__lte=_at(until, time.max))  # the day after the last one there is has no date
     return found
 
 
@@ -321,5 +321,5 @@ WITH = {
 }
 
 
-def _begin(day: date) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=timezone.get_default_timezone())
+def _at(day: date, hour: time) -> datetime:
+    return datetime.combine(day, hour, tzinfo=timezone.get_default_timezone())

@@ -64,6 +64,10 @@ def test_what_is_wrong_is_said(body, says):
     [
         ({"good": ["great"]}, "two labels"),
         ({"good": "great", "bad": "awful"}, "a list of words"),
+        *(
+            ({"good": ["great"], "bad": odd}, "'bad' needs a list of words")
+            for odd in (None, 5, True, {}, [1], [None], [{}])
+        ),
         ({"good": ["great"], "bad": [" "]}, "'bad' has no word"),
         ({"good": ["great", "fine"], "bad": ["fine"]}, "'fine' stands for 'good' and for 'bad'"),
     ],

@@ -152,6 +152,8 @@ class Verbalizer:
         for label, given in words.items():
             if isinstance(given, str):  # a word is a sequence, too: of letters
                 raise InvalidVerbalizer(f"Label {label!r} needs a list of words, not the one word {given!r}.")
+            if not isinstance(given, Sequence) or not all(isinstance(word, str) for word in given):
+                raise InvalidVerbalizer(f"Label {label!r} needs a list of words; what is given is not one.")
             tidy[label] = tuple(word.strip() for word in given)
             if not tidy[label] or not all(tidy[label]):
                 raise InvalidVerbalizer(f"Label {label!r} has no word, or an empty one.")
