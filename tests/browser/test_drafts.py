@@ -31,6 +31,8 @@ def test_a_draft_survives_a_reload(visit, annotator, open_ranking_task):
     press(page, "2 x 3")
     page.locator("#rationale").fill("Two is kind.")
     saved(page)
+    kept = "Object.keys(localStorage).filter((key) => key.startsWith('prefloop.draft.'))"
+    assert page.evaluate(kept) == []  # the next person at this machine finds nothing
     page.evaluate("localStorage.clear()")  # as on another device
     page.reload()
     ready(page)

@@ -1,4 +1,4 @@
-// Unfinished work: kept in this browser at every change, and on the server half a second later.
+// Unfinished work: kept in this browser at every change, until the server has it half a second later.
 
 import { csrfToken, gettext } from "./shared.js";
 
@@ -51,7 +51,7 @@ export class Draft {
     this.hasUnsent = true;
     this.revision += 1;
     this.editedAt = Date.now();
-    this.#keep(true);
+    this.#keep();
     this.onState("saving");
     this.#later(WAIT_MS);
   }
@@ -71,8 +71,7 @@ export class Draft {
     this.sentAt = performance.now();
     if (this.isPaused) return;
     if (state === "saved" && sent === this.revision) {
-      this.hasUnsent = false;
-      this.#keep(false);
+      this.forget();
     }
     this.failures = state === "saved" ? 0 : this.failures + 1;
     const isBehind = this.hasUnsent || this.again;
@@ -110,15 +109,15 @@ export class Draft {
     if (this.hasUnsent) this.#later(WAIT_MS);
   }
 
-  /** The work is submitted; nothing needs to be kept. */
+  /** The server has it: nothing is kept for the next person at this machine. */
   forget() {
     this.hasUnsent = false;
     localStorage.removeItem(this.key);
   }
 
-  #keep(unsent) {
+  #keep() {
     try {
-      localStorage.setItem(this.key, JSON.stringify({ draft: this.#now, unsent, kept_at: Date.now() }));
+      localStorage.setItem(this.key, JSON.stringify({ draft: this.#now, unsent: true, kept_at: Date.now() }));
     } catch {
       // A full or forbidden storage only takes the second copy; the server still gets the first.
     }
