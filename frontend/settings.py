@@ -21,6 +21,7 @@ PREFLOOP_ROUND_RESPONSES, PREFLOOP_ROUND_TOKENS  what one round may generate (de
 PREFLOOP_MESSAGE_DAYS  days for which deliveries of webhooks and mails are kept (default: 30; 0: for ever)
 PREFLOOP_METRICS_TOKEN  what Prometheus sends as a bearer token to read /metrics (default: there is no such address)
 PREFLOOP_LOG    json: each line of the log is a JSON object, and each request has one (default: line)
+PREFLOOP_MODEL_FOLDERS  folders, separated by commas, whose models project admins may name as base models
 PREFLOOP_PROJECT_CREATORS  "permitted": who has the permission "Can add project" makes projects; "all": everybody
 PREFLOOP_SECRET_KEY, PREFLOOP_HOSTS (comma-separated), PREFLOOP_DEBUG, PREFLOOP_HTTPS (1: cookies need TLS, and
                 addresses without it lead to those with it)
@@ -275,6 +276,8 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # of a folder; as many as an archive may ha
 SNAPSHOT_DIR = HOME / "snapshots"
 RUN_DIR = HOME / "runs"
 MODEL_DIR = HOME / "models"
+# Of base models that project admins may name by path; others of the machine are for the operator alone.
+MODEL_FOLDERS = [Path(each.strip()) for each in os.environ.get("PREFLOOP_MODEL_FOLDERS", "").split(",") if each.strip()]
 WEBHOOK_ATTEMPTS = 8  # over about three hours
 WEBHOOK_FIRST_WAIT_SECONDS = 10
 WEBHOOK_PRIVATE_ADDRESSES = _flag("PREFLOOP_WEBHOOK_PRIVATE")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,6 +12,17 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from annotation.characters import is_storable
+
+
+def _may_be_read(model: str) -> bool:
+    """Return whether people may name this model: all but folders outside those that the operator lists.
+
+    A name such as var/runs is a folder, too, where there is one: it would be read instead of the model on the hub.
+    """
+    path = Path(model).expanduser()
+    if not model.startswith(("/", ".", "~")) and not path.is_dir():
+        return True
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in settings.MODEL_FOLDERS)
 
 
 class Role(models.TextChoices):
@@ -402,6 +414,11 @@ class Project(models.Model):
                 "machine that trains, such as /models/mine."
             )
         stored = Project.objects.filter(pk=self.pk).values_list("base_model", flat=True).first() if self.pk else None
+        if stored != self.base_model and not _may_be_read(self.base_model):
+            return gettext(
+                "Folders of the machine that trains are used only where its operator lists them in "
+                "PREFLOOP_MODEL_FOLDERS. Give a Hugging Face id, or ask the operator."
+            )
         if stored not in (None, self.base_model) and self.policies.exists():
             return f"Version 0 of the policy is {stored}. Another base model needs a project of its own."
         return ""

@@ -18,6 +18,11 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/model/"
 
 
+@pytest.fixture(autouse=True)
+def _folders(settings, tmp_path):
+    settings.MODEL_FOLDERS = [tmp_path]
+
+
 def named(project: Project, model: str) -> Project:
     Project.objects.filter(pk=project.pk).update(base_model=str(model))
     project.refresh_from_db()
@@ -46,7 +51,7 @@ def test_a_folder_becomes_version_0(alice, project, tmp_path):
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("/no/such/folder", "there is no such folder"),
+        ("{missing}", "there is no such folder"),
         ("{empty}", "Cannot load the model"),
         ("{classifier}", "it is of the type t5, which writes no text from left to right"),
     ],
@@ -55,7 +60,7 @@ def test_what_cannot_be_prepared_says_why_and_can_be_tried_again(alice, project,
     (tmp_path / "empty").mkdir()
     (tmp_path / "t5").mkdir()
     (tmp_path / "t5" / "config.json").write_text('{"model_type": "t5"}')
-    name = model.format(empty=tmp_path / "empty", classifier=tmp_path / "t5")
+    name = model.format(missing=tmp_path / "missing", empty=tmp_path / "empty", classifier=tmp_path / "t5")
     alice.post(PAGE, {"base_model": name})
     assert prepare_next(threading.Event())
     page = alice.get(PAGE).content.decode()
@@ -123,6 +128,28 @@ def test_a_wrong_name_is_refused_on_the_page(alice, project):
     assert page.status_code == 422
     assert "Give a Hugging Face id, such as" in page.content.decode()
     assert not Preparation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["/etc", "/no/such", ".", "..", "./runs", "../other", "~", "{folder}/../other", "{folder}/link", "tests"],
+)
+def test_folders_that_the_operator_does_not_list_are_refused(alice, project, tmp_path, settings, model, monkeypatch):
+    """Those of other projects' runs among them, by whatever name they have."""
+    settings.MODEL_FOLDERS = [listed := tmp_path / "listed"]
+    listed.mkdir()
+    (tmp_path / "other").mkdir()
+    (listed / "link").symlink_to(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
+    name = model.format(folder=listed)
+    page = alice.post(PAGE, {"base_model": name})
+    assert page.status_code == 422
+    assert not Preparation.objects.exists()
+    changed = alice.patch("/api/v1/projects/letters/", {"base_model": name}, content_type="application/json")
+    assert changed.status_code == 400
+    project.refresh_from_db()
+    assert project.base_model == "smollm2-135m-instruct"
 
 
 def test_version_0_is_made_once(alice, project, policy):
