@@ -53,12 +53,17 @@ _SUFFIX = re.compile(r"[\s_-]*([a-d]|\d{1,2}|一|二|三|四)$")
 _NUMBERS = {"一": "1", "二": "2", "三": "3", "四": "4"}
 NUMBERED = {"answer", "output", "score"}  # of which a row may have several
 _LONGEST = sorted(NAMES, key=len, reverse=True)
+LONGEST_NAME = 200  # characters of a name that is looked up and kept
 SHORTEST_PART = 2  # characters of a known name within a longer one
 
 
-@lru_cache(4096)
 def english(name: str) -> str:
     """Return what a column is called here: answer_a for 回答A; empty where its name is not known as a whole."""
+    return _english(name) if len(name) <= LONGEST_NAME else ""
+
+
+@lru_cache(4096)
+def _english(name: str) -> str:
     plain = _plain(name)
     if plain in NAMES:
         return NAMES[plain]

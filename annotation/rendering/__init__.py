@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, cast
 
 import nh3
@@ -19,6 +19,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from annotation.rendering import formulas
+from annotation.rendering.kept import KeptTexts
 
 TAGS = formulas.TAGS | {
     "a",
@@ -78,6 +79,7 @@ MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
 INLINE_ENDS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
 ADDRESS = re.compile(r"https?://[^/\\?#\s]|mailto:[^\s]", re.IGNORECASE)
 MOST_LINES = 100  # of one formula: looking for its end stays cheap where there is none
+MOST_KEPT = 4_000_000  # characters, of texts and their HTML
 MOST_CHARACTERS = 60_000  # of a text that is formatted; the longest that a person or a model hands in has a third
 
 
@@ -198,13 +200,19 @@ def _is_address(url: str) -> bool:
     return bool(ADDRESS.match(url))
 
 
-@lru_cache(maxsize=512)  # guidelines come with every task, an answer to each of its judges
 def markdown(text: str) -> SafeString:
     """Return the text as HTML that is safe to show; one longer than MOST_CHARACTERS as it was written."""
+    return _kept(text)
+
+
+def _rendered(text: str) -> SafeString:
     if len(text) > MOST_CHARACTERS:
         return SafeString(f'<pre tabindex="0">{escapeHtml(text)}</pre>')
     html = _parser().render(text, {})
     return SafeString(_cleaner().clean(html))
+
+
+_kept = KeptTexts(_rendered, MOST_KEPT)  # guidelines come with every task, an answer to each of its judges
 
 
 @cache

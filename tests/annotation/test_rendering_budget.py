@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from annotation.rendering import MOST_CHARACTERS, _parser, markdown
+from annotation import rendering
+from annotation.rendering import MOST_CHARACTERS, MOST_KEPT, _parser, markdown
 from annotation.rendering.formulas import MOST_LATEX_OF_A_TEXT
+from annotation.rendering.kept import KeptTexts
 
 # Each is repeated; the first five were a minute, and the others are what such parsers stumble over.
 FAMILIES = [
@@ -135,6 +137,28 @@ def test_a_text_has_so_many_formulas_typeset_and_no_more():
     html = markdown(formula * 30)
     assert html.count("<math") == MOST_LATEX_OF_A_TEXT // 1000
     assert html.count("x" * 1000) == 30 - MOST_LATEX_OF_A_TEXT // 1000
+
+
+def test_what_is_kept_of_texts_is_bounded_in_characters():
+    """600 texts of 60,000 characters were kept with up to ten times their length as HTML, for good."""
+    made = []
+    kept = KeptTexts(lambda text: made.append(text) or text * 9, most=1000)
+    for number in range(50):
+        kept(f"{number:05d}" * 2)  # 100 characters each with what is made of it
+        assert kept.characters == sum(len(text) + len(found) for text, found in kept.kept.items()) <= 1000
+    assert len(kept.kept) == 10
+    assert kept("0004900049") == "0004900049" * 9
+    assert len(made) == 50
+    assert kept("0000000000") == "0" * 90  # gone, and made anew
+    assert len(made) == 51
+    kept("x" * 30)  # with what is made of it more than a quarter of all
+    assert len(kept.kept) == 10
+
+
+def test_texts_of_many_readers_take_bounded_memory():
+    for number in range(12):
+        markdown(f"{number} " + "$x$ " * 14_000)
+    assert rendering._kept.characters <= MOST_KEPT
 
 
 def test_a_text_that_is_too_long_is_shown_as_it_was_written():
