@@ -44,8 +44,8 @@ class ComputeViewSet(ViewSet):
         """Set those of one method, or of all stages; what is left out stays as it is, null or "" unsets it."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)
         given: dict[str, Any] = dict(fields_of(request))
-        method = given.pop("method", "")
-        if method and method not in METHODS:
+        method = "" if (asked := given.pop("method", None)) is None else asked
+        if not isinstance(method, str) or (method and method not in METHODS):
             problem = {"method": [f"There is no method {method!r}; there are {', '.join(METHODS)}."]}
             return Response({"errors": problem}, status=status.HTTP_400_BAD_REQUEST)
         form = form_of_stage(project, method, given)
