@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from training.actions import packages
 from training.executors.devices import DevicesBusy, lease, visible_devices
 from training.executors.local import LocalExecutor
 from training.executors.recipe_environment import environment_of_recipe
 from training.rundir import RunDir
+from training.worker import playground, preparation
 
 
 def test_a_run_is_one_process_unless_its_settings_ask_for_more(tmp_path):
@@ -78,6 +81,28 @@ def test_a_recipe_gets_the_environment_it_needs_and_no_more(monkeypatch, tmp_pat
     assert (given["HF_HOME"], given["OMP_NUM_THREADS"], given["ASKED"]) == ("/models", "1", "yes")
     assert (given["PATH"], given["PREFLOOP_PRECISION"]) == (os.environ["PATH"], "bfloat16")
     assert (given["PREFLOOP_SERVERS"], given["OWN_KEY"]) == ("http://one.test/v1=OWN_KEY", "for this server")
+
+
+def test_processes_beside_the_runs_get_no_keys_either(monkeypatch, tmp_path):
+    """Those of the playground and of merged copies; the one that fetches a base model has the token of the hub."""
+    for name in ("PREFLOOP_SECRET_KEY", "DATABASE_URL", "EMAIL_HOST_PASSWORD", "OTHER_KEY", "HF_TOKEN"):
+        monkeypatch.setenv(name, "sesame")
+    given: list[dict[str, str]] = []
+
+    def begin(*_: object, env: dict[str, str], **__: object) -> None:
+        given.append(env)
+        raise InterruptedError
+
+    monkeypatch.setattr("subprocess.Popen", begin)
+    monkeypatch.setattr("subprocess.run", begin)
+    monkeypatch.setattr("annotation.live.announce", lambda *_: None)
+    policy = SimpleNamespace(project_id=1, checkpoint=str(tmp_path))
+    package = SimpleNamespace(policy=policy, attempt=1, path=tmp_path / "package")
+    for start in (playground.Child, lambda: packages._make(package), lambda: preparation._start("someone/model")):
+        with pytest.raises(InterruptedError):
+            start()
+    assert [sorted(name for name, value in env.items() if value == "sesame") for env in given] == [[], [], ["HF_TOKEN"]]
+    assert all(env["PATH"] == os.environ["PATH"] for env in given)
 
 
 def test_keys_of_a_tracker_go_along_where_runs_report_to_it(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from django.db.models import Q
 
 from annotation import audit, clock, live
 from annotation.models import AuditAction, PolicyVersion
+from training.executors.recipe_environment import environment_of_recipe
 from training.models import Package, PackageStatus
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def _make(package: Package) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "training.recipes.package", package.policy.checkpoint, str(package.path)],
             cwd=settings.BASE_DIR,
+            env=environment_of_recipe(os.environ, {}),
             capture_output=True,
             text=True,
             check=False,

@@ -28,6 +28,12 @@ BEGINNINGS = (
 OF_TRACKERS = {"wandb": "WANDB_", "trackio": "TRACKIO_"}
 
 
+def environment_of_download(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the worker's environment for the recipe that fetches a base model: the hub's settings, too."""
+    hub = {name: value for name, value in environment.items() if name.startswith(("HF_", "HUGGING_FACE_"))}
+    return {**environment_of_recipe(environment, {}), **hub}
+
+
 def environment_of_recipe(environment: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the part of the worker's environment that a recipe with these settings gets.
 

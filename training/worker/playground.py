@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from training.actions import playground
+from training.executors.recipe_environment import environment_of_recipe
 from training.models import Reply
 from training.products.chat import chat_inputs
 
@@ -43,6 +45,7 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
             cwd=settings.BASE_DIR,
+            env=environment_of_recipe(os.environ, {}),
             start_new_session=True,
         )
         self.lines: queue.Queue[str | None] = queue.Queue()

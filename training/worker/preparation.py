@@ -18,6 +18,7 @@ from django.conf import settings
 from annotation.errors import NotPossible
 from training.actions import preparations
 from training.actions.preparations import checkpoint_of
+from training.executors.recipe_environment import environment_of_download
 from training.models import Preparation
 from training.rundir import PHASE
 
@@ -138,5 +139,5 @@ def _start(model: str) -> subprocess.Popen[str]:
         errors="replace",
         cwd=settings.BASE_DIR,
         # Progress bars become a line every few seconds, and are printed although nobody sees a terminal.
-        env={**os.environ, "TQDM_MININTERVAL": "2", "TQDM_POSITION": "-1"},
+        env={**environment_of_download(os.environ), "TQDM_MININTERVAL": "2", "TQDM_POSITION": "-1"},
     )
