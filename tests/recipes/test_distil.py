@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from math import log
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from safetensors.torch import load_file
@@ -45,10 +46,10 @@ def prepare_distil(prepare: Prepare, checkpoint: Path, reward_model: Path):
     return prepare_run
 
 
-def test_the_policy_learns_what_the_reward_model_likes(prepare_distil):
+def test_the_policy_learns_to_prefer_what_scored_better(prepare_distil):
+    """How far that raises the score of a random model's answers to other prompts is luck: it is not asked."""
     run: RunDir = prepare_distil("learn")
     result = finish(run)
-    assert result["score_after"] > result["score_before"] + 0.25
     assert (result["pairs"], result["sampled"]["responses"]) == (8 * 16, 8 * 64)
     assert result["sampled"]["worst"] < result["sampled"]["mean"] < result["sampled"]["best"]
     assert result["sampled"]["mean"] == pytest.approx(result["score_before"], abs=0.4)  # of other prompts, in few draws
@@ -59,8 +60,10 @@ def test_the_policy_learns_what_the_reward_model_likes(prepare_distil):
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
     assert metrics[0]["dpo/loss"] == pytest.approx(log(2), abs=1e-4)  # the policy is the reference yet
-    assert metrics[-1]["dpo/margin"] > 0
-    assert result["kl"] == result["kl_round_start"] > 0.05
+    assert fmean(row["dpo/loss"] for row in metrics[-8:]) < 0.6
+    assert fmean(row["dpo/accuracy"] for row in metrics[-8:]) > 0.8
+    assert result["kl"] == result["kl_round_start"] > 0.5
+    assert result["score_after"] != result["score_before"]
     assert not (run.path / distil.SAMPLED).exists()
 
 
@@ -85,7 +88,8 @@ def test_a_second_round_samples_with_its_policy_and_keeps_the_base_as_reference(
     second: RunDir = prepare_distil("second", policy=first.checkpoint_path, learning_rate=1e-3, epochs=1)
     result = finish(second)
     assert result["score_before"] == pytest.approx(reached["score_after"], abs=1e-3)
-    assert result["sampled"]["mean"] > reached["sampled"]["mean"] + 0.1
+    # With the same random numbers the base would have answered the same again.
+    assert result["sampled"]["mean"] != pytest.approx(reached["sampled"]["mean"], abs=1e-3)
     assert next(second.metrics())["dpo/margin"] != pytest.approx(0, abs=1e-4)
     assert result["kl"] > result["kl_round_start"]
 
