@@ -35,7 +35,8 @@ def read_parquet(data: BinaryIO, limits: FileLimits) -> Iterator[RawRow]:
         data.seek(0)
         file = parquet.ParquetFile(data, buffer_size=BUFFER, read_dictionary=texts)
         line = unpacked = 0
-        for batch in file.iter_batches(batch_size=rows_at_once):
+        # Without threads of its own: each keeps some memory for good, beside the pages of the server.
+        for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
             for part in _parts(batch.to_struct_array(), line, limits.bytes - unpacked, limits):
                 for fields in part.to_pylist():
                     line += 1
