@@ -30,7 +30,7 @@ from training.methods import PPOConfig
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.distributed import Processes
-from training.recipes.process.resources import keep_freed_memory, peak_rss_mb, pick_device, use_all_cores
+from training.recipes.process.resources import give_back_large_blocks, peak_rss_mb, pick_device, use_all_cores
 from training.recipes.process.seeds import generator
 from training.recipes.rl.episodes import sample_episodes, score_rollouts
 from training.recipes.rl.policy import Policy, load_roles
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--completions-per-prompt", type=int, default=4)
     parser.add_argument("--against", type=Path, help="file with the other side's JSON line")
     options = parser.parse_args()
-    keep_freed_memory()
+    give_back_large_blocks()
     use_all_cores()
     torch.manual_seed(0)
     episodes = -(-options.episodes // options.batch) * options.batch

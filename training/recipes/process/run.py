@@ -14,7 +14,7 @@ from training.recipes.process.errors import RecipeError
 from training.recipes.process.fits import refuse_what_cannot_fit
 from training.recipes.process.log import log_to_stdout, logger, remarks
 from training.recipes.process.parent import die_with_parent
-from training.recipes.process.resources import keep_freed_memory, pick_device, use_all_cores, used
+from training.recipes.process.resources import give_back_large_blocks, pick_device, use_all_cores, used
 from training.recipes.process.seeds import seed_everything
 from training.recipes.text.formats import chat_settings
 from training.rundir import LOADING, Row, RunDir, TakenOver
@@ -40,7 +40,7 @@ def run_recipe(recipe: Recipe[_Config], config_class: type[_Config]) -> NoReturn
         _leave("usage: python -m training.recipes.<recipe> RUN_DIR")
     signal.signal(signal.SIGTERM, _terminate)
     die_with_parent()
-    keep_freed_memory()
+    give_back_large_blocks()
     use_all_cores()
     try:
         execute(recipe, config_class, RunDir(sys.argv[1]))
