@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forked import command
 from tests.tiny_model import tiny_checkpoint
 from training.recipes import chat
 
@@ -75,7 +75,7 @@ def test_two_adapters_share_a_base_and_another_base_takes_its_place(checkpoint, 
 def test_as_a_process_it_says_what_is_wrong_and_goes_on(checkpoint, tmp_path):
     lines = [request(tmp_path / "nothing"), request(checkpoint, messages=[]), request(checkpoint)]
     ended = subprocess.run(
-        [sys.executable, "-m", "training.recipes.chat"],
+        command("training.recipes.chat"),
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
         text=True,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.forked import command
 from tests.recipes.conftest import LIKES_A, Prepare, finish, preference_rows, prompt_rows
 from tests.recipes.test_ppo import SETTINGS
 from training.recipes.losses.rl_math import head_logprobs, policy_loss, token_logprobs
@@ -139,6 +139,6 @@ def test_log_probabilities_of_bfloat16_states_are_those_of_their_logits():
 def test_the_format_reaches_a_recipe_from_its_environment(prepare: Prepare, checkpoint: Path):
     rows = [{**row, "completion": row["chosen"]} for row in preference_rows(6, held_out=2)]
     run = prepare("sft", "sft", {"epochs": 1}, {"policy": str(checkpoint)}, rows)
-    command = [sys.executable, "-m", "training.recipes.sft", str(run.path)]
-    subprocess.run(command, check=True, env={**os.environ, precision.VARIABLE: "bfloat16"})
+    program = command("training.recipes.sft", run.path)
+    subprocess.run(program, check=True, env={**os.environ, precision.VARIABLE: "bfloat16"})
     assert (run.path / precision.FILE).read_text() == "bfloat16"

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from tests.forked import command
 from tests.tiny_model import tiny_checkpoint
 from training.recipes.package import package
 from training.recipes.prepare import BUNDLED_RELEASE, bundled_file, prepare
@@ -112,7 +112,7 @@ def test_a_model_that_cannot_be_found_is_one_line(tmp_path: Path):
 
 def test_the_program_ends_with_one_line_and_no_traceback(tmp_path: Path):
     completed = subprocess.run(
-        [sys.executable, "-m", "training.recipes.prepare", str(tmp_path / "nothing"), str(tmp_path / "ready")],
+        command("training.recipes.prepare", tmp_path / "nothing", tmp_path / "ready"),
         cwd=ROOT,
         capture_output=True,
         text=True,

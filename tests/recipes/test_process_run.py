@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import command
 from training.methods import SampleConfig
 from training.recipes.process.run import execute
 from training.recipes.process.seeds import derived_seed
@@ -19,21 +19,6 @@ from training.rundir import RunDir
 pytestmark = pytest.mark.recipes
 
 ROOT = Path(__file__).resolve().parents[2]
-# A recipe that reports that it runs, and then takes its time.
-SLOW = """
-import time
-from training.methods import SampleConfig
-from training.recipes.process.errors import RecipeError
-from training.recipes.process.run import run_recipe
-
-def recipe(run, config, inputs):
-    run.report_progress(1, 2, "naps")
-    if inputs.get("refuse"):
-        raise RecipeError("not today")
-    time.sleep(60)
-
-run_recipe(recipe, SampleConfig)
-"""
 
 
 @pytest.fixture
@@ -45,7 +30,7 @@ def run(tmp_path: Path) -> RunDir:
 
 def start(run: RunDir) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(run.path)],
+        command("tests.recipes.napping", run.path),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -72,10 +57,8 @@ def test_sigterm_ends_it_by_the_signal_so_that_it_is_tried_again(run: RunDir):
 
 def test_it_does_not_outlive_the_process_that_started_it(run: RunDir):
     """A worker that was killed cannot stop anything; two recipes in one folder would spoil both."""
-    script = f'{sys.executable} -c "$SLOW" {run.path} & echo $!; wait'
-    worker = subprocess.Popen(
-        ["bash", "-c", script], cwd=ROOT, env={**os.environ, "SLOW": SLOW}, stdout=subprocess.PIPE, text=True
-    )
+    script = f"{sys.executable} -m tests.recipes.napping {run.path} & echo $!; wait"
+    worker = subprocess.Popen(["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     recipe = int(worker.stdout.readline())
     wait_until(run.progress)

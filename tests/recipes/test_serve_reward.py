@@ -7,13 +7,14 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import requests
 import torch
 
+from tests.forked import command
 from tests.recipes.conftest import SEVERAL_HEADS, trained_reward
 from training.recipes.models.rankings import JudgedSet, collate
 from training.recipes.models.reward_model import RewardModel
@@ -21,6 +22,7 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.text.prompts import prompt_tokens, response_tokens
 
 pytestmark = pytest.mark.recipes
+EXECUTED = (sys.executable, "-m", "training.recipes.serve_reward")
 MESSAGES = [{"role": "user", "content": "Describe the sea."}]
 
 
@@ -29,9 +31,11 @@ def reward_model(checkpoint: Path) -> Path:
     return trained_reward(checkpoint, SEVERAL_HEADS, rankings=20, candidates=3)
 
 
-def serve(folder: Path, *arguments: str, token: str = "") -> tuple[subprocess.Popen[str], str]:
+def serve(
+    folder: Path, *arguments: str, token: str = "", program: Sequence[str] = EXECUTED
+) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.recipes.serve_reward", str(folder), "--port", "0", *arguments],
+        [*program, str(folder), "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -156,13 +160,13 @@ def test_other_requests(address):
 
 def test_others_reach_it_with_a_token_only(reward_model):
     refused = subprocess.run(
-        [sys.executable, "-m", "training.recipes.serve_reward", str(reward_model), "--host", "0.0.0.0"],
+        command("training.recipes.serve_reward", reward_model, "--host", "0.0.0.0"),
         capture_output=True,
         text=True,
         check=False,
     )
     assert "set PREFLOOP_REWARD_TOKEN" in refused.stderr
-    process, address = serve(reward_model, token="open sesame")
+    process, address = serve(reward_model, token="open sesame", program=command("training.recipes.serve_reward"))
     try:
         assert requests.post(address, json={"query": []}, timeout=60).status_code == 401
         with_token = {"Authorization": "Bearer open sesame"}

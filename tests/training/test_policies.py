@@ -161,7 +161,9 @@ def test_a_merged_model_is_made_by_a_worker_and_answers_as_the_adapter_does(adap
 
 
 @pytest.mark.recipes
-def test_one_that_cannot_be_merged_says_why_and_can_be_tried_again(adapter, as_user, admin, make_worker):
+def test_one_that_cannot_be_merged_says_why_and_can_be_tried_again(
+    adapter, as_user, admin, make_worker, forked_recipes
+):
     weights = Path(adapter.checkpoint) / "adapter_model.safetensors"
     whole = weights.read_bytes()
     weights.unlink()

@@ -56,7 +56,7 @@ def test_a_folder_becomes_version_0(alice, project, tmp_path):
         ("{classifier}", "it is of the type t5, which writes no text from left to right"),
     ],
 )
-def test_what_cannot_be_prepared_says_why_and_can_be_tried_again(alice, project, tmp_path, model, why):
+def test_what_cannot_be_prepared_says_why_and_can_be_tried_again(alice, project, tmp_path, forked_recipes, model, why):
     (tmp_path / "empty").mkdir()
     (tmp_path / "t5").mkdir()
     (tmp_path / "t5" / "config.json").write_text('{"model_type": "t5"}')
