@@ -10,6 +10,6 @@ writers   rows as JSONL, CSV or Parquet, plain or gzipped
 
 from annotation.exports.context import SnapshotContext, SnapshotRow
 from annotation.exports.types import EXPORTS, NO_GOOD_ANSWER
-from annotation.judged.rows import Filter
+from annotation.judged.counted import Filter
 
 __all__ = ["EXPORTS", "NO_GOOD_ANSWER", "Filter", "SnapshotContext", "SnapshotRow"]

@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from annotation.judged.counted import CountedJudgment, JudgedCandidate, JudgedTask
 from annotation.judged.preferences import Even, Pair, merge
-from annotation.judged.rows import CountedJudgment, JudgedCandidate, JudgedTask, guideline_version
+from annotation.judged.rows import guideline_version
 from annotation.judged.strengths import WinRecords, jackknifed
 from annotation.judged.strengths import count as count_comparisons
 from annotation.models import Project

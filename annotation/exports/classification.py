@@ -11,12 +11,9 @@ from operator import itemgetter
 from django.utils.translation import gettext_noop
 
 from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
+from annotation.judged.counted import IMPORTED, CountedJudgment
 from annotation.judged.imported_labels import labelled_texts
-from annotation.judged.rows import (
-    IMPORTED,
-    CountedJudgment,
-    labels_that_count,
-)
+from annotation.judged.rows import labels_that_count
 from annotation.stats.unpaired import ACCEPTABLE
 
 NOTHING_LABELLED = gettext_noop(

@@ -13,13 +13,10 @@ from django.utils.translation import gettext, gettext_noop
 
 from annotation.errors import NotPossible
 from annotation.exports.card import CardTally
+from annotation.judged.counted import Filter, JudgedTask
 from annotation.judged.decisions import Decisions
 from annotation.judged.preferences import Even, Pair, merge
-from annotation.judged.rows import (
-    Filter,
-    JudgedTask,
-    judged_tasks,
-)
+from annotation.judged.rows import judged_tasks
 from annotation.models import Project
 
 SnapshotRow = dict[str, Any]

@@ -10,10 +10,11 @@ from typing import Any
 
 from annotation.exports.pool import pool
 from annotation.imports.items import texts_below
+from annotation.judged.counted import CountedJudgment, Filter, JudgedTask
 from annotation.judged.decisions import Decisions
 from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.preferences import merge
-from annotation.judged.rows import CountedJudgment, Filter, JudgedTask, judged_tasks
+from annotation.judged.rows import judged_tasks
 from annotation.models import Completion, Project, SnapshotType, Source
 
 # What a file can lose, in the words of the export page.

@@ -14,15 +14,9 @@ from django.utils.translation import gettext_noop
 from annotation.exports.classification import classification_rows
 from annotation.exports.context import MISSING, ReasonCounts, SnapshotContext, SnapshotRow
 from annotation.exports.pool import pool
+from annotation.judged.counted import IMPORTED, JUDGE, CountedJudgment, JudgedCandidate, JudgedTask
 from annotation.judged.preferences import Pair
-from annotation.judged.rows import (
-    IMPORTED,
-    JUDGE,
-    CountedJudgment,
-    JudgedCandidate,
-    JudgedTask,
-    references_that_count,
-)
+from annotation.judged.rows import references_that_count
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
 from annotation.stats.unpaired import source_of, unpaired_labels, votes_of
 
