@@ -7,10 +7,13 @@ into djangojs.mo, all others into django.mo. `--check` changes nothing and fails
 from __future__ import annotations
 
 import argparse
+import ast
 import io
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -34,10 +37,14 @@ PYTHON_NAMES = {
     "npgettext": ((1, "c"), 2, 3),
     "_": None,  # in pages, and in training/methods, which import no Django
     "setting": (2,),  # what a setting of a method does
-    "phrase": None,  # in training/methods
+    "phrase": None,  # in training/methods and recipes
+    "Shape": (1,),  # the name of a format of files
+    "Format": (1,),
 }
 # Scripts have texts inside template strings, too.
 OF_SOURCES = {"encoding": "utf-8", "parse_template_string": True}
+# Called with a sentence that is kept in English: its values become placeholders, as `annotation.stored` looks for them.
+SENTENCES = ("Refusal", "RefusedRow", "UnreadableFile", "_verdict")
 SCRIPT_NAMES = {"gettext": None, "ngettext": (1, 2)}
 OPTIONS = {"no_location": False, "include_lineno": False, "width": 0, "sort_by_file": True}
 
@@ -49,6 +56,41 @@ def _in(source: str, method: str, names: dict[str, object]) -> Iterator[Found]:
         yield (tuple(text) if isinstance(text, (list, tuple)) else text), context  # type: ignore[misc]
 
 
+def sentences_in(source: str) -> Iterator[Found]:
+    """Yield the texts of the sentences that `source` raises."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SENTENCES:
+            for given in chain.from_iterable(map(_branches, node.args)):
+                if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                    yield given.value, None
+                elif isinstance(given, ast.JoinedStr) and (text := _with_placeholders(given)):
+                    yield text, None
+
+
+def _branches(given: ast.expr) -> list[ast.expr]:
+    """Return what an argument may be: both sides of a choice."""
+    return [*_branches(given.body), *_branches(given.orelse)] if isinstance(given, ast.IfExp) else [given]
+
+
+def _with_placeholders(sentence: ast.JoinedStr) -> str:
+    """Return a sentence with %(name)s for each value: its name, or that of the table it is looked up in.
+
+    Empty where it is nothing but values.
+    """
+    text, names = "", dict[str, str]()
+    for part in sentence.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value).replace("%", "%%")
+        elif isinstance(part, ast.FormattedValue):
+            written = ast.unparse(part.value)
+            named = part.value.value if isinstance(part.value, ast.Subscript) else part.value
+            name = named.id.strip("_").lower() if isinstance(named, ast.Name) else "value"
+            if written not in names:
+                names[written] = name if name not in names.values() else f"{name}{len(names) + 1}"
+            text += f"%({names[written]})s"
+    return text if re.search(r"[a-z]{2}", re.sub(r"%\(\w+\)s", "", text)) else ""
+
+
 def found_in(path: Path) -> Iterator[Found]:
     """Yield the texts of one file."""
     source = path.read_text("utf-8")
@@ -57,6 +99,7 @@ def found_in(path: Path) -> Iterator[Found]:
         yield from _in("\n".join(line.strip() for line in lines), "python", PYTHON_NAMES)
     elif path.suffix == ".py":
         yield from _in(source, "python", PYTHON_NAMES)
+        yield from sentences_in(source)
     else:
         yield from _in(source, "javascript", SCRIPT_NAMES)
 

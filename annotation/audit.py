@@ -15,11 +15,35 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from annotation import origin
 from annotation.models import AuditAction, AuditEvent, Project
 
 logger = logging.getLogger("prefloop.audit")
+# What events are about, by the texts that they are stored with; pages show them in the language of the reader.
+ABOUT = (
+    gettext_noop("alarm %(number)s"),
+    gettext_noop("annotation %(number)s"),
+    gettext_noop("flag %(number)s"),
+    gettext_noop("invitation %(number)s"),
+    gettext_noop("prompt %(number)s"),
+    gettext_noop("round %(number)s"),
+    gettext_noop("snapshot %(number)s"),
+    gettext_noop("task %(number)s"),
+    gettext_noop("upload %(number)s"),
+    gettext_noop("file"),
+    gettext_noop("file of proposed tasks"),
+    gettext_noop("on"),
+    gettext_noop("off"),
+    gettext_noop("before %(day)s"),
+    gettext_noop("more than %(count)s in a minute"),
+    gettext_noop("%(count)s files and folders"),
+    # From where.
+    gettext_noop("page"),
+    gettext_noop("server"),
+    gettext_noop("token %(token)s"),
+)
 LONGEST = 200  # characters of a changed value that are kept
 Actor = AbstractBaseUser | AnonymousUser | int | None
 

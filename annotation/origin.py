@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 IPV6_NETWORK = 64  # bits: a household or a machine has so many addresses of its own
@@ -18,6 +18,7 @@ class Origin:
     address: str | None = None
     via: str = "server"
     user_id: int | None = None
+    reads_names: dict[int, bool] = field(default_factory=dict)  # by project; see annotation.pseudonyms
 
 
 def network_of(address: str | None) -> str | None:

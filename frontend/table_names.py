@@ -38,6 +38,7 @@ TABLES = (
     gettext_noop("LogEntry"),
     gettext_noop("MailMessage"),
     gettext_noop("Membership"),
+    gettext_noop("Notification"),
     gettext_noop("PracticeRound"),
     gettext_noop("Preferences"),
     gettext_noop("Promotion"),

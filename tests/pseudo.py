@@ -30,7 +30,7 @@ READ = ("aria-label", "title", "placeholder", "data-label")
 SAME = re.compile(
     r"sentiment, paraphrase, definitions"
     r"|alice|bob|rita|carol|ranker|Letters|Prefloop|\bSlurm\b|\bRay\b|Write sentence|smollm2-135m-instruct"
-    r"|UTC|CSV|JSONL?|MB|kB|v\d|UTF-8|English|简体中文|العربيّة"
+    r"|a script|new\.txt|Hello\?|\bwas\b|ROUGE-L|\bSmall\b|http://localhost:8000/v1|UTC|CSV|JSONL?|MB|kB|v\d|UTF-8|English|简体中文|العربيّة"
 )
 
 # Words that settings take, which are shown as they are.

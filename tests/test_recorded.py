@@ -107,6 +107,7 @@ ACTIONS: dict[str, str] = {
             "annotation.actions.tokens.find_token",
             "annotation.actions.upload_contents.forget",
             "annotation.actions.upload_contents.keep",
+            "annotation.delivery.mail.tell",
             "annotation.delivery.mail.write",
             "annotation.delivery.mail.write_to",
             "annotation.delivery.mail.write_to_address",

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from annotation import clock
+from annotation.delivery import mail
 from annotation.models import Notification, NotificationKind, Preferences, Project
 
 COUNTED = 99  # unread ones; the bell counts no further
@@ -23,10 +24,15 @@ def tell(
     by: User | None = None,
     **data: Any,
 ) -> None:
-    """Store a notification for each of these people, without the one who did it and those who switched the kind off."""
+    """Store a notification for each of these people, without the one who did it and those who switched the kind off.
+
+    Those who chose mail for this kind get one, too.
+    """
     told = {pk for pk in people if pk is not None and (by is None or pk != by.pk)}
-    chosen = Preferences.objects.filter(user__in=told).values_list("user_id", "muted")
-    told -= {pk for pk, muted in chosen if kind in muted}
+    chosen = list(Preferences.objects.filter(user__in=told).values_list("user_id", "muted", "mailed"))
+    mailed = {pk for pk, _, kinds in chosen if kind in kinds}
+    mail.tell(project=project, people=mailed, text=lambda: Notification(kind=kind, data=data).text, path=url)
+    told -= {pk for pk, muted, _ in chosen if kind in muted}
     Notification.objects.bulk_create(
         [Notification(user_id=pk, project=project, kind=kind, url=url[:300], data=data) for pk in sorted(told)],
         batch_size=500,

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from annotation import audit
 from annotation.actions import coverage, labels, records
@@ -39,7 +39,7 @@ def add_prompt(
         if split:
             added.update(split=split)
         pk = added.get().pk
-        records.note_change(project=project, record=RecordKind.PROMPT, pk=pk, what="added by hand", by=by)
+        records.note_change(project=project, record=RecordKind.PROMPT, pk=pk, what=gettext_noop("added by hand"), by=by)
         audit.record(AuditAction.PROMPT_ADDED, by=by, project=project, what=f"prompt {pk}")
 
     import_prompts(project=project, parsed=parsed, by=by, also=note)
@@ -90,7 +90,9 @@ def _store_version(prompt: Prompt, said: Any, category: str, *, close_tasks: boo
         is_open = Assignment.objects.empty().filter(task__prompt=prompt)
         coverage.close_empty_seats(project=project, tasks=sorted(set(is_open.values_list("task_id", flat=True))))
     labels.open_label_tasks(project=project, prompts=project.prompts.filter(pk=new.pk))
-    for pk, what in ((prompt.pk, f"replaced by prompt {new.pk}"), (new.pk, f"new version of prompt {prompt.pk}")):
+    by_new = gettext_noop("replaced by prompt %(prompt)s") % {"prompt": new.pk}
+    of_old = gettext_noop("new version of prompt %(prompt)s") % {"prompt": prompt.pk}
+    for pk, what in ((prompt.pk, by_new), (new.pk, of_old)):
         records.note_change(project=project, record=RecordKind.PROMPT, pk=pk, what=what, by=by)
     audit.record(
         AuditAction.PROMPT_EDITED, by=by, project=project, what=f"prompt {prompt.pk}", new=new.pk, old=prompt.pk

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop, ngettext_lazy
 
 from annotation import audit, clock, live
 from annotation.actions import assignments, coverage, passed_over, practice, queue, reopening
@@ -39,6 +39,21 @@ ASSIGNED_FOR = timedelta(days=7)
 MOST_ASSIGNED = 500
 NAMED_IN_THE_LOG = 100  # ids
 AT_ONCE = 500
+# What became of a selection of one list.
+CHANGED = {
+    "prompts": ngettext_lazy("%(count)s prompt changed.", "%(count)s prompts changed.", "done"),
+    "responses": ngettext_lazy("%(count)s response changed.", "%(count)s responses changed.", "done"),
+    "references": ngettext_lazy("%(count)s reference changed.", "%(count)s references changed.", "done"),
+    "annotations": ngettext_lazy("%(count)s annotation changed.", "%(count)s annotations changed.", "done"),
+    "tasks": ngettext_lazy("%(count)s task changed.", "%(count)s tasks changed.", "done"),
+}
+# What the audit log says of one and of several records; it is stored in English.
+NOTED = {
+    RecordKind.PROMPT: (gettext_noop("%(count)s prompt: %(what)s"), gettext_noop("%(count)s prompts: %(what)s")),
+    RecordKind.RESPONSE: (gettext_noop("%(count)s response: %(what)s"), gettext_noop("%(count)s responses: %(what)s")),
+    RecordKind.TASK: (gettext_noop("%(count)s task: %(what)s"), gettext_noop("%(count)s tasks: %(what)s")),
+}
+SPLIT = {Split.TRAIN: gettext_noop("split: Train"), Split.EVAL: gettext_noop("split: Eval")}
 
 
 @dataclass
@@ -48,11 +63,11 @@ class BulkOutcome:
     done: int = 0
     left: Counter[str] = field(default_factory=Counter)
 
-    def in_words(self, noun: str) -> str:
-        """Return what became of the selection, such as "12 prompts changed. 3 unchanged: …"."""
-        said = f"{self.done:,} {noun}{'s' * (self.done != 1)} changed."
-        reasons = [f"{count:,} unchanged: {why}." for why, count in self.left.items()]
-        return " ".join([said, *reasons])
+    def in_words(self, records: str) -> str:
+        """Return what became of the selection in a list, such as "12 prompts changed. 3 unchanged: …"."""
+        said = CHANGED[records] % {"done": self.done, "count": f"{self.done:,}"}
+        unchanged = gettext("%(count)s unchanged: %(why)s.")
+        return " ".join([said, *(unchanged % {"count": f"{n:,}", "why": why} for why, n in self.left.items())])
 
 
 @transaction.atomic
@@ -62,14 +77,14 @@ def set_split(*, project: Project, prompts: Sequence[Prompt], split: Split, by: 
     newest = project.snapshots.aggregate(at=Max("cutoff"))["at"] if split == Split.EVAL else None
     for prompt in prompts:
         if prompt.split == split:
-            outcome.left[f"already {split.label.lower()}"] += 1
+            outcome.left[gettext("already in this split")] += 1
         elif newest and prompt.created_at <= newest:
-            outcome.left["older than a snapshot, so training may have used them"] += 1
+            outcome.left[gettext("older than a snapshot, so training may have used them")] += 1
         else:
             moved.append(prompt.pk)
     for part in _parts(moved):
         outcome.done += Prompt.objects.filter(pk__in=part).exclude(split=split).update(split=split)
-    _note(project, RecordKind.PROMPT, moved, f"split: {split.label}", by)
+    _note(project, RecordKind.PROMPT, moved, SPLIT[split], by)
     return outcome
 
 
@@ -79,8 +94,9 @@ def set_category(*, project: Project, prompts: Sequence[Prompt], category: str, 
     changed = [prompt.pk for prompt in prompts if prompt.category != category]
     for part in _parts(changed):
         Prompt.objects.filter(pk__in=part).update(category=category)
-    _note(project, RecordKind.PROMPT, changed, f"category: {category or 'none'}", by)
-    return _outcome(changed, prompts, "already in this category")
+    what = gettext_noop("category: %(category)s") % {"category": category} if category else gettext_noop("no category")
+    _note(project, RecordKind.PROMPT, changed, what, by)
+    return _outcome(changed, prompts, gettext("already in this category"))
 
 
 @transaction.atomic
@@ -89,8 +105,8 @@ def archive_prompts(*, project: Project, prompts: Sequence[Prompt], by: User) ->
     active = [prompt.pk for prompt in prompts if prompt.withdrawn_at is None]
     for part in _parts(active):
         Prompt.objects.in_force().filter(pk__in=part).update(withdrawn_at=timezone.now())
-    _note(project, RecordKind.PROMPT, active, "archived", by)
-    return _outcome(active, prompts, "already archived")
+    _note(project, RecordKind.PROMPT, active, gettext_noop("archived"), by)
+    return _outcome(active, prompts, gettext("already archived"))
 
 
 @transaction.atomic
@@ -100,14 +116,14 @@ def restore_prompts(*, project: Project, prompts: Sequence[Prompt], by: User) ->
     newer = set(Prompt.objects.filter(replaces__in=[each.pk for each in prompts]).values_list("replaces_id", flat=True))
     for prompt in prompts:
         if prompt.withdrawn_at is None:
-            outcome.left["not archived"] += 1
+            outcome.left[gettext("not archived")] += 1
         elif prompt.pk in newer:
-            outcome.left["replaced by a newer version"] += 1
+            outcome.left[gettext("replaced by a newer version")] += 1
         else:
             back.append(prompt.pk)
     for part in _parts(back):
         outcome.done += Prompt.objects.filter(pk__in=part).update(withdrawn_at=None)
-    _note(project, RecordKind.PROMPT, back, "restored", by)
+    _note(project, RecordKind.PROMPT, back, gettext_noop("restored"), by)
     return outcome
 
 
@@ -117,8 +133,8 @@ def withdraw_responses(*, project: Project, responses: Sequence[Completion], by:
     active = [response.pk for response in responses if response.withdrawn_at is None]
     for part in _parts(active):
         Completion.objects.in_force().filter(pk__in=part).update(withdrawn_at=timezone.now())
-    _note(project, RecordKind.RESPONSE, active, "withdrawn", by)
-    return _outcome(active, responses, "already withdrawn")
+    _note(project, RecordKind.RESPONSE, active, gettext_noop("withdrawn"), by)
+    return _outcome(active, responses, gettext("already withdrawn"))
 
 
 @transaction.atomic
@@ -127,14 +143,14 @@ def restore_responses(*, project: Project, responses: Sequence[Completion], by: 
     outcome, back = BulkOutcome(), []
     for response in responses:
         if response.withdrawn_at is None:
-            outcome.left["not withdrawn"] += 1
+            outcome.left[gettext("not withdrawn")] += 1
         elif not response.text:
-            outcome.left["erased at the request of their author"] += 1
+            outcome.left[gettext("erased at the request of their author")] += 1
         else:
             back.append(response.pk)
     for part in _parts(back):
         outcome.done += Completion.objects.filter(pk__in=part).update(withdrawn_at=None)
-    _note(project, RecordKind.RESPONSE, back, "restored", by)
+    _note(project, RecordKind.RESPONSE, back, gettext_noop("restored"), by)
     return outcome
 
 
@@ -145,9 +161,9 @@ def set_priority(*, project: Project, tasks: Sequence[Task], priority: int, by: 
     for part in _parts(changed):
         Task.objects.filter(pk__in=part).update(priority=priority)
         Assignment.objects.empty().filter(task__in=part).update(priority=priority)
-    _note(project, RecordKind.TASK, changed, f"priority: {priority}", by)
+    _note(project, RecordKind.TASK, changed, gettext_noop("priority: %(priority)s") % {"priority": priority}, by)
     _queue_changed(project)
-    return _outcome(changed, tasks, "already at this priority")
+    return _outcome(changed, tasks, gettext("already at this priority"))
 
 
 @transaction.atomic
@@ -176,9 +192,9 @@ def assign(*, project: Project, tasks: Sequence[Task], to: User, by: User) -> Bu
         elif _reserve(task, to):
             assigned.append(task.pk)
         else:
-            outcome.left["no open assignment"] += 1
+            outcome.left[gettext("no open assignment")] += 1
     outcome.done = len(assigned)
-    _note(project, RecordKind.TASK, assigned, "assigned", by, subject=to)
+    _note(project, RecordKind.TASK, assigned, gettext_noop("assigned"), by, subject=to)
     _queue_changed(project)
     return outcome
 
@@ -186,11 +202,11 @@ def assign(*, project: Project, tasks: Sequence[Task], to: User, by: User) -> Bu
 def _not_for(task: Task, person: User) -> str:
     """Return why a task cannot be assigned to a person; empty where it can."""
     if task.purpose not in FOR_ANYBODY:
-        return "a check of one person"
+        return gettext("a check of one person")
     if task.assignments.filter(annotator_id=person.pk).exists():
-        return f"{person} already has or had them"
+        return gettext("%(person)s already has or had them") % {"person": person}
     if task.candidates.filter(author_id=person.pk).exists():
-        return f"{person} wrote one of their responses"
+        return gettext("%(person)s wrote one of their responses") % {"person": person}
     return ""
 
 
@@ -221,9 +237,9 @@ def reopen(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOutcome:
     for task in tasks:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.purpose != Purpose.WORK:
-            outcome.left["a check or an evaluation, not regular work"] += 1
+            outcome.left[gettext("a check or an evaluation, not regular work")] += 1
         elif locked.assignments.empty().exists():
-            outcome.left["already open"] += 1
+            outcome.left[gettext("already open")] += 1
         else:
             highest = locked.assignments.filter(status__in=OCCUPIED).aggregate(most=Max("seat_number"))["most"] or 0
             Assignment.objects.create(
@@ -232,7 +248,7 @@ def reopen(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOutcome:
             Task.objects.filter(pk=locked.pk).update(seats=highest + 1, planned_seats=highest + 1)
             reopened.append(locked.pk)
     outcome.done = len(reopened)
-    _note(project, RecordKind.TASK, reopened, "re-opened for one more annotation", by)
+    _note(project, RecordKind.TASK, reopened, gettext_noop("re-opened for one more annotation"), by)
     _queue_changed(project)
     return outcome
 
@@ -243,8 +259,8 @@ def close_tasks(*, project: Project, tasks: Sequence[Task], by: User) -> BulkOut
     is_open = Assignment.objects.empty().filter(task__in=[task.pk for task in tasks])
     closed = sorted(set(is_open.values_list("task_id", flat=True)))
     coverage.close_empty_seats(project=project, tasks=closed)
-    _note(project, RecordKind.TASK, closed, "taken out of the queue", by)
-    return _outcome(closed, tasks, "they have no open assignment")
+    _note(project, RecordKind.TASK, closed, gettext_noop("taken out of the queue"), by)
+    return _outcome(closed, tasks, gettext("they have no open assignment"))
 
 
 def send_back(*, project: Project, annotations: Sequence[Assignment], reason: str, by: User) -> BulkOutcome:
@@ -284,7 +300,7 @@ def _note(
         by=by,
         subject=subject,
         project=project,
-        what=f"{len(ids):,} {record.label.lower()}{'s' * (len(ids) != 1)}: {what}",
+        what=NOTED[record][len(ids) != 1] % {"count": f"{len(ids):,}", "what": what},
         ids=list(ids[:NAMED_IN_THE_LOG]),
         count=len(ids),
     )

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext
 
-from annotation import audit, clock, live
+from annotation import audit, clock, live, pseudonyms
 from annotation.actions import assignments, coverage, judgments, notifications, quality, revisions
 from annotation.errors import NotPossible
 from annotation.kinds import KINDS
@@ -101,7 +101,7 @@ def send_back(*, assignment: Assignment, by: User, reason: str) -> Revision:
     if not assignment.project.memberships.filter(user=assignment.annotator).exists():
         raise NotPossible(
             gettext("%(annotator)s is no longer a member. Adjudicate the task instead.")
-            % {"annotator": assignment.annotator}
+            % {"annotator": pseudonyms.known_as(assignment.project_id, assignment.annotator)}
         )
     judgment = _judgment_of(assignment)
     kept = revisions.keep(assignment=assignment, judgment=judgment, asked_by=by, reason=reason)

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from annotation import access
+from annotation import access, pseudonyms
 from annotation.actions import alarms
 from annotation.api.pagination import NUMBER, NewestFirst
 from annotation.api.projects import fields_of, signed_in
@@ -20,13 +20,16 @@ from annotation.models import Alarm, Role, Scope
 
 
 class AlarmSerializer(serializers.ModelSerializer[Alarm]):
-    raised_by = serializers.CharField(source="raised_by.username", read_only=True)
+    raised_by = serializers.SerializerMethodField(help_text="The user name for admins, a pseudonym for others.")
     settled_by = serializers.CharField(source="settled_by.username", read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = Alarm
         fields = ["id", "note", "raised_by", "created_at", "settled_by", "settled_at"]
         read_only_fields = ["settled_at"]
+
+    def get_raised_by(self, alarm: Alarm) -> str:
+        return pseudonyms.known_as(alarm.project_id, alarm.raised_by)
 
 
 class AlarmViewSet(mixins.ListModelMixin, GenericViewSet[Alarm]):

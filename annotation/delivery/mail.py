@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import smtplib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from django.conf import settings
@@ -66,6 +66,26 @@ def write(*, project: Project, text: Callable[[], tuple[str, str]]) -> None:
                 for pk in ids
             ]
         )
+
+
+def tell(*, project: Project, people: Collection[int], text: Callable[[], str], path: str) -> None:
+    """Store a mail to each of these people that has an address. Call it inside the transaction of what it reports.
+
+    `text` returns what happened in one line; it is called once for each language. `path` is the page that it is about.
+    """
+    if not people or not mail_is_on():
+        return
+    reachable = User.objects.filter(pk__in=people, is_active=True).exclude(email="").order_by("pk")
+    by_language: defaultdict[str, list[int]] = defaultdict(list)
+    for user_id, language in reachable.values_list("pk", "preferences__language"):
+        by_language[language or settings.LANGUAGE_CODE].append(user_id)
+    for language, ids in by_language.items():
+        with translation.override(language):
+            subject = " ".join(f"{project}: {text()}".split())[:200]
+            why = gettext("You chose this mail in your profile, where you can also end it.")
+        body = f"{subject}\n\n{settings.PUBLIC_URL}{path}\n\n{why}"
+        same = {"project": project, "subject": subject, "body": body, "attempts_allowed": ATTEMPTS}
+        MailMessage.objects.bulk_create([MailMessage(user_id=pk, **same) for pk in ids], batch_size=500)
 
 
 def write_to(*, user: User, subject: str, body: str) -> None:

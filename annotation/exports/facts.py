@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from annotation.exports.pool import pool
 from annotation.imports.items import texts_below
 from annotation.judged.counted import CountedJudgment, Filter, JudgedTask
@@ -19,23 +21,23 @@ from annotation.models import Completion, Project, SnapshotType, Source
 
 # What a file can lose, in the words of the export page.
 KINDS = {
-    "prompts": "prompts that stand in no row of it",
-    "systems": "which text is a system message",
-    "categories": "categories",
-    "answers": "answers that stand in no row of it",
-    "pairs": "preferences",
-    "votes": "what each person said",
-    "ties": "ties",
-    "margins": "margins",
-    "lines": "which answers are unacceptable",
-    "ratings": "ratings",
-    "people": "who said it",
-    "reasons": "reasons",
-    "dates": "dates",
-    "references": "reference responses",
-    "labels": "labelled texts",
-    "label_votes": "what each person labelled",
-    "instructions": "accepted tasks",
+    "prompts": gettext_noop("prompts that stand in no row of it"),
+    "systems": gettext_noop("which text is a system message"),
+    "categories": gettext_noop("categories"),
+    "answers": gettext_noop("answers that stand in no row of it"),
+    "pairs": gettext_noop("preferences"),
+    "votes": gettext_noop("what each person said"),
+    "ties": gettext_noop("ties"),
+    "margins": gettext_noop("margins"),
+    "lines": gettext_noop("which answers are unacceptable"),
+    "ratings": gettext_noop("ratings"),
+    "people": gettext_noop("who said it"),
+    "reasons": gettext_noop("reasons"),
+    "dates": gettext_noop("dates"),
+    "references": gettext_noop("reference responses"),
+    "labels": gettext_noop("labelled texts"),
+    "label_votes": gettext_noop("what each person labelled"),
+    "instructions": gettext_noop("accepted tasks"),
 }
 SAID = ("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates", "systems")
 # What a snapshot of each type contains; the rest of the project is in other types.

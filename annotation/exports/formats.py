@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from django.utils.translation import gettext, gettext_noop, pgettext
+
 from annotation.exports.context import SnapshotRow, conversation_text
 from annotation.exports.facts import KINDS
 from annotation.exports.tools import with_tools
@@ -38,11 +40,14 @@ class Format:
     @property
     def cannot_hold(self) -> str:
         """Return what such a file cannot hold, as a sentence for the page."""
-        lost = [KINDS[kind] for kind in self.loses]
+        note = gettext(self.note) if self.note else ""
+        lost = [gettext(KINDS[kind]) for kind in self.loses]
         if not lost:
-            return self.note
-        names = ", ".join(lost[:-1]) + (" and " if len(lost) > 1 else "") + lost[-1]
-        return f"Not in it: {names}. {self.note}".strip()
+            return note
+        names = pgettext("between the names of a list", ", ").join(lost[:-1] or lost)
+        if lost[:-1]:
+            names = gettext("%(names)s and %(last)s") % {"names": names, "last": lost[-1]}
+        return (gettext("Not in it: %(names)s.") % {"names": names} + f" {note}").strip()
 
 
 def as_it_is(row: SnapshotRow) -> Iterator[SnapshotRow]:
@@ -202,24 +207,25 @@ def instruction_prompt_completion(row: SnapshotRow) -> Iterator[SnapshotRow]:
 
 # A pair is merged out of everybody's rankings: single people and whole orders are not in it.
 MERGED = ("answers", "votes", "ties", "margins", "ratings", "people", "reasons", "dates", "lines")
-CLASSES = "Answers on one side of a line that people drew are labelled acceptable or unacceptable, too."
-TOOLS = (
+TOOLS = gettext_noop(
     "The descriptions of the tools are not kept: add them as tools, or to the system message. Messages have tool_calls "
     "only where there are some."
 )
-UNPAIRED_NOTE = (
+UNPAIRED_NOTE = gettext_noop(
     "Where nobody drew a line the best answer is called good and the worst bad; the middle is left out, and so is what "
     "as many people call good as bad."
 )
-AS_PROMPTS = "Tasks come back as prompts with a reference response."
+AS_PROMPTS = gettext_noop("Tasks come back as prompts with a reference response.")
 FORMATS: dict[str, Format] = {
     "preference": Format(
         "TRL preference: messages",
         SnapshotType.PREFERENCE,
         as_it_is,
         loses=MERGED,
-        note="Each pair has its votes for, against and tied. TRL's reward trainer subtracts a margin wherever it finds "
-        "the column: where only some pairs state one, leave it out there.",
+        note=gettext_noop(
+            "Each pair has its votes for, against and tied. TRL's reward trainer subtracts a margin wherever it finds "
+            "the column: where only some pairs state one, leave it out there."
+        ),
     ),
     "preference-text": Format(
         "TRL preference: text",
@@ -227,7 +233,7 @@ FORMATS: dict[str, Format] = {
         preference_text,
         flat=True,
         loses=MERGED,
-        note="A conversation is one text with its roles, and is cut at them on the way back.",
+        note=gettext_noop("A conversation is one text with its roles, and is cut at them on the way back."),
     ),
     "preference-implicit": Format(
         "TRL preference: implicit prompt", SnapshotType.PREFERENCE, preference_implicit, loses=MERGED
@@ -238,7 +244,9 @@ FORMATS: dict[str, Format] = {
         anthropic_hh,
         flat=True,
         loses=(*MERGED, "systems"),
-        note="A system message opens the first question; a text with a speaker's mark in it is cut there when read.",
+        note=gettext_noop(
+            "A system message opens the first question; a text with a speaker's mark in it is cut there when read."
+        ),
     ),
     "openai-preference": Format(
         "OpenAI preference fine-tuning", SnapshotType.PREFERENCE, openai_preference, loses=MERGED
@@ -262,7 +270,11 @@ FORMATS: dict[str, Format] = {
         flat=True,
         loses=("pairs", *MERGED),
         adds=("below",),
-        note=f"{UNPAIRED_NOTE} A conversation is one text with its roles, and is cut at them on the way back.",
+        note=gettext_noop(
+            "Where nobody drew a line the best answer is called good and the worst bad; the middle is left out, and so "
+            "is what as many people call good as bad. A conversation is one text with its roles, and is cut at them on "
+            "the way back."
+        ),
     ),
     "sharegpt-kto": Format(
         "LLaMA-Factory sharegpt KTO",
@@ -278,8 +290,10 @@ FORMATS: dict[str, Format] = {
         scores,
         flat=True,
         loses=("answers", "pairs", "votes", "ties", "margins", "lines", "ratings", "people", "reasons", "dates"),
-        note="Only how strong each answer is among others: a rating on the way back. A conversation is one text "
-        "with its roles.",
+        note=gettext_noop(
+            "Only how strong each answer is among others: a rating on the way back. A conversation is one text with "
+            "its roles."
+        ),
     ),
     "kto": Format(
         "TRL unpaired preference (KTO)",
@@ -294,7 +308,7 @@ FORMATS: dict[str, Format] = {
         SnapshotType.RANKING,
         nemo_rl,
         loses=("pairs", *MERGED),
-        note="One row a ranking; rankings that only tie are left out, and everybody counts alike.",
+        note=gettext_noop("One row a ranking; rankings that only tie are left out, and everybody counts alike."),
     ),
     "prompt-completion": Format("TRL prompt and completion", SnapshotType.PROMPT_COMPLETION, as_it_is),
     "messages": Format("Messages for SFT", SnapshotType.PROMPT_COMPLETION, messages),
@@ -311,14 +325,20 @@ FORMATS: dict[str, Format] = {
         flat=True,
         loses=("label_votes",),
         adds=("labels",),
-        note=f"Texts whose votes are tied are left out. {CLASSES}",
+        note=gettext_noop(
+            "Texts whose votes are tied are left out. Answers on one side of a line that people drew are labelled "
+            "acceptable or unacceptable, too."
+        ),
     ),
     "label-votes": Format(
         "Texts with every vote on their label",
         SnapshotType.CLASSIFICATION,
         as_it_is,
         adds=("labels",),
-        note=f"Weights of votes are in it; read back, every vote counts alike. {CLASSES}",
+        note=gettext_noop(
+            "Weights of votes are in it; read back, every vote counts alike. Answers on one side of a line that people "
+            "drew are labelled acceptable or unacceptable, too."
+        ),
     ),
     "instruction": Format(
         "Instructions and where they come from",

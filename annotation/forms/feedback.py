@@ -28,5 +28,7 @@ class FeedbackFilterForm(forms.Form):
         label=gettext_lazy("End user"),
         help_text=gettext_lazy("The hash that your product sent."),
     )
-    since = forms.DateField(required=False, widget=DAY, label="From", help_text="A day, in UTC.")
-    until = forms.DateField(required=False, widget=DAY, label="To", help_text="Inclusive.")
+    since = forms.DateField(
+        required=False, widget=DAY, label=gettext_lazy("From"), help_text=gettext_lazy("A day, in UTC.")
+    )
+    until = forms.DateField(required=False, widget=DAY, label=gettext_lazy("To"), help_text=gettext_lazy("Inclusive."))

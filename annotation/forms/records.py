@@ -13,7 +13,7 @@ from annotation.models import Project, Prompt, Split
 
 MOST_MESSAGES = 100
 MAX_PRIORITY = 1_000_000
-ROLES = [("system", "System"), ("user", "User"), ("assistant", "Assistant")]
+ROLES = [("system", gettext_lazy("System")), ("user", gettext_lazy("User")), ("assistant", gettext_lazy("Assistant"))]
 # Bulk actions of each list; those of REVIEWERS are also for reviewers.
 ACTIONS = {
     "prompts": {

@@ -118,7 +118,7 @@ class DownloadForm(forms.Form):
 
     def __init__(self, snapshot: DatasetSnapshot, data: Any = None) -> None:
         super().__init__(data)
-        choices = [(name, each.label) for name, each in formats_of(snapshot.type).items()]
+        choices = [(name, gettext(each.label)) for name, each in formats_of(snapshot.type).items()]
         self.fields["rows"].choices = choices  # type: ignore[attr-defined]
         self.formats = formats_of(snapshot.type).values()
         self.stored = STORED[SnapshotType(snapshot.type)]

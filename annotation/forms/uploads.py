@@ -90,11 +90,11 @@ class MappingForm(forms.Form):
         self, project: Project, columns: list[str], unused: list[str], data: Any = None, initial: Any = None
     ) -> None:
         super().__init__(data, initial=initial)
-        names = [("", "auto-detect"), *((column, column[:60]) for column in columns)]
+        names = [("", gettext_lazy("auto-detect")), *((column, column[:60]) for column in columns)]
         for name, label in COLUMNS.items():
-            self.fields[name] = forms.ChoiceField(label=label, choices=names, required=False)
+            self.fields[name] = forms.ChoiceField(label=gettext(label), choices=names, required=False)
         for name, label in {**SEVERAL, **MEANINGS}.items():
-            self.fields[name] = forms.CharField(label=label, max_length=300, required=False)
+            self.fields[name] = forms.CharField(label=gettext(label), max_length=300, required=False)
         self.fields["better"] = forms.ChoiceField(
             label=gettext_lazy("Better scores"),
             choices=[("", gettext_lazy("higher")), ("lower", gettext_lazy("lower"))],
@@ -104,10 +104,10 @@ class MappingForm(forms.Form):
         self._choose(
             "saved", [("", "—"), *((name, name) for name in project.import_mappings.values_list("name", flat=True))]
         )
-        self._choose("shape", [("", "auto-detect"), *shape_choices()])
+        self._choose("shape", [("", gettext_lazy("auto-detect")), *shape_choices()])
         self._choose("ignore", [(name, name[:60]) for name in ignorable])
 
-    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+    def _choose(self, name: str, choices: list[tuple[str, Any]]) -> None:
         self.fields[name].choices = choices  # type: ignore[attr-defined]
 
     @property

@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext
+
 from annotation.imports import mapping as mappings
 from annotation.imports.fields import Fields, telling, without_copies
 from annotation.imports.items import Item
@@ -179,11 +181,14 @@ def _parse(raw: RawRow, reading: Reading, parsed: ParsedPrompts, before: str) ->
     if stopping:
         parsed.stopping.update(stopping)
         names = ", ".join(f'"{each[:60]}"' for each in stopping[:8])
-        several = len(stopping) > 1
+        if len(stopping) > 1:
+            raise Refusal(
+                f"{names} look like answers, votes, labels or a conversation and are not used; say what they are "
+                "(columns), or that they are to be ignored"
+            )
         raise Refusal(
-            f"{names} look{'s' * (not several)} like answers, votes, labels or a conversation and "
-            f"{'are' if several else 'is'} not used; say what {'they are' if several else 'it is'} (columns), "
-            f"or that {'they are' if several else 'it is'} to be ignored"
+            f"{names} looks like answers, votes, labels or a conversation and is not used; say what it is (columns), "
+            "or that it is to be ignored"
         )
     parsed.rows.extend(rows)
     parsed.labels.extend(labels)
@@ -236,10 +241,10 @@ def _items(name: str, fields: Fields, reading: Reading) -> Iterator[Item]:
 
 
 def shape_label(name: str) -> str:
-    """Return the name of a shape as people read it."""
-    return "Columns as mapped" if name == MAPPED else SHAPES[name].label if name in SHAPES else name
+    """Return the name of a shape as people read it, in the language of the page."""
+    return gettext("Columns as mapped") if name == MAPPED else gettext(SHAPES[name].label) if name in SHAPES else name
 
 
 def shape_choices() -> list[tuple[str, str]]:
     """Return every shape for a form, by label."""
-    return sorted(((name, shape.label) for name, shape in SHAPES.items()), key=lambda each: each[1])
+    return sorted(((name, gettext(shape.label)) for name, shape in SHAPES.items()), key=lambda each: each[1])

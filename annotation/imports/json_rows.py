@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.objects import ROW_LISTS, SPLITS, beside_rows, rows_in, with_file
 from annotation.imports.packed import size_of
 from annotation.imports.raw import RawRow
@@ -18,7 +20,7 @@ _TOO_LARGE_OBJECT = (
     f"The file holds one JSON object of more than {size_of(MAX_OBJECT)} that has no list of rows (such as data). "
     "Write one object on each line and save the file as .jsonl."
 )
-_MEND_LIST = "Mend it, or write one object on each line and save the file as .jsonl."
+_MEND_LIST = gettext_noop("Mend it, or write one object on each line and save the file as .jsonl.")
 _JSON = json.JSONDecoder()
 _SIMPLE = r'"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null'
 # An object that begins with its list of rows, or with a few simple fields before it.

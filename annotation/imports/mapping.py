@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.fields import Fields
 from annotation.imports.items import ImportedVote, Item, is_messages, number, texts_below
 from annotation.imports.refusals import Refusal, UnreadableFile
@@ -16,34 +18,34 @@ from annotation.imports.verdicts import BOTH_BAD, TIE
 
 # Field of a mapping → what it names. The first group names a column, the second several, the third says what they mean.
 COLUMNS = {
-    "text": "Prompt or text",
-    "input": "Input, below the prompt",
-    "system": "System message",
-    "history": "Earlier turns",
-    "id": "Id",
-    "category": "Category",
-    "reference": "Reference response",
-    "completion": "Answer",
-    "chosen": "Preferred or first answer",
-    "rejected": "Other or second answer",
-    "margin": "Margin, from 0 to 1",
-    "winner": "Which answer won",
-    "label": "Label",
-    "annotator": "Who said it",
-    "date": "When",
-    "reason": "Why",
+    "text": gettext_noop("Prompt or text"),
+    "input": gettext_noop("Input, below the prompt"),
+    "system": gettext_noop("System message"),
+    "history": gettext_noop("Earlier turns"),
+    "id": gettext_noop("Id"),
+    "category": gettext_noop("Category"),
+    "reference": gettext_noop("Reference response"),
+    "completion": gettext_noop("Answer"),
+    "chosen": gettext_noop("Preferred or first answer"),
+    "rejected": gettext_noop("Other or second answer"),
+    "margin": gettext_noop("Margin, from 0 to 1"),
+    "winner": gettext_noop("Which answer won"),
+    "label": gettext_noop("Label"),
+    "annotator": gettext_noop("Who said it"),
+    "date": gettext_noop("When"),
+    "reason": gettext_noop("Why"),
 }
 SEVERAL = {
-    "completions": "Answers, columns with commas between them",
-    "scores": "Scores of the answers, columns in the same order",
+    "completions": gettext_noop("Answers, columns with commas between them"),
+    "scores": gettext_noop("Scores of the answers, columns in the same order"),
 }
 MEANINGS = {
-    "winner_first": "Values that mean the first answer",
-    "winner_second": "Values that mean the second answer",
-    "winner_tie": "Values that mean a tie",
-    "winner_bad": "Values that mean that both are bad",
-    "better": "Better scores are: higher or lower",
-    "tie_within": "Scores this close tie",
+    "winner_first": gettext_noop("Values that mean the first answer"),
+    "winner_second": gettext_noop("Values that mean the second answer"),
+    "winner_tie": gettext_noop("Values that mean a tie"),
+    "winner_bad": gettext_noop("Values that mean that both are bad"),
+    "better": gettext_noop("Better scores are: higher or lower"),
+    "tie_within": gettext_noop("Scores this close tie"),
 }
 KNOWN = COLUMNS | SEVERAL | MEANINGS
 FIRST = {"a", "first", "left", "model_a", "response_a", "answer_a", "response_1", "answer_1", "chosen"}

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import IO, BinaryIO, cast
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.folders import SUFFIXES, TEXTS, is_data
 from annotation.imports.refusals import UnreadableFile
 
 CHUNK = 2**20
 GZIP = "The file ends in .gz but is not whole gzip. Pack it again."
-ZIP = "The file ends in .zip but cannot be unpacked. Pack it again, without a password."
+ZIP = gettext_noop("The file ends in .zip but cannot be unpacked. Pack it again, without a password.")
 MOST_FILES = 1000  # in one archive
 BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -139,12 +141,16 @@ class Counted(io.RawIOBase):
             raise UnreadableFile(self.broken) from None
         self.budget.left -= len(piece)
         if self.budget.left < 0:
-            raise UnreadableFile(too_large(self.most, "Unpacked, the"))
+            raise UnreadableFile(too_large(self.most, unpacked=True))
         return piece
 
 
-def too_large(most_bytes: int, the: str = "The") -> str:
-    return f"{the} file is larger than {size_of(most_bytes)}. Split it into smaller files."
+def too_large(most_bytes: int, *, unpacked: bool = False) -> str:
+    """Return why a file is refused that is larger than so many bytes, as it was sent or once unpacked."""
+    text = gettext_noop("The file is larger than %(size)s. Split it into smaller files.")
+    if unpacked:
+        text = gettext_noop("Unpacked, the file is larger than %(size)s. Split it into smaller files.")
+    return text % {"size": size_of(most_bytes)}
 
 
 def size_of(count: int) -> str:

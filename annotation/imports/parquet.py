@@ -43,7 +43,7 @@ def read_parquet(data: BinaryIO, limits: FileLimits) -> Iterator[RawRow]:
                     text = json.dumps(fields, default=str)  # as JSON has it: arrays are lists, dates and the like text
                     unpacked += len(text)
                     if unpacked > limits.bytes:
-                        raise UnreadableFile(too_large(limits.bytes, "Unpacked, the"))
+                        raise UnreadableFile(too_large(limits.bytes, unpacked=True))
                     yield RawRow(line, json.loads(text))
     except (pyarrow.ArrowException, OSError):
         raise UnreadableFile("The file cannot be read as Parquet. Save it again, or as JSONL.") from None
@@ -76,7 +76,7 @@ def _rows_at_once(meta: Any, limits: FileLimits) -> int:
     if values > limits.values:
         raise UnreadableFile(f"The file has more than {limits.values:,} values. Split it into smaller files.")
     if size > limits.bytes:
-        raise UnreadableFile(too_large(limits.bytes, "Unpacked, the"))
+        raise UnreadableFile(too_large(limits.bytes, unpacked=True))
     return min(AT_ONCE, max(4, AT_ONCE_BYTES // largest))
 
 
@@ -87,7 +87,7 @@ def _parts(rows: Any, line: int, left: int, limits: FileLimits) -> Iterator[Any]
     """
     size = _bytes_in(rows)
     if size > left:
-        raise UnreadableFile(too_large(limits.bytes, "Unpacked, the"))
+        raise UnreadableFile(too_large(limits.bytes, unpacked=True))
     if size <= AT_ONCE_BYTES:
         yield rows
     elif len(rows) == 1:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.json_rows import read_json, read_json_lines
 from annotation.imports.packed import DataFile, FileLimits, members, seekable, too_large
 from annotation.imports.parquet import read_parquet
@@ -25,7 +27,7 @@ MAX_ROWS = 500_000  # 50 MB of one-letter lines would keep a web request busy fo
 MAX_VALUES = 10_000_000  # of a Parquet file; empty ones take next to no bytes there, and eight each once they are read
 LARGEST_FILE = 2**30  # that is read piece by piece; what servers take is set beside it, in frontend/serving/limits.py
 EMPTY = "The file is empty. Choose a file that holds at least one prompt."
-NO_ROWS = "the file holds no rows; the others are read"
+NO_ROWS = gettext_noop("the file holds no rows; the others are read")
 SPREADSHEETS = ("xlsx", "xls", "xlsm", "ods", "numbers")
 COLUMNS_FROM = 100  # rows whose fields are the columns of a file
 
@@ -130,9 +132,15 @@ def _reader_for(filename: str, columns: Set[str]) -> _Reader:
         "txt": _read_plain_lines,
     }
     if extension not in readers:
-        what = f'Files that end in ".{extension}" cannot be read.' if extension else "The file has no extension."
-        how = " In the spreadsheet, save the sheet as CSV UTF-8." if extension in SPREADSHEETS else ""
-        raise UnreadableFile(f"{what} Use one of {', '.join(f'.{known}' for known in readers)}.{how}")
+        known = ", ".join(f".{each}" for each in readers)
+        if extension in SPREADSHEETS:
+            raise UnreadableFile(
+                f'Files that end in ".{extension}" cannot be read. Use one of {known}. '
+                "In the spreadsheet, save the sheet as CSV UTF-8."
+            )
+        if extension:
+            raise UnreadableFile(f'Files that end in ".{extension}" cannot be read. Use one of {known}.')
+        raise UnreadableFile(f"The file has no extension. Use one of {known}.")
     return readers[extension]
 
 

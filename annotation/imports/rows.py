@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.conversations import ROLES, messages_of, said_in, text_of, with_history
 from annotation.imports.items import Answer, ImportedVote, Item, is_messages, number
 from annotation.imports.refusals import KINDS, Refusal
@@ -340,8 +342,9 @@ def _conversation(item: Item) -> list[dict[str, str]]:
     ]
     last = messages[-1]["role"]
     if last != "user":
-        article = "an" if last == "assistant" else "a"
-        raise Refusal(f'"messages" ends with {article} {last} message; end with the user message to answer')
+        if last == "assistant":
+            raise Refusal('"messages" ends with an assistant message; end with the user message to answer')
+        raise Refusal('"messages" ends with a system message; end with the user message to answer')
     length = sum(len(message["content"]) for message in messages)
     if length > MAX_TEXT_LENGTH:
         raise Refusal(_too_long(f'"{item.field}"', length, MAX_TEXT_LENGTH))
@@ -394,4 +397,5 @@ def _clean(label: str, value: Any, limit: int) -> str:
 
 
 def _too_long(label: str, length: int, limit: int) -> str:
-    return f"{label} has {length:,} characters; shorten it to at most {limit:,}"
+    text = gettext_noop("%(label)s has %(length)s characters; shorten it to at most %(limit)s")
+    return text % {"label": label, "length": f"{length:,}", "limit": f"{limit:,}"}

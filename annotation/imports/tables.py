@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Set
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext_noop
+
 from annotation.imports.fields import Fields
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
@@ -20,11 +22,11 @@ from annotation.imports.text import FileText
 if TYPE_CHECKING:
     from _csv import Reader
 
-DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+DELIMITERS = {",": gettext_noop("a comma"), ";": gettext_noop("a semicolon"), "\t": gettext_noop("a tab")}
 TEXT_COLUMNS = {"text", "prompt", "question", "instruction", "input", "output", "chosen", "rejected", "completion"}
 TEXT_COLUMNS |= {"response", "answer", "reference", "answer1", "answer2", "response1", "response2"}
 WRITTEN_OBJECT = re.compile(r"\[?\{'\w+': ")
-AS_JSON = "save the table as JSONL or Parquet"
+WRITTEN = gettext_noop('"%(column)s" holds objects of Python written as text; save the table as JSONL or Parquet')
 SEPARATOR = re.compile(r"\s*sep=([,;\t])[^\n]*\n")  # as Excel writes and reads it above a header
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 NUMBERS = {
@@ -78,7 +80,7 @@ def read_table(text: FileText, usual_delimiter: str, columns: Set[str]) -> Itera
             row = {name: _cell(name, cell, delimiter) for name, cell in zip(header, cells, strict=True)}
             written = next((name for name, value in row.items() if _is_written_object(value)), None)
             if written:
-                yield RefusedRow(line, f'"{written}" holds objects of Python written as text; {AS_JSON}')
+                yield RefusedRow(line, WRITTEN % {"column": written})
             else:
                 yield RawRow(line, row)
 
@@ -204,14 +206,28 @@ def _check_names(header: list[str]) -> None:
 
 
 def _csv_reason(error: csv.Error, first_line: int, last_line: int) -> str:
-    span = f"lines {first_line} to {last_line} were read as one row" if last_line > first_line else "broken CSV"
-    return f'{span} ({error}); close every quoted cell and write a quote inside it twice ("")'
+    if last_line > first_line:
+        text = gettext_noop(
+            "lines %(first_line)s to %(last_line)s were read as one row (%(error)s); close every quoted cell and write "
+            'a quote inside it twice ("")'
+        )
+        return text % {"first_line": first_line, "last_line": last_line, "error": error}
+    return gettext_noop('broken CSV (%(error)s); close every quoted cell and write a quote inside it twice ("")') % {
+        "error": error
+    }
 
 
 def _columns_reason(found: int, expected: int, delimiter: str) -> str:
-    advice = (
-        f"put text that contains {DELIMITERS[delimiter]} in double quotes"
-        if found > expected
-        else "leave an empty cell for a value that is missing"
+    text = gettext_noop(
+        "the row has %(found)s columns but the header has %(expected)s; leave an empty cell for a value that is missing"
     )
-    return f"the row has {found} column{'s' * (found != 1)} but the header has {expected}; {advice}"
+    if found > expected:
+        text = gettext_noop(
+            "the row has %(found)s columns but the header has %(expected)s; put text that contains %(delimiter)s in "
+            "double quotes"
+        )
+    elif found == 1:
+        text = gettext_noop(
+            "the row has 1 column but the header has %(expected)s; leave an empty cell for a value that is missing"
+        )
+    return text % {"found": found, "expected": expected, "delimiter": DELIMITERS[delimiter]}

@@ -8,6 +8,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 
 from annotation.models.project import Project, Role
 
@@ -43,4 +44,4 @@ class Invitation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.note or f"invitation {self.pk}"
+        return self.note or gettext("invitation %(number)s") % {"number": self.pk}

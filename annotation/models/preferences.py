@@ -30,6 +30,9 @@ class Preferences(models.Model):
     muted = models.JSONField(
         default=list, blank=True, help_text="Kinds of notifications that this person does not want."
     )
+    mailed = models.JSONField(
+        default=list, blank=True, help_text="Kinds of notifications that this person gets by mail, too."
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(theme__in=Theme.values), name="theme_is_known")]

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext_noop
 
 from annotation.models.project import Project
 from annotation.models.text import PolicyVersion
@@ -42,7 +43,9 @@ class ProposalBatch(models.Model):
     @property
     def author(self) -> str:
         """Return the name of the model that wrote it."""
-        return f"policy {self.policy}" if self.policy else self.model or "a file"
+        if self.policy:
+            return gettext_noop("policy %(version)s") % {"version": self.policy}
+        return self.model or gettext_noop("a file")
 
 
 class Proposal(models.Model):

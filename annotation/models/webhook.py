@@ -46,6 +46,11 @@ class Webhook(models.Model):
     def event_names(self) -> list[str]:
         return self.events.split()
 
+    @property
+    def event_labels(self) -> list[str]:
+        """Return its events in the language of the page."""
+        return [str(Event(name).label) if name in Event else name for name in self.event_names]
+
     def wants(self, event: Event) -> bool:
         return event == Event.TEST or event.value in self.event_names
 

@@ -25,6 +25,7 @@ from annotation.models import (
     UnaryJudgment,
 )
 from annotation.models.task import UNDO_WITHIN
+from annotation.pseudonyms import name_of
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
 from annotation.quality.labels import label_report
@@ -133,7 +134,8 @@ def _plain(found: dict[str, Any] | None) -> dict[str, Any] | None:
 def _names(project: Project, records: Records) -> dict[int, str]:
     people = {record.annotator for record in [*records.work_of_both, *records.checks]}
     rows = Assignment.objects.filter(project=project, annotator_id__in=people).order_by()
-    return dict(rows.values_list("annotator_id", "annotator__username").distinct())
+    named = rows.values_list("annotator_id", "annotator__username").distinct()
+    return {pk: name_of(project.pk, pk, username) for pk, username in named}
 
 
 def _agreement(records: Records) -> dict[str, Any]:

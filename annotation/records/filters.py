@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_lazy
 
+from annotation import pseudonyms
 from annotation.kinds import KINDS
 from annotation.models import (
     Assignment,
@@ -66,7 +67,8 @@ def _versions(project: Project) -> list[tuple[Any, str]]:
 
 def _annotators(project: Project) -> list[tuple[Any, str]]:
     people = User.objects.filter(pk__in=project.memberships.values("user")).order_by("username")
-    return [(person.pk, person.get_username()) for person in people]
+    named = [(person.pk, pseudonyms.known_as(project.pk, person)) for person in people]
+    return sorted(named, key=lambda person: person[1].lower())
 
 
 class PromptFilter(RecordFilter):

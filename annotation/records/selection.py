@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from django.contrib.auth.models import User
+
+from annotation import pseudonyms
 from annotation.errors import NotPossible
 from annotation.records.blind import Viewer
 from annotation.records.lists import RecordRow
@@ -40,4 +43,14 @@ def to_export(query: Query, viewer: Viewer, ids: list[int], *, everything: bool)
     found = iter(Walk(query, viewer)) if everything or not ids else ticked(query, viewer, ids)
     while rows := list(islice(found, AT_ONCE)):
         blind = viewer.hidden_among(rows) if query.records.name == "tasks" else set()
-        yield from (query.records.exported(row, blind=row.pk in blind) for row in rows)
+        for row in rows:
+            yield _named(query.records.exported(row, blind=row.pk in blind), row, viewer)
+
+
+def _named(exported: dict[str, Any], row: Any, viewer: Viewer) -> dict[str, Any]:
+    """Return an exported row with the names that its reader sees on pages; a file is written after its request."""
+    for column in ("author", "annotator"):
+        person = getattr(row, column, None)
+        if column in exported and isinstance(person, User) and not viewer.is_admin and person.pk != viewer.user.pk:
+            exported[column] = pseudonyms.pseudonym(viewer.project.pk, person.pk)
+    return exported

@@ -29,7 +29,6 @@ from annotation.records.lists import LISTS, RecordList, answer_of
 from annotation.records.paging import Query, page_of
 from annotation.views.as_made import in_short
 
-NOUNS = {"labels": "text"}
 COUNTED = 10_000  # records; a page counts no further
 
 
@@ -109,9 +108,8 @@ def change(request: UserRequest, slug: str, name: str) -> HttpResponse:
         query = Query.of(records, project, asked)
         rows = selection.to_change(query, viewer, said["ids"], everything=said["everything"])
         outcome = _do(project, said["do"], rows, said, request.user)
-        noun = NOUNS.get(name, name.removesuffix("s"))
         report = messages.success if outcome.done else messages.warning
-        report(request, outcome.in_words(noun))
+        report(request, outcome.in_words(name))
     return _back(slug, name, asked, next_page(request))
 
 

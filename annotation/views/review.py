@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access
+from annotation import access, pseudonyms
 from annotation.actions import quality as actions
 from annotation.actions import reopening
 from annotation.forms.review import AdjudicationForm, KnownForm, UnaryAdjudicationForm
@@ -224,7 +224,9 @@ def send_back(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     with refusals_as_messages(request):
         reopening.send_back(assignment=assignment, by=request.user, reason=request.POST.get("reason", ""))
         messages.success(
-            request, gettext("Sent back: %(annotator)s gets the task next.") % {"annotator": assignment.annotator}
+            request,
+            gettext("Sent back: %(annotator)s gets the task next.")
+            % {"annotator": pseudonyms.known_as(assignment.project_id, assignment.annotator)},
         )
     return redirect(next_page(request) or reverse("review_task", args=[slug, assignment.task_id]))
 

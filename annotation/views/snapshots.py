@@ -4,10 +4,10 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access
+from annotation import access, pseudonyms
 from annotation.actions import snapshots
 from annotation.downloads import snapshot_response
 from annotation.errors import NotPossible
@@ -36,7 +36,7 @@ def snapshot_list(request: UserRequest, slug: str) -> HttpResponse:
             messages.success(
                 request,
                 gettext("Snapshot %(number)s created: %(rows)s %(unit)s.")
-                % {"number": taken.number, "rows": taken.rows, "unit": taken.unit},
+                % {"number": taken.number, "rows": taken.rows, "unit": gettext(taken.unit)},
             )
         return redirect("snapshots", slug)
     return _list_page(request, project, form, WithdrawForm() if membership.may_act_as(Role.ADMIN) else None)
@@ -60,7 +60,8 @@ def withdraw(request: UserRequest, slug: str) -> HttpResponse:
         return _list_page(request, project, TakeSnapshotForm(project), form)
     person = form.cleaned_data["username"]
     touched = snapshots.withdraw(project=project, person=person, by=request.user)
-    marked = f"{len(touched)} snapshot{'s' * (len(touched) != 1)} marked." if touched else "No snapshot contains any."
+    said = ngettext("%(count)s snapshot marked.", "%(count)s snapshots marked.", len(touched)) % {"count": len(touched)}
+    marked = said if touched else gettext("No snapshot contains any.")
     messages.success(request, gettext("%(person)s's data excluded. %(marked)s") % {"person": person, "marked": marked})
     return redirect("snapshots", slug)
 
@@ -77,7 +78,13 @@ def _snapshot_page(
     request: HttpRequest, found: DatasetSnapshot, form: DownloadForm, *, status: int = 200
 ) -> HttpResponse:
     earlier = found.project.snapshots.filter(type=found.type, number__lt=found.number)
-    context = {"project": found.project, "snapshot": found, "form": form, "earlier": earlier}
+    context = {
+        "project": found.project,
+        "snapshot": found,
+        "form": form,
+        "earlier": earlier,
+        "people": pseudonyms.people_of(found),
+    }
     return render(request, "annotation/snapshot.html", context, status=status)
 
 

@@ -15,9 +15,13 @@ from django.shortcuts import redirect, render
 from django.utils import timezone, translation
 from django.utils.translation import gettext, gettext_lazy
 
+from annotation.delivery.mail import mail_is_on
 from annotation.http import UserRequest
 from annotation.models import NotificationKind, Preferences, Theme
 from frontend.accounts import preferences
+
+# Admins choose mail about rounds for each project.
+BY_MAIL = [(kind, label) for kind, label in NotificationKind.choices if kind != NotificationKind.ROUND]
 
 
 class ProfileForm(forms.Form):
@@ -39,7 +43,16 @@ class ProfileForm(forms.Form):
         required=False,
         choices=NotificationKind.choices,
         widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("What the bell tells you. Mail about rounds is set on the Members page of a project."),
+        help_text=gettext_lazy("What the bell tells you."),
+    )
+    mailed = forms.MultipleChoiceField(
+        label=gettext_lazy("By mail"),
+        required=False,
+        choices=BY_MAIL,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy(
+            "Sent to the address of your account. Mail about rounds is set on the Members page of a project."
+        ),
     )
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -49,6 +62,8 @@ class ProfileForm(forms.Form):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = [as_browser, *choices]
+        if not mail_is_on():
+            del self.fields["mailed"]
 
 
 def _time_zones(now: datetime) -> list[tuple[str, str]]:
@@ -63,6 +78,7 @@ def profile(request: UserRequest) -> HttpResponse:
     """Show and store the choices of the account that is signed in."""
     own = Preferences.objects.filter(user=request.user).first() or Preferences()
     chosen = {name: getattr(own, name) for name in preferences.IN_SESSION}
+    chosen["mailed"] = own.mailed
     chosen["wanted"] = [kind for kind in NotificationKind.values if kind not in own.muted]
     form = ProfileForm(request.POST if request.method == "POST" else None, initial=chosen)
     if request.method == "POST" and form.is_valid():

@@ -8,6 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext, ngettext
 
+from annotation import stored
 from annotation.actions import alarms, queue
 from annotation.judged.rows import rankings_that_count, unary_that_count
 from annotation.models import Completion, Membership, Project, Role
@@ -75,7 +76,7 @@ def stages(project: Project, membership: Membership, in_queue: dict[str, Any]) -
         Stage(
             gettext("Snapshot"),
             str(snapshot.number) if snapshot else "–",
-            f"{snapshot.rows:,} {snapshot.unit}" if snapshot else gettext("no snapshot yet"),
+            f"{snapshot.rows:,} {gettext(snapshot.unit)}" if snapshot else gettext("no snapshot yet"),
             page("snapshots", Role.REVIEWER),
         ),
         Stage(
@@ -111,7 +112,7 @@ def project_state(project: Project, in_queue: dict[str, Any], newest: TrainingRo
         new_judgments=int(any(each.exists() for each in autopilot.new_judgments(pilot))),
         round_number=newest.number if newest else 0,
         round_status=newest.status if newest else "",
-        round_reason=newest.reason if newest else "",
+        round_reason=stored.translated(newest.reason) if newest else "",
         alarm=bool(alarms.open_alarm(project)),
         autopilot=pilot.enabled,
         unproven="" if proven or not made_here else str(current),

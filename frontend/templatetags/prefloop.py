@@ -9,12 +9,14 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.forms import BoundField, IntegerField
 from django.template import Context
 from django.utils import timezone
 from django.utils.html import json_script
 from django.utils.translation import get_language, gettext, gettext_noop
 
+from annotation import pseudonyms, stored
 from annotation.actions import notifications
 from annotation.models import BadReason, Membership, Project
 from frontend import languages
@@ -131,14 +133,20 @@ def bad_reason(value: str) -> str:
 
 @register.filter
 def translated(text: str) -> str:
-    """Return a text of the code in the language of the page; for what `translate` cannot reach."""
-    return gettext(text) if text else ""
+    """Return a text of the code, or a stored sentence, in the language of the page; `translate` reaches neither."""
+    return stored.translated(text) if text else ""
 
 
 @register.filter
 def phrased(text: str) -> str:
     """Return a text of a method, which may have values in it, in the language of the page."""
     return in_language(text, gettext) if text else ""
+
+
+@register.filter
+def known_as(person: User | None, project: Project) -> str:
+    """Return the name under which the reader of the page knows a person of a project."""
+    return pseudonyms.known_as(project.pk, person)
 
 
 @register.filter
@@ -191,7 +199,9 @@ def _people_in_words(people: dict[str, Any]) -> str:
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
     """Return how many rows were left out by reason, as a recipe counted or listed them."""
     reasons = Counter(refused) if isinstance(refused, dict) else Counter(row["reason"] for row in refused)
-    return f"{reasons.total():,}", "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5))
+    return f"{reasons.total():,}", "; ".join(
+        f"{stored.translated(reason)} ({count:,})" for reason, count in reasons.most_common(5)
+    )
 
 
 def _sources(counts: dict[str, int]) -> tuple[str, str]:
@@ -202,7 +212,7 @@ def _sources(counts: dict[str, int]) -> tuple[str, str]:
 
 
 def _sentence(text: str) -> str:
-    text = gettext(text)
+    text = stored.translated(text)
     return f"{text[:1].upper()}{text[1:].rstrip('.。')}" + gettext(".")
 
 
@@ -248,10 +258,22 @@ def duration(seconds: float) -> str:
 @register.filter
 def round_time(round: TrainingRound) -> str:
     """Return the time since the first stage of a round started, up to its end; empty before it starts."""
+    seconds = _round_seconds(round)
+    return "" if seconds is None else duration(seconds)
+
+
+@register.filter
+def round_seconds(round: TrainingRound) -> str:
+    """Return the same time in whole seconds, to sort by."""
+    seconds = _round_seconds(round)
+    return "" if seconds is None else f"{seconds:.0f}"
+
+
+def _round_seconds(round: TrainingRound) -> float | None:
     started = [run.started_at for run in round.runs.all() if run.started_at]
     if not started:
-        return ""
-    return duration(((round.finished_at or timezone.now()) - min(started)).total_seconds())
+        return None
+    return ((round.finished_at or timezone.now()) - min(started)).total_seconds()
 
 
 @register.filter

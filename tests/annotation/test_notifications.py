@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from annotation.actions import projects, quality, reopening
-from annotation.models import Assignment, Membership, Notification, NotificationKind, Project, Ranking, Role
+from annotation.models import (
+    Assignment,
+    MailMessage,
+    Membership,
+    Notification,
+    NotificationKind,
+    Project,
+    Ranking,
+    Role,
+)
 from training.actions.runs import tell_finished
 from training.models import RoundStatus, TrainingRound
 
@@ -25,6 +36,12 @@ def annotation_of_bob(project, annotator, ranked_task) -> Assignment:
     seat = Ranking.objects.get().assignment
     Assignment.objects.filter(pk=seat.pk).update(annotator=annotator)
     return Assignment.objects.select_related("task", "project", "annotator").get(pk=seat.pk)
+
+
+@pytest.fixture
+def english_again() -> Iterator[None]:
+    yield
+    translation.activate("en")
 
 
 def told(user: User) -> list[str]:
@@ -120,3 +137,23 @@ def test_the_database_refuses_a_way_out_of_the_site_and_an_unknown_kind(project,
         values = {"kind": NotificationKind.ROUND, "url": "/projects/letters/", **wrong}
         with pytest.raises(IntegrityError), transaction.atomic():
             Notification.objects.create(user=annotator, project=project, **values)
+
+
+def test_kinds_that_a_person_chose_come_by_mail_too(settings, project, annotator, admin, bob, rita, english_again):
+    """In their language, to the address of the account, with the way to the page; also where the bell is silent."""
+    assert "By mail" not in bob.get(PROFILE).content.decode()  # this server sends none
+    settings.EMAIL_HOST, settings.PUBLIC_URL = "mail.example.org", "https://prefloop.example.org"
+    assert "By mail" in bob.get(PROFILE).content.decode()
+    User.objects.filter(pk=annotator.pk).update(email="bob@example.org")
+    for client, language, kinds in ((bob, "zh-hans", ["guidelines", "comment"]), (rita, "", ["guidelines"])):
+        client.post(PROFILE, {"language": language, "wanted": [], "mailed": kinds})
+    assert bob.post(PROFILE, {"mailed": ["round"]}).status_code == 422  # chosen for each project
+    for text in ("Be kind.", "Be brief."):
+        stored = Project.objects.get(pk=project.pk)
+        stored.guidelines = text
+        projects.save_settings(project=stored, by=admin)
+    sent = MailMessage.objects.get()  # rita has no address
+    assert (sent.user, sent.subject) == (annotator, "Letters: 标注指南有改动：第 2 版")
+    assert "https://prefloop.example.org/projects/letters/guidelines/" in sent.body
+    assert "在个人资料中" in sent.body
+    assert Notification.objects.count() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from django.db.models import F
 from annotation.actions import snapshots
 from annotation.models import Adjudication, Assignment, GoldAnswer, Membership, ReviewComment, Role, SnapshotType
 from annotation.models.task import UNDO_WITHIN
+from annotation.pseudonyms import pseudonym
 from tests.annotation.test_quality import rank
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -56,8 +58,13 @@ def test_what_people_agree_on_least_comes_first(rita, contested):
 
 def test_the_judgments_stand_beside_the_answers_with_names_and_reasons(rita, contested):
     page = rita.get(f"/projects/letters/review/{contested[1].pk}/").content.decode()
-    for part in ("bob", "dora", "A is kinder.", "1st", "3rd", "A hard one"):
+    for part in ("A is kinder.", "1st", "3rd", "A hard one"):
         assert part in page
+    assert set(re.findall(r"\bA-\w{5}\b", page)) == {
+        pseudonym(contested[1].project_id, pk)
+        for pk in User.objects.filter(username__in=("bob", "dora")).values_list("pk", flat=True)
+    }
+    assert not re.search(r"\b(bob|dora)\b", page)
 
 
 def test_a_decided_order_goes_into_snapshots_instead_of_the_votes(project, rita, reviewer, contested):

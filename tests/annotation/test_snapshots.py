@@ -137,7 +137,8 @@ def test_the_data_card_says_who_how_alike_and_what_may_have_swayed_them(project,
     # v1 won three comparisons of four.
     assert card["strengths"]["v1"]["value"] > 0 > card["strengths"]["v0"]["value"]
     page = client.get("/projects/letters/snapshots/1/").content.decode()
-    for words in ("CC BY 4.0", "50.0%", first, "Bradley–Terry by source"):
+    names = [person.get_username() for person in two_versions]
+    for words in ("CC BY 4.0", "50.0%", *names, "Bradley–Terry by source"):
         assert words in page
     project.guidelines += " And short ones."
     project.save()

@@ -14,8 +14,11 @@ from babel.messages.pofile import read_po
 from django.test import Client
 from django.utils import timezone, translation
 
+from annotation import stored
 from annotation.actions import labels
-from annotation.models import Assignment, Preferences, Project, Prompt
+from annotation.exports.counted import COUNTS
+from annotation.judged.rows import RANKINGS, UNARY
+from annotation.models import Assignment, Preferences, Project, Prompt, RecordChange
 from tests import pseudo
 from training.instructions.form import Written
 from training.methods import METHODS
@@ -166,6 +169,62 @@ def test_the_work_page_is_translated(asked, made_up, as_user, project, annotator
     bob.post(f"{seat.get_absolute_url()}skip/", {"reason": "Unclear prompt"})
     over = _left(bob, made_up, seat.get_absolute_url(), "/projects/letters/annotate/", "/projects/letters/mine/")
     assert (empty, waiting, open_task, over) == ({}, {}, {}, {})
+
+
+def test_what_is_stored_is_read_in_the_language_of_each_reader(as_user, admin, annotator, open_ranking_task):
+    """The history and the log are stored in English, also when the one who acts reads Chinese."""
+    task = open_ranking_task()
+    Prompt.objects.update(split="train")
+    alice, chosen = as_user(admin), {"ids": [task.prompt_id], "do": "split", "split": "eval"}
+    told = alice.post("/projects/letters/records/prompts/change/", chosen, follow=True, **CHINESE).content.decode()
+    assert "已更改 1 条提示。" in told
+    assigned = {"ids": [task.pk], "do": "assign", "to": annotator.pk}
+    alice.post("/projects/letters/records/tasks/change/", assigned, **CHINESE)
+    assert list(RecordChange.objects.values_list("what", flat=True)) == ["split: Eval", "assigned"]
+    for page, english, chinese in (
+        (f"records/prompts/{task.prompt_id}/", "Split: Eval", "划分：评测集"),
+        (f"records/tasks/{task.pk}/", "Assigned to bob", "已分配给 bob"),
+        ("audit/", "1 task: assigned", "1 个任务：已分配"),
+    ):
+        assert english in alice.get(f"/projects/letters/{page}").content.decode()
+        assert chinese in alice.get(f"/projects/letters/{page}", **CHINESE).content.decode()
+
+
+def test_stored_sentences_are_found_by_their_own_words(made_up):
+    """The text with the most letters of its own is taken, values that are texts are translated, names are not."""
+    translation.activate(pseudo.CODE)
+    marked = {
+        "candidate of task 7": pseudo.pseudo("candidate of task %(task)s") % {"task": 7},
+        "2 prompts: restored": pseudo.pseudo("%(count)s prompts: %(what)s")
+        % {"count": 2, "what": pseudo.pseudo("restored")},
+        "nobody wrote this": "nobody wrote this",
+        "": "",
+    }
+    assert {text: stored.translated(text) for text in marked} == marked
+    translation.activate("en")
+    assert stored.translated("2 prompts: restored") == "2 prompts: restored"
+
+
+def test_every_count_of_a_snapshot_has_words():
+    """Names of counts in annotation/exports and annotation/judged, for each split and each reason of a filter."""
+    written = re.compile(r'counts\[(?:f?"([^"]+)"(?: if .* else "([^"]+)")?)\]')
+    found = set()
+    for path in [*Path("annotation/exports").glob("*.py"), *Path("annotation/judged").glob("*.py")]:
+        for names in written.findall(path.read_text("utf-8")):
+            found |= {name for name in names if name}
+    assert len(found) > 30
+    known = set(COUNTS)
+    splits = re.compile(r"\{[\w.]*split\}")
+    reasons = ("by other annotators", "outside the dates")
+    kinds = re.compile(r"\{(?:reading\.|kind\.)*plural\}")
+    wanted = {
+        kinds.sub(kind.plural, name).replace("{reason}", reason)
+        for each in found
+        for name in (splits.sub(split, each) for split in ("train", "eval"))
+        for reason in reasons
+        for kind in (RANKINGS, UNARY)
+    } | {RANKINGS.without, UNARY.without, RANKINGS.plural, UNARY.plural}
+    assert wanted - known == set()
 
 
 RESULTS = {

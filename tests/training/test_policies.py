@@ -72,7 +72,7 @@ def test_two_who_promote_at_once_do_not_overwrite_each_other(circle, project, po
 
 def test_the_page_has_everything_behind_a_version(circle, as_user, admin):
     page = as_user(admin).get("/projects/letters/policies/1/").content.decode()
-    for part in ("Trained with PPO", "round 1", "1.00", "Snapshot 1", "annotator-", "minibatch_size"):
+    for part in ("Trained with PPO", "round 1", "1.00", "Snapshot 1", "ranker", "minibatch_size"):
         assert part in page, part
     assert "no longer on this machine" in as_user(admin).get("/projects/letters/policies/0/").content.decode()
     found = as_user(admin).get("/api/v1/projects/letters/policies/1/").json()

@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from annotation import audit, live
 from annotation.actions import alarms
@@ -58,11 +59,16 @@ def decide(pilot: Autopilot, facts: Facts) -> Decision:
     if facts.held_up:
         return Decision((), facts.held_up)
     full = facts.queue_hours > pilot.max_queue_hours
-    queue = f"{facts.queue_hours:.1f} hours of work are in the queue (limit {pilot.max_queue_hours:g})"
+    queue = gettext_noop("%(hours)s hours of work are in the queue (limit %(limit)s)") % {
+        "hours": f"{facts.queue_hours:.1f}",
+        "limit": f"{pilot.max_queue_hours:g}",
+    }
     cause = _cause(pilot, facts)
     if not cause:
         if pilot.owes_sampling and not full:
-            why = f"The queue is below its limit ({queue}): new responses are sampled."
+            why = gettext_noop("The queue is below its limit (%(queue)s): new responses are sampled.") % {
+                "queue": queue
+            }
             return Decision(tuple(_that_fill_the_queue(pilot.methods)), why)
         return Decision((), _waits_for(pilot, facts))
     if not full:
@@ -70,8 +76,9 @@ def decide(pilot: Autopilot, facts: Facts) -> Decision:
     filling = _that_fill_the_queue(pilot.methods)
     without = tuple(method for method in pilot.methods if method not in filling)
     if not without:
-        return Decision((), f"{queue}: nothing is sampled.")
-    return Decision(without, f"{cause} {queue}: this round trains without sampling.")
+        return Decision((), gettext_noop("%(queue)s: nothing is sampled.") % {"queue": queue})
+    both = {"cause": cause, "queue": queue}
+    return Decision(without, gettext_noop("%(cause)s %(queue)s: this round trains without sampling.") % both)
 
 
 def _that_fill_the_queue(methods: Sequence[str]) -> list[str]:
@@ -81,22 +88,30 @@ def _that_fill_the_queue(methods: Sequence[str]) -> list[str]:
 
 def _cause(pilot: Autopilot, facts: Facts) -> str:
     if pilot.every_judgments and facts.new_judgments >= pilot.every_judgments:
-        return f"{facts.new_judgments} new annotations since the last training round."
+        said = gettext_noop("%(count)s new annotations since the last training round.")
+        return said % {"count": facts.new_judgments}
     due = facts.days is None or facts.days >= pilot.every_days
     if pilot.every_days and due and facts.new_judgments:
-        ago = "No training round yet" if facts.days is None else f"The last one was {facts.days:.1f} days ago"
-        return f"{ago}, and {facts.new_judgments} new annotations."
+        if facts.days is None:
+            return gettext_noop("No training round yet, and %(count)s new annotations.") % {
+                "count": facts.new_judgments
+            }
+        said = gettext_noop("The last one was %(days)s days ago, and %(count)s new annotations.")
+        return said % {"days": f"{facts.days:.1f}", "count": facts.new_judgments}
     return ""
 
 
 def _waits_for(pilot: Autopilot, facts: Facts) -> str:
-    conditions = []
+    more = pilot.every_judgments - facts.new_judgments
+    left = 0 if facts.days is None else max(0, pilot.every_days - facts.days)
+    values = {"count": more, "days": f"{left:.1f}"}
+    if not pilot.every_days:
+        return gettext_noop("Waits for %(count)s more annotations.") % values
+    if pilot.every_judgments and left:
+        return gettext_noop("Waits for %(count)s more annotations or %(days)s more days.") % values
     if pilot.every_judgments:
-        conditions.append(f"for {pilot.every_judgments - facts.new_judgments} more annotations")
-    if pilot.every_days:
-        left = 0 if facts.days is None else max(0, pilot.every_days - facts.days)
-        conditions.append(f"{left:.1f} more days" if left else "for a new annotation")
-    return f"Waits {' or '.join(conditions)}."
+        return gettext_noop("Waits for %(count)s more annotations or for a new annotation.") % values
+    return gettext_noop("Waits %(days)s more days.") % values if left else gettext_noop("Waits for a new annotation.")
 
 
 def look(now: datetime | None = None) -> list[TrainingRound]:
@@ -124,11 +139,11 @@ def _steer(pilot: Autopilot, now: datetime) -> TrainingRound | None:
                 by=pilot.set_by,
                 autopilot_reason=decision.why,
             )
-            said = f"Started round {round.number}: {decision.why}"
+            said = gettext_noop("Started round %(number)s: %(why)s") % {"number": round.number, "why": decision.why}
             owes = bool(_that_fill_the_queue(pilot.methods)) and not _that_fill_the_queue(decision.methods)
             Autopilot.objects.filter(pk=pilot.pk).update(owes_sampling=owes)
         except (NotPossible, InvalidConfig) as why:
-            said = f"A round is due, but cannot start: {why}"
+            said = gettext_noop("A round is due, but cannot start: %(why)s") % {"why": why}
         logger.info("%s: %s", pilot, said)
     if said != pilot.said:
         Autopilot.objects.filter(pk=pilot.pk).update(said=said[:500])
@@ -184,16 +199,22 @@ def _freezes_judgments(method: Method) -> bool:
 
 def _held_up(project: Project) -> str:
     if alarms.open_alarm(project):
-        return "Waits: a model problem is reported."
+        return gettext_noop("Waits: a model problem is reported.")
     latest = project.rounds.newest()
     if latest is None:
         return ""
     if latest.status in ACTIVE:
-        return f"Waits: round {latest.number} runs."
+        return gettext_noop("Waits: round %(number)s runs.") % {"number": latest.number}
     if latest.status in WAITING:
-        return f"Waits: round {latest.number} is {RoundStatus(latest.status).label.lower()}, and a person decides."
+        is_paused = latest.status == RoundStatus.PAUSED
+        paused = gettext_noop("Waits: round %(number)s is paused, and a person decides.")
+        stopped = gettext_noop("Waits: round %(number)s is stopped at a gate, and a person decides.")
+        return (paused if is_paused else stopped) % {"number": latest.number}
     if latest.status == RoundStatus.FAILED and latest.autopilot_reason:
-        return f"Waits: round {latest.number} failed. Try it again, or start one yourself, and the autopilot goes on."
+        failed = gettext_noop(
+            "Waits: round %(number)s failed. Try it again, or start one yourself, and the autopilot goes on."
+        )
+        return failed % {"number": latest.number}
     return ""
 
 

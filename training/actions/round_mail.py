@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.translation import gettext, gettext_noop
 
+from annotation import stored
 from training.models import RoundStatus, RunStatus, TrainingRound
 
 HEADLINES = {
@@ -23,7 +24,7 @@ def subject_of(round: TrainingRound) -> str:
 def body_of(round: TrainingRound) -> str:
     lines = [gettext("%(sentence)s.") % {"sentence": _what_happened(round)}]
     if round.reason:
-        lines.append(round.reason)
+        lines.append(stored.translated(round.reason))
     lines.append("")
     for run in round.runs.select_related("policy"):
         came_to = [

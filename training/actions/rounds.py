@@ -227,12 +227,18 @@ def describe_round(
         )
 
 
+def _by(text: str, by: User) -> str:
+    return text % {"by": by}
+
+
 def cancel_round(*, round: TrainingRound, by: User | None) -> None:
     """Stop a round. The worker notices within seconds and ends the process."""
     now = timezone.now()
     with transaction.atomic():
         cancelled = TrainingRound.objects.filter(pk=round.pk, status__in=rounds_may_be(RoundStatus.CANCELLED)).update(
-            status=RoundStatus.CANCELLED, finished_at=now, reason=f"Cancelled by {by}." if by else "Cancelled."
+            status=RoundStatus.CANCELLED,
+            finished_at=now,
+            reason=_by(gettext_noop("Cancelled by %(by)s."), by) if by else gettext_noop("Cancelled."),
         )
         if not cancelled:
             raise NotPossible(gettext("The round is already over."))
@@ -247,7 +253,7 @@ def pause_round(*, round: TrainingRound, by: User) -> None:
     """Pause a round. The worker notices within seconds; once resumed, its run goes on from the last state."""
     with transaction.atomic():
         if not TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE).update(
-            status=RoundStatus.PAUSED, reason=f"Paused by {by}."
+            status=RoundStatus.PAUSED, reason=_by(gettext_noop("Paused by %(by)s."), by)
         ):
             raise NotPossible(gettext("The round is not running, so it cannot be paused."))
         audit.record(AuditAction.ROUND_PAUSED, by=by, project=round.project, what=str(round))
@@ -262,7 +268,8 @@ def pause_alarmed() -> None:
     found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)
     for round in found.select_related("project"):
         alarm = alarms.open_alarm(round.project)
-        reason = f"{alarm.raised_by} reported a model problem: {alarm.note}" if alarm else ""
+        said = gettext_noop("%(by)s reported a model problem: %(note)s")
+        reason = said % {"by": alarm.raised_by, "note": alarm.note} if alarm else ""
         if alarm is None:
             continue
         with transaction.atomic():

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext_noop
 
 from annotation import clock, live
 from annotation.actions import notifications
@@ -33,6 +34,8 @@ from training.rundir import NO_SPACE, Row
 
 TRIES_TO_SETTLE = 3
 NEWEST_SHARE = 0.3  # of the last measured pace in the smoothed one
+_FAILED = gettext_noop("%(stage)s failed.")
+_FAILED_FOR = gettext_noop("%(stage)s failed: %(why)s")
 
 
 class InvalidTransition(Exception):
@@ -219,7 +222,7 @@ def fail_run(*, run: TrainingRun, error: str, why: str = "") -> None:
     failed = TrainingRound.objects.filter(pk=run.round_id, status__in=rounds_may_be(RoundStatus.FAILED)).update(
         status=RoundStatus.FAILED,
         finished_at=now,
-        reason=f"{run.label} failed: {why}" if why else f"{run.label} failed.",
+        reason=(_FAILED_FOR if why else _FAILED) % {"stage": run.spec.label, "why": why},
     )
     if failed:
         tell_finished(run.round)
@@ -295,7 +298,7 @@ def settle_round(*, round: TrainingRound, last: TrainingRun) -> None:
             tell_finished(round)
         return
     why = last.closed_gate
-    if why and running.update(status=RoundStatus.STOPPED, reason=f"{last.label}: {why}"[:500]):
+    if why and running.update(status=RoundStatus.STOPPED, reason=f"{last.spec.label}: {why}"[:500]):
         _tell_admins(round)
 
 

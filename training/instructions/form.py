@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+from training.phrases import phrase
 from training.rundir import Messages
 
 InstructionTask = dict[str, Any]  # instruction, input, output; and an id where it is an example
@@ -26,10 +27,10 @@ LABEL = re.compile(r"^[ \t]*[#*_]*(instruction|input|output)[*_]*[ \t]*[:：][ \
 HEADING = re.compile(r"^\W*(?:task|new task|example)\W*\d*\W*$", re.IGNORECASE)
 
 UNPARSED = {
-    "empty": "nothing was written",
-    "no_instruction": "there is no instruction",
-    "no_output": "there is no output",
-    "refused_row": "a row of a file that could not be used",
+    "empty": phrase("nothing was written"),
+    "no_instruction": phrase("there is no instruction"),
+    "no_output": phrase("there is no output"),
+    "refused_row": phrase("a row of a file that could not be used"),
 }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from django.utils.translation import gettext, ngettext
 
 from annotation.exports.pool import ACCEPTED, reviewed
 from annotation.models import Project, RejectReason, Verdict
 from training.instructions.form import UNPARSED
 from training.instructions.heuristics import REASONS
-
-REJECTED_FOR = {value: label[:1].lower() + label[1:] for value, label in RejectReason.choices}
+from training.phrases import in_language
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,30 @@ def funnel(project: Project) -> list[FunnelStep]:
     accepted = sum(verdicts[verdict] for verdict in ACCEPTED)
     changed = verdicts[Verdict.EDIT]
     return [
-        FunnelStep("Proposed", proposed),
-        FunnelStep("Parsed", read, _in_words(unparsed, UNPARSED)),
-        FunnelStep("New", fresh, _in_words(Counter({"again": there_already}), {"again": "exact duplicate"})),
-        FunnelStep("Passed the rules", passed, _in_words(stored, REASONS)),
-        FunnelStep("Sent to annotators", asked, _in_words(Counter({"near": near}), {"near": "near duplicate"})),
+        FunnelStep(gettext("Proposed"), proposed),
+        FunnelStep(gettext("Parsed"), read, _in_words(unparsed, UNPARSED)),
+        FunnelStep(gettext("New"), fresh, _lost(gettext("exact duplicate"), there_already)),
+        FunnelStep(gettext("Passed the rules"), passed, _in_words(stored, REASONS)),
+        FunnelStep(gettext("Sent to annotators"), asked, _lost(gettext("near duplicate"), near)),
+        FunnelStep(gettext("Reviewed"), asked - waiting, _lost(gettext("waiting in the queue"), waiting)),
         FunnelStep(
-            "Reviewed", asked - waiting, _in_words(Counter({"wait": waiting}), {"wait": "waiting in the queue"})
+            gettext("Accepted"),
+            accepted,
+            _in_words(rejected, {value: lower(str(label)) for value, label in RejectReason.choices}),
+            ngettext("%(count)s of them with changes", "%(count)s of them with changes", changed) % {"count": changed},
         ),
-        FunnelStep("Accepted", accepted, _in_words(rejected, REJECTED_FOR), f"{changed} of them with changes"),
     ]
 
 
-def _in_words(counts: Counter[str], words: dict[str, str]) -> dict[str, int]:
+def lower(label: str) -> str:
+    """Return a label as it stands inside a sentence."""
+    return label[:1].lower() + label[1:]
+
+
+def _lost(why: str, count: int) -> dict[str, int]:
+    return {why: count} if count else {}
+
+
+def _in_words(counts: Counter[str], words: Mapping[str, str]) -> dict[str, int]:
     """Return counts by reason in words, most frequent first."""
-    return {words.get(code, code): count for code, count in counts.most_common() if count}
+    return {in_language(words.get(code, code), gettext): count for code, count in counts.most_common() if count}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from training.instructions.similarity import UNSPACED, tokens
+from training.phrases import Phrase, phrase
 
 FEWEST, MOST = 3, 150  # words of an instruction; characters where a script sets no spaces
 LONGEST_OUTPUT = 1000
@@ -72,30 +73,34 @@ def _same(first: str, second: str) -> bool:
     return bool(second.strip()) and first.split() == second.split()
 
 
-CHECKS: dict[str, tuple[str, Callable[[Proposed], bool]]] = {
+CHECKS: dict[str, tuple[Phrase, Callable[[Proposed], bool]]] = {
     "too_short": (
-        f"the instruction has fewer than {FEWEST} words",
+        phrase("the instruction has fewer than %(count)s words", count=FEWEST),
         lambda task: len(tokens(task.instruction)) < FEWEST,
     ),
     "too_long": (
-        f"the instruction has more than {MOST} words, or the output more than {LONGEST_OUTPUT}",
+        phrase(
+            "the instruction has more than %(words)s words, or the output more than %(output)s",
+            words=MOST,
+            output=LONGEST_OUTPUT,
+        ),
         lambda task: len(tokens(task.instruction)) > MOST or len(tokens(task.output)) > LONGEST_OUTPUT,
     ),
-    "odd_start": ("the instruction does not begin with a letter", _is_odd_start),
+    "odd_start": (phrase("the instruction does not begin with a letter"), _is_odd_start),
     "beyond_text": (
-        "it asks about an image, a file, a graph or a link, which a language model does not get",
+        phrase("it asks about an image, a file, a graph or a link, which a language model does not get"),
         lambda task: bool(BEYOND_TEXT.search(task.instruction)),
     ),
-    "repeats_prompt": ("it repeats one of its examples, or what the model was asked", _repeats_prompt),
-    "unfinished": ("it was cut at the length limit", lambda task: not task.finished),
-    "no_output": ("the output is empty", lambda task: not task.output.strip()),
-    "output_is_input": ("the output is the input again", lambda task: _same(task.output, task.input)),
+    "repeats_prompt": (phrase("it repeats one of its examples, or what the model was asked"), _repeats_prompt),
+    "unfinished": (phrase("it was cut at the length limit"), lambda task: not task.finished),
+    "no_output": (phrase("the output is empty"), lambda task: not task.output.strip()),
+    "output_is_input": (phrase("the output is the input again"), lambda task: _same(task.output, task.input)),
     "output_is_instruction": (
-        "the output is the instruction again",
+        phrase("the output is the instruction again"),
         lambda task: _same(task.output, task.instruction),
     ),
-    "loops": ("the same words come over and over", _loops),
-    "mixed_scripts": ("the instruction mixes two scripts", _mixes_scripts),
+    "loops": (phrase("the same words come over and over"), _loops),
+    "mixed_scripts": (phrase("the instruction mixes two scripts"), _mixes_scripts),
 }
 REASONS = {code: words for code, (words, _) in CHECKS.items()}
 

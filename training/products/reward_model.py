@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils.translation import gettext, gettext_noop
 
+from annotation import pseudonyms
 from annotation.models import Project
 from training.models import TrainingRun
 from training.products.adapters import has_adapter
@@ -46,7 +47,8 @@ class RewardModel(Product):
     def sections(self, project: Project, runs: Sequence[TrainingRun]) -> Iterator[Section]:
         """Yield where the last reward model is right more and less often: headings with rows of `result["slices"]`."""
         found = runs[-1].result.get("slices") or {}
-        people = {f"annotator-{user.pk}": user.username for user in User.objects.filter(memberships__project=project)}
+        members = User.objects.filter(memberships__project=project)
+        people = {f"annotator-{user.pk}": pseudonyms.known_as(project.pk, user) for user in members}
         slices = [
             {"title": title, "rows": [{**row, "label": people.get(row["label"], row["label"])} for row in found[name]]}
             for name, title in SLICES.items()

@@ -16,6 +16,7 @@ import torch
 
 from annotation.stats.bootstrap import ratio_interval, rounded
 from training.methods.gates import FEWEST_PAIRS, FEWEST_PROMPTS
+from training.phrases import phrase
 from training.recipes.models.rankings import JudgedSet
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
@@ -196,10 +197,15 @@ def gate(measured: Accuracy, interval: list[float] | None, length: Accuracy, lea
     if (prompts := len(measured.by_prompt)) < FEWEST_PROMPTS:
         return _verdict(
             False,
-            f"its {measured.pairs} unseen pairs are of only {prompts} held-out prompt{'s' * (prompts > 1)}: it takes "
-            f"{FEWEST_PROMPTS} to tell whether it is any good",
+            f"its {measured.pairs} unseen pairs are of only {prompts} held-out prompts: it takes {FEWEST_PROMPTS} to "
+            "tell whether it is any good"
+            if prompts > 1
+            else f"its {measured.pairs} unseen pairs are of only 1 held-out prompt: it takes {FEWEST_PROMPTS} to tell "
+            "whether it is any good",
         )
-    figures = f"accuracy {measured.value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}] on {measured.pairs} unseen pairs"
+    low, high = f"{interval[0]:.2f}", f"{interval[1]:.2f}"
+    found = {"accuracy": f"{measured.value:.2f}", "low": low, "high": high, "pairs": measured.pairs}
+    figures = phrase("accuracy %(accuracy)s [%(low)s, %(high)s] on %(pairs)s unseen pairs", **found)
     if interval[1] < 0.5:
         return _verdict(False, f"it prefers what people reject: {figures}")
     if interval[0] <= 0.5:

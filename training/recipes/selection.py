@@ -13,11 +13,12 @@ from typing import Any
 
 from annotation.stats.bootstrap import ratio_interval, rounded
 from training.methods.gates import FEWEST_PROMPTS
+from training.phrases import phrase
 from training.recipes.evaluation import figures
 from training.recipes.process.seeds import derived_seed
 from training.rundir import Row
 
-JUDGE = "the judge"
+JUDGE = phrase("the judge")
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,17 @@ def select(evaluations: list[Row], yardstick: str = JUDGE) -> tuple[int, str]:
     """
     last = evaluations[-1]["step"]
     if not evaluations[-1]["by_prompt"]:
-        return last, "the last one: nothing measures it that it was not trained on"
+        return last, phrase("the last one: nothing measures it that it was not trained on")
     best = max(evaluations, key=_mean)
     chosen = min((row for row in evaluations if _behind(best, row) <= 0), key=lambda row: (row["kl"], row["step"]))
     if chosen is best:
-        return best["step"], f"best by {yardstick} ({_mean(best):.2f}) of {len(evaluations)} evaluated"
-    return chosen["step"], (
-        f"{_mean(chosen):.2f} by {yardstick} is within one standard error of the best ({_mean(best):.2f} at step "
-        f"{best['step']}), at a smaller KL"
+        found = {"mean": f"{_mean(best):.2f}", "count": len(evaluations), "yardstick": yardstick}
+        return best["step"], phrase("best by %(yardstick)s (%(mean)s) of %(count)s evaluated", **found)
+    found = {"mean": f"{_mean(chosen):.2f}", "best": f"{_mean(best):.2f}", "step": best["step"], "yardstick": yardstick}
+    return chosen["step"], phrase(
+        "%(mean)s by %(yardstick)s is within one standard error of the best (%(best)s at step %(step)s), at a smaller "
+        "KL",
+        **found,
     )
 
 
@@ -87,13 +91,22 @@ def gate(evaluations: list[Row], step: int, seed: int, *, yardstick: str = JUDGE
         )
     lead = [new - old for new, old in zip(kept["by_prompt"], start["by_prompt"], strict=True)]
     interval = rounded(ratio_interval(lead, [1] * len(lead), seed=derived_seed(seed, "lead")))
-    about = f"{fmean(lead):+.2f} by {yardstick} on {len(lead)} held-out prompt{'s' * (len(lead) > 1)}"
+    measured = {"lead": f"{fmean(lead):+.2f}", "yardstick": yardstick, "count": len(lead)}
+    about: str = phrase("%(lead)s by %(yardstick)s on %(count)s held-out prompts", **measured)
+    if len(lead) == 1:
+        about = phrase("%(lead)s by %(yardstick)s on %(count)s held-out prompt", **measured)
     if not unseen:
         return _verdict(False, "there are no held-out prompts: it was measured on those that it was trained on")
     if len(lead) < FEWEST_PROMPTS or interval is None:
         return _verdict(False, f"{about}: it takes {FEWEST_PROMPTS} to tell whether it is better")
     figures = {"lead": round(fmean(lead), 4), "ci95": interval}
-    about += f", between {interval[0]:+.2f} and {interval[1]:+.2f}"
+    low, high = f"{interval[0]:+.2f}", f"{interval[1]:+.2f}"
+    about = phrase(
+        "%(lead)s by %(yardstick)s on %(count)s held-out prompts, between %(low)s and %(high)s",
+        **measured,
+        low=low,
+        high=high,
+    )
     if interval[0] <= 0:
         return _verdict(False, f"it is not surely better than the policy it started from: {about}") | figures
     return (

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
+from training.phrases import phrase
 from training.rundir import Messages, where_now
 from training.tokenizers.chat_format import (
     ChatFormat,
@@ -24,7 +25,7 @@ from training.tokenizers.chat_format import (
 )
 from training.tokenizers.settings import ChatSettings
 
-NO_FILES = "This policy's folder has no tokenizer with a chat template on this machine"
+NO_FILES = phrase("This policy's folder has no tokenizer with a chat template on this machine (%(folder)s).")
 
 
 class NoTokens(ValueError):
@@ -59,7 +60,7 @@ class PolicyTokenizer:
             inner = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
             template = _template(folder, given)
         except FileNotFoundError:
-            raise NoTokens(f"{NO_FILES} ({folder}).") from None
+            raise NoTokens(NO_FILES % {"folder": folder}) from None
         declared = declared_stops(read_json(folder / "generation_config.json"))
         try:
             self.chat = ChatFormat(inner, template, special_tokens(given), declared, ChatSettings.of(settings))
@@ -88,5 +89,5 @@ def _template(folder: Path, settings: Mapping[str, Any]) -> str:
     if isinstance(given, list):
         given = {entry["name"]: entry["template"] for entry in given}.get("default")
     if not given:
-        raise NoTokens(f"{NO_FILES} ({folder}).")
+        raise NoTokens(NO_FILES % {"folder": folder})
     return str(given)

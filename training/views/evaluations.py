@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import access as annotation_access
@@ -28,7 +28,7 @@ from training.models import ACTIVE, TrainingRun
 from training.reports import ladder as pictures
 
 ON_A_PAGE = 25
-SHOW = {"": "All", "won": "Won", "tied": "Tied", "lost": "Lost"}
+SHOW = {"": gettext_noop("All"), "won": gettext_noop("Won"), "tied": gettext_noop("Tied"), "lost": gettext_noop("Lost")}
 
 
 @login_required
@@ -111,7 +111,7 @@ def evaluation(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "may_see": membership.may_act_as(Role.ADMIN) or not open_seats,
         "page": page,
         "show": show,
-        "shows": SHOW.items(),
+        "shows": [(name, gettext(label)) for name, label in SHOW.items()],
     }
     return render(request, "training/evaluation.html", context)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -15,10 +14,10 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access as annotation_access
-from annotation import audit
+from annotation import audit, pseudonyms
 from annotation.characters import cleaned
 from annotation.http import UserRequest, refusals_as_messages
-from annotation.models import AuditAction, PolicyVersion, Role
+from annotation.models import AuditAction, DatasetSnapshot, PolicyVersion, Role
 from annotation.quality.comparisons import evaluated_pairs, ladder
 from training import access
 from training.actions import packages, policies
@@ -65,7 +64,7 @@ def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
         "run": run,
         "line": ancestors(found)[1:],
         "children": found.children.order_by("number"),
-        "snapshots": [(snapshot, _people(snapshot.card)) for snapshot in snapshots_behind(found)],
+        "snapshots": [(snapshot, _people(snapshot)) for snapshot in snapshots_behind(found)],
         "size": size_on_disk(found.checkpoint),
         "is_adapter": is_adapter(found),
         "package": Package.objects.filter(policy=found).first(),
@@ -77,8 +76,9 @@ def policy(request: UserRequest, slug: str, number: int) -> HttpResponse:
     return render(request, "training/policy.html", context)
 
 
-def _people(card: dict[str, Any]) -> list[tuple[str, int]]:
-    return sorted(card.get("people", {}).items(), key=lambda row: -row[1])
+def _people(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
+    found = ((name, count) for name, _, count in pseudonyms.people_of(snapshot))
+    return sorted(found, key=lambda row: -row[1])
 
 
 @login_required

@@ -11,10 +11,11 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import access as annotation_access
+from annotation import pseudonyms
 from annotation.exports.pool import ACCEPTED, reviewed
 from annotation.http import UserRequest
 from annotation.imports import RefusedRow, UnreadableFile
@@ -29,18 +30,26 @@ from training.instructions.heuristics import REASONS
 from training.instructions.reading import tasks_in
 from training.instructions.seeds import seed_tasks
 from training.instructions.similarity import UNSPACED
+from training.phrases import in_language
 
 ON_A_PAGE = 50
 REFUSED_SHOWN = 20
 SHOW = {
-    "": ("All", Q()),
-    "waiting": ("Waiting for review", Q(task__isnull=False, verdict=None)),
-    "accepted": ("Accepted", Q(verdict__in=ACCEPTED)),
-    "edited": ("Accepted with edits", Q(verdict=Verdict.EDIT)),
-    "rejected": ("Rejected", Q(verdict=Verdict.REJECT)),
-    "near": ("Near-duplicates", Q(near_duplicate=True)),
-    "refused": ("Refused by a rule", ~Q(refused_by="")),
+    "": (gettext_noop("All"), Q()),
+    "waiting": (gettext_noop("Waiting for review"), Q(task__isnull=False, verdict=None)),
+    "accepted": (gettext_noop("Accepted"), Q(verdict__in=ACCEPTED)),
+    "edited": (gettext_noop("Accepted with edits"), Q(verdict=Verdict.EDIT)),
+    "rejected": (gettext_noop("Rejected"), Q(verdict=Verdict.REJECT)),
+    "near": (gettext_noop("Near-duplicates"), Q(near_duplicate=True)),
+    "refused": (gettext_noop("Refused by a rule"), ~Q(refused_by="")),
 }
+SAMPLING = {
+    "temperature": gettext_noop("Temperature"),
+    "max_new_tokens": gettext_noop("Response length"),
+    "seed": gettext_noop("Seed"),
+    "server": gettext_noop("Server"),
+}
+PARTS = {"instruction": gettext_noop("Instruction"), "input": gettext_noop("Input"), "output": gettext_noop("Output")}
 PIECE = re.compile(f"\\s+|[{UNSPACED}]|[^\\W{UNSPACED}]+|.", re.DOTALL)
 
 
@@ -70,7 +79,7 @@ def proposal_list(request: UserRequest, slug: str) -> HttpResponse:
         "rows": [(row, _standing(row)) for row in page],
         "page": page,
         "show": show,
-        "shows": [(name, label) for name, (label, _) in SHOW.items()],
+        "shows": [(name, gettext(label)) for name, (label, _) in SHOW.items()],
         "form": form,
         "refused": (refused or [])[:REFUSED_SHOWN],
         "refused_count": len(refused or []),
@@ -90,12 +99,12 @@ def _take(request: UserRequest, project: Project, form: ProposalFileForm) -> lis
     if proposals.take_file(
         project=project, filename=file.name, content=content, tasks=tasks, refused=len(refused), by=request.user
     ):
-        left = f" {len(refused)} could not be used." if refused else ""
-        messages.success(
-            request,
-            ngettext("%(count)s task read.%(left)s", "%(count)s tasks read.%(left)s", len(tasks))
-            % {"count": len(tasks), "left": left},
-        )
+        said = ngettext("%(count)s task read.", "%(count)s tasks read.", len(tasks)) % {"count": len(tasks)}
+        if refused:
+            left = ngettext("%(count)s row could not be used.", "%(count)s rows could not be used.", len(refused))
+            messages.warning(request, f"{said} {left % {'count': len(refused)}}")
+        else:
+            messages.success(request, said)
     else:
         messages.error(request, gettext("This file was already imported; nothing is changed."))
     return refused
@@ -107,7 +116,7 @@ def proposal(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Show what a proposal was made from, the checks of it and its reviews."""
     found = access.get_proposal(request.user, slug, pk)
     row = reviewed(found.project).select_related("batch__policy").get(pk=pk)
-    reviews = ProposalReview.objects.filter(assignment__task__proposal=found).select_related("assignment")
+    reviews = ProposalReview.objects.filter(assignment__task__proposal=found).select_related("assignment__annotator")
     seeds = {f"seed:{task.id}": task.instruction for task in seed_tasks()}
     own = {f"proposal:{other.pk}": other for other in found.project.proposals.filter(pk__in=_own_ids(found))}
     context = {
@@ -115,11 +124,13 @@ def proposal(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         "proposal": found,
         "batch": found.batch,
         "sampling": [
-            (name.replace("_", " ").capitalize(), value) for name, value in found.batch.sampling.items() if value != ""
+            (gettext(SAMPLING[name]) if name in SAMPLING else name, value)
+            for name, value in found.batch.sampling.items()
+            if value != ""
         ],
         "standing": _standing(row),
-        "refused_for": REASONS.get(found.refused_by, ""),
-        "texts": [(name.capitalize(), getattr(found, name)) for name in ("instruction", "input", "output")],
+        "refused_for": _reason(found.refused_by),
+        "texts": [(gettext(label), getattr(found, name)) for name, label in PARTS.items()],
         "reviews": [_as_shown(review, found) for review in reviews],
         "examples": [(id, seeds.get(id, ""), own.get(id)) for id in found.examples],
         "similar": [(item, own.get(item["id"])) for item in found.similar],
@@ -136,26 +147,32 @@ def _own_ids(found: Proposal) -> list[int]:
 def _standing(row: Any) -> dict[str, str]:
     """Return the state of a proposal of `reviewed`: a label, its colour and further details."""
     if row.refused_by:
-        return {"label": "Refused by a rule", "style": "failed", "more": REASONS.get(row.refused_by, row.refused_by)}
+        return {"label": gettext("Refused by a rule"), "style": "failed", "more": _reason(row.refused_by)}
     if row.verdict == Verdict.REJECT:
-        return {"label": "Rejected", "style": "failed", "more": str(RejectReason(row.reason).label)}
+        return {"label": gettext("Rejected"), "style": "failed", "more": str(RejectReason(row.reason).label)}
     if row.verdict:
-        more = "with changes" if row.verdict == Verdict.EDIT else ""
-        return {"label": "Accepted", "style": "succeeded", "more": more}
+        more = gettext("with changes") if row.verdict == Verdict.EDIT else ""
+        return {"label": gettext("Accepted"), "style": "succeeded", "more": more}
     if row.task_id is None:
-        return {"label": "Near-duplicate", "style": "stopped", "more": f"ROUGE-L {row.similarity:.2f}"}
-    return {"label": "Waiting for review", "style": "queued", "more": "near-duplicate" if row.near_duplicate else ""}
+        return {"label": gettext("Near-duplicate"), "style": "stopped", "more": f"ROUGE-L {row.similarity:.2f}"}
+    more = gettext("near-duplicate") if row.near_duplicate else ""
+    return {"label": gettext("Waiting for review"), "style": "queued", "more": more}
+
+
+def _reason(code: str) -> str:
+    """Return in words what a rule refused a proposal for; empty where none did."""
+    return in_language(REASONS.get(code, code), gettext) if code else ""
 
 
 def _as_shown(review: ProposalReview, found: Proposal) -> dict[str, Any]:
     changed = review.verdict == Verdict.EDIT
     names = ("instruction", "input", "output") if changed else ()
     return {
-        "who": f"annotator-{review.assignment.annotator_id}",
+        "who": pseudonyms.known_as(found.project_id, review.assignment.annotator),
         "review": review,
         "seconds": review.assignment.active_ms / 1000,
         "changes": [
-            (name.capitalize(), differences(getattr(found, name), getattr(review, name)))
+            (gettext(PARTS[name]), differences(getattr(found, name), getattr(review, name)))
             for name in names
             if getattr(found, name) != getattr(review, name)
         ],

@@ -10,9 +10,11 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from annotation import access as annotation_access
+from annotation import stored
 from annotation.http import UserRequest
 from annotation.models import Project, Role
 from training import access
@@ -82,7 +84,9 @@ def _page(
     first = int(at) if at.isascii() and at.isdigit() and len(at) < 9 else 0
     context: dict[str, Any] = {"project": project, "round": round, "first": first}
     if checkpoint is None:
-        context["problem"] = "There is nothing to show yet: no policy, or no run that learns from texts and has begun."
+        context["problem"] = gettext(
+            "There is nothing to show yet: no policy, or no run that learns from texts and has begun."
+        )
         return render(request, "training/tokens.html", context)
     try:
         tokenizer = PolicyTokenizer(checkpoint, chat_settings(project))
@@ -95,7 +99,7 @@ def _page(
         ]
         context["next"] = first + 1 if first + 1 < apart else None
     except NoTokens as why:
-        context["problem"] = str(why)
+        context["problem"] = stored.translated(str(why))
     return render(request, "training/tokens.html", context)
 
 

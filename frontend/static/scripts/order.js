@@ -157,7 +157,7 @@ export class Order {
     const first = items.findIndex((tier) => tier.every((id) => below.has(id)));
     const at = Number.isInteger(line) && line >= 0 && line <= items.length ? line : first;
     if (at >= 0) items.splice(at, 0, LINE);
-    this.items = items;
+    this.items = this.#withinPlaces(items, []); // the form may ask for fewer than it did when the draft was made
     this.past = Array.isArray(past) ? past.filter((step) => this.#isUsable(step)) : [];
   }
 
