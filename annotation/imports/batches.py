@@ -19,7 +19,7 @@ from annotation.imports.shapes import PLAIN, SHAPES, Shape, shape_of
 from annotation.imports.spellings import in_one_spelling
 from annotation.imports.text import FileText
 
-ROWS_AT_ONCE = 2000
+ROWS_AT_ONCE = 500  # one transaction of the command: others who write wait for it
 FIRST_ROWS = 10_000  # of a file that a page shows before it is taken,
 FIRST_BYTES = 10 * 2**20  # or so much of it
 LINES = (".jsonl", ".ndjson", ".txt")
