@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from annotation.actions import alarms, invitations, queue, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
-from annotation.models import Evaluation, Event, ImportStatus, PromptUpload, Role, Scope
+from annotation.models import AIJudge, Evaluation, Event, ImportStatus, PromptUpload, Role, Scope
 from tests import NIGHTLY
 from training.actions import playground
 from training.models import Metric, TrainingRound, TrainingRun
@@ -67,6 +67,9 @@ MORE_IS_ASKED = {
     "POST /api/v1/projects/{slug}/methods/": "there is such a verbalizer",
     "POST /api/v1/projects/{slug}/templates/": "it has the slots of a template",
     "POST /api/v1/projects/{slug}/verbalizers/": "two labels, and no word for both",
+    "POST /api/v1/projects/{slug}/judges/": "the operator lists the server",
+    "POST /api/v1/projects/{slug}/judges/{id}/versions/": "the operator lists the server",
+    "POST /api/v1/projects/{slug}/judges/{id}/versions/{number}/take-over/": "there is such a slice",
     "POST /api/v1/projects/{slug}/members/": "there is such an account",
     "POST /api/v1/projects/{slug}/prompts/": "the file can be read",
     "POST /api/v1/projects/{slug}/rounds/": "settings are those of the methods",
@@ -109,8 +112,12 @@ def midlife(
     taken = PromptUpload.objects.create(
         project=project, uploaded_by=admin, filename="a.jsonl", status=ImportStatus.TAKEN
     )
+    judge = AIJudge.objects.create(project=project, name="Strict")
+    version = judge.versions.create(number=1, server="https://models.example/v1", model="m", rubric="Short is good.")
     return {
         "imports": taken.pk,
+        "judges": judge.pk,
+        "judge_runs": version.runs.create(most_pairs=5).pk,
         "alarms": alarm.pk,
         "assignments": seat.key,
         "webhooks": hook.pk,
@@ -129,6 +136,7 @@ def way_there(label: str, midlife: dict[str, Any]) -> dict[str, Any]:
         "number": "0" if "/policies/" in path else "1",
         "earlier": "1",
         "webhook": str(midlife["webhooks"]),
+        "run": str(midlife["judge_runs"]),
     }
     values["id"] = str(midlife[path.split("/{id}/")[0].rsplit("/", 1)[-1]]) if "/{id}/" in path else ""
     return {name: value for name, value in values.items() if f"{{{name}}}" in path}

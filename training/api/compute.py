@@ -33,7 +33,8 @@ class ComputeViewSet(ViewSet):
     scopes = {"list": Scope.READ, "create": Scope.MANAGE}
     serializer_class = StageComputeSerializer
 
-    @extend_schema(responses=StageComputeSerializer(many=True))
+    # One object for the project: there are no pages of it.
+    @extend_schema(operation_id="projects_compute_retrieve", responses=StageComputeSerializer(many=True))
     def list(self, request: Request, slug: str) -> Response:
         """Return what is set: executor and resources of all stages, and of single methods."""
         project = access.get_project(signed_in(request), slug, role=Role.ADMIN)

@@ -70,7 +70,7 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
         "proposed": len(samples),
         "parsed": len(samples) - unparsed.total(),
         "unparsed": dict(unparsed),
-        "model": getattr(source, "model", "") if config.server else "",
+        "model": source.client.model if config.server else "",
         "refused": source.refused,
         "seconds": watch.total(),
         "peak_rss_mb": peak_rss_mb(),
