@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -53,6 +54,8 @@ class Command(BaseCommand):
         if not can_train():
             raise CommandError("The demo trains, and torch is missing: pip install 'prefloop[train,demo]'")
         in_a_home_of_its_own(self._say)
+        for told_anyway in ("prefloop.audit", "training.worker"):  # a person reads this; the audit log has its page
+            logging.getLogger(told_anyway).setLevel(logging.WARNING)
         call_command("migrate", verbosity=0)  # also an earlier demo's
         prepare(self._say)
         signal.signal(signal.SIGTERM, as_keyboard_interrupt)
