@@ -45,7 +45,7 @@ SelectTypeParameters=CR_CPU
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 ReturnToService=2
-SlurmdTimeout=300
+SlurmdTimeout=60
 KillWait=2
 MinJobAge=300
 MessageTimeout=10
@@ -113,10 +113,17 @@ class Cluster:
         kept = [line for line in self._of_daemons.read_text().splitlines() if not line.startswith("FirstJobId")]
         self._of_daemons.write_text("\n".join([*kept, f"FirstJobId={1000 * self._restarts}", ""]))
         self.start_controller()
+
+    def wait_for_node(self) -> None:
+        """Return once the node takes jobs: earlier tests, or a busy machine, may have had it drained or called absent.
+
+        Slurm marks by * a node that did not answer, and asks it again every third of SlurmdTimeout.
+        """
         self._wait_until(self._node_is_up, "slurmctld")
 
     def _node_is_up(self) -> bool:
-        if self.ask("sinfo", "-h", "-o", "%t").stdout.startswith(UP):
+        state = self.ask("sinfo", "-h", "-o", "%t").stdout.strip()
+        if state.startswith(UP) and not state.endswith("*"):
             return True
         self.ask("scontrol", "update", "NodeName=localhost", "State=RESUME")
         return False

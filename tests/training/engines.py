@@ -97,6 +97,7 @@ class Slurm(Engine):
         if not self.node_is_up:
             self.cluster.start_node()
         self.controller_is_up = self.node_is_up = True
+        self.cluster.wait_for_node()
 
     def jobs(self, job: Job) -> int:
         shown = self.cluster.ask("squeue", f"--name={job.name}", "--states=all", "-h", "-o", "%A").stdout

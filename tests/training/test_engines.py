@@ -99,6 +99,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sett
         found = Local()
     monkeypatch.setattr(WAITED, "seconds", found.seconds)
     try:
+        found.repair()
         yield found
     finally:
         found.repair()

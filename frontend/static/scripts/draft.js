@@ -86,8 +86,10 @@ export class Draft {
   async #post() {
     const body = new URLSearchParams({ draft: JSON.stringify(this.#now), active_ms: this.activeMs() });
     const headers = { "X-CSRFToken": csrfToken() };
+    const keepalive = body.toString().length < 60_000;
+    this.request = new AbortController();
     try {
-      const response = await fetch(this.url, { method: "POST", body, headers, redirect: "manual", keepalive: body.toString().length < 60_000 });
+      const response = await fetch(this.url, { method: "POST", body, headers, redirect: "manual", keepalive, signal: this.request.signal });
       if (response.type === "opaqueredirect" || [401, 403].includes(response.status)) return "signedOut";
       if (response.status === 409) return "finished";
       if (!response.ok) return "local";
@@ -98,10 +100,11 @@ export class Draft {
     }
   }
 
-  /** While a submit is under way nothing else is sent. */
+  /** While a submit is under way nothing else is sent, and what is on its way is not waited for: it could come second. */
   pause() {
     this.isPaused = true;
     clearTimeout(this.timer);
+    this.request?.abort();
   }
 
   resume() {
