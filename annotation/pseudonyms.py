@@ -1,7 +1,8 @@
 """Under which name a person who annotates is shown: admins read user names, all others pseudonyms.
 
-A pseudonym is the same on every page of a project, another one in each project, and tells neither the user name nor the
-order in which accounts were made.
+A pseudonym is the same on every page of a project and another one in each project, and cannot be computed from a user
+name. It does not hide the number of the account, which the API (`annotator_id`), filters and snapshots ("annotator-4")
+give to reviewers, too.
 """
 
 from __future__ import annotations
