@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from annotation import clock
 from annotation.actions import alarms, snapshots
-from annotation.models import Assignment, FlagReason
+from annotation.models import Assignment, FlagReason, Membership
 from annotation.pseudonyms import pseudonym
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -18,7 +19,8 @@ PAGES = ("quality/", "flags/", "records/annotations/", "records/tasks/", "snapsh
 
 @pytest.fixture
 def annotated(project, annotator, admin, ranked_task) -> Assignment:
-    """An annotation by bob in a snapshot, with a report by him of its prompt and of the model."""
+    """An annotation by bob, who is at work, in a snapshot, with a report by him of its prompt and of the model."""
+    Membership.objects.filter(project=project, user=annotator).update(at_work_at=clock.now())
     seat = Assignment.objects.get()
     Assignment.objects.filter(pk=seat.pk).update(annotator=annotator)
     seat.task.prompt.flags.create(project=project, raised_by=annotator, reason=FlagReason.OTHER)
