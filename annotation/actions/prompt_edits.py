@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
-from annotation import audit
+from annotation import audit, stored
 from annotation.actions import coverage, labels, records
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.prompts import import_prompts
@@ -33,7 +33,7 @@ def add_prompt(
 
     def note(report: ImportReport) -> None:
         if not report.taken:
-            why = "; ".join(row.reason for row in [*report.refused, *report.duplicates])
+            why = "; ".join(stored.translated(row.reason) for row in [*report.refused, *report.duplicates])
             raise NotPossible(gettext("The prompt was not added: %(why)s.") % {"why": why})
         added = project.prompts.filter(digest=digest)
         if split:
@@ -109,5 +109,6 @@ def _parsed(messages: Conversation, category: str, external_id: str) -> ParsedPr
     except UnreadableFile as problem:
         raise NotPossible(str(problem)) from problem
     if parsed.refused or not parsed.rows:
-        raise NotPossible("; ".join(f"{refused.reason[:1].upper()}{refused.reason[1:]}" for refused in parsed.refused))
+        reasons = (stored.translated(refused.reason) for refused in parsed.refused)
+        raise NotPossible("; ".join(f"{reason[:1].upper()}{reason[1:]}" for reason in reasons))
     return parsed

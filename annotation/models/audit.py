@@ -87,6 +87,27 @@ class AuditAction(models.TextChoices):
     PERSON_ERASED = "person-erased", gettext_lazy("Person erased")
 
 
+# What these were done to is called by a name or address that people gave, or that stands in a file's name.
+OF_A_NAME = {
+    AuditAction.TOKEN_MADE,
+    AuditAction.TOKEN_REVOKED,
+    AuditAction.PROJECT_CREATED,
+    AuditAction.PROJECT_DELETED,
+    AuditAction.MAPPING_SAVED,
+    AuditAction.DOWNLOADED,
+    AuditAction.EXPORTED,
+    AuditAction.WEBHOOK_ADDED,
+    AuditAction.WEBHOOK_REMOVED,
+    AuditAction.WEBHOOK_SENT,
+    AuditAction.MODEL_ASKED,
+    AuditAction.TEMPLATE,
+    AuditAction.VERBALIZER,
+    AuditAction.AI_JUDGE,
+    AuditAction.AI_JUDGE_RUN,
+    AuditAction.AI_JUDGE_CANCELLED,
+}
+
+
 class AuditEvent(models.Model):
     """One row, which the database lets nobody change or delete (triggers of the migration of all tables).
 
@@ -115,3 +136,8 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()}: {self.what}" if self.what else self.get_action_display()
+
+    @property
+    def what_is_a_name(self) -> bool:
+        """Return whether `what` is a name, which no language translates."""
+        return self.action in OF_A_NAME

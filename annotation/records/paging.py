@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from annotation import words
 from annotation.models import Project
@@ -49,7 +50,7 @@ class Query:
         sort, problem = sorts.get(str(asked.get("sort", "")), records.sorts[0]), ""
         if text:
             if not words.asked_for(text):
-                problem = "The search needs letters or digits."
+                problem = gettext("The search needs letters or digits.")
             # A search finds records in the order of their ids.
             sort = Sort(sort.name, sort.label, records.search_key, sort.descending)
         if not found.form.is_valid():

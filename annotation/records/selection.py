@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext
 
 from annotation import pseudonyms
 from annotation.errors import NotPossible
@@ -30,10 +31,11 @@ def to_change(query: Query, viewer: Viewer, ids: list[int], *, everything: bool)
     found = iter(Walk(query, viewer)) if everything and not query.problem else ticked(query, viewer, ids)
     rows = list(islice(found, MOST_CHANGED + 1))
     if not rows:
-        raise NotPossible(query.problem or "Select at least one record.")
+        raise NotPossible(query.problem or gettext("Select at least one record."))
     if len(rows) > MOST_CHANGED:
         raise NotPossible(
-            f"More than {MOST_CHANGED:,} records match, so nothing was changed. Filter them further, in parts."
+            gettext("More than %(most)s records match, so nothing was changed. Filter them further, in parts.")
+            % {"most": f"{MOST_CHANGED:,}"}
         )
     return rows
 

@@ -185,8 +185,8 @@ def _baselines_in_words(baselines: dict[str, Any]) -> str:
     chance = gettext("Chance: %(share)s.") % {"share": f"{baselines.get('random', 0.5):.0%}"}
     if not length.get("ci95"):
         return f"{rule} {chance}"
-    interval = gettext("95 % CI: ") + _figure("ci95", length["ci95"])
-    return f"{rule} {interval}. {chance}"
+    interval = gettext("95 %% CI: %(interval)s.") % {"interval": _figure("ci95", length["ci95"])}
+    return f"{rule} {interval} {chance}"
 
 
 def _people_in_words(people: dict[str, Any]) -> str:

@@ -36,6 +36,15 @@ def events(**wanted) -> list[tuple]:
     return [(row.action, row.actor_id, row.subject_id, row.what) for row in found]
 
 
+def test_a_name_that_somebody_gave_is_not_translated(alice, project):
+    """ "Label" and "snapshot 1" are texts of the catalog, too."""
+    audit.record(AuditAction.MAPPING_SAVED, project=project, what="Label")
+    audit.record(AuditAction.SNAPSHOT, project=project, what="snapshot 1")
+    page = alice.get(LOG, HTTP_ACCEPT_LANGUAGE="zh-CN").content.decode()
+    assert ">Label<" in page
+    assert ">snapshot 1<" not in page
+
+
 def test_roles_and_settings_name_who_whom_what_and_from_where(alice, admin, stranger, project):
     alice.post("/projects/letters/members/", {"username": "charlie", "role": "annotator"})
     alice.post("/projects/letters/members/", {"username": "charlie", "role": "reviewer"})

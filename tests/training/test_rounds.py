@@ -206,9 +206,15 @@ def test_a_round_that_has_nothing_to_start_from_says_what_is_missing(project, ad
         assert response.status_code == 409
         return response.json()["detail"]
 
+    def way_on() -> str:
+        page = as_user(admin).get("/projects/letters/rounds/new/").content.decode()
+        return re.search(r'No round can start now</h2>.*?<a class="button" href="([^"]*)"', page).group(1)
+
     assert "Prepare its base model first" in detail(methods=["sample"])
+    assert way_on() == "/projects/letters/model/"
     project.policies.create(number=0, checkpoint="/models/base")
     assert "no prompts yet" in detail(methods=["sample"])
+    assert way_on() == "/projects/letters/prompts/"
     make_prompt()
     assert "There are no rankings yet" in detail(methods=["reward"])
     assert "There are no rankings yet" in detail(methods=["dpo", "sample"])

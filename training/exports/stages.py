@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext
+
 from annotation.errors import NotPossible
 from annotation.judged.preferences import Vote, merge
 from annotation.models import PolicyVersion, Project, SnapshotType
@@ -99,7 +101,10 @@ def stages_of(round: TrainingRound, tool: Tool) -> tuple[list[ExportedStage], li
     left_out = [reasons[run.method] for run in found if reasons[run.method]]
     kept = [run for run in found if not reasons[run.method]]
     if not kept:
-        raise NotPossible(f"Nothing of this round can be repeated with {tool.label}: {'; '.join(left_out)}.")
+        raise NotPossible(
+            gettext("Nothing of this round can be repeated with %(tool)s: %(reasons)s.")
+            % {"tool": tool.label, "reasons": "; ".join(left_out)}
+        )
     kept = [*_teachers(kept), *kept]
     return [_stage(number, run) for number, run in enumerate(kept, start=1)], left_out
 
@@ -135,7 +140,9 @@ def _teachers(kept: list[TrainingRun]) -> list[TrainingRun]:
     made = {str(each.directory.checkpoint_path): each for each in reward_models(run.round.project)}
     used = run.directory.config()["inputs"].get("reward_model") if run.directory.is_prepared() else next(iter(made), "")
     if used not in made:
-        raise NotPossible("The reward model that taught this round is not among those of the project any more.")
+        raise NotPossible(
+            gettext("The reward model that taught this round is not among those of the project any more.")
+        )
     return [made[used]]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils.translation import gettext, gettext_noop
 
-from annotation import pseudonyms
+from annotation import pseudonyms, stored
 from annotation.models import Project
 from training.models import TrainingRun
 from training.products.adapters import has_adapter
@@ -50,7 +50,12 @@ class RewardModel(Product):
         members = User.objects.filter(memberships__project=project)
         people = {f"annotator-{user.pk}": pseudonyms.known_as(project.pk, user) for user in members}
         slices = [
-            {"title": title, "rows": [{**row, "label": people.get(row["label"], row["label"])} for row in found[name]]}
+            {
+                "title": title,
+                "rows": [
+                    {**row, "label": people.get(row["label"]) or stored.translated(row["label"])} for row in found[name]
+                ],
+            }
             for name, title in SLICES.items()
             if found.get(name)
         ]

@@ -95,8 +95,20 @@ def round_new(request: UserRequest, slug: str) -> HttpResponse:
         "presets": {name: preset_settings(name) for name in PRESETS},
         "enough": enough_data(project),
         "cannot_start_reason": reason,
+        "way_on": _way_on(project) if reason else ("", ""),
     }
     return render(request, "training/round_new.html", context)
+
+
+def _way_on(project: Project) -> tuple[str, str]:
+    """Return address and name of the page that removes what keeps a round from starting; empty where none does."""
+    if active := project.rounds.active().first():
+        return active.get_absolute_url(), gettext("Round %(number)s") % {"number": active.number}
+    if not project.policies.exists():
+        return reverse("model", args=[project.slug]), gettext("Prepare the base model")
+    if not project.prompts.exists():
+        return reverse("prompts", args=[project.slug]), gettext("Import prompts")
+    return "", ""
 
 
 def _estimate(project: Project, form: StartRoundForm) -> Forecast | None:
