@@ -80,7 +80,7 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
         _end(run, AIJudgeRunStatus.FAILED, str(problem))
     except Exception as problem:
         logger.exception("%s failed", run)
-        _end(run, AIJudgeRunStatus.FAILED, f"{type(problem).__name__}: {problem}")
+        _end(run, AIJudgeRunStatus.FAILED, type(problem).__name__)  # its message, which may hold a text, is in the log
     return True
 
 

@@ -295,6 +295,28 @@ def test_a_server_that_fails_stops_the_run_which_goes_on_later(alice, judge, adm
     assert alice.post(address).json()["detail"].startswith("This run has no pairs left")
 
 
+def test_a_key_and_a_status_line_are_never_quoted(judge, admin, server, judged_by_people, monkeypatch):
+    """A key with a newline at its end is taken without it. One with a newline inside ends the run and is not shown."""
+    judged_by_people(BETTER_SECOND, text="odd:babble")
+    version = judge.versions.get()
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", f"{KEY}\n")
+    run = work(version, admin)
+    assert (run.status, server.faults()) == ("failed", [])
+    assert run.error.endswith("after 4 attempts: the reply is no HTTP (BadStatusLine)")
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", f"{KEY}\n{KEY}")
+    ai_judges.resume(run=run, by=admin)
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert run.error == "KEY_OF_THE_JUDGE holds characters that no key has: set it to the key alone"
+    # What no one foresaw is told by its kind only.
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", KEY)
+    monkeypatch.setattr(ai_judge_runs, "_open_pairs", lambda run: int(KEY))
+    ai_judges.resume(run=run, by=admin)
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("failed", "ValueError")
+
+
 def test_a_server_that_never_gives_a_verdict_is_no_judge(judge, admin, judged_by_people):
     for number in range(30):
         judged_by_people(BETTER_SECOND, text=f"odd:undecided {number}")
