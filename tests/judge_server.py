@@ -32,6 +32,8 @@ ODD: dict[str, Any] = {
     "odd:undecided": {"choices": [{"message": {"content": "Both have merits."}}]},
     "odd:thinks": {"choices": [{"message": {"content": "<think>[[A]] or [[B]]?"}}]},
     "odd:picture": {"choices": [{"message": {"content": [{"type": "image_url"}]}}]},
+    "odd:stopped": {"choices": [{"message": {"content": "[[A]] was my first"}, "finish_reason": "length"}]},
+    "odd:ended": {"choices": [{"message": {"content": "[[A]]? No.\n**[[TIE]]**"}, "finish_reason": "length"}]},
     "odd:usage": {"choices": [{"message": {"content": "[[TIE]]"}}], "usage": {"prompt_tokens": "many"}},
 }
 

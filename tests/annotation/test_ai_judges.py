@@ -248,7 +248,7 @@ def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_
         for row in AIJudgment.objects.filter(repeat=0).select_related("task__prompt")
     }
     problems = {name: said.get(name) for name in [*ODD, "odd:refused", "odd:cut"]}
-    assert problems.pop("odd:usage") == 0
+    assert (problems.pop("odd:usage"), problems.pop("odd:ended")) == (0, 0)
     assert problems == {
         "odd:page": "the reply is no JSON",
         "odd:empty": "the reply is no JSON",
@@ -260,6 +260,7 @@ def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_
         "odd:undecided": "no verdict: neither [[A]] nor [[B]] nor [[TIE]]",
         "odd:thinks": "the verdict ended before its thoughts did",
         "odd:picture": "an answer has a part that is no text",
+        "odd:stopped": "the reply was cut before its verdict: allow a longer one",
         "odd:refused": "the server says 422 Unprocessable Entity; its own log says why",
         "odd:cut": problems["odd:cut"],
     }
