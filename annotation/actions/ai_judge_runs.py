@@ -33,6 +33,7 @@ from annotation.models import (
     Purpose,
     Task,
 )
+from annotation.models.claim import in_turn
 from annotation.quality.calibration import calibration, slices_of
 from annotation.quality.final import final_choices, pairs_of
 from annotation.quality.judge_trust import MAYBE_WORSE, rows_of
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 WORKS_FOR_SECONDS = 60.0  # then other runs that wait have their turn
 PAIRS_AT_ONCE = 64  # that are read from the database
 BEATS_EVERY_SECONDS = 2.0  # it is also how soon a worker learns that a run is cancelled
-MOST_ATTEMPTS_IN_VAIN = 3
 MOST_ODD = 24  # pairs with not one verdict among them: the server's model is no judge
 AUDIT = 21  # told apart from the other draws by this number
 ASKED_TWICE = 10  # every so many pairs one is asked twice
@@ -85,7 +85,7 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
 
 
 def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
-    if run.attempt > MOST_ATTEMPTS_IN_VAIN:
+    if not in_turn(run.attempt):
         _end(run, AIJudgeRunStatus.FAILED, "The worker went away several times in this run.")
         return
     if not run.planned and not _plan(run):
@@ -151,7 +151,7 @@ def _beat(run: AIJudgeRun) -> None:
 
 def _put_back(run: AIJudgeRun) -> None:
     """Let another run, or another worker, have its turn. What this attempt did counts: it was not in vain."""
-    AIJudgeRun.objects.still_ours(run).update(status=AIJudgeRunStatus.QUEUED, attempt=0, heartbeat_at=clock.now())
+    AIJudgeRun.objects.still_ours(run).queue(heartbeat_at=clock.now())
 
 
 def _end(run: AIJudgeRun, status: AIJudgeRunStatus, error: str) -> None:

@@ -335,7 +335,7 @@ def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_
     turns = iter([False, False, False, True])
     assert ai_judge_runs.work_next(lambda: next(turns))
     run.refresh_from_db()
-    assert (run.status, run.attempt) == ("queued", 0)
+    assert run.status == "queued"
     first = run.judgments.exclude(settled_at=None).count()
     assert 0 < first < 8
     # A worker took it and was killed: its row says running until its sign of life is old.
@@ -352,6 +352,40 @@ def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_
     again = work(judge.versions.get(), admin)
     assert (again.status, again.planned) == ("done", True)  # one of the eight was left out for a repeat
     assert work(judge.versions.get(), admin).error == ai_judge_runs.NOTHING_TO_JUDGE
+
+
+def test_a_worker_that_fell_behind_never_owns_a_run_again(judge, admin, judged_by_people, settings, monkeypatch):
+    """The first worker is away while others take, put back, stop and resume its run: each has a number of its own."""
+    monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 1)
+    for _ in range(4):
+        judged_by_people(BETTER_SECOND)
+    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=4, by=admin)
+    claim = {"status": "running", "heartbeat_at": timezone.now()}
+    waits = AIJudgeRun.objects.filter(pk=run.pk)
+    behind = [waits.claim(**claim)]
+    waits.update(heartbeat_at=timezone.now() - timedelta(days=1))
+    turns = iter([False, False, True])
+    assert ai_judge_runs.work_next(lambda: next(turns))  # the second worker, which puts it back
+    behind.append(waits.claim(**claim))
+    ai_judges.cancel(run=run, by=admin)
+    ai_judges.resume(run=run, by=admin)
+    for _ in range(3):  # the last number of a turn is a worker's, too
+        behind.append(waits.claim(**claim))
+        waits.update(heartbeat_at=timezone.now() - timedelta(days=1))
+    assert len({each.attempt for each in behind}) == 5
+    assert not any(AIJudgeRun.objects.still_ours(each).exists() for each in behind[:-1])
+    ai_judge_runs._end(behind[0], "done", "")
+    with pytest.raises(ai_judge_runs.RunOvertaken):
+        ai_judge_runs._beat(behind[0])
+    # Three workers of this turn went away: the fourth gives it up.
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("failed", "The worker went away several times in this run.")
+    ai_judges.resume(run=run, by=admin)
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    assert (run.status, run.judgments.usable().count()) == ("done", 4)
 
 
 def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people, monkeypatch):
