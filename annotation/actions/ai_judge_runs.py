@@ -170,6 +170,8 @@ def _open_pairs(run: AIJudgeRun) -> Iterator[JudgedPair]:
 @transaction.atomic
 def _plan(run: AIJudgeRun) -> int:
     """Choose the run's pairs and store them as open; return how many. Raises RunOvertaken."""
+    # Only one run of a version is active: pairs that another has left open would be nobody's.
+    run.version.judgments.waiting().exclude(run=run).delete()
     asked = set(run.version.judgments.filter(repeat=0).values_list("task_id", "first_id", "second_id"))
     pairs = _unjudged_pairs(run) if run.takeover else _judged_pairs(run)
     rows: list[AIJudgment] = []

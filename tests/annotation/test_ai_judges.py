@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from annotation import model_server
 from annotation.actions import ai_judge_runs, ai_judges, quality, snapshots
+from annotation.errors import NotPossible
 from annotation.models import (
     AIJudge,
     AIJudgeRun,
@@ -408,6 +409,20 @@ def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people,
     while ai_judge_runs.work_next():
         pass
     assert run.judgments.usable().count() == 6
+
+
+def test_pairs_that_a_stopped_run_left_open_are_asked_by_the_next(judge, admin, server, judged_by_people):
+    for _ in range(3):
+        judged_by_people(BETTER_SECOND)
+    version = judge.versions.get()
+    server.set_status(401)
+    stopped = work(version, admin)
+    assert (stopped.status, stopped.judgments.waiting().count()) == ("failed", 4)
+    server.set_status(200)
+    run = work(version, admin)
+    assert (run.status, run.judgments.usable().count(), stopped.judgments.count()) == ("done", 4, 0)
+    with pytest.raises(NotPossible, match="no pairs left"):
+        ai_judges.resume(run=stopped, by=admin)
 
 
 def test_people_count_once_they_cannot_change_their_mind(judge, admin, project, people, judged_by_people):
