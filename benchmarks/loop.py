@@ -11,7 +11,7 @@ Nobody but the last table sees the gold score: of answers to held-out prompts, b
   sft            learns the picked answers     dpo            learns picked against not picked
   ppo            fixed KL coefficient          ppo_adaptive   KL held at that of best-of-4, ln 4 − ¾ = 0.64 nats
   distil         best against worst of its own answers, by the reward model's score, through DPO
-  rloo           by TRL's trainer with the same reward model
+  rloo, grpo     by TRL's trainers with the same reward model
 
 `per_sqrt_kl` is the rise of gold over √KL; best-of-n is nearly the most that can be had for its KL.
 
@@ -44,7 +44,7 @@ SAMPLE_PROMPTS = ROOT / "annotation" / "sample_prompts.jsonl"
 CANDIDATES = 4
 HELD_OUT = 4  # one prompt in so many
 BEST_OF = (2, 4, 8, 16)
-METHODS = ("sft", "dpo", "ppo", "ppo_adaptive", "distil", "rloo")
+METHODS = ("sft", "dpo", "ppo", "ppo_adaptive", "distil", "rloo", "grpo")
 DEFAULT_METHODS = METHODS[:4]
 
 Golds = dict[int, float]  # mean gold score of the answers to each held-out prompt
@@ -58,7 +58,7 @@ def main() -> None:
         "--label", choices=["best", "ranking"], default="best", help="of four: the best, or their order"
     )
     parser.add_argument("--noise", type=float, default=0.3, help="standard deviation of the labeller's error")
-    parser.add_argument("--episodes", type=int, default=640, help="of PPO and RLOO")
+    parser.add_argument("--episodes", type=int, default=640, help="of PPO, RLOO and GRPO")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", default=",".join(DEFAULT_METHODS), help=f"of {', '.join(METHODS)}")
     parser.add_argument("--prompts", type=int, default=0, help="of the sample prompts, held-out ones included; 0: all")

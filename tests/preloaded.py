@@ -1,12 +1,13 @@
 """What forked recipes find imported (fork_server.py). No tensor is made here: its threads would not survive a fork."""
 
 import datasets  # noqa: F401
-from trl import DPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: F401
+from trl import DPOTrainer, GRPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: F401
 
 import training.recipes.chat
 import training.recipes.distil
 import training.recipes.dpo
 import training.recipes.evaluate
+import training.recipes.grpo
 import training.recipes.instruction_tuning
 import training.recipes.kto
 import training.recipes.package

@@ -53,6 +53,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_every_metric_that_a_recipe_logs_is_explained():
     explained = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "training" / "recipes").rglob("*.py"))
-    groups = "objective|ppo|reward|response|sample|time|dpo|rloo|kto|sft|prompt_tuning|self_instruct"
+    groups = "objective|ppo|reward|response|sample|time|dpo|rloo|grpo|kto|sft|prompt_tuning|self_instruct"
     logged = set(re.findall(rf'"((?:{groups})/\w+)"', sources))
     assert [name for name in sorted(logged) if f"`{name}`" not in explained] == []

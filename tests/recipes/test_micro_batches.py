@@ -25,6 +25,7 @@ STEPS: dict[str, Row] = {
     "dpo": {"epochs": 1, "batch_size": 8, "max_new_tokens": 4, "eval_completions": 1, "lora_rank": 4},
     "reward": LIKES_A | {"epochs": 1, "rankings_per_step": 8, "reference_samples": 4},
     "rloo": {"episodes": 16, "batch_size": 16, "minibatch_size": 8, "max_new_tokens": 4, "eval_completions": 1},
+    "grpo": {"episodes": 16, "batch_size": 16, "minibatch_size": 8, "max_new_tokens": 4, "eval_completions": 1},
 }
 
 
@@ -35,7 +36,7 @@ def run_of(prepare: Prepare, checkpoint: Path, reward_model: Path):
         rows = preference_rows(16, held_out=4)
         if method == "sft":
             rows = [{**row, "completion": row["chosen"]} for row in rows[::3]]
-        if method in ("ppo", "rloo"):
+        if method in ("ppo", "rloo", "grpo"):
             inputs, rows = inputs | {"reward_model": str(reward_model)}, prompt_rows(8, held_out=2)
         torch.manual_seed(0)
         return prepare(name, method, STEPS[method] | more, inputs, rows)
@@ -47,7 +48,9 @@ def weights(run: RunDir) -> dict[str, torch.Tensor]:
     return load_file(run.checkpoint_path / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize(("method", "part"), [("ppo", 4), ("sft", 3), ("dpo", 3), ("reward", 3), ("rloo", 4)])
+@pytest.mark.parametrize(
+    ("method", "part"), [("ppo", 4), ("sft", 3), ("dpo", 3), ("reward", 3), ("rloo", 4), ("grpo", 4)]
+)
 def test_steps_in_parts_are_steps_of_the_whole(run_of, method: str, part: int):
     whole, parts = run_of("whole", method), run_of("parts", method, micro_batch=part, checkpointing=True)
     finish(whole)

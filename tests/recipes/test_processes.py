@@ -42,6 +42,7 @@ SETTINGS: dict[str, Row] = {
     "distil": test_distil.SETTINGS | {"completions_per_prompt": 32, "epochs": 1},
     "instruction_tuning": test_instruction_tuning.SETTINGS | {"epochs": 1, "shown": 2},
     "rloo": test_rloo.SETTINGS | {"episodes": 64, "eval_every": 1},
+    "grpo": test_rloo.SETTINGS | {"episodes": 64, "minibatch_size": 32, "eval_every": 1},  # its KL is that of steps
 }
 
 
@@ -49,6 +50,7 @@ def prepared(prepare: Prepare, name: str, checkpoint: Path, reward_model: Path, 
     rows = {
         "ppo": prompt_rows(12, held_out=4),
         "rloo": prompt_rows(12, held_out=4),
+        "grpo": prompt_rows(12, held_out=4),
         "distil": prompt_rows(12, held_out=4),
         "sft": test_sft.answer_rows(13, held_out=4),
         "dpo": preference_rows(8, held_out=3),
@@ -93,7 +95,8 @@ def test_results_are_as_of_one_process(
     check_collectives(folder, count)
     for method in EQUAL:
         check_equal(alone[method], together[method])
-    check_rloo(together["rloo"])
+    for method in ("rloo", "grpo"):
+        check_figures(together[method])
 
 
 def launch(count: int, arguments: list[Path]) -> None:
@@ -177,7 +180,7 @@ def check_equal(alone: RunDir, together: RunDir) -> None:
             torch.testing.assert_close(tensor, weights[1][name], atol=1e-3, rtol=1e-2)
 
 
-def check_rloo(run: RunDir) -> None:
+def check_figures(run: RunDir) -> None:
     """TRL draws other answers in each process; the figures are those of all of them."""
     result = run.result()
     assert result is not None

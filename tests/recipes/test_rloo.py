@@ -17,6 +17,7 @@ from training.recipes.models.shared_model import SharedModel
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
 from training.recipes.text.prompts import prompt_tokens
+from training.recipes.trainer import online
 from training.rundir import Row, RunDir
 
 pytestmark = pytest.mark.recipes
@@ -113,8 +114,8 @@ def test_answers_are_scored_as_the_reward_model_scores_them(checkpoint: Path, re
         ids[mask].tolist()
         for ids, mask in zip(rollout.answers.response.flatten(0, 1), rollout.drawn.flatten(0, 1), strict=True)
     ]
-    score = rloo.scorer(model, dict(enumerate(tokens)), 32)
-    carried = [rloo.stand_in(number) for number in range(4)]
+    score = online.scorer(model, dict(enumerate(tokens)), 32)
+    carried = [online.stand_in(number) for number in range(4)]
     scores = score(prompts=[prompt for prompt in carried for _ in range(32)], completion_ids=drawn)
     assert scores == pytest.approx(expected.flatten().tolist(), abs=1e-4)
     # An answer's EOS is a part of what is scored.

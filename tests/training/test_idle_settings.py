@@ -66,6 +66,7 @@ IDLE = [
     ("ppo", {}, {"sampling_batch": 65}),
     ("rloo", {"minibatch_size": 32}, {"clip_range": 0.1}),
     ("rloo", {}, {"learning_rate": 0.0}),
+    ("grpo", {"minibatch_size": 32}, {"clip_range": 0.1}),
     ("rloo", {}, {"episodes": 100}),
     ("rloo", {"episodes": 64}, {"eval_every": 3}),
     ("dpo", {}, {"micro_batch": 17}),

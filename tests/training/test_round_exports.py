@@ -165,7 +165,9 @@ def test_trl_repeats_the_round(circle, tmp_path):
 
 
 @pytest.mark.recipes
-def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_task, make_prompt, make_worker, tmp_path):
+def test_trl_goes_on_from_an_adapter_with_all_its_other_trainers(
+    project, policy, ranked_task, make_prompt, make_worker, tmp_path
+):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -177,8 +179,13 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
     for number in range(3):
         ranked_task(prompt=make_prompt(f"Day {number}.", split=Split.TRAIN))
     ranked_task(prompt=make_prompt("Say <|end|> now.", split=Split.TRAIN))  # TRL would read its end-of-sequence token
-    settings = {"dpo": {"batch_size": 2}, "sft": {"batch_size": 2}}
-    start_round(project=project, methods=["sft", "dpo"], settings=settings, by=None)
+    settings = {
+        "dpo": {"batch_size": 2},
+        "sft": {"batch_size": 2},
+        "reward": CIRCLE["reward"],
+        "grpo": {"episodes": 32, "loss": "dr_grpo", "max_new_tokens": 4},
+    }
+    start_round(project=project, methods=["sft", "dpo", "reward", "grpo"], settings=settings, by=None)
     folder = written(tmp_path / "out", "--to", "trl")
     assert (folder / "start" / "adapter_model.safetensors").exists()
     done = subprocess.run(
@@ -192,7 +199,10 @@ def test_trl_goes_on_from_an_adapter_with_dpo_and_sft(project, policy, ranked_ta
     assert "1-sft: 1 train rows left out: a text spells a special token" in done.stdout
     assert "2-dpo: " in done.stdout
     assert (folder / "out" / "start" / "model.safetensors").exists()
-    assert (folder / "out" / "2-dpo" / "model" / "model.safetensors").exists()
+    for stage in ("2-dpo", "4-grpo"):
+        assert (folder / "out" / stage / "model" / "model.safetensors").exists()
+    described = json.loads((folder / "round.json").read_text())["stages"][3]
+    assert (described["trainer"], described["arguments"]["scale_rewards"]) == ("grpo", "none")
 
 
 def test_openrlhf_asks_as_many_prompts_as_the_round_had_episodes():

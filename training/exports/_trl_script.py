@@ -28,6 +28,8 @@ from transformers import (
 from trl import (
     DPOConfig,
     DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
     RewardConfig,
     RewardTrainer,
     RLOOConfig,
@@ -37,7 +39,12 @@ from trl import (
 )
 
 HERE = Path(__file__).resolve().parent
-TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "sft": (SFTTrainer, SFTConfig)}
+TRAINERS = {
+    "dpo": (DPOTrainer, DPOConfig),
+    "sft": (SFTTrainer, SFTConfig),
+    "rloo": (RLOOTrainer, RLOOConfig),
+    "grpo": (GRPOTrainer, GRPOConfig),
+}
 TRIED_ROWS, TRIED_STEPS = 8, 2
 SCORED_TOGETHER = 16
 
@@ -200,15 +207,16 @@ def train_on_rows(course: Course, stage: dict[str, Any], _: str, made: Path) -> 
     course.policy = keep(trainer, tokenizer, made)
 
 
-def train_rloo(course: Course, stage: dict[str, Any], _: str, made: Path) -> None:
+def train_on_answers(course: Course, stage: dict[str, Any], _: str, made: Path) -> None:
+    kind, config = TRAINERS[stage["trainer"]]
     if course.reward_model is None:
         raise SystemExit(f"{stage['name']} needs the reward model of an earlier stage: run that first.")
     tokenizer = tokenizer_of(course.policy)
     model = AutoModelForCausalLM.from_pretrained(course.policy, dtype=torch.float32)
-    trainer = RLOOTrainer(
+    trainer = kind(
         model=model,
         processing_class=tokenizer,
-        args=RLOOConfig(**course.arguments(stage)),
+        args=config(**course.arguments(stage)),
         train_dataset=course.rows(stage, "train"),
         reward_funcs=rewards_by(course.reward_model),
         peft_config=adapter_for(stage, model, task_type="CAUSAL_LM"),
@@ -284,7 +292,14 @@ def stops_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 
-STAGES = {"reward": train_reward, "dpo": train_on_rows, "sft": train_on_rows, "rloo": train_rloo, "sample": sample}
+STAGES = {
+    "reward": train_reward,
+    "dpo": train_on_rows,
+    "sft": train_on_rows,
+    "rloo": train_on_answers,
+    "grpo": train_on_answers,
+    "sample": sample,
+}
 
 
 if __name__ == "__main__":

@@ -94,6 +94,12 @@ def _rloo(config: Row, _: ExportedStage) -> tuple[str, Row]:
     }
 
 
+def _grpo(config: Row, stage: ExportedStage) -> tuple[str, Row]:
+    _, arguments = _rloo(config, stage)
+    scaled = "group" if config["loss"] == "grpo" else "none"
+    return "grpo", {**arguments, "loss_type": config["loss"], "scale_rewards": scaled}
+
+
 def _sample(config: Row, _: ExportedStage) -> tuple[str, Row]:
     return "sample", {
         "num_return_sequences": config["completions_per_prompt"],
@@ -110,6 +116,7 @@ ARGUMENTS: dict[str, Callable[[Row, ExportedStage], tuple[str, Row]]] = {
     "sft": _sft,
     "instruction_tuning": _instruction_tuning,
     "rloo": _rloo,
+    "grpo": _grpo,
     "ppo": _rloo,
     "sample": _sample,
 }

@@ -11,6 +11,7 @@ from training.methods.base import Method, Plan
 from training.methods.distil import DistilConfig
 from training.methods.dpo import DPOConfig
 from training.methods.evaluate import EvaluateConfig
+from training.methods.grpo import GRPOConfig
 from training.methods.instruction_tuning import InstructionTuningConfig
 from training.methods.kto import KTOConfig
 from training.methods.ppo import PPOConfig
@@ -28,6 +29,7 @@ __all__ = [
     "DPOConfig",
     "DistilConfig",
     "EvaluateConfig",
+    "GRPOConfig",
     "InstructionTuningConfig",
     "InvalidConfig",
     "KTOConfig",

@@ -40,6 +40,11 @@ def passes_over_rows(config: Mapping[str, Any], rows: int) -> float:
     return float(rows * config.get("epochs", 1))
 
 
+def tokens_of_episodes(config: Mapping[str, Any], rows: int) -> float:
+    """Return the tokens of all episodes: drawn once, and learned from in each pass over an update."""
+    return float(config["episodes"] * config["max_new_tokens"] * (1 + config["passes"]))
+
+
 @dataclass(frozen=True)
 class Method:
     """What a method is called, what it takes, what it makes, and what forms, forecasts and pages ask about it."""

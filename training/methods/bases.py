@@ -191,3 +191,24 @@ class PolicyGradientConfig(MethodConfig):
                     "passes or a smaller minibatch_size, or leave it out"
                 ),
             )
+
+
+@dataclass(frozen=True)
+class GroupBaselineConfig(PolicyGradientConfig):
+    """What RLOO and GRPO share: the other responses to a prompt are the baseline of each."""
+
+    completions_per_prompt: int = setting(4, "Episodes that share a prompt", least=2, most=256)
+    passes: int = setting(1, "Passes over the episodes of one update", least=1, most=100)
+
+    def size_errors(self) -> dict[str, str]:
+        """Return what is wrong with the numbers of episodes, by setting."""
+        errors = super().size_errors()
+        if self.batch_size % self.completions_per_prompt:
+            errors["completions_per_prompt"] = should_divide("batch_size", self.batch_size, self.completions_per_prompt)
+        errors |= shared.share_errors(self.processes, {phrase("episodes of an optimiser step"): self.minibatch_size})
+        return errors
+
+    @property
+    def passes_over_update(self) -> int:
+        """Return how often the episodes of an update are learned from."""
+        return self.passes

@@ -67,6 +67,11 @@ def learns_rows(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
     return Load(at_once(config, "batch_size"), prompt, 1, answer)
 
 
+def learns_episodes(config: Mapping[str, Any], prompt: int, answer: int) -> Load:
+    """Return the episodes that are learned from at once, each after its own prompt."""
+    return Load(at_once(config, "minibatch_size"), prompt, 1, int(config["max_new_tokens"]))
+
+
 def at_once(config: Mapping[str, Any], step: str) -> int:
     """Return how many rows of an optimiser step are read at once; `step` is the setting with all of them."""
     return int(config.get("micro_batch", 0)) or int(config[step])

@@ -24,8 +24,10 @@ const CHARTS = [
   { title: gettext("Clip fraction"), unit: gettext("share of tokens"), names: { "ppo/policy/clipfrac": "" } },
   { title: gettext("Value model"), unit: gettext("share of variance explained"), names: { "ppo/val/var_explained": "" } },
   { title: gettext("Policy loss"), unit: "", names: { "rloo/loss": "" } },
+  { title: gettext("Policy loss"), unit: "", names: { "grpo/loss": "" } },
   { title: gettext("Entropy"), unit: gettext("nats per token"), names: { "ppo/policy/entropy": "" } },
   { title: gettext("Entropy"), unit: gettext("nats per token"), names: { "rloo/policy/entropy": "" } },
+  { title: gettext("Entropy"), unit: gettext("nats per token"), names: { "grpo/policy/entropy": "" } },
   { title: gettext("Length"), unit: gettext("tokens"), names: { "response/length": "" } },
   { title: gettext("Finished (EOS)"), unit: gettext("share of responses"), names: { "response/eos_share": "" } },
 ];

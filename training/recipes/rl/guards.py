@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from training.methods import PPOConfig, RLOOConfig
+from training.methods import GRPOConfig, PPOConfig, RLOOConfig
 from training.recipes.models.generation import Rollout
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import precision
@@ -96,7 +96,9 @@ def stop_after_sampling(metrics: Mapping[str, float], config: PPOConfig) -> str 
     return outside_limits(metrics, config, entropy="ppo/policy/entropy")
 
 
-def outside_limits(metrics: Mapping[str, float], config: PPOConfig | RLOOConfig, *, entropy: str) -> str | None:
+def outside_limits(
+    metrics: Mapping[str, float], config: PPOConfig | RLOOConfig | GRPOConfig, *, entropy: str
+) -> str | None:
     """Return why to stop where the policy's answers are no longer like those that people ranked; `entropy` is a name.
 
     The reward model knows answers near the reference only: beyond these limits its score says nothing.

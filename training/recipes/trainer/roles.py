@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from training.methods import (
     DistilConfig,
     DPOConfig,
+    GRPOConfig,
     InstructionTuningConfig,
     KTOConfig,
     RLOOConfig,
@@ -38,7 +39,7 @@ POLICY, ROUND_START = "policy", "round_start"
 STUDENT = "default"  # PEFT's name for the only adapter of a model
 SCRATCH = "trl"  # TRL's own folder in the run directory
 
-TrainerConfig = DistilConfig | DPOConfig | KTOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
+TrainerConfig = DistilConfig | DPOConfig | GRPOConfig | KTOConfig | RLOOConfig | SFTConfig | InstructionTuningConfig
 
 
 @dataclass
