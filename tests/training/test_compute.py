@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from annotation.errors import NotPossible
+from training.actions.compute import checked
 from training.actions.rounds import start_round
 from training.models import StageCompute
 
@@ -113,6 +115,9 @@ def test_the_form_of_a_round_asks_for_this_round_only(ready, as_user, admin):
         ({"sample": {"executor": "slurm", "cpu": 1}}, "Compute of sample: cpu is not known"),
         ({"": {"executor": "slurm", "cpus": "many"}}, "Compute of all stages: cpus:"),
         ({"": {"executor": "slurm", "partition": "; rm"}}, "Compute of all stages: partition: Letters"),
+        ({"": {"executor": "slurm", "memory_gb": "nan"}}, "Compute of all stages: memory_gb: Enter a number."),
+        ({"": {"executor": "slurm", "gpus": [2]}}, "Compute of all stages: gpus:"),
+        ({"sample": {"executor": ["slurm"]}}, "There is no executor ['slurm']"),
     ],
 )
 def test_a_round_that_asks_for_what_cannot_be_is_refused(ready, as_user, admin, compute, says):
@@ -120,3 +125,16 @@ def test_a_round_that_asks_for_what_cannot_be_is_refused(ready, as_user, admin, 
     assert answer.status_code == 409
     assert says in answer.content.decode()
     assert not ready.rounds.exists()
+
+
+def test_numbers_that_come_as_text_are_stored_as_numbers(ready, as_user, admin):
+    assert checked({"": {"gpus": "2", "memory_gb": "64", "image": ""}}) == {"": {"gpus": 2, "memory_gb": 64.0}}
+    for value in ("nan", float("nan"), float("inf"), "many"):
+        with pytest.raises(NotPossible, match="all stages: memory_gb"):
+            checked({"": {"memory_gb": value}})
+    client = as_user(admin)
+    overflows = '{"methods": ["sample"], "compute": {"": {"executor": "slurm", "gpus": 1e999}}}'
+    assert client.post(ROUNDS, overflows, content_type="application/json").status_code == 409
+    wanted = {"methods": ["sample"], "compute": {"sample": {"executor": "slurm", "gpus": "2", "memory_gb": "64"}}}
+    (run,) = post(client, ROUNDS, wanted).json()["runs"]
+    assert run["resources"] == {"gpus": 2, "memory_gb": 64.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -92,8 +93,12 @@ def placement(
     return name, resources
 
 
-def checked(of_round: Mapping[str, ComputeRequest]) -> Mapping[str, ComputeRequest]:
-    """Return what a round asks for, by method. Raises NotPossible, which names the stage and the field."""
+def checked(of_round: Mapping[str, ComputeRequest]) -> dict[str, dict[str, Any]]:
+    """Return what a round asks for, by method, each value as a number or a text as its field stores it.
+
+    Raises NotPossible, which names the stage and the field.
+    """
+    converted: dict[str, dict[str, Any]] = {}
     for method, asked in of_round.items():
         stage = method or gettext("all stages")
         if method and method not in METHODS:
@@ -107,13 +112,25 @@ def checked(of_round: Mapping[str, ComputeRequest]) -> Mapping[str, ComputeReque
                 % {"stage": stage, "names": ", ".join(unknown), "known": ", ".join(ASKED)}
             )
         try:
-            StageCompute(method=method, **asked).clean_fields(exclude=["project", "method", "id"])
+            converted[method] = dict(_set_in(_row(method, asked)))
         except ValidationError as invalid:
             problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in invalid.message_dict.items())
             raise NotPossible(
                 gettext("Compute of %(stage)s: %(problems)s") % {"stage": stage, "problems": problems}
             ) from invalid
-    return of_round
+    return converted
+
+
+def _row(method: str, asked: ComputeRequest) -> StageCompute:
+    """Return an unsaved row whose values have the types of their fields. Raises ValidationError by field."""
+    infinite = [name for name, value in asked.items() if isinstance(value, float) and not math.isfinite(value)]
+    if infinite:  # 1e999 is such a number in JSON
+        raise ValidationError({name: [gettext("Enter a number.")] for name in infinite})
+    row = StageCompute(method=method, **asked)
+    row.clean_fields(exclude=["project", "method", "id"])
+    if row.memory_gb is not None and not math.isfinite(row.memory_gb):  # no comparison refuses "nan"
+        raise ValidationError({"memory_gb": [gettext("Enter a number.")]})
+    return row
 
 
 def rows_of(project: Project) -> dict[str, dict[str, Any]]:
