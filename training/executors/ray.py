@@ -7,6 +7,8 @@ are not asked for, as Ray reads the whole file for each request: a job prints in
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import shlex
 import urllib.error
@@ -49,7 +51,7 @@ class RayExecutor(RemoteExecutor):
     def poll(self, job: Job) -> State:
         try:
             status, said = _ask("GET", job.name)
-        except EngineAway as away:
+        except (EngineAway, ValueError) as away:  # also of a token that is refused: the job goes on without us
             return State(Phase.UNKNOWN, why=str(away))
         if status == 404:
             return State(Phase.GONE)
@@ -63,7 +65,10 @@ class RayExecutor(RemoteExecutor):
 
         A job that has not begun is not stopped by that (ray issue 58353): once it begins it finds its folder closed.
         """
-        status, _ = _ask("POST", f"{job.name}/stop")
+        try:
+            status, _ = _ask("POST", f"{job.name}/stop")
+        except ValueError as refused:
+            raise EngineAway(str(refused)) from refused
         if status not in (200, 404):
             raise EngineAway(f"Ray answered {status}")
 
@@ -97,7 +102,10 @@ def body_of(job: Job, command: str) -> dict[str, Any]:
 
 
 def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-    """Return status and JSON of a request to the Jobs API. Raises EngineAway where it does not answer."""
+    """Return status and JSON of a request to the Jobs API.
+
+    Raises EngineAway where it does not answer, or not in whole; ValueError where an operator has to change a setting.
+    """
     if not settings.RAY_ADDRESS:
         raise ValueError("PREFLOOP_RAY is not set: the address of Ray's dashboard, such as http://127.0.0.1:8265")
     headers = {"Content-Type": "application/json"}
@@ -113,16 +121,22 @@ def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[in
         with _opener().open(request, timeout=REQUEST_SECONDS) as answer:
             return answer.status, _json(answer.read())
     except urllib.error.HTTPError as refused:
-        with refused:
-            said = refused.read(100_000)
+        said = _body_of_refusal(refused)
         if refused.code in (401, 403):
             raise ValueError(f"Ray refused the token (PREFLOOP_RAY_TOKEN): {refused.code}") from refused
         if refused.code in (408, 429, 502, 503, 504):
             raise EngineAway(f"Ray at {settings.RAY_ADDRESS} answered {refused.code}") from refused
         return refused.code, _json(said)
-    except OSError as away:
+    except (OSError, http.client.HTTPException) as away:
         why = getattr(away, "reason", away)
-        raise EngineAway(f"Ray at {settings.RAY_ADDRESS} does not answer: {why}") from away
+        raise EngineAway(f"Ray at {settings.RAY_ADDRESS} does not answer: {why or type(away).__name__}") from away
+
+
+def _body_of_refusal(refused: urllib.error.HTTPError) -> bytes:
+    """Return what the body of a refusal says; empty where it breaks off, as the status says enough."""
+    with refused, contextlib.suppress(OSError, http.client.HTTPException):
+        return refused.read(100_000)
+    return b""
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -56,11 +56,17 @@ class SlurmExecutor(RemoteExecutor):
             if not ids:
                 return State(Phase.GONE)
             return self._state(ids[-1])
-        except EngineAway as away:
+        except (EngineAway, OSError) as away:  # also without Slurm's commands: the job goes on without us
             return State(Phase.UNKNOWN, why=str(away))
 
     def cancel(self, job: Job, *, now: bool = False) -> None:
         """Ask a job to end. One that has begun ends its recipe by itself, within the grace; `now` leaves no grace."""
+        try:
+            self._cancel(job, now=now)
+        except OSError as missing:
+            raise EngineAway(str(missing)) from missing
+
+    def _cancel(self, job: Job, *, now: bool) -> None:
         if not self._ids(job):
             return
         by_name = [f"--name={job.name}", "--me"]
