@@ -15,7 +15,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 
 from annotation import clock
-from annotation.models import Delivery, DeliveryStatus, MailMessage
+from annotation.delivery import queue
+from annotation.models import Delivery, MailMessage
 
 BATCH = 1000  # rows in one transaction: SQLite has one writer at a time
 FORGOTTEN_AFTER = timedelta(days=1)  # failed attempts to sign in, which count for minutes
@@ -31,18 +32,16 @@ def delete_expired(*, keep_days: int) -> dict[str, int]:
 
 
 def give_up(*, keep_days: int) -> int:
-    """Fail the messages that have waited for so many days, return how many: an address may never answer again."""
+    """Fail the messages that have been due for so many days, return how many: an address may never answer again.
+
+    One that was sent again is due anew, however old it is.
+    """
     if keep_days <= 0:
         return 0
-    now = clock.now()
-    given_up = {
-        "status": DeliveryStatus.FAILED,
-        "finished_at": now,
-        "last_answer": f"Given up: it was not delivered within {keep_days} days.",
-    }
-    waiting = {"status": DeliveryStatus.PENDING, "created_at__lt": now - timedelta(days=keep_days)}
-    found = [model.objects.filter(**waiting) for model in (Delivery, MailMessage)]
-    return sum(rows.update(**given_up) for rows in found if rows.exists())  # a look alone takes no lock
+    long_ago = clock.now() - timedelta(days=keep_days)
+    found = [model.objects.pending().filter(next_attempt_at__lt=long_ago) for model in (Delivery, MailMessage)]
+    why = f"Given up: it was not delivered within {keep_days} days."
+    return sum(queue.fail(rows, why=why) for rows in found if rows.exists())  # a look alone takes no lock
 
 
 def _expired(keep_days: int) -> Iterator[QuerySet[Any]]:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from annotation.delivery import queue
 from annotation.errors import NotPossible
-from annotation.models import DeliveryStatus, MailMessage, Membership, Project, Role
+from annotation.models import MailMessage, Membership, Project, Role
 
 LOST_AFTER = timedelta(minutes=3)
 ATTEMPTS = 6
@@ -114,8 +114,6 @@ def send_next() -> bool:
         wait=queue.wait_after(message.attempts, first=FIRST_WAIT, longest=LONGEST_WAIT),
         last_answer=problem,
     )
-    if message.has_secret:  # a link that sets a password, or lets somebody in, is kept nowhere
-        MailMessage.objects.filter(pk=message.pk).exclude(status=DeliveryStatus.PENDING).update(body="")
     return True
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from annotation import clock
 from annotation.models.outgoing import DeliveryStatus, OutgoingMessage, OutgoingQuerySet
@@ -32,7 +32,7 @@ def claim(due: OutgoingQuerySet[_Message], *, lost_after: timedelta) -> _Message
     pending = due.model._default_manager.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=now)
     exhausted = pending.filter(attempts__gte=F("attempts_allowed"))
     if exhausted.exists():  # a look alone takes no lock, and most looks find none
-        exhausted.update(status=DeliveryStatus.FAILED, finished_at=now, last_answer=LOST)
+        fail(exhausted, why=LOST)
     return due.due(now).claim(next_attempt_at=now + lost_after)
 
 
@@ -40,16 +40,24 @@ def settle(
     message: OutgoingMessage, *, delivered: bool, wait: timedelta, hopeless: bool = False, **result: Any
 ) -> None:
     """Store how an attempt ended, unless the message was claimed again meanwhile."""
-    now = clock.now()
     changes: dict[str, Any] = dict(result)
     if delivered:
-        changes |= {"status": DeliveryStatus.DELIVERED, "finished_at": now}
+        changes |= _over(message, DeliveryStatus.DELIVERED)
     elif hopeless or message.attempts >= message.attempts_allowed:
-        changes |= {"status": DeliveryStatus.FAILED, "finished_at": now}
+        changes |= _over(message, DeliveryStatus.FAILED)
     else:
-        changes |= {"next_attempt_at": now + wait}
+        changes |= {"next_attempt_at": clock.now() + wait}
     rows = type(message)._default_manager.filter(pk=message.pk, status=DeliveryStatus.PENDING)
     rows.filter(attempts=message.attempts).update(**changes)
+
+
+def fail(rows: QuerySet[Any], *, why: str) -> int:
+    """Fail these messages, for which no attempt is made any more; return how many."""
+    return rows.update(last_answer=why, **_over(rows.model, DeliveryStatus.FAILED))
+
+
+def _over(message: OutgoingMessage | type[OutgoingMessage], status: DeliveryStatus) -> dict[str, Any]:
+    return {"status": status, "finished_at": clock.now(), **message.forgotten_when_over()}
 
 
 def send_again(message: OutgoingMessage, *, attempts: int) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Case, F, Q, Value, When
 
 from annotation.models.outgoing import OutgoingMessage, OutgoingQuerySet
 from annotation.models.project import Project
@@ -12,8 +15,8 @@ from annotation.models.project import Project
 class MailMessage(OutgoingMessage):
     """One message to one account, to the address it has when the message is sent; or, without an account, to `address`.
 
-    `project` is empty where it is about the account itself. A body that `has_secret` is deleted once it is sent or has
-    failed.
+    `project` is empty where it is about the account itself. Either has a link for its reader alone,
+    and its body is deleted once it is sent or has failed.
     """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="mail")
@@ -28,7 +31,7 @@ class MailMessage(OutgoingMessage):
         constraints = [
             *OutgoingMessage.Meta.constraints,
             models.CheckConstraint(
-                condition=models.Q(user__isnull=False, address="") | models.Q(user=None) & ~models.Q(address=""),
+                condition=Q(user__isnull=False, address="") | Q(user=None) & ~Q(address=""),
                 name="mail_to_an_account_or_an_address",
             ),
         ]
@@ -41,7 +44,8 @@ class MailMessage(OutgoingMessage):
         """Return the address to send to; empty where the account has none any more."""
         return self.user.email if self.user else self.address
 
-    @property
-    def has_secret(self) -> bool:
-        """Return whether the body has a link that sets a password or joins a project for its reader."""
-        return self.project_id is None or self.user_id is None
+    @classmethod
+    def forgotten_when_over(cls) -> dict[str, Any]:
+        """Return the change that deletes a body with a link that sets a password or joins a project for its reader."""
+        has_secret = Q(project=None) | Q(user=None)
+        return {"body": Case(When(has_secret, then=Value("", models.TextField())), default=F("body"))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -65,6 +65,11 @@ class OutgoingMessage(models.Model):
                 fields=["next_attempt_at"], condition=Q(status=DeliveryStatus.PENDING), name="%(class)s_pending"
             )
         ]
+
+    @classmethod
+    def forgotten_when_over(cls) -> dict[str, Any]:
+        """Return the changes by which a message that is sent or has failed loses what must not be kept."""
+        return {}
 
     @property
     def is_pending(self) -> bool:

@@ -12,6 +12,7 @@ from django.test import Client
 
 from annotation import clock
 from annotation.actions import expiry
+from annotation.delivery import mail as mail_delivery
 from annotation.delivery import webhooks
 from annotation.models import Delivery, DeliveryStatus, Event, MailMessage, Webhook
 from training.worker.loop import Worker
@@ -27,7 +28,7 @@ def a_delivery(hook: Webhook, days: float, status: str = "delivered") -> Deliver
     then = clock.now() - timedelta(days=days)
     kept = {"webhook": hook, "event": Event.JUDGMENT, "body": "{}", "attempts_allowed": 8, "status": status}
     made = Delivery.objects.create(**kept, finished_at=None if status == "pending" else then)
-    Delivery.objects.filter(pk=made.pk).update(created_at=then)
+    Delivery.objects.filter(pk=made.pk).update(created_at=then, next_attempt_at=then)
     return made
 
 
@@ -53,6 +54,29 @@ def test_messages_go_after_their_days_and_waiting_ones_are_given_up_first(projec
     assert lost.status == DeliveryStatus.FAILED
     assert lost.last_answer == "Given up: it was not delivered within 30 days."
     assert set(expiry.delete_expired(keep_days=30).values()) == {0}  # its failure is shown for as long
+
+
+def test_what_was_sent_again_is_not_given_up_for_its_age(project):
+    again = a_delivery(a_hook(project), 31, "failed")
+    webhooks.send_again(delivery=again)
+    assert expiry.give_up(keep_days=30) == 0
+    Delivery.objects.filter(pk=again.pk).update(next_attempt_at=clock.now() - timedelta(days=30, seconds=1))
+    assert expiry.give_up(keep_days=30) == 1
+
+
+def test_a_mail_that_fails_unsent_keeps_no_link(project, admin):
+    """A link sets a password, or joins a project, for who reads it."""
+    link = {"subject": "Join", "body": "https://prefloop.example.org/join/secret", "attempts_allowed": 1}
+    secret = [{"project": None, "user": admin}, {"project": project, "address": "new@example.org"}]
+    long_ago = clock.now() - timedelta(days=31)
+    for mail in [*secret, {"project": project, "user": admin}]:
+        MailMessage.objects.create(**mail, **link, next_attempt_at=long_ago)
+        MailMessage.objects.create(**mail, **link, attempts=1)
+    assert expiry.give_up(keep_days=30) == 3
+    assert mail_delivery.send_next() is False  # the process that made the only attempt ended
+    assert {row.status for row in MailMessage.objects.all()} == {DeliveryStatus.FAILED}
+    kept = MailMessage.objects.exclude(body="")
+    assert [(row.project, row.user) for row in kept] == [(project, admin)] * 2
 
 
 def test_the_worker_deletes_what_is_over(project, admin, as_user, settings):
