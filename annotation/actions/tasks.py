@@ -115,9 +115,14 @@ def is_unary(project: Project, digest: str) -> bool:
 
 
 def divided(project: Project, digest: str, responses: Sequence[Any]) -> list[tuple[str, int, Sequence[Any]]]:
-    """Return kind, place and responses of the tasks over the responses to one prompt: empty where they are too few."""
+    """Return kind, place and responses of the tasks over the responses to one prompt: empty where they are too few.
+
+    Unary tasks stand in a random order, the same each time: place, id and queue would tell the author otherwise.
+    """
     if is_unary(project, digest):
-        return [("unary", place, [response]) for place, response in enumerate(responses)]
+        shown = list(responses)
+        dice("unary order", digest).shuffle(shown)
+        return [("unary", place, [response]) for place, response in enumerate(shown)]
     return [("ranking", 0, responses)] if len(responses) > 1 else []
 
 
