@@ -49,8 +49,9 @@ class CardTally:
         ]:
             self._see_votes(votes_for, votes_against)
         if len(task.answers) == 1:  # judged by itself: two people agree that it is good, or that it is bad
-            bad = sum(bool(judgment.unacceptable) for judgment in people)
-            self._see_votes(len(people) - bad, bad)
+            (pk,) = task.answers
+            said = [judgment.finds_good(pk) for judgment in people]
+            self._see_votes(said.count(True), said.count(False))
         for pair in pairs:
             self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
 

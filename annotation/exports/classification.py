@@ -11,10 +11,9 @@ from operator import itemgetter
 from django.utils.translation import gettext_noop
 
 from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
-from annotation.judged.counted import IMPORTED, CountedJudgment
+from annotation.judged.counted import IMPORTED
 from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.rows import labels_that_count
-from annotation.stats.unpaired import ACCEPTABLE
 
 NOTHING_LABELLED = gettext_noop(
     "No response is marked unacceptable and no labelled text imported yet, so there are no classes."
@@ -42,7 +41,7 @@ def classification_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 def _rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
     for task, *_ in context.tasks():
         for pk, answer in task.answers.items():
-            said = [(judgment, _is_acceptable(judgment, pk)) for judgment in task.judgments]
+            said = [(judgment, judgment.finds_good(pk)) for judgment in task.judgments]
             below = sum(judgment.weight for judgment, good in said if good is False)
             above = sum(judgment.weight for judgment, good in said if good)
             if below == above:
@@ -67,14 +66,6 @@ def _rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
                 for vote in labelled.votes
             ]
             yield _labelled(labelled.text, labelled.label, (labelled.split, IMPORTED), labelled.share, votes)
-
-
-def _is_acceptable(judgment: CountedJudgment, pk: int) -> bool | None:
-    """Return whether a judgment finds an answer acceptable; None without a line and a rating."""
-    rating = judgment.ratings.get(str(pk), {}).get(ACCEPTABLE)
-    if rating is not None:
-        return rating > 0
-    return pk not in judgment.unacceptable if judgment.unacceptable else None
 
 
 def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:

@@ -23,40 +23,6 @@ SnapshotRow = dict[str, Any]
 ReasonCounts = Counter[str]
 MISSING = -1  # stands for a number that was not stated, in a column of numbers
 AND_THE_FILTER = gettext_noop(" Or the filter excludes everything.")
-# What snapshots count, by the names that they store; pages translate them.
-COUNTED = (
-    gettext_noop("train pairs"),
-    gettext_noop("eval pairs"),
-    gettext_noop("train tasks"),
-    gettext_noop("eval tasks"),
-    gettext_noop("rankings"),
-    gettext_noop("unary annotations"),
-    gettext_noop("tasks without a unary annotation"),
-    gettext_noop("good responses"),
-    gettext_noop("bad responses"),
-    gettext_noop("responses as often good as bad"),
-    gettext_noop("responses without good or bad"),
-    gettext_noop("imported votes"),
-    gettext_noop("AI judgments"),
-    gettext_noop("tasks without enough agreement"),
-    gettext_noop("tasks without a ranking"),
-    gettext_noop("tasks with ratings alone"),
-    gettext_noop("pairs below the minimum agreement"),
-    gettext_noop("edited answers"),
-    gettext_noop("better answers of imported pairs"),
-    gettext_noop("best-ranked answers"),
-    gettext_noop("imported reference responses"),
-    gettext_noop("imported texts"),
-    gettext_noop("answers without a class"),
-    gettext_noop("texts whose labels are tied"),
-    gettext_noop("texts below the minimum agreement"),
-    gettext_noop("accepted with changes"),
-    gettext_noop("accepted as proposed"),
-    gettext_noop("answers that nobody compared"),
-    gettext_noop("tasks without one best answer"),
-    gettext_noop("best answers that are unacceptable"),
-    gettext_noop("best answers that are in it already"),
-)
 
 
 @dataclass
@@ -103,9 +69,9 @@ class SnapshotContext:
         if len(task.answers) > 1:
             return False
         (pk,) = task.answers
-        total = sum(judgment.weight for judgment in task.judgments)
-        bad = sum(judgment.weight for judgment in task.judgments if pk in judgment.unacceptable)
-        return total > 0 and max(bad, total - bad) / total >= self.wanted.min_agreement
+        said = [(judgment.finds_good(pk), judgment.weight) for judgment in task.judgments]
+        good, bad = (sum(weight for found, weight in said if found is each) for each in (True, False))
+        return good + bad > 0 and max(good, bad) / (good + bad) >= self.wanted.min_agreement
 
     def require_some(self, found: object, why: str) -> None:
         """Raise NotPossible with `why` where nothing was found."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from annotation.judged.preferences import Vote
+from annotation.stats.unpaired import ACCEPTABLE
 
 PEOPLE, IMPORTED, JUDGE = "people", "imported", "judge"
 
@@ -92,6 +93,13 @@ class CountedJudgment:
     @property
     def vote(self) -> Vote:
         return Vote(self.tiers, self.unacceptable, self.weight, self.unranked, self.strength)
+
+    def finds_good(self, pk: int) -> bool | None:
+        """Return whether the judgment says that a response is good by itself; None where it only rates or orders it."""
+        rating = self.ratings.get(str(pk), {}).get(ACCEPTABLE)
+        if rating is not None:
+            return rating > 0
+        return pk not in self.unacceptable if self.unacceptable else None
 
     @property
     def who(self) -> str:

@@ -16,8 +16,10 @@ from annotation.actions import checks, judgments, projects, prompts, quality, qu
 from annotation.actions.round_trip import trip
 from annotation.errors import NotPossible
 from annotation.exports import EXPORTS, SnapshotContext
+from annotation.exports.card import CardTally
 from annotation.exports.formats import FORMATS
 from annotation.imports import parse_prompts
+from annotation.judged.counted import Filter
 from annotation.models import (
     Assignment,
     Completion,
@@ -133,6 +135,26 @@ def test_each_response_becomes_a_task_of_its_own_once(unary, draw, policy):
     assert tasks.open_tasks_for(policy=policy, origin="run-1") == []
     with pytest.raises(IntegrityError), transaction.atomic():
         tasks.open_task(prompt=opened[0].prompt, kind="unary", candidates=[], seats=1, origin="run-1", place=3)
+
+
+def test_the_order_of_tasks_does_not_tell_who_wrote_a_response(unary, policy, make_prompt, settings):
+    """A reference answer stands before the model's where candidates are chosen; its task may stand anywhere."""
+    settings.SECRET_KEY = "the same in each run of this test"
+    for number in range(24):
+        prompt = make_prompt(f"Question {number}?")
+        Completion.objects.create(prompt=prompt, source=Source.IMPORTED, text=f"A person wrote {number}.")
+        for index in range(3):
+            Completion.objects.create(
+                prompt=prompt, source=Source.POLICY, policy=policy, origin="run-1", index=index, text=f"Model {index}."
+            )
+    opened = tasks.open_tasks_for(policy=policy, origin="run-1")
+    places = [place for place, task in enumerate(opened) if text_of(task).startswith("A person")]
+    assert len(places) == 24
+    assert {place % 4 for place in places} == {0, 1, 2, 3}  # tasks are in the order of their ids
+    assert [task.place for task in opened] == [0, 1, 2, 3] * 24
+    assert [task.pk for task in opened] == sorted(task.pk for task in opened)
+    repeated = [tasks.divided(unary, "a prompt's digest", ["a", "b", "c", "d"]) for _ in range(2)]
+    assert repeated[0] == repeated[1]
 
 
 def test_the_database_holds_what_is_always_true(unary, draw, annotator):
@@ -418,6 +440,25 @@ def test_unpaired_rows(judged_twice, unary, rita):
     lines = rita.get(f"{BASE}/snapshots/1/download/?rows=unpaired-text&file=jsonl")
     first = json.loads(b"".join(lines.streaming_content).splitlines()[0])
     assert (first["prompt"], type(first["label"])) == (CAPITAL, bool)
+
+
+def test_who_only_rates_an_imported_response_calls_it_neither_good_nor_bad(project, admin):
+    """Two who rate it 5 and 1 do not agree on anything; of three thumbs, up, up and down, one pair of three does."""
+    rated = [{"prompt": CAPITAL, "response": "Paris.", "helpfulness": at, "annotator": f"a{at}"} for at in (5, 1)]
+    thumbs = [
+        {"prompt": "Two plus two?", "response": "Four.", "thumbs": said, "annotator": f"a{at}"}
+        for at, said in enumerate(("up", "up", "down"))
+    ]
+    lines = "\n".join(map(json.dumps, [*rated, *thumbs])).encode()
+    prompts.import_prompts(project=project, parsed=parse_prompts(lines, "rated.jsonl"), by=admin)
+    for least, left_out in ((0.0, 0), (0.6, 1), (0.7, 2)):
+        context = SnapshotContext(project, timezone.now(), Filter(min_agreement=least), tally=CardTally())
+        made = list(EXPORTS[SnapshotType.RANKING](context)) if left_out < 2 else []
+        if left_out == 2:
+            with pytest.raises(NotPossible):
+                list(EXPORTS[SnapshotType.RANKING](context))
+        assert (len(made), context.counts["tasks without enough agreement"]) == (2 - left_out, left_out)
+        assert context.tally.as_json(project)["agreement"] == {"share": 0.3333, "compared": 3}
 
 
 def test_the_rows_of_llama_factory(judged_twice, unary):
