@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from annotation.actions import tasks
 from annotation.models import Completion, Source, UnaryJudgment
+from tests.browser.steps import get_task, ready
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -54,3 +55,18 @@ def test_five_responses_by_keyboard(visit, annotator, five_responses):
     expect(page.get_by_role("heading", name="All tasks completed")).to_be_visible()
     last = UnaryJudgment.objects.latest("pk")
     assert (last.good, last.reason, last.comment) == (True, "", "good enough")
+
+
+def test_a_reason_that_is_clicked_says_that_the_response_is_bad(visit, annotator, five_responses):
+    """A draft may hold Good with a reason beside it, as a page without scripts sends them: the reasons are shown."""
+    visitor = visit(annotator)
+    seat = get_task(visitor)
+    seat.draft = {"good": "true", "reason": "wrong", "comment": ""}
+    seat.save()
+    page = visitor.page
+    page.reload()
+    ready(page)
+    expect(page.locator("input[name=good][value=true]")).to_be_checked()
+    page.locator(".bad-reasons label", has=page.locator("input[value=incomplete]")).click()
+    expect(page.locator("input[name=good][value=false]")).to_be_checked()
+    expect(page.locator("input[value=incomplete]")).to_be_checked()

@@ -19,7 +19,7 @@ class Unary {
     this.comment = section.querySelector("#comment");
     this.comment.addEventListener("input", changed);
     this.folding = new Folding(section);
-    section.addEventListener("change", ({ target }) => target.type === "radio" && this.#picked());
+    section.addEventListener("change", ({ target }) => target.type === "radio" && this.#picked(target));
     this.keys = listen({ act: (event) => this.#act(event) });
     // With the focus on a choice its keys belong to it, not to the list of radio buttons.
     this.onKey = (event) => event.target.type === "radio" && !hasModifier(event) && this.#act(event) && event.preventDefault();
@@ -87,7 +87,8 @@ class Unary {
   }
 
   /** With a pointer; the reasons may lie below the edge of a phone. */
-  #picked() {
+  #picked(input) {
+    if (this.reasons.includes(input)) this.verdicts.find(({ value }) => value === "false").checked = true;
     this.#changed();
     if (this.#chosen?.value === "false") this.noReason.closest("fieldset").scrollIntoView({ block: "nearest" });
   }
