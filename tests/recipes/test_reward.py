@@ -395,7 +395,12 @@ def test_heads_on_the_base_model_need_no_adapter(prepare: Prepare, checkpoint: P
     # The first annotator puts the worst of each three below the line.
     assert result["line"]["n"] == 8 * 3
     assert result["line"]["accuracy"] > 0.75
-    assert result["line"]["score"] == result["bias"] < 1
+    # The line stands on the scale of the scores that the saved model gives: above it is what is acceptable.
+    shared = SharedModel(str(checkpoint), torch.device("cpu"))
+    held_out = [each for each in read_rankings(iter(rows), shared, 200)[0] if each.split == "eval"]
+    score = RewardModel.load(shared, run.checkpoint_path).score(collate(held_out, shared)).reshape(8, 3)
+    right = (score > result["line"]["score"]) == torch.tensor([False, True, True])
+    assert result["line"]["accuracy"] == round(float(right.double().mean()), 4)
     # The penalty holds the weights where the loss alone would let them run away.
     stiff = prepare("stiff", "reward", SETTINGS | {"pooling": "depths", "ridge": 100.0}, run.config()["inputs"], rows)
     finish(stiff)
@@ -511,11 +516,14 @@ def test_rankings_and_single_responses_make_one_model(prepare: Prepare, checkpoi
     result = finish(prepare("both", "reward", settings, {"base_model": str(checkpoint)}, rows))
     assert result["sources"] == {"ranking": 12, "unary": 60}
     assert result["rankings"] == 12
+    # Half of the rankings beside half of the single responses, which are counted in no point.
+    assert [point["rankings"] for point in result["learning_curve"]] == [6, 12]
     assert result["line"]["n"] >= 20
     assert result["line"]["accuracy"] > 0.9
     only = [row for row in rows if len(row["candidates"]) == 1]
     alone = finish(prepare("alone", "reward", settings, {"base_model": str(checkpoint)}, only))
     assert (alone["accuracy"], alone["rankings"], alone["sources"]) == (None, 0, {"unary": 60})
+    assert alone["learning_curve"] == [{"rankings": 0, "accuracy": None, "ci95": None}]
     assert alone["line"]["accuracy"] > 0.9
     assert not alone["gate"]["passed"]
     assert alone["gate"]["reason"].startswith("only 0 pairs of held-out prompts")

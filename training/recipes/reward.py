@@ -192,12 +192,18 @@ def judges_share(train: list[JudgedSet], config: RewardConfig) -> tuple[list[Jud
 def learning_curve(
     shared: SharedModel, train: list[JudgedSet], held_out: list[JudgedSet], config: RewardConfig, whole: Row
 ) -> list[Row]:
-    """Return accuracy by number of rankings: of models trained on ½, ¼, … of them, and of the whole one."""
-    points = [{"rankings": len(train), "accuracy": whole["accuracy"], "ci95": whole["ci95"]}]
+    """Return accuracy by number of rankings: of models trained on ½, ¼, … of them, and of the whole one.
+
+    Single responses, which compare nothing, are halved beside the rankings and not counted.
+    """
     order = torch.randperm(len(train), generator=generator(config.seed, "curve")).tolist()
+    compared = [train[index] for index in order if len(train[index].candidates) > 1]
+    single = [train[index] for index in order if len(train[index].candidates) == 1]
+    points = [{"rankings": len(compared), "accuracy": whole["accuracy"], "ci95": whole["ci95"]}]
     for halvings in range(1, config.learning_curve + 1):
-        part = [train[index] for index in order[: len(train) >> halvings]]
-        if not part or not held_out:
+        share = compared[: len(compared) >> halvings]
+        part = [*share, *single[: len(single) >> halvings]]
+        if not share or not held_out:
             break
         model = RewardModel.initialise(
             shared,
@@ -212,8 +218,8 @@ def learning_curve(
             learner.take_step(step)
         measured = accuracy(model, held_out)
         interval = accuracy_interval(measured, config.seed)
-        points.insert(0, {"rankings": len(part), "accuracy": measured.rounded(), "ci95": interval})
-        logger.info("with %d rankings: accuracy %.3f", len(part), measured.value)
+        points.insert(0, {"rankings": len(share), "accuracy": measured.rounded(), "ci95": interval})
+        logger.info("with %d rankings: accuracy %.3f", len(share), measured.value)
     return points
 
 
