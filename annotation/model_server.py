@@ -117,9 +117,7 @@ class ModelClient:
         except NotAllowed as why:
             raise ServerProblem(f"server: {why}") from None
         # The key is never in a setting: those are shown on pages.
-        self.key_variable, self.key = listed.key_variable, environment.get(listed.key_variable, "").strip()
-        if not (self.key.isascii() and self.key.isprintable()):  # http.client would quote it in its error
-            raise ServerProblem(f"{self.key_variable} holds characters that no key has: set it to the key alone")
+        self.key_variable, self.key = listed.key_variable, environment.get(listed.key_variable, "")
         self.attempts, self.bounds = attempts or ATTEMPTS, bounds
         self.has_answered = False
         self.model = model
@@ -168,7 +166,7 @@ class ModelClient:
                     raise self._hopeless(error) from None
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
             except (OSError, HTTPException) as error:
-                problem = _without_words_of_the_server(error)
+                problem = str(getattr(error, "reason", error)) or type(error).__name__
         if body is not None and self.has_answered and self._is_up():
             raise OddReply(f"the server answers others, and after {self.attempts} attempts: {problem}")
         raise ServerProblem(f"{self.url} does not answer after {self.attempts} attempts: {problem}")
@@ -224,13 +222,6 @@ class ModelClient:
         if 300 <= error.code < 400:
             return ServerProblem(f"{self.url} redirects ({told}): name the address that it redirects to")
         return RefusedByServer(f"the server says {told}; its own log says why")
-
-
-def _without_words_of_the_server(error: OSError | HTTPException) -> str:
-    """Return why no reply came. BadStatusLine and the like quote what the server wrote, NUL characters included."""
-    if isinstance(error, HTTPException) and not isinstance(error, OSError | IncompleteRead):
-        return f"the reply is no HTTP ({type(error).__name__})"
-    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def _seconds(header: str | None) -> float:

@@ -6,10 +6,14 @@ https://docs.aws.amazon.com/AWSMechTurk/latest/AWSMechanicalTurkRequester/
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 INPUT, ANSWER = "input.", "answer."
 PEOPLE = ("workerid", "worker id")
+# Texts that a form shows; any other field of two with one name is the annotator's.
+SHOWN = {"prompt", "question", "instruction", "query", "text", "context", "response", "answer", "completion", "output"}
+SHOWN |= {f"{name}{dash}{side}" for name in SHOWN for dash in ("", "_", " ") for side in "ab12"}
 TASK_ANSWERS = "taskanswers"  # of forms of crowd elements: a list with one object
 
 
@@ -20,24 +24,41 @@ def without_prefixes(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
     """
     found: dict[str, Any] = {}
     names: dict[str, str] = {}
-    for name, value in row.items():
-        plain = name.lower()
-        if plain in PEOPLE:
-            new = "worker_id"
-        elif plain.startswith(INPUT):
-            new = name[len(INPUT) :]
-        elif plain.startswith(ANSWER):
-            new = name[len(ANSWER) :].removesuffix(".label")
-        else:
+    given = list(_fields_of(row))
+    for name, value in given:
+        new = _short(name)
+        # What was shown and what was said may have one name: then one keeps its full one, and neither is lost.
+        if any(_short(other) == new and said != value for other, said in given if other != name) and (
+            (new.lower() in SHOWN) != name.lower().startswith(INPUT)
+        ):
             new = name
-        if new.lower() == TASK_ANSWERS:
-            for each, said in _of_form(value).items():
-                found[each], names[each] = said, f"{name}.{each}"
-        else:
-            found[new] = value
-            if new != name:
-                names[new] = name
+        found[new] = value
+        if new != name:
+            names[new] = name
     return _ticked(found, names)
+
+
+def _fields_of(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a row, those of a form of crowd elements one by one."""
+    for name, value in row.items():
+        if _short(name).lower() == TASK_ANSWERS:
+            yield from ((f"{name}.{each}", said) for each, said in _of_form(value).items())
+        else:
+            yield name, value
+
+
+def _short(name: str) -> str:
+    """Return the name that a field has in its form: Answer.taskAnswers.better is better."""
+    plain = name.lower()
+    if plain in PEOPLE:
+        return "worker_id"
+    if plain.startswith(INPUT):
+        return name[len(INPUT) :]
+    if plain.startswith(ANSWER + TASK_ANSWERS + "."):
+        return name[len(ANSWER + TASK_ANSWERS) + 1 :]
+    if plain.startswith(TASK_ANSWERS + "."):
+        return name[len(TASK_ANSWERS) + 1 :]
+    return name[len(ANSWER) :].removesuffix(".label") if plain.startswith(ANSWER) else name
 
 
 def is_crowd(row: dict[str, Any]) -> bool:

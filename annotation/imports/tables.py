@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_noop
 
-from annotation.imports.fields import Fields
+from annotation.imports.fields import CRITERIA, Fields
 from annotation.imports.raw import RawRow
 from annotation.imports.refusals import RefusedRow, UnknownColumns, UnreadableFile
 from annotation.imports.shapes import KNOWN_COLUMNS, PLAIN, shape_of
@@ -29,18 +29,8 @@ WRITTEN_OBJECT = re.compile(r"\[?\{'\w+': ")
 WRITTEN = gettext_noop('"%(column)s" holds objects of Python written as text; save the table as JSONL or Parquet')
 SEPARATOR = re.compile(r"\s*sep=([,;\t])[^\n]*\n")  # as Excel writes and reads it above a header
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
-NUMBERS = {
-    "score",
-    "scores",
-    "rating",
-    "reward",
-    "margin",
-    "weight",
-    "quality",
-    "helpfulness",
-    "correctness",
-    "overall",
-}
+NUMBERS = ("score", "scores", "rating", "reward", "margin", "weight", "quality", "overall", *CRITERIA)
+WORDS_OF_NUMBERS = [frozenset(name.split("_")) for name in NUMBERS]  # an instruction is none, whose following is one
 TOKEN = re.compile(r"[a-z]+")
 INNER_CAPITAL = re.compile(r"[a-z][A-Z]|_[A-Z]\b")
 
@@ -114,7 +104,7 @@ def _cell(name: str, cell: str, delimiter: str) -> object:
     A list of numbers or words may be part of a text, so it is parsed only in columns that are not texts. Where
     semicolons part the columns, as where a comma is the decimal point, 4,5 is a number in a column of numbers.
     """
-    if delimiter == ";" and DECIMAL_COMMA.fullmatch(cell) and NUMBERS & set(TOKEN.findall(name.lower())):
+    if delimiter == ";" and DECIMAL_COMMA.fullmatch(cell) and _holds_numbers(name):
         return cell.replace(",", ".")
     if cell[:1] not in ("[", "{"):
         return cell
@@ -126,6 +116,12 @@ def _cell(name: str, cell: str, delimiter: str) -> object:
         return cell
     objects = isinstance(value, dict) or (isinstance(value, list) and value and all(isinstance(x, dict) for x in value))
     return value if objects or (isinstance(value, list) and name not in TEXT_COLUMNS) else cell
+
+
+def _holds_numbers(name: str) -> bool:
+    """Return whether a column is called as one of numbers is: rating, score_a, instruction_following_b."""
+    words = set(TOKEN.findall(name.lower()))
+    return any(each <= words for each in WORDS_OF_NUMBERS)
 
 
 def _of_python(cell: str) -> object:

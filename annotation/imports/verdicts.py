@@ -80,12 +80,15 @@ WORDS_FOR_AN_ANSWER = (
 # What forms for annotators write: "Response A is much better than response B", "Both responses are equally good".
 BETTER_THAN = re.compile(
     r"(?:the )?(.+?) (?:is|was) (?:(?:a (?:bit|little)|slightly|somewhat|much|far|clearly|significantly|marginally) )?"
-    r"better(?: than .+?)?\.?"
+    r"(better|worse)(?: than (.+?))?[.!]?"
 )
+COMPARES = re.compile(r"(?:the )?(.+?) (?:is|was) (?:not |never )?(?:[a-z]+ ){0,3}?(?:better|worse|best|worst)\b.*")
+OTHER = re.compile(r"others?(?: (?:one|ones|two|responses?|answers?|completions?|outputs?|options?|models?))?")
 BOTH_AS_GOOD = re.compile(
-    r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:about )?(?:equally good|the same|equal|similar)\.?"
+    r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:about )?(?:(?:equally )?(?:good|fine)|the same|equal|similar)[.!]?"
+    r"|neither(?: \w+)? is better[.!]?"
 )
-BOTH_AS_BAD = re.compile(r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:equally )?(?:bad|unacceptable|poor)\.?")
+BOTH_AS_BAD = re.compile(r"(?:they|both(?: \w+)?|the two(?: \w+)?) are (?:equally )?(?:bad|unacceptable|poor)[.!]?")
 ORDER = re.compile(r"(>+|<+|=+|≈|~|,)")
 
 Names = Mapping[str, int]  # how an answer may be called, in small letters, and its place
@@ -130,9 +133,32 @@ def says_nothing(value: Any) -> bool:
 
 
 def says_who_won(names: Names, value: Any) -> bool:
-    """Return whether a value is a sentence that says by name which answer is better."""
-    said = BETTER_THAN.fullmatch(plain(value)) if isinstance(value, str) else None
+    """Return whether a value is a sentence that says by name which answer is better, or that both are alike."""
+    if not isinstance(value, str):
+        return False
+    text = plain(value)
+    return bool(_better_in(names, text) or BOTH_AS_GOOD.fullmatch(text) or BOTH_AS_BAD.fullmatch(text))
+
+
+def compares(names: Names, value: Any) -> bool:
+    """Return whether a text begins by calling an answer better or worse, whatever else it says."""
+    said = COMPARES.fullmatch(plain(value)) if isinstance(value, str) else None
     return said is not None and said[1] in names
+
+
+def _better_in(names: Names, text: str) -> str:
+    """Return which answer a whole sentence calls better than another answer; empty where it says anything else."""
+    said = BETTER_THAN.fullmatch(text)
+    if said is None or said[1] not in names:
+        return ""
+    first, than = said[1], (said[3] or "").removeprefix("the ")
+    others = {name: place for name, place in names.items() if place != names[first]}
+    if said[2] == "better":
+        return first if not than or OTHER.fullmatch(than) or than in others else ""
+    if than in others:
+        return than
+    is_one = len(set(others.values())) == 1 and (not than or OTHER.fullmatch(than))
+    return next(iter(others)) if is_one else ""
 
 
 def is_tie(value: Any) -> bool:
@@ -159,8 +185,8 @@ def vote_of(names: Names, answers: int, value: Any, field: str, **said: Any) -> 
         best = names[text]
         others = [place for place in everyone if place != best]
         return ImportedVote([[best], others], unranked=others if len(others) > 1 else [], **said)
-    if (sentence := BETTER_THAN.fullmatch(text)) and sentence[1] in names:
-        return vote_of(names, answers, sentence[1], field, **said)
+    if best_named := _better_in(names, text):
+        return vote_of(names, answers, best_named, field, **said)
     if BOTH_AS_GOOD.fullmatch(text):
         return ImportedVote([everyone], **said)
     if BOTH_AS_BAD.fullmatch(text):

@@ -79,6 +79,8 @@ SECOND_WINS = [
     },
     AB | {"Which response is better?": "Response B is much better"},
     AB | {"overall": "The second is slightly better than the first."},
+    AB | {"opinion": "Response A is much worse than response B."},
+    AB | {"opinion": "Response A is worse!"},
     AB | {"_unit_id": 1, "_trusted_judgments": 3, "which_is_better": "response_b", "which_is_better:confidence": 0.66},
     {"HITId": "H", "WorkerId": "w", "AssignmentStatus": "Approved"}
     | {"Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD, "Answer.better.label": "response_b"},
@@ -88,6 +90,8 @@ SECOND_WINS = [
     | {
         "Answer.taskAnswers": json.dumps([{"better": {"response_a": False, "response_b": True}, "why": "It is right."}])
     },
+    {"HITId": "H", "WorkerId": "w", "Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD}
+    | {"Input.better": "response_b", "Answer.better": "response_b"},
     {"conversation": [USER], "chosen": said(GOOD), "rejected": said(BAD)},
     {"prompt": f"<|im_start|>user\n{ASK}<|im_end|>\n<|im_start|>assistant\n"}
     | {"chosen": f"{GOOD}<|im_end|>", "rejected": f"{BAD}<|im_end|>"},
@@ -108,6 +112,9 @@ TIES = [
     AB | {"choice": "No preference"},
     AB | {"rating_a": 4, "rating_b": 4},
     AB | {"Which response is better?": "Both responses are equally good"},
+    AB | {"opinion": "They are about the same."},
+    AB | {"opinion": "Both responses are equally good"},
+    AB | {"opinion": "Neither response is better"},
     {"instruction": ASK, "output_1": BAD, "output_2": GOOD, "preference": 1.5},
     {"input": ASK, "system": "", "chosen": GOOD, "rejected": BAD, "status": "tie", "chosen_score": 8},
     {"id": "1", "text": ASK, "responses": [BAD, GOOD], "label_annotations": {"p": {"scale_value": "0"}}},
@@ -167,8 +174,13 @@ def test_a_chat_of_cohere_is_a_conversation_with_its_answer() -> None:
 
 
 def test_two_bad_answers_are_equal_and_below_the_line() -> None:
-    for winner in ("both bad", "tie (bothbad)", "both_bad"):
-        (vote,) = parse(AB | {"winner": winner}).rows[0].votes
+    for said_so in (
+        {"winner": "both bad"},
+        {"winner": "tie (bothbad)"},
+        {"winner": "both_bad"},
+        {"x": "Both are bad."},
+    ):
+        (vote,) = parse(AB | said_so).rows[0].votes
         assert (vote.tiers, vote.unacceptable) == (((0, 1),), (0, 1))
 
 
@@ -188,6 +200,27 @@ UNCERTAIN = [
     (AB | {"preference": "b", "Rating: is it helpful": 4}, '"Rating: is it helpful" looks like'),
     (AB | {"preference": "b", "_rating": 4}, '"_rating" looks like'),
     (AB | {"preference": "Response C is better"}, "does not say for certain"),
+    (AB | {"preference": "Response A is better than Response B in style"}, "does not say for certain"),
+    (AB | {"opinion": "Response A is better than Response B in style but worse in accuracy"}, '"opinion" looks like'),
+    (AB | {"opinion": "Response A is not better than Response B"}, '"opinion" looks like'),
+    (AB | {"opinion": "Response A is better than response A."}, '"opinion" looks like'),
+    (
+        {"HITId": "H", "Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD}
+        | {"Input.better": "response_a", "Answer.better": "response_b"},
+        '"Input.better" and "better" say different things',
+    ),
+    (
+        {"HITId": "H", "Input.prompt": ASK, "Input.response": BAD, "Answer.response": "Not good at all."},
+        '"Answer.response" looks like',
+    ),
+    (
+        {"input": ASK, "output": GOOD, "scores": [{"name": "quality", "value": 4, "score": 5}]},
+        'the feedback "quality" says different things in "value" and "score"',
+    ),
+    (
+        {"input": ASK, "output": GOOD, "annotations": [{"name": "q", "result": {"label": "correct", "score": 0}}]},
+        'the feedback "q" says different things in "result.label" and "result.score"',
+    ),
     (
         {"HITId": "H", "AssignmentStatus": "Rejected", "Input.prompt": ASK, "Input.response_a": BAD}
         | {"Input.response_b": GOOD, "Answer.better.label": "response_b"},

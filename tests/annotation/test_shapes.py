@@ -244,6 +244,94 @@ def test_feedback_on_a_trace_is_a_vote_of_each_person_and_what_was_expected_the_
     assert parsed.not_used["scores[].value"] == 1
 
 
+RUN = {"run_id": "r", "inputs": {"question": ASK}, "outputs": {"answer": GOOD}, "key": "correctness"}
+TRACE = {"trace_id": "t", "request": json.dumps({"messages": [USER]}), "response": GOOD}
+BOB = {"source_type": "HUMAN", "source_id": "bob"}
+PERSON = {"type": "app", "user_id": "bob"}
+
+
+@pytest.mark.parametrize(
+    ("row", "votes", "references"),
+    [
+        (RUN | {"score": 1, "feedback_source": PERSON}, [("bob", "correctness", 1.0)], ()),
+        (RUN | {"score": 1, "value": "correct", "feedback_source": PERSON}, [("bob", "correctness", 1.0)], ()),
+        (RUN | {"score": 1, "feedback_source": {"type": "model"}}, [], ()),
+        (RUN | {"score": None, "value": None, "comment": "a text alone", "feedback_source": PERSON}, [], ()),
+        (
+            {"inputs": {"question": ASK}, "outputs": {"answer": GOOD}}
+            | {
+                "feedback": [
+                    {"key": "correctness", "score": 1, "feedback_source": {"type": "auto_eval"}},
+                    {"key": "correctness", "score": 0, "feedback_source": PERSON},
+                ]
+            },
+            [("bob", "correctness", 0.0)],
+            (),
+        ),
+        (
+            TRACE
+            | {
+                "assessments": [
+                    {"assessment_name": "relevance", "feedback": {"value": "yes"}, "source": BOB},
+                    {"assessment_name": "expected_response", "expectation": {"value": FAIR}, "source": BOB},
+                    {"assessment_name": "expected_facts", "expectation": {"value": ["It boils."]}, "source": BOB},
+                    {"name": "old", "feedback": {"value": "no"}, "source": BOB, "valid": False},
+                    {"name": "safe", "feedback": {"value": "yes"}, "source": {"source_type": "LLM_JUDGE"}},
+                    {"name": "expected_response", "expectation": {"value": BAD}, "source": {"source_type": "CODE"}},
+                ]
+            },
+            [("bob", "relevance", 1.0)],
+            (FAIR,),
+        ),
+        (
+            TRACE | {"assessments": json.dumps([{"name": "relevance", "feedback": {"value": False}, "source": BOB}])},
+            [("bob", "relevance", 0.0)],
+            (),
+        ),
+        (
+            {"input": ASK, "output": GOOD, "scores": [{"name": "quality", "value": 4, "authorUserId": "u"}]}
+            | {"annotations": [{"name": "right", "result": {"label": "incorrect"}, "annotator_kind": "HUMAN"}]},
+            [("u", "quality", 4.0), ("", "right", 0.0)],
+            (),
+        ),
+        ({"input": ASK, "output": GOOD, "scores": []}, [], ()),
+    ],
+)
+def test_of_feedback_only_what_a_person_says_is_a_vote(row: dict, votes: list, references: tuple) -> None:
+    parsed = parse(row)
+    assert (parsed.refused, parsed.stopping) == ([], {})
+    (prompt,) = parsed.rows
+    assert (prompt.completions, prompt.references) == ((GOOD,), references)
+    assert [(vote.annotator, *said[1:]) for vote in prompt.votes for said in vote.ratings] == votes
+
+
+def test_what_is_said_of_a_turn_of_prism_is_kept_where_scores_are_missing() -> None:
+    """Scores are ratings where there is no score for each answer, and the answer that was chosen is preferred."""
+
+    def turn(number: int, *answers: dict[str, Any]) -> list[dict[str, Any]]:
+        asked = {"turn": number, "role": "user", "content": f"{ASK} {number}"}
+        given = [{"turn": number, "role": "model", "content": f"{number}{at}"} for at in range(len(answers))]
+        return [asked, *map(dict.__or__, given, answers)]
+
+    history = [
+        *turn(0, {"score": 9, "if_chosen": False}, {"score": None, "if_chosen": True}, {"if_chosen": False}),
+        *turn(1, {"if_chosen": False}, {"if_chosen": True}),
+        *turn(2, {"score": 70, "if_chosen": True}),
+    ]
+    rows = parse({"user_id": "u", "conversation_history": history}).rows
+    assert [message["content"] for message in rows[-1].messages[1::2]] == ["01", "11"]  # those that were chosen go on
+    assert [[(vote.tiers, vote.unranked, vote.ratings) for vote in row.votes] for row in rows] == [
+        [(((0,),), (), ((0, "score", 9.0),)), (((1,), (0, 2)), (0, 2), ())],
+        [(((1,), (0,)), (), ())],
+        [(((0,),), (), ((0, "score", 70.0),))],
+    ]
+    assert [row.pairs for row in rows] == [
+        (PairRow("01", "00"), PairRow("01", "02")),
+        (PairRow("11", "10"),),
+        (),
+    ]
+
+
 def test_each_turn_of_prism_is_a_prompt_with_a_ranking_by_its_persons_scores() -> None:
     path = SAMPLES / "prism.jsonl"
     first, second = parse_prompts(path.read_bytes(), path.name).rows

@@ -14,6 +14,7 @@ import zipfile
 import pytest
 
 from annotation.imports import UnreadableFile, parse_prompts
+from annotation.imports.fields import CRITERIA
 from tests.annotation.import_rows import ASK, BAD, GOOD, PAIR, ROOT, SECOND, USER, asked, parse, said
 
 SYSTEM = "Be right."
@@ -141,6 +142,14 @@ def test_tables_as_other_programs_write_them(name: str, text: str) -> None:
             (GOOD, BAD),
             ("Four.", "Five."),
         ]
+
+
+def test_a_comma_is_a_decimal_point_in_every_column_that_is_called_after_a_criterion() -> None:
+    """Where semicolons part the columns, as Excel writes them; a text stays as it is written."""
+    for name in CRITERIA:
+        (row,) = parse_prompts(f"instruction;answer;{name}\n4,5;Four.;4,5\n".encode(), "x.csv").rows
+        assert [vote.ratings for vote in row.votes] == [((0, name, 4.5),)]
+        assert row.messages[-1]["content"] == "4,5"
 
 
 def zipped(**files: bytes) -> bytes:

@@ -20,6 +20,7 @@ from annotation.imports.shapes.shape import Shape
 from annotation.imports.verdicts import (
     Names,
     check_judged,
+    compares,
     is_not_judged,
     names_of,
     plain,
@@ -126,6 +127,8 @@ def compared(fields: Fields) -> Iterator[Item]:
     _numbers(fields, item, columns, said)
     if item.votes:
         check_judged(fields.data)
+    else:  # a sentence that says more than who won is a judgment that nobody read
+        fields.judges(*(name for name in fields if name not in fields.used and compares(names, fields.peek(name))))
     if APPEN in fields:
         fields.describes(*(name for name in fields if name.startswith("_") or name.endswith((":confidence", "_gold"))))
     fields.describes("raw_completion")  # what AlpacaEval's judge wrote, of which the preference is taken

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from annotation.imports.fields import Fields
-from annotation.imports.items import Item, number
+from annotation.imports.items import ImportedVote, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape
 
@@ -40,9 +40,12 @@ def conversation(fields: Fields) -> Iterator[Item]:
 
 
 def _answers(item: Item, given: list[Fields], **vote: Any) -> int:
-    """Add the answers of a turn in the order of their scores; return the place of the one that the person chose."""
+    """Add the answers of a turn with what the person said of them; return the place of the one that goes on.
+
+    Where each has a score these are a ranking; otherwise each score is a rating, and the choice a preference.
+    """
     scored = []
-    chosen = 0
+    chosen: int | None = None
     for answer in given:
         answer.take("role")
         place = item.answer(answer.take("content"), answer.take("model_name") or "")
@@ -52,7 +55,13 @@ def _answers(item: Item, given: list[Fields], **vote: Any) -> int:
         answer.describes("within_turn_id", "model_provider")
     if len(scored) == len(given) > 1:
         item.rank(scored, ratings={place: {"score": score} for place, score in scored}, **vote)
-    return chosen
+        return chosen or 0
+    # A score is missing, or no answer stands beside it: what the person said is kept as far as it goes.
+    item.votes += [ImportedVote([[place]], ratings={place: {"score": score}}, **vote) for place, score in scored]
+    others = [place for place in range(len(given)) if place != chosen]
+    if chosen is not None and others:
+        item.votes.append(ImportedVote([[chosen], others], unranked=others if len(others) > 1 else [], **vote))
+    return chosen or 0
 
 
 def utterances(fields: Fields) -> Iterator[Item]:

@@ -6,6 +6,7 @@ https://docs.smith.langchain.com/evaluation/how_to_guides/manage_datasets, https
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from annotation.imports.items import Item, is_messages
 from annotation.imports.refusals import Refusal
 from annotation.imports.shapes.shape import Shape
 
+JSON = re.compile(r"\s*(\{|\[\s*\{)")
 ASKED = ("messages", "input", "question", "query", "prompt", "text", "instruction", "content")
 ANSWERED = (
     *("output", "answer", "response", "expected_response", "choices"),
@@ -52,7 +54,7 @@ def langfuse(fields: Fields) -> Iterator[Item]:
 def ask_in(fields: Fields, name: str, item: Item) -> None:
     """Take the prompt out of a field that holds it as text, as messages, or as an object with one of these."""
     item.field = name
-    _open(fields, name)
+    opened(fields, name)
     if not isinstance(fields.peek(name), dict):
         item.prompt = _messages(fields.take(name))
         return
@@ -88,19 +90,25 @@ def _messages(value: Any) -> Any:
     return found
 
 
-def _open(fields: Fields, name: str) -> None:
-    """Read an object that stands in a field as JSON text, as MLflow writes it."""
-    value = fields.peek(name)
-    if isinstance(value, str) and value.lstrip().startswith("{"):
+def opened(fields: Fields, name: str) -> None:
+    """Read an object or a list of objects that stands in a field as JSON text, as MLflow writes it."""
+    if name in fields:
+        fields.data[name] = parsed(fields.peek(name))
+
+
+def parsed(value: Any) -> Any:
+    """Return the object or the list of objects that a text holds as JSON; any other value as it is."""
+    if isinstance(value, str) and JSON.match(value):
         with suppress(ValueError, RecursionError):
-            fields.data[name] = json.loads(value)
+            return json.loads(value)
+    return value
 
 
 def answer_in(fields: Fields, name: str) -> Any:
     """Return the answer that a field holds as text, as messages, or in an object with one of them; None without."""
     if name not in fields:
         return None
-    _open(fields, name)
+    opened(fields, name)
     value: Any = fields.peek(name)
     if isinstance(value, dict) and "role" in value and "content" in value:
         fields.take(name)
@@ -122,7 +130,8 @@ def answer_in(fields: Fields, name: str) -> Any:
 
 
 def _is_langsmith(fields: Fields) -> bool:
-    return isinstance(fields.peek("inputs"), (dict, str)) and "outputs" in fields.data
+    is_feedback = "run_id" in fields and "key" in fields  # on what a run put out, which is no reference answer
+    return isinstance(fields.peek("inputs"), (dict, str)) and "outputs" in fields.data and not is_feedback
 
 
 def _is_langfuse(fields: Fields) -> bool:
