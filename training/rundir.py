@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 from annotation.durable import make_folder, put_folder_in_place, put_in_place, sync_below
 from annotation.plain_text import cleaned_text
 from training.phrases import phrase
+from training.run_files import read_again, read_json, read_tail
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]  # a conversation, as chat templates take it
@@ -142,10 +143,7 @@ class RunDir:
         `offset` any more, all is read anew.
         """
         try:
-            with self.metrics_path.open("rb") as file:
-                start = offset if _begins_a_line(file, offset) else 0
-                file.seek(start)
-                whole, _, _ = file.read().rpartition(b"\n")
+            start, whole = read_again(lambda: _whole_lines(self.metrics_path, offset))
         except FileNotFoundError:
             return [], 0
         if not whole:
@@ -168,11 +166,8 @@ class RunDir:
         return _read_json(self.result_path)
 
     def log_tail(self, characters: int = 4000) -> str:
-        if not self.log_path.exists():
-            return ""
-        with self.log_path.open("rb") as file:
-            file.seek(max(0, self.log_path.stat().st_size - characters))
-            return cleaned_text(file.read().decode("utf-8", errors="replace"))
+        """Return the end of what the process printed."""
+        return read_tail(self.log_path, characters)
 
     def note(self, text: str) -> None:
         """Append a line to the log, between two attempts."""
@@ -281,18 +276,13 @@ class RunDir:
 
 
 def _read_json(path: Path) -> Row | None:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    if not isinstance(value, dict):
-        raise TypeError(f"{path} should hold a JSON object, not {type(value).__name__}")
-    storable: Row = _storable(value)
-    return storable
+    """Return the JSON object of a file, its texts without what a database refuses; None where there is no such file."""
+    found: Row | None = _storable(read_json(path))
+    return found
 
 
 def _storable(value: Any) -> Any:
-    """Return a value of JSON whose strings have no characters that a database refuses."""
+    """Return a value of JSON whose texts have no characters that a database refuses."""
     match value:
         case str():
             return cleaned_text(value)
@@ -324,6 +314,14 @@ def _read_lines(path: Path) -> Iterator[Row]:
             if not line.endswith("\n"):
                 return
             yield json.loads(line)
+
+
+def _whole_lines(path: Path, offset: int) -> tuple[int, bytes]:
+    """Return from which byte on, and the whole lines from there without their last line end."""
+    with path.open("rb") as file:
+        start = offset if _begins_a_line(file, offset) else 0
+        file.seek(start)
+        return start, file.read().rpartition(b"\n")[0]
 
 
 def _begins_a_line(file: BinaryIO, offset: int) -> bool:

@@ -230,6 +230,7 @@ class Worker:
             live.announce(run.round.project_id, "round")
             return
         if ended.is_over:
+            job.folder.forget_keys()
             self._patiently(lambda: runs.note_job(run=run, job=""))
         self._patiently(
             lambda: runs.settle_run(run=run, exit_code=ended.code, why_ended=ended.why, interrupted=ended.interrupted)
@@ -256,6 +257,7 @@ class Worker:
                 return executor, job
         elif not self.stopping_jobs.is_over(executor, job):
             raise Waits("The job of the last attempt is still stopping")
+        job.folder.forget_keys()
         runs.note_job(run=run, job="")
         return None
 

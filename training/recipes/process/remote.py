@@ -46,6 +46,7 @@ def main(run_path: str, submission: str) -> int:
     if not job_dir.take():
         _say("Another process runs this job already.")
         return JOB_CLOSED
+    job_dir.forget_keys()
     if job_dir.is_stopping() or run.writer() != submission:
         _say("The job was stopped, or another attempt took its place, before it began.")
         job_dir.write("exit.json", {"code": -signal.SIGTERM, "why": STOPPED})
