@@ -300,6 +300,8 @@ TRAINING_POLL_SECONDS = 1.0
 TRAINING_HEARTBEAT_SECONDS = 5.0  # how often a worker says that it is alive, and looks for a cancel or an alarm
 # A worker that has given no sign of life for so long is gone, and another one takes its run.
 TRAINING_HEARTBEAT_TIMEOUT_SECONDS = float(os.environ.get("PREFLOOP_LOST_AFTER_SECONDS", "60"))
+# An engine says that a job runs while its node still fetches the image, for minutes, and without any sign of life.
+TRAINING_BEGIN_SECONDS = float(os.environ.get("PREFLOOP_BEGIN_SECONDS") or 900)
 TRAINING_MAX_ATTEMPTS = 3
 TRAINING_ENGINE_POLL_SECONDS = 3.0  # how often Slurm or Ray is asked about a job
 # From asking a run to stop to killing it: longer than an update of PPO takes, for what it saves at the end of one.
@@ -327,7 +329,7 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": "frontend.serving.log_lines.Lines",
-            "format": "{asctime} {levelname} {name}{request}: {message}",
+            "format": "{asctime} {levelname} {name}{of_request}: {message}",
             "style": "{",
         },
         "json": {"()": "frontend.serving.log_lines.JsonLines"},

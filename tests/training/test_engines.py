@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -421,13 +423,13 @@ def test_a_frozen_job_is_given_up_and_writes_nothing_when_it_wakes_up(engine, ru
         pids = [int(pid) for pid in (run.directory.load_state() / "pids").read_text().split()]
         settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 2
         for pid in pids:
-            os.kill(pid, 19)
+            os.kill(pid, signal.SIGSTOP)
         worker.executor.cancel = lambda job, now=False: None  # nor can the engine reach it
         wait_for(lambda: is_over(run) or the_run().job not in ("", job_handle(worker.executor, job)))
         settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60  # the next one may be slow to start
         wait_for(lambda: is_over(run))
         for pid in pids:
-            os.kill(pid, 18)
+            os.kill(pid, signal.SIGCONT)
         wait_for(job.folder.ended)
     assert_succeeded_once(attempt=2)
     assert {row["text"] for row in run.directory.samples()} == {f"answer {index}" for index in range(4)}
@@ -488,3 +490,19 @@ def test_an_image_without_what_starts_it_is_the_reason(engine, run):
     worker_of(engine, image="prefloop.sif").run_until_idle()
     assert the_run().status == RunStatus.FAILED
     assert "an image needs PREFLOOP_SLURM_CONTAINER, such as" in the_run().error
+
+
+def test_what_a_site_asks_for_by_variables_of_sbatch_reaches_it(engine, run, monkeypatch):
+    """And no other variable does: what a job has in its environment, an administrator of the cluster can read."""
+    if engine.name != "slurm":
+        pytest.skip("only Slurm has such variables")
+    monkeypatch.setenv("EXAMPLE_KEY", "sesame")
+    alone = "assert 'EXAMPLE_KEY' not in os.environ\nassert os.environ['SLURM_JOB_PARTITION'] == 'high'\n"
+    monkeypatch.setenv("SBATCH_PARTITION", "high")
+    worker_of(engine, alone + SAMPLE).run_until_idle()
+    assert_succeeded_once(attempt=1)
+    for name in ("SBATCH_CONSTRAINT", "SBATCH_RESERVATION"):
+        with monkeypatch.context() as site:
+            site.setenv(name, "nowhere")
+            with pytest.raises(ValueError, match=r"(?i)feature|reservation"):
+                engine.executor().submit(replace(new_job(the_run()), submission=name.lower()))

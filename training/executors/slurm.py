@@ -30,6 +30,8 @@ IN_WORDS = {
     "OUT_OF_MEMORY": "it used more memory than it had asked for",
     "CANCELLED": "it was cancelled",
 }
+# What sbatch takes from the environment of the worker: whose budget, which quality of service and nodes jobs have.
+OF_SITE = ("SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT", "SBATCH_PARTITION")
 INTERRUPTED = {"TIMEOUT", "DEADLINE", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
 
 
@@ -132,7 +134,7 @@ class SlurmExecutor(RemoteExecutor):
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF") or name.startswith("LC_")
+            if name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", *OF_SITE) or name.startswith("LC_")
         }
         try:
             done = subprocess.run(

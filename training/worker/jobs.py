@@ -7,6 +7,7 @@ early. A job is alive as long as the number in its beat.json grows, and over onc
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,11 +15,13 @@ from typing import NamedTuple
 from django.conf import settings
 
 from training.executors import EngineAway, Executor, Job, Phase, Resources, State
-from training.jobdir import BY_ENGINE, TIME_LIMIT
+from training.jobdir import BY_ENGINE, FROM_OUTSIDE, JOB_CLOSED, TIME_LIMIT
 from training.models import TrainingRun
+from training.rundir import NO_SPACE
 
 QUIET_SECONDS = 5.0  # without a sign of life after which an engine is believed that says that a job is over
-KILLED = -9  # stands for an end whose exit code nobody knows
+KILLED = -signal.SIGKILL  # stands for an end whose exit code nobody knows
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)  # by which engines, launchers and people end a process
 
 
 class Ended(NamedTuple):
@@ -82,7 +85,7 @@ class Watch:
         """Return how the job ended, None while it goes on."""
         if not self.executor.outlives_worker:
             state = self.executor.poll(self.job)
-            return None if state.phase is Phase.RUNNING else Ended(_code(state))
+            return None if state.phase is Phase.RUNNING else Ended(_code_of_engine(state))
         if (ended := self._by_itself()) is not None:
             return ended
         if self._ended_since is not None:
@@ -91,12 +94,11 @@ class Watch:
         state = self._ask_engine()
         alive = self._seen.beat > 0
         self.waits_for = "" if alive else _waiting_words(self.executor, state)
-        lost_after = settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS
         if state.phase in (Phase.ENDED, Phase.GONE) and self._over_for() > QUIET_SECONDS and silent > QUIET_SECONDS:
             return self._by_itself() or self._by_engine(state)
-        if alive and silent > lost_after:
+        if alive and silent > settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS:
             return self._lost(f"It was inactive for {silent:.0f} s", state)
-        if not alive and self._running_since and time.monotonic() - self._running_since > lost_after:
+        if not alive and self._running_for() > settings.TRAINING_BEGIN_SECONDS:
             return self._lost("It never reported that it had begun", state)
         return None
 
@@ -107,7 +109,9 @@ class Watch:
         found = self.job.folder.ended()
         if found is None:
             return None
-        code, why = found
+        code, why = _as_signal(found[0]), found[1]
+        if code > 0 and code != NO_SPACE and why in FROM_OUTSIDE:
+            code = -signal.SIGTERM  # whatever it made of being asked to end
         if code >= 0 or why not in ("", BY_ENGINE):
             return Ended(code, why, interrupted=why == TIME_LIMIT)
         self._ended_since = self._ended_since or time.monotonic()
@@ -120,7 +124,7 @@ class Watch:
 
     def _by_engine(self, state: State) -> Ended:
         why = f"{_words(self.executor, state)}.{self._printed()}"
-        return Ended(_code(state), why, interrupted=state.interrupted)
+        return Ended(_code_of_engine(state), why, interrupted=state.interrupted)
 
     def _printed(self) -> str:
         printed = self.executor.log_tail(self.job, 1000).strip()
@@ -145,6 +149,9 @@ class Watch:
 
     def _over_for(self) -> float:
         return time.monotonic() - self._over_since if self._over_since is not None else 0.0
+
+    def _running_for(self) -> float:
+        return time.monotonic() - self._running_since if self._running_since is not None else 0.0
 
 
 class Stopping:
@@ -180,8 +187,16 @@ class Stopping:
         return False
 
 
-def _code(state: State) -> int:
-    return KILLED if state.exit_code is None else state.exit_code
+def _as_signal(code: int) -> int:
+    """Return -n for 128 + n, as a shell, a launcher or a container writes that its process was ended by signal n."""
+    return 128 - code if code - 128 in SIGNALS else code
+
+
+def _code_of_engine(state: State) -> int:
+    """Return the exit code of an end that the engine alone tells of: no fault of the recipe where it did not run."""
+    if state.exit_code in (None, JOB_CLOSED) or (state.interrupted and state.exit_code != 0):
+        return KILLED
+    return _as_signal(state.exit_code)
 
 
 def _words(executor: Executor, state: State) -> str:

@@ -1,0 +1,128 @@
+"""What is made of a job's files and of its engine's words, without an engine; the clock is the test's own."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from training.executors.base import Executor, Job, Phase, State
+from training.jobdir import BY_ENGINE, JOB_CLOSED, STOPPED, TIME_LIMIT
+from training.rundir import NO_SPACE, RunDir
+from training.worker import jobs
+from training.worker.jobs import Ended, Watch
+
+
+class Clock:
+    """Time as the watch sees it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Saying(Executor):
+    """An engine that says what the test wants."""
+
+    name, label = "saying", "Engine"
+    said = State(Phase.RUNNING)
+
+    def poll(self, job: Job) -> State:
+        return self.said
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(jobs, "time", found)
+    return found
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job("7", "s", "ppo", RunDir(tmp_path))
+    made.folder.prepare({"command": ["true"], "environment": {"A_KEY": "sesame"}})
+    return made
+
+
+def test_a_job_has_minutes_to_give_its_first_sign_of_life(clock, job):
+    """Nodes fetch images for minutes, while their engine says that the job runs. Once it lives, a minute is long."""
+    watch = Watch(Saying(), job)
+    assert watch.look() is None
+    clock.now += 899
+    assert watch.look() is None
+    clock.now += 2
+    lost = watch.look()
+    assert "never reported that it had begun" in lost.why
+    assert (lost.code, lost.is_over) == (-9, False)
+    job.folder.write("beat.json", {"beat": 1})
+    assert watch.look() is None
+    clock.now += 61
+    assert "inactive for 61 s" in watch.look().why
+
+
+@pytest.mark.parametrize(
+    ("written", "ended"),
+    [
+        ({"code": 0}, Ended(0)),
+        ({"code": 3}, Ended(3)),
+        ({"code": 3, "why": STOPPED}, Ended(-15, STOPPED)),
+        ({"code": 143, "why": TIME_LIMIT}, Ended(-15, TIME_LIMIT, interrupted=True)),
+        ({"code": NO_SPACE, "why": STOPPED}, Ended(NO_SPACE, STOPPED)),
+        ({"code": 1, "why": "Could not start python: no such file"}, Ended(1, "Could not start python: no such file")),
+        ({"code": 0, "why": BY_ENGINE}, Ended(0, BY_ENGINE)),
+        ({"code": 137}, Ended(-9, "Engine says that it ended: it used more memory than it had asked for.")),
+        ({"code": -9}, Ended(-9, "Engine says that it ended: it used more memory than it had asked for.")),
+        ({"code": 129}, Ended(129)),
+    ],
+    ids=str,
+)
+def test_how_a_job_says_that_it_ended(clock, job, written, ended):
+    """128 + n is how shells, launchers and containers write signal n; one that was asked to end has not failed."""
+    executor = Saying()
+    executor.said = State(Phase.ENDED, why="it used more memory than it had asked for")
+    job.folder.write("exit.json", written)
+    assert Watch(executor, job).look() == ended
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "interrupted"),
+    [
+        (State(Phase.ENDED, 3), 3, False),
+        (State(Phase.ENDED, 0), 0, False),
+        (State(Phase.ENDED, 143), -signal.SIGTERM, False),
+        (State(Phase.ENDED, 137), -signal.SIGKILL, False),
+        (State(Phase.ENDED, 1, "it gave way", interrupted=True), -signal.SIGKILL, True),
+        (State(Phase.ENDED, JOB_CLOSED), -signal.SIGKILL, False),
+        (State(Phase.GONE), -signal.SIGKILL, False),
+    ],
+    ids=str,
+)
+def test_how_an_engine_alone_says_that_a_job_ended(clock, job, said, code, interrupted):
+    executor = Saying()
+    executor.said = said
+    watch = Watch(executor, job)
+    assert watch.look() is None
+    clock.now += 6
+    ended = watch.look()
+    assert (ended.code, ended.interrupted, ended.is_over) == (code, interrupted, True)
+
+
+def test_keys_are_in_a_job_folder_until_the_job_has_begun_or_never_will(job):
+    written = job.folder.path / "job.json"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert job.folder.take()
+    job.folder.forget_keys()
+    assert job.folder.job() == {"command": ["true"]}
+    job.folder.prepare({"command": ["true"], "environment": {"A_KEY": "sesame"}})  # submitted twice
+    later = Job("7", "later", "ppo", job.directory)
+    later.folder.prepare({"command": ["true"], "environment": {"A_KEY": "sesame"}})
+    later.folder.ask_to_stop()
+    kept = [path for path in job.directory.path.rglob("job.*") if "sesame" in path.read_text()]
+    assert kept == []
+    assert json.loads(written.read_text()) == later.folder.job()
+    assert written.stat().st_mode & 0o777 == 0o600
