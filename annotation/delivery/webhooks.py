@@ -27,6 +27,7 @@ from annotation import audit
 from annotation.delivery import queue
 from annotation.delivery.post import SECRET_MARK, WHOLE_SECONDS, HookResponse, post, signed_headers
 from annotation.models import AuditAction, Delivery, Event, Project, Webhook
+from annotation.models.outgoing import OutgoingQuerySet
 from annotation.models.prepared import Prepared
 
 LOST_AFTER = timedelta(seconds=3 * WHOLE_SECONDS)
@@ -96,16 +97,18 @@ def deliver_next() -> bool:
     return True
 
 
-def _claim() -> Delivery | None:
-    """Claim and return a delivery that is due, of those that are the first pending one of their webhook.
+def next_of_each() -> OutgoingQuerySet[Delivery]:
+    """Return the first pending delivery of each webhook: those behind it wait for it, however long they have been due.
 
     The first one is looked up for each webhook: an address that is down for a day has 100,000 more behind it.
     """
     pending = Delivery.objects.pending().filter(webhook=OuterRef("pk")).order_by("pk")
     first = Webhook.objects.annotate(first=Subquery(pending.values("pk")[:1])).exclude(first=None)
-    return queue.claim(
-        Delivery.objects.filter(pk__in=list(first.values_list("first", flat=True))), lost_after=LOST_AFTER
-    )
+    return Delivery.objects.filter(pk__in=list(first.values_list("first", flat=True)))
+
+
+def _claim() -> Delivery | None:
+    return queue.claim(next_of_each(), lost_after=LOST_AFTER)
 
 
 def _settle(delivery: Delivery, response: HookResponse) -> None:

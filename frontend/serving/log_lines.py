@@ -27,7 +27,8 @@ class Lines(logging.Formatter):
     """Time, level, logger, the id of the request where there is one, and what is said."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.request = f" [{request_id}]" if (request_id := _request_id.get()) else ""
+        # Not `request`: Django keeps the request itself there, for whoever else handles the record.
+        record.of_request = f" [{request_id}]" if (request_id := _request_id.get()) else ""
         return super().format(record)
 
 

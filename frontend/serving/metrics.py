@@ -30,7 +30,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from annotation import clock
-from annotation.models import Assignment, Delivery, DeliveryStatus, MailMessage, SeatStatus
+from annotation.delivery import webhooks
+from annotation.models import Assignment, Delivery, MailMessage, SeatStatus
 from frontend.serving import health
 from training.models import RoundStatus, RunStatus, TrainingRound, TrainingRun, WorkerSign
 
@@ -104,12 +105,10 @@ def _messages() -> Iterator[Metric]:
         "prefloop_messages_overdue_seconds", "Since the next attempt of a message was due.", labels=["kind"]
     )
     now = clock.now()
+    attempted_next = {"webhook": webhooks.next_of_each(), "mail": MailMessage.objects.pending()}
     for kind, model in (("webhook", Delivery), ("mail", MailMessage)):
-        found = model.objects.filter(status=DeliveryStatus.PENDING).aggregate(
-            number=Count("pk"), due=Min("next_attempt_at")
-        )
-        waiting.add_metric([kind], found["number"])
-        overdue.add_metric([kind], _age(now, found["due"]))
+        waiting.add_metric([kind], model.objects.pending().count())
+        overdue.add_metric([kind], _age(now, attempted_next[kind].aggregate(due=Min("next_attempt_at"))["due"]))
     yield waiting
     yield overdue
 

@@ -16,7 +16,7 @@ from annotation import clock
 from annotation.actions import queue
 from annotation.models import Assignment, Delivery, Event, Webhook
 from frontend.serving import bodies, health, metrics, pages
-from frontend.serving.log_lines import JsonLines, Lines
+from frontend.serving.log_lines import JsonLines, Lines, answering
 from training.actions.rounds import start_round
 from training.models import TrainingRun, WorkerSign
 
@@ -75,9 +75,10 @@ def test_queue_leases_runs_deliveries_and_workers(project, policy, admin, annota
     start_round(project=project, methods=["sample"], by=None)
     TrainingRun.objects.update(status="running", attempt=1, heartbeat_at=clock.now() - timedelta(seconds=90))
     hook = Webhook.objects.create(project=project, url="https://a.example.org/", secret="s", events=Event.JUDGMENT)
-    for minutes in (-10, 10):
+    behind = Webhook.objects.create(project=project, url="https://b.example.org/", secret="s", events=Event.JUDGMENT)
+    for to, minutes in ((hook, -10), (hook, 10), (behind, 30), (behind, -60)):  # the last one waits for its first
         due = clock.now() + timedelta(minutes=minutes)
-        one = {"webhook": hook, "event": Event.JUDGMENT, "body": "{}", "attempts_allowed": 8, "next_attempt_at": due}
+        one = {"webhook": to, "event": Event.JUDGMENT, "body": "{}", "attempts_allowed": 8, "next_attempt_at": due}
         Delivery.objects.create(**one)
     WorkerSign.objects.create(name="here:1", seen_at=clock.now() - timedelta(seconds=30))
     found = figures()
@@ -88,7 +89,7 @@ def test_queue_leases_runs_deliveries_and_workers(project, policy, admin, annota
     }
     assert (found["prefloop_runs", "running"], found["prefloop_runs", "failed"]) == (1, 0)
     assert 90 <= found["prefloop_run_silent_seconds",] < 600
-    assert found["prefloop_messages_waiting", "webhook"] == 2
+    assert found["prefloop_messages_waiting", "webhook"] == 4
     assert 600 <= found["prefloop_messages_overdue_seconds", "webhook"] < 1200
     assert found["prefloop_messages_overdue_seconds", "mail"] == 0
     assert 30 <= found["prefloop_worker_silent_seconds",] < 600
@@ -153,7 +154,12 @@ def test_each_answer_has_an_id_and_its_lines_have_it(project, alice, admin, capl
 
 def test_lines_outside_of_a_request_have_no_id_and_errors_are_whole():
     record = logging.LogRecord("training", logging.ERROR, __file__, 1, "Run %d", (7,), None)
-    assert Lines("{levelname} {name}{request}: {message}", style="{").format(record) == "ERROR training: Run 7"
+    record.request = "what Django puts there"
+    lines = Lines("{levelname} {name}{of_request}: {message}", style="{")
+    assert lines.format(record) == "ERROR training: Run 7"
+    with answering("proxy-0001"):
+        assert lines.format(record) == "ERROR training [proxy-0001]: Run 7"
+    assert record.request == "what Django puts there"
     try:
         raise ValueError("two\nlines")
     except ValueError as error:
