@@ -20,6 +20,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 logger = logging.getLogger(__name__)
 AGAIN_AFTER_SECONDS = 1.0  # between two messages of one topic of a project: each one wakes every open page
 PATIENCE_SECONDS = 5.0  # with a channel layer that does not answer
+MOST_TOPICS = 1000  # of which a process remembers when they were last announced
 FLUSH_SECONDS = 2.0  # at the end of a process
 
 # The in-process layer belongs to the event loop of the sockets; pages and worker run in other threads.
@@ -60,6 +61,8 @@ class _Pace:
         """Return after how many seconds to send; None where a message that is still to go out says it already."""
         with self._lock:
             now = time.monotonic()
+            if len(self._next) >= MOST_TOPICS:
+                self._next = {each: at for each, at in self._next.items() if at > now}
             delay = max(0.0, self._next.get(topic, now) - now)
             if delay > AGAIN_AFTER_SECONDS:
                 return None

@@ -143,6 +143,20 @@ def test_many_judgments_at_once_are_one_message_and_a_last_one(monkeypatch):
     asyncio.run(scene())
 
 
+def test_topics_of_earlier_seconds_are_forgotten(monkeypatch):
+    """A server has thousands of projects, and the process that serves them runs for months."""
+    now = 1000.0
+    monkeypatch.setattr(live.time, "monotonic", lambda: now)
+    pace = live._Pace()
+    for project in range(live.MOST_TOPICS):
+        assert pace.delay((project, "queue")) == 0.0
+    now += live.AGAIN_AFTER_SECONDS / 2
+    assert pace.delay((7, "queue")) == live.AGAIN_AFTER_SECONDS / 2  # nothing is forgotten too early
+    now += 2 * live.AGAIN_AFTER_SECONDS
+    assert pace.delay((7, "queue")) == 0.0
+    assert len(pace._next) == 1
+
+
 def test_a_work_page_that_gave_no_sign_for_a_minute_is_closed():
     project = Project.objects.create(slug="letters", name="Letters")
     now = timezone.now()
