@@ -39,7 +39,8 @@ demo: $(VENV)/ready-train pages
 
 # Everything on SQLite; beside it lint and types, and what depends on the database on PostgreSQL and Redis, started for it
 # and stopped after it. PREFLOOP_TESTS=nightly asks for more examples, more kills, and everything on PostgreSQL.
-WORKERS ?= 3
+# Four processes on two cores: many tests wait, for a browser or for a process.
+WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 WEB_TESTS = not browser and not recipes
 DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(WEB_TESTS),database and $(WEB_TESTS))
@@ -72,7 +73,7 @@ nightly: .venv-ray/bin/ray
 	.venv-ray/bin/pip $(INSTALL) 'ray[default]==2.60.0'
 
 quick: $(VENV)/ready-test pages
-	$(PYTEST) $(ONLY_WEB) -m "$(WEB_TESTS) and not slow" $(ARGS)
+	$(PYTEST) -n 3 $(ONLY_WEB) -m "$(WEB_TESTS) and not slow" $(ARGS)
 
 # Everything but torch is the newest: on most machines a newer torch would be several gigabytes of CUDA.
 test-newest:

@@ -76,6 +76,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LongTestsFirst(), "long tests first")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Fork the processes of a run over all folders from one that has imported torch: 8 s less for each."""
+    ignored = {Path(path).name for path in config.getoption("ignore") or ()}
+    if "recipes" not in ignored and config.args_source is not config.ArgsSource.ARGS:
+        from tests import forked
+
+        for spec in specs:
+            spec.python = forked.worker()
+
+
 class LongTestsFirst:
     """Begins with long tests: at the end several processes share short ones, and none waits for a long one."""
 

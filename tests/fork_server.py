@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,20 @@ def become(job: Job) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
-    import tests.preloaded  # noqa: F401
+def preload() -> None:
+    """Import what most programs need. A deprecation that our own imports cause is an error here as it is in tests."""
+    from _pytest.config import parse_warning_filter
 
+    settings = tomllib.loads(Path(__file__).parent.with_name("pyproject.toml").read_text())
+    with warnings.catch_warnings():
+        for each in settings["tool"]["pytest"]["ini_options"]["filterwarnings"]:
+            if "django" not in each and "pytest" not in each:  # would import them
+                warnings.filterwarnings(*parse_warning_filter(each, escape=False))
+        import tests.preloaded  # noqa: F401
+
+
+if __name__ == "__main__":
+    preload()
     gc.collect()
     gc.freeze()
     if (found := serve(Path(sys.argv[1]), int(sys.argv[2]))) is not None:

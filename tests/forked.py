@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -29,6 +30,11 @@ CLIENT = Path(__file__).with_name("fork_client.py")
 def command(module: str, *arguments: object) -> list[str]:
     """Return the command that runs a module as `python -m module arguments` does, without its imports' time."""
     return [PYTHON, "-IS", str(CLIENT), str(_server()), PYTHON, "-m", module, *map(str, arguments)]
+
+
+def worker() -> str:
+    """Return the command that stands for Python where pytest-xdist starts a process: forked, it has torch already."""
+    return shlex.join(command("tests.forked_worker"))
 
 
 @functools.cache

@@ -1,6 +1,10 @@
-"""What forked recipes find imported (fork_server.py). No tensor is made here: its threads would not survive a fork."""
+"""What forked processes find imported (fork_server.py): recipes, and the processes of the test run itself.
+
+No tensor is made here: its threads would not survive a fork. Nothing here may read Django's settings.
+"""
 
 import datasets  # noqa: F401
+import scipy.stats  # noqa: F401
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: F401
 
 import training.recipes.chat
