@@ -106,6 +106,7 @@ def hub(settings, monkeypatch):
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     settings.HUB_ENDPOINT = server.address
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # whatever was set when it was imported
     yield server
     server.shutdown()
     server.server_close()
