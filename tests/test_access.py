@@ -6,6 +6,7 @@ The rows are the whole URL map: a new address without a row here fails `test_eve
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,11 +17,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from annotation.actions import alarms, flags, invitations, queue, snapshots
+from annotation.actions import alarms, flags, invitations, judgments, quality, queue, records, snapshots
 from annotation.actions.tokens import make_token
 from annotation.delivery import webhooks
 from annotation.models import (
     AIJudge,
+    Completion,
     Evaluation,
     Event,
     FlagReason,
@@ -32,9 +34,11 @@ from annotation.models import (
     Role,
     SavedView,
     Scope,
+    Source,
 )
+from annotation.records.lists import LISTS
 from tests import pseudo
-from training.actions import playground, prompt_tuning
+from training.actions import playground, prompt_tuning, rounds
 from training.instructions.form import Written
 from training.models import TrainingRound, TrainingRun
 from training.products.proposals import store
@@ -579,3 +583,59 @@ def test_the_palette_leads_only_where_the_role_may_go(as_user, annotator, strang
     for user, names in ((annotator, {"Overview", "Annotate", "My work", "Guidelines"}), (stranger, set())):
         found = as_user(user).get("/palette/?project=letters").json()["entries"]
         assert {each["label"] for each in found if each["group"].startswith("Letters")} == names
+
+
+RANKER, REPORTER = "zq-ranker", "zq-reporter"
+
+
+@pytest.fixture
+def said_by_others(made, project, admin, annotator, open_ranking_task) -> None:
+    """Everything that an annotator can have done or had done to them, with user names that occur nowhere else."""
+    ranker = made.ranked.annotator
+    User.objects.filter(pk=ranker.pk).update(username=RANKER, first_name=RANKER, email=f"{RANKER}@example.org")
+    User.objects.filter(pk=annotator.pk).update(username=REPORTER)
+    ranker.refresh_from_db()
+    open_ranking_task(("Good.",), kind="unary", priority=200)
+    held = queue.claim_next(project=project, by=ranker)
+    said = {"good": False, "reason": "other", "comment": "Vague."}
+    judgments.submit(assignment=held, client_uuid=uuid.uuid4(), answer=said, active_ms=900)
+    prompt = made.ranked.task.prompt
+    Completion.objects.create(prompt=prompt, source=Source.PERSON, author=ranker, text="By hand.")
+    records.assign(project=project, tasks=[open_ranking_task()], to=ranker, by=admin)
+    quality.comment(assignment=made.ranked, author=admin, text="Why?")
+    quality.reply(assignment=made.ranked, author=ranker, text="It is kinder.")
+    for reason in ("Hasty.", "Hasty again."):
+        quality.lift_exclusion(project=project, annotator=ranker, by=admin)
+        quality.exclude(project=project, annotator=ranker, reason=reason, by=admin)
+    rounds.pause_alarmed()
+    assert TrainingRound.objects.get().reason.endswith("reported a model problem: Nothing but emoji.")
+
+
+def bodies_of(client: Client, addresses: dict[str, str]) -> dict[str, str]:
+    """Return what a person reads at every address that they may read, the files of all lists among them."""
+    asked = {name: addresses[name] for name, method, *_ in PAGES if method == "get"}
+    asked |= {path: "/api/v1/" + path.format_map(addresses) for path, method, *_ in API if method == "get"}
+    found = {name: client.get(address) for name, address in asked.items()}
+    for name in LISTS:
+        address = f"/projects/letters/records/{name}/"
+        found[address] = client.get(address)
+        for kind in ("csv", "jsonl"):
+            found[f"{name}.{kind}"] = client.post(f"{address}export.{kind}", {"everything": "1"})
+    return {
+        name: (answer.getvalue() if answer.streaming else answer.content).decode(errors="replace")
+        for name, answer in found.items()
+        if answer.status_code == 200
+    }
+
+
+@pytest.mark.slow
+def test_no_address_tells_a_reviewer_or_an_annotator_the_user_name_of_an_annotator(
+    addresses, said_by_others, alice, rita, bob
+):
+    """Every address that they may read, and every file of the lists; admins read the names in many places."""
+    read = {who: bodies_of(client, addresses) for who, client in (("rita", rita), ("bob", bob), ("alice", alice))}
+    assert len(read["rita"]) > 100
+    told = {who: {name for name, body in pages.items() if RANKER in body} for who, pages in read.items()}
+    told["rita"] |= {name for name, body in read["rita"].items() if REPORTER in body}
+    assert told["rita"] | told["bob"] == set()
+    assert len(told["alice"]) > 10

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
-from annotation import clock, live
+from annotation import clock, live, pseudonyms
 from annotation.models import Membership, Project
 
 HERE_FOR = timedelta(minutes=1)
@@ -32,9 +32,10 @@ def leave(*, membership_id: int) -> None:
         _tell(membership_id)
 
 
-def at_work(project: Project) -> QuerySet[Membership]:
-    here = project.memberships.filter(at_work_at__gt=clock.now() - HERE_FOR)
-    return here.select_related("user").order_by("user__username")
+def at_work(project: Project) -> list[Membership]:
+    """Return who is at work, by the name that the reader sees: the order of hidden names would tell of them."""
+    here = project.memberships.filter(at_work_at__gt=clock.now() - HERE_FOR).select_related("user")
+    return sorted(here, key=lambda each: pseudonyms.known_as(project.pk, each.user).lower())
 
 
 def _tell(membership_id: int) -> None:

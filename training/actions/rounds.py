@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
-from annotation import audit, live
+from annotation import audit, live, pseudonyms
 from annotation.actions import alarms, snapshots
 from annotation.errors import NotPossible
 from annotation.judged.rows import rankings_that_count, unary_that_count
@@ -268,10 +268,11 @@ def pause_alarmed() -> None:
     found = TrainingRound.objects.filter(Exists(to_sample), status__in=ACTIVE, project__alarms__in=alarms_open)
     for round in found.select_related("project"):
         alarm = alarms.open_alarm(round.project)
-        said = gettext_noop("%(by)s reported a model problem: %(note)s")
-        reason = said % {"by": alarm.raised_by, "note": alarm.note} if alarm else ""
         if alarm is None:
             continue
+        # Reviewers read the reason, too, and it is stored once for all readers.
+        by = pseudonyms.pseudonym(round.project_id, alarm.raised_by_id)
+        reason = gettext_noop("%(by)s reported a model problem: %(note)s") % {"by": by, "note": alarm.note}
         with transaction.atomic():
             paused = TrainingRound.objects.filter(pk=round.pk, status__in=ACTIVE)
             if paused.update(status=RoundStatus.PAUSED, reason=reason[:500]):
