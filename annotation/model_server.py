@@ -11,7 +11,7 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException, HTTPResponse, IncompleteRead
+from http.client import BadStatusLine, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected, UnknownProtocol
 from typing import Any, TypeVar
 from urllib.error import HTTPError
 
@@ -136,7 +136,8 @@ class ModelClient:
                 raise
             return ""
         entries = listed if isinstance(listed, list) else []
-        names = [str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")]
+        ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+        names = [name for name in ids if isinstance(name, str) and name]
         if len(names) > 1:
             shown = ", ".join(name[:MOST_NAME] for name in names[:MOST_NAMES])
             raise ServerProblem(f"{self.url} has several models: set {setting} to one of {shown}")
@@ -166,7 +167,7 @@ class ModelClient:
                     raise self._hopeless(error) from None
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
             except (OSError, HTTPException) as error:
-                problem = str(getattr(error, "reason", error)) or type(error).__name__
+                problem = _on_the_way(error)
         if body is not None and self.has_answered and self._is_up():
             raise OddReply(f"the server answers others, and after {self.attempts} attempts: {problem}")
         raise ServerProblem(f"{self.url} does not answer after {self.attempts} attempts: {problem}")
@@ -224,6 +225,13 @@ class ModelClient:
         return RefusedByServer(f"the server says {told}; its own log says why")
 
 
+def _on_the_way(error: OSError | HTTPException) -> str:
+    """Return what went wrong before there was a reply; `http.client` quotes a first line that is not of HTTP."""
+    if isinstance(error, (BadStatusLine, UnknownProtocol)) and not isinstance(error, RemoteDisconnected):
+        return "what it answers is not HTTP"
+    return str(getattr(error, "reason", error)) or type(error).__name__
+
+
 def _seconds(header: str | None) -> float:
     """Return Retry-After in seconds; 0 if it is missing or a date."""
-    return float(header) if header and header.strip().isdigit() else 0.0
+    return float(header) if header and header.strip().isdecimal() else 0.0

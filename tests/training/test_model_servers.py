@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
+from annotation.model_server import ModelClient, ServerProblem
 from annotation.outgoing import NotAllowed, model_server, model_servers
 from training.models import TrainingRound
 
@@ -78,3 +82,38 @@ def test_entries_name_an_address_and_the_variable_of_its_key():
     for entry in ("a.test", "http://a.test?x", "http://a.test=a key", "http://u:p@a.test"):
         with pytest.raises(NotAllowed):
             model_server("http://a.test", {"PREFLOOP_SERVERS": entry})
+
+
+# What is sent where a reply is expected, and with what it ends for who reads of it.
+NO_REPLIES = {
+    b"SSH-2.0-S3CRET\r\n": "what it answers is not HTTP",
+    b"HTTP/1.1 S3CRET OK\r\n\r\n": "what it answers is not HTTP",
+    b"HTTP/S3CRET 200 OK\r\n\r\n": "what it answers is not HTTP",
+    b"HTTP/1.1 503 S3CRET\r\nRetry-After: \xb2\r\nContent-Length: 6\r\n\r\nS3CRET": "503 Service Unavailable",
+    b"HTTP/1.1 307 S3CRET\r\nLocation: http://127.0.0.1/S3CRET\r\n\r\n": "redirects (307 Temporary Redirect)",
+    b"HTTP/1.1 403 S3CRET\r\nContent-Length: 6\r\n\r\nS3CRET": "refuses the key in ITS_KEY (403 Forbidden)",
+    b'HTTP/1.1 200 OK\r\n\r\n{"data": [{"id": {"S3CRET": 1}}, {"id": "a"}, {"id": "b"}]}': "to one of a, b",
+    b"": "Remote end closed connection without response",
+}
+
+
+@pytest.mark.parametrize(("sent", "told"), NO_REPLIES.items())
+def test_nothing_that_stands_in_place_of_a_reply_is_told(sent, told):
+    """Also not a first line that is not of HTTP: the banner of another service that listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(sent)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        client = ModelClient(url, {"PREFLOOP_SERVERS": f"{url}=ITS_KEY", "ITS_KEY": "its key"}, attempts=1)
+        with pytest.raises(ServerProblem) as refusal:
+            client.only_model()
+        answering.join()
+    assert told in str(refusal.value)
+    assert "S3CRET" not in str(refusal.value)
