@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from annotation import audit
@@ -35,6 +36,10 @@ class RecordedSite(admin.AdminSite):
         if settings.PASSWORD_SIGN_IN or request.user.is_authenticated:
             return super().login(request, extra_context)
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:  # noqa: ARG002
+        """Lead to the page of the account, which limits wrong passwords: Django's own form here does not."""
+        return redirect("password_change")
 
 
 class Recorded(admin.ModelAdmin):  # type: ignore[type-arg]

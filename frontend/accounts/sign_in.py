@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import forms, views
+from django.contrib.auth import authenticate, forms, views
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -48,8 +48,25 @@ class WithPasswords(View):
         return super().dispatch(request, *args, **values)
 
 
+class ChangeForm(forms.PasswordChangeForm):
+    """Counts a wrong old password as a failed sign-in: at a browser that was left open nobody can go on guessing."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        given: str = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=given) is None:
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return given
+
+
 class ChangePassword(WithPasswords, views.PasswordChangeView):
-    pass
+    form_class = ChangeForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"request": self.request}
 
 
 class WhereMailIsOn(WithPasswords):

@@ -65,6 +65,21 @@ def test_the_sign_in_of_admin_counts_as_well(client):
     assert sign_in(client, PASSWORD, username="olga", address="127.0.0.1").status_code == 429
 
 
+def test_an_old_password_is_not_guessed_where_it_is_changed_either(bob, client, annotator):
+    """At a browser that was left open, on the page of the account; that of the administration leads there."""
+    form = {"new_password1": NEW, "new_password2": NEW}
+    page = "/accounts/password_change/"
+    answers = [bob.post(page, form | {"old_password": "wrong"}).status_code for _ in range(10)]
+    assert answers == [200] * 9 + [429]
+    assert bob.post(page, form | {"old_password": PASSWORD}).status_code == 429
+    assert sign_in(client, PASSWORD, address="127.0.0.1").status_code == 429
+    User.objects.filter(pk=annotator.pk).update(is_staff=True)
+    assert bob.post("/admin/password_change/", form | {"old_password": "wrong"}).headers["Location"] == page
+    call_command("axes_reset_username", "bob")
+    assert bob.post(page, form | {"old_password": PASSWORD}).status_code == 302
+    assert sign_in(client, NEW).status_code == 302
+
+
 def test_the_wait_ends_after_a_quarter_of_an_hour_and_by_the_operator(client, annotator):
     for _ in range(10):
         sign_in(client, "wrong")
