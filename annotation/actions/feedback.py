@@ -13,8 +13,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
-from annotation.imports.feedback import FeedbackRow
-from annotation.models import Completion, Feedback, Project, Prompt, Source, Split
+from annotation.imports.feedback import SAME, FeedbackRow
+from annotation.models import Completion, Feedback, FeedbackChange, Project, Prompt, Source, Split
 
 ORIGIN = "feedback"  # of responses that a product sent: they are stored once, and are no reference responses
 CREATED, UPDATED, UNCHANGED, REFUSED = "created", "updated", "unchanged", "refused"
@@ -30,6 +30,7 @@ OTHER_PROMPT = gettext_noop(
 OTHER_RESPONSE = gettext_noop(
     "Another response is stored under this key. Feedback on another response needs a key of its own."
 )
+RANGE_OF_NOTHING = gettext_noop("A range needs its score: give score, too.")
 ONE_OF_TWO = gettext_noop("Which of two responses was chosen needs both chosen and alternative.")
 
 
@@ -41,6 +42,7 @@ class FeedbackOutcome:
     status: str
     id: int | None = None
     errors: dict[str, str] = field(default_factory=dict)
+    masked: dict[str, int] = field(default_factory=dict)  # what was masked in it, by kind
 
 
 @dataclass
@@ -55,7 +57,8 @@ class _Texts:
 def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome]:
     """Store feedback in the order given and return what became of each; those that can be stored are.
 
-    A key that is stored already updates its row: fields that are not given stay as they are.
+    A key that is stored already updates its row: fields that are not given stay as they are, and what it said before is
+    kept.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -78,19 +81,22 @@ def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome
     outcomes: list[tuple[FeedbackRow, Feedback | None, str, dict[str, str]]] = []
     new: dict[str, Feedback] = {}
     changed: dict[str, Feedback] = {}
+    history: list[FeedbackChange] = []
     for at, row in enumerate(rows):
         found = known.get(row.key)
         if at in useless:
             outcomes.append((row, None, REFUSED, useless[at]))
             continue
         wanted = Feedback(project=project, key=row.key) if found is None else found
-        before = _said(wanted) if found else None
+        before = _said(wanted) if found else {}
         errors = _point_to_texts(wanted, row, texts, is_new=found is None)
         for name, value in row.said.items():
             setattr(wanted, name, value)
+        if wanted.score is None and "score" in row.said and "score_min" not in row.said:
+            wanted.score_min = wanted.score_max = None  # its range goes with the score
         errors |= _contradictions(wanted, errors)
         if errors:
-            if before:
+            if found:
                 _restore(wanted, before)
             outcomes.append((row, None, REFUSED, errors))
         elif found is None:
@@ -100,12 +106,15 @@ def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome
             outcomes.append((row, wanted, UNCHANGED, {}))
         else:
             wanted.updates += 1
+            history.append(_change(wanted, before))
             if row.key not in new:
                 changed[row.key] = wanted
             outcomes.append((row, wanted, UPDATED, {}))
     _store(new.values(), changed.values())
+    _store_history(history)
     return [
-        FeedbackOutcome(row.key, status, made.pk if made else None, errors) for row, made, status, errors in outcomes
+        FeedbackOutcome(row.key, status, made.pk if made else None, errors, row.masked)
+        for row, made, status, errors in outcomes
     ]
 
 
@@ -123,6 +132,8 @@ def _useless(rows: Sequence[FeedbackRow], known: dict[str, Feedback]) -> dict[in
             found[at] = {"alternative" if "chosen" in said else "chosen": gettext(ONE_OF_TWO)}
         elif not said.keys() & {"thumb", "score", "chosen", "edit", "comment"}:
             found[at] = {"thumb": gettext(NOTHING_SAID)}
+        elif problem := _problem_of_score(*(said.get(name) for name in ("score", "score_min", "score_max"))):
+            found[at] = problem
         else:
             begun.add(row.key)
     return found
@@ -138,7 +149,32 @@ def _store(new: Iterable[Feedback], changed: Iterable[Feedback]) -> None:
         each.save(force_update=True)
 
 
-SAID = ("alternative_id", "edit_id", "thumb", "score", "chosen", "comment", "user", "version", "metadata")
+def _change(feedback: Feedback, before: dict[str, Any]) -> FeedbackChange:
+    """Return what the feedback said before its newest update, not stored yet: the fields that changed."""
+    after = _said(feedback)
+    differing = {name: value for name, value in before.items() if value != after[name]}
+    return FeedbackChange(feedback=feedback, number=feedback.updates, before=differing)
+
+
+def _store_history(history: Sequence[FeedbackChange]) -> None:
+    """Store changes, with the texts themselves in place of their ids."""
+    if not history:
+        return
+    named = {change.before[name] for change in history for name in TEXTS_SAID if change.before.get(name)}
+    texts = dict(Completion.objects.filter(pk__in=named).values_list("pk", "text")) if named else {}
+    for change in history:
+        change.before = {
+            TEXTS_SAID.get(name, name): texts.get(value) if name in TEXTS_SAID else value
+            for name, value in change.before.items()
+        }
+    FeedbackChange.objects.bulk_create(history)
+
+
+SAID = (
+    *("alternative_id", "edit_id", "thumb", "score", "score_min", "score_max", "chosen", "comment", "user", "version"),
+    "metadata",
+)
+TEXTS_SAID = {"alternative_id": "alternative", "edit_id": "edit"}
 
 
 def _said(feedback: Feedback) -> dict[str, Any]:
@@ -155,9 +191,22 @@ def _contradictions(feedback: Feedback, errors: dict[str, str]) -> dict[str, str
     found = {}
     if bool(feedback.chosen) != (feedback.alternative_id is not None) and "chosen" not in errors:
         found["alternative" if feedback.chosen else "chosen"] = gettext(ONE_OF_TWO)
+    found |= _problem_of_score(feedback.score, feedback.score_min, feedback.score_max)
     if not errors and not any(getattr(feedback, name) not in ("", None) for name in SIGNALS):
         found["thumb"] = gettext(NOTHING_SAID)
     return found
+
+
+def _problem_of_score(score: float | None, low: float | None, high: float | None) -> dict[str, str]:
+    """Return what is wrong with a score and its range, by field."""
+    if low is None or high is None:
+        return {}
+    if score is None:
+        return {"score_range": gettext(RANGE_OF_NOTHING)}
+    if not low <= score <= high:
+        ends = {"low": f"{low:g}", "high": f"{high:g}"}
+        return {"score": gettext("Is not in its range, from %(low)s to %(high)s.") % ends}
+    return {}
 
 
 def _point_to_texts(feedback: Feedback, row: FeedbackRow, texts: _Texts, *, is_new: bool) -> dict[str, str]:
@@ -183,7 +232,7 @@ def _point_to_texts(feedback: Feedback, row: FeedbackRow, texts: _Texts, *, is_n
         if text := row.texts.get(name):
             other = texts.responses[feedback.prompt_id, text]
             if other.pk == feedback.completion_id:
-                return {name: "Is the same text as the response."}
+                return {name: SAME}
             setattr(feedback, name, other)
         elif name in row.texts:
             setattr(feedback, name, None)
@@ -227,7 +276,7 @@ def _prompts(project: Project, wanted: dict[str, FeedbackRow]) -> tuple[dict[str
         return {}, set()
     found = {each.digest: each for each in project.prompts.filter(digest__in=wanted).only("digest", "project")}
     new = [
-        Prompt(project=project, messages=row.messages, digest=digest, split=Split.of(digest))
+        Prompt(project=project, messages=row.messages, digest=digest, split=Split.of(digest), of_feedback=True)
         for digest, row in sorted(wanted.items())
         if digest not in found
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -14,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
-from annotation.actions import feedback
+from annotation.actions import feedback, feedback_erasure
 from annotation.actions.feedback import MOST_AT_ONCE, FeedbackOutcome
 from annotation.api.pagination import NewestFirst
 from annotation.api.projects import fields_of, signed_in
-from annotation.forms.feedback import SIGNALS, FeedbackFilterForm
+from annotation.forms.feedback import SIGNALS, EndUserForm, FeedbackFilterForm
 from annotation.imports.feedback import (
     MAX_COMMENT_LENGTH,
     MAX_ID,
@@ -30,7 +32,8 @@ from annotation.imports.feedback import (
     InvalidFeedback,
     feedback_row,
 )
-from annotation.models import Feedback, Preferred, Project, Role, Scope, Thumb
+from annotation.masking import KINDS
+from annotation.models import Feedback, FeedbackChange, Preferred, Project, Role, Scope, Thumb
 
 MESSAGE = {
     "type": "object",
@@ -65,6 +68,14 @@ class SentFeedbackSerializer(serializers.Serializer[Any]):
     )
     thumb = serializers.ChoiceField(choices=Thumb.choices, required=False, allow_null=True)
     score = serializers.FloatField(required=False, allow_null=True, min_value=-MAX_SCORE, max_value=MAX_SCORE)
+    score_range = serializers.ListField(
+        child=serializers.FloatField(min_value=-MAX_SCORE, max_value=MAX_SCORE),
+        min_length=2,
+        max_length=2,
+        required=False,
+        allow_null=True,
+        help_text="The lowest and the highest score there is: a score outside is refused.",
+    )
     alternative = serializers.CharField(required=False, help_text="The other response of two.")
     chosen = serializers.ChoiceField(
         choices=Preferred.choices, required=False, help_text="Which of the two the end user chose."
@@ -94,6 +105,9 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     status = serializers.ChoiceField(choices=[feedback.CREATED, feedback.UPDATED, feedback.UNCHANGED])
     id = serializers.IntegerField()
+    masked = serializers.DictField(
+        child=serializers.IntegerField(), help_text=f"How often each was masked in its texts: {', '.join(KINDS)}."
+    )
 
 
 class SentBatchSerializer(serializers.Serializer[Any]):
@@ -104,6 +118,13 @@ class BatchOutcomeSerializer(serializers.Serializer[Any]):
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     unchanged = serializers.IntegerField()
+    masked = serializers.DictField(child=serializers.IntegerField(), help_text="What was masked in all of them.")
+
+
+class FeedbackChangeSerializer(serializers.ModelSerializer[FeedbackChange]):
+    class Meta:
+        model = FeedbackChange
+        fields = ["number", "before", "created_at"]
 
 
 class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
@@ -112,17 +133,32 @@ class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
     alternative = serializers.CharField(source="alternative.text", allow_null=True, default=None)
     edit = serializers.CharField(source="edit.text", allow_null=True, default=None)
     messages = serializers.JSONField(source="prompt.messages")
+    changes = FeedbackChangeSerializer(many=True, help_text="What it said before each update.")
 
     class Meta:
         model = Feedback
         fields = [
-            *("id", "key", "prompt_id", "messages", "response_id", "response", "thumb", "score", "alternative"),
-            *("chosen", "edit", "comment", "user", "version", "metadata", "updates", "created_at", "updated_at"),
+            *("id", "key", "prompt_id", "messages", "response_id", "response", "thumb", "score", "score_min"),
+            *("score_max", "alternative", "chosen", "edit", "comment", "user", "version", "metadata", "updates"),
+            *("changes", "created_at", "updated_at"),
         ]
 
 
+class EndUserSerializer(serializers.Serializer[Any]):
+    user = serializers.CharField(max_length=MAX_USER_LENGTH, help_text="The hash of the end user.")
+
+
+class ErasedSerializer(serializers.Serializer[Any]):
+    feedback = serializers.IntegerField(help_text="Rows that were deleted.")
+    deleted = serializers.IntegerField(help_text="Prompts and responses that were deleted.")
+    emptied = serializers.IntegerField(help_text="Prompts and responses in tasks, whose text was removed.")
+    snapshots = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Numbers of snapshots that may hold the texts."
+    )
+
+
 class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
-    scopes = {"list": Scope.READ, "create": Scope.FEEDBACK, "batch": Scope.FEEDBACK}
+    scopes = {"list": Scope.READ, "create": Scope.FEEDBACK, "batch": Scope.FEEDBACK, "erase": Scope.MANAGE}
     serializer_class = FeedbackSerializer
     pagination_class = NewestFirst
     queryset = Feedback.objects.none()
@@ -143,7 +179,8 @@ class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         found = feedback.find(project=project, **form.cleaned_data)
-        page = self.paginate_queryset(found.select_related("prompt", "completion", "alternative", "edit"))
+        with_texts = found.select_related("prompt", "completion", "alternative", "edit").prefetch_related("changes")
+        page = self.paginate_queryset(with_texts)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(request=SentFeedbackSerializer, responses={200: OutcomeSerializer, 201: OutcomeSerializer})
@@ -151,14 +188,16 @@ class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
         """Store what an end user said of a response, or update it by its key."""
         project = self._project(request, slug)
         try:
-            row = feedback_row(fields_of(request))
+            row = feedback_row(fields_of(request), mask=project.mask_feedback)
         except InvalidFeedback as problem:
             return Response({"errors": problem.errors}, status=status.HTTP_400_BAD_REQUEST)
         (outcome,) = feedback.take(project=project, rows=[row])
         if outcome.errors:
             return Response({"errors": outcome.errors}, status=status.HTTP_400_BAD_REQUEST)
         code = status.HTTP_201_CREATED if outcome.status == feedback.CREATED else status.HTTP_200_OK
-        return Response({"key": outcome.key, "status": outcome.status, "id": outcome.id}, status=code)
+        return Response(
+            {"key": outcome.key, "status": outcome.status, "id": outcome.id, "masked": outcome.masked}, status=code
+        )
 
     @extend_schema(request=SentBatchSerializer, responses={200: BatchOutcomeSerializer})
     @action(detail=False, methods=["post"])
@@ -186,7 +225,23 @@ class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
         }
         if refused:
             return Response({"errors": {"feedback": refused}, **counts}, status=status.HTTP_400_BAD_REQUEST)
-        return Response(counts)
+        masked = sum((Counter(each.masked) for each in outcomes), Counter())
+        return Response({**counts, "masked": masked})
+
+    @extend_schema(request=EndUserSerializer, responses={200: ErasedSerializer})
+    @action(detail=False, methods=["post"])
+    def erase(self, request: Request, slug: str) -> Response:
+        """Erase all feedback of an end user with its texts. This cannot be undone.
+
+        Texts that tasks or rounds still need are emptied instead of deleted; those of other feedback stay. Snapshots
+        are files that never change: those that may hold the texts are named.
+        """
+        project = self._project(request, slug)
+        form = EndUserForm(fields_of(request))
+        if not form.is_valid():
+            return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
+        erased = feedback_erasure.erase_user(project=project, user=form.cleaned_data["user"], by=signed_in(request))
+        return Response(asdict(erased))
 
     def _project(self, request: Request, slug: str) -> Project:
         return access.get_project(signed_in(request), slug, role=Role.ADMIN)
@@ -198,7 +253,7 @@ def _take_all(project: Project, sent: Sequence[Any]) -> list[FeedbackOutcome]:
     rows: dict[int, FeedbackRow] = {}
     for place, each in enumerate(sent):
         try:
-            rows[place] = feedback_row(each)
+            rows[place] = feedback_row(each, mask=project.mask_feedback)
         except InvalidFeedback as problem:
             key = str(each.get("key", ""))[:MAX_KEY_LENGTH] if isinstance(each, dict) else ""
             outcomes[place] = FeedbackOutcome(key, feedback.REFUSED, errors=problem.errors)

@@ -32,3 +32,9 @@ class FeedbackFilterForm(forms.Form):
         required=False, widget=DAY, label=gettext_lazy("From"), help_text=gettext_lazy("A day, in UTC.")
     )
     until = forms.DateField(required=False, widget=DAY, label=gettext_lazy("To"), help_text=gettext_lazy("Inclusive."))
+
+
+class EndUserForm(forms.Form):
+    """An end user, as the product names them."""
+
+    user = forms.CharField(max_length=100, label=gettext_lazy("End user"), strip=True)

@@ -94,6 +94,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "maker_names",
     ),
     gettext_noop("Model"): ("answer_tokens", "temperature", "thoughts", "chat_template_kwargs", "long_prompts"),
+    gettext_noop("Feedback of end users"): ("mask_feedback", "feedback_days"),
     gettext_noop("Data card"): ("licence",),
 }
 # A field is shown where another one has a value, is filled in (or ticked), or is more than a number.
@@ -151,6 +152,8 @@ LABELS = {
     "uncertain_first": gettext_noop("Uncertainty sampling"),
     "long_prompts": gettext_noop("Prompts that are too long"),
     "answer_tokens": gettext_noop("Longest response, in tokens"),
+    "mask_feedback": gettext_noop("Mask personal data"),
+    "feedback_days": gettext_noop("Days to keep feedback"),
 }
 HELP = {
     "guidelines": gettext_noop("What makes a response good. Markdown; shown to annotators while they work."),
@@ -171,6 +174,8 @@ HELP = {
     "long_prompts": gettext_noop("Longer than a stage's max_prompt_tokens or than the context of the model."),
     "answer_tokens": gettext_noop("Where every stage of a round cuts responses, unless its own settings differ."),
     "temperature": gettext_noop("At which every stage of a round draws responses, unless its own settings differ."),
+    "mask_feedback": gettext_noop("Email addresses, IBANs, card numbers, IP addresses and phone numbers."),
+    "feedback_days": gettext_noop("After its last update, with its texts. 0: no limit."),
     "licence": gettext_noop("Under which the data may be used, such as CC BY 4.0; shown on every data card."),
     "base_model": gettext_noop(
         "The bundled one needs no download and no GPU. Or the id of a causal language model on the Hugging "

@@ -1,6 +1,7 @@
 """Reads feedback of end users as a product sends it. No database here: the same fields give the same row.
 
-Texts are cleaned where those of files are. Every field that cannot be used is named with what to do about it.
+Texts are cleaned where those of files are; then personal data is masked in them, where the project asks for it. Every
+field that cannot be used is named with what to do about it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from annotation.characters import is_storable
 from annotation.imports.items import Answer, Item, number
 from annotation.imports.refusals import Refusal
 from annotation.imports.rows import prompt_row
+from annotation.masking import Masker, has_email
 
 MAX_KEY_LENGTH = 100  # as Feedback.key
 MAX_USER_LENGTH = 100  # as Feedback.user
@@ -25,7 +27,9 @@ MAX_ID = 10**18
 TEXTS = ("response", "alternative", "edit")
 CHOICES = {"thumb": ("up", "down"), "chosen": ("response", "alternative", "tie")}
 LINES = {"comment": MAX_COMMENT_LENGTH, "user": MAX_USER_LENGTH, "version": MAX_VERSION_LENGTH}
-FIELDS = ("key", "prompt", "response_id", *TEXTS, *CHOICES, "score", *LINES, "metadata")
+FIELDS = ("key", "prompt", "response_id", *TEXTS, *CHOICES, "score", "score_range", *LINES, "metadata")
+SAME = "Is the same text as the response, personal data aside."
+NO_ADDRESS = "Holds an email address. Send a hash or a UUID, which tells nobody who the end user is."
 
 
 class InvalidFeedback(Exception):
@@ -40,7 +44,8 @@ class InvalidFeedback(Exception):
 class FeedbackRow:
     """One feedback as it will be stored. `said` has the fields that were given, cleaned; None clears a field.
 
-    `texts` are the response, the alternative and the edit, as far as they were given.
+    `texts` are the response, the alternative and the edit, as far as they were given. `masked` counts what was masked
+    in all of them, by kind.
     """
 
     key: str
@@ -48,10 +53,14 @@ class FeedbackRow:
     response_id: int | None = None
     texts: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
+    masked: dict[str, int] = field(default_factory=dict)
 
 
-def feedback_row(given: Any) -> FeedbackRow:
-    """Return one feedback with every text cleaned; raise InvalidFeedback with all that is wrong, by field."""
+def feedback_row(given: Any, *, mask: bool = True) -> FeedbackRow:
+    """Return one feedback with every text cleaned, and masked where `mask` says so.
+
+    Raises InvalidFeedback with all that is wrong, by field.
+    """
     if not isinstance(given, Mapping):
         raise InvalidFeedback({"detail": "Each feedback should be a JSON object."})
     errors = {
@@ -59,18 +68,22 @@ def feedback_row(given: Any) -> FeedbackRow:
         for name in given
         if name not in FIELDS
     }
-    said = _said(given, errors)
+    masker = Masker() if mask else None
+    said = _said(given, masker, errors)
     key = _text(given.get("key"), MAX_KEY_LENGTH, "key", errors)
     if not key and "key" not in errors:
         errors["key"] = "Give each feedback a key of its own, such as a UUID, so that sending it again changes nothing."
     number_of = _response_id(given, errors)
-    messages, texts = _texts(given, errors)
+    messages, texts = _texts(given, masker, errors)
+    if masker:
+        names = {"key": key, "user": said.get("user", "")}
+        errors |= {name: NO_ADDRESS for name, value in names.items() if has_email(value)}
     if errors:
         raise InvalidFeedback(errors)
-    return FeedbackRow(key, messages, number_of, texts, said)
+    return FeedbackRow(key, messages, number_of, texts, said, dict(masker.found) if masker else {})
 
 
-def _said(given: Mapping[str, Any], errors: dict[str, str]) -> dict[str, Any]:
+def _said(given: Mapping[str, Any], masker: Masker | None, errors: dict[str, str]) -> dict[str, Any]:
     """Return what was said beside the texts."""
     said: dict[str, Any] = {}
     for name, values in CHOICES.items():
@@ -83,8 +96,12 @@ def _said(given: Mapping[str, Any], errors: dict[str, str]) -> dict[str, Any]:
             said[name] = _text(given[name], limit, name, errors)
     if "score" in given:
         said["score"] = _score(given["score"], errors)
+    if "score_range" in given:
+        said["score_min"], said["score_max"] = _score_range(given["score_range"], errors)
     if "metadata" in given:
         said["metadata"] = _metadata(given["metadata"], errors)
+    if masker:
+        said |= {name: masker.value(said[name]) for name in ("comment", "metadata") if name in said}
     return said
 
 
@@ -107,6 +124,19 @@ def _score(value: Any, errors: dict[str, str]) -> float | None:
     if found is None or abs(found) > MAX_SCORE:
         errors["score"] = f"Should be a number from -{MAX_SCORE:,} to {MAX_SCORE:,}."
     return found
+
+
+def _score_range(value: Any, errors: dict[str, str]) -> tuple[float | None, float | None]:
+    if value is None:
+        return None, None
+    ends = value if isinstance(value, list) and len(value) == 2 else []
+    low, high = [None if isinstance(end, str) else number(end) for end in ends] or (None, None)
+    if low is None or high is None or not -MAX_SCORE <= low < high <= MAX_SCORE:
+        errors["score_range"] = (
+            f"Should be two numbers from -{MAX_SCORE:,} to {MAX_SCORE:,}, the lower one first, such as [1, 5]."
+        )
+        return None, None
+    return low, high
 
 
 def _metadata(value: Any, errors: dict[str, str]) -> dict[str, Any]:
@@ -136,7 +166,9 @@ def _response_id(given: Mapping[str, Any], errors: dict[str, str]) -> int | None
     return None
 
 
-def _texts(given: Mapping[str, Any], errors: dict[str, str]) -> tuple[list[dict[str, str]] | None, dict[str, str]]:
+def _texts(
+    given: Mapping[str, Any], masker: Masker | None, errors: dict[str, str]
+) -> tuple[list[dict[str, str]] | None, dict[str, str]]:
     """Return the messages of the prompt, where it is given, and the other texts by field; an edit may be cleared."""
     prompt = given.get("prompt")
     named = [name for name in TEXTS if given.get(name) is not None]
@@ -160,9 +192,12 @@ def _texts(given: Mapping[str, Any], errors: dict[str, str]) -> tuple[list[dict[
                 texts = dict(zip(texts, row.completions, strict=True))
         except Refusal as refusal:
             errors["prompt"] = _sentence(refusal)
+    if masker:
+        messages = messages and [{**message, "content": masker.text(message["content"])} for message in messages]
+        texts = {name: masker.text(text) for name, text in texts.items()}
     for name in ("alternative", "edit"):
         if name in texts and texts[name] == texts.get("response"):
-            errors[name] = "Is the same text as the response."
+            errors[name] = SAME
     if given.get("edit") is None and "edit" in given:
         texts["edit"] = ""
     return messages, texts

@@ -26,6 +26,7 @@ Evaluation, Comparison  two authors' answers to the same prompts, blind beside e
 Alarm       the policy as a whole has gone wrong: nothing is sampled until an admin has looked
 ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
 Feedback    what an end user of a product said of a response: thumb, score, choice of two, edit or comment
+FeedbackChange  what it said before the product updated it
 AIJudge     a model that compares responses, as an annotator of its own kind
 AIJudgeVersion, AIJudgeRun  its server, model and rubric at a time; one version at work
 AIJudgment  what a version said of two responses, in both orders
@@ -46,7 +47,7 @@ from annotation.models.ai_judge import AIJudge, AIJudgeRun, AIJudgeRunStatus, AI
 from annotation.models.alarm import Alarm
 from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
-from annotation.models.feedback import Feedback, Preferred, Thumb
+from annotation.models.feedback import Feedback, FeedbackChange, Preferred, Thumb
 from annotation.models.first_admin import ServerSetup
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.guidelines import GuidelinesVersion
@@ -110,6 +111,7 @@ __all__ = [
     "Event",
     "Exclusion",
     "Feedback",
+    "FeedbackChange",
     "FirstVersion",
     "Flag",
     "FlagReason",

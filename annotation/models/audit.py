@@ -81,6 +81,8 @@ class AuditAction(models.TextChoices):
     AI_JUDGE = "ai-judge", gettext_lazy("AI judge saved")
     AI_JUDGE_RUN = "ai-judge-run", gettext_lazy("AI judge started")
     AI_JUDGE_CANCELLED = "ai-judge-cancelled", gettext_lazy("AI judge stopped")
+    FEEDBACK_ERASED = "feedback-erased", gettext_lazy("Feedback erased")
+    FEEDBACK_QUEUED = "feedback-queued", gettext_lazy("Tasks created from feedback")
     AUTOPILOT = "autopilot", gettext_lazy("Autopilot changed")
     COMPUTE = "compute", gettext_lazy("Compute changed")
     PERSON_EXPORTED = "person-exported", gettext_lazy("Person's data exported")

@@ -45,6 +45,8 @@ class Feedback(models.Model):
     )
     thumb = models.CharField(max_length=4, choices=Thumb, blank=True)
     score = models.FloatField(null=True, blank=True, help_text="Any number; higher is better.")
+    score_min = models.FloatField(null=True, blank=True, help_text="The lowest score of its range, where one was sent.")
+    score_max = models.FloatField(null=True, blank=True, help_text="The highest score of its range.")
     chosen = models.CharField(max_length=11, choices=Preferred, blank=True)
     comment = models.TextField(blank=True)
     user = models.CharField(max_length=100, blank=True, help_text="A hash that stands for the end user.")
@@ -66,6 +68,18 @@ class Feedback(models.Model):
                 name="feedback_score_is_bounded",
             ),
             models.CheckConstraint(
+                condition=Q(score_min=None, score_max=None)
+                | Q(
+                    score__isnull=False,
+                    score_min__isnull=False,
+                    score_max__isnull=False,
+                    score_min__lt=models.F("score_max"),
+                    score__gte=models.F("score_min"),
+                    score__lte=models.F("score_max"),
+                ),
+                name="feedback_score_is_in_its_range",
+            ),
+            models.CheckConstraint(
                 condition=Q(chosen="", alternative=None) | Q(chosen__in=Preferred.values, alternative__isnull=False),
                 name="feedback_chosen_of_two",
             ),
@@ -80,7 +94,24 @@ class Feedback(models.Model):
         indexes = [
             models.Index(fields=["project", "created_at"], name="feedback_by_day"),
             models.Index(fields=["project", "-id"], name="feedback_newest_first"),
+            models.Index(fields=["project", "user"], condition=~Q(user=""), name="feedback_of_an_end_user"),
         ]
 
     def __str__(self) -> str:
         return self.key
+
+
+class FeedbackChange(models.Model):
+    """What a feedback said before it was updated: the fields that changed, with their earlier values."""
+
+    feedback = models.ForeignKey(Feedback, on_delete=models.CASCADE, related_name="changes")
+    number = models.PositiveIntegerField(help_text="From 1 on, within the feedback.")
+    before = models.JSONField(help_text="Fields by name; the alternative and the edit as texts.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["feedback", "number"]
+        constraints = [models.UniqueConstraint(fields=["feedback", "number"], name="feedback_change_once")]
+
+    def __str__(self) -> str:
+        return f"change {self.number} of {self.feedback_id}"

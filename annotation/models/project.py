@@ -185,6 +185,8 @@ class Project(models.Model):
         "labels",
         "uncertain_first",
         "maker_names",
+        "mask_feedback",
+        "feedback_days",
     ]
 
     name = models.CharField(max_length=100)
@@ -345,6 +347,17 @@ class Project(models.Model):
         max_length=200,
         blank=True,
         help_text="Under which the data may be used, such as CC BY 4.0; shown on every data card.",
+    )
+    mask_feedback = models.BooleanField(
+        "mask personal data in feedback",
+        default=True,
+        help_text="Email addresses, IBANs, card numbers, IP addresses and phone numbers in feedback of end users.",
+    )
+    feedback_days = models.PositiveIntegerField(
+        "days that feedback is kept",
+        default=0,
+        validators=[MaxValueValidator(36_500)],
+        help_text="Feedback that was not updated for so many days is deleted with its texts; 0: it is kept.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then out of the lists.")

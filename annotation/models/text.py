@@ -41,6 +41,9 @@ class Prompt(models.Model):
     upload = models.ForeignKey(
         "PromptUpload", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )  # the file that brought it
+    of_feedback = models.BooleanField(
+        default=False, editable=False, help_text="Feedback of an end user brought it, and it goes with that."
+    )
     replaces = models.OneToOneField(
         "self",
         on_delete=models.SET_NULL,

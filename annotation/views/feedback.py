@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.db.models.functions import TruncDate
-from django.http import HttpResponseBase
-from django.shortcuts import render
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.utils.translation import gettext
+from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access, audit
-from annotation.actions import feedback
+from annotation.actions import feedback, feedback_erasure
 from annotation.downloads import lines_of, streamed
-from annotation.forms.feedback import FeedbackFilterForm
-from annotation.http import UserRequest, public_address
+from annotation.forms.feedback import EndUserForm, FeedbackFilterForm
+from annotation.http import UserRequest, problem_of, public_address
 from annotation.models import AuditAction, Feedback, Role
 
 ROWS_A_PAGE = 50
@@ -26,8 +28,9 @@ DAYS = 14  # that are counted
 ROWS_OF_COUNTS = 100
 LONGEST_ID = 18  # digits
 COLUMNS = (
-    *("id", "key", "prompt_id", "prompt", "response_id", "response", "thumb", "score", "alternative", "chosen"),
-    *("edit", "comment", "user", "version", "metadata", "updates", "created_at", "updated_at"),
+    *("id", "key", "prompt_id", "prompt", "response_id", "response", "thumb", "score", "score_min", "score_max"),
+    *("alternative", "chosen", "edit", "comment", "user", "version", "metadata", "updates", "changes"),
+    *("created_at", "updated_at"),
 )
 TEXTS = ("prompt", "completion", "alternative", "edit")
 
@@ -53,16 +56,42 @@ def feedback_list(request: UserRequest, slug: str) -> HttpResponseBase:
         if before.isascii() and before.isdigit() and len(before) <= LONGEST_ID
         else found
     )
-    rows = list(older.select_related(*TEXTS)[: ROWS_A_PAGE + 1])
+    rows = list(older.select_related(*TEXTS).prefetch_related("changes")[: ROWS_A_PAGE + 1])
     context |= {
         "rows": rows[:ROWS_A_PAGE],
         "next": rows[ROWS_A_PAGE - 1].pk if len(rows) > ROWS_A_PAGE else None,
         "is_first": older is found,
         "is_filtered": any(form.cleaned_data.values()),
         "counts": _counts(found),
+        "end_user": form.cleaned_data["user"],
         "server": public_address(request, "/").rstrip("/"),
     }
     return render(request, "annotation/feedback.html", context)
+
+
+@login_required
+@require_POST
+def erase(request: UserRequest, slug: str) -> HttpResponse:
+    """Erase all feedback of an end user, who is named by the hash that the product sent."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    form = EndUserForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, problem_of(form))
+        return redirect("feedback", slug)
+    erased = feedback_erasure.erase_user(project=project, user=form.cleaned_data["user"], by=request.user)
+    if not erased.feedback:
+        messages.warning(request, gettext("There is no feedback of this end user."))
+        return redirect("feedback", slug)
+    said = gettext("Erased: %(feedback)s feedback. Texts: %(deleted)s deleted, %(emptied)s emptied.") % {
+        "feedback": f"{erased.feedback:,}",
+        "deleted": f"{erased.deleted:,}",
+        "emptied": f"{erased.emptied:,}",
+    }
+    if erased.snapshots:
+        numbers = ", ".join(map(str, erased.snapshots))
+        said += " " + gettext("Snapshots that may still hold them: %(numbers)s.") % {"numbers": numbers}
+    messages.success(request, said)
+    return redirect("feedback", slug)
 
 
 def _counts(found: Any) -> list[dict[str, Any]]:
@@ -80,17 +109,19 @@ def _counts(found: Any) -> list[dict[str, Any]]:
 
 
 def _rows(found: Any) -> Iterator[dict[str, Any]]:
-    for each in found.select_related(*TEXTS).iterator(500):
+    for each in found.select_related(*TEXTS).prefetch_related("changes").iterator(500):
         yield _as_row(each)
 
 
 def _as_row(each: Feedback) -> dict[str, Any]:
-    own = {name: getattr(each, name) for name in COLUMNS if name not in ("prompt", "response", "response_id", *TEXTS)}
+    derived = ("prompt", "response", "response_id", "changes", *TEXTS)
+    own = {name: getattr(each, name) for name in COLUMNS if name not in derived}
     row = own | {
         "prompt": each.prompt.messages,
         "response_id": each.completion_id,
         "response": each.completion.text,
         "alternative": each.alternative.text if each.alternative else None,
         "edit": each.edit.text if each.edit else None,
+        "changes": [{"at": change.created_at, "before": change.before} for change in each.changes.all()],
     }
     return {name: row[name] for name in COLUMNS}

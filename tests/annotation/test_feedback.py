@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
+from django.utils import timezone
 
+from annotation.actions import feedback_erasure
+from annotation.actions.tasks import open_task
 from annotation.actions.tokens import make_token
 from annotation.models import AuditEvent, Completion, Feedback, Prompt, Scope
 
@@ -56,6 +60,99 @@ def test_texts_are_stored_once_and_cleaned_as_those_of_files(product, project, m
     }
 
 
+def test_an_update_keeps_what_was_said_before(product, project, alice):
+    """The second request brings two updates of one key, so that both are in one transaction."""
+    send(product, {**SENT, "edit": "Mint tea.", "score": 2, "score_range": [1, 5]})
+    later = [{"key": "a-1", "thumb": "up", "edit": None}, {"key": "a-1", "thumb": "up", "score": 4, "comment": "Fine."}]
+    assert send(product, {"feedback": later}, f"{API}batch/").json()["updated"] == 2
+    stored = Feedback.objects.get()
+    assert (stored.thumb, stored.edit, stored.score, stored.score_max) == ("up", None, 4.0, 5.0)
+    before = [{"edit": "Mint tea.", "thumb": "down"}, {"score": 2.0, "comment": ""}]
+    assert list(stored.changes.values_list("number", "before")) == list(enumerate(before, 1))
+    (row,) = alice.get(API).json()["results"]
+    assert [each["before"] for each in row["changes"]] == before
+    page = alice.get(PAGE).content.decode()
+    assert "Updated 2 times" in page
+    assert "Score 4.0, from 1.0 to 5.0" in page
+    (line,) = b"".join(alice.get(PAGE, {"as": "jsonl"})).decode().splitlines()
+    assert [each["before"] for each in json.loads(line)["changes"]] == before
+    send(product, {"key": "a-1", "score": None})
+    assert Feedback.objects.get().score_max is None
+
+
+PRIVATE = {
+    **SENT,
+    "prompt": [{"role": "user", "content": "I am eve@example.org, call +49 30 1234567."}],
+    "response": "Hello eve@example.org!",
+    "comment": "Card 4111 1111 1111 1111.",
+    "metadata": {"client": {"ip": "203.0.113.9", "seen": ["203.0.113.10", 7]}},
+}
+
+
+def test_personal_data_is_masked_and_counted_unless_the_project_says_otherwise(product, project, alice):
+    sent = send(product, PRIVATE).json()
+    assert sent["masked"] == {"email": 2, "phone": 1, "card": 1, "ip": 2}
+    assert send(product, PRIVATE).json() == {**sent, "status": "unchanged"}
+    stored = Feedback.objects.get()
+    assert stored.prompt.messages == [{"role": "user", "content": "I am [email], call [phone]."}]
+    assert (stored.completion.text, stored.comment) == ("Hello [email]!", "Card [card].")
+    assert stored.metadata == {"client": {"ip": "[ip]", "seen": ["[ip]", 7]}}
+    both = send(product, {"feedback": [PRIVATE, {**SENT, "key": "b", "comment": "a@b.example"}]}, f"{API}batch/")
+    assert both.json()["masked"] == {"email": 3, "phone": 1, "card": 1, "ip": 2}
+    assert (
+        alice.patch("/api/v1/projects/letters/", {"mask_feedback": False}, content_type="application/json").json()[
+            "mask_feedback"
+        ]
+        is False
+    )
+    assert send(product, {**PRIVATE, "key": "c", "user": "eve@example.org"}).json()["masked"] == {}
+    assert Feedback.objects.get(key="c").completion.text == "Hello eve@example.org!"
+
+
+def test_an_end_user_is_erased_with_the_texts_that_nothing_else_needs(product, project, alice, bob, make_prompt):
+    """Bob is an annotator. The second response stands in a task, the last one belongs to another end user, too."""
+    kept = make_prompt("Which tea?")
+    send(product, {**SENT, "user": "u7", "edit": "My tea."})
+    send(product, {"key": "a-1", "edit": "Your tea."})
+    send(product, {**SENT, "key": "b", "user": "u7", "prompt": "My question?", "response": "My answer."})
+    send(product, {**SENT, "key": "c", "user": "u7", "prompt": "My other question?", "response": "Mine."})
+    send(product, {**SENT, "key": "d", "user": "u8"})
+    asked, shown = Prompt.objects.get(digest__in=[Feedback.objects.get(key="b").prompt.digest]), "My answer."
+    task = open_task(prompt=asked, kind="unary", candidates=asked.completions.all(), seats=2)
+    assert send(product, {"user": "u7"}, f"{API}erase/").status_code == 403
+    assert send(bob, {"user": "u7"}, f"{API}erase/").status_code == 403
+    assert bob.post(f"{PAGE}erase/", {"user": "u7"}).status_code == 403
+    page = alice.get(PAGE, {"user": "u7"}).content.decode()
+    assert "Erase this end user" in page
+    done = alice.post(f"{PAGE}erase/", {"user": "u7"}, follow=True).content.decode()
+    assert "Erased: 3 feedback. Texts: 4 deleted, 2 emptied." in done
+    assert list(Feedback.objects.values_list("key", flat=True)) == ["d"]
+    assert set(Prompt.objects.values_list("pk", flat=True)) == {kept.pk, asked.pk}
+    asked.refresh_from_db()
+    assert (asked.messages[0]["content"], asked.withdrawn_at is None) == ("[removed]", False)
+    assert set(Completion.objects.values_list("text", flat=True)) == {"Green tea.", ""}
+    assert not Completion.objects.filter(text=shown).exists()
+    assert not task.assignments.exists()
+    erased = AuditEvent.objects.get(action="feedback-erased")
+    assert "u7" not in f"{erased.what} {erased.detail}"
+    assert send(alice, {"user": "u7"}, f"{API}erase/").json() == {
+        "feedback": 0,
+        "deleted": 0,
+        "emptied": 0,
+        "snapshots": [],
+    }
+
+
+def test_feedback_goes_after_the_days_that_a_project_keeps_it(product, project):
+    send(product, SENT)
+    send(product, {**SENT, "key": "b", "prompt": "Why?"})
+    Feedback.objects.filter(key="b").update(updated_at=timezone.now() - timedelta(days=31))
+    assert feedback_erasure.delete_old() == 0
+    type(project).objects.update(feedback_days=30)
+    assert feedback_erasure.delete_old() == 1
+    assert Prompt.objects.get().messages[0]["content"] == "Which tea?"
+
+
 def test_a_response_can_be_named_by_its_id_and_gives_its_version(product, project, policy, make_prompt):
     response = Completion.objects.create(prompt=make_prompt("Hm?"), source="policy", policy=policy, text="Yes.")
     assert send(product, {"key": "x", "response_id": response.pk, "score": 0.5}).status_code == 201
@@ -76,6 +173,12 @@ def test_a_response_can_be_named_by_its_id_and_gives_its_version(product, projec
         ({"score": "4"}, "score"),
         ({"score": 1e9}, "score"),
         ({"score": True}, "score"),
+        ({"score": 6, "score_range": [1, 5]}, "score"),
+        ({"score_range": [1, 5]}, "score_range"),
+        ({"score": 3, "score_range": [5, 1]}, "score_range"),
+        ({"score": 3, "score_range": ["1", 5]}, "score_range"),
+        ({"key": "thumb of eve@example.org"}, "key"),
+        ({"user": "eve@example.org"}, "user"),
         ({"prompt": None}, "prompt"),
         ({"prompt": "  "}, "prompt"),
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, "prompt"),
@@ -123,7 +226,7 @@ def test_a_batch_stores_what_it_can_and_names_the_others(product, project):
     assert (body["created"], body["updated"], body["unchanged"]) == (2, 1, 0)
     assert set(Feedback.objects.values_list("key", "thumb", "score")) == {("a-1", "down", 2.0), ("a-2", "down", None)}
     again = send(product, {"feedback": [sent[0], sent[1]]}, f"{API}batch/")
-    assert (again.status_code, again.json()) == (200, {"created": 0, "updated": 0, "unchanged": 2})
+    assert (again.status_code, again.json()) == (200, {"created": 0, "updated": 0, "unchanged": 2, "masked": {}})
     many = send(product, {"feedback": [SENT] * 501}, f"{API}batch/")
     assert "1 to 500" in many.json()["errors"]["feedback"]
 
@@ -154,7 +257,17 @@ def test_two_texts_with_one_number_are_both_stored(product, project, monkeypatch
     assert sorted(Completion.objects.values_list("text", "index")) == [("Black tea.", 0), ("Green tea.", 2**31 - 1)]
 
 
-@pytest.mark.parametrize("change", [{"key": ""}, {"thumb": "odd"}, {"thumb": ""}, {"score": 1e7}, {"chosen": "tie"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": 6, "score_min": 1, "score_max": 5},
+        {"key": ""},
+        {"thumb": "odd"},
+        {"thumb": ""},
+        {"score": 1e7},
+        {"chosen": "tie"},
+    ],
+)
 def test_the_database_keeps_what_is_always_true(product, project, change):
     send(product, SENT)
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
 from annotation import audit, live
-from annotation.actions import ai_judge_runs, expiry, import_jobs
+from annotation.actions import ai_judge_runs, expiry, feedback_erasure, import_jobs
 from annotation.delivery import dispatch
 from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
@@ -145,6 +145,7 @@ class Worker:
             self.trimmed_at = time.monotonic()
             audit.trim(keep_days=settings.AUDIT_DAYS)
             expiry.delete_expired(keep_days=settings.MESSAGE_DAYS)
+            feedback_erasure.delete_old()
         return work_beside_runs()
 
     def _give_sign(self) -> None:
