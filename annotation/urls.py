@@ -90,6 +90,7 @@ urlpatterns = [
     path("<slug:slug>/mine/<int:pk>/reply/", own_work.reply, name="own_reply"),
     path("<slug:slug>/mine/comments/<int:pk>/read/", own_work.read_comment, name="comment_read"),
     path("<slug:slug>/feedback/", feedback.feedback_list, name="feedback"),
+    path("<slug:slug>/feedback/queue/", feedback.queue, name="feedback_queue"),
     path("<slug:slug>/feedback/erase/", feedback.erase, name="feedback_erase"),
     path("<slug:slug>/judges/", ai_judges.judge_list, name="judges"),
     path("<slug:slug>/judges/<int:pk>/", ai_judges.judge, name="judge"),

@@ -69,21 +69,27 @@ def _erase_some(project: Project, found: QuerySet[Feedback], erased: ErasedFeedb
     part = list(found.select_for_update().order_by("pk")[:AT_ONCE])
     if not part:
         return False
+    edits = {each.edit_id for each in part if each.edit_id}
     prompts = {each.prompt_id for each in part}
     Feedback.objects.filter(pk__in=[each.pk for each in part]).delete()
     erased.feedback += len(part)
-    _drop_responses(project, prompts, erased)
+    _drop_responses(project, prompts, edits, erased)
     _drop_prompts(project, prompts, erased)
     return True
 
 
-def _drop_responses(project: Project, prompts: set[int], erased: ErasedFeedback) -> None:
+def _drop_responses(project: Project, prompts: set[int], edits: set[int], erased: ErasedFeedback) -> None:
     """Delete the responses that feedback brought and none is about any more; empty those that stand in tasks.
 
-    All of these prompts, so that an edit goes, too, which a later one of the same feedback replaced.
+    All of these prompts, so that an edit goes, too, which a later one of the same feedback replaced; and `edits`, also
+    those that were accepted as references.
     """
     own = Completion.objects.filter(
-        prompt__in=prompts, origin=ORIGIN, feedback=None, feedback_as_alternative=None, feedback_as_edit=None
+        Q(origin=ORIGIN) | Q(pk__in=edits),
+        prompt__in=prompts,
+        feedback=None,
+        feedback_as_alternative=None,
+        feedback_as_edit=None,
     ).exclude(text="")
     shown = own.filter(Exists(Candidate.objects.filter(completion=OuterRef("pk"))))
     emptied = list(shown.values_list("pk", flat=True))

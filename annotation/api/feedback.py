@@ -16,11 +16,12 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from annotation import access
-from annotation.actions import feedback, feedback_erasure
+from annotation.actions import feedback, feedback_erasure, feedback_tasks
 from annotation.actions.feedback import MOST_AT_ONCE, FeedbackOutcome
+from annotation.actions.feedback_tasks import FeedbackTask
 from annotation.api.pagination import NewestFirst
 from annotation.api.projects import fields_of, signed_in
-from annotation.forms.feedback import SIGNALS, EndUserForm, FeedbackFilterForm
+from annotation.forms.feedback import MAX_PRIORITY, MOST_IDS, SIGNALS, EndUserForm, FeedbackFilterForm
 from annotation.imports.feedback import (
     MAX_COMMENT_LENGTH,
     MAX_ID,
@@ -157,8 +158,43 @@ class ErasedSerializer(serializers.Serializer[Any]):
     )
 
 
+class FeedbackFilterSerializer(serializers.Serializer[Any]):
+    """Which feedback: whatever is left out leaves nothing out."""
+
+    signal = serializers.ChoiceField(choices=[value for value, _ in SIGNALS if value], required=False)
+    version = serializers.CharField(max_length=MAX_VERSION_LENGTH, required=False)
+    user = serializers.CharField(max_length=MAX_USER_LENGTH, required=False)
+    since = serializers.DateField(required=False)
+    until = serializers.DateField(required=False)
+
+
+class OpenTasksSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=FeedbackTask.choices, help_text="What annotators are asked.")
+    ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_ID - 1), max_length=MOST_IDS, required=False
+    )
+    filter = FeedbackFilterSerializer(required=False)
+    priority = serializers.IntegerField(
+        min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, default=0, help_text="Higher comes first."
+    )
+
+
+class OpenedTasksSerializer(serializers.Serializer[Any]):
+    opened = serializers.IntegerField()
+    left = serializers.DictField(
+        child=serializers.IntegerField(), help_text="For how much feedback there is no new task, by reason."
+    )
+    more = serializers.BooleanField()
+
+
 class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
-    scopes = {"list": Scope.READ, "create": Scope.FEEDBACK, "batch": Scope.FEEDBACK, "erase": Scope.MANAGE}
+    scopes = {
+        "list": Scope.READ,
+        "create": Scope.FEEDBACK,
+        "batch": Scope.FEEDBACK,
+        "erase": Scope.MANAGE,
+        "queue": Scope.MANAGE,
+    }
     serializer_class = FeedbackSerializer
     pagination_class = NewestFirst
     queryset = Feedback.objects.none()
@@ -242,6 +278,30 @@ class FeedbackViewSet(mixins.ListModelMixin, GenericViewSet[Feedback]):
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
         erased = feedback_erasure.erase_user(project=project, user=form.cleaned_data["user"], by=signed_in(request))
         return Response(asdict(erased))
+
+    @extend_schema(request=OpenTasksSerializer, responses={200: OpenedTasksSerializer})
+    @action(detail=False, methods=["post"])
+    def queue(self, request: Request, slug: str) -> Response:
+        """Open tasks over the feedback with these IDs, or else over all that the filter finds.
+
+        Each set of texts becomes one task, however many end users spoke of it and however often this is asked for. At
+        most 1,000 are opened at a time; `more` says that others are left.
+        """
+        project = self._project(request, slug)
+        wanted = OpenTasksSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        given = wanted.validated_data
+        found = feedback.find(project=project, **given.get("filter", {}))
+        if "ids" in given:
+            found = found.filter(pk__in=given["ids"])
+        opened = feedback_tasks.open_tasks(
+            project=project,
+            found=found,
+            kind=FeedbackTask(given["kind"]),
+            by=signed_in(request),
+            priority=given["priority"],
+        )
+        return Response({"opened": opened.opened, "left": opened.left, "more": opened.more})
 
     def _project(self, request: Request, slug: str) -> Project:
         return access.get_project(signed_in(request), slug, role=Role.ADMIN)

@@ -10,17 +10,20 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.db.models.functions import TruncDate
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access, audit
-from annotation.actions import feedback, feedback_erasure
+from annotation.actions import feedback, feedback_erasure, feedback_tasks
+from annotation.actions.feedback_tasks import FeedbackTask, OpenedTasks
+from annotation.characters import cleaned
 from annotation.downloads import lines_of, streamed
-from annotation.forms.feedback import EndUserForm, FeedbackFilterForm
-from annotation.http import UserRequest, problem_of, public_address
+from annotation.forms.feedback import ACCEPT, EndUserForm, FeedbackFilterForm, FeedbackTasksForm
+from annotation.http import UserRequest, problem_of, public_address, refusals_as_messages
 from annotation.models import AuditAction, Feedback, Role
 
 ROWS_A_PAGE = 50
@@ -63,10 +66,19 @@ def feedback_list(request: UserRequest, slug: str) -> HttpResponseBase:
         "is_first": older is found,
         "is_filtered": any(form.cleaned_data.values()),
         "counts": _counts(found),
+        "tasks": FeedbackTask.choices,
+        "asked": _without_position(request.GET),
         "end_user": form.cleaned_data["user"],
         "server": public_address(request, "/").rstrip("/"),
     }
     return render(request, "annotation/feedback.html", context)
+
+
+def _without_position(asked: QueryDict) -> str:
+    """Return the filter of an address, without the page."""
+    kept = asked.copy()
+    kept.pop("before", None)
+    return kept.urlencode()
 
 
 @login_required
@@ -92,6 +104,46 @@ def erase(request: UserRequest, slug: str) -> HttpResponse:
         said += " " + gettext("Snapshots that may still hold them: %(numbers)s.") % {"numbers": numbers}
     messages.success(request, said)
     return redirect("feedback", slug)
+
+
+@login_required
+@require_POST
+def queue(request: UserRequest, slug: str) -> HttpResponse:
+    """Open tasks over the feedback that was ticked, or over all that the filter finds; or accept its edits."""
+    project = access.get_project(request.user, slug, role=Role.ADMIN)
+    asked = QueryDict(cleaned(request.POST).get("query", ""))
+    back = redirect(
+        f"{reverse('feedback', args=[slug])}?{asked.urlencode()}" if asked else reverse("feedback", args=[slug])
+    )
+    form, narrowed = FeedbackTasksForm(cleaned(request.POST)), FeedbackFilterForm(asked)
+    if not form.is_valid() or not narrowed.is_valid():
+        messages.error(request, problem_of(form) or problem_of(narrowed))
+        return back
+    said = form.cleaned_data
+    found = feedback.find(project=project, **narrowed.cleaned_data)
+    if not said["everything"]:
+        found = project.feedback.filter(pk__in=said["ids"])
+    with refusals_as_messages(request):
+        if said["do"] == ACCEPT:
+            count = feedback_tasks.accept_edits(project=project, found=found, by=request.user)
+            accepted = ngettext("%(count)s edit accepted.", "%(count)s edits accepted.", count)
+            messages.success(request, accepted % {"count": f"{count:,}"})
+            return back
+        kind, priority = FeedbackTask(said["do"]), said["priority"] or 0
+        opened = feedback_tasks.open_tasks(project=project, found=found, kind=kind, by=request.user, priority=priority)
+        (messages.success if opened.opened else messages.warning)(request, _in_words(opened))
+    return back
+
+
+def _in_words(opened: OpenedTasks) -> str:
+    """Return how many tasks there are now, and for which feedback there is none."""
+    tasks = ngettext("%(count)s task created.", "%(count)s tasks created.", opened.opened)
+    said = [tasks % {"count": f"{opened.opened:,}"}]
+    without = gettext("%(count)s feedback without a task: %(why)s.")
+    said += [without % {"count": f"{count:,}", "why": why} for why, count in opened.left.items()]
+    if opened.more:
+        said.append(gettext("More match: do the same again to create the next tasks."))
+    return " ".join(said)
 
 
 def _counts(found: Any) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from annotation.actions import feedback_erasure
+from annotation.actions.snapshots import take_snapshot
 from annotation.actions.tasks import open_task
 from annotation.actions.tokens import make_token
-from annotation.models import AuditEvent, Completion, Feedback, Prompt, Scope
+from annotation.errors import NotPossible
+from annotation.models import AuditEvent, Completion, Feedback, Prompt, Scope, SnapshotType, Task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -320,3 +323,83 @@ def test_older_feedback_is_on_the_next_page(alice, product, project):
     rest = alice.get(PAGE, {"before": first.context["next"]})
     assert [row.key for row in rest.context["rows"]] == ["k01", "k00"]
     assert alice.get(PAGE, {"before": "9" * 400}).status_code == 200
+
+
+@pytest.fixture
+def several(product) -> list[int]:
+    """Three thumbs on one response, a choice of two, an edit; return their ids by the order of their keys."""
+    two = {**SENT, "key": "b", "prompt": "Why?", "alternative": "Who knows.", "chosen": "alternative", "thumb": None}
+    sent = [
+        *({**SENT, "key": f"a-{number}", "user": f"u{number}"} for number in range(3)),
+        two,
+        {**SENT, "key": "c", "prompt": "Which cup?", "edit": "The blue cup.", "version": "v2"},
+    ]
+    assert send(product, {"feedback": sent}, f"{API}batch/").status_code == 200
+    return list(Feedback.objects.order_by("key").values_list("pk", flat=True))
+
+
+def test_feedback_becomes_tasks_once_for_each_set_of_texts(product, project, several, alice, bob):
+    page = alice.post(f"{PAGE}queue/", {"do": "unary", "everything": "1", "priority": "3"}, follow=True)
+    said = page.content.decode()
+    assert "3 tasks created. 2 feedback without a task: about the same texts as another." in said
+    assert set(Task.objects.values_list("kind", "seats", "priority")) == {("unary", project.seats_per_task, 3)}
+    again = send(alice, {"kind": "unary"}, f"{API}queue/").json()
+    assert (again["opened"], again["left"]["in a task already"]) == (0, 3)
+    compared = send(alice, {"kind": "ranking", "ids": several[2:]}, f"{API}queue/").json()
+    assert (compared["opened"], compared["left"]) == (2, {"there is nothing to compare the response with": 1})
+    written = send(alice, {"kind": "reference", "filter": {"version": "v2"}}, f"{API}queue/").json()
+    assert written["opened"] == 1
+    texts = {(task.kind, *sorted(task.candidates.values_list("text", flat=True))) for task in Task.objects.all()}
+    assert texts == {
+        ("unary", "Green tea."),
+        ("ranking", "Green tea.", "Who knows."),
+        ("ranking", "Green tea.", "The blue cup."),
+        ("reference", "Green tea.", "The blue cup."),
+    }
+    work = bob.post("/projects/letters/annotate/", follow=True).content.decode()
+    assert "Green tea." in work
+    assert "u0" not in work
+    refused = [product.post(f"{API}queue/", {"kind": "unary"}, content_type="application/json")]
+    refused += [send(bob, {"kind": "unary"}, f"{API}queue/"), bob.post(f"{PAGE}queue/", {"do": "unary"})]
+    assert [each.status_code for each in refused] == [403, 403, 403]
+
+
+def test_tasks_of_feedback_are_bounded_and_go_on_where_they_stopped(project, several, alice, monkeypatch):
+    monkeypatch.setattr("annotation.actions.feedback_tasks.MOST_OPENED", 2)
+    first = send(alice, {"kind": "unary"}, f"{API}queue/").json()
+    assert (first["opened"], first["more"]) == (2, True)
+    rest = send(alice, {"kind": "unary"}, f"{API}queue/").json()
+    assert (rest["opened"], rest["more"], rest["left"]["in a task already"]) == (1, False, 2)
+    nothing = alice.post(f"{PAGE}queue/", {"do": "unary"}, follow=True).content.decode()
+    assert "Select at least one feedback." in nothing
+    assert (
+        "Give a list of IDs" in alice.post(f"{PAGE}queue/", {"do": "unary", "ids": "x"}, follow=True).content.decode()
+    )
+
+
+def test_an_edit_is_a_reference_response_only_once_a_person_accepted_it(product, project, several, alice):
+    """The same edit that comes again later is no second reference, and erasing its end user takes both away."""
+
+    def references() -> list[str]:
+        with pytest.raises(NotPossible, match="no best-ranked") if not accepted else nullcontext():
+            taken = take_snapshot(project=project, by=None, type=SnapshotType.PROMPT_COMPLETION)
+            return [json.loads(line)["completion"][0]["content"] for line in taken.path.read_text("utf-8").splitlines()]
+        return []
+
+    accepted = False
+    assert references() == []
+    all_at_once = alice.post(f"{PAGE}queue/", {"do": "accept", "everything": "1"}, follow=True).content.decode()
+    assert "Select the edits that you have read, one by one." in all_at_once
+    assert "Select feedback with an edit." in (
+        alice.post(f"{PAGE}queue/", {"do": "accept", "ids": several[0]}, follow=True).content.decode()
+    )
+    assert "1 edit accepted." in (
+        alice.post(f"{PAGE}queue/", {"do": "accept", "ids": several}, follow=True).content.decode()
+    )
+    accepted = True
+    assert references() == ["The blue cup."]
+    send(product, {**SENT, "key": "d", "user": "u9", "prompt": "Which cup?", "edit": "The blue cup."})
+    assert references() == ["The blue cup."]
+    send(product, {"key": "c", "user": "u9"})
+    assert send(alice, {"user": "u9"}, f"{API}erase/").json()["feedback"] == 2
+    assert not Completion.objects.filter(text="The blue cup.").exists()
