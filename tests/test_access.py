@@ -521,6 +521,7 @@ def addresses(project, made) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.database  # each page's queries are asked of PostgreSQL here: tests of what a page shows need not be
 def test_no_page_has_a_text_that_is_not_translated(made_up, addresses, admin, annotator, as_user, settings):
     """Every page that the admin of the server and of the project can open, in the language of tests/pseudo.py."""
     settings.PROJECT_CREATORS = "all"
@@ -548,6 +549,15 @@ def test_pages(name, method, admins, annotators, strangers, addresses, admin, an
     assert status_for(as_user(annotator), method, address) == annotators
     if name not in ("skip",):
         assert status_for(as_user(admin), method, address) == admins
+
+
+@pytest.mark.database
+def test_each_endpoint_that_reads_answers_the_admin(addresses, admin, as_user):
+    """One pass over all reading endpoints, so that their queries are asked of PostgreSQL, too."""
+    alice = as_user(admin)
+    asked = [("/api/v1/" + path.format_map(addresses), wanted) for path, method, wanted, *_ in API if method == "get"]
+    assert len(asked) > 40
+    assert {address: alice.get(address).status_code for address, _ in asked} == dict(asked)
 
 
 @pytest.mark.parametrize(("path", "method", "admins", "annotators", "strangers"), API)

@@ -37,7 +37,7 @@ from annotation.quality.judge_trust import rows_of
 from annotation.quality.report import quality_report
 from tests.judge_server import ODD, SECRET_OF_THE_SERVER
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = "sesame of the judge"
@@ -184,6 +184,7 @@ def test_an_admin_makes_calibrates_and_reads_a_judge(alice, project, server, jud
     assert {event.action for event in AuditEvent.objects.filter(project=project)} >= {"ai-judge", "ai-judge-run"}
 
 
+@pytest.mark.database
 def test_a_version_never_changes_and_each_has_its_own_figures(alice, judge, server, admin, judged_by_people):
     judged_by_people(BETTER_SECOND)
     assert work(judge.versions.get(), admin).status == "done"
@@ -388,6 +389,7 @@ def test_length_is_looked_at_beside_people(judge, admin, judged_by_people):
     assert found.position_verdict == "too few rankings"
 
 
+@pytest.mark.database
 def test_the_database_keeps_what_a_judgment_is(judge, admin, judged_by_people):
     judged_by_people(BETTER_SECOND)
     run = work(judge.versions.get(), admin)

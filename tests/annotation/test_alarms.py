@@ -9,7 +9,7 @@ import pytest
 from annotation.delivery import webhooks
 from annotation.models import Alarm, Delivery, Event
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 URL = "/projects/letters/alarm/"
 
 

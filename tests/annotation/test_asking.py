@@ -12,7 +12,7 @@ from annotation.delivery import webhooks
 from annotation.models import Event, FlagReason, Membership, PromptUpload, Role, SavedView, Scope
 from training.models import TrainingRound
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 ASKS = ("/close/", "/archive/", "/remove/", "/revoke/", "/withdraw/", "/dismiss/", "/cancel/", "/free-space/")
 VOID = {"input", "img", "link", "meta", "br", "hr", "col", "wbr", "area", "base", "embed", "source", "track"}

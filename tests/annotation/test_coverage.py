@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from annotation.actions import coverage, guidelines, judgments, queue, tasks
 from annotation.models import Assignment, Completion, Membership, Project, Role, SeatStatus, Source
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 def person(project: Project, name: str) -> User:

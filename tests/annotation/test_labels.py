@@ -12,7 +12,7 @@ from annotation.actions import labels, prompts, queue
 from annotation.imports import parse_prompts
 from annotation.models import Assignment, Label, Membership, Project, Role, SnapshotType, Split, Task
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 SETTINGS = "/projects/letters/settings/"
 
 

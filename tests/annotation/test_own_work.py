@@ -25,7 +25,7 @@ from annotation.models import (
 from annotation.pseudonyms import pseudonym
 from tests.answers import as_shown
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 UNDO = "/projects/letters/undo/"
 MINE = "/projects/letters/mine/"

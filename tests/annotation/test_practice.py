@@ -12,7 +12,7 @@ from annotation.models import Assignment, GoldAnswer, Membership, PracticeRound,
 from tests.annotation.test_quality import rank
 from tests.answers import as_shown
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 PAGE = "/projects/letters/practice/"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from annotation.models import Project
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from annotation.actions import alarms, snapshots
 from annotation.models import Assignment, FlagReason, Membership
 from annotation.pseudonyms import pseudonym
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 PAGES = ("quality/", "flags/", "records/annotations/", "records/tasks/", "snapshots/1/", "")
 

@@ -11,7 +11,7 @@ from annotation.actions import snapshots
 from annotation.models import Assignment, FirstVersion, Project, ReferenceAnswer, SeatStatus, SnapshotType
 from tests.answers import as_shown
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from annotation.models import (
 from annotation.models.task import UNDO_WITHIN
 from annotation.pseudonyms import pseudonym
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 RANKINGS = "/api/v1/projects/letters/rankings/"
 
 

@@ -38,7 +38,7 @@ from annotation.models import (
 )
 from annotation.quality.agreement import nominal_alpha
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 BASE = "/projects/letters"
 API = "/api/v1/projects/letters"
 CAPITAL = "What is the capital of France?"
@@ -122,6 +122,7 @@ def test_the_preview_shows_one_response(alice):
     assert "Because it reflects the sea." not in page
 
 
+@pytest.mark.database
 def test_each_response_becomes_a_task_of_its_own_once(unary, draw, policy):
     opened = draw(["Paris.", "Lyon.", "Paris.", "I am ChatGPT by OpenAI.", "Nice.", "Lille.", "Metz."])
     assert {task.kind for task in opened} == {"unary"}
@@ -157,6 +158,7 @@ def test_the_order_of_tasks_does_not_tell_who_wrote_a_response(unary, policy, ma
     assert repeated[0] == repeated[1]
 
 
+@pytest.mark.database
 def test_the_database_holds_what_is_always_true(unary, draw, annotator):
     (task,) = draw(["Paris."])
     seat = task.assignments.get()

@@ -31,7 +31,7 @@ from annotation.models import (
 )
 from training.models import TrainingRound, TrainingRun
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 SECRET = "My neighbour told me so."
 
 

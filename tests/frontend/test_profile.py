@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from annotation.models import Preferences
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 PROFILE = "/accounts/profile/"
 
@@ -39,6 +39,7 @@ def test_what_there_is_not_is_refused(bob, sent):
     assert not Preferences.objects.exists()
 
 
+@pytest.mark.database
 def test_the_database_knows_the_themes(annotator):
     with pytest.raises(IntegrityError), transaction.atomic():
         Preferences.objects.create(user=annotator, theme="sepia")

@@ -9,7 +9,7 @@ from training.actions.compute import checked
 from training.actions.rounds import start_round
 from training.models import StageCompute
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 PAGE, API = "/projects/letters/rounds/compute/", "/api/v1/projects/letters/compute/"
 ROUNDS = "/api/v1/projects/letters/rounds/"
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from training.models import Metric, RunStatus, TrainingRound, TrainingRun
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 URL = "/projects/letters/rounds/{}/metrics.{}"
 
 
@@ -70,6 +70,7 @@ def test_a_part_of_a_long_curve_shows_every_point(as_user, admin, run_with):
     assert len(curve_of(as_user(admin), "?first=many&last=-3")["steps"]) == 600  # no numbers, so no part
 
 
+@pytest.mark.database
 @pytest.mark.slow
 def test_a_hundred_thousand_points_make_a_small_answer(as_user, admin, run_with):
     run_with(step % 97 / 97 for step in range(100_000))

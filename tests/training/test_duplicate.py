@@ -7,7 +7,7 @@ import pytest
 from annotation.actions import projects
 from annotation.models import AuditAction, AuditEvent, Project
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 DUPLICATE = "/projects/letters/duplicate/"
 SET = {

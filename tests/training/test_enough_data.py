@@ -13,7 +13,7 @@ from annotation.models import ImportedJudgment, Project, Prompt, Split
 from annotation.quality.held_out import held_out
 from training.reports.enough_data import enough_data, pairs_of_settings
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 ROUNDS = "/projects/letters/rounds/new/"
 
 

@@ -39,7 +39,7 @@ from training.actions.rounds import start_round
 from training.models import RunStatus, TrainingRound
 from training.reports.ladder import svg
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 ANSWERS = """
 inputs = run.config()["inputs"]
@@ -291,6 +291,7 @@ def test_what_cannot_be_compared_is_refused_in_words(project, newer, policy, as_
         start_round(project=project, methods=["evaluate"], by=None)
 
 
+@pytest.mark.database
 def test_the_database_lets_no_version_oppose_itself(project, policy):
     with pytest.raises(IntegrityError), transaction.atomic():
         Evaluation.objects.create(project=project, number=1, version=policy, opponent=policy, origin="run-1")

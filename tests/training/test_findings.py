@@ -8,7 +8,7 @@ from django.utils import timezone
 from training.methods import METHODS
 from training.models import RunStatus, TrainingRound, TrainingRun
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 REWARD = {
     "accuracy": 0.74,

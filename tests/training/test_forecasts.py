@@ -15,7 +15,7 @@ from training.methods import METHODS
 from training.models import RunStatus, TrainingRound, TrainingRun
 from training.reports import forecasts
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 PAGE = "/projects/letters/rounds/new/"
 API = "/api/v1/projects/letters/rounds/dry-run/"
 

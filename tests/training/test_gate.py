@@ -12,7 +12,7 @@ from training.models import Promotion, RoundStatus, TrainingRound, TrainingRun
 from training.products.promotions import current_policy
 from training.worker.loop import config_for, rows_for
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 FAILS_ITS_GATE = """
 run.checkpoint_path.mkdir()
@@ -122,6 +122,7 @@ def test_a_gate_that_only_reports_or_has_nothing_behind_it_stops_nothing(
     assert set(states(started)) == {"succeeded"}
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("status", [RoundStatus.STOPPED, RoundStatus.RUNNING])
 def test_only_rounds_stop_at_gates_and_a_stopped_one_is_not_finished(project, status):
     round = TrainingRound.objects.create(project=project, number=1, status=RoundStatus.STOPPED)

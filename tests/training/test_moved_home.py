@@ -14,7 +14,7 @@ from tests.tiny_model import tiny_checkpoint
 from training.actions import retention
 from training.rundir import RunDir
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 def stored() -> list[str]:
@@ -65,6 +65,7 @@ def test_a_model_outside_the_home_keeps_its_whole_path(project, tmp_path: Path, 
     assert PolicyVersion.objects.get().checkpoint == "/models/base"
 
 
+@pytest.mark.database
 def test_what_an_older_database_holds_becomes_relative_even_if_the_home_has_moved_since(home: Path, settings):
     from importlib import import_module
 

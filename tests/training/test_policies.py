@@ -23,7 +23,7 @@ from training.models import Package, PackageStatus, Promotion, TrainingRound
 from training.products.promotions import current_policy
 from training.reports.lineage import model_card
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_nothing_is_promoted_while_a_round_is_active_or_twice(circle, project, p
         policies.promote(policy=policy, by=admin, why="")
 
 
+@pytest.mark.database
 def test_two_who_promote_at_once_do_not_overwrite_each_other(circle, project, policy, admin):
     with pytest.raises(IntegrityError), transaction.atomic():
         Promotion.objects.create(project=project, number=1, policy=policy, why="At the same moment.", by=admin)

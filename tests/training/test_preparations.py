@@ -14,7 +14,7 @@ from training.actions import preparations
 from training.models import Preparation
 from training.worker.preparation import Output, prepare_next
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 PAGE = "/projects/letters/model/"
 
 

@@ -12,7 +12,7 @@ from annotation.models import ImportedLabel, PolicyVersion, Split
 from tests.tiny_model import tiny_tokenizer
 from training.models import RunStatus, TemplateVersion, TrainingRun, VerbalizerVersion
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 BASE = "/projects/letters/prompt-tuning/"
 MARGINS = """
 rows = list(run.rows())

@@ -13,7 +13,7 @@ from training.actions.retention import leftovers, needed_paths, prune
 from training.actions.rounds import start_round
 from training.models import Package, PackageStatus, RunStatus, TrainingRun
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.slow]
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 MEGABYTE = b"x" * 2**20
 
 
