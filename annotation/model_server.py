@@ -117,7 +117,9 @@ class ModelClient:
         except NotAllowed as why:
             raise ServerProblem(f"server: {why}") from None
         # The key is never in a setting: those are shown on pages.
-        self.key_variable, self.key = listed.key_variable, environment.get(listed.key_variable, "")
+        self.key_variable, self.key = listed.key_variable, environment.get(listed.key_variable, "").strip()
+        if not (self.key.isascii() and self.key.isprintable()):  # http.client would quote it in its error
+            raise ServerProblem(f"{self.key_variable} holds characters that no key has: set it to the key alone")
         self.attempts, self.bounds = attempts or ATTEMPTS, bounds
         self.has_answered = False
         self.model = model

@@ -32,6 +32,8 @@ ODD: dict[str, Any] = {
     "odd:undecided": {"choices": [{"message": {"content": "Both have merits."}}]},
     "odd:thinks": {"choices": [{"message": {"content": "<think>[[A]] or [[B]]?"}}]},
     "odd:picture": {"choices": [{"message": {"content": [{"type": "image_url"}]}}]},
+    "odd:stopped": {"choices": [{"message": {"content": "[[A]] was my first"}, "finish_reason": "length"}]},
+    "odd:ended": {"choices": [{"message": {"content": "[[A]]? No.\n**[[TIE]]**"}, "finish_reason": "length"}]},
     "odd:usage": {"choices": [{"message": {"content": "[[TIE]]"}}], "usage": {"prompt_tokens": "many"}},
 }
 
@@ -100,6 +102,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if "odd:refused" in conversation:
             self._send(422, {"error": f"too long {SECRET_OF_THE_SERVER}"})
+            return
+        if "odd:babble" in conversation:
+            self.wfile.write(f"{SECRET_OF_THE_SERVER} \0\r\n\r\n".encode())
+            self.close_connection = True
             return
         if "odd:cut" in conversation:
             self.send_response(200)

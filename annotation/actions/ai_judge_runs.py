@@ -33,6 +33,7 @@ from annotation.models import (
     Purpose,
     Task,
 )
+from annotation.models.claim import in_turn
 from annotation.quality.calibration import calibration, slices_of
 from annotation.quality.final import final_choices, pairs_of
 from annotation.quality.judge_trust import MAYBE_WORSE, rows_of
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 WORKS_FOR_SECONDS = 60.0  # then other runs that wait have their turn
 PAIRS_AT_ONCE = 64  # that are read from the database
 BEATS_EVERY_SECONDS = 2.0  # it is also how soon a worker learns that a run is cancelled
-MOST_ATTEMPTS_IN_VAIN = 3
 MOST_ODD = 24  # pairs with not one verdict among them: the server's model is no judge
 AUDIT = 21  # told apart from the other draws by this number
 ASKED_TWICE = 10  # every so many pairs one is asked twice
@@ -80,12 +80,12 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
         _end(run, AIJudgeRunStatus.FAILED, str(problem))
     except Exception as problem:
         logger.exception("%s failed", run)
-        _end(run, AIJudgeRunStatus.FAILED, f"{type(problem).__name__}: {problem}")
+        _end(run, AIJudgeRunStatus.FAILED, type(problem).__name__)  # its message, which may hold a text, is in the log
     return True
 
 
 def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
-    if run.attempt > MOST_ATTEMPTS_IN_VAIN:
+    if not in_turn(run.attempt):
         _end(run, AIJudgeRunStatus.FAILED, "The worker went away several times in this run.")
         return
     if not run.planned and not _plan(run):
@@ -151,7 +151,7 @@ def _beat(run: AIJudgeRun) -> None:
 
 def _put_back(run: AIJudgeRun) -> None:
     """Let another run, or another worker, have its turn. What this attempt did counts: it was not in vain."""
-    AIJudgeRun.objects.still_ours(run).update(status=AIJudgeRunStatus.QUEUED, attempt=0, heartbeat_at=clock.now())
+    AIJudgeRun.objects.still_ours(run).queue(heartbeat_at=clock.now())
 
 
 def _end(run: AIJudgeRun, status: AIJudgeRunStatus, error: str) -> None:
@@ -170,6 +170,8 @@ def _open_pairs(run: AIJudgeRun) -> Iterator[JudgedPair]:
 @transaction.atomic
 def _plan(run: AIJudgeRun) -> int:
     """Choose the run's pairs and store them as open; return how many. Raises RunOvertaken."""
+    # Only one run of a version is active: pairs that another has left open would be nobody's.
+    run.version.judgments.waiting().exclude(run=run).delete()
     asked = set(run.version.judgments.filter(repeat=0).values_list("task_id", "first_id", "second_id"))
     pairs = _unjudged_pairs(run) if run.takeover else _judged_pairs(run)
     rows: list[AIJudgment] = []

@@ -134,7 +134,7 @@ def resume(*, run: AIJudgeRun, by: User) -> None:
     try:
         with transaction.atomic():
             again = AIJudgeRun.objects.filter(pk=run.pk, status__in=RESUMABLE)
-            if again.update(status=AIJudgeRunStatus.QUEUED, finished_at=None, error="", attempt=0):
+            if again.queue(finished_at=None, error=""):
                 what = f"{run.version.judge} {run.version}"
                 audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what)
     except IntegrityError:

@@ -42,13 +42,13 @@ from annotation.models import (
     Task,
     UploadPart,
 )
+from annotation.models.claim import in_turn, next_turn
 
 logger = logging.getLogger(__name__)
 
 LARGE = 2000  # a file of more rows is imported by a worker
 ROWS_AT_ONCE = 500  # that one turn of an undo deletes
 WORKS_FOR_SECONDS = 5.0  # then other things that wait have their turn
-MOST_ATTEMPTS_IN_VAIN = 3
 PREVIEW_KEPT = timedelta(days=7)
 PREVIEWS_AT_ONCE = 50
 WORKING = (ImportStatus.QUEUED, ImportStatus.RUNNING)
@@ -180,7 +180,7 @@ def brought_anything(upload: PromptUpload) -> bool:
 
 @transaction.atomic
 def _move(upload: PromptUpload, before: tuple[str, ...], after: str, action: AuditAction) -> None:
-    if PromptUpload.objects.filter(pk=upload.pk, status__in=before).update(status=after, error="", attempt=0):
+    if PromptUpload.objects.filter(pk=upload.pk, status__in=before).update(status=after, error="", attempt=next_turn()):
         audit.record(action, project=upload.project, what=f"upload {upload.pk}")
     live.announce(upload.project_id, "queue")
 
@@ -228,7 +228,7 @@ def forget_previews() -> int:
 
 def _import_some(upload: PromptUpload, stopping: Callable[[], bool]) -> None:
     """Import batches until the time is over or nothing is left; a file that fails again and again stops with why."""
-    if upload.attempt > MOST_ATTEMPTS_IN_VAIN:
+    if not in_turn(upload.attempt):
         _settle(upload, status=ImportStatus.FAILED, error="The worker went away several times in the same batch.")
         return
     until = time.monotonic() + WORKS_FOR_SECONDS
@@ -239,12 +239,12 @@ def _import_some(upload: PromptUpload, stopping: Callable[[], bool]) -> None:
         while part := upload.parts.order_by("number").first():
             _take(upload, part, total)
             # After one that went away a batch is enough: the count of attempts in vain begins anew.
-            if time.monotonic() > until or upload.attempt > 1:
+            if time.monotonic() > until or in_turn(upload.attempt) > 1:
                 break
     except ImportOvertaken:
         raise
     except ImportStopped:
-        _settle(upload, status=ImportStatus.QUEUED, attempt=0)
+        _settle(upload, status=ImportStatus.QUEUED, attempt=next_turn())
         return
     except UnreadableFile as problem:
         _settle(upload, status=ImportStatus.FAILED, error=str(problem))
@@ -254,7 +254,7 @@ def _import_some(upload: PromptUpload, stopping: Callable[[], bool]) -> None:
         _settle(upload, status=ImportStatus.FAILED, error=f"Row {upload.done}: {problem}"[:2000])
         return
     if upload.parts.exists():
-        _settle(upload, status=ImportStatus.QUEUED, attempt=0)
+        _settle(upload, status=ImportStatus.QUEUED, attempt=next_turn())
         return
     total.refused.sort(key=lambda row: row.line)
     total.duplicates.sort(key=lambda row: row.line)

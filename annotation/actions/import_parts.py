@@ -14,6 +14,7 @@ from annotation.imports import ParsedPrompts, PromptRow, Reading, stored
 from annotation.imports.batches import FIRST_ROWS, parse_batches
 from annotation.imports.spool import Spool
 from annotation.models import ImportStatus, Prompt, PromptUpload, UploadPart
+from annotation.models.claim import next_turn
 
 ROWS_AT_ONCE = 500  # of a part, which is one transaction
 PARTS_AT_ONCE = 50  # in one INSERT
@@ -118,6 +119,6 @@ def _back_to_preview(upload: PromptUpload, spool: Spool, seen: ParsedPrompts) ->
         "those rows."
     )
     PromptUpload.objects.still_ours(upload).update(
-        status=ImportStatus.PREVIEW, parsed=stored.dumps(shown), error=why, rows=0, attempt=0
+        status=ImportStatus.PREVIEW, parsed=stored.dumps(shown), error=why, rows=0, attempt=next_turn()
     )
     live.announce(upload.project_id, "queue")

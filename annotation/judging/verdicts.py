@@ -30,6 +30,7 @@ DEFAULT_RUBRIC = (
     "as clear and as short as the question allows."
 )
 VERDICT = re.compile(r"\[\[\s*(A|B|TIE|C)\s*\]\]", re.IGNORECASE)  # C: a tie, in MT-bench's prompts
+ENDS_IN_VERDICT = re.compile(VERDICT.pattern + r"[\s.*_`]*\Z", re.IGNORECASE)
 MEANS = {"A": 1, "B": -1, "TIE": 0, "C": 0}
 THOUGHT_BEGINS, THOUGHT_ENDS = "<think>", "</think>"
 MOST_TOKENS = 100_000_000  # that one reply may report: more is a mistake of the server
@@ -74,6 +75,8 @@ def read_reply(body: bytes) -> JudgeReply:
     text = ""
     try:
         text = _text(choices[0])
+        if choices[0].get("finish_reason") == "length" and not ENDS_IN_VERDICT.search(text):
+            raise OddAnswer("the reply was cut before its verdict: allow a longer one")
         return JudgeReply(verdict_of(text), text, "", *tokens)
     except OddAnswer as reason:
         return JudgeReply(None, text, str(reason), *tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,7 +11,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy
 
-from annotation.models.claim import ClaimQuerySet
+from annotation.models.claim import ClaimQuerySet, next_turn
 from annotation.models.project import Project
 from annotation.models.querysets import NumberedQuerySet
 from annotation.models.task import Task
@@ -145,6 +147,10 @@ class AIJudgeRunQuerySet(ClaimQuerySet["AIJudgeRun"]):
     def active(self) -> AIJudgeRunQuerySet:
         """Return the runs that a worker has, or will have."""
         return self.filter(status__in=ACTIVE_RUNS)
+
+    def queue(self, **changes: Any) -> int:
+        """Let a worker take these runs again, with further `changes`; return how many there were."""
+        return self.update(status=AIJudgeRunStatus.QUEUED, attempt=next_turn(), **changes)
 
 
 class AIJudgeRun(models.Model):

@@ -9,10 +9,26 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models import F
+from django.db.models.expressions import CombinedExpression
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 LOOKED_AT = 10  # rows that one call tries to claim before it reports that none is left
+MOST_IN_VAIN = 3  # attempts of one turn from which no process came back
+TURN = MOST_IN_VAIN + 1  # the counter's values from one turn to the next
+
+
+def next_turn() -> CombinedExpression:
+    """Return the attempt of a row that is put back in the queue: those in vain are counted anew from there.
+
+    It never goes down. A process that fell behind would else own the row again once its number came again.
+    """
+    return F("attempt") - F("attempt") % TURN + TURN
+
+
+def in_turn(attempt: int) -> int:
+    """Return which attempt of its turn this is, from 1 on; 0 after MOST_IN_VAIN that were in vain."""
+    return attempt % TURN
 
 
 class ClaimQuerySet(models.QuerySet[_Row]):

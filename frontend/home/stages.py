@@ -70,7 +70,7 @@ def stages(project: Project, membership: Membership, in_queue: dict[str, Any]) -
         Stage(
             gettext("Annotations"),
             queue.in_figures(judgments),
-            gettext("valid rankings and unary annotations") if is_admin else gettext("submitted"),
+            gettext("valid annotations") if is_admin else gettext("submitted"),
             page("records", Role.REVIEWER, "annotations"),
         ),
         Stage(

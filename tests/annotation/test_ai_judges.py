@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from annotation import model_server
 from annotation.actions import ai_judge_runs, ai_judges, quality, snapshots
+from annotation.errors import NotPossible
 from annotation.models import (
     AIJudge,
     AIJudgeRun,
@@ -249,7 +250,7 @@ def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_
         for row in AIJudgment.objects.filter(repeat=0).select_related("task__prompt")
     }
     problems = {name: said.get(name) for name in [*ODD, "odd:refused", "odd:cut"]}
-    assert problems.pop("odd:usage") == 0
+    assert (problems.pop("odd:usage"), problems.pop("odd:ended")) == (0, 0)
     assert problems == {
         "odd:page": "the reply is no JSON",
         "odd:empty": "the reply is no JSON",
@@ -261,6 +262,7 @@ def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_
         "odd:undecided": "no verdict: neither [[A]] nor [[B]] nor [[TIE]]",
         "odd:thinks": "the verdict ended before its thoughts did",
         "odd:picture": "an answer has a part that is no text",
+        "odd:stopped": "the reply was cut before its verdict: allow a longer one",
         "odd:refused": "the server says 422 Unprocessable Entity; its own log says why",
         "odd:cut": problems["odd:cut"],
     }
@@ -296,6 +298,28 @@ def test_a_server_that_fails_stops_the_run_which_goes_on_later(alice, judge, adm
     assert alice.post(address).json()["detail"].startswith("This run has no pairs left")
 
 
+def test_a_key_and_a_status_line_are_never_quoted(judge, admin, server, judged_by_people, monkeypatch):
+    """A key with a newline at its end is taken without it. One with a newline inside ends the run and is not shown."""
+    judged_by_people(BETTER_SECOND, text="odd:babble")
+    version = judge.versions.get()
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", f"{KEY}\n")
+    run = work(version, admin)
+    assert (run.status, server.faults()) == ("failed", [])
+    assert run.error.endswith("after 4 attempts: what it answers is not HTTP")
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", f"{KEY}\n{KEY}")
+    ai_judges.resume(run=run, by=admin)
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert run.error == "KEY_OF_THE_JUDGE holds characters that no key has: set it to the key alone"
+    # What no one foresaw is told by its kind only.
+    monkeypatch.setenv("KEY_OF_THE_JUDGE", KEY)
+    monkeypatch.setattr(ai_judge_runs, "_open_pairs", lambda run: int(KEY))
+    ai_judges.resume(run=run, by=admin)
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("failed", "ValueError")
+
+
 def test_a_server_that_never_gives_a_verdict_is_no_judge(judge, admin, judged_by_people):
     for number in range(30):
         judged_by_people(BETTER_SECOND, text=f"odd:undecided {number}")
@@ -313,7 +337,7 @@ def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_
     turns = iter([False, False, False, True])
     assert ai_judge_runs.work_next(lambda: next(turns))
     run.refresh_from_db()
-    assert (run.status, run.attempt) == ("queued", 0)
+    assert run.status == "queued"
     first = run.judgments.exclude(settled_at=None).count()
     assert 0 < first < 8
     # A worker took it and was killed: its row says running until its sign of life is old.
@@ -330,6 +354,40 @@ def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_
     again = work(judge.versions.get(), admin)
     assert (again.status, again.planned) == ("done", True)  # one of the eight was left out for a repeat
     assert work(judge.versions.get(), admin).error == ai_judge_runs.NOTHING_TO_JUDGE
+
+
+def test_a_worker_that_fell_behind_never_owns_a_run_again(judge, admin, judged_by_people, settings, monkeypatch):
+    """The first worker is away while others take, put back, stop and resume its run: each has a number of its own."""
+    monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 1)
+    for _ in range(4):
+        judged_by_people(BETTER_SECOND)
+    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=4, by=admin)
+    claim = {"status": "running", "heartbeat_at": timezone.now()}
+    waits = AIJudgeRun.objects.filter(pk=run.pk)
+    behind = [waits.claim(**claim)]
+    waits.update(heartbeat_at=timezone.now() - timedelta(days=1))
+    turns = iter([False, False, True])
+    assert ai_judge_runs.work_next(lambda: next(turns))  # the second worker, which puts it back
+    behind.append(waits.claim(**claim))
+    ai_judges.cancel(run=run, by=admin)
+    ai_judges.resume(run=run, by=admin)
+    for _ in range(3):  # the last number of a turn is a worker's, too
+        behind.append(waits.claim(**claim))
+        waits.update(heartbeat_at=timezone.now() - timedelta(days=1))
+    assert len({each.attempt for each in behind}) == 5
+    assert not any(AIJudgeRun.objects.still_ours(each).exists() for each in behind[:-1])
+    ai_judge_runs._end(behind[0], "done", "")
+    with pytest.raises(ai_judge_runs.RunOvertaken):
+        ai_judge_runs._beat(behind[0])
+    # Three workers of this turn went away: the fourth gives it up.
+    assert ai_judge_runs.work_next()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("failed", "The worker went away several times in this run.")
+    ai_judges.resume(run=run, by=admin)
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    assert (run.status, run.judgments.usable().count()) == ("done", 4)
 
 
 def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people, monkeypatch):
@@ -352,6 +410,20 @@ def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people,
     while ai_judge_runs.work_next():
         pass
     assert run.judgments.usable().count() == 6
+
+
+def test_pairs_that_a_stopped_run_left_open_are_asked_by_the_next(judge, admin, server, judged_by_people):
+    for _ in range(3):
+        judged_by_people(BETTER_SECOND)
+    version = judge.versions.get()
+    server.set_status(401)
+    stopped = work(version, admin)
+    assert (stopped.status, stopped.judgments.waiting().count()) == ("failed", 4)
+    server.set_status(200)
+    run = work(version, admin)
+    assert (run.status, run.judgments.usable().count(), stopped.judgments.count()) == ("done", 4, 0)
+    with pytest.raises(NotPossible, match="no pairs left"):
+        ai_judges.resume(run=stopped, by=admin)
 
 
 def test_people_count_once_they_cannot_change_their_mind(judge, admin, project, people, judged_by_people):

@@ -133,6 +133,19 @@ def test_a_killed_worker_resumes_behind_its_last_batch_and_nothing_is_there_twic
     assert (upload.status, report.taken, report.duplicates) == ("taken", 10, [])
 
 
+def test_a_worker_that_fell_behind_never_owns_a_file_again(upload) -> None:
+    """The first is away while another takes the file and puts it back, and a third has it."""
+    files, claim = PromptUpload.objects.filter(pk=upload.pk), {"status": "running", "heartbeat_at": timezone.now()}
+    behind = files.claim(**claim)
+    files.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
+    assert import_jobs.work_next()
+    third = files.claim(**claim)
+    assert (files.still_ours(behind).exists(), files.still_ours(third).exists()) == (False, True)
+    import_jobs._settle(behind, status=ImportStatus.FAILED)
+    upload.refresh_from_db()
+    assert (upload.status, upload.done) == ("running", 4)
+
+
 def test_a_pause_rolls_the_running_batch_back_and_it_goes_on_later(upload, admin, as_user, monkeypatch) -> None:
     client, real = as_user(admin), import_jobs.import_prompts
     import_jobs.work_next()
