@@ -17,6 +17,7 @@ from annotation.models import (
     AIJudge,
     AIJudgeRun,
     AIJudgeVersion,
+    AIJudgment,
     Alarm,
     Assignment,
     Candidate,
@@ -136,7 +137,8 @@ def get_snapshot(user: User, slug: str, number: int) -> DatasetSnapshot:
 
 
 def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
-    """Return a snapshot for a member who may read its rows: they tell who judged and who wrote what.
+    """Return a snapshot for a member who may read its rows: they tell who judged and who wrote what, and what an AI
+    judge said where the snapshot asks for that.
 
     Raises NotPossible for a reviewer to whom some of that is still blind.
     """
@@ -146,7 +148,10 @@ def get_snapshot_rows(user: User, slug: str, number: int) -> DatasetSnapshot:
     blind = Task.objects.filter(project=snapshot.project).blind_to(user)
     judged = Assignment.objects.judged().filter(task=OuterRef("pk"), finished_at__lte=snapshot.cutoff)
     written = Candidate.objects.filter(task=OuterRef("pk"), completion__source=Source.PERSON)
-    told = blind.filter(Exists(judged) | Exists(written)).count()
+    by_judge = AIJudgment.objects.usable().filter(
+        task=OuterRef("pk"), version=snapshot.filter.get("judge"), settled_at__lte=snapshot.cutoff
+    )
+    told = blind.filter(Exists(judged) | Exists(written) | Exists(by_judge)).count()
     if told:
         raise NotPossible(
             ngettext(

@@ -103,6 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         if "odd:refused" in conversation:
             self._send(422, {"error": f"too long {SECRET_OF_THE_SERVER}"})
             return
+        if "odd:down" in conversation:
+            self._send(500, {"error": SECRET_OF_THE_SERVER})
+            return
         if "odd:babble" in conversation:
             self.wfile.write(f"{SECRET_OF_THE_SERVER} \0\r\n\r\n".encode())
             self.close_connection = True

@@ -17,7 +17,7 @@ from operator import itemgetter
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils.translation import gettext_noop
 
 from annotation import clock, live
@@ -41,17 +41,16 @@ from annotation.quality.judge_trust import MAYBE_WORSE, rows_of
 logger = logging.getLogger(__name__)
 
 WORKS_FOR_SECONDS = 60.0  # then other runs that wait have their turn
-PAIRS_AT_ONCE = 64  # that are read from the database
+PAIRS_AT_ONCE = 64  # that are read from the database; a text that is withdrawn then is asked about no more
 BEATS_EVERY_SECONDS = 2.0  # it is also how soon a worker learns that a run is cancelled
-MOST_ODD = 24  # pairs with not one verdict among them: the server's model is no judge
+MOST_ODD = 24  # pairs one after another without a verdict: the server's model is no judge
 AUDIT = 21  # told apart from the other draws by this number
 ASKED_TWICE = 10  # every so many pairs one is asked twice
 NOTHING_TO_JUDGE = gettext_noop(
     "No pair is left to judge: a judge is compared with rankings of people that can no longer be undone."
 )
-
-
 NOTHING_TO_TAKE_OVER = gettext_noop("No pair of this slice is left that nobody has judged.")
+TEXTS_WITHDRAWN = gettext_noop("Pairs of prompts or responses that were withdrawn were left out.")
 
 
 class RunOvertaken(Exception):
@@ -96,6 +95,8 @@ def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
         JudgeSettings(version.server, version.model, version.rubric, version.temperature, version.max_tokens),
         os.environ,
     )
+    # A pair that the server always fails at would else end the run again and again, where it is among the first.
+    asker.client.has_answered = run.resumed_at is not None or run.judgments.usable().exists()
     until = time.monotonic() + WORKS_FOR_SECONDS
     while pairs := list(_open_pairs(run)):
         if stopping() or time.monotonic() > until:
@@ -104,27 +105,38 @@ def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
         if not _ask(run, PairPool(asker, pairs), stopping):
             _put_back(run)
             return
-    _end(run, AIJudgeRunStatus.DONE, "")
+    _end(run, AIJudgeRunStatus.DONE, TEXTS_WITHDRAWN if run.judgments.waiting().exists() else "")
 
 
 def _ask(run: AIJudgeRun, pool: PairPool, stopping: Callable[[], bool]) -> bool:
     """Store the answers of a pool as they come; return False where the worker is to stop."""
+    odd = _odd_in_a_row(run)
     try:
         for result in pool.results(BEATS_EVERY_SECONDS):
             if result is None:
                 _beat(run)
             else:
-                _store(run, *result)
+                pair, said = result
+                _store(run, pair, said)
+                odd = odd + 1 if said.choice is None else 0
+                if odd >= MOST_ODD:
+                    url = pool.asker.client.url
+                    raise ServerProblem(f"{url} has given no verdict in {MOST_ODD} pairs: {said.problem}")
             if stopping():
                 return False
     finally:
         pool.stop()
-    usable = run.judgments.usable().exists()
-    if not usable and run.judgments.exclude(settled_at=None).count() >= MOST_ODD:
-        last = run.judgments.exclude(problem="").order_by("-settled_at").first()
-        reason = last.problem if last else ""
-        raise ServerProblem(f"{pool.asker.client.url} has given no verdict in {MOST_ODD} pairs: {reason}")
     return True
+
+
+def _odd_in_a_row(run: AIJudgeRun) -> int:
+    """Return how many pairs had no verdict since the run's last one, or since it was resumed."""
+    verdict_at = run.judgments.usable().aggregate(last=Max("settled_at"))["last"]
+    odd = run.judgments.exclude(problem="")
+    for since in (verdict_at, run.resumed_at):
+        if since is not None:
+            odd = odd.filter(settled_at__gt=since)
+    return odd.count()
 
 
 @transaction.atomic
@@ -136,7 +148,6 @@ def _store(run: AIJudgeRun, pair: JudgedPair, said: PairVerdict) -> None:
         backward=said.backward,
         choice=said.choice,
         problem="" if is_usable else said.problem,
-        reasons=said.reasons,
         input_tokens=said.input_tokens,
         output_tokens=said.output_tokens,
         settled_at=clock.now(),
@@ -160,8 +171,9 @@ def _end(run: AIJudgeRun, status: AIJudgeRunStatus, error: str) -> None:
 
 
 def _open_pairs(run: AIJudgeRun) -> Iterator[JudgedPair]:
-    """Yield some pairs that are open, with their texts."""
-    rows = run.judgments.waiting().select_related("task__prompt", "first", "second").order_by("pk")
+    """Yield some pairs that are open, with their texts. Those with a text that is withdrawn by now stay open."""
+    in_use = {"task__prompt__withdrawn_at": None, "first__withdrawn_at": None, "second__withdrawn_at": None}
+    rows = run.judgments.waiting().filter(**in_use).select_related("task__prompt", "first", "second").order_by("pk")
     for row in rows[:PAIRS_AT_ONCE]:
         assert row.task.prompt is not None
         yield JudgedPair(row.pk, row.task.prompt.messages, row.first.text, row.second.text, row.repeat)

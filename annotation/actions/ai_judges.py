@@ -13,12 +13,11 @@ from django.utils.translation import gettext
 from annotation import audit, clock, live
 from annotation.errors import NotPossible
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeRunStatus, AIJudgeVersion, AuditAction, Project
-from annotation.models.ai_judge import ACTIVE_RUNS
+from annotation.models.ai_judge import ACTIVE_RUNS, VERSION_FIELDS
 from annotation.outgoing import NotAllowed, model_server, model_servers
 from annotation.quality.calibration import calibration
 from annotation.quality.judge_trust import rows_of
 
-OF_A_VERSION = ("server", "model", "rubric", "temperature", "max_tokens")
 RESUMABLE = (AIJudgeRunStatus.FAILED, AIJudgeRunStatus.CANCELLED)
 
 
@@ -28,23 +27,15 @@ def servers() -> list[str]:
 
 
 @transaction.atomic
-def make_judge(
-    *,
-    project: Project,
-    name: str,
-    by: User,
-    input_price: Decimal | None = None,
-    output_price: Decimal | None = None,
-    **values: Any,
-) -> AIJudge:
-    """Return a new judge with its first version; `values` are those of OF_A_VERSION.
+def make_judge(*, project: Project, name: str, by: User, **values: Any) -> AIJudge:
+    """Return a new judge with its first version; `values` are those of VERSION_FIELDS.
 
     Raises NotPossible for a name that is taken, or a server that the operator does not list.
     """
     Project.objects.select_for_update().get(pk=project.pk)
     if project.ai_judges.filter(name=name).exists():
         raise NotPossible(gettext("This project has a judge called %(name)s already.") % {"name": name})
-    judge = AIJudge.objects.create(project=project, name=name, input_price=input_price, output_price=output_price)
+    judge = AIJudge.objects.create(project=project, name=name)
     save_version(judge=judge, by=by, **values)
     return judge
 
@@ -53,7 +44,7 @@ def make_judge(
 def save_version(*, judge: AIJudge, by: User, **values: Any) -> AIJudgeVersion:
     """Return the judge's version with these values: a new one where they differ from the newest.
 
-    `values` are those of OF_A_VERSION. Raises NotPossible where the operator does not list the server.
+    `values` are those of VERSION_FIELDS. Raises NotPossible where the operator does not list the server.
     """
     AIJudge.objects.select_for_update().get(pk=judge.pk)
     try:
@@ -61,7 +52,7 @@ def save_version(*, judge: AIJudge, by: User, **values: Any) -> AIJudgeVersion:
     except NotAllowed as why:
         raise NotPossible(gettext("Model server: %(why)s") % {"why": why}) from None
     newest = judge.versions.newest()
-    if newest is not None and all(getattr(newest, name) == values[name] for name in OF_A_VERSION):
+    if newest is not None and all(getattr(newest, name) == values[name] for name in VERSION_FIELDS):
         return newest
     version: AIJudgeVersion = judge.versions.create(number=judge.versions.next_number(), created_by_id=by.pk, **values)
     audit.record(AuditAction.AI_JUDGE, by=by, project=judge.project, what=f"{judge} {version}")
@@ -81,7 +72,7 @@ def set_prices(*, judge: AIJudge, by: User, input_price: Decimal | None, output_
         audit.record(AuditAction.AI_JUDGE, by=by, project=judge.project, what=str(judge), **detail)
 
 
-def start_run(*, version: AIJudgeVersion, most_pairs: int, by: User, **takeover: Any) -> AIJudgeRun:
+def start_run(*, version: AIJudgeVersion, pairs: int, by: User, **takeover: Any) -> AIJudgeRun:
     """Have a worker let a version judge pairs that people judged, at most so many. Raises NotPossible while it does.
 
     `takeover` are the values of `take_over`.
@@ -89,9 +80,9 @@ def start_run(*, version: AIJudgeVersion, most_pairs: int, by: User, **takeover:
     project = version.judge.project
     try:
         with transaction.atomic():
-            run = AIJudgeRun.objects.create(version=version, most_pairs=most_pairs, started_by_id=by.pk, **takeover)
+            run = AIJudgeRun.objects.create(version=version, most_pairs=pairs, started_by_id=by.pk, **takeover)
             what = f"{version.judge} {version}"
-            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=most_pairs, **takeover)
+            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=pairs, **takeover)
     except IntegrityError:
         raise NotPossible(gettext("This version is judging already. Stop that run first, or wait for it.")) from None
     live.announce(project.pk, "queue")
@@ -99,7 +90,7 @@ def start_run(*, version: AIJudgeVersion, most_pairs: int, by: User, **takeover:
 
 
 def take_over(
-    *, version: AIJudgeVersion, dimension: str, value: str, most_pairs: int, audit_share: float, by: User
+    *, version: AIJudgeVersion, dimension: str, value: str, pairs: int, audit_share: float, by: User
 ) -> AIJudgeRun:
     """Have a worker let a version judge pairs of a slice that nobody has judged; `audit_share` of the tasks stays out.
 
@@ -112,7 +103,7 @@ def take_over(
     if not row.trust.may:
         raise NotPossible(gettext("This version is not reliable there: %(why)s.") % {"why": gettext(row.trust.why)})
     slice_of = {"dimension": dimension, "value": value, "audit_share": audit_share}
-    return start_run(version=version, most_pairs=most_pairs, by=by, takeover=True, **slice_of)
+    return start_run(version=version, pairs=pairs, by=by, takeover=True, **slice_of)
 
 
 @transaction.atomic
@@ -134,7 +125,7 @@ def resume(*, run: AIJudgeRun, by: User) -> None:
     try:
         with transaction.atomic():
             again = AIJudgeRun.objects.filter(pk=run.pk, status__in=RESUMABLE)
-            if again.queue(finished_at=None, error=""):
+            if again.queue(finished_at=None, error="", resumed_at=clock.now()):
                 what = f"{run.version.judge} {run.version}"
                 audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what)
     except IntegrityError:

@@ -18,7 +18,7 @@ from annotation.api.pagination import NUMBER
 from annotation.api.projects import fields_of, signed_in
 from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, StartRunForm, TakeOverForm
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeVersion, Role, Scope
-from annotation.models.ai_judge import MOST_PAIRS
+from annotation.models.ai_judge import MOST_PAIRS, VERSION_FIELDS
 from annotation.quality.calibration import Calibration, calibration
 from annotation.quality.figures import Figure
 from annotation.quality.judge_trust import MARGIN, TrustedRow, rows_of
@@ -31,7 +31,7 @@ OF_A_RUN = f"runs/(?P<run>{NUMBER})"
 class AIJudgeVersionSerializer(serializers.ModelSerializer[AIJudgeVersion]):
     class Meta:
         model = AIJudgeVersion
-        fields = ["id", "number", "server", "model", "rubric", "temperature", "max_tokens", "created_at"]
+        fields = ["id", "number", *VERSION_FIELDS, "created_at"]
         read_only_fields = ["number", "created_at"]
         extra_kwargs = {"server": {"help_text": "One that the operator lists in PREFLOOP_SERVERS."}}
 
@@ -48,7 +48,7 @@ class NewAIJudgeSerializer(AIJudgeVersionSerializer):
     name = serializers.CharField(max_length=100)
 
     class Meta(AIJudgeVersionSerializer.Meta):
-        fields = ["name", "server", "model", "rubric", "temperature", "max_tokens"]
+        fields = ["name", *VERSION_FIELDS]
 
 
 class AIJudgeRunSerializer(serializers.ModelSerializer[AIJudgeRun]):
@@ -87,6 +87,7 @@ class JudgeFigureSerializer(serializers.Serializer[Any]):
 class AgreementsSerializer(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     prompts = serializers.IntegerField()
+    people_prompts = serializers.IntegerField(help_text="Prompts of the pairs that two people judged.")
     agreement = JudgeFigureSerializer()
     kappa = JudgeFigureSerializer()
     tau = JudgeFigureSerializer()
@@ -173,7 +174,7 @@ class AIJudgeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
         form = StartRunForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        run = ai_judges.start_run(version=version, most_pairs=form.cleaned_data["pairs"], by=signed_in(request))
+        run = ai_judges.start_run(version=version, by=signed_in(request), **form.cleaned_data)
         return Response(AIJudgeRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=TakeOverSerializer, responses={202: AIJudgeRunSerializer})
@@ -184,9 +185,7 @@ class AIJudgeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
         form = TakeOverForm(fields_of(request))
         if not form.is_valid():
             return Response({"errors": form.errors}, status=status.HTTP_400_BAD_REQUEST)
-        given = {name: form.cleaned_data[name] for name in ("dimension", "value", "audit_share")}
-        pairs = form.cleaned_data["pairs"]
-        run = ai_judges.take_over(version=version, most_pairs=pairs, by=signed_in(request), **given)
+        run = ai_judges.take_over(version=version, by=signed_in(request), **form.cleaned_data)
         return Response(AIJudgeRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(responses=AIJudgeRunSerializer)

@@ -35,7 +35,7 @@ class CardTally:
     comparisons: list[WinRecords] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
 
     def see(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> None:
-        """Add a task and its merged pairs. How far people agree is told from their own judgments."""
+        """Add a task and its merged pairs. All figures but those of AI judges are told from people's own judgments."""
         people = [judgment for judgment in task.judgments if not judgment.judge]
         own_pairs, own_evens = pairs, evens
         if len(people) < len(task.judgments):
@@ -52,7 +52,7 @@ class CardTally:
             (pk,) = task.answers
             said = [judgment.finds_good(pk) for judgment in people]
             self._see_votes(said.count(True), said.count(False))
-        for pair in pairs:
+        for pair in own_pairs:
             self._see_lengths(task.answers[pair.chosen], task.answers[pair.rejected])
 
     def _see_votes(self, one_way: int, the_other: int) -> None:

@@ -11,7 +11,7 @@ from annotation.actions import ai_judges
 from annotation.forms.ranges import field_with_range
 from annotation.judging.verdicts import DEFAULT_RUBRIC
 from annotation.models import AIJudge, AIJudgeVersion
-from annotation.models.ai_judge import LONGEST_RUBRIC, MOST_PAIRS
+from annotation.models.ai_judge import LONGEST_RUBRIC, MOST_PAIRS, VERSION_FIELDS
 
 
 class AIJudgeVersionForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -23,7 +23,7 @@ class AIJudgeVersionForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = AIJudgeVersion
         formfield_callback = field_with_range
-        fields = ["server", "model", "rubric", "temperature", "max_tokens"]
+        fields = VERSION_FIELDS
         widgets: ClassVar = {"rubric": forms.Textarea({"rows": 10, "maxlength": LONGEST_RUBRIC})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,9 +73,16 @@ class StartRunForm(forms.Form):
     )
 
 
-class TakeOverForm(StartRunForm):
+class TakeOverForm(forms.Form):
     """A takeover of a slice; an empty dimension is all pairs."""
 
+    pairs = forms.IntegerField(
+        label=gettext_lazy("Pairs"),
+        min_value=1,
+        max_value=MOST_PAIRS,
+        initial=200,
+        help_text=gettext_lazy("At most. Each pair is asked in both orders."),
+    )
     dimension = forms.CharField(max_length=20, required=False, widget=forms.HiddenInput)
     value = forms.CharField(max_length=100, required=False, widget=forms.HiddenInput)
     audit_share = forms.FloatField(
@@ -86,5 +93,3 @@ class TakeOverForm(StartRunForm):
         help_text=gettext_lazy("Share of the tasks, drawn at random, that the judge is not asked about."),
         widget=forms.NumberInput(attrs={"step": "0.01"}),
     )
-
-    field_order = ("pairs", "audit_share")

@@ -6,7 +6,7 @@ import queue
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from annotation.judging.verdicts import ChatTurns, JudgeReply, messages_for, read_reply
 from annotation.model_server import ModelClient, OddReply, RefusedByServer
@@ -15,7 +15,7 @@ from annotation.outgoing import Bounds
 PARALLEL = 8  # pairs at a time
 ATTEMPTS = 4  # at one request
 BOUNDS = Bounds(silence_seconds=120.0, whole_seconds=300.0, most_bytes=4 * 2**20)
-LONGEST_REASONS, LONGEST_PROBLEM = 4_000, 300  # characters of them that are kept
+LONGEST_PROBLEM = 300  # characters of it that are kept
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class PairVerdict:
     forward: int | None = None
     backward: int | None = None
     problem: str = ""
-    reasons: list[str] = field(default_factory=list)
     input_tokens: int = 0
     output_tokens: int = 0
 
@@ -76,7 +75,6 @@ class PairAsker:
             forward=forward.verdict,
             backward=turned,
             problem=problem[:LONGEST_PROBLEM],
-            reasons=[reply.text[:LONGEST_REASONS] for reply in (forward, backward)],
             input_tokens=forward.input_tokens + backward.input_tokens,
             output_tokens=forward.output_tokens + backward.output_tokens,
         )

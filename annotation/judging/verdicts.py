@@ -40,7 +40,6 @@ class JudgeReply(NamedTuple):
     """What came back for one order: 1 for A, -1 for B, 0 for a tie; None with a `problem`."""
 
     verdict: int | None
-    text: str = ""
     problem: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
@@ -72,14 +71,13 @@ def read_reply(body: bytes) -> JudgeReply:
     if not isinstance(choices, list) or not choices:
         raise OddReply("the reply has no choices")
     tokens = _tokens(reply.get("usage"))
-    text = ""
     try:
         text = _text(choices[0])
         if choices[0].get("finish_reason") == "length" and not ENDS_IN_VERDICT.search(text):
             raise OddAnswer("the reply was cut before its verdict: allow a longer one")
-        return JudgeReply(verdict_of(text), text, "", *tokens)
+        return JudgeReply(verdict_of(text), "", *tokens)
     except OddAnswer as reason:
-        return JudgeReply(None, text, str(reason), *tokens)
+        return JudgeReply(None, str(reason), *tokens)
 
 
 def verdict_of(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +23,14 @@ MOST_PAIRS = 20_000  # of one run
 LONGEST_RUBRIC = 20_000  # characters
 LONGEST_VERDICT = 100_000  # tokens
 HIGHEST_PRICE = 1_000_000
-PRICES = [MinValueValidator(0), MaxValueValidator(HIGHEST_PRICE)]
+VERSION_FIELDS = ("server", "model", "rubric", "temperature", "max_tokens")  # what makes two versions the same
+
+
+def _price(name: Any, help_text: Any) -> models.DecimalField[Decimal | str | None, Decimal | None]:
+    validators = [MinValueValidator(0), MaxValueValidator(HIGHEST_PRICE)]
+    return models.DecimalField(
+        name, max_digits=12, decimal_places=4, null=True, blank=True, validators=validators, help_text=help_text
+    )
 
 
 class AIJudge(models.Model):
@@ -30,24 +38,11 @@ class AIJudge(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="ai_judges")
     name = models.CharField(gettext_lazy("Name"), max_length=100)
-    input_price = models.DecimalField(
+    input_price = _price(
         gettext_lazy("Price of input"),
-        max_digits=12,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=PRICES,
-        help_text=gettext_lazy("Per million tokens, in your currency. Leave both blank: costs are in tokens only."),
+        gettext_lazy("Per million tokens, in your currency. Leave both blank: costs are in tokens only."),
     )
-    output_price = models.DecimalField(
-        gettext_lazy("Price of output"),
-        max_digits=12,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=PRICES,
-        help_text=gettext_lazy("Per million tokens."),
-    )
+    output_price = _price(gettext_lazy("Price of output"), gettext_lazy("Per million tokens."))
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -179,6 +174,7 @@ class AIJudgeRun(models.Model):
     error = models.TextField(blank=True)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    resumed_at = models.DateTimeField(null=True, blank=True, help_text="When an admin last resumed it.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = AIJudgeRunQuerySet.as_manager()
@@ -242,7 +238,6 @@ class AIJudgment(models.Model):
     backward = models.SmallIntegerField(null=True, blank=True)
     choice = models.SmallIntegerField(null=True, blank=True)
     problem = models.CharField(max_length=300, blank=True)
-    reasons = models.JSONField(default=list, blank=True, help_text="What it wrote in each order, cut.")
     input_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
     settled_at = models.DateTimeField(null=True, blank=True)

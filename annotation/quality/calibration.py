@@ -62,10 +62,14 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class Agreements:
-    """The figures of a judge on some pairs. `difference` is its agreement less people's, where two people judged."""
+    """The figures of a judge on some pairs. `difference` is its agreement less people's, where two people judged.
+
+    `people_prompts` counts the prompts of the pairs that two people judged.
+    """
 
     pairs: int
     prompts: int
+    people_prompts: int
     agreement: Figure
     kappa: Figure
     tau: Figure
@@ -124,6 +128,7 @@ def agreements(pairs: Sequence[ComparedPair], *, level: float = 0.95, seed: int 
     return Agreements(
         pairs=len(pairs),
         prompts=len(clusters),
+        people_prompts=counts[PEOPLE],
         agreement=figure(agreement, JUDGE, len(pairs), NO_PAIRS),
         kappa=figure(kappa, JUDGE, len(pairs), NO_PAIRS),
         tau=figure(tau_b, JUDGE, len(pairs), NO_PAIRS),

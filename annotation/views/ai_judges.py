@@ -17,11 +17,11 @@ from annotation.actions import ai_judges
 from annotation.forms.ai_judges import AIJudgeForm, AIJudgeVersionForm, PricesForm, StartRunForm, TakeOverForm
 from annotation.http import UserRequest, problem_of, refusals_as_errors, refusals_as_messages
 from annotation.models import AIJudge, AIJudgeRun, AIJudgeVersion, Role
+from annotation.models.ai_judge import VERSION_FIELDS
 from annotation.quality.calibration import calibration
-from annotation.quality.judge_trust import MARGIN, rows_of
+from annotation.quality.judge_trust import FEWEST_PAIRS, FEWEST_PROMPTS, MARGIN, rows_of
 
 RUNS_SHOWN = 20
-VERSION_FIELDS = ("server", "model", "rubric", "temperature", "max_tokens")
 
 
 @login_required
@@ -47,7 +47,10 @@ def judge_list(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def judge(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Show the newest version of a judge, or ?version=; POST saves a new version."""
+    """Show the newest version of a judge, or ?version=; POST saves a new version.
+
+    With ?dimension= and &value= of a slice on which it is reliable, the page has the form that takes the slice over.
+    """
     found = access.get_judge(request.user, slug, pk)
     if request.method == "POST":
         form = AIJudgeVersionForm(request.POST)
@@ -61,7 +64,12 @@ def judge(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     version = found.versions.newest()
     if wanted.isascii() and wanted.isdigit() and len(wanted) < 10:
         version = access.get_judge_version(request.user, slug, pk, int(wanted))
-    return render(request, "annotation/judge.html", _context(found, version))
+    context = _context(found, version)
+    asked = {name: request.GET.get(name) for name in ("dimension", "value")}
+    for row in context["rows"]:
+        if row.trust.may and {"dimension": row.dimension, "value": row.value} == asked:
+            context |= {"taking_over": row, "takeover_form": TakeOverForm(initial=asked, auto_id="takeover_%s")}
+    return render(request, "annotation/judge.html", context)
 
 
 def _context(judge: AIJudge, version: AIJudgeVersion | None, form: AIJudgeVersionForm | None = None) -> dict[str, Any]:
@@ -82,12 +90,12 @@ def _context(judge: AIJudge, version: AIJudgeVersion | None, form: AIJudgeVersio
         "form": form or AIJudgeVersionForm(initial={name: getattr(version, name) for name in VERSION_FIELDS}),
         "prices": PricesForm(instance=judge),
         "run_form": StartRunForm(),
-        "takeover_form": TakeOverForm(auto_id=False),
         "runs": shown,
         "is_working": any(run.is_active for run in shown),
         "calibration": figures,
         "rows": rows_of(figures),
         "margin": MARGIN,
+        "fewest": {"pairs": FEWEST_PAIRS, "prompts": FEWEST_PROMPTS},
         "is_listed": version.server in ai_judges.servers(),
     }
 
@@ -114,7 +122,7 @@ def calibrate(request: UserRequest, slug: str, pk: int, number: int) -> HttpResp
     form = StartRunForm(request.POST)
     if form.is_valid():
         with refusals_as_messages(request):
-            ai_judges.start_run(version=version, most_pairs=form.cleaned_data["pairs"], by=request.user)
+            ai_judges.start_run(version=version, by=request.user, **form.cleaned_data)
             messages.success(request, gettext("A worker asks the judge now."))
     else:
         messages.error(request, problem_of(form))
@@ -128,10 +136,8 @@ def take_over(request: UserRequest, slug: str, pk: int, number: int) -> HttpResp
     version = access.get_judge_version(request.user, slug, pk, number)
     form = TakeOverForm(request.POST)
     if form.is_valid():
-        given = {name: form.cleaned_data[name] for name in ("dimension", "value", "audit_share")}
         with refusals_as_messages(request):
-            pairs = form.cleaned_data["pairs"]
-            ai_judges.take_over(version=version, most_pairs=pairs, by=request.user, **given)
+            ai_judges.take_over(version=version, by=request.user, **form.cleaned_data)
             messages.success(request, gettext("A worker asks the judge now."))
     else:
         messages.error(request, problem_of(form))

@@ -99,13 +99,12 @@ def card(request: UserRequest, slug: str, number: int) -> JsonResponse:
 def changes(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
     """Show rows added, removed and changed since an earlier snapshot, by group."""
     with refusals_as_messages(request):
-        access.get_snapshot_rows(request.user, slug, max(number, earlier))
-        return _changes_page(request, slug, number, earlier)
+        later, before = (access.get_snapshot_rows(request.user, slug, each) for each in (number, earlier))
+        return _changes_page(request, later, before)
     return redirect("snapshot", slug, number)
 
 
-def _changes_page(request: UserRequest, slug: str, number: int, earlier: int) -> HttpResponse:
-    later, before = (access.get_snapshot(request.user, slug, each) for each in (number, earlier))
+def _changes_page(request: UserRequest, later: DatasetSnapshot, before: DatasetSnapshot) -> HttpResponse:
     if later.type != before.type:
         messages.error(request, gettext("Only snapshots of the same type can be compared."))
         return redirect(later)

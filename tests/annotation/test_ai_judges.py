@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -21,6 +22,7 @@ from django.utils import timezone
 from annotation import model_server
 from annotation.actions import ai_judge_runs, ai_judges, quality, snapshots
 from annotation.errors import NotPossible
+from annotation.judged.counted import Filter
 from annotation.models import (
     AIJudge,
     AIJudgeRun,
@@ -126,7 +128,16 @@ def judge(project, admin, server) -> AIJudge:
 
 def work(version: AIJudgeVersion, admin: User, pairs: int = 100) -> AIJudgeRun:
     """Start a run and let a worker do all of it."""
-    run = ai_judges.start_run(version=version, most_pairs=pairs, by=admin)
+    run = ai_judges.start_run(version=version, pairs=pairs, by=admin)
+    while ai_judge_runs.work_next():
+        pass
+    run.refresh_from_db()
+    return run
+
+
+def resumed(run: AIJudgeRun, admin: User) -> AIJudgeRun:
+    """Resume a run and let a worker do the rest of it."""
+    ai_judges.resume(run=run, by=admin)
     while ai_judge_runs.work_next():
         pass
     run.refresh_from_db()
@@ -270,7 +281,7 @@ def test_an_odd_answer_costs_its_pair_and_says_why(judge, admin, server, judged_
     assert [row.choice for row in AIJudgment.objects.usable().filter(repeat=0)].count(-1) == 3
     found = calibration(judge.versions.get())
     assert dict(found.unusable)["the reply is no JSON"] >= 2
-    assert SECRET_OF_THE_SERVER not in json.dumps(list(AIJudgment.objects.values_list("problem", "reasons")))
+    assert SECRET_OF_THE_SERVER not in json.dumps(list(AIJudgment.objects.values_list("problem")))
 
 
 def test_a_server_that_fails_stops_the_run_which_goes_on_later(alice, judge, admin, server, judged_by_people):
@@ -326,14 +337,57 @@ def test_a_server_that_never_gives_a_verdict_is_no_judge(judge, admin, judged_by
     run = work(judge.versions.get(), admin, pairs=30)
     assert run.status == "failed"
     assert "no verdict in 24 pairs: no verdict: neither" in run.error
+    assert run.judgments.exclude(settled_at=None).count() == 24
+    # Those of before it was resumed count no more.
+    assert resumed(run, admin).status == "done"
+    assert (run.judgments.exclude(problem="").count(), run.judgments.usable().count()) == (30, 0)
+
+
+def test_a_resumed_run_gets_past_pairs_that_the_server_fails_at(judge, admin, judged_by_people):
+    for number in range(3):
+        judged_by_people(BETTER_SECOND, text=f"odd:down {number}")
+    run = work(judge.versions.get(), admin)
+    assert (run.status, run.judgments.waiting().count()) == ("failed", 4)
+    assert "does not answer after 4 attempts: 500 Internal Server Error" in run.error
+    run = resumed(run, admin)
+    assert (run.status, run.error, run.judgments.waiting().count()) == ("done", "", 0)
+    assert {row.problem for row in run.judgments.all()} == {
+        "the server answers others, and after 4 attempts: 500 Internal Server Error"
+    }
+
+
+def test_a_text_that_was_withdrawn_is_sent_to_no_server(alice, judge, admin, server, judged_by_people):
+    """A response of one pair and the prompt of another, after the run was planned; later they are in use again."""
+    judged_by_people(BETTER_SECOND)
+    response = judged_by_people(BETTER_SECOND, qualities=(1, 77)).candidates.get(text__endswith="77")
+    prompt = judged_by_people(BETTER_SECOND, text="A prompt to take back").prompt
+    version = judge.versions.get()
+    server.set_status(401)
+    run = work(version, admin)
+    server.set_status(200)
+    before = len(server.asked())
+    for text in (response, prompt):
+        type(text).objects.filter(pk=text.pk).update(withdrawn_at=timezone.now())
+    run = resumed(run, admin)
+    assert (run.status, run.error) == ("done", ai_judge_runs.TEXTS_WITHDRAWN)
+    shown = json.dumps(server.asked()[before:])
+    assert "Response of quality 2" in shown
+    assert "quality 77" not in shown
+    assert "take back" not in shown
+    assert "that were withdrawn were left out" in alice.get(judge.get_absolute_url()).content.decode()
+    for text in (response, prompt):
+        type(text).objects.filter(pk=text.pk).update(withdrawn_at=None)
+    again = work(version, admin)
+    assert (again.status, again.error, again.judgments.usable().filter(repeat=0).count()) == ("done", "", 2)
 
 
 def test_a_run_that_is_cut_off_asks_each_pair_once(judge, admin, server, judged_by_people, settings, monkeypatch):
     """A worker that stops, one that is killed and one that is overtaken: nothing is lost and nothing asked twice."""
     monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(ai_judge_runs, "BEATS_EVERY_SECONDS", 60.0)  # a slow server brings no further look at `turns`
     for _ in range(8):
         judged_by_people(BETTER_SECOND)
-    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=8, by=admin)
+    run = ai_judges.start_run(version=judge.versions.get(), pairs=8, by=admin)
     turns = iter([False, False, False, True])
     assert ai_judge_runs.work_next(lambda: next(turns))
     run.refresh_from_db()
@@ -361,7 +415,7 @@ def test_a_worker_that_fell_behind_never_owns_a_run_again(judge, admin, judged_b
     monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 1)
     for _ in range(4):
         judged_by_people(BETTER_SECOND)
-    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=4, by=admin)
+    run = ai_judges.start_run(version=judge.versions.get(), pairs=4, by=admin)
     claim = {"status": "running", "heartbeat_at": timezone.now()}
     waits = AIJudgeRun.objects.filter(pk=run.pk)
     behind = [waits.claim(**claim)]
@@ -394,9 +448,9 @@ def test_a_run_is_cancelled_while_it_asks(alice, judge, admin, judged_by_people,
     monkeypatch.setattr(ai_judge_runs, "PAIRS_AT_ONCE", 2)
     for _ in range(6):
         judged_by_people(BETTER_SECOND)
-    run = ai_judges.start_run(version=judge.versions.get(), most_pairs=6, by=admin)
+    run = ai_judges.start_run(version=judge.versions.get(), pairs=6, by=admin)
     with pytest.raises(Exception, match="judging already"):
-        ai_judges.start_run(version=judge.versions.get(), most_pairs=6, by=admin)
+        ai_judges.start_run(version=judge.versions.get(), pairs=6, by=admin)
 
     def cancels() -> bool:
         alice.post(f"{judge.get_absolute_url()}runs/{run.pk}/cancel/")
@@ -485,10 +539,11 @@ def test_the_database_keeps_what_a_judgment_is(judge, admin, judged_by_people):
 
 
 def test_a_snapshot_has_ai_judgments_only_when_asked(alice, project, judge, admin, judged_by_people, make_prompt):
-    """One person says the first is better and the judge, by half a weight, that the second is."""
+    """A person prefers the first response, or neither, and the judge, by half a weight, the second."""
+    judged_by_people(TIED, split="train", text="Alike to people", qualities=(1, 22))
     judged_by_people(BETTER_FIRST, split="train", text="Learnt from")
     judged_by_people(BETTER_FIRST, split="eval", text="Held out")
-    assert work(judge.versions.get(), admin).judgments.usable().filter(choice=-1, repeat=0).count() == 2
+    assert work(judge.versions.get(), admin).judgments.usable().filter(choice=-1, repeat=0).count() == 3
     unasked = snapshots.take_snapshot(project=project, by=admin, type="ranking")
     assert "machine" not in unasked.card
     version = judge.versions.get().pk
@@ -500,12 +555,13 @@ def test_a_snapshot_has_ai_judgments_only_when_asked(alice, project, judge, admi
     said = [(vote["annotator"].partition("-")[0], vote["tiers"], vote["weight"]) for vote in rows["train"]["rankings"]]
     assert said == [("annotator", [[0], [1]], 1.0), ("judge:Small v1", [[1], [0]], 0.5)]
     assert len(rows["eval"]["rankings"]) == 1  # what a reward model is measured on is people's
-    assert taken.card["machine"] == {"judges": {"Small v1": 1}, "weight": 0.5, "share": 0.3333}
+    assert taken.card["machine"] == {"judges": {"Small v1": 2}, "weight": 0.5, "share": 0.4}
+    assert taken.card["length"]["mean_chosen"] == taken.card["length"]["mean_rejected"] == 21.0  # of people's pairs
     assert {**taken.card, "machine": None} == {**unasked.card, "machine": None}
-    assert taken.counts["AI judgments"] == 1
+    assert taken.counts["AI judgments"] == 2
     assert taken.counts["annotators"] == 1
     shown = alice.get(taken.get_absolute_url()).content.decode()
-    assert "33.3% of the judgments are by an AI judge" in shown
+    assert "40.0% of the judgments are by an AI judge" in shown
     # Two votes of weight 1 and .5: the person's order wins with two thirds.
     answer = alice.post(
         "/api/v1/projects/letters/snapshots/",
@@ -516,6 +572,33 @@ def test_a_snapshot_has_ai_judgments_only_when_asked(alice, project, judge, admi
     pairs = map(json.loads, project.snapshots.newest().path.read_text("utf-8").splitlines())
     found = {row["split"]: (row["votes_for"], row["votes_against"], row["share"]) for row in pairs}
     assert found == {"train": (1, 1, 0.666667), "eval": (1, 0, 1.0)}
+
+
+def test_what_a_judge_said_of_a_task_is_blind_to_a_reviewer_who_may_judge_it(
+    project, judge, admin, alice, rita, judged_by_people
+):
+    """Through the rows of a snapshot that asks for it, and its changes since one that does not, both ways."""
+    judged_by_people(BETTER_FIRST, split="train")
+    task = judged_by_people(split="train")
+    first, second = sorted(task.candidates.values_list("pk", flat=True))
+    version, now = judge.versions.get(), timezone.now()
+    run = AIJudgeRun.objects.create(version=version, most_pairs=1, status="done", finished_at=now)
+    said = {"task": task, "first_id": first, "second_id": second, "forward": -1, "backward": -1, "choice": -1}
+    AIJudgment.objects.create(run=run, version=version, settled_at=now, **said)
+    asked = Filter(judge=version.pk, judge_weight=1.0)
+    rows = [snapshots.take_snapshot(project=project, by=admin, wanted=wanted).rows for wanted in (asked, Filter())]
+    assert rows == [2, 1]
+    ways = ["snapshots/1/download/", "snapshots/2/changes/1/", "snapshots/1/changes/2/"]
+    for way in ways:
+        page = rita.get(f"/projects/letters/{way}", follow=True)
+        assert "of 1 task that you may still annotate" in page.content.decode()
+        assert rita.get(f"/api/v1/projects/letters/{way}").status_code == 409
+        assert alice.get(f"/api/v1/projects/letters/{way}").status_code == 200
+    assert rita.get("/api/v1/projects/letters/snapshots/2/download/").status_code == 200
+    Assignment.objects.filter(task=task).delete()  # nobody is asked any more
+    for way in ways:
+        assert rita.get(f"/projects/letters/{way}").status_code == 200
+        assert rita.get(f"/api/v1/projects/letters/{way}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -547,7 +630,20 @@ def test_a_planted_judge_takes_over_the_slice_it_is_good_on(alice, project, judg
     assert {name: slices[name]["reliable"] for name in ("tea", "wine")} == {"tea": True, "wine": False}
     assert slices["wine"]["reason"] == "may be worse than people"
     page = alice.get(judge.get_absolute_url()).content.decode()
-    assert (page.count("take-over/"), 'value="tea"' in page, 'value="wine"' in page) == (1, True, False)
+    link = "?version=1&amp;dimension=category&amp;value="
+    assert (f"{link}tea#take-over" in page, f"{link}wine#" in page, "take-over/" in page) == (True, False, False)
+    # What is typed stands outside of the part that is fetched anew while a run goes on.
+    ai_judges.start_run(version=version, pairs=1, by=admin)
+    page = alice.get(f"{judge.get_absolute_url()}{link.replace('amp;', '')}tea").content.decode()
+    figures, _, forms = page.partition('id="take-over"')
+    assert 'hx-trigger="every 5s"' in figures
+    assert re.findall(r'<input type="(?!hidden)', figures.partition('id="judge-figures"')[2]) == []
+    assert {'name="dimension" value="category"', 'name="value" value="tea"'} <= set(
+        re.findall(r'name="\w+" value="\w+"', forms)
+    )
+    assert "asked in both orders.</div>" in forms.replace(" <span", "</div>")
+    assert "take-over/" not in alice.get(f"{judge.get_absolute_url()}{link.replace('amp;', '')}wine").content.decode()
+    ai_judges.cancel(run=AIJudgeRun.objects.latest("pk"), by=admin)
 
     tea = [judged_by_people(category="tea") for _ in range(40)]
     wine = [judged_by_people(category="wine") for _ in range(3)]
@@ -600,7 +696,7 @@ def test_a_judge_that_is_reliable_on_the_whole_takes_over_nothing_where_it_may_b
     reliable = {row.value: row.trust.may for row in rows_of(calibration(version))}
     assert reliable == {"": True, "tea": True, "wine": False}
     tea, wine = ([judged_by_people(category=name) for _ in range(40)] for name in ("tea", "wine"))
-    everything = {"dimension": "", "value": "", "audit_share": 0.5, "most_pairs": 500}
+    everything = {"dimension": "", "value": "", "audit_share": 0.5, "pairs": 500}
     run = ai_judges.take_over(version=version, by=admin, **everything)
     assert ai_judge_runs.work_next()
     taken = set(run.judgments.values_list("task_id", flat=True))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotation.quality.bias import FIRST_AVOIDED, FIRST_FAVOURED, NO_SIGN
+from annotation.quality.bias import FIRST_AVOIDED, FIRST_FAVOURED, NO_SIGN, TOO_FEW
 from annotation.quality.calibration import (
     ONE_PERSON,
     UNDEFINED,
@@ -18,7 +18,16 @@ from annotation.quality.calibration import (
     slices_of,
 )
 from annotation.quality.figures import Figure
-from annotation.quality.judge_trust import BIASED, MAYBE_WORSE, NOT_WORSE, TOO_FEW_PAIRS, Trust, decided
+from annotation.quality.judge_trust import (
+    BIASED,
+    MAYBE_WORSE,
+    NOT_WORSE,
+    TOO_FEW_PAIRS,
+    TOO_FEW_PROMPTS,
+    TOO_FEW_VERDICTS,
+    Trust,
+    decided,
+)
 from annotation.quality.scripts import language_of_text
 from annotation.stats.tables import agreement, interval, kappa, resampled, table_of, tau_b
 
@@ -115,19 +124,41 @@ def test_slices():
 
 
 @pytest.mark.parametrize(
-    ("low", "n", "verdict", "expected"),
+    ("low", "n", "prompts", "verdict", "expected"),
     [
-        (-0.05, 50, NO_SIGN, Trust(True, NOT_WORSE)),
-        (-0.0501, 50, NO_SIGN, Trust(False, MAYBE_WORSE)),
-        (0.2, 49, NO_SIGN, Trust(False, TOO_FEW_PAIRS)),
-        (None, 500, NO_SIGN, Trust(False, TOO_FEW_PAIRS)),
-        (0.2, 500, FIRST_FAVOURED, Trust(False, BIASED)),
-        (0.2, 500, FIRST_AVOIDED, Trust(False, BIASED)),
+        (-0.05, 50, 50, NO_SIGN, Trust(True, NOT_WORSE)),
+        (-0.0501, 50, 50, NO_SIGN, Trust(False, MAYBE_WORSE)),
+        (0.2, 49, 50, NO_SIGN, Trust(False, TOO_FEW_PAIRS)),
+        (0.2, 500, 49, NO_SIGN, Trust(False, TOO_FEW_PROMPTS)),
+        (None, 500, 50, NO_SIGN, Trust(False, TOO_FEW_PROMPTS)),
+        (0.2, 500, 50, FIRST_FAVOURED, Trust(False, BIASED)),
+        (0.2, 500, 50, FIRST_AVOIDED, Trust(False, BIASED)),
+        (0.2, 500, 50, TOO_FEW, Trust(False, TOO_FEW_VERDICTS)),
     ],
 )
-def test_a_judge_is_reliable_where_it_is_not_worse_than_people(low, n, verdict, expected):
-    row = replace(agreements([]), difference=Figure(0.3, n=n, low=low, high=None if low is None else 0.4))
+def test_a_judge_is_reliable_where_it_is_not_worse_than_people(low, n, prompts, verdict, expected):
+    row = replace(
+        agreements([]),
+        difference=Figure(0.3, n=n, low=low, high=None if low is None else 0.4),
+        people_prompts=prompts,
+    )
     assert decided(row, verdict) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompts", "choice", "expected"),
+    [
+        (60, 1, Trust(True, NOT_WORSE)),
+        (12, 1, Trust(False, TOO_FEW_PROMPTS)),  # 60 pairs of few prompts
+        (60, 0, Trust(False, TOO_FEW_VERDICTS)),  # people say of all that they are alike, and so does it of anything
+    ],
+)
+def test_pairs_alone_make_no_judge_reliable(prompts, choice, expected):
+    pairs = [pair(number % prompts, choice, choice, choice) for number in range(60)]
+    alone = [pair(1000 + number, choice, choice) for number in range(60)]  # one person's say nothing of people
+    figures = agreements([*pairs, *alone])
+    assert (figures.prompts, figures.people_prompts) == (prompts + 60, prompts)
+    assert decided(figures, position_bias(pairs)[1]) == expected
 
 
 @pytest.mark.parametrize(
