@@ -24,6 +24,7 @@ from annotation.exports.card import CardTally
 from annotation.exports.writers import ListItems, json_line
 from annotation.models import AIJudgeVersion, AuditAction, DatasetSnapshot, Event, Project, SnapshotType, Withdrawal
 
+WITH_END_USERS = (SnapshotType.UNPAIRED, SnapshotType.RANKING, SnapshotType.JUDGMENTS)
 WITH_JUDGE = (SnapshotType.PREFERENCE, SnapshotType.RANKING, SnapshotType.JUDGMENTS)
 
 
@@ -39,6 +40,7 @@ def take_snapshot(
     The file is named by its SHA-256: taking a snapshot twice with no new judgment gives the same file.
     """
     _check_judge(project, type, wanted or Filter())
+    _check_end_users(type, wanted or Filter())
     tally = CardTally()
     taking = SnapshotContext(project, timezone.now(), wanted or Filter(), tally=tally)
     with _written(EXPORTS[type](taking)) as (temporary, digest, rows):
@@ -75,6 +77,16 @@ def _check_judge(project: Project, type: SnapshotType, wanted: Filter) -> None:
         raise NotPossible(gettext("This project has no such version of an AI judge."))
     if not 0 < wanted.judge_weight <= 1:
         raise NotPossible(gettext("Give AI judgments a weight above 0, up to 1: a person's is 1."))
+
+
+def _check_end_users(type: SnapshotType, wanted: Filter) -> None:
+    """Raise NotPossible where thumbs of end users are asked for that cannot be in the file."""
+    if not wanted.end_users:
+        return
+    if type not in WITH_END_USERS:
+        raise NotPossible(gettext("Thumbs of end users join unpaired, ranking and raw annotation snapshots only."))
+    if not 0 < wanted.end_user_weight <= 1:
+        raise NotPossible(gettext("Give thumbs of end users a weight above 0, up to 1: an annotation's is 1."))
 
 
 @contextmanager

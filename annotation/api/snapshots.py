@@ -56,6 +56,12 @@ class FilterSerializer(serializers.Serializer[Any]):
     judge_weight = serializers.FloatField(
         min_value=0, max_value=1, required=False, help_text="Of each of its judgments, above 0; a person's is 1."
     )
+    end_users = serializers.BooleanField(
+        required=False, help_text="Whether thumbs of end users join, on prompts of the train split."
+    )
+    end_user_weight = serializers.FloatField(
+        min_value=0, max_value=1, required=False, help_text="Of each thumb, above 0; an annotation's is 1."
+    )
 
 
 class TakeSnapshotSerializer(serializers.Serializer[Any]):

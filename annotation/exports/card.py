@@ -32,14 +32,16 @@ class CardTally:
     timed: int = 0
     machine: Counter[str] = field(default_factory=Counter)  # judgments of AI judges, which are in no other figure
     machine_weight: float = 0.0
+    thumbs: Counter[str] = field(default_factory=Counter)  # of end users, which are in no other figure either
+    thumb_weight: float = 0.0
     comparisons: list[WinRecords] = field(default_factory=lambda: [{} for _ in range(GROUPS)])
 
     def see(self, task: JudgedTask, pairs: list[Pair], evens: list[Even]) -> None:
-        """Add a task and its merged pairs. All figures but those of AI judges are told from people's own judgments."""
-        people = [judgment for judgment in task.judgments if not judgment.judge]
+        """Add a task and its merged pairs. Its figures are those of annotators: AI judges and thumbs stand apart."""
+        people = [judgment for judgment in task.judgments if judgment.by_annotators]
         own_pairs, own_evens = pairs, evens
         if len(people) < len(task.judgments):
-            self._see_judge([judgment for judgment in task.judgments if judgment.judge])
+            self._see_others([judgment for judgment in task.judgments if not judgment.by_annotators])
             own_pairs, own_evens = merge([judgment.vote for judgment in people])
         for judgment in people:
             self._see_person(task, judgment)
@@ -60,8 +62,12 @@ class CardTally:
         self.alike += one_way * (one_way - 1) // 2 + the_other * (the_other - 1) // 2
         self.unlike += one_way * the_other
 
-    def _see_judge(self, judgments: list[CountedJudgment]) -> None:
+    def _see_others(self, judgments: list[CountedJudgment]) -> None:
         for judgment in judgments:
+            if judgment.end_user:
+                self.thumbs["down" if judgment.unacceptable else "up"] += 1
+                self.thumb_weight = judgment.weight
+                continue
             self.machine[judgment.judge] += 1
             self.machine_weight = judgment.weight
 
@@ -93,7 +99,8 @@ class CardTally:
     def as_json(self, project: Project) -> dict[str, Any]:
         """Return figures by name; None where there was nothing to measure."""
         judged = self.alike + self.unlike
-        return self._machine_made() | {
+        beside = self._machine_made() | self._of_end_users()
+        return beside | {
             "licence": project.licence,
             "guideline_version": guideline_version(project),
             "people": dict(sorted(self.people.items())),
@@ -120,8 +127,19 @@ class CardTally:
         if not self.machine:
             return {}
         said = self.machine.total()
-        share = _share(said, said + self.people.total())
+        share = _share(said, self._judgments())
         return {"machine": {"judges": dict(self.machine), "weight": self.machine_weight, "share": share}}
+
+    def _of_end_users(self) -> dict[str, Any]:
+        """Return how many thumbs of end users there are; nothing where they were not asked for."""
+        if not self.thumbs:
+            return {}
+        share = _share(self.thumbs.total(), self._judgments())
+        counts = {name: self.thumbs[name] for name in ("up", "down")}
+        return {"end_users": counts | {"weight": self.thumb_weight, "share": share}}
+
+    def _judgments(self) -> int:
+        return self.machine.total() + self.thumbs.total() + self.people.total()
 
 
 def _share(part: float, whole: float, digits: int = 4) -> float | None:

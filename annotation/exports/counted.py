@@ -61,6 +61,13 @@ COUNTS = (
     gettext_noop("unary annotations replaced by an adjudication"),
     gettext_noop("unary annotations that do not count"),
     gettext_noop("tasks whose unary annotations are all excluded"),
+    # Of end users.
+    gettext_noop("thumbs of end users"),
+    gettext_noop("thumbs of end users outside the dates"),
+    gettext_noop("earlier thumbs of the same end user"),
+    gettext_noop("thumbs on held-out prompts"),
+    gettext_noop("thumbs on responses of other policy versions"),
+    gettext_noop("thumbs on responses that annotators judged"),
     # What a filter leaves out.
     gettext_noop("imported reference responses by other annotators"),
     gettext_noop("imported reference responses outside the dates"),

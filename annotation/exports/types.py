@@ -18,7 +18,7 @@ from annotation.judged.counted import IMPORTED, JUDGE, CountedJudgment, JudgedCa
 from annotation.judged.preferences import Pair
 from annotation.judged.rows import references_that_count
 from annotation.models import Completion, ReferenceAnswer, SnapshotType, Source, Split
-from annotation.stats.unpaired import source_of, unpaired_labels, votes_of
+from annotation.stats.unpaired import END_USERS, source_of, unpaired_labels, votes_of
 
 NOTHING_PREFERRED = gettext_noop(
     "No ranking prefers one response to another yet, so there is nothing to train on. Raw annotations include ties."
@@ -56,7 +56,7 @@ def ranking_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
             "split": task.split,
             "policy": MISSING if task.policy is None else task.policy,
         }
-    counts["annotators"] = sum(not who.startswith((IMPORTED, f"{JUDGE}:")) for who in annotators)
+    counts["annotators"] = sum(not who.startswith((IMPORTED, f"{JUDGE}:", END_USERS)) for who in annotators)
     found = counts["train pairs"] + counts["eval pairs"] + counts["tasks with ratings alone"]
     context.require_some(found, NOTHING_PREFERRED)
 
@@ -88,7 +88,7 @@ def unpaired_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
     Unary judgments and thumbs from files say so themselves. A ranking says it by its line of acceptance, or calls its
     best good and its worst bad. `votes_good` and `votes_bad` count people; the label goes by their weight. `source` is
-    unary, ranking or imported.
+    unary, ranking, imported or end_users.
     """
     for row in ranking_rows(context):
         for candidate, label, votes in zip(row["candidates"], unpaired_labels(row), votes_of(row), strict=True):
@@ -225,7 +225,7 @@ def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
                 "weight": float(judgment.weight),
                 "split": task.split,
             }
-    counted = ("rankings", "unary annotations", "imported votes", "AI judgments")
+    counted = ("rankings", "unary annotations", "imported votes", "AI judgments", "thumbs of end users")
     found = sum(context.counts[name] for name in counted)
     context.require_some(found, NO_JUDGMENTS)
 

@@ -79,8 +79,24 @@ class TakeSnapshotForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "0.05"}),
     )
 
+    end_users = forms.BooleanField(
+        label=gettext_lazy("Thumbs of end users"),
+        required=False,
+        help_text=gettext_lazy("They join those of annotators, on prompts of the train split only."),
+    )
+    end_user_weight = forms.FloatField(
+        label=gettext_lazy("Weight of a thumb"),
+        required=False,
+        min_value=0,
+        max_value=1,
+        initial=0.5,
+        help_text=gettext_lazy("From 0 to 1, beside the 1 of an annotation."),
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+    )
+
     def __init__(self, project: Project, data: Any = None) -> None:
         super().__init__(data)
+        self.has_thumbs = project.feedback.exclude(thumb="").exists()
         versions = AIJudgeVersion.objects.filter(judge__project=project).select_related("judge")
         choices = [(version.pk, f"{version.judge} {version}") for version in versions]
         self.fields["judge"].choices = [("", gettext("none")), *choices]  # type: ignore[attr-defined]
@@ -93,6 +109,8 @@ class TakeSnapshotForm(forms.Form):
         given = {name: value for name, value in self.cleaned_data.items() if name != "type" and value}
         if not given.get("judge"):
             given.pop("judge_weight", None)  # the form offers one before a judge is chosen
+        if not given.get("end_users"):
+            given.pop("end_user_weight", None)
         return Filter(**given)
 
 

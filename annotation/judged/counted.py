@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from annotation.judged.preferences import Vote
-from annotation.stats.unpaired import ACCEPTABLE
+from annotation.stats.unpaired import ACCEPTABLE, END_USERS
 
 PEOPLE, IMPORTED, JUDGE = "people", "imported", "judge"
 
@@ -24,6 +24,8 @@ class Filter:
     until: datetime | None = None
     judge: int | None = None  # id of an AI judge's version whose judgments are asked for, too
     judge_weight: float = 0.0  # of each of its judgments
+    end_users: bool = False  # whether thumbs of end users are asked for, too
+    end_user_weight: float = 0.0  # of each of their thumbs
 
     def as_json(self) -> dict[str, Any]:
         """Return what differs from asking for everything, as a snapshot stores it."""
@@ -45,9 +47,11 @@ class Filter:
         """Return why a judgment is left out; an empty text where it counts."""
         if self.annotators and annotator not in self.annotators:
             return "by other annotators"
-        if (self.since and at < self.since) or (self.until and at > self.until):
-            return "outside the dates"
-        return ""
+        return "" if self.is_in_time(at) else "outside the dates"
+
+    def is_in_time(self, at: datetime) -> bool:
+        """Return whether a judgment of this time is asked for."""
+        return not ((self.since and at < self.since) or (self.until and at > self.until))
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,12 @@ class CountedJudgment:
     adjudicated: bool = False
     name: str = ""  # that a file gives the person
     judge: str = ""  # the AI judge that said it, with its version
+    end_user: bool = False  # an end user of a product said it, by a thumb
+
+    @property
+    def by_annotators(self) -> bool:
+        """Return whether people judged it as annotators, here or where a file comes from."""
+        return not self.judge and not self.end_user
 
     @property
     def vote(self) -> Vote:
@@ -105,6 +115,8 @@ class CountedJudgment:
     def who(self) -> str:
         if self.judge:
             return f"{JUDGE}:{self.judge}"
+        if self.end_user:
+            return END_USERS
         if self.annotator is None:
             return f"{IMPORTED}:{self.name}" if self.name else IMPORTED
         return f"{'reviewer' if self.adjudicated else 'annotator'}-{self.annotator}"

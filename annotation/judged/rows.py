@@ -19,6 +19,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from annotation.judged.counted import IMPORTED, CountedJudgment, Filter, JudgedCandidate, JudgedTask
 from annotation.judged.decisions import Decisions
+from annotation.judged.end_users import thumbs_of_end_users
 from annotation.models import (
     AIJudgment,
     Candidate,
@@ -141,7 +142,8 @@ def judged_tasks(
     circumstances: bool = True,
     as_made: bool = False,
 ) -> Iterator[JudgedTask]:
-    """Yield ranked tasks in order with their rankings until `cutoff`, then unary ones, then what was imported.
+    """Yield ranked tasks in order with their rankings until `cutoff`, then unary ones, then what was imported, then
+    thumbs of end users where they are asked for.
 
     `circumstances`: with rationales, the order that was shown and times, which take a fifth of the reading.
     `as_made`: a reviewer's decision does not replace the judgments of its task.
@@ -152,6 +154,8 @@ def judged_tasks(
     # Imported judgments have no people or versions of this project: a filter by these leaves them out.
     if wanted.wants("imported") and not wanted.annotators and not wanted.policies:
         yield from _imported(project, cutoff, wanted, counts)
+    if wanted.end_users:
+        yield from thumbs_of_end_users(project, cutoff, wanted, counts)
 
 
 def _judged(reading: _Reading) -> Iterator[JudgedTask]:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 ACCEPTABLE = "acceptable"  # the criterion of an answer that is only called good or bad: 1 or 0
 EVEN = 1e-9  # sums of weights that differ by no more are equal
-UNARY, RANKING, IMPORTED = "unary", "ranking", "imported"  # where the votes of a row come from
+# Where the votes of a row come from.
+UNARY, RANKING, IMPORTED, END_USERS = "unary", "ranking", "imported", "end_users"
 
 
 class Votes(NamedTuple):
@@ -40,9 +41,14 @@ def votes_of(row: Mapping[str, Any]) -> list[Votes]:
 
 
 def source_of(row: Mapping[str, Any]) -> str:
-    """Return what a row of rankings is: unary judgments of one response, rankings of several, or from a file."""
-    if all(str(ranking.get("annotator", "")).partition(":")[0] == IMPORTED for ranking in row["rankings"]):
-        return IMPORTED
+    """Return what a row of rankings is: unary judgments of one response, rankings of several, or votes of one source.
+
+    Such a source is a file, or end users of a product.
+    """
+    sources = {str(ranking.get("annotator", "")).partition(":")[0] for ranking in row["rankings"]}
+    for source in (IMPORTED, END_USERS):
+        if sources <= {source}:
+            return source
     return RANKING if len(row["candidates"]) > 1 else UNARY
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -16,7 +17,18 @@ from annotation.actions.snapshots import take_snapshot
 from annotation.actions.tasks import open_task
 from annotation.actions.tokens import make_token
 from annotation.errors import NotPossible
-from annotation.models import AuditEvent, Completion, Feedback, Prompt, Scope, SnapshotType, Task
+from annotation.judged.counted import Filter
+from annotation.models import (
+    Assignment,
+    AuditEvent,
+    Completion,
+    DatasetSnapshot,
+    Feedback,
+    Prompt,
+    Scope,
+    SnapshotType,
+    Task,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -403,3 +415,58 @@ def test_an_edit_is_a_reference_response_only_once_a_person_accepted_it(product,
     send(product, {"key": "c", "user": "u9"})
     assert send(alice, {"user": "u9"}, f"{API}erase/").json()["feedback"] == 2
     assert not Completion.objects.filter(text="The blue cup.").exists()
+
+
+def rows_of(project, kind: SnapshotType, **wanted) -> tuple[list[dict], DatasetSnapshot]:
+    taken = take_snapshot(project=project, by=None, type=kind, wanted=Filter(**wanted))
+    return [json.loads(line) for line in taken.path.read_text("utf-8").splitlines()], taken
+
+
+def test_thumbs_join_a_snapshot_only_where_it_asks_for_them(product, project, alice, bob, annotator, make_prompt):
+    """Of two end users one changed their mind, a third has no hash: good by 2 to 1. Bob judged the other response."""
+    for text, split in [("Why?", "train"), ("How so?", "train"), ("Held out?", "eval")]:
+        make_prompt(text, split=split)
+    sent = [
+        {**SENT, "prompt": "Why?", "key": "a", "user": "u1", "thumb": "down"},
+        {**SENT, "prompt": "Why?", "key": "b", "user": "u2", "thumb": "up"},
+        {**SENT, "prompt": "Why?", "key": "c", "thumb": "down"},
+        {**SENT, "prompt": "Why?", "key": "d", "user": "u1", "thumb": "up"},
+        {**SENT, "prompt": "How so?", "key": "e", "thumb": "up"},
+        {**SENT, "prompt": "Held out?", "key": "f", "thumb": "up"},
+    ]
+    send(product, {"feedback": sent}, f"{API}batch/")
+    send(alice, {"kind": "unary", "ids": [Feedback.objects.get(key="e").pk]}, f"{API}queue/")
+    bob.post("/projects/letters/annotate/")
+    seat = Assignment.objects.get(annotator=annotator)
+    answer = {"client_uuid": str(uuid.uuid4()), "active_ms": 900, "good": "false"}
+    assert bob.post(f"{seat.get_absolute_url()}submit/", answer).status_code == 302
+    plain, taken = rows_of(project, SnapshotType.UNPAIRED)
+    assert [(row["source"], row["label"]) for row in plain] == [("unary", False)]
+    assert "end_users" not in taken.card
+    rows, taken = rows_of(project, SnapshotType.UNPAIRED, end_users=True, end_user_weight=0.25)
+    assert [(row["source"], row["label"], row["votes_good"], row["votes_bad"]) for row in rows] == [
+        ("unary", False, 0, 1),
+        ("end_users", True, 2, 1),
+    ]
+    assert taken.card["end_users"] == {"up": 2, "down": 1, "weight": 0.25, "share": 0.75}
+    assert taken.card["people"] == {f"annotator-{annotator.pk}": 1}
+    assert taken.card["agreement"]["compared"] == 0
+    counted = {name: count for name, count in taken.counts.items() if "thumbs" in name}
+    assert counted == {
+        "thumbs of end users": 3,
+        "earlier thumbs of the same end user": 1,
+        "thumbs on held-out prompts": 1,
+        "thumbs on responses that annotators judged": 1,
+    }
+    ranked, _ = rows_of(project, SnapshotType.RANKING, end_users=True, end_user_weight=0.25)
+    assert [(each["annotator"], each["weight"]) for each in ranked[-1]["rankings"]] == [("end_users", 0.25)] * 3
+    page = alice.get(f"/projects/letters/snapshots/{taken.number}/").content.decode()
+    assert "of the judgments are thumbs of end users, each with weight 0.25." in page
+    asked = {"type": "unpaired-preference", "filter": {"end_users": True}}
+    address = "/api/v1/projects/letters/snapshots/"
+    assert "weight above 0" in alice.post(address, asked, content_type="application/json").json()["detail"]
+    asked = {"type": "preference", "filter": {"end_users": True, "end_user_weight": 1}}
+    assert "unpaired" in alice.post(address, asked, content_type="application/json").json()["detail"]
+    form = {"type": "unpaired-preference", "end_users": "on", "end_user_weight": "0.5", "since": "2999-01-01T00:00"}
+    refused = alice.post("/projects/letters/snapshots/", form, follow=True).content.decode()
+    assert "Or the filter excludes everything." in refused
