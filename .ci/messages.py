@@ -44,7 +44,9 @@ PYTHON_NAMES = {
 # Scripts have texts inside template strings, too.
 OF_SOURCES = {"encoding": "utf-8", "parse_template_string": True}
 # Called with a sentence that is kept in English: its values become placeholders, as `annotation.stored` looks for them.
-SENTENCES = ("Refusal", "RefusedRow", "UnreadableFile", "_verdict")
+SENTENCES = {"Refusal", "RefusedRow", "UnreadableFile", "_verdict"}
+SENTENCES |= {"RecipeError", "Refused", "remark", "FormatError", "InvalidTemplate", "InvalidVerbalizer"}
+SENTENCES |= {"ServerProblem", "RefusedByServer", "OddReply", "OddAnswer", "NotAllowed", "NotPrepared"}
 SCRIPT_NAMES = {"gettext": None, "ngettext": (1, 2)}
 OPTIONS = {"no_location": False, "include_lineno": False, "width": 0, "sort_by_file": True}
 

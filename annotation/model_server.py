@@ -214,14 +214,20 @@ class ModelClient:
         """Return the error to raise, without the server's text, which may not be meant for readers of the run."""
         told = status_words(error.code)
         if error.code in (401, 403):
-            missing = f"wants a key: name its variable behind the address in {SERVERS_VARIABLE}"
-            state = f"refuses the key in {self.key_variable}" if self.key else missing
-            return ServerProblem(f"{self.url} {state} ({told})", error.code)
-        if error.code in NOT_THERE:
-            model = f", and does it have the model {self.model!r}" if self.model else ""
+            if self.key:
+                return ServerProblem(f"{self.url} refuses the key in {self.key_variable} ({told})", error.code)
             return ServerProblem(
-                f"{self.url} answers {told}. Is the address right (most end in /v1){model}?", error.code
+                f"{self.url} wants a key: name its variable behind the address in {SERVERS_VARIABLE} ({told})",
+                error.code,
             )
+        if error.code in NOT_THERE:
+            if self.model:
+                return ServerProblem(
+                    f"{self.url} answers {told}. Is the address right (most end in /v1), and does it have the model "
+                    f"{self.model!r}?",
+                    error.code,
+                )
+            return ServerProblem(f"{self.url} answers {told}. Is the address right (most end in /v1)?", error.code)
         if 300 <= error.code < 400:
             return ServerProblem(f"{self.url} redirects ({told}): name the address that it redirects to")
         return RefusedByServer(f"the server says {told}; its own log says why")

@@ -34,6 +34,9 @@ SENTENCES = {
     "stage",
 }
 SENTENCES |= {"queue", "what", "why", "yardstick"}
+# Names of values that list texts with how often each was counted: "empty answer (3); prompt longer than 9 tokens (1)".
+COUNTED = {"reasons"}
+HOW_OFTEN = re.compile(r"(.+) (\([\d,]+\))", re.DOTALL)
 # Letters of a text outside its placeholders: texts with fewer would fit anything. The second number is for those that
 # begin with a placeholder and have no colon.
 FEWEST_LETTERS = 4, 6
@@ -71,14 +74,22 @@ def _translated(texts: Any, sentence: str, depth: int) -> str:
     for known in _known(texts):
         values = known.values(sentence)
         if values is not None:
-            told = {
-                name: _translated(texts, value, depth - 1) if name in SENTENCES else value
-                for name, value in values.items()
+            return gettext(known.text) % {
+                name: _value_translated(texts, name, value, depth - 1) for name, value in values.items()
             }
-            return gettext(known.text) % told
     # A stage of a round, or a file of an archive, and what was wrong with it.
     about, colon, why = sentence.partition(": ")
-    return f"{_translated(texts, about, 0)}: {_translated(texts, why, depth - 1)}" if colon and why else sentence
+    if not (colon and why):
+        return sentence
+    return f"{_translated(texts, about, depth - 1)}: {_translated(texts, why, depth - 1)}"
+
+
+def _value_translated(texts: Any, name: str, value: str, depth: int) -> str:
+    if name in COUNTED:
+        counted = [HOW_OFTEN.fullmatch(each) for each in value.split("; ")]
+        if all(counted):
+            return "; ".join(f"{_translated(texts, each[1], depth)} {each[2]}" for each in counted if each)
+    return _translated(texts, value, depth) if name in SENTENCES else value
 
 
 @lru_cache(maxsize=8)

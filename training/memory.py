@@ -16,6 +16,7 @@ from typing import Any
 from training.methods import METHODS, Method
 from training.methods.base import unknown
 from training.methods.load import Load
+from training.phrases import phrase
 
 GIB = 1024**3
 PROGRAM = {"cpu": 420 * 1024**2, "cuda": 1200 * 1024**2}  # interpreter and libraries; on a GPU context and kernels
@@ -23,6 +24,9 @@ TRL = 110 * 1024**2  # with what it imports
 HEAD_ROWS = 256  # positions whose logits are there at once in a backward pass
 FOUR_BIT = (4 + 8 / 64 + 32 / 64 / 256) / 8  # bytes of a weight with its share of the blocks' scales, scaled in turn
 TILE, TILES = 32768, 8  # tokens of the vocabulary that TRL takes at once, and tensors of that size
+
+_TOO_LARGE = phrase("weights and optimiser alone take %(needed)s, and %(free)s of memory are free; %(what)s")
+_WOULD_FIT = phrase("with %(settings)s they take %(size)s")
 
 
 @dataclass(frozen=True)
@@ -226,8 +230,9 @@ def refusal(method: str, config: Mapping[str, Any], shape: ModelShape, available
     needed = forecast(method, config, shape, **more)
     if needed.certain <= available:
         return ""
-    says = f"weights and optimiser alone take {_gib(needed.certain)}, and {_gib(available)} of memory are free"
-    return f"{says}; {_what_fits(method, config, shape, available, more)}"
+    sizes = {"needed": _gib(needed.certain), "free": _gib(available)}
+    what = _what_fits(method, config, shape, available, more)
+    return _TOO_LARGE % {**sizes, "what": what}
 
 
 def _what_fits(
@@ -247,8 +252,8 @@ def _what_fits(
         kept = {name: value for name, value in settings.items() if name in config}
         lighter = forecast(method, {**config, **kept}, shape, **{**more, **format})
         if lighter.certain <= available:
-            return f"with {says} they take {_gib(lighter.certain)}"
-    return "a smaller model would fit"
+            return _WOULD_FIT % {"settings": says, "size": _gib(lighter.certain)}
+    return phrase("a smaller model would fit")
 
 
 def lightest(method: str, config: Mapping[str, Any]) -> dict[str, Any]:

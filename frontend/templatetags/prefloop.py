@@ -28,6 +28,7 @@ from training.models import TrainingRound, TrainingRun
 from training.phrases import in_language
 from training.products import is_chance
 from training.products.chat import inherited_settings
+from training.reports.failure import Failure, failure_of
 from training.reports.ladder import signed as with_sign
 
 register = template.Library()
@@ -211,9 +212,18 @@ def _sources(counts: dict[str, int]) -> tuple[str, str]:
     return f"{total:,}", "; ".join(shares)
 
 
+@register.filter
+def failure(run: TrainingRun) -> Failure:
+    """Return why a run failed."""
+    return failure_of(run)
+
+
+@register.filter("sentence")
 def _sentence(text: str) -> str:
+    """Return a stored sentence in the language of the page, with a capital letter and its full stop."""
     text = stored.translated(text)
-    return f"{text[:1].upper()}{text[1:].rstrip('.。')}" + gettext(".")
+    whole = f"{text[:1].upper()}{text[1:].rstrip('.。')}"
+    return whole if whole.endswith(("?", "!", "？", "！")) else whole + gettext(".")
 
 
 def _figure(name: str, value: Any) -> str:

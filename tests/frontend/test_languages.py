@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import uuid
 from collections import Counter
@@ -199,10 +200,41 @@ def test_stored_sentences_are_found_by_their_own_words(made_up):
         % {"count": 2, "what": pseudo.pseudo("restored")},
         "nobody wrote this": "nobody wrote this",
         "": "",
+        "There is no pair to train on. Rows: 12; left out: empty answer (9); prompt longer than 64 tokens (3)": (
+            pseudo.pseudo("%(problem)s. Rows: %(count)s; left out: %(reasons)s")
+            % {
+                "problem": pseudo.pseudo("There is no pair to train on"),
+                "count": 12,
+                "reasons": f"{pseudo.pseudo('empty answer')} (9); "
+                f"{pseudo.pseudo('prompt longer than %(most)s tokens') % {'most': 64}} (3)",
+            }
+        ),
     }
     assert {text: stored.translated(text) for text in marked} == marked
     translation.activate("en")
     assert stored.translated("2 prompts: restored") == "2 prompts: restored"
+
+
+TOLD = {"RecipeError", "Refused", "remark"}  # what a recipe says to people: as an exception, or in its result
+
+
+def test_what_recipes_say_is_in_the_catalog():
+    """Each text is written out where it is raised, or is that of another exception whose texts are gathered, too."""
+    known = {message.id for message in _catalog(FILES[0])}
+    found, wrong = 0, []
+    for path in sorted(Path("training/recipes").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in TOLD:
+                source = ast.unparse(call)
+                texts = [text for text, _ in pseudo.MESSAGES["sentences_in"](source)]
+                texts += re.findall(r"phrase\('([^']+)'", source)
+                if not texts and "(str(problem))" in source:
+                    continue
+                found += 1
+                if not texts or not known.issuperset(texts):
+                    wrong.append(f"{path}:{call.lineno}: {source}")
+    assert wrong == []
+    assert found > 60
 
 
 def test_every_count_of_a_snapshot_has_words():
@@ -259,6 +291,14 @@ RESULTS = {
 }
 
 
+FAILED = (
+    "The process ended with exit code 1.\n"
+    "11:02:03 The adapter has 123 parameters\n"
+    "11:02:04 error: There is no pair to train on. Rows: 1,200; left out: empty answer (1,100); "
+    "the chat template refuses it (roles must alternate) (100)\n"
+)
+
+
 @pytest.fixture
 def trained(project) -> TrainingRound:
     """Two rounds with figures, of which the first waits at a gate."""
@@ -273,6 +313,8 @@ def trained(project) -> TrainingRound:
         TrainingRun.objects.create(
             round=round, position=9, method="sample", config=METHODS["sample"].config().as_json()
         )
+        failed = {"method": "dpo", "config": METHODS["dpo"].config().as_json(), "status": "failed", "error": FAILED}
+        TrainingRun.objects.create(round=round, position=8, started_at=now, finished_at=now, **failed)
     return round
 
 
@@ -287,6 +329,22 @@ def test_pages_of_rounds_are_translated(made_up, alice, project, trained, policy
     estimate = alice.post("/projects/letters/rounds/new/", settings | {"estimate": "1"}, **made_up).content.decode()
     assert pseudo.OPEN in estimate
     assert pseudo.untranslated(estimate) == []
+
+
+def test_why_a_stage_failed_is_read_in_the_language_of_the_reader(as_user, admin, trained):
+    alice = as_user(admin)
+    english = alice.get("/projects/letters/rounds/2/").content.decode()
+    assert (
+        "<p>There is no pair to train on. Rows: 1,200; left out: empty answer (1,100); "
+        "the chat template refuses it (roles must alternate) (100). The process ended with exit code 1.</p>"
+    ) in english
+    chinese = alice.get("/projects/letters/rounds/2/", **CHINESE).content.decode()
+    assert (
+        "<p>没有可用于训练的偏好回答对。数据行数：1,200；未使用：回答为空 (1,100); "
+        "对话模板不接受它（roles must alternate） (100)。 进程已结束，退出码为 1。</p>"
+    ) in chinese
+    for page in (english, chinese):  # the log stays as it was written
+        assert "11:02:03 The adapter has 123 parameters" in page
 
 
 @pytest.mark.parametrize(

@@ -50,5 +50,5 @@ def test_a_prompt_that_is_too_long_is_refused_and_counted(prepare: Prepare, chec
     inputs = {"version": str(checkpoint), "opponent": None}
     run = prepare("long", "evaluate", SETTINGS | {"max_prompt_tokens": 60}, inputs, rows)
     assert finish(run)["refused"] == [{"prompt_id": 1, "reason": "prompt longer than 60 tokens"}]
-    with pytest.raises(RecipeError, match="None of the 1 prompts"):
+    with pytest.raises(RecipeError, match="Rows: 1; left out: prompt longer than 60 tokens"):
         finish(prepare("none", "evaluate", SETTINGS | {"max_prompt_tokens": 60}, inputs, rows[1:]))

@@ -467,7 +467,7 @@ def test_it_starts_from_the_last_reward_model_or_says_why_not(prepare: Prepare, 
 
 def test_no_ranking_to_train_on(prepare: Prepare, checkpoint: Path):
     run = prepare("none", "reward", SETTINGS, {"base_model": str(checkpoint)}, preference_rows(2, held_out=2))
-    with pytest.raises(RecipeError, match="No ranking can be trained on"):
+    with pytest.raises(RecipeError, match="There is no ranking to train on"):
         finish(run)
 
 

@@ -398,7 +398,7 @@ def test_a_server_that_is_no_model_s_ends_the_run_soon(prepare: Prepare, server:
 
 def test_none_of_the_prompts(prepare: Prepare, server: FakeServer):
     server.status = 400
-    with pytest.raises(RecipeError, match=r"None of the 2 prompts can be answered.*400 Bad Request"):
+    with pytest.raises(RecipeError, match=r"None of the prompts can be answered\. Rows: 2; .*400 Bad Request"):
         finish(prepare("all", "sample", settings(server), {}, prompt_rows(2)))
 
 

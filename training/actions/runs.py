@@ -36,6 +36,14 @@ TRIES_TO_SETTLE = 3
 NEWEST_SHARE = 0.3  # of the last measured pace in the smoothed one
 _FAILED = gettext_noop("%(stage)s failed.")
 _FAILED_FOR = gettext_noop("%(stage)s failed: %(why)s")
+_NO_SPACE = gettext_noop("No space left: %(size)s are free on the disk of %(folder)s.")
+_EXIT_CODE = gettext_noop("The process ended with exit code %(code)s.")
+_KILLED = gettext_noop("The process was killed by signal %(number)s.")
+_KILLED_FOR_MEMORY = gettext_noop(
+    "The process was killed by signal %(number)s, as the system does where memory runs out: smaller batches and "
+    "shorter texts need less of it."
+)
+_WORKER_AWAY = gettext_noop("Its worker went away %(count)s times.")
 
 
 class InvalidTransition(Exception):
@@ -188,13 +196,10 @@ def how_it_ended(run: TrainingRun, exit_code: int, why: str = "") -> str:
         return cleaned_text(why)
     if exit_code == NO_SPACE:
         folder = run.directory.path
-        return f"No space left: {filesizeformat(shutil.disk_usage(folder).free)} are free on the disk of {folder}."
+        return _NO_SPACE % {"size": filesizeformat(shutil.disk_usage(folder).free), "folder": folder}
     if exit_code >= 0:
-        return f"The process ended with exit code {exit_code}."
-    ended = f"The process was killed by signal {-exit_code}"
-    if exit_code != -signal.SIGKILL:
-        return f"{ended}."
-    return f"{ended}, as the system does where memory runs out: smaller batches and shorter texts need less of it."
+        return _EXIT_CODE % {"code": exit_code}
+    return (_KILLED_FOR_MEMORY if exit_code == -signal.SIGKILL else _KILLED) % {"number": -exit_code}
 
 
 def release_run(*, run: TrainingRun) -> None:
@@ -238,7 +243,7 @@ def reclaim_lost_runs() -> int:
             if run.may_be_tried_again:
                 release_run(run=run)
             else:
-                tries = f"Its worker went away {run.attempt} times."
+                tries = _WORKER_AWAY % {"count": run.attempt}
                 fail_run(run=run, error=f"{tries}\n{run.directory.log_tail()}")
         except InvalidTransition:
             continue  # another worker reclaimed it first

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
 
+from annotation import stored
 from annotation.models import Project
 from training.methods import PromptTuningConfig
 from training.models import TemplateVersion, VerbalizerVersion
@@ -61,7 +62,7 @@ class TemplateForm(forms.Form):
         try:
             template = Template.parse(body)
         except InvalidTemplate as problem:
-            raise forms.ValidationError(str(problem)) from problem
+            raise forms.ValidationError(stored.translated(str(problem))) from problem
         if self.tokenizer and not self.tokenizer.masked and not template.ends_with_mask:
             raise forms.ValidationError(NOT_LAST)
         return body
@@ -120,7 +121,7 @@ class VerbalizerForm(forms.Form):
         try:
             verbalizer = Verbalizer(words)
         except InvalidVerbalizer as problem:
-            raise forms.ValidationError(str(problem)) from problem
+            raise forms.ValidationError(stored.translated(str(problem))) from problem
         if self.tokenizer:
             self.findings = findings_of(verbalizer, newest_templates(self.project), self.tokenizer)
         if any(found.severity == "error" for found in self.findings):

@@ -16,10 +16,11 @@ import torch
 
 from training.methods import DistilConfig
 from training.methods.load import prompts_at_once
+from training.phrases import phrase
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.reward_model import RewardModel
 from training.recipes.process.distributed import Processes
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.files import replace_file, required_path
 from training.recipes.process.log import logger
 from training.recipes.process.run import run_recipe
@@ -51,7 +52,7 @@ def train_policy(run: RunDir, config: DistilConfig, inputs: Row) -> Row:
     prompts, refused = read_prompts(roles.shared.chat, rows, most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
     if not train:
-        raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
+        raise nothing_usable(phrase("There is no prompt to train on"), len(rows), refused)
     callback = RunCallback(
         run, config, roles, held_out_prompts({prompt.prompt_id: prompt for prompt in prompts}), unit="steps"
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from training.methods import DPOConfig
+from training.phrases import phrase
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import nothing_usable
 from training.recipes.process.run import run_recipe
 from training.recipes.selection import Yardstick, means_by_prompt
 from training.recipes.text.prompts import PromptTokens, Refused, prompt_tokens, response_tokens
@@ -25,7 +26,7 @@ def train_policy(run: RunDir, config: DPOConfig, inputs: Row) -> Row:
     rows = list(run.rows())
     prompts, train, unseen, refused = read_pairs(rows, roles.shared, config)
     if not train:
-        raise RecipeError(f"There is no pair to train on ({len(rows)} rows; refused: {dict(refused)})")
+        raise nothing_usable(phrase("There is no pair to train on"), len(rows), refused)
     callback = RunCallback(
         run,
         config,

@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from training.methods import EvaluateConfig, SampleConfig
-from training.recipes.process.errors import RecipeError
+from training.phrases import phrase
+from training.recipes.process.errors import nothing_usable
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch, peak_rss_mb
 from training.recipes.process.run import run_recipe
@@ -50,7 +51,7 @@ def answer_prompts(run: RunDir, config: EvaluateConfig, inputs: Row) -> Row:
         before += len(batches)
         own = [row["tokens"] for row in run.samples() if row["side"] == side]
         if not own:
-            raise RecipeError(f"None of the {len(rows)} prompts can be answered: {refused[:1] or 'there are none'}")
+            raise nothing_usable(phrase("None of the prompts can be answered"), len(rows), refused)
         lengths[side] = round(fmean(own), 2)
     return {
         "prompts": len(rows),

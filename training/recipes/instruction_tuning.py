@@ -17,10 +17,11 @@ from torch import Tensor
 from training.instructions.recast import TRAIN, UNSEEN_TASKS, UNSEEN_TEMPLATES, prompt_text
 from training.instructions.report import compare, in_words, mentions, same_answer
 from training.methods import InstructionTuningConfig
+from training.phrases import phrase
 from training.recipes.models.answers import Answers
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.shared_model import SharedModel, role_logprobs
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.log import logger, remark
 from training.recipes.process.run import run_recipe
 from training.recipes.process.seeds import generator
@@ -58,7 +59,7 @@ def train_policy(run: RunDir, config: InstructionTuningConfig, inputs: Row) -> R
     rows = list(run.rows())
     examples, questions, refused = read_rows(rows, roles.shared, config)
     if not examples:
-        raise RecipeError(f"There is no instruction to learn from ({len(rows)} rows; refused: {dict(refused)})")
+        raise nothing_usable(phrase("There is no instruction to learn from"), len(rows), refused)
     if not questions:
         raise RecipeError("There is no unseen instruction to measure with: hold out a cluster or use rule-made tasks")
     trainer = sft_trainer(run, config, roles, examples)

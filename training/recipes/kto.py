@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from annotation.stats.unpaired import source_of, unpaired_labels
 from training.methods import KTOConfig
+from training.phrases import phrase
 from training.recipes.models.shared_model import SharedModel
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.selection import Yardstick, means_by_prompt
@@ -48,9 +49,12 @@ class LabelledAnswer:
 def train_policy(run: RunDir, config: KTOConfig, inputs: Row) -> Row:
     # 1. Roles and labelled answers, with the reference's log-probabilities.
     roles = load_roles(run, config, inputs)
-    prompts, train, unseen, refused = read_answers(list(run.rows()), roles.shared, config)
+    rows = list(run.rows())
+    prompts, train, unseen, refused = read_answers(rows, roles.shared, config)
     if not train:
-        raise RecipeError(f"There is no response to train on that people found good or bad ({dict(refused)})")
+        raise nothing_usable(
+            phrase("There is no response to train on that people found good or bad"), len(rows), refused
+        )
     others = answers_of_other_prompts(train)
     callback = RunCallback(
         run,

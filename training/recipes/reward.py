@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from training.methods import RewardConfig
+from training.phrases import phrase
 from training.recipes.evaluation import correlation
 from training.recipes.models.generation import Drawing, sample
 from training.recipes.models.rankings import (
@@ -31,7 +32,7 @@ from training.recipes.models.rankings import (
 from training.recipes.models.reward_model import HEAD_FILE, ROLE, RewardModel
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import checkpoints
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.files import replace_folder, required_path
 from training.recipes.process.log import logger, remark
 from training.recipes.process.pace import SavingPace
@@ -58,7 +59,7 @@ def train_reward_model(run: RunDir, config: RewardConfig, inputs: Row) -> Row:
     train = [ranking for ranking in rankings if ranking.split == "train"]
     held_out = [ranking for ranking in rankings if ranking.split == "eval"]
     if not train:
-        raise RecipeError(f"No ranking can be trained on: {counts}")
+        raise nothing_usable(phrase("There is no ranking to train on"), counts["in"], counts["refused"])
     learning, judging = judges_share(train, config)
     logger.info(
         "%d rankings to train on, %d for the judge, %d to test on; rows: %s",

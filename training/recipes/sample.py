@@ -18,7 +18,8 @@ from typing import Any
 
 from annotation.model_server import ServerProblem
 from training.methods import SampleConfig
-from training.recipes.process.errors import RecipeError
+from training.phrases import phrase
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.files import required_path
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch, peak_rss_mb, pick_device
@@ -69,7 +70,7 @@ def sample_policy(run: RunDir, config: SampleConfig, inputs: Row) -> Row:
     # 4. The figures, from the file itself: a resumed run counts all of it.
     samples = [row for row in run.samples() if why is None or row["prompt_id"] in why]
     if not samples:
-        raise RecipeError(f"None of the {len(rows)} prompts can be answered: {source.refused[:1] or 'there are none'}")
+        raise nothing_usable(phrase("None of the prompts can be answered"), len(rows), source.refused)
     lengths = [row["tokens"] for row in samples if row["tokens"] is not None]
     return {
         "completions": len(samples),

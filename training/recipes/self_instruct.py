@@ -14,7 +14,8 @@ from typing import Any
 from annotation.model_server import ServerProblem
 from training.instructions.form import Unparsed, draw, parse, request
 from training.methods import SampleConfig, SelfInstructConfig
-from training.recipes.process.errors import RecipeError
+from training.phrases import phrase
+from training.recipes.process.errors import RecipeError, nothing_usable
 from training.recipes.process.log import logger
 from training.recipes.process.resources import Stopwatch, peak_rss_mb
 from training.recipes.process.run import run_recipe
@@ -64,7 +65,7 @@ def propose_tasks(run: RunDir, config: SelfInstructConfig, inputs: Row) -> Row:
     # 3. The figures, from the file itself: a resumed run counts all of it.
     samples = list(run.samples())
     if not samples:
-        raise RecipeError(f"None of the {len(rows)} requests could be made: {source.refused[:1]}")
+        raise nothing_usable(phrase("None of the requests could be made"), len(rows), source.refused)
     unparsed = Counter(row["unparsed"] for row in samples if row["unparsed"])
     return {
         "proposed": len(samples),

@@ -8,9 +8,10 @@ import torch
 from transformers import Trainer
 
 from training.methods import InstructionTuningConfig, SFTConfig
+from training.phrases import phrase
 from training.recipes.models.answers import Answers
 from training.recipes.models.shared_model import SharedModel, role_logprobs
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import nothing_usable
 from training.recipes.process.memory import MicroBatches
 from training.recipes.process.run import run_recipe
 from training.recipes.selection import Yardstick, means_by_prompt
@@ -32,7 +33,7 @@ def train_policy(run: RunDir, config: SFTConfig, inputs: Row) -> Row:
     rows = list(run.rows())
     prompts, examples, unseen, refused = read_answers(rows, roles.shared, config)
     if not examples:
-        raise RecipeError(f"There is no answer to learn from ({len(rows)} rows; refused: {dict(refused)})")
+        raise nothing_usable(phrase("There is no response to learn from"), len(rows), refused)
     callback = RunCallback(
         run,
         config,

@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access as annotation_access
+from annotation import stored
 from annotation.characters import cleaned
 from annotation.errors import NotPossible
 from annotation.http import UserRequest
@@ -120,7 +121,7 @@ def rendered(project: Project, body: str) -> dict[str, Any]:
     try:
         template = Template.parse(body)
     except InvalidTemplate as problem:
-        return {"problem": str(problem) if body.strip() else ""}
+        return {"problem": stored.translated(str(problem)) if body.strip() else ""}
     tokenizer = tokenizer_of(project)
     if tokenizer and not tokenizer.masked and not template.ends_with_mask:
         return {"problem": NOT_LAST}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from training.executors import EngineAway, Executor, Job, Phase, Resources, State
 from training.jobdir import BY_ENGINE, FROM_OUTSIDE, JOB_CLOSED, TIME_LIMIT
@@ -22,6 +23,16 @@ from training.rundir import NO_SPACE
 QUIET_SECONDS = 5.0  # without a sign of life after which an engine is believed that says that a job is over
 KILLED = -signal.SIGKILL  # stands for an end whose exit code nobody knows
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)  # by which engines, launchers and people end a process
+SAYS = {
+    Phase.GONE: gettext_noop("%(engine)s knows no such job any more"),
+    Phase.UNKNOWN: gettext_noop("%(engine)s does not answer"),
+    Phase.ENDED: gettext_noop("%(engine)s says that it ended"),
+    Phase.RUNNING: gettext_noop("%(engine)s says that it runs"),
+    Phase.WAITING: gettext_noop("%(engine)s says that it waits"),
+}
+_INACTIVE = gettext_noop("It was inactive for %(seconds)s s; %(what)s.")
+_NEVER_BEGAN = gettext_noop("It never reported that it had begun; %(what)s.")
+_WAITING = gettext_noop("Waiting in %(engine)s")
 
 
 class Ended(NamedTuple):
@@ -97,13 +108,14 @@ class Watch:
         if state.phase in (Phase.ENDED, Phase.GONE) and self._over_for() > QUIET_SECONDS and silent > QUIET_SECONDS:
             return self._by_itself() or self._by_engine(state)
         if alive and silent > settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS:
-            return self._lost(f"It was inactive for {silent:.0f} s", state)
+            return self._lost(_INACTIVE, state, seconds=f"{silent:.0f}")
         if not alive and self._running_for() > settings.TRAINING_BEGIN_SECONDS:
-            return self._lost("It never reported that it had begun", state)
+            return self._lost(_NEVER_BEGAN, state)
         return None
 
-    def _lost(self, how: str, state: State) -> Ended:
-        return Ended(KILLED, f"{how}; {_words(self.executor, state)}.{self._printed()}", is_over=False)
+    def _lost(self, how: str, state: State, **values: str) -> Ended:
+        told = how % {**values, "what": _words(self.executor, state)}
+        return Ended(KILLED, f"{told}{self._printed()}", is_over=False)
 
     def _by_itself(self) -> Ended | None:
         found = self.job.folder.ended()
@@ -200,22 +212,13 @@ def _code_of_engine(state: State) -> int:
 
 
 def _words(executor: Executor, state: State) -> str:
-    said = {
-        Phase.GONE: "knows no such job any more",
-        Phase.UNKNOWN: "does not answer",
-        Phase.ENDED: "says that it ended",
-        Phase.RUNNING: "says that it runs",
-        Phase.WAITING: "says that it waits",
-    }[state.phase]
-    return f"{executor.label or executor.name} {said}{f': {state.why}' if state.why else ''}"
+    """Return what an engine says of a job."""
+    said = SAYS[state.phase] % {"engine": executor.label or executor.name}
+    return f"{said}: {state.why}" if state.why else said
 
 
 def _waiting_words(executor: Executor, state: State) -> str:
     """Return for what a job waits that has not begun."""
-    name = executor.label or executor.name
-    match state.phase:
-        case Phase.WAITING:
-            return f"Waiting in {name}{f': {state.why}' if state.why else ''}"
-        case Phase.UNKNOWN:
-            return f"{name} does not answer"
-    return ""
+    told = {Phase.WAITING: _WAITING, Phase.UNKNOWN: SAYS[Phase.UNKNOWN]}.get(state.phase, "")
+    said = told and told % {"engine": executor.label or executor.name}
+    return f"{said}: {state.why}" if state.phase is Phase.WAITING and state.why else said

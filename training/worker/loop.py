@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
+from django.utils.translation import gettext_noop
 
 from annotation import audit, live
 from annotation.actions import ai_judge_runs, expiry, feedback_erasure, import_jobs
@@ -33,6 +34,9 @@ SIGN_EVERY_SECONDS = 10.0  # for /ready/
 DATABASE_AWAY = (OperationalError, InterfaceError)
 LEFT_OVER_EVERY_SECONDS = 3.0  # jobs of runs that were cancelled, or whose round is paused
 TRIM_EVERY_SECONDS = 3600.0  # tables that would only grow
+_COULD_NOT_PREPARE = gettext_noop("Could not prepare the run: %(why)s")
+_COULD_NOT_START = gettext_noop("Could not start the process: %(why)s")
+_COULD_NOT_GO_ON = gettext_noop("The worker could not go on with it: %(why)s")
 
 
 class NotPrepared(Exception):
@@ -173,7 +177,7 @@ class Worker:
             raise  # nothing can be stored: the run is taken up again once its heartbeat is old
         except Exception as problem:
             logger.exception("%s failed in the worker", run)
-            self._fail(run, f"The worker could not go on with it: {type(problem).__name__}: {problem}")
+            self._fail(run, _COULD_NOT_GO_ON % {"why": f"{type(problem).__name__}: {problem}"})
         return True
 
     def _fail(self, run: TrainingRun, error: str) -> None:
@@ -222,7 +226,7 @@ class Worker:
             return
         except (OSError, ValueError) as problem:
             logger.exception("Could not start %s", run)
-            runs.fail_run(run=run, error=f"Could not start the process: {problem}")
+            runs.fail_run(run=run, error=_COULD_NOT_START % {"why": problem})
             return
         ended = self._followed(run, executor, job)
         if ended is None:
@@ -282,7 +286,7 @@ class Worker:
             raise
         except Exception as problem:
             logger.exception("Could not prepare %s", run)
-            raise NotPrepared(f"Could not prepare the run: {problem}") from problem
+            raise NotPrepared(_COULD_NOT_PREPARE % {"why": problem}) from problem
 
     def _wait(self, run: TrainingRun, why: str) -> None:
         runs.put_back(run=run, phase=why)

@@ -181,17 +181,17 @@ def _ranking(row: Row, shared: SharedModel, max_length: int, *, with_single: boo
     prompt = prompt_tokens(shared.chat, row["prompt"], max_length)
     candidates: list[list[int]] = []
     index_of: dict[int, int] = {}
-    reason = "fewer than two candidates"
+    too_few = Refused("fewer than two candidates")
     for position, candidate in enumerate(row["candidates"]):
         try:
             tokens = response_tokens(shared.chat, candidate["text"], max_length - len(prompt))
         except Refused as problem:
-            reason = f"fewer than two usable candidates ({problem})"
+            too_few = Refused(f"fewer than two usable candidates ({problem})")
             continue
         index_of[position] = len(candidates)
         candidates.append(tokens)
     if len(candidates) < 2 and not (with_single and len(candidates) == len(row["candidates"]) == 1):
-        raise Refused(reason)
+        raise too_few
     votes = [_vote(ranking, index_of) for ranking in row["rankings"]]
     prompt_id: Any = row.get("prompt_id", row.get("group_id", ""))
     policy = _stated(row.get("policy"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from training.phrases import phrase
 from training.rundir import NO_SPACE, RunDir, where_now
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -23,6 +24,21 @@ DISK_BROKEN_WORDS = ("Input/output error", "Read-only file system")
 TOO_LITTLE_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 LOST_NEIGHBOUR = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "NCCL error")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
+_DISK_BROKEN = phrase("the disk of %(folder)s takes no data (%(why)s). Once it does, try the round again")
+_OUT_OF_MEMORY = phrase("out of memory (%(why)s): smaller batches and shorter texts need less")
+_NEEDS_ABOUT = phrase(
+    "no space left: %(free)s of %(total)s are free on the disk of %(folder)s, and what was being written needs about "
+    "%(size)s. Make room, then try the round again"
+)
+_NEEDS_MORE = phrase(
+    "no space left: %(free)s of %(total)s are free on the disk of %(folder)s, and what was being written needs more "
+    "than %(size)s. Make room, then try the round again"
+)
+_BROKEN = phrase("%(problem)s (it ended with %(why)s)")
+_NO_STATE = phrase("%(file)s, from which the run should go on, cannot be read")
+_NO_FOLDER = phrase("%(folder)s is not there")
+_UNREADABLE = phrase("%(file)s cannot be read: %(why)s")
+_MISSING = phrase("%(file)s is missing")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
@@ -32,12 +48,13 @@ def in_words(problem: Exception, run: RunDir) -> tuple[str, int] | None:
     if any(_is_full_disk(each) for each in chain):
         return _no_space(run), NO_SPACE
     if any(_is_broken_disk(each) for each in chain):
-        return f"the disk of {run.path} takes no data ({problem}). Once it does, try the round again", 1
+        return _DISK_BROKEN % {"folder": run.path, "why": problem}, 1
     if is_out_of_memory(problem):
         first = str(problem).strip().partition("\n")[0]
-        return f"out of memory ({first}): smaller batches and shorter texts need less", 1
+        return _OUT_OF_MEMORY % {"why": first}, 1
     if broken := next(_broken_files(run), None):
-        return f"{broken} (it ended with {type(problem).__name__}: {str(problem).partition(chr(10))[0]})", 1
+        first = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
+        return _BROKEN % {"problem": broken, "why": first}, 1
     return None
 
 
@@ -91,11 +108,10 @@ def _no_space(run: RunDir) -> str:
     disk = shutil.disk_usage(run.path)
     for path in halves:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    needs = f"needs about {_megabytes(needed)}" if needed > written else f"needs more than {_megabytes(written)}"
-    return (
-        f"no space left: {_megabytes(disk.free)} of {_megabytes(disk.total)} are free on the disk of {run.path}, and "
-        f"what was being written {needs}. Make room, then try the round again"
-    )
+    free = {"free": _megabytes(disk.free), "total": _megabytes(disk.total), "folder": run.path}
+    if needed > written:
+        return _NEEDS_ABOUT % {**free, "size": _megabytes(needed)}
+    return _NEEDS_MORE % {**free, "size": _megabytes(written)}
 
 
 def _size(path: Path) -> int:
@@ -122,29 +138,31 @@ def _broken_files(run: RunDir) -> Iterator[str]:
     if (state := run.load_state()) is not None:
         for path in sorted(state.rglob("*.pt")):
             if not zipfile.is_zipfile(path):
-                yield f"{path}, from which the run should go on, cannot be read"
+                yield _NO_STATE % {"file": path}
         yield from _broken_weights(state)
 
 
 def broken_model_files(folder: Path) -> Iterator[str]:
     """Return a sentence for each broken file of a model and, for an adapter, of its base."""
     if not folder.is_dir():
-        yield f"{folder} is not there"
+        yield _NO_FOLDER % {"folder": folder}
         return
     read = {}
     for path in sorted(folder.glob("*.json")):
         try:
             read[path.name] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as problem:
-            yield f"{path} cannot be read: {problem}"
+            yield _UNREADABLE % {"file": path, "why": problem}
     yield from _broken_weights(folder)
     shards = read.get("model.safetensors.index.json", {}).get("weight_map", {})
-    yield from (f"{folder / name} is missing" for name in sorted(set(shards.values())) if not (folder / name).exists())
+    yield from (
+        _MISSING % {"file": folder / name} for name in sorted(set(shards.values())) if not (folder / name).exists()
+    )
     if "config.json" in read:
         if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
-            yield f"{folder / 'model.safetensors'} is missing"
+            yield _MISSING % {"file": folder / "model.safetensors"}
         if not any((folder / name).exists() for name in TOKENIZERS):
-            yield f"{folder / 'tokenizer.json'} is missing"
+            yield _MISSING % {"file": folder / "tokenizer.json"}
     base = read.get("adapter_config.json", {}).get("base_model_name_or_path") or read.get("reward.json", {}).get("base")
     base = base and where_now(base, folder)
     if base and os.path.isabs(base) and Path(base) != folder:
@@ -157,4 +175,4 @@ def _broken_weights(folder: Path) -> Iterator[str]:
             with safe_open(path, "pt"):
                 pass
         except (OSError, SafetensorError) as problem:
-            yield f"{path} cannot be read: {problem}"
+            yield _UNREADABLE % {"file": path, "why": problem}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from training.methods import PPOConfig
+from training.phrases import phrase
 from training.recipes.losses.rl_math import (
     explained_variance,
     gae,
@@ -23,7 +24,7 @@ from training.recipes.models.generation import Drawing, Rollout, sample
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.process import precision
 from training.recipes.process.distributed import Processes
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import nothing_usable
 from training.recipes.process.log import logger
 from training.recipes.process.seeds import generator
 from training.recipes.rl.guards import check_masks, check_own_sampler, check_untrained, check_whitened, distinct_pairs
@@ -57,11 +58,12 @@ def split_prompts(
 ) -> tuple[list[PromptTokens], list[PromptTokens], list[Row]]:
     """Return the prompts to train on, those to evaluate on, and the refused ones."""
     most = min(config.max_prompt_tokens, shared.longest - config.max_new_tokens - 1)
-    prompts, refused = read_prompts(shared.chat, list(run.rows()), most)
+    rows = list(run.rows())
+    prompts, refused = read_prompts(shared.chat, rows, most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
     held_out = [prompt for prompt in prompts if prompt.split == "eval"]
     if not train:
-        raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
+        raise nothing_usable(phrase("There is no prompt to train on"), len(rows), refused)
     if not held_out:
         logger.info("No eval prompts: the scores before and after are those of prompts that were trained on")
     return train, held_out or train, refused

@@ -13,9 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from training.methods import GRPOConfig, RLOOConfig
+from training.phrases import phrase
 from training.recipes.models.answers import Answers
 from training.recipes.models.reward_model import RewardModel
-from training.recipes.process.errors import RecipeError
+from training.recipes.process.errors import nothing_usable
 from training.recipes.process.files import required_path
 from training.recipes.process.memory import MicroBatches
 from training.recipes.rl.episodes import prompts_of_update
@@ -56,7 +57,7 @@ def train_online(
     prompts, refused = read_prompts(roles.shared.chat, rows, most)
     train = [prompt for prompt in prompts if prompt.split == "train"]
     if not train:
-        raise RecipeError(f"There is no prompt to train on ({len(refused)} refused: {refused[:1]})")
+        raise nothing_usable(phrase("There is no prompt to train on"), len(rows), refused)
     steps = config.batch_size // config.minibatch_size * config.passes
     callback = RunCallback(
         run,
