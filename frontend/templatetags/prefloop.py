@@ -14,6 +14,7 @@ from django.forms import BoundField, IntegerField
 from django.template import Context
 from django.utils import timezone
 from django.utils.html import json_script
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
 
 from annotation import pseudonyms, stored
@@ -344,6 +345,15 @@ def range_of(field: BoundField) -> str:
         return ""
     ends = {"least": f"{asked.min_value:,.12g}", "most": f"{asked.max_value:,.12g}"}
     return gettext("%(least)s to %(most)s") % ends
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """Return a field's input. Django says that help and errors describe it, but knows of no range."""
+    if field.help_text or not range_of(field):
+        return field.as_widget()
+    described = f"{field.auto_id}_helptext {field.aria_describedby or ''}"
+    return field.as_widget(attrs={"aria-describedby": described.strip()})
 
 
 @register.filter

@@ -41,3 +41,19 @@ def test_what_is_no_page_is_not_found(client):
 def test_every_page_of_the_site_links_to_it(client, admin, as_user):
     assert 'href="/help/"' in as_user(admin).get("/").content.decode()
     assert 'href="/help/"' in client.get("/accounts/login/").content.decode()
+
+
+FORMS = ("settings/", "members/", "members/invitations/", "webhooks/", "snapshots/", "evaluation/", "playground/")
+ROUNDS = ("rounds/new/", "rounds/autopilot/", "rounds/compute/", "costs/")
+
+
+def test_what_stands_below_a_field_is_read_with_it(as_user, admin, project, policy):
+    """Help and the range of a number, also where a field has a range alone."""
+    alice, ranges = as_user(admin), 0
+    for page in FORMS + ROUNDS:
+        body = alice.get(f"/projects/letters/{page}").content.decode()
+        helps = dict(re.findall(r'<div class="help" id="([^"]+)">(.*?)</div>', body, re.DOTALL))
+        described = set(" ".join(re.findall(r'aria-describedby="([^"]+)"', body)).split())
+        assert set(helps) - described == set(), page
+        ranges += sum(text.strip().startswith("<span") for text in helps.values())
+    assert ranges > 0
