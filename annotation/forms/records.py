@@ -93,7 +93,7 @@ class PromptForm(forms.Form):
         label=gettext_lazy("Split"),
         choices=[("", gettext_lazy("By hash, as for imported prompts")), *Split.choices],
         required=False,
-        help_text=gettext_lazy("Held-out prompts (eval) are never trained on. By hash, about 20 % are held out."),
+        help_text=gettext_lazy("Held-out prompts (eval) are never trained on. By hash, about 20% are held out."),
     )
     external_id = forms.CharField(
         max_length=200,

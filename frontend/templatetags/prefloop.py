@@ -37,7 +37,7 @@ register = template.Library()
 # What is worth a line on the page of a round, in this order. Anything else that a recipe reports is in result.json.
 FIGURES: dict[str, str] = {
     "accuracy": gettext_noop("Held-out accuracy"),
-    "ci95": gettext_noop("95 % CI"),
+    "ci95": gettext_noop("95% CI"),
     "length_baseline": gettext_noop("Longer-response baseline"),
     "baselines": gettext_noop("Length-only baseline"),
     "people": gettext_noop("One annotator against the others"),
@@ -187,14 +187,14 @@ def _baselines_in_words(baselines: dict[str, Any]) -> str:
     chance = gettext("Chance: %(share)s.") % {"share": f"{baselines.get('random', 0.5):.0%}"}
     if not length.get("ci95"):
         return f"{rule} {chance}"
-    interval = gettext("95 %% CI: %(interval)s.") % {"interval": _figure("ci95", length["ci95"])}
+    interval = gettext("95%% CI: %(interval)s.") % {"interval": _figure("ci95", length["ci95"])}
     return f"{rule} {interval} {chance}"
 
 
 def _people_in_words(people: dict[str, Any]) -> str:
     words = gettext("Agreement with the majority of the others, %(count)s pairs.") % {"count": f"{people['n']:,}"}
     if people.get("ci95"):
-        words += " " + gettext("95 %% CI: %(interval)s.") % {"interval": _figure("ci95", people["ci95"])}
+        words += " " + gettext("95%% CI: %(interval)s.") % {"interval": _figure("ci95", people["ci95"])}
     return words
 
 

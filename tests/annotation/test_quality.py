@@ -49,7 +49,7 @@ def test_the_page_tells_how_far_people_agree(judged, admin, as_user):
     # Each task: ann and ben agree on 3 of 3 pairs, cora with either on 0 of 3: 3 of 9.
     assert "33.3%" in page
     assert "36 comparisons in 4 of 4 tasks" in page
-    assert "65 to 80 %" in page
+    assert "65 to 80%" in page
     for name in ("ann", "ben", "cora"):
         assert name in page
 

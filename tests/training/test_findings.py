@@ -143,9 +143,9 @@ def test_the_card_says_in_words_what_stands_behind_the_figures(finished_round, p
     page = page_of(finished_round(reward=REWARD, ppo=PPO))
     assert "<dd>67.0 to 81.2%</dd>" in page
     assert "<dt>Length-only baseline</dt><dd>55.0%</dd>" in page
-    assert "The shorter response wins. 95 % CI: 49.0 to 61.0%. Chance: 50%." in page
+    assert "The shorter response wins. 95% CI: 49.0 to 61.0%. Chance: 50%." in page
     assert "<dt>One annotator against the others</dt><dd>81.0%</dd>" in page
-    assert "Agreement with the majority of the others, 1,624 pairs. 95 % CI: 77.0 to 85.0%." in page
+    assert "Agreement with the majority of the others, 1,624 pairs. 95% CI: 77.0 to 85.0%." in page
     assert "Longer-response baseline" not in page
     assert "Quality gate passed</span> Accuracy 0.74 [0.67, 0.81] on 312 unseen pairs, against 0.55 by length." in page
     assert '<dd>3</dd><dd class="note-line">a response is empty (2); too long (1)</dd>' in page

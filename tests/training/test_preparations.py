@@ -88,7 +88,7 @@ def test_a_new_project_asks_for_its_model_and_shows_how_far_it_is(alice, setting
     claimed = preparations.claim()
     assert preparations.report(claimed, phase="Converting the bundled model", percent=40)
     page = alice.get("/projects/mine/model/").content.decode()
-    assert "Converting the bundled model: 40 %" in page
+    assert "Converting the bundled model: 40%" in page
     assert 'value="40"' in page
 
 

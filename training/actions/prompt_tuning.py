@@ -129,7 +129,7 @@ def check_rows(
         )
     if not sum(counts["eval"][label] for label in verbalizer.labels):
         raise NotPossible(
-            gettext("None of the labelled texts is held out for testing (about 20 % are). Label or import more.")
+            gettext("None of the labelled texts is held out for testing (about 20% are). Label or import more.")
         )
     for label in verbalizer.labels:
         if counts["train"][label] < needed:

@@ -52,7 +52,7 @@ def in_words(split: str, figures: Row) -> str:
         return ""
     low, high = figures["difference_ci95"]
     change = f"{figures['before']:.0%} right before, {figures['after']:.0%} after"
-    interval = f"{100 * low:+.0f} to {100 * high:+.0f} points, 95 % interval, {figures['n']} rows".replace("-", "−")
+    interval = f"{100 * low:+.0f} to {100 * high:+.0f} points, 95% interval, {figures['n']} rows".replace("-", "−")
     if low > 0:
         outcome = "got better"
     elif high < 0:

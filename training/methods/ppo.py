@@ -36,7 +36,7 @@ class PPOConfig(PolicyGradientConfig):
         most=1000,
     )
     kl_horizon: float = setting(
-        5.0, "Updates over which the adaptive coefficient changes by at most 20 %", least=1, most=1_000_000
+        5.0, "Updates over which the adaptive coefficient changes by at most 20%", least=1, most=1_000_000
     )
     gamma: float = setting(1.0, "Discount of later rewards", least=0, most=1)
     gae_lambda: float = setting(0.95, "λ of generalised advantage estimation", least=0, most=1)

@@ -20,7 +20,7 @@ from training.products.data import prompt_rows
 from training.products.policy import PRODUCT as POLICY
 from training.rundir import Row
 
-NO_PROMPTS = gettext_noop("No prompt is held out: about 20 % of the imported ones are. Import more prompts first.")
+NO_PROMPTS = gettext_noop("No prompt is held out: about 20% of the imported ones are. Import more prompts first.")
 NO_NEW_VERSION = gettext_noop(
     "An evaluation compares a new version with the one before it: put a method that makes a policy before it, or start "
     "it on the page Evaluation."

@@ -132,7 +132,7 @@ def _problem(project: Project, needed: int, lacking_prompts: int, waiting: int, 
     """Return what is missing where the open tasks cannot bring what is needed; empty where they can."""
     of_project = project.prompts.filter(split=Split.EVAL).count()
     if not of_project:
-        return gettext("No prompt is held out yet: import prompts; about 20 % of them are held out.")
+        return gettext("No prompt is held out yet: import prompts; about 20% of them are held out.")
     if of_project < FEWEST_PROMPTS:
         return ngettext(
             "Only %(count)s of the prompts is held out: import more prompts.",

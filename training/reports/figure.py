@@ -43,7 +43,7 @@ def svg(rows: Sequence[ApproachRow], *, majority: float | None = None) -> str:
     for tenth in range(round(floor_at * 10), 11):
         height = y(tenth / 10)
         parts.append(f'<line {LINE} x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">{tenth * 10} %</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">{tenth * 10}%</text>')
     if majority is not None:
         height = y(majority)
         parts.append(

@@ -34,7 +34,7 @@ def svg(rungs: Sequence[Rung]) -> str:
         return TOP + (highest - elo) / (highest - lowest) * (HEIGHT - TOP - BOTTOM)
 
     references = escape(gettext("reference responses"))
-    axis = escape(gettext("policy version; Elo points with 95 % CI"))
+    axis = escape(gettext("policy version; Elo points with 95% CI"))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(in_words(rungs))}"><g {TEXT}>'

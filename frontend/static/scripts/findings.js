@@ -18,11 +18,11 @@ export function showFindings(where, run) {
 function learningCurve(where, { points, earlier, length_baseline: length }) {
   const lines = [{ label: gettext("this round"), style: "line", points: points.map(accuracyPoint) }];
   if (earlier.length) lines.push({ label: gettext("earlier rounds"), style: "points", points: earlier.map(accuracyPoint) });
-  const levels = [{ y: 0.5, label: gettext("chance 50 %") }];
+  const levels = [{ y: 0.5, label: gettext("chance 50%") }];
   if (length !== null) levels.push({ y: length, label: gettext("length only %(share)s", { share: percent(length) }) });
   const chart = new PointChart(where, { title: gettext("Learning curve"), unit: gettext("accuracy on held-out pairs"), xLabel: gettext("rankings"), lines, levels, fromZero: true });
   chart.table(
-    [gettext("Round"), gettext("Rankings"), gettext("Accuracy"), gettext("95 % CI")],
+    [gettext("Round"), gettext("Rankings"), gettext("Accuracy"), gettext("95% CI")],
     [...earlier, ...points.map((point) => ({ round: gettext("this one"), ...point }))].map(
       ({ round, rankings, accuracy, ci95 }) => [round, rankings, percent(accuracy), ci95 ? `${(100 * ci95[0]).toFixed(1)}–${percent(ci95[1])}` : "–"],
     ),
@@ -187,7 +187,7 @@ function spread(values, { fromZero = false } = {}) {
 }
 
 function percent(share) {
-  return `${(100 * share).toFixed(1)}\u00a0%`;
+  return `${(100 * share).toFixed(1)}%`;
 }
 
 /** A KL estimated near zero may come out just below it. */

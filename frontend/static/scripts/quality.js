@@ -24,9 +24,9 @@ class Shares extends Chart {
   /** The value under the cursor; without one, the last. */
   read(index) {
     const at = index ?? this.labels.length - 1;
-    this.readout.textContent = `${this.labels[at]}: ${short(100 * this.data[1][at])} %`;
+    this.readout.textContent = `${this.labels[at]}: ${short(100 * this.data[1][at])}%`;
     if (index === null) {
-      const all = this.labels.map((label, number) => `${label} ${short(100 * this.data[1][number])} %`);
+      const all = this.labels.map((label, number) => `${label} ${short(100 * this.data[1][number])}%`);
       this.canvas.setAttribute("aria-label", `${this.title}: ${all.join(", ")}`);
     }
   }
@@ -41,6 +41,6 @@ function show(title, unit, rows, label, figure) {
 }
 
 if (place) {
-  show(gettext("Agreement"), gettext("by policy version, with its 95 % interval"), plots.by_policy, (row) => `v${row.policy}`, (row) => row.pairwise);
+  show(gettext("Agreement"), gettext("by policy version, with its 95% interval"), plots.by_policy, (row) => `v${row.policy}`, (row) => row.pairwise);
   show(gettext("Gold accuracy"), gettext("by week; a decline is annotator drift"), plots.gold_by_week, (row) => row.week.slice(5), (row) => row);
 }
