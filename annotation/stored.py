@@ -7,6 +7,7 @@ recipes `phrase("…", …)`. Here that text is found again by its literal parts
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -36,7 +37,7 @@ SENTENCES = {
 SENTENCES |= {"queue", "what", "why", "yardstick"}
 # Names of values that list texts with how often each was counted: "empty answer (3); prompt longer than 9 tokens (1)".
 COUNTED = {"reasons"}
-HOW_OFTEN = re.compile(r"(.+) (\([\d,]+\))", re.DOTALL)
+HOW_OFTEN = re.compile(r"(?P<reason>.+) \((?P<count>[\d,]+)\)", re.DOTALL)
 # Letters of a text outside its placeholders: texts with fewer would fit anything. The second number is for those that
 # begin with a placeholder and have no colon.
 FEWEST_LETTERS = 4, 6
@@ -85,11 +86,17 @@ def _translated(texts: Any, sentence: str, depth: int) -> str:
 
 
 def _value_translated(texts: Any, name: str, value: str, depth: int) -> str:
-    if name in COUNTED:
-        counted = [HOW_OFTEN.fullmatch(each) for each in value.split("; ")]
-        if all(counted):
-            return "; ".join(f"{_translated(texts, each[1], depth)} {each[2]}" for each in counted if each)
+    counted = [HOW_OFTEN.fullmatch(each) for each in value.split("; ")] if name in COUNTED else []
+    if counted and all(counted):
+        reasons = {_translated(texts, each["reason"], depth): each["count"] for each in counted if each}
+        return counted_reasons(reasons)
     return _translated(texts, value, depth) if name in SENTENCES else value
+
+
+def counted_reasons(counts: Mapping[str, str]) -> str:
+    """Return reasons with how often each was counted, in the language of the reader."""
+    told = [gettext("%(reason)s (%(count)s)") % {"reason": reason, "count": n} for reason, n in counts.items()]
+    return gettext("; ").join(told)
 
 
 @lru_cache(maxsize=8)

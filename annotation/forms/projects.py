@@ -157,7 +157,6 @@ LABELS = {
 }
 HELP = {
     "guidelines": gettext_noop("What makes a response good. Markdown; shown to annotators while they work."),
-    "candidates_per_task": gettext_noop("From 2 to 9."),
     "ranking_form": gettext_noop("Open tasks follow it, too."),
     "top_k": gettext_noop("How many responses get a rank; the order of the others is not recorded."),
     "seats_per_task": gettext_noop("Each ranks the responses on their own."),

@@ -75,7 +75,7 @@ class TakeSnapshotForm(forms.Form):
         min_value=0,
         max_value=1,
         initial=0.5,
-        help_text=gettext_lazy("From 0 to 1. An annotation of a person has weight 1, unless weights are used."),
+        help_text=gettext_lazy("An annotation of a person has weight 1, unless weights are used."),
         widget=forms.NumberInput(attrs={"step": "0.05"}),
     )
 

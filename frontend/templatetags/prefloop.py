@@ -201,9 +201,8 @@ def _people_in_words(people: dict[str, Any]) -> str:
 def _left_out(refused: dict[str, int] | list[dict[str, Any]]) -> tuple[str, str]:
     """Return how many rows were left out by reason, as a recipe counted or listed them."""
     reasons = Counter(refused) if isinstance(refused, dict) else Counter(row["reason"] for row in refused)
-    return f"{reasons.total():,}", "; ".join(
-        f"{stored.translated(reason)} ({count:,})" for reason, count in reasons.most_common(5)
-    )
+    most = {stored.translated(reason): f"{count:,}" for reason, count in reasons.most_common(5)}
+    return f"{reasons.total():,}", stored.counted_reasons(most)
 
 
 def _sources(counts: dict[str, int]) -> tuple[str, str]:

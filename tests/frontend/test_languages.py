@@ -205,8 +205,13 @@ def test_stored_sentences_are_found_by_their_own_words(made_up):
             % {
                 "problem": pseudo.pseudo("There is no pair to train on"),
                 "count": 12,
-                "reasons": f"{pseudo.pseudo('empty answer')} (9); "
-                f"{pseudo.pseudo('prompt longer than %(most)s tokens') % {'most': 64}} (3)",
+                "reasons": pseudo.pseudo("; ").join(
+                    pseudo.pseudo("%(reason)s (%(count)s)") % {"reason": reason, "count": count}
+                    for reason, count in (
+                        (pseudo.pseudo("empty answer"), 9),
+                        (pseudo.pseudo("prompt longer than %(most)s tokens") % {"most": 64}, 3),
+                    )
+                ),
             }
         ),
     }
@@ -336,12 +341,13 @@ def test_why_a_stage_failed_is_read_in_the_language_of_the_reader(as_user, admin
     english = alice.get("/projects/letters/rounds/2/").content.decode()
     assert (
         "<p>There is no pair to train on. Rows: 1,200; left out: empty answer (1,100); "
-        "the chat template refuses it (roles must alternate) (100). The process ended with exit code 1.</p>"
+        'the chat template refuses it (roles must alternate) (100).</p><p class="small">'
+        "The process ended with exit code 1.</p>"
     ) in english
     chinese = alice.get("/projects/letters/rounds/2/", **CHINESE).content.decode()
     assert (
-        "<p>没有可用于训练的偏好回答对。数据行数：1,200；未使用：回答为空 (1,100); "
-        "对话模板不接受它（roles must alternate） (100)。 进程已结束，退出码为 1。</p>"
+        "<p>没有可用于训练的偏好回答对。数据行数：1,200；未使用：回答为空（1,100）；"
+        '对话模板不接受它（roles must alternate）（100）。</p><p class="small">进程已结束，退出码为 1。</p>'
     ) in chinese
     for page in (english, chinese):  # the log stays as it was written
         assert "11:02:03 The adapter has 123 parameters" in page

@@ -76,11 +76,12 @@ def _running(round: TrainingRound, run: TrainingRun, now: datetime) -> StageStat
 
 
 def _seconds_left(run: TrainingRun, now: datetime) -> float | None:
-    """Return how long the counted steps still take at the measured pace; None before one is known."""
+    """Return how long the counted steps still take at the measured pace; None where that is not known, or was wrong."""
     if run.seconds_each is None or run.progressed_at is None:
         return None
     since = (now - run.progressed_at).total_seconds()
-    return max(0.0, (run.progress_total - run.progress_done) * run.seconds_each - since)
+    left = (run.progress_total - run.progress_done) * run.seconds_each - since
+    return left if left > 0 else None
 
 
 def _queued(round: TrainingRound, run: TrainingRun, before: TrainingRun | None) -> StageState:
