@@ -200,6 +200,9 @@ def take_pictures(browser: Browser, options: argparse.Namespace, mode: str) -> N
     annotator = signed_in(browser, options, "annotator-1", mode)
     annotator.goto(f"{options.url}{demo}/")
     annotator.locator("#annotate").click()
+    annotator.locator("#task").wait_for()
+    if annotator.locator(".guidelines-first").count():  # asked once of each annotator
+        annotator.locator(".guidelines-first button[type=submit]").click()
     annotator.locator("#task[data-ready]").wait_for()
     annotator.screenshot(path=options.out / f"work-{mode}.png")  # its bar stands at the foot of the window
     admin = signed_in(browser, options, "admin", mode)
@@ -214,7 +217,9 @@ def take_pictures(browser: Browser, options: argparse.Namespace, mode: str) -> N
     for name, address in pages.items():
         admin.goto(f"{options.url}{address}")
         picture(admin, options, f"{name}-{mode}")
+    admin.goto(f"{options.url}{demo}/rounds/{trained}/curves/")
     admin.locator("#curves canvas").first.wait_for()
+    admin.wait_for_timeout(500)
     admin.locator("#curves").screenshot(path=options.out / f"curves-{mode}.png")
     annotator.context.close()
     admin.context.close()
@@ -231,7 +236,7 @@ def signed_in(browser: Browser, options: argparse.Namespace, username: str, mode
     page.goto(f"{options.url}/accounts/login/")
     page.locator("[name=username]").fill(username)
     page.locator("[name=password]").fill(options.password)
-    page.locator("button[type=submit]").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_load_state()
     return page
 

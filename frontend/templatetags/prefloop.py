@@ -218,12 +218,14 @@ def failure(run: TrainingRun) -> Failure:
     return failure_of(run)
 
 
-@register.filter("sentence")
 def _sentence(text: str) -> str:
     """Return a stored sentence in the language of the page, with a capital letter and its full stop."""
     text = stored.translated(text)
     whole = f"{text[:1].upper()}{text[1:].rstrip('.。')}"
     return whole if whole.endswith(("?", "!", "？", "！")) else whole + gettext(".")
+
+
+register.filter("sentence", _sentence)
 
 
 def _figure(name: str, value: Any) -> str:
