@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from babel.messages.pofile import read_po
 from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,3 +57,40 @@ def test_every_metric_that_a_recipe_logs_is_explained():
     groups = "objective|ppo|reward|response|sample|time|dpo|rloo|grpo|kto|sft|prompt_tuning|self_instruct"
     logged = set(re.findall(rf'"((?:{groups})/\w+)"', sources))
     assert [name for name in sorted(logged) if f"`{name}`" not in explained] == []
+
+
+# Words in italics that are no label of a page: an example, a heading of a table, a name of Django's.
+NO_LABELS = {
+    "this movie is great",
+    "this movie is great all in all, it was ____",
+    "sign in with example university",
+    "per completion",
+    "right",
+    "log-probabilities",
+    "cpu seconds",
+    "can add project",
+}
+
+
+def test_documents_call_things_as_the_pages_do():
+    """*Training → Rounds* names labels of pages, which are texts of the catalog."""
+    with (ROOT / "frontend/locale/zh_Hans/LC_MESSAGES/django.po").open("rb") as file:
+        texts = [text for message in read_po(file) if message.id for text in _forms(message.id)]
+    labels = {_plain(text) for text in texts} | NO_LABELS
+    strange, found = [], 0
+    for path in PAGES:
+        for words in re.findall(r"(?<![*\w])\*([A-Z][^*\n]*(?:\n[^*\n]+)?)\*(?![*\w])", path.read_text("utf-8")):
+            for label in " ".join(words.split()).split(" → "):
+                found += 1
+                if _plain(label) not in labels:
+                    strange.append(f"{path.name}: {label}")
+    assert strange == []
+    assert found > 50
+
+
+def _forms(text: str | tuple[str, ...]) -> list[str]:
+    return [text] if isinstance(text, str) else list(text)
+
+
+def _plain(text: str) -> str:
+    return text.strip(".…: ").lower()

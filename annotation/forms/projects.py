@@ -158,6 +158,7 @@ LABELS = {
 HELP = {
     "guidelines": gettext_noop("What makes a response good. Markdown; shown to annotators while they work."),
     "ranking_form": gettext_noop("Open tasks follow it, too."),
+    "candidates_per_task": gettext_noop("Shown in a ranking task."),
     "top_k": gettext_noop("How many responses get a rank; the order of the others is not recorded."),
     "seats_per_task": gettext_noop("Each ranks the responses on their own."),
     "early_stop": gettext_noop("Of more than two annotators: no further ones once two agree on the best response."),

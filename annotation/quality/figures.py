@@ -25,7 +25,11 @@ class Figure:
 
     @property
     def ci95(self) -> list[float] | None:
-        return None if self.low is None or self.high is None else [self.low, self.high]
+        """Return the interval to show; None where all clusters are alike, such as 0 of 9: it has no width then, as if
+        the value were known exactly."""
+        if self.low is None or self.high is None or self.low == self.high:
+            return None
+        return [self.low, self.high]
 
 
 # What `ratio` says where there is nothing to divide; pages translate it. A report is stored in English.

@@ -16,6 +16,7 @@ from scipy.stats import kendalltau
 from annotation.models import Assignment, Candidate, Completion, Prompt, Ranking, Source, Split, Task
 from annotation.quality import agreement
 from annotation.quality.agreement import choices
+from annotation.quality.figures import ratio
 
 ABCD = [[1], [2], [3], [4]]
 
@@ -229,3 +230,11 @@ def test_the_quality_page_finds_the_same_on_pandalm(project, admin, as_user):
     figures = as_user(admin).get("/api/v1/projects/letters/quality/").json()
     assert sorted(row["value"] for row in figures["by_two"]) == pytest.approx(PUBLISHED, abs=0.04)
     assert figures["agreement"]["fleiss"]["value"] == pytest.approx(PUBLISHED_FLEISS, abs=0.04)
+
+
+def test_a_share_of_none_or_all_has_no_interval_without_width():
+    """0 of 9 tasks says little of the tenth: an interval from 0 to 0 would say that it is known."""
+    none, all_of_them = ratio([0] * 9, [1] * 9, of="pairs"), ratio([2] * 9, [2] * 9, of="pairs")
+    assert (none.value, none.ci95, all_of_them.value, all_of_them.ci95) == (0.0, None, 1.0, None)
+    low, high = ratio([0, 0, 0, 0, 1, 1, 1, 1, 1], [1] * 9, of="pairs").ci95
+    assert low < 5 / 9 < high

@@ -156,8 +156,8 @@ def test_findings_are_drawn_and_stand_in_tables(visit, admin, round_with_curves)
     visitor = visit(admin)
     page = visitor.page
     visitor.goto("/projects/letters/rounds/1/curves/")
-    expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3 % with 100")).to_be_visible()
-    reliability = "Reliability: 1 points. confidence 90.0 %, accuracy 87.5 % (96 pairs)"
+    expect(page.get_by_role("img", name="Learning curve: 2 points. 81.3% with 100")).to_be_visible()
+    reliability = "Reliability: 1 points. confidence 90.0%, accuracy 87.5% (96 pairs)"
     expect(page.get_by_role("img", name=reliability)).to_be_visible()
     drawn = page.get_by_role(
         "img", name="Frontier: 5 points. step 5: score 1.5 at √KL 2. The ring marks the best checkpoint"
