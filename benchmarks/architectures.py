@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from annotation.stats.unpaired import ACCEPTABLE
 from tests.architectures import CAUSAL, MASKED, VARIANTS, build, has_window
 from training.methods import METHODS, InvalidConfig
 from training.recipes.models.generation import Drawing, sample
@@ -51,15 +52,20 @@ ADAPTER = {"lora_rank": 4, "top_blocks": 2}
 SHORT = {"max_new_tokens": 6, "eval_completions": 2, **ADAPTER}
 BATCHES = {"episodes": 16, "batch_size": 16, "minibatch_size": 8, "kl_limit": 100.0, "learning_rate": 1e-3}
 CLASSIFIER = {"shots": 4, "epochs": 1, "lora_rank": 4, "virtual_tokens": 4, "max_length": 64}
+REWARD = {"epochs": 1, "reference_samples": 8, "max_new_tokens": 6, "learning_curve": 0, **ADAPTER}
 # recipe as it stands in the table: (method, settings); `logprobs` is no recipe
 RECIPES: dict[str, tuple[str, Row]] = {
     "logprobs": ("", {}),
     "sample": ("sample", {"completions_per_prompt": 2, "max_new_tokens": 6}),
     "evaluate": ("evaluate", {"max_new_tokens": 6}),
-    "reward": ("reward", {"epochs": 1, "reference_samples": 8, "max_new_tokens": 6, "learning_curve": 0, **ADAPTER}),
+    "reward": ("reward", REWARD),
+    "reward on labels": ("reward", {**REWARD, "pooling": "mean"}),
     "ppo": ("ppo", {**SHORT, **BATCHES}),
     "rloo": ("rloo", {**SHORT, **BATCHES}),
+    "grpo": ("grpo", {**SHORT, **BATCHES}),
+    "distil": ("distil", {"epochs": 1, "batch_size": 4, "completions_per_prompt": 2, "pairs_per_prompt": 1, **SHORT}),
     "dpo": ("dpo", {"epochs": 1, "batch_size": 4, **SHORT}),
+    "kto": ("kto", {"epochs": 1, "batch_size": 4, **SHORT}),
     "sft": ("sft", {"epochs": 1, "batch_size": 4, **SHORT}),
     "instruction_tuning": (
         "instruction_tuning",
@@ -70,6 +76,8 @@ RECIPES: dict[str, tuple[str, Row]] = {
         for name in ("zero_shot", "in_context", "cloze", "soft_prompt", "p_tuning", "prefix", "head")
     },
 }
+LABELLED = ("reward on labels", "kto")  # recipes whose rows are single responses that are good or bad
+SCORED = ("ppo", "rloo", "grpo", "distil")  # methods that need a reward model
 CLASSIFIERS = [name for name, (method, _) in RECIPES.items() if method == "prompt_tuning"]
 TOPICS = ["the sea in the morning", "rainy Sundays and long walks", "a good cup of tea", "the weather in spring"]
 
@@ -86,11 +94,14 @@ def prompt(number: int) -> Row:
     }
 
 
-def rows_of(method: str) -> list[Row]:
-    """Return a dozen rows as this method takes them."""
+def rows_of(recipe: str) -> list[Row]:
+    """Return a dozen rows as this recipe takes them."""
+    method = RECIPES[recipe][0]
     prompts = [prompt(number) for number in range(12)]
     said = [{"role": "assistant", "content": "The sea is calm."}], [{"role": "assistant", "content": "A bad day."}]
     own = [{"prompt": row["messages"], "prompt_id": row["prompt_id"], "split": row["split"]} for row in prompts]
+    if recipe in LABELLED:
+        return [labelled(row, good=row["prompt_id"] % 2 == 0) for row in own]
     if method in ("reward", "dpo"):
         votes = {"margin": 0.5, "votes_for": 1, "votes_against": 0}
         return [{**row, "group_id": row["prompt_id"], "chosen": said[0], "rejected": said[1], **votes} for row in own]
@@ -109,6 +120,15 @@ def rows_of(method: str) -> list[Row]:
             for number in range(28)
         ]
     return prompts
+
+
+def labelled(row: Row, *, good: bool) -> Row:
+    """Return the row of a snapshot in which a person called the only response to a prompt good or bad."""
+    said = {"tiers": [[0]], "unacceptable": [] if good else [0], "weight": 1.0, "annotator": "annotator-1"}
+    said["ratings"] = [{"place": 0, "criterion": ACCEPTABLE, "rating": float(good)}]
+    text = f"The sea is {'calm' if good else 'bad'}, number {row['prompt_id']}."
+    candidates = [{"text": text, "finished": True}]
+    return {**row, "candidates": candidates, "rankings": [said], "group_id": row["prompt_id"], "policy": -1}
 
 
 def instruction(number: int, split: str) -> Row:
@@ -134,7 +154,7 @@ def inputs_of(method: str, model: Path, reward: Path) -> Row:
     if method == "prompt_tuning":
         verbalizer = {"fine": ["good"], "poor": ["bad"]}
         return {"policy": str(model), "templates": ["{text} It is a {mask}"], "verbalizer": verbalizer}
-    return {"policy": str(model), **({"reward_model": str(reward)} if method in ("ppo", "rloo") else {})}
+    return {"policy": str(model), **({"reward_model": str(reward)} if method in SCORED else {})}
 
 
 # --- one model -------------------------------------------------------------------------------------------------
@@ -185,12 +205,12 @@ def outcome(name: str, variant: str, recipe: str, result: str, reason: str | Non
 def run_recipe(recipe: str, model: Path, home: Path) -> None:
     method, settings = RECIPES[recipe]
     reward = home / "reward" / "checkpoint"
-    if method in ("ppo", "rloo") and not reward.exists():
+    if method in SCORED and not reward.exists():
         run_recipe("reward", model, home)
     run = RunDir(home / recipe)
     shutil.rmtree(run.path, ignore_errors=True)
     config = {"method": method, "settings": settings, "inputs": inputs_of(method, model, reward)}
-    run.prepare(config=config, rows=rows_of(method))
+    run.prepare(config=config, rows=rows_of(recipe))
     module = importlib.import_module(f"training.recipes.{METHODS[method].recipe}")
     execute(entry_point(module), METHODS[method].config, run)
 

@@ -134,7 +134,7 @@ class LongPrompts(models.TextChoices):
 
 
 # What the recipes say to a chat template themselves.
-TAKEN_TEMPLATE_NAMES = ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
+TAKEN_TEMPLATE_NAMES = ("messages", "documents", "add_generation_prompt", "continue_final_message")
 
 
 def check_template_kwargs(value: Any) -> None:
@@ -146,6 +146,9 @@ def check_template_kwargs(value: Any) -> None:
                 gettext("%(name)s cannot be set: the name is taken, or is no name of a template's variable.")
                 % {"name": f"{name!r}"}
             )
+    tools = value.get("tools", [])
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise ValidationError(gettext('Give "tools" as a list of JSON objects, one for each tool that may be called.'))
 
 
 class Project(models.Model):

@@ -223,6 +223,7 @@ def test_an_admin_says_how_the_model_is_asked(admin, as_user, project):
         ("{", "Enter a valid JSON."),
         ('{"messages": []}', "&#x27;messages&#x27; cannot be set"),
         ('{"bos_token": ""}', "&#x27;bos_token&#x27; cannot be set"),
+        ('{"tools": ["add"]}', "Give &quot;tools&quot; as a list of JSON objects"),
     ],
 )
 def test_template_settings_that_cannot_be_are_refused_in_words(admin, as_user, project, given, message):

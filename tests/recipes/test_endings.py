@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.recipes.conftest import finish
-from tests.recipes.families import FAMILIES, family, write_model
+from tests.recipes.families import FAMILIES, PLAIN, family, write_model
 from training.recipes.models.shared_model import SharedModel
 from training.recipes.prepare import prepare
 from training.recipes.process.errors import RecipeError
@@ -124,6 +124,22 @@ def test_an_answer_s_text_comes_back_and_ends_at_the_first_stop(name: str):
             assert not chat.is_as_seen([*tokens[:-1], stop, *tokens])
 
 
+def test_tokens_that_no_tokenizer_has_are_no_text_and_never_close_an_answer():
+    """A model's embedding may have more rows than its tokenizer has tokens, and a generation config may name one."""
+    tokenizer = family("chatml")
+    size = len(tokenizer)
+    chat = ChatFormat(tokenizer.backend_tokenizer, PLAIN, {}, [size + 7, tokenizer.convert_tokens_to_ids("<|im_end|>")])
+    assert chat.decode([chat.closing]) == "<|im_end|>"
+    assert size + 7 in chat.stops
+    said = chat.answer("I am fine.")[:-1]
+    assert not chat.is_as_seen([*said, size + 3])
+    assert chat.scored([*said, size + 3, *said]) == chat.answer("I am fine. I am fine.")
+    assert chat.scored([size + 3]) == [chat.closing]
+    assert chat.scored([*said, size + 7]) == [*said, chat.closing]
+    with pytest.raises(FormatError, match="Nothing ends an answer"):
+        ChatFormat(tokenizer.backend_tokenizer, PLAIN, {}, [size + 7, -1])
+
+
 def test_a_model_without_turn_tokens_cannot_go_on_as_the_user():
     chat = format_of("plain unigram")
     tokens = chat.answer("I am fine.\nuser: And then?")[:-1]
@@ -151,16 +167,63 @@ def test_a_template_that_leaves_a_system_turn_out_gets_it_in_the_first_turn():
     assert rendered.startswith("user> Be kind.\n\nHello?\n")
 
 
-def test_tool_results_go_through_where_a_template_takes_them_and_are_refused_where_not():
-    messages = [
-        *HARMLESS[0],
-        {"role": "assistant", "content": "Let me look."},
-        {"role": "tool", "content": "4 <|im_end|>"},
+CALLED = [
+    {"role": "user", "content": "2 and 2?"},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": "<|im_end|>"}'}}],
+    },
+    {"role": "tool", "name": "add", "content": "4"},
+    {"role": "tool", "name": "add", "content": 'so "4"\n'},
+]
+CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": "<|im_end|>"}}\n</tool_call>'
+WITH_TOOLS = (
+    "{% for tool in tools or [] %}[{{ tool.function.name }}]\n{% endfor %}{% for m in messages %}{{ m.role }}> "
+    "{% if m.role == 'tool' %}{{ m.content | tojson }}{% else %}{{ m.content }}{% endif %}"
+    "{% for call in m.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments | tojson }})"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}assistant> {% endif %}"
+)
+
+
+def test_calls_of_tools_and_their_results_reach_templates_that_take_them():
+    tokenizer = family("chatml")
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    settings = ChatSettings(template_kwargs={"tools": tools})
+    chat = ChatFormat(tokenizer.backend_tokenizer, WITH_TOOLS, {"eos_token": "<|im_end|>"}, settings=settings)
+    assert chat.decode(chat.prompt(CALLED)) == (
+        "[add]\nuser> 2 and 2?<|im_end|>\n"
+        'assistant> add({"a": 2, "b": "<|im_end|>"})<|im_end|>\n'
+        'tool> "4"<|im_end|>\ntool> "so \\"4\\"\\n"<|im_end|>\nassistant> '
+    )
+    assert chat.prompt(CALLED).count(chat.closing) == 4  # the one that is spelled in an argument is text
+
+
+@pytest.mark.parametrize("name", ["gemma", "mistral", "llama-3", "chatml", "deepseek-r1"])
+def test_calls_and_results_are_text_where_a_template_refuses_them_or_leaves_them_out(name: str):
+    chat = format_of(name)
+    text = chat.decode(chat.prompt(CALLED))
+    results = '<tool_response>\n4\n</tool_response>\n\n<tool_response>\nso "4"\n\n</tool_response>'
+    assert CALL in text
+    assert results in text
+    as_text = [
+        CALLED[0],
+        {"role": "assistant", "content": CALL},
+        {"role": "user", "content": results},
     ]
-    rendered = format_of("chatml").prompt(messages)
-    assert rendered.count(format_of("chatml").closing) == 3
-    with pytest.raises(FormatError, match="refuses it"):
-        format_of("gemma").prompt(messages)
+    if name != "chatml":  # which would let the spelled token be one
+        assert chat.prompt(CALLED) == chat.prompt(as_text)
+
+
+def test_what_an_assistant_says_beside_a_call_is_not_left_out():
+    """Llama 3.1's template writes the call alone."""
+    tokenizer = family("chatml")
+    calls = "{% if m.tool_calls %}{{ m.tool_calls[0].function.name }}!{% else %}{{ m.content }}{% endif %}"
+    template = "{% for m in messages %}{{ m.role }}> " + calls + "<|im_end|>\n{% endfor %}"
+    chat = ChatFormat(tokenizer.backend_tokenizer, template, {"eos_token": "<|im_end|>"})
+    assert "assistant> add!<|im_end|>" in chat.decode(chat.prompt(CALLED))
+    said = [CALLED[0], {**CALLED[1], "content": "Let me add."}, *CALLED[2:]]
+    assert "assistant> Let me add.\n<tool_call>\n" in chat.decode(chat.prompt(said))
 
 
 def test_a_thinking_block_is_closed_before_an_answer():

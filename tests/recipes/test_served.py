@@ -367,9 +367,11 @@ def test_odd_text_is_cleaned_and_thoughts_are_hidden_or_shown(prepare: Prepare, 
 
 
 def test_what_the_template_is_told_is_sent(prepare: Prepare, server: FakeServer):
-    chat = {"chat": {"template_kwargs": {"enable_thinking": False}}}
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    chat = {"chat": {"template_kwargs": {"enable_thinking": False, "tools": tools}}}
     finish(prepare("told", "sample", settings(server), chat, prompt_rows(1)))
     assert server.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert server.asked[0]["tools"] == tools
 
 
 def test_answers_left_out_are_not_asked_again_when_a_run_goes_on(prepare: Prepare, server: FakeServer):

@@ -31,6 +31,7 @@ from transformers import (
 from annotation.durable import make_folder, put_folder_in_place
 from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
+from training.recipes.process.failures import is_out_of_memory
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.text.formats import chat_format
 from training.rundir import PHASE
@@ -218,9 +219,9 @@ def _load_bundled() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise RecipeError(f"Cannot load the model {name!r}: there is no such folder")
-    _refuse_adapter(name)
     try:
         _say_phase(f"Checking {name}")
+        _refuse_adapter(name)
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise RecipeError(
@@ -232,7 +233,9 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         model, loading = AutoModelForCausalLM.from_pretrained(
             name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError, ImportError) as problem:
+    except Exception as problem:  # damaged files end in exceptions of every kind, Rust's among them
+        if isinstance(problem, RecipeError) or is_out_of_memory(problem):
+            raise
         raise RecipeError(f"Cannot load the model {name!r}: {_reason(problem)}") from None
     _check_loaded(name, model, sorted(loading["missing_keys"]))
     return model, tokenizer

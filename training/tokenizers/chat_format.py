@@ -24,7 +24,7 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer, pre_tokenizers
 
 from annotation.plain_text import cleaned_text
-from training.tokenizers.conversations import variants
+from training.tokenizers.conversations import calls_of, variants
 from training.tokenizers.settings import OFF, SHOWN, ChatSettings
 from training.tokenizers.templates import ChatMessage, ChatTemplate
 from training.tokenizers.thoughts import split_thoughts, tag_left_open
@@ -108,7 +108,8 @@ class ChatFormat:
         between, _, opening = following
         turn_ends = self._controls_in(tail) + [token for token in self._controls_in(between) if token in declared]
         eos, bos = (self._inner.token_to_id(self.special.get(name, "")) for name in ("eos_token", "bos_token"))
-        candidates = [*turn_ends, eos, *sorted(declared), bos]
+        # A generation config may name a token that the tokenizer does not have: it ends an answer, if ever drawn.
+        candidates = [*turn_ends, eos, *(token for token in sorted(declared) if self._is_known(token)), bos]
         closing = next((token for token in candidates if token is not None), None)
         if closing is None:
             raise FormatError(
@@ -124,6 +125,10 @@ class ChatFormat:
         # Without such tokens between turns, another speaker's turn is known by its text.
         texts = [] if self._controls_in(between) else [between.rstrip(), opening.rstrip()]
         self.turn_texts = tuple(text for text in texts if len(text.strip()) > 2)
+
+    def _is_known(self, token: int) -> bool:
+        """Return whether the tokenizer has this token: a model's embedding may have more rows than that."""
+        return 0 <= token < 1 << 32 and self._inner.id_to_token(token) is not None
 
     def _controls_in(self, text: str) -> list[int]:
         return [token for token in self.encode(text) if token in self._control_ids]
@@ -246,10 +251,20 @@ class ChatFormat:
     def is_as_seen(self, tokens: Sequence[int]) -> bool:
         """Return whether drawn tokens are just what people see: text, and no other stop than the closing one."""
         body = tokens[:-1] if tokens and tokens[-1] == self.closing else tokens
-        if not body or any(token in self._control_ids or token in self.stops for token in body):
-            return not body and bool(tokens)
+        if not body:
+            return bool(tokens)
+        if any(token in self._control_ids or token in self.stops or not self._is_known(token) for token in body):
+            return False
         text = self.decode(body)
         return text == cleaned_text(text) and self._turn_begins(text) is None and not split_thoughts(text).block
+
+    def scored(self, tokens: Sequence[int]) -> list[int]:
+        """Return drawn tokens with the closing one behind them, or those of the text that people see if it differs."""
+        drawn = list(tokens)
+        if self.is_as_seen(drawn):
+            return drawn if drawn[-1] == self.closing else [*drawn, self.closing]
+        text = self.text(drawn)
+        return self.answer(text) if text else [self.closing]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens with every control token spelled out."""
@@ -278,11 +293,14 @@ def _splitting_at_mark(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _is_in(message: ChatMessage, text: str) -> bool:
-    """Return whether the contents of system and user messages are in the rendered text."""
+    """Return whether what a message says, and the tools that it calls, are in the rendered text."""
     content = message.get("content")
-    return message.get("role") not in ("system", "developer", "user") or (
-        not isinstance(content, str) or content.strip() in text
-    )
+    names = [str(call.get("name", "")) for call in calls_of(message)]
+    if not all(name in text for name in names):
+        return False
+    if not isinstance(content, str) or content.strip() in text:
+        return True
+    return json.dumps(content.strip(), ensure_ascii=False)[1:-1] in text  # as templates write results of tools
 
 
 # --- from files ------------------------------------------------------------------------------------------------

@@ -27,6 +27,16 @@ class ChatSettings:
     thoughts: str = OFF
     long_prompts: str = REFUSE
 
+    @property
+    def tools(self) -> list[Any]:
+        """Return the tools that the model may call, which a server takes as a field of their own."""
+        return list(self.template_kwargs.get("tools") or [])
+
+    @property
+    def other_kwargs(self) -> dict[str, Any]:
+        """Return what else the chat template gets."""
+        return {name: value for name, value in self.template_kwargs.items() if name != "tools"}
+
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> ChatSettings:
         """Return the settings out of a run's inputs; what is missing has its default."""

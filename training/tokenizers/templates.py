@@ -32,15 +32,9 @@ class ChatTemplate:
     def render(self, messages: Sequence[ChatMessage], *, generation_prompt: bool) -> str:
         """Return the conversation as text. Raises TemplateError where the template refuses it."""
         try:
-            return str(
-                self._compiled.render(
-                    messages=messages,
-                    tools=None,
-                    documents=None,
-                    add_generation_prompt=generation_prompt,
-                    **self.variables,
-                )
-            )
+            given = {"tools": None, "documents": None, **self.variables}
+            given |= {"messages": messages, "add_generation_prompt": generation_prompt}
+            return str(self._compiled.render(given))
         except (
             TypeError,
             KeyError,

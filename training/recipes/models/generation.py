@@ -60,14 +60,13 @@ class Rollout:
         """Return what `read` computes for each answer as people see it. Shapes: (g, k) or (g, k, heads).
 
         `answers` are those of this rollout as drawn. Nearly all are what people see, token by token; one that ends by
-        another stop, contains a control token or opens another speaker's turn is tokenised anew from its text.
+        another stop, opens another speaker's turn or has a token that no text has is tokenised anew from its text.
         """
         found = read(answers)
         drawn = self.tokens()
         changed = torch.tensor([[not model.chat.is_as_seen(tokens) for tokens in group] for group in drawn])
         for place in changed.any(-1).nonzero()[:, 0].tolist():
-            texts = [model.chat.text(tokens) for tokens in drawn[place]]
-            ids = [model.chat.answer(text) if text else [model.closing] for text in texts]
+            ids = [model.chat.scored(tokens) for tokens in drawn[place]]
             response, mask = (tensor.to(model.device) for tensor in pad_right([ids], model.pad))
             prompt, prompt_mask = self.answers.prompt[place, None], self.answers.prompt_mask[place, None]
             again = read(Answers(prompt, prompt_mask, response, mask))[0]

@@ -121,7 +121,9 @@ class SharedModel:
 
     @property
     def longest(self) -> int:
-        return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        """Return how many tokens the model's positions reach; a config without that number sets no limit."""
+        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return 1 << 30 if found is None else int(found)
 
     # --- all weights -------------------------------------------------------------------------------------------
 

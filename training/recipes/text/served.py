@@ -132,10 +132,11 @@ class ServedModel:
             "temperature": config.temperature,
             "top_p": 1.0,
             "seed": seed,
-            "chat_template_kwargs": dict(self.settings.template_kwargs),
+            "tools": self.settings.tools,
+            "chat_template_kwargs": self.settings.other_kwargs,
         }
         try:
-            sent = {name: value for name, value in body.items() if value not in ("", {})}
+            sent = {name: value for name, value in body.items() if value not in ("", {}, [])}
             return self.client.request("chat/completions", sent, partial(read_choices, settings=self.settings))
         except RefusedByServer:
             if count == 1:

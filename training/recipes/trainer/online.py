@@ -26,7 +26,6 @@ from training.recipes.trainer.callback import RunCallback
 from training.recipes.trainer.roles import Roles, load_roles
 from training.recipes.trainer.training import count_rows, held_out_prompts, learn, report_results, settings
 from training.rundir import Messages, Row, RunDir
-from training.tokenizers.chat_format import ChatFormat
 
 OnlineConfig = GRPOConfig | RLOOConfig
 
@@ -213,7 +212,7 @@ def scorer(reward_model: RewardModel, tokens: dict[int, list[int]], per_prompt: 
         firsts = prompts[::per_prompt]
         if prompts != [messages for messages in firsts for _ in range(per_prompt)]:
             raise AssertionError("TRL has mixed the answers of different prompts")
-        closed = [as_scored(shared.chat, ids) for ids in completion_ids]
+        closed = [shared.chat.scored(ids) for ids in completion_ids]
         prompt, prompt_mask = pad_left([tokens[int(messages[0]["content"])] for messages in firsts], shared.pad)
         groups = [closed[at : at + per_prompt] for at in range(0, len(closed), per_prompt)]
         batch = (prompt, prompt_mask, *pad_right(groups, shared.pad))
@@ -222,14 +221,6 @@ def scorer(reward_model: RewardModel, tokens: dict[int, list[int]], per_prompt: 
         return scores
 
     return score
-
-
-def as_scored(chat: ChatFormat, drawn: list[int]) -> list[int]:
-    """Return drawn tokens with the closing one behind them, or those of the text that people see, where it differs."""
-    if chat.is_as_seen(drawn):
-        return drawn if drawn[-1:] == [chat.closing] else [*drawn, chat.closing]
-    text = chat.text(drawn)
-    return chat.answer(text) if text else [chat.closing]
 
 
 def describe_answers(log: Row, kl_coef: float) -> dict[str, float]:
