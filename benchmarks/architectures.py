@@ -1,7 +1,7 @@
 """Which recipes are right on which architectures: tiny models with random weights, every recipe, in one process.
 
-    python benchmarks/architectures.py [--architectures llama,gemma2] [--recipes sample,ppo] [--variants plain,bos]
-                                       [--table FILE] [--rows FILE]
+    python benchmarks/architectures.py [--architectures llama,gemma2] [--recipes sample,ppo] [--also gemma2:kto]
+                                       [--variants plain,bos] [--table FILE] [--rows FILE]
 
 Each model goes through `prepare` and then through the recipes as a worker would start them. A recipe is *right* if it
 finishes (the recipes assert that what they train is what they measure), *refused* if it says in words why it does not
@@ -299,6 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--architectures", default=",".join([*CAUSAL, *MASKED]))
     parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--also", default="", help="further recipes of single architectures: llama:kto,gemma2:grpo")
     parser.add_argument("--variants", default="plain", help=f"of {', '.join(VARIANTS)}; all: every one of them")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--rows", type=Path)
@@ -310,6 +311,7 @@ def main() -> None:
     variants = VARIANTS if options.variants == "all" else options.variants.split(",")
     if unknown := set(variants) - set(VARIANTS):
         raise SystemExit(f"there is no variant {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
+    also = [each.split(":") for each in options.also.split(",") if each]
     rows = earlier_rows(options.rows)
     done = {(row["architecture"], row["variant"]) for row in rows}
     wanted = [(name, variant) for name in options.architectures.split(",") for variant in variants]
@@ -317,7 +319,8 @@ def main() -> None:
         if (name, variant) in done or not applies(name, variant):
             continue
         with tempfile.TemporaryDirectory() as home:
-            found = try_model(name, variant, options.recipes.split(","), Path(home))
+            recipes = [*options.recipes.split(","), *(recipe for model, recipe in also if model == name)]
+            found = try_model(name, variant, recipes, Path(home))
         rows += found
         if options.rows:
             with options.rows.open("a", encoding="utf-8") as file:

@@ -158,8 +158,10 @@ def test_recipes_are_right_on_ten_architectures_or_refuse_in_words():
     """A part of benchmarks/architectures.py, which tries every recipe on all of them."""
     names = "mistral-window,gemma2,gemma3,gpt-oss,granite,opt-350m,mamba,llama4,bert,distilbert"
     recipes = "logprobs,reward,ppo,head"
+    also = "gemma2:kto,opt-350m:reward on labels,granite:grpo,mistral-window:distil"
+    options = ["--architectures", names, "--recipes", recipes, "--also", also]
     done = subprocess.run(
-        [sys.executable, "benchmarks/architectures.py", "--architectures", names, "--recipes", recipes],
+        [sys.executable, "benchmarks/architectures.py", *options],
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
@@ -167,7 +169,7 @@ def test_recipes_are_right_on_ten_architectures_or_refuse_in_words():
     )
     found = json.loads(done.stdout)
     assert found["faults"] == []
-    assert (found["architectures"], found["recipes"], found["wrong"]) == (10, 3, 0)
+    assert (found["architectures"], found["recipes"], found["wrong"]) == (10, 7, 0)
     assert found["worst_nats"] <= 1e-4
     assert found["refusals"] == [
         f"{name}: transformers has no classification head for {kind}: take cloze instead of head"
