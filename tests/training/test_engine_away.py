@@ -58,7 +58,7 @@ def is_away(executor: Executor, job: Job) -> str:
         (b"garbage\r\n\r\n", "garbage"),
         (b"", "does not answer"),
         (REFUSED, "PREFLOOP_RAY_TOKEN"),
-        (CUT_REFUSAL, "it answered 500"),
+        (CUT_REFUSAL, "answered with status 500"),
     ],
     ids=["cut", "garbage", "nothing", "refused", "cut-refusal"],
 )

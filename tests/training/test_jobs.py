@@ -7,8 +7,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
+from annotation.models import Preferences
+from annotation.stored import translated
+from training.actions import runs
+from training.actions.rounds import start_round
 from training.executors.base import Executor, Job, Phase, State
+from training.executors.local import LocalExecutor
 from training.jobdir import BY_ENGINE, JOB_CLOSED, STOPPED, TIME_LIMIT
 from training.rundir import NO_SPACE, RunDir
 from training.worker import jobs
@@ -126,3 +132,39 @@ def test_keys_are_in_a_job_folder_until_the_job_has_begun_or_never_will(job):
     assert kept == []
     assert json.loads(written.read_text()) == later.folder.job()
     assert written.stat().st_mode & 0o777 == 0o600
+
+
+DRAINED = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions"
+
+
+@pytest.mark.django_db
+@pytest.mark.database
+def test_why_a_job_waits_is_whole_and_in_the_language_of_the_reader(
+    clock, job, project, policy, make_prompt, alice, admin
+):
+    executor = Saying()
+    executor.said = State(Phase.WAITING, why=DRAINED)
+    watch = Watch(executor, job)
+    assert watch.look() is None
+    assert watch.waits_for == f"Waiting in Engine: {DRAINED}"
+    Preferences.objects.create(user=admin, language="zh-hans")
+    make_prompt()
+    start_round(project=project, methods=["sample"], by=None)
+    run = runs.claim_run()
+    runs.heartbeat(run=run, progress=None, phase=watch.waits_for)
+    for kept in (True, False):
+        page = alice.get("/projects/letters/rounds/1/").content.decode()
+        assert f"在 Engine 中等待：{DRAINED}" in page, kept
+        runs.put_back(run=run, phase=watch.waits_for)
+    runs.put_back(run=runs.claim_run(), phase="x" * 400)
+    assert project.rounds.get().runs.get().phase == "x" * 300
+
+
+@pytest.mark.parametrize("said", [State(Phase.UNKNOWN), State(Phase.UNKNOWN, why="connection refused")], ids=str)
+def test_that_an_engine_does_not_answer_is_told_in_the_language_of_the_reader(clock, job, said):
+    executor = LocalExecutor()  # whose name is translated: rows have it in English, whatever the thread's language
+    with translation.override("zh-hans"):
+        sentence = jobs.does_not_answer(executor, said)
+        assert sentence.startswith("This machine does not answer")
+        assert translated(sentence).startswith("This machine 无响应")
+        assert translated(sentence).endswith(said.why)

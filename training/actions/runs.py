@@ -86,7 +86,7 @@ def heartbeat(*, run: TrainingRun, progress: Row | None, phase: str = "") -> Non
     Raises InvalidTransition if the run was cancelled or taken over.
     """
     now = clock.now()
-    values: dict[str, Any] = {"heartbeat_at": now, "phase": phase[:60]}
+    values: dict[str, Any] = {"heartbeat_at": now, "phase": _phase(phase)}
     if progress:
         values |= {
             "progress_done": progress["done"],
@@ -98,6 +98,10 @@ def heartbeat(*, run: TrainingRun, progress: Row | None, phase: str = "") -> Non
         raise InvalidTransition(f"run {run.pk} is no longer ours")
     if TrainingRound.objects.filter(pk=run.round_id, status=RoundStatus.PAUSED).exists():
         raise Paused(f"{run.round} was paused")
+
+
+def _phase(text: str) -> str:
+    return cleaned_text(text)[: TrainingRun._meta.get_field("phase").max_length]
 
 
 def _pace(run: TrainingRun, done: int, now: datetime) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def release_run(*, run: TrainingRun) -> None:
 def put_back(*, run: TrainingRun, phase: str = "") -> None:
     """Put a run back into the queue because its worker or its round was stopped, or as it cannot start yet, which
     `phase` explains: no attempt counts."""
-    said = cleaned_text(phase)[:60]
+    said = _phase(phase)
     _ours(run).update(status=RunStatus.QUEUED, heartbeat_at=clock.now(), attempt=F("attempt") - 1, phase=said)
 
 

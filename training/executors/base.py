@@ -85,9 +85,14 @@ class Executor:
 
     name: str  # in settings, forms and the API
     order: int = 1000  # place in lists
-    label: StrOrPromise = ""  # on pages; the name where it is empty
+    label: StrOrPromise = ""  # see `title`
     takes: frozenset[str] = frozenset()  # the fields of Resources that it understands
     outlives_worker: bool = True  # its jobs go on while no worker runs, and the next worker follows them
+
+    @property
+    def title(self) -> str:
+        """Return what pages call it: its label, or its name where it has none."""
+        return str(self.label or self.name)
 
     def submit(self, job: Job) -> None:
         """Start a job, unless one of its name was started already.

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from django.utils.translation import gettext_noop
+
 from training.executors.base import Waits
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -74,5 +76,6 @@ def lease(count: int, names: list[str], folder: Path) -> Lease:
         leased.locks.append(lock)
     if len(leased.names) < count:
         leased.release()
-        raise DevicesBusy(f"{count} of {len(names)} GPUs are needed, and fewer are free")
+        needed = {"count": count, "all": len(names)}
+        raise DevicesBusy(gettext_noop("%(count)s of %(all)s GPUs are needed, and fewer are free") % needed)
     return leased

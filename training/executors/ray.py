@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from annotation.outgoing import NoRedirect
 from training.executors._remote import RemoteExecutor
@@ -46,7 +47,7 @@ class RayExecutor(RemoteExecutor):
         status, said = _ask("POST", "", body_of(job, self.job_command(job)))
         if status == 200 or (status >= 400 and self._is_known(job)):
             return  # of a submission whose answer was lost Ray says that it exists already
-        raise ValueError(_reason(said) or f"Ray answered {status}")
+        raise ValueError(_reason(said) or _answered(status))
 
     def poll(self, job: Job) -> State:
         try:
@@ -57,7 +58,7 @@ class RayExecutor(RemoteExecutor):
             return State(Phase.GONE)
         phase = PHASES.get(str(said.get("status")))
         if status != 200 or phase is None:
-            return State(Phase.UNKNOWN, why=_reason(said) or f"it answered {status}")
+            return State(Phase.UNKNOWN, why=_reason(said) or _answered(status))
         return State(phase, _exit_code(said), "" if phase is Phase.RUNNING else _reason(said))
 
     def cancel(self, job: Job, *, now: bool = False) -> None:  # noqa: ARG002  Ray has one way to stop a job
@@ -70,7 +71,7 @@ class RayExecutor(RemoteExecutor):
         except ValueError as refused:
             raise EngineAway(str(refused)) from refused
         if status not in (200, 404):
-            raise EngineAway(f"Ray answered {status}")
+            raise EngineAway(_answered(status))
 
     def _is_known(self, job: Job) -> bool:
         return _ask("GET", job.name)[0] == 200
@@ -123,13 +124,22 @@ def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[in
     except urllib.error.HTTPError as refused:
         said = _body_of_refusal(refused)
         if refused.code in (401, 403):
-            raise ValueError(f"Ray refused the token (PREFLOOP_RAY_TOKEN): {refused.code}") from refused
+            text = gettext_noop("Ray refused the token (PREFLOOP_RAY_TOKEN): %(status)s")
+            raise ValueError(text % {"status": refused.code}) from refused
         if refused.code in (408, 429, 502, 503, 504):
-            raise EngineAway(f"Ray at {settings.RAY_ADDRESS} answered {refused.code}") from refused
+            raise EngineAway(_answered(refused.code)) from refused
         return refused.code, _json(said)
     except (OSError, http.client.HTTPException) as away:
         why = getattr(away, "reason", away)
-        raise EngineAway(f"Ray at {settings.RAY_ADDRESS} does not answer: {why or type(away).__name__}") from away
+        raise EngineAway(
+            gettext_noop("Ray at %(address)s does not answer: %(error)s")
+            % {"address": settings.RAY_ADDRESS, "error": why or type(away).__name__}
+        ) from away
+
+
+def _answered(status: int) -> str:
+    text = gettext_noop("Ray at %(address)s answered with status %(status)s")
+    return text % {"address": settings.RAY_ADDRESS, "status": status}
 
 
 def _body_of_refusal(refused: urllib.error.HTTPError) -> bytes:

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from training.executors._remote import RemoteExecutor
 from training.executors.base import EngineAway, Job, Phase, State
@@ -147,9 +148,11 @@ class SlurmExecutor(RemoteExecutor):
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            raise EngineAway(f"{command[0]} took longer than {COMMAND_SECONDS:.0f} s") from late
+            text = gettext_noop("%(command)s did not end within %(seconds)s s")
+            raise EngineAway(text % {"command": command[0], "seconds": f"{COMMAND_SECONDS:.0f}"}) from late
         except FileNotFoundError as missing:
-            raise OSError(f"{command[0]} is not installed on the worker's machine") from missing
+            text = gettext_noop("%(command)s is not installed on the worker’s machine")
+            raise OSError(text % {"command": command[0]}) from missing
         if done.returncode != 0 and AWAY.search(done.stderr):
             raise EngineAway(done.stderr.strip().splitlines()[-1].removeprefix(f"{command[0]}: error: "))
         return done

@@ -27,7 +27,7 @@ class StageComputeForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         empty = self.default_in_words()
-        known = [(name, executor.label or name) for name, executor in EXECUTORS.items()]
+        known = [(name, executor.title) for name, executor in EXECUTORS.items()]
         self.fields["executor"] = forms.ChoiceField(
             choices=[("", gettext("Default (%(which)s)") % {"which": empty}), *known],
             required=False,
@@ -41,7 +41,7 @@ class StageComputeForm(forms.ModelForm):  # type: ignore[type-arg]
     def default_in_words(self) -> str:
         """Return which executor it is where none is chosen."""
         if self.instance.method == ALL_STAGES:
-            return str(configured_executor().label or configured_executor().name)
+            return configured_executor().title
         return gettext("as for all stages")
 
     def clean(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class StageComputeForm(forms.ModelForm):  # type: ignore[type-arg]
             return
         for field in not_taken(executor, self.cleaned_data):
             message = gettext("The executor %(executor)s does not take this. Leave it empty, or choose another one.")
-            self.add_error(field, message % {"executor": executor.label or executor.name})
+            self.add_error(field, message % {"executor": executor.title})
 
 
 class RoundComputeForm(StageComputeForm):

@@ -21,17 +21,9 @@ from annotation.models.querysets import NumberedQuerySet
 from training.executors import EXECUTORS
 from training.methods import METHODS, Method, making
 from training.methods.base import unknown
+from training.models.compute import StageCompute
 from training.prompt_tuning.approaches import APPROACHES, approach_of
 from training.rundir import RunDir
-
-_RESOURCE_LABELS = {
-    "cpus": gettext_lazy("CPUs"),
-    "gpus": gettext_lazy("GPUs"),
-    "memory_gb": gettext_lazy("Memory, GB"),
-    "minutes": gettext_lazy("Time limit, minutes"),
-    "partition": gettext_lazy("Partition"),
-    "image": gettext_lazy("Container image"),
-}
 
 
 class RunStatus(models.TextChoices):
@@ -239,7 +231,9 @@ class TrainingRun(models.Model):
     seconds_each = models.FloatField(
         null=True, blank=True, help_text="Measured seconds of a unit of progress, smoothed; null until it is known."
     )
-    phase = models.CharField(max_length=60, blank=True, help_text="What its recipe says that it does now.")
+    phase = models.CharField(
+        max_length=300, blank=True, help_text="What its recipe says that it does now, or why it waits."
+    )
     result = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True)
     policy = models.OneToOneField(
@@ -328,9 +322,10 @@ class TrainingRun(models.Model):
     @property
     def compute_in_words(self) -> str:
         """Return the executor and what the run asks it for."""
-        asked = [f"{_RESOURCE_LABELS[name]}: {value}" for name, value in (self.resources or {}).items()]
-        executor = EXECUTORS[self.executor].label if self.executor in EXECUTORS else self.executor
-        return "; ".join([str(executor), *asked] if executor else asked)
+        labels = {field.name: field.verbose_name for field in StageCompute._meta.fields}
+        asked = [f"{labels[name]}: {value}" for name, value in (self.resources or {}).items()]
+        executor = EXECUTORS[self.executor].title if self.executor in EXECUTORS else self.executor
+        return "; ".join([executor, *asked] if executor else asked)
 
     @property
     def is_active(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.conf import settings
+from django.utils import translation
 from django.utils.translation import gettext_noop
 
 from training.executors import EngineAway, Executor, Job, Phase, Resources, State
@@ -33,6 +34,8 @@ SAYS = {
 _INACTIVE = gettext_noop("It was inactive for %(seconds)s s; %(what)s.")
 _NEVER_BEGAN = gettext_noop("It never reported that it had begun; %(what)s.")
 _WAITING = gettext_noop("Waiting in %(engine)s")
+_WAITING_FOR = gettext_noop("Waiting in %(engine)s: %(why)s")
+_DOES_NOT_ANSWER = gettext_noop("%(engine)s does not answer: %(why)s")
 
 
 class Ended(NamedTuple):
@@ -212,13 +215,27 @@ def _code_of_engine(state: State) -> int:
 
 
 def _words(executor: Executor, state: State) -> str:
-    """Return what an engine says of a job."""
-    said = SAYS[state.phase] % {"engine": executor.label or executor.name}
+    """Return what an engine says of a job, in English."""
+    said = SAYS[state.phase] % {"engine": english(executor)}
     return f"{said}: {state.why}" if state.why else said
 
 
 def _waiting_words(executor: Executor, state: State) -> str:
-    """Return for what a job waits that has not begun."""
-    told = {Phase.WAITING: _WAITING, Phase.UNKNOWN: SAYS[Phase.UNKNOWN]}.get(state.phase, "")
-    said = told and told % {"engine": executor.label or executor.name}
-    return f"{said}: {state.why}" if state.phase is Phase.WAITING and state.why else said
+    """Return for what a job waits that has not begun, in English."""
+    if state.phase is Phase.UNKNOWN:
+        return does_not_answer(executor, state)
+    if state.phase is not Phase.WAITING:
+        return ""
+    return (_WAITING_FOR if state.why else _WAITING) % {"engine": english(executor), "why": state.why}
+
+
+def does_not_answer(executor: Executor, state: State) -> str:
+    """Return, in English, that an engine does not answer, and why."""
+    said = _DOES_NOT_ANSWER if state.why else SAYS[Phase.UNKNOWN]
+    return said % {"engine": english(executor), "why": state.why}
+
+
+def english(executor: Executor) -> str:
+    """Return what rows and logs call an executor, whatever the language of the thread."""
+    with translation.override("en"):
+        return executor.title

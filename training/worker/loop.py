@@ -26,7 +26,7 @@ from training.models import RunStatus, TrainingRun
 from training.products import product_of
 from training.products.chat import chat_inputs
 from training.rundir import Row, RunDir
-from training.worker.jobs import Ended, Stopping, Watch, earlier_job, job_handle, new_job, stop
+from training.worker.jobs import Ended, Stopping, Watch, does_not_answer, earlier_job, job_handle, new_job, stop
 from training.worker.preparation import prepare_next
 
 logger = logging.getLogger(__name__)
@@ -256,12 +256,12 @@ class Worker:
         if may_go_on and executor.outlives_worker:
             state = executor.poll(job)
             if state.phase is Phase.UNKNOWN and not job.folder.ended():
-                raise EngineAway(f"{executor.label or executor.name} does not answer: {state.why}")
+                raise EngineAway(does_not_answer(executor, state))
             if state.phase is not Phase.GONE or job.folder.ended() or job.folder.beat():
                 logger.info("%s: its job %s goes on", run, job.name)
                 return executor, job
         elif not self.stopping_jobs.is_over(executor, job):
-            raise Waits("The job of the last attempt is still stopping")
+            raise Waits(gettext_noop("The job of the last attempt is still stopping"))
         job.folder.forget_keys()
         runs.note_job(run=run, job="")
         return None
