@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.programs import descendants, free_ports, wait_until
 
 PROGRAM = Path(__file__).resolve().parents[1] / ".venv-ray" / "bin" / "ray"
 
@@ -30,7 +30,7 @@ class Cluster:
     def __init__(self, folder: Path, ray: Path) -> None:
         self.folder, self.ray = folder, ray
         self._groups: dict[str, subprocess.Popen[bytes]] = {}
-        self._port, self._dashboard, *self._others = _free_ports(8)
+        self._port, self._dashboard, *self._others = free_ports(8)
         self.address = f"http://127.0.0.1:{self._dashboard}"
 
     def start_head(self) -> None:
@@ -48,7 +48,7 @@ class Cluster:
             f"--dashboard-agent-listen-port={agent_http}",
             f"--temp-dir={self.folder}",
         )
-        self._wait_until(self._answers, "head")
+        wait_until(self._answers, self._groups["head"], "Ray's head", (self.folder / "head.out").read_text)
 
     def start_node(self) -> None:
         *_, agent_grpc, agent_http = self._others
@@ -64,7 +64,7 @@ class Cluster:
     def kill(self, name: str) -> None:
         """End the head or the node with all its processes, as a loss of power does."""
         process = self._groups.pop(name)
-        below = _descendants(process.pid)
+        below = descendants(process.pid)
         for pid in [process.pid, *below, *self._orphans(name)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -106,16 +106,6 @@ class Cluster:
             return bool(answer.status == 200)
         return False
 
-    def _wait_until(self, ready, name: str) -> None:
-        for _ in range(600):
-            if ready():
-                return
-            if self._groups[name].poll() is not None:
-                break
-            time.sleep(0.2)
-        said = (self.folder / f"{name}.out").read_text()[-3000:]
-        raise RuntimeError(f"Ray's {name} did not start (exit code {self._groups[name].poll()}):\n{said}")
-
 
 @contextlib.contextmanager
 def cluster(folder: Path, ray: Path) -> Iterator[Cluster]:
@@ -127,20 +117,3 @@ def cluster(folder: Path, ray: Path) -> Iterator[Cluster]:
         yield running
     finally:
         running.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                found += [child, *_descendants(child)]
-    return found

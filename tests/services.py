@@ -14,11 +14,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
+
+from tests.programs import NotStarted, free_port, wait_until
 
 
 def find(command: str) -> str | None:
@@ -28,22 +29,9 @@ def find(command: str) -> str | None:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: IO[bytes]) -> None:
-    for _ in range(1200):
-        if ready():
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
+def _said(log: IO[bytes]) -> str:
     log.seek(0)
-    said = log.read().decode(errors="replace")[-4000:].strip()
-    raise SystemExit(f"{name} did not start (exit code {process.poll()}). It wrote:\n{said}")
+    return log.read().decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -90,7 +78,9 @@ def running_cluster(folder: Path, *, stop: signal.Signals = signal.SIGTERM) -> I
         )
         try:
             asking = [find("pg_isready") or "pg_isready", "--quiet", "--host", str(folder)]  # a crash leaves its socket
-            _wait_until(lambda: subprocess.run(asking, check=False).returncode == 0, process, "PostgreSQL", log)
+            wait_until(
+                lambda: subprocess.run(asking, check=False).returncode == 0, process, "PostgreSQL", lambda: _said(log)
+            )
             yield f"postgres://prefloop@{quote(str(folder), safe='')}/postgres"
         finally:
             process.send_signal(stop)
@@ -99,7 +89,7 @@ def running_cluster(folder: Path, *, stop: signal.Signals = signal.SIGTERM) -> I
 
 @contextlib.contextmanager
 def redis() -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = find("redis-server")
     assert command
     with tempfile.TemporaryFile() as log:
@@ -115,7 +105,7 @@ def redis() -> Iterator[str]:
             return False
 
         try:
-            _wait_until(answers, process, "Redis", log)
+            wait_until(answers, process, "Redis", lambda: _said(log))
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             process.terminate()
@@ -132,6 +122,9 @@ def main() -> int:
         with postgres(folder) as database_url, redis() as redis_url:
             environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
             return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
+    except NotStarted as why:
+        print(why, file=sys.stderr)  # noqa: T201
+        return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

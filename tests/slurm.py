@@ -12,9 +12,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.programs import descendants, free_ports, wait_until
 
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 UP = ("idle", "mix", "alloc", "plnd")
@@ -85,7 +86,7 @@ class Cluster:
             (self.folder / name).mkdir()
         (self.folder / "munge.key").write_bytes(os.urandom(128))
         (self.folder / "munge.key").chmod(0o400)
-        controller_port, node_port = _free_ports(2)
+        controller_port, node_port = free_ports(2)
         written = CONFIGURATION.format(
             controller_port=controller_port,
             node_port=node_port,
@@ -140,7 +141,7 @@ class Cluster:
 
     def kill_node(self) -> None:
         """End slurmd and all that runs on its node, as a loss of power does."""
-        below = _descendants(self._processes["slurmd"].pid) + _steps(self.folder)
+        below = descendants(self._processes["slurmd"].pid) + _steps(self.folder)
         self.kill("slurmd")
         for pid in below:
             with contextlib.suppress(ProcessLookupError):
@@ -177,15 +178,11 @@ class Cluster:
                 start_new_session=True,
             )
 
-    def _wait_until(self, ready, name: str) -> None:
-        for _ in range(600):
-            if ready():
-                return
-            if self._processes[name].poll() is not None:
-                break
-            time.sleep(0.1)
-        said = "".join(path.read_text()[-2000:] for path in self.folder.glob(f"{name}*") if path.is_file())
-        raise RuntimeError(f"{name} did not start (exit code {self._processes[name].poll()}):\n{said}")
+    def _wait_until(self, ready: Callable[[], bool], name: str) -> None:
+        wait_until(ready, self._processes[name], name, lambda: self._said(name))
+
+    def _said(self, name: str) -> str:
+        return "".join(path.read_text()[-2000:] for path in self.folder.glob(f"{name}*") if path.is_file())
 
 
 @contextlib.contextmanager
@@ -199,14 +196,6 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         running.stop()
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
 def _steps(folder: Path) -> list[int]:
     """Return slurmstepd and all below it, of this Slurm: they outlive slurmd."""
     found = []
@@ -215,14 +204,5 @@ def _steps(folder: Path) -> list[int]:
             if b"slurmstepd" not in (path / "cmdline").read_bytes():
                 continue
             if f"SLURM_CONF={folder}/".encode() in (path / "environ").read_bytes():
-                found += [int(path.name), *_descendants(int(path.name))]
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                found += [child, *_descendants(child)]
+                found += [int(path.name), *descendants(int(path.name))]
     return found

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import site
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 import requests
 
 from tests import NIGHTLY
+from tests.programs import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,9 +81,7 @@ def commands(request, wheel, tmp_path_factory) -> Path:
 @pytest.fixture
 def served(commands, tmp_path) -> Iterator[str]:
     """The address of `prefloop serve` as a new user starts it, in no folder of ours and with no settings."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [commands / "prefloop", "serve", "--port", str(port)],

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import stat
 import subprocess
@@ -29,6 +28,7 @@ from django.contrib.staticfiles.finders import get_finder
 from django.core.management import CommandError
 
 from frontend.readiness import collect_static_files
+from tests.programs import free_port
 from tests.tables import sqlite_tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -98,9 +98,7 @@ def serving(
     environment: dict[str, str], *, log: IO[str] | int = subprocess.PIPE, launcher: Sequence[str] = ()
 ) -> Iterator[tuple[Any, str]]:
     """A process of `manage.py serve` that answers, and its address; `launcher` is a command that starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [*launcher, sys.executable, "manage.py", "serve", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://127.0.0.1:{port}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.forked import command
+from tests.programs import free_port
 from tests.recipes import test_distil, test_dpo, test_instruction_tuning, test_kto, test_ppo, test_rloo, test_sft
 from tests.recipes.conftest import Prepare, finish, preference_rows, preparing, prompt_rows, ranking_rows
 from training.methods import METHODS, InvalidConfig
@@ -116,9 +116,7 @@ def launch(count: int, arguments: list[Path]) -> None:
 
 def fork(count: int, arguments: list[Path], logs: Path) -> None:
     """Run several.py in forked processes, told what torch's launcher tells them: five seconds less for each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     processes = []
     for rank in range(count):
         told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
