@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-from frontend.cli import main
+from frontend.cli import manage
 
 if __name__ == "__main__":
-    main()
+    manage()

@@ -169,7 +169,9 @@ def assert_succeeded_once(attempt: int) -> None:
 
 
 def test_it_succeeds(engine, run):
-    worker_of(engine).run_until_idle()
+    worker = worker_of(engine)
+    assert not worker.executor.outlives_worker or worker.executor.unavailable() == ""
+    worker.run_until_idle()
     assert_succeeded_once(attempt=1)
 
 
@@ -331,6 +333,7 @@ def test_an_engine_that_is_away_is_waited_for(engine, run):
     if not hasattr(engine, "kill_head"):
         pytest.skip("it has no other process")
     engine.kill_head()
+    assert engine.executor().unavailable()
     waiting: list[TrainingRun] = []
 
     def is_said() -> bool:

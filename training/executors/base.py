@@ -112,6 +112,10 @@ class Executor:
         """
         raise NotImplementedError
 
+    def unavailable(self) -> str:
+        """Return why it would take no job now, empty where it would; nothing is submitted."""
+        return ""
+
     def log_tail(self, job: Job, characters: int = 4000) -> str:
         """Return the end of what a job printed beside its recipe, never reading the whole."""
         return job.folder.output_tail(characters)

@@ -80,6 +80,14 @@ class LocalExecutor(Executor):
         if process := _STARTED.pop(job.name, None):
             process.stop(0 if now else settings.TRAINING_STOP_GRACE_SECONDS)
 
+    def unavailable(self) -> str:
+        asked = [self.python, "-c", "import importlib.util as u; raise SystemExit(u.find_spec('torch') is None)"]
+        try:
+            done = subprocess.run(asked, capture_output=True, check=False)
+        except OSError as why:
+            return f"{self.python} does not start: {why.strerror}"
+        return "" if done.returncode == 0 else f"{self.python} has no torch: install prefloop[train], where runs are"
+
     def log_tail(self, job: Job, characters: int = 4000) -> str:
         return job.directory.log_tail(characters)
 

@@ -73,6 +73,13 @@ class RayExecutor(RemoteExecutor):
         if status not in (200, 404):
             raise EngineAway(_answered(status))
 
+    def unavailable(self) -> str:
+        try:
+            status, said = _ask("GET", "prefloop-none")  # of a job that it does not know
+        except (EngineAway, ValueError) as away:
+            return str(away)
+        return "" if status in (200, 404) else _reason(said) or _answered(status)
+
     def _is_known(self, job: Job) -> bool:
         return _ask("GET", job.name)[0] == 200
 

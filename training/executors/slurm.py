@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 
 from django.conf import settings
@@ -78,6 +79,16 @@ class SlurmExecutor(RemoteExecutor):
             done = self._call("scancel", *by_name, *options)
             if done.returncode != 0 and not ALREADY_OVER.search(done.stderr):
                 raise EngineAway(done.stderr.strip())
+
+    def unavailable(self) -> str:
+        missing = [name for name in ("sbatch", "squeue", "scontrol", "scancel") if shutil.which(name) is None]
+        if missing:
+            return f"{', '.join(missing)}: not installed on this machine"
+        try:
+            done = self._call("scontrol", "ping")
+        except (EngineAway, OSError) as away:
+            return str(away)
+        return "" if done.returncode == 0 else (done.stdout + done.stderr).strip()
 
     def _options(self, job: Job) -> list[str]:
         asked = job.resources
