@@ -108,6 +108,18 @@ class Slurm(Engine):
         with unittest.mock.patch.object(executor, "_ids", return_value=[]):
             executor.submit(job)
 
+    def suspend(self, job: Job) -> None:
+        """Have Slurm stop the processes of a job."""
+        self._control("suspend", job)
+
+    def resume(self, job: Job) -> None:
+        self._control("resume", job)
+
+    def _control(self, what: str, job: Job) -> None:
+        number = self.cluster.ask("squeue", f"--name={job.name}", "-h", "-o", "%A").stdout.strip()
+        done = self.cluster.ask("scontrol", what, number)
+        assert done.returncode == 0, done.stderr
+
     def preempt(self, script: Path) -> None:
         """Submit a job with a higher priority that needs the whole node for a moment."""
         options = ["--partition=high", "--cpus-per-task=4", "--output=/dev/null"]

@@ -68,6 +68,14 @@ def test_ray_that_answers_badly_is_away(tmp_path, settings, answer, why):
         assert why in is_away(RayExecutor(), job)
 
 
+def test_slurm_whose_answer_makes_no_sense_is_away(tmp_path, monkeypatch):
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho squeue: warning\n")
+    squeue.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert "invalid literal" in is_away(SlurmExecutor(), Job("1", "s", "ppo", RunDir(tmp_path)))
+
+
 def test_slurm_whose_commands_are_gone_is_away(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "squeue is not installed" in is_away(SlurmExecutor(), Job("1", "s", "ppo", RunDir(tmp_path)))

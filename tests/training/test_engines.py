@@ -509,3 +509,21 @@ def test_what_a_site_asks_for_by_variables_of_sbatch_reaches_it(engine, run, mon
             site.setenv(name, "nowhere")
             with pytest.raises(ValueError, match=r"(?i)feature|reservation"):
                 engine.executor().submit(replace(new_job(the_run()), submission=name.lower()))
+
+
+def test_a_job_that_its_engine_suspends_goes_on_later(engine, run, settings):
+    """Its processes are stopped for another job, and give no sign of life meanwhile."""
+    if engine.name != "slurm":
+        pytest.skip("it suspends no job")
+    with Working(worker_of(engine, "run.report_progress(1, 2, 'updates')\n" + WAITS + SAMPLE)):
+        wait_for(lambda: the_run().progress_done == 1)
+        job = new_job(the_run())
+        engine.suspend(job)
+        wait_for(lambda: the_run().phase == "Waiting in Slurm: it is suspended")
+        settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 1
+        time.sleep(3)
+        settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS = 60
+        (run.directory.path / "go").touch()
+        engine.resume(job)
+        wait_for(lambda: is_over(run))
+    assert_succeeded_once(attempt=1)

@@ -71,6 +71,22 @@ def test_a_job_has_minutes_to_give_its_first_sign_of_life(clock, job):
     assert "inactive for 61 s" in watch.look().why
 
 
+def test_a_suspended_job_is_waited_for(clock, job):
+    """An engine stops the processes of a job for another one: they give no sign of life, and go on later."""
+    watch = Watch(Saying(), job)
+    job.folder.write("beat.json", {"beat": 7})
+    assert (watch.look(), watch.waits_for) == (None, "")
+    watch.executor.said = State(Phase.WAITING, why="it is suspended")
+    for _ in range(10):
+        clock.now += 50
+        assert (watch.look(), watch.waits_for) == (None, "Waiting in Engine: it is suspended")
+    watch.executor.said = State(Phase.RUNNING)
+    clock.now += 59
+    assert (watch.look(), watch.waits_for) == (None, "")
+    clock.now += 2
+    assert "inactive for 61 s" in watch.look().why
+
+
 @pytest.mark.parametrize(
     ("written", "ended"),
     [
@@ -154,7 +170,7 @@ def test_why_a_job_waits_is_whole_and_in_the_language_of_the_reader(
     runs.heartbeat(run=run, progress=None, phase=watch.waits_for)
     for kept in (True, False):
         page = alice.get("/projects/letters/rounds/1/").content.decode()
-        assert f"在 Engine 中等待：{DRAINED}" in page, kept
+        assert f"正在 Engine 中排队：{DRAINED}" in page, kept
         runs.put_back(run=run, phase=watch.waits_for)
     runs.put_back(run=runs.claim_run(), phase="x" * 400)
     assert project.rounds.get().runs.get().phase == "x" * 300

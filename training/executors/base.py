@@ -64,7 +64,7 @@ class Job:
 
 
 class Phase(Enum):
-    WAITING = "waiting"
+    WAITING = "waiting"  # it has not begun, or is suspended
     RUNNING = "running"
     ENDED = "ended"
     GONE = "gone"  # the engine knows no such job

@@ -177,7 +177,7 @@ def _exit_code(said: dict[str, Any]) -> int | None:
     if said.get("status") == "SUCCEEDED":
         return 0
     code = said.get("driver_exit_code")
-    return int(code) if code is not None else None
+    return code if isinstance(code, int) else None
 
 
 EXECUTOR = RayExecutor()

@@ -22,7 +22,8 @@ COMMAND_SECONDS = 30.0
 AWAY = re.compile(r"contact slurm controller|timed out|connection refused|zero bytes|not responding|backup mode", re.I)
 ALREADY_OVER = re.compile(r"invalid job id|already completing|already completed|no active jobs", re.I)
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
-RUNNING = {"RUNNING", "COMPLETING", "STOPPED", "SUSPENDED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+SUSPENDED = {"SUSPENDED", "STOPPED"}  # its processes have got SIGSTOP, by an administrator or for another job
+RUNNING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "RESIZING"}
 IN_WORDS = {
     "TIMEOUT": "it reached its time limit",
     "DEADLINE": "it reached its deadline",
@@ -60,15 +61,15 @@ class SlurmExecutor(RemoteExecutor):
             if not ids:
                 return State(Phase.GONE)
             return self._state(ids[-1])
-        except (EngineAway, OSError) as away:  # also without Slurm's commands: the job goes on without us
+        except (EngineAway, OSError, ValueError) as away:  # also without Slurm's commands: the job goes on without us
             return State(Phase.UNKNOWN, why=str(away))
 
     def cancel(self, job: Job, *, now: bool = False) -> None:
         """Ask a job to end. One that has begun ends its recipe by itself, within the grace; `now` leaves no grace."""
         try:
             self._cancel(job, now=now)
-        except OSError as missing:
-            raise EngineAway(str(missing)) from missing
+        except (OSError, ValueError) as problem:
+            raise EngineAway(str(problem)) from problem
 
     def _cancel(self, job: Job, *, now: bool) -> None:
         if not self._ids(job):
@@ -175,6 +176,8 @@ def state_of(shown: dict[str, str]) -> State:
     reason = shown.get("Reason", "None")
     if name in WAITING:
         return State(Phase.WAITING, why="" if reason == "None" else reason)
+    if name in SUSPENDED:
+        return State(Phase.WAITING, why=gettext_noop("it is suspended"))
     if name in RUNNING:
         return State(Phase.RUNNING)
     code, _, number = shown.get("ExitCode", "0:0").partition(":")

@@ -107,10 +107,13 @@ class Watch:
         silent = self._silence()
         state = self._ask_engine()
         alive = self._seen.beat > 0
-        self.waits_for = "" if alive else _waiting_words(self.executor, state)
+        suspended = alive and state.phase is Phase.WAITING
+        if suspended:  # it can give no sign of life, and has its time for one anew once it goes on
+            self._seen.since = time.monotonic()
+        self.waits_for = _waiting_words(self.executor, state) if suspended or not alive else ""
         if state.phase in (Phase.ENDED, Phase.GONE) and self._over_for() > QUIET_SECONDS and silent > QUIET_SECONDS:
             return self._by_itself() or self._by_engine(state)
-        if alive and silent > settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS:
+        if alive and not suspended and silent > settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS:
             return self._lost(_INACTIVE, state, seconds=f"{silent:.0f}")
         if not alive and self._running_for() > settings.TRAINING_BEGIN_SECONDS:
             return self._lost(_NEVER_BEGAN, state)
