@@ -107,7 +107,8 @@ def _known(texts: Any) -> list[_Known]:
     with_values = [text for text in single if PLACEHOLDER.search(text)]
     free = [text.startswith("%(") and ": %(" not in text for text in with_values]
     chosen = [text for text, is_free in zip(with_values, free, strict=True) if letters[text] >= FEWEST_LETTERS[is_free]]
-    return [_as_known(text) for text in sorted(chosen, key=lambda text: (-letters[text], text))]
+    own = {text: len(PLACEHOLDER.sub("", text)) for text in chosen}  # "Waiting in …: …" before "Waiting in …"
+    return [_as_known(text) for text in sorted(chosen, key=lambda text: (-letters[text], -own[text], text))]
 
 
 def _as_known(text: str) -> _Known:

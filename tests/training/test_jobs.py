@@ -156,7 +156,7 @@ DRAINED = "Nodes required for job are DOWN, DRAINED or reserved for jobs in high
 @pytest.mark.django_db
 @pytest.mark.database
 def test_why_a_job_waits_is_whole_and_in_the_language_of_the_reader(
-    clock, job, project, policy, make_prompt, alice, admin
+    clock, job, project, policy, make_prompt, as_user, admin
 ):
     executor = Saying()
     executor.said = State(Phase.WAITING, why=DRAINED)
@@ -168,9 +168,11 @@ def test_why_a_job_waits_is_whole_and_in_the_language_of_the_reader(
     start_round(project=project, methods=["sample"], by=None)
     run = runs.claim_run()
     runs.heartbeat(run=run, progress=None, phase=watch.waits_for)
-    for kept in (True, False):
-        page = alice.get("/projects/letters/rounds/1/").content.decode()
-        assert f"正在 Engine 中排队：{DRAINED}" in page, kept
+    lin = as_user(admin)
+    for is_running in (True, False):
+        with translation.override(None):  # a page leaves its language to the thread
+            page = lin.get("/projects/letters/rounds/1/").content.decode()
+        assert f"正在 Engine 中排队：{DRAINED}" in page, is_running
         runs.put_back(run=run, phase=watch.waits_for)
     runs.put_back(run=runs.claim_run(), phase="x" * 400)
     assert project.rounds.get().runs.get().phase == "x" * 300
