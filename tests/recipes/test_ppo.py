@@ -49,7 +49,7 @@ SETTINGS: Row = {
 }
 # A random model of 32 dimensions is moved by large steps only, and surely only with this many answers an update.
 LEARNING: Row = {
-    "episodes": 3072,
+    "episodes": 2048,
     "batch_size": 64,
     "minibatch_size": 32,
     "lora_rank": 16,
@@ -97,22 +97,22 @@ def adapter_digest(run: RunDir) -> str:
 
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_ppo, checkpoint: Path):
-    # Of six seeds the least gains 2.3 with these.
+    # Of six seeds the least gains 2.3 in 48 updates; one that does not move answers the same and gains exactly 0.
     run: RunDir = prepare_ppo("learn", **LEARNING, learning_rate=1.5e-2, kl_coef=2e-4)
     result = finish(run)
     assert result["score_after"] > result["score_before"] + 0.5
     assert result["kl"] > 0.05
     assert result["kl_round_start"] == result["kl"]  # this round began at the reference
-    assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
+    assert (result["updates"], result["episodes"], result["stopped"]) == (32, 2048, None)
     assert set(result["seconds_by_stage"]) == {"sample", "score", "update", "evaluate"}
 
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
-    assert [row["step"] for row in metrics] == list(range(1, 49))
+    assert [row["step"] for row in metrics] == list(range(1, 33))
     assert all(row["ppo/ratio_first_minibatch"] == pytest.approx(1, abs=1e-4) for row in metrics)
     assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
     assert metrics[0]["ppo/lr"] == 1.5e-2
-    assert metrics[-1]["ppo/lr"] == pytest.approx(1.5e-2 / 48)
+    assert metrics[-1]["ppo/lr"] == pytest.approx(1.5e-2 / 32)
 
     samples = list(run.samples())
     assert len(samples) == 4 * 16

@@ -60,31 +60,33 @@ def prepare_rloo(prepare: Prepare, checkpoint: Path, reward_model: Path):
 
 
 def test_the_policy_learns_what_the_reward_model_likes(prepare_rloo):
-    # How far it gets is decided by rounding, too: 0.4 to 1.7. One that does not move draws the same answers: exactly 0.
-    run: RunDir = prepare_rloo("learn", **LEARNING, learning_rate=1e-2, kl_coef=2e-4, passes=4)
+    # Sixteen responses a prompt make steady steps: two seeds gain 0.7 and 1.6. One that does not move draws the same
+    # answers: exactly 0.
+    steady: Row = {"episodes": 4096, "batch_size": 128, "minibatch_size": 128, "completions_per_prompt": 16}
+    run: RunDir = prepare_rloo("learn", **LEARNING | steady, learning_rate=1e-2, kl_coef=2e-4, passes=1)
     result = finish(run)
     assert result["score_after"] > result["score_before"] + 0.25
-    assert (result["updates"], result["episodes"], result["stopped"]) == (48, 3072, None)
+    assert (result["updates"], result["episodes"], result["stopped"]) == (32, 4096, None)
     assert [row["n"] for row in result["best_of_n"]] == [1, 2, 4, 8, 16]
-    assert [row["step"] for row in result["frontier"]] == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 48]
+    assert [row["step"] for row in result["frontier"]] == [0, 5, 10, 15, 20, 25, 30, 32]
     # A reward model with one head has nothing to choose by but what was trained on.
-    assert result["selected"]["step"] == 48
+    assert result["selected"]["step"] == 32
     assert result["selected"]["reason"].startswith("the last one: nothing measures it")
     assert result["rows"] == {"in": 12, "used": 12, "refused": {}}
 
     metrics = list(run.metrics())
     assert all(set(row) == METRICS for row in metrics)
-    assert [row["step"] for row in metrics] == list(range(1, 49))  # updates, of eight optimiser steps each
+    assert [row["step"] for row in metrics] == list(range(1, 33))  # updates, of one optimiser step each
     assert metrics[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
     assert metrics[0]["objective/score"] == pytest.approx(result["score_before"], abs=0.6)
     # The last update's answers and those after it are of nearly the same policy: so are their KLs, in the same unit.
     assert metrics[-1]["objective/kl"] == pytest.approx(result["kl"], rel=0.4)
     assert result["kl"] > 0.5
-    assert run.progress() == {"done": 48, "total": 48, "unit": "updates"}
+    assert run.progress() == {"done": 32, "total": 32, "unit": "updates"}
 
 
 def test_it_stops_when_the_kl_exceeds_its_limit_and_keeps_the_policy_from_before(prepare_rloo):
-    fast: Row = LEARNING | {"learning_rate": 1.5e-2, "passes": 4, "episodes": 640}
+    fast: Row = LEARNING | {"learning_rate": 3e-2, "passes": 2, "minibatch_size": 64, "episodes": 384}
     free: RunDir = prepare_rloo("free", **fast)
     finish(free)
     callback = [row["objective/kl"] for row in free.metrics()]
