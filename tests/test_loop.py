@@ -69,7 +69,7 @@ def test_round_and_round(project, admin, annotator, stranger, make_prompt, live_
         make_prompt(f"Tell me about thing {number}.", split="eval" if number % 4 == 0 else "train")
 
     # The base policy answers, and two people judge what it said.
-    run_round(project, ["sample"])
+    run_round(project, ["sample"], executor=ForkingExecutor())
     assert Completion.objects.filter(policy=base, logprob__lt=0, tokens__gte=1).count() == 16 * 4
     opened = Task.objects.count()
     logins = [(user.username, PASSWORD) for user in (annotator, stranger)]
@@ -82,7 +82,7 @@ def test_round_and_round(project, admin, annotator, stranger, make_prompt, live_
     # Their rankings make a reward model, PPO a new policy, its answers new tasks: twice.
     for number in (1, 2):
         before = Task.objects.count()
-        # The first round's recipes start as the worker starts them; those of the second are forked: 4 s less each.
+        # The first round's recipes start as the worker starts them; the others are forked: 4 s less each.
         executor = None if number == 1 else ForkingExecutor()
         round = run_round(project, ["reward", "ppo", "sample"], opens_gates=admin, executor=executor)
         reward, ppo, sample = round.runs.all()

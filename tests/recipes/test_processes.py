@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests import NIGHTLY
 from tests.forked import command
 from tests.programs import free_port
 from tests.recipes import test_distil, test_dpo, test_instruction_tuning, test_kto, test_ppo, test_rloo, test_sft
@@ -84,7 +85,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, reward_mod
 def test_results_are_as_of_one_process(
     prepare: Prepare, checkpoint: Path, reward_model: Path, tmp_path: Path, alone: dict[str, RunDir], count: int
 ):
+    """All methods by four forked processes; by two that torch's launcher starts PPO and SFT, all of them at night."""
     together = prepared(prepare, "together", checkpoint, reward_model, count)
+    if count == 2 and not NIGHTLY:
+        together = {method: together[method] for method in ("ppo", "sft")}
     folder = tmp_path / "collectives"
     folder.mkdir()
     arguments = [folder, *(run.path for run in together.values())]
@@ -93,10 +97,11 @@ def test_results_are_as_of_one_process(
     else:
         fork(count, arguments, tmp_path)
     check_collectives(folder, count)
-    for method in EQUAL:
-        check_equal(alone[method], together[method])
-    for method in ("rloo", "grpo"):
-        check_figures(together[method])
+    for method, run in together.items():
+        if method in EQUAL:
+            check_equal(alone[method], run)
+        else:
+            check_figures(run)
 
 
 def launch(count: int, arguments: list[Path]) -> None:

@@ -1,7 +1,8 @@
 """Workers killed with -9 at fixed steps of their runs: what they trained ends with the very weights of an unbroken run.
 
-Everything is real: a database in a file, `manage.py run_worker` as a process, PPO on a tiny model. The recipe's own
-process survives its worker, as it does after a real kill, and the next worker has to deal with it.
+Everything is real: a database in a file, workers as processes, PPO on a tiny model. The recipe's own process survives
+its worker, as it does after a real kill, and the next worker has to deal with it. What is killed first, and what goes
+on after kills, is started as a server starts it; the other recipes are forked (tests/forked.py).
 """
 
 from __future__ import annotations
@@ -66,14 +67,21 @@ print(round.runs.get().pk)
 
 WORKS_UNTIL = """
 import sys
+from tests import forked
 from training.executors.local import LocalExecutor
 from training.worker.loop import Worker
 
 class PausingExecutor(LocalExecutor):
     def command(self, recipe, directory):
-        return [sys.executable, "-m", "tests.recipes.killing", recipe, str(directory.path), "pause", "{step}"]
+        arguments = ["tests.recipes.killing", recipe, str(directory.path), "pause", "{step}"]
+        return [sys.executable, "-m", *arguments] if {step} == 1 else forked.command(*arguments)
 
 Worker(PausingExecutor()).run_until_idle()
+"""
+WORKS_FORKED = """
+from tests.forked import ForkingExecutor
+from training.worker.loop import Worker
+Worker(ForkingExecutor()).run_until_idle()
 """
 
 
@@ -82,8 +90,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     lost = {"PREFLOOP_LOST_AFTER_SECONDS": str(SILENCE), "OMP_NUM_THREADS": "1"}
     environment = environment_of(tmp_path / "home") | lost
     checkpoint = str(tiny_checkpoint(tmp_path / "base"))
-    begin(environment, SET_UP.format(checkpoint=checkpoint))
-    work(environment)
+    begin(environment, SET_UP.format(checkpoint=checkpoint) + WORKS_FORKED)
     return environment
 
 
@@ -106,8 +113,8 @@ def kill_worker(environment: dict[str, str], run: Path, step: int) -> None:
     paused.unlink()
 
 
-def start(environment: dict[str, str]) -> int:
-    return int(manage(environment, "shell", "--verbosity", "0", "-c", NEXT).stdout.split()[-1])
+def start(environment: dict[str, str], then: str = "") -> int:
+    return int(manage(environment, "shell", "--verbosity", "0", "-c", NEXT + then).stdout.split()[0])
 
 
 def status(home: Path, run: int) -> str:
@@ -129,8 +136,7 @@ def weights(home: Path, run: int) -> str:
 
 def test_killed_runs_end_with_the_weights_of_an_unbroken_one(environment, tmp_path):
     home = tmp_path / "home"
-    unbroken = start(environment)
-    work(environment)
+    unbroken = start(environment, then=WORKS_FORKED)
     assert status(home, unbroken) == "succeeded", (folder_of(home, unbroken) / "log.txt").read_text()
     wanted = weights(home, unbroken)
 

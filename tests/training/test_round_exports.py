@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Split
+from tests.forked import command
 from tests.tiny_model import tiny_checkpoint
 from training.actions.rounds import start_round
 from training.exports import openrlhf
@@ -189,7 +190,7 @@ def test_trl_goes_on_from_an_adapter_with_all_its_other_trainers(
     folder = written(tmp_path / "out", "--to", "trl")
     assert (folder / "start" / "adapter_model.safetensors").exists()
     done = subprocess.run(
-        [sys.executable, "train.py", "--try", "--model", str(base)],
+        command("tests.forked_script", "train.py", "--try", "--model", base),  # the other one is started as by hand
         cwd=folder,
         capture_output=True,
         text=True,
@@ -213,6 +214,6 @@ def test_openrlhf_asks_as_many_prompts_as_the_round_had_episodes():
             return 1000
 
     run = TrainingRun(method="ppo", config={"episodes": 640})
-    command = openrlhf.COMMANDS["ppo"](Counted("1-ppo", run, {"train": "data/1-ppo-train.jsonl"}))
-    assert "--data.max_samples 160 " in command
-    assert "--train.num_episodes 1 " in command
+    called = openrlhf.COMMANDS["ppo"](Counted("1-ppo", run, {"train": "data/1-ppo-train.jsonl"}))
+    assert "--data.max_samples 160 " in called
+    assert "--train.num_episodes 1 " in called
