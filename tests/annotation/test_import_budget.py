@@ -84,7 +84,7 @@ def nested(kind: str) -> pyarrow.Table:
         "one row": lambda: pyarrow.ListArray.from_arrays(pyarrow.array([0, 100_000], pyarrow.int32()), meant(100_000)),
         "objects": lambda: pyarrow.StructArray.from_arrays(list(columns.values()), list(columns)),
         "maps": lambda: pyarrow.MapArray.from_arrays(every, list(map(str, range(100_000))), meant(100_000)),
-        "fixed": lambda: pyarrow.array([b"x" * 100_000] * 20_000, pyarrow.binary(100_000)),
+        "fixed": lambda: pyarrow.array([b"x" * 100_000] * 4_000, pyarrow.binary(100_000)),
     }[kind]()
     return pyarrow.table({"text": ["Say."] * len(column), "more": column})
 

@@ -17,7 +17,16 @@ import pytest
 
 from tests import services
 from tests.disks import small_disk
-from tests.frontend.test_serve import SET_UP, begin, environment_of, manage, rank_one, serving, sign_in
+from tests.frontend.test_serve import (
+    SET_UP,
+    begin,
+    copy_static_files,
+    environment_of,
+    manage,
+    rank_one,
+    serving,
+    sign_in,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
@@ -102,6 +111,7 @@ def test_it_is_taken_while_people_work_and_work_goes_on_in_an_empty_home(databas
     assert str(new / "models" / "base") in (Path(checkpoint) / "adapter_config.json").read_text()
     assert (new / "models/base/inner/weights.safetensors").read_bytes() == bytes(range(256)) * 100
     assert len(list((new / "snapshots").glob("*.jsonl"))) == 1
+    copy_static_files(new)
     with serving(other) as (_, url):
         session.headers["Referer"] = url
         rank_one(session, url)  # signed in still: the key came along
