@@ -56,19 +56,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
-# Files with a test of over ten seconds.
+# Files with a test of over ten seconds, of work or of waiting.
 LONG = {
+    "test_architectures.py",
     "test_backup.py",
     "test_blinding.py",
+    "test_engines.py",
     "test_failing_disk.py",
     "test_failing_postgres.py",
     "test_gpu_benchmark.py",
+    "test_hostile_clients.py",
     "test_kills.py",
     "test_loop.py",
     "test_migrations.py",
     "test_ppo.py",
     "test_processes.py",
     "test_rloo.py",
+    "test_round_exports.py",
+    "test_wheel.py",
 }
 
 
