@@ -44,9 +44,13 @@ WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 WEB_TESTS = not browser and not recipes
 DATABASE_TESTS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(WEB_TESTS),database and $(WEB_TESTS))
+DATABASE_FOLDERS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(ONLY_WEB),$(WITHOUT_CONTRACT))
 DATABASE_WORKERS = $(if $(filter nightly,$(PREFLOOP_TESTS)),$(WORKERS),1)
 # Folders without a test of the web app are not even imported: torch takes four seconds of each process.
 ONLY_WEB = --ignore=tests/browser --ignore=tests/recipes
+# Nor are, where their tests are left out, the files that need schemathesis and hypothesis: two seconds of each process.
+WITHOUT_CONTRACT = $(ONLY_WEB) -p no:schemathesis -p no:hypothesispytest \
+	--ignore=tests/annotation/test_api_contract.py --ignore=tests/annotation/test_round_trip.py
 
 test: $(VENV)/ready-test pages
 	bash .ci/ensure chromium chromium
@@ -57,7 +61,7 @@ test: $(VENV)/ready-test pages
 	bash .ci/ensure slurmd slurmd
 	bash .ci/ensure sbatch slurm-client
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; failed=; \
-	$(BIN)/python -m tests.services $(PYTEST) -n $(DATABASE_WORKERS) $(ONLY_WEB) -m "$(DATABASE_TESTS)" \
+	$(BIN)/python -m tests.services $(PYTEST) -n $(DATABASE_WORKERS) $(DATABASE_FOLDERS) -m "$(DATABASE_TESTS)" \
 		> $(VENV)/postgres.log 2>&1 & database=$$!; \
 	$(PYTEST) --durations=20 $(ARGS) || failed="$$failed tests"; \
 	wait $$database || failed="$$failed tests-on-postgres"; echo "Tests on PostgreSQL and Redis:"; cat $(VENV)/postgres.log; \
@@ -73,7 +77,7 @@ nightly: .venv-ray/bin/ray
 	.venv-ray/bin/pip $(INSTALL) 'ray[default]==2.60.0'
 
 quick: $(VENV)/ready-test pages
-	$(PYTEST) -n 3 $(ONLY_WEB) -m "$(WEB_TESTS) and not slow" $(ARGS)
+	$(PYTEST) -n 2 $(WITHOUT_CONTRACT) -m "$(WEB_TESTS) and not slow" $(ARGS)
 
 # Everything but torch is the newest: on most machines a newer torch would be several gigabytes of CUDA.
 test-newest:

@@ -4,6 +4,7 @@ No tensor is made here: its threads would not survive a fork. Nothing here may r
 """
 
 import datasets  # noqa: F401
+import schemathesis  # noqa: F401
 import scipy.stats  # noqa: F401
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: F401
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from scipy.stats import kendalltau
 
 from annotation.models import Assignment, Candidate, Completion, Prompt, Ranking, Source, Split, Task
 from annotation.quality import agreement
@@ -45,6 +44,8 @@ def weak_orders(items: list[int]) -> list[list[list[int]]]:
 
 
 def test_tau_b_is_scipys_for_every_two_orders_of_three():
+    from scipy.stats import kendalltau  # two seconds of each process that collects tests, were it above
+
     orders = weak_orders([1, 2, 3])
     assert len(orders) == 13
     compared = 0

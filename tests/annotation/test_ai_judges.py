@@ -617,6 +617,7 @@ def test_a_snapshot_refuses_what_no_judge_can_give(alice, judge, values, problem
     assert problem in answer.content.decode()
 
 
+@pytest.mark.slow
 def test_a_planted_judge_takes_over_the_slice_it_is_good_on(alice, project, judge, admin, server, judged_by_people):
     """It is like people on prompts about tea. On wine it prefers the longer one and people the better: not there."""
     for number in range(60):
@@ -685,6 +686,7 @@ def test_a_planted_judge_takes_over_the_slice_it_is_good_on(alice, project, judg
     assert unasked.rows == 120
 
 
+@pytest.mark.slow
 def test_a_judge_that_is_reliable_on_the_whole_takes_over_nothing_where_it_may_be_worse(judge, admin, judged_by_people):
     """On tea two people differ on a third of the pairs. On wine it is wrong on a tenth, where people agree."""
     for number in range(60):

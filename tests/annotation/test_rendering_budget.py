@@ -155,6 +155,7 @@ def test_what_is_kept_of_texts_is_bounded_in_characters():
     assert len(kept.kept) == 10
 
 
+@pytest.mark.slow
 def test_texts_of_many_readers_take_bounded_memory():
     for number in range(12):
         markdown(f"{number} " + "$x$ " * 14_000)

@@ -477,6 +477,7 @@ def test_a_ranking_is_beside_it_in_one_file(judged_twice, unary, ranked_task):
     assert labelled == {"Paris.": "acceptable", "Paris, in France.": "acceptable", "Rome.": "unacceptable"}
 
 
+@pytest.mark.slow
 def test_every_format_names_what_it_loses(judged_twice, unary, admin):
     for name in FORMATS:
         target = projects.create_project(project=Project(name=f"Target {name}"), by=admin)

@@ -236,6 +236,7 @@ def test_private_pages_are_kept_by_no_browser(address, admin, as_user):
     assert "no-store" in as_user(admin).get(address).headers["Cache-Control"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_single_sign_on", [False, True])
 def test_the_documented_deployment_passes_djangos_own_check(tmp_path, with_single_sign_on):
     """As docs/guides/accounts.md and sign-in.md say: PREFLOOP_HTTPS and PREFLOOP_HOSTS are set, and the provider."""

@@ -44,6 +44,7 @@ def _english_again() -> Iterator[None]:
     translation.activate("en")
 
 
+@pytest.mark.slow
 def test_the_files_are_what_the_sources_give():
     """`make messages` would change nothing: every text is in each language's file, and compiled."""
     stale = [path.name for path, content in pseudo.MESSAGES["files"]().items() if path.read_bytes() != content]

@@ -176,6 +176,7 @@ def test_visible_gpus_are_those_named_or_those_there_are(tmp_path):
         lease(2, ["0"], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code"), [("os.kill(os.getpid(), 9)", -signal.SIGKILL), ("run.end('no'); sys.exit(1)", 1)]
 )

@@ -41,6 +41,7 @@ def home(tmp_path: Path, settings, project) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_a_moved_home_works(home: Path, settings):
     from training.recipes.models.reward_model import base_of
     from training.recipes.process import checkpoints
