@@ -2,7 +2,8 @@
 
 It speaks OpenAI's chat completions and checks each request. It prefers the response with the higher number in "quality
 7". Words in the conversation make it answer oddly (ODD), or by a habit: "habit:first" prefers what is shown first,
-"habit:long" what is longer. GET /asked returns what it was asked; POST /mood sets `status` of all further answers.
+"habit:long" what is longer. GET /asked returns what it was asked; POST /mood sets `status` of all further answers, and
+whether verdicts are `turned` round.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class JudgeServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.status = 200
+        self.is_turned = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/mood":
             self.server.status = body["status"]
+            self.server.is_turned = body.get("turned", False)
             self._send(200, {})
             return
         fault = self._fault(body)
@@ -128,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             values = [len(first), len(second)]
         else:
             values = [int(found[1]) if (found := QUALITY.search(text)) else 0 for text in (first, second)]
+        if self.server.is_turned:
+            values.reverse()
         return "TIE" if values[0] == values[1] else "A" if values[0] > values[1] else "B"
 
     def _send(self, status: int, body: Any) -> None:

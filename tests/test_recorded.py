@@ -129,7 +129,7 @@ ACTIONS: dict[str, str] = {
     **dict.fromkeys(["annotation.actions.quality.mark_read", "annotation.delivery.mail.subscribe"], OWN_VIEW),
     **dict.fromkeys(
         [
-            "annotation.actions.ai_judge_runs.work_next",
+            "annotation.actions.ai_judge_audits.look_again",
             "annotation.actions.import_jobs.forget_previews",
             "annotation.delivery.mail.send_next",
             "annotation.delivery.webhooks.deliver_next",

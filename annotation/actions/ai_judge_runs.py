@@ -6,11 +6,10 @@ the worker whose attempt it is settles pairs of a run.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import combinations, groupby
 from operator import itemgetter
@@ -21,6 +20,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils.translation import gettext_noop
 
 from annotation import clock, live
+from annotation.actions.ai_judge_audits import audit_next, look_again
 from annotation.judging.asking import JudgedPair, JudgeSettings, PairAsker, PairPool, PairVerdict
 from annotation.model_server import ServerProblem
 from annotation.models import (
@@ -34,7 +34,8 @@ from annotation.models import (
     Task,
 )
 from annotation.models.claim import in_turn
-from annotation.quality.calibration import calibration, slices_of
+from annotation.quality.calibration import ALL_PAIRS, calibration, slices_of
+from annotation.quality.drift import PairIds, audit_pairs, drawn, is_audited
 from annotation.quality.final import final_choices, pairs_of
 from annotation.quality.judge_trust import MAYBE_WORSE, rows_of
 
@@ -44,7 +45,6 @@ WORKS_FOR_SECONDS = 60.0  # then other runs that wait have their turn
 PAIRS_AT_ONCE = 64  # that are read from the database; a text that is withdrawn then is asked about no more
 BEATS_EVERY_SECONDS = 2.0  # it is also how soon a worker learns that a run is cancelled
 MOST_ODD = 24  # pairs one after another without a verdict: the server's model is no judge
-AUDIT = 21  # told apart from the other draws by this number
 ASKED_TWICE = 10  # every so many pairs one is asked twice
 NOTHING_TO_JUDGE = gettext_noop(
     "No pair is left to judge: a judge is compared with rankings of people that can no longer be undone."
@@ -62,7 +62,7 @@ def never() -> bool:
 
 
 def work_next(stopping: Callable[[], bool] = never) -> bool:
-    """Work a minute at most on one run that waits; return False where none does."""
+    """Work a minute at most on one run that waits, or look at a takeover; return False where there is neither."""
     now = clock.now()
     lost_after = timedelta(seconds=settings.TRAINING_HEARTBEAT_TIMEOUT_SECONDS)
     lost = Q(status=AIJudgeRunStatus.RUNNING, heartbeat_at__lt=now - lost_after)
@@ -70,7 +70,7 @@ def work_next(stopping: Callable[[], bool] = never) -> bool:
     turn = waiting.order_by(F("heartbeat_at").asc(nulls_first=True), "pk")
     run = turn.claim(status=AIJudgeRunStatus.RUNNING, heartbeat_at=now)
     if run is None:
-        return False
+        return audit_next()
     try:
         _work(run, stopping)
     except RunOvertaken:
@@ -105,6 +105,8 @@ def _work(run: AIJudgeRun, stopping: Callable[[], bool]) -> None:
         if not _ask(run, PairPool(asker, pairs), stopping):
             _put_back(run)
             return
+    if run.audit_of is not None:
+        look_again(run.audit_of)
     _end(run, AIJudgeRunStatus.DONE, TEXTS_WITHDRAWN if run.judgments.waiting().exists() else "")
 
 
@@ -182,15 +184,21 @@ def _open_pairs(run: AIJudgeRun) -> Iterator[JudgedPair]:
 @transaction.atomic
 def _plan(run: AIJudgeRun) -> int:
     """Choose the run's pairs and store them as open; return how many. Raises RunOvertaken."""
-    # Only one run of a version is active: pairs that another has left open would be nobody's.
-    run.version.judgments.waiting().exclude(run=run).delete()
+    if run.audit_of is None:
+        # Only one run of a version is active: pairs that another has left open would be nobody's.
+        run.version.judgments.waiting().exclude(run=run).delete()
     asked = set(run.version.judgments.filter(repeat=0).values_list("task_id", "first_id", "second_id"))
-    pairs = _unjudged_pairs(run) if run.takeover else _judged_pairs(run)
+    is_calibration = run.audit_of is None and not run.takeover
+    pairs: Iterable[PairIds]
+    if run.audit_of is not None:
+        pairs = audit_pairs(run.audit_of)
+    else:
+        pairs = _unjudged_pairs(run) if run.takeover else _judged_pairs(run)
     rows: list[AIJudgment] = []
     for place, (task, first, second) in enumerate(pair for pair in pairs if pair not in asked):
         if len(rows) >= run.most_pairs:
             break
-        is_twice = not run.takeover and place % ASKED_TWICE == 0 and len(rows) + 1 < run.most_pairs
+        is_twice = is_calibration and place % ASKED_TWICE == 0 and len(rows) + 1 < run.most_pairs
         for repeat in range(1 + is_twice):
             ids = {"task_id": task, "first_id": first, "second_id": second}
             rows.append(AIJudgment(run=run, version=run.version, repeat=repeat, **ids))
@@ -200,7 +208,7 @@ def _plan(run: AIJudgeRun) -> int:
     return len(rows)
 
 
-def _judged_pairs(run: AIJudgeRun) -> list[tuple[int, int, int]]:
+def _judged_pairs(run: AIJudgeRun) -> list[PairIds]:
     """Return the pairs that people judged, as (task, first, second), in the order in which a calibration asks.
 
     Tasks that two people judged come first: there people's agreement with each other is known. Among them one pair of
@@ -208,24 +216,27 @@ def _judged_pairs(run: AIJudgeRun) -> list[tuple[int, int, int]]:
     """
     version, project = run.version, run.version.judge.project
     withdrawn = set(Completion.objects.filter(project=project).exclude(withdrawn_at=None).values_list("pk", flat=True))
-    order: list[tuple[bool, int, str, tuple[int, int, int]]] = []
+    order: list[tuple[bool, int, str, PairIds]] = []
     for task in final_choices(project).values():
         pairs = [pair for pair in pairs_of(task) if not withdrawn.intersection(pair)]
-        pairs.sort(key=lambda pair: _drawn(version.pk, task.pk, *pair))
+        pairs.sort(key=lambda pair: drawn(version.pk, task.pk, *pair))
         for rank, (first, second) in enumerate(pairs):
-            order.append((len(task.choices) < 2, rank, _drawn(version.pk, task.pk), (task.pk, first, second)))
+            order.append((len(task.choices) < 2, rank, drawn(version.pk, task.pk), (task.pk, first, second)))
     return [pair for *_, pair in sorted(order)]
 
 
-def _unjudged_pairs(run: AIJudgeRun) -> Iterator[tuple[int, int, int]]:
+def _unjudged_pairs(run: AIJudgeRun) -> Iterator[PairIds]:
     """Yield the pairs of tasks that nobody has judged, as far as they are of the run's slice, task by task.
 
-    Left to people are tasks that every annotator gets, pairs that are also of a slice on which the judge may be worse,
-    and the audit share, which is drawn by a hash: it is the same in every run of a version.
+    Left to people are tasks that every annotator gets, pairs that are also of a slice on which the judge may be worse
+    or that was taken back, and the audit share, which is drawn by a hash.
     """
     project = run.version.judge.project
-    rows_now = rows_of(calibration(run.version))
-    worse = {(row.dimension, row.value) for row in rows_now if row.trust.why == MAYBE_WORSE}
+    figures = calibration(run.version)
+    if ALL_PAIRS in figures.taken_back:
+        return
+    worse = {(row.dimension, row.value) for row in rows_of(figures) if row.trust.why == MAYBE_WORSE}
+    worse |= figures.taken_back
     judged = Assignment.objects.judged().filter(task=OuterRef("pk"))
     open_tasks = Task.objects.filter(
         ~Exists(judged), project=project, kind="ranking", purpose=Purpose.WORK, calibration=False
@@ -234,15 +245,10 @@ def _unjudged_pairs(run: AIJudgeRun) -> Iterator[tuple[int, int, int]]:
     columns = ("task_id", "completion_id", "completion__text", "task__prompt__category", "task__prompt__messages")
     rows = texts.order_by("-task__priority", "task_id", "completion_id").values_list(*columns).iterator(2000)
     for task, candidates in groupby(rows, key=itemgetter(0)):
-        if int(_drawn(run.version_id, task, AUDIT)[:8], 16) < run.audit_share * 2**32:
+        if is_audited(run, task):
             continue
         for one, two in combinations(candidates, 2):
             longest = max(len(one[2]), len(two[2]))
             slices = slices_of(one[3], str(one[4][-1]["content"]), longest)
             if worse.isdisjoint(slices) and (not run.dimension or (run.dimension, run.value) in slices):
                 yield task, one[1], two[1]
-
-
-def _drawn(*numbers: int) -> str:
-    """Return a hash by which things are put in an order that is chance, and the same each time."""
-    return hashlib.sha256(" ".join(map(str, numbers)).encode()).hexdigest()

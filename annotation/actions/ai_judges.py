@@ -16,7 +16,7 @@ from annotation.models import AIJudge, AIJudgeRun, AIJudgeRunStatus, AIJudgeVers
 from annotation.models.ai_judge import ACTIVE_RUNS, VERSION_FIELDS
 from annotation.outgoing import NotAllowed, model_server, model_servers
 from annotation.quality.calibration import calibration
-from annotation.quality.judge_trust import rows_of
+from annotation.quality.judge_trust import TAKEN_BACK, rows_of
 
 RESUMABLE = (AIJudgeRunStatus.FAILED, AIJudgeRunStatus.CANCELLED)
 
@@ -72,17 +72,19 @@ def set_prices(*, judge: AIJudge, by: User, input_price: Decimal | None, output_
         audit.record(AuditAction.AI_JUDGE, by=by, project=judge.project, what=str(judge), **detail)
 
 
-def start_run(*, version: AIJudgeVersion, pairs: int, by: User, **takeover: Any) -> AIJudgeRun:
+def start_run(*, version: AIJudgeVersion, pairs: int, by: User | None, **more: Any) -> AIJudgeRun:
     """Have a worker let a version judge pairs that people judged, at most so many. Raises NotPossible while it does.
 
-    `takeover` are the values of `take_over`.
+    `more` are the values of `take_over`, or the takeover that it is the audit of; an audit has no `by`.
     """
     project = version.judge.project
     try:
         with transaction.atomic():
-            run = AIJudgeRun.objects.create(version=version, most_pairs=pairs, started_by_id=by.pk, **takeover)
-            what = f"{version.judge} {version}"
-            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=pairs, **takeover)
+            run = AIJudgeRun.objects.create(version=version, most_pairs=pairs, started_by=by, **more)
+            what, told = f"{version.judge} {version}", dict(more)
+            if takeover := told.pop("audit_of", None):
+                told["audit_of"] = takeover.pk
+            audit.record(AuditAction.AI_JUDGE_RUN, by=by, project=project, what=what, pairs=pairs, **told)
     except IntegrityError:
         raise NotPossible(gettext("This version is judging already. Stop that run first, or wait for it.")) from None
     live.announce(project.pk, "queue")
@@ -120,6 +122,8 @@ def cancel(*, run: AIJudgeRun, by: User) -> None:
 def resume(*, run: AIJudgeRun, by: User) -> None:
     """Let a run that failed or was stopped go on with the pairs that are left. Raises NotPossible where none is."""
     project = run.version.judge.project
+    if run.taken_back_at is not None:
+        raise NotPossible(gettext("This version is not reliable there: %(why)s.") % {"why": gettext(TAKEN_BACK)})
     if run.planned and not run.judgments.waiting().exists():
         raise NotPossible(gettext("This run has no pairs left. Start a new one."))
     try:

@@ -60,6 +60,7 @@ class AIJudgeRunSerializer(serializers.ModelSerializer[AIJudgeRun]):
         model = AIJudgeRun
         fields = ["id", "version", "status", "most_pairs", "planned", "pairs", "done", "error"]
         fields += ["takeover", "dimension", "value", "audit_share", "created_at", "finished_at"]
+        fields += ["audit_of", "audit", "audited_at", "taken_back_at"]
 
     def get_done(self, run: AIJudgeRun) -> int:
         return run.judgments.exclude(settled_at=None).count()
@@ -219,7 +220,7 @@ def _with_defaults(request: Request) -> dict[str, Any]:
 
 def as_json(found: Calibration) -> dict[str, Any]:
     """Return the figures of a version as the API gives them."""
-    given = {each.name: getattr(found, each.name) for each in fields(found)}
+    given = {each.name: getattr(found, each.name) for each in fields(found) if each.name != "taken_back"}
     given = {name: plain(value) if isinstance(value, Figure) else value for name, value in given.items()}
     overall, *slices = rows_of(found)
     return given | {

@@ -152,7 +152,9 @@ class AIJudgeRun(models.Model):
     """One version of a judge at work on pairs. `attempt` is the fencing token of its worker.
 
     A calibration asks about pairs that people have judged. A takeover asks about those of tasks that nobody has judged
-    yet, in a slice on which the judge was reliable when it began; a random share of these tasks is left to people.
+    yet, in a slice on which the judge was reliable when it began; a random share of these tasks is left to people. An
+    audit (`audit_of`) asks about what people have judged of this share: where the judge has become worse, it loses the
+    slice.
 
     Its pairs are rows from the start (`planned`), so that a run which was cut off goes on with those that are open.
     """
@@ -166,6 +168,25 @@ class AIJudgeRun(models.Model):
         default=0.0,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text="Share of a takeover's tasks that is left to people.",
+    )
+    audit_of = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="audits",
+        help_text="The takeover whose audit share it asks about.",
+    )
+    audited_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a worker last looked at the audit share of a takeover; empty: it is due."
+    )
+    audit = models.JSONField(
+        default=dict, blank=True, help_text="The judge's agreement in the audit share less people's, as a figure."
+    )
+    taken_back_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since then the version has the slice no more: it was worse in the audit share.",
     )
     planned = models.BooleanField(default=False, help_text="Whether its pairs are chosen.")
     status = models.CharField(max_length=9, choices=AIJudgeRunStatus, default=AIJudgeRunStatus.QUEUED)
@@ -198,6 +219,10 @@ class AIJudgeRun(models.Model):
                 condition=Q(status__in=ACTIVE_RUNS, finished_at=None)
                 | (~Q(status__in=ACTIVE_RUNS) & Q(finished_at__isnull=False)),
                 name="ai_judge_run_final_means_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(takeover=True, audit_of=None) | Q(takeover=False, audited_at=None, taken_back_at=None),
+                name="ai_judge_audits_are_of_takeovers",
             ),
         ]
         indexes = [models.Index(fields=["status", "id"], name="ai_judge_runs_by_status")]

@@ -83,6 +83,7 @@ class AuditAction(models.TextChoices):
     AI_JUDGE_CANCELLED = "ai-judge-cancelled", gettext_lazy("AI judge stopped")
     FEEDBACK_ERASED = "feedback-erased", gettext_lazy("Feedback erased")
     FEEDBACK_QUEUED = "feedback-queued", gettext_lazy("Tasks created from feedback")
+    AI_JUDGE_TAKEN_BACK = "ai-judge-taken-back", gettext_lazy("Takeover of an AI judge ended")
     AUTOPILOT = "autopilot", gettext_lazy("Autopilot changed")
     COMPUTE = "compute", gettext_lazy("Compute changed")
     PERSON_EXPORTED = "person-exported", gettext_lazy("Person's data exported")
@@ -107,6 +108,7 @@ OF_A_NAME = {
     AuditAction.AI_JUDGE,
     AuditAction.AI_JUDGE_RUN,
     AuditAction.AI_JUDGE_CANCELLED,
+    AuditAction.AI_JUDGE_TAKEN_BACK,
 }
 
 

@@ -20,6 +20,7 @@ class NotificationKind(models.TextChoices):
     COMMENT = "comment", gettext_lazy("A comment on your annotation, or a reply to yours")
     GUIDELINES = "guidelines", gettext_lazy("The guidelines changed")
     ROUND = "round", gettext_lazy("A round ended, failed or stopped at a quality gate")
+    JUDGE = "judge", gettext_lazy("An AI judge became worse than people, and its takeover ended")
     MEMBER = "member", gettext_lazy("You were added to a project, or your role changed")
 
 
@@ -61,6 +62,13 @@ def _round(data: dict[str, Any]) -> str:
     return words[data["status"]] % {"number": data["number"]}
 
 
+def _judge(data: dict[str, Any]) -> str:
+    value = data["value"] or gettext("all pairs")
+    value = value if data["dimension"] == "category" else gettext(value)
+    words = gettext("AI judge %(judge)s is worse than people in the audit share: its takeover of “%(slice)s” has ended")
+    return words % {"judge": data["judge"], "slice": value}
+
+
 _WORDS: dict[NotificationKind, Callable[[dict[str, Any]], str]] = {
     NotificationKind.SENT_BACK: lambda data: gettext("An annotation of yours was sent back for correction"),  # noqa: ARG005
     NotificationKind.COMMENT: lambda data: (
@@ -70,5 +78,6 @@ _WORDS: dict[NotificationKind, Callable[[dict[str, Any]], str]] = {
     ),
     NotificationKind.GUIDELINES: lambda data: gettext("The guidelines changed: version %(number)s") % data,
     NotificationKind.ROUND: _round,
+    NotificationKind.JUDGE: _judge,
     NotificationKind.MEMBER: lambda data: gettext("Your role is now: %(role)s") % {"role": Role(data["role"]).label},
 }

@@ -33,6 +33,7 @@ NO_PAIRS = gettext_noop("no pairs yet")
 ONE_PERSON = gettext_noop("no pair was judged by two people")
 UNDEFINED = gettext_noop("all choices are the same, so agreement cannot be told from chance")
 MOST_SLICES = 12  # of one dimension
+ALL_PAIRS = ("", "")  # in the place of a slice
 JUDGE, JUDGE_BESIDE, PEOPLE = range(3)  # tables of a cluster: with people, the same where two judged, people's own
 
 
@@ -46,6 +47,7 @@ class ComparedPair:
     backward: int
     people: tuple[int, ...]
     longer: int = 0
+    task: int = 0
     slices: tuple[tuple[str, str], ...] = ()
 
     def entries(self) -> Iterator[tuple[int, int, int, float]]:
@@ -100,7 +102,7 @@ def compared_pairs(version: AIJudgeVersion) -> tuple[list[ComparedPair], list[tu
         first_length, second_length, category, messages = texts
         longer = (first_length > second_length) - (first_length < second_length)
         slices = slices_of(category, str(messages[-1]["content"]), max(first_length, second_length))
-        found.append(ComparedPair(people[task].prompt, choice, forward, backward, tuple(chosen), longer, slices))
+        found.append(ComparedPair(people[task].prompt, choice, forward, backward, tuple(chosen), longer, task, slices))
     twice = [(prompts[pair], both[0] == both[1]) for pair, both in said.items() if len(both) == 2]
     return found, twice
 
@@ -176,6 +178,7 @@ def _figure(
 class Calibration:
     """What is known of one version of a judge."""
 
+    taken_back: frozenset[tuple[str, str]]  # slices that the version had taken over and was worse on later
     overall: Agreements
     slices: list[tuple[str, str, Agreements]]  # dimension, value, figures; most pairs first within a dimension
     position_excess: Figure  # how often the response that is shown first wins, over one half
@@ -210,7 +213,9 @@ def calibration(version: AIJudgeVersion) -> Calibration:
     read, written = sum(row[0] for row in spent), sum(row[1] for row in spent)
     cost = version.judge.cost(read, written)
     excess, verdict = position_bias(pairs)
+    lost = version.runs.exclude(taken_back_at=None).values_list("dimension", "value")
     return Calibration(
+        taken_back=frozenset(lost),
         overall=agreements(pairs),
         slices=by_slice(pairs),
         position_excess=excess,

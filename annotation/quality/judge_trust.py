@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext_noop
 
 from annotation.quality.bias import FIRST_AVOIDED, FIRST_FAVOURED, NO_SIGN
-from annotation.quality.calibration import Agreements, Calibration
+from annotation.quality.calibration import ALL_PAIRS, Agreements, Calibration
 
 MARGIN = 0.05  # of agreement that a judge may lack, beside people's own
 FEWEST_PAIRS = 50  # that two people judged: an interval on fewer says too little of either
@@ -16,6 +16,7 @@ BIASED = gettext_noop("position bias")
 TOO_FEW_VERDICTS = gettext_noop("too few verdicts without a tie to tell of a position bias")
 TOO_FEW_PAIRS = gettext_noop("too few pairs that two people judged")
 TOO_FEW_PROMPTS = gettext_noop("too few prompts with pairs that two people judged")
+TAKEN_BACK = gettext_noop("taken back: worse than people in the audit share")
 MAYBE_WORSE = gettext_noop("may be worse than people")
 NOT_WORSE = gettext_noop("not worse than people")
 
@@ -40,8 +41,13 @@ class TrustedRow:
 
 def rows_of(found: Calibration, margin: float = MARGIN) -> list[TrustedRow]:
     """Return all rows of a calibration, that of all pairs first."""
-    rows = [("", "", found.overall), *found.slices]
-    return [TrustedRow(*row, decided(row[2], found.position_verdict, margin)) for row in rows]
+    rows = []
+    for dimension, value, figures in [(*ALL_PAIRS, found.overall), *found.slices]:
+        trust = decided(figures, found.position_verdict, margin)
+        if not found.taken_back.isdisjoint({ALL_PAIRS, (dimension, value)}):
+            trust = Trust(False, TAKEN_BACK)
+        rows.append(TrustedRow(dimension, value, figures, trust))
+    return rows
 
 
 def decided(row: Agreements, position_verdict: str, margin: float = MARGIN) -> Trust:

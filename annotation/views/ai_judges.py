@@ -80,7 +80,7 @@ def _context(judge: AIJudge, version: AIJudgeVersion | None, form: AIJudgeVersio
         done=Count("judgments", filter=Q(judgments__settled_at__isnull=False)),
         unusable=Count("judgments", filter=~Q(judgments__problem="")),
     )
-    shown = list(counted[:RUNS_SHOWN])
+    shown = list(counted.order_by("-pk")[:RUNS_SHOWN])  # a query with counts has not the order of its model
     figures = calibration(version)
     return {
         "project": judge.project,

@@ -20,7 +20,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from annotation import model_server
-from annotation.actions import ai_judge_runs, ai_judges, quality, snapshots
+from annotation.actions import ai_judge_audits, ai_judge_runs, ai_judges, quality, snapshots
 from annotation.errors import NotPossible
 from annotation.judged.counted import Filter
 from annotation.models import (
@@ -30,13 +30,15 @@ from annotation.models import (
     AIJudgment,
     Assignment,
     AuditEvent,
+    Notification,
     Ranking,
     SeatStatus,
     Task,
 )
 from annotation.outgoing import SERVERS_VARIABLE
 from annotation.quality.calibration import calibration, compared_pairs
-from annotation.quality.judge_trust import rows_of
+from annotation.quality.drift import is_audited
+from annotation.quality.judge_trust import TAKEN_BACK, rows_of
 from annotation.quality.report import quality_report
 from tests.judge_server import ODD, SECRET_OF_THE_SERVER
 
@@ -76,6 +78,7 @@ def server(judging_process: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Si
         asked=lambda: call("/asked")["asked"][before:],
         faults=lambda: call("/asked")["faults"],
         set_status=lambda status: call("/mood", {"status": status}),
+        turn=lambda: call("/mood", {"status": 200, "turned": True}),
     )
     call("/mood", {"status": 200})
 
@@ -705,3 +708,88 @@ def test_a_judge_that_is_reliable_on_the_whole_takes_over_nothing_where_it_may_b
     assert taken
     assert taken <= {task.pk for task in tea}
     assert not taken & {task.pk for task in wine}
+
+
+def test_a_judge_that_gets_worse_loses_what_it_took_over(
+    alice, rita, project, judge, admin, server, people, judged_by_people
+):
+    """It is like people until its server turns round; then it is wrong on all that people judge of the audit share."""
+    for number in range(60):
+        judged_by_people(BETTER_SECOND, BETTER_SECOND, category="tea" if number < 58 else "wine")
+    version, now = judge.versions.get(), timezone.now()
+    work(version, admin)
+    Assignment.objects.update(finished_at=now - timedelta(days=1))
+    share = AIJudgeRun(version=version, audit_share=0.5)
+    audited: list[Task] = []
+    while len(audited) < 49 or Task.objects.count() < 60 + len(audited) + 2:
+        task = judged_by_people(category="tea")
+        audited += [task] * is_audited(share, task.pk)
+    slice_of = {"dimension": "category", "value": "tea"}
+    run = ai_judges.take_over(version=version, pairs=500, audit_share=0.5, by=admin, **slice_of)
+    takeover = AIJudgeRun.objects.filter(pk=run.pk)
+    assert ai_judge_runs.work_next()
+    assert takeover.get().status == "done"
+    assert not AIJudgment.objects.filter(task__in=audited).exists()
+    takeover.update(created_at=now - timedelta(hours=2))
+
+    def let_people_judge(tasks: list[Task]) -> None:
+        for task in tasks:
+            say(task, people[0], [[pk] for pk in sorted(task.candidates.values_list("pk", flat=True), reverse=True)])
+
+    def look() -> AIJudgeRun:
+        takeover.update(audited_at=None)
+        while ai_judge_runs.work_next():
+            pass
+        return takeover.get()
+
+    let_people_judge(audited[:9])  # too few to ask about
+    assert (look().audit["value"], run.audits.count()) == (None, 0)
+    let_people_judge(audited[9:24])
+    server.set_status(401)
+    assert (look().audit["value"], run.audits.get().status) == (None, "failed")
+    server.set_status(200)
+    look()
+    assert run.audits.count() == 1  # the one that failed waits for an admin
+    resumed(run.audits.get(), admin)
+    good = look()
+    assert (good.audit["value"], good.audit["ci95"], good.audit["n"]) == (0.0, [0.0, 0.0], 24)
+    assert (good.taken_back_at, run.audits.get().judgments.count()) == (None, 24)
+    assert not ai_judge_runs.work_next()  # it is not due again
+    page = alice.get(judge.get_absolute_url()).content.decode()
+    assert 0 < page.index("Audit of a takeover") < page.index("Audit share, less people")  # the newest run first
+    assert "dimension=category&amp;value=tea#take-over" in page
+
+    server.turn()
+    let_people_judge(audited[24:48])
+    takeover.update(audited_at=None)
+    assert ai_judge_runs.work_next()  # starts the audit
+    assert ai_judge_runs.work_next()  # asks
+    waiting = AIJudgeRun.objects.create(version=version, most_pairs=5, takeover=True, audit_share=0.5, **slice_of)
+    assert ai_judge_audits.audit_next()  # ends the takeover
+    ended = takeover.get()
+    assert (ended.audit["value"], ended.audit["n"], bool(ended.taken_back_at)) == (-0.5, 48, True)
+    assert ended.audit["high"] < -0.05
+    waiting.refresh_from_db()
+    assert (waiting.status, bool(waiting.taken_back_at)) == ("cancelled", True)
+    with pytest.raises(NotPossible, match="taken back"):
+        ai_judges.resume(run=waiting, by=admin)
+    event = AuditEvent.objects.filter(action="ai-judge-taken-back").get()
+    assert (event.what, event.actor_id, event.detail["value"], event.detail["prompts"]) == ("Small v1", None, "tea", 48)
+    told = Notification.objects.get()
+    assert (told.user, told.url) == (admin, judge.get_absolute_url())
+    assert told.text == ("AI judge Small v1 is worse than people in the audit share: its takeover of “tea” has ended")
+    page = alice.get(judge.get_absolute_url()).content.decode()
+    assert "Ended by itself on" in page
+    assert "value=tea#take-over" not in page
+    address = f"/api/v1/projects/letters/judges/{judge.pk}/"
+    rows = alice.get(f"{address}versions/1/calibration/").json()["slices"]
+    assert {row["value"]: row["reason"] for row in rows}["tea"] == TAKEN_BACK
+    body = {"pairs": 5, "audit_share": 0.5, **slice_of}
+    answer = alice.post(f"{address}versions/1/take-over/", body, content_type="application/json")
+    assert (answer.status_code, "taken back: worse than people" in answer.json()["detail"]) == (409, True)
+    assert alice.get(f"{address}runs/{run.pk}/").json()["audit"]["value"] == -0.5
+    assert not ai_judge_runs.work_next()
+    # It goes no way round, through a takeover of all pairs: none of tea are among them.
+    AIJudgeRun.objects.create(version=version, most_pairs=500, takeover=True, audit_share=0.01)
+    assert ai_judge_runs.work_next()
+    assert AIJudgeRun.objects.latest("pk").error == ai_judge_runs.NOTHING_TO_TAKE_OVER
