@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, Gemma3Config
 
 from tests.forked import command
-from tests.tiny_model import tiny_checkpoint
+from tests.tiny_model import tiny_checkpoint, tiny_tokenizer
+from training.recipes.models.shared_model import SharedModel
 from training.recipes.package import package
 from training.recipes.prepare import BUNDLED_RELEASE, bundled_file, prepare
 from training.recipes.process import checkpoints
@@ -171,9 +172,41 @@ def _quantised(folder: Path) -> None:
     AutoModelForCausalLM.from_pretrained(folder, quantization_config=four_bit).save_pretrained(folder)
 
 
+def _cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def _half(name: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_text("{", "utf-8")
+
+    return write
+
+
+def _config(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+
+    return change
+
+
+def _template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for x %}", "utf-8")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (_cut, "source/model.safetensors cannot be read: "),
+        (_half("tokenizer.json"), "source/tokenizer.json cannot be read: "),
+        (_half("generation_config.json"), "source/generation_config.json cannot be read: "),
+        (_half("adapter_config.json"), "source/adapter_config.json cannot be read: "),
+        (_config(num_hidden_layers=1), "speaks of 1 blocks, and its files have more (model.layers.1."),
+        (_config(vocab_size=20), "its weights have other sizes than its config.json says"),
+        (_config(rope_parameters={"rope_type": "nope"}), "KeyError: 'nope'; is its config.json that of these weights?"),
+        (_template, "The chat template cannot be read: "),
         (_lacking, "its files lack 1 of its weights, model.layers.1.mlp.up_proj.weight for one, which would be random"),
         (_no_numbers, "LlamaForCausalLM computes numbers that are infinite or none at all"),
         (_adapter, "it is an adapter of 'org/base'. Choose that model"),
@@ -186,6 +219,27 @@ def test_what_would_be_wrong_in_silence_is_refused(tmp_path: Path, damage: Calla
     with pytest.raises(RecipeError, match=re.escape(words)):
         prepare(str(tmp_path / "source"), tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_of_a_model_that_reads_images_too_the_language_model_is_taken(tmp_path: Path):
+    """As Gemma 3 comes, with a tower for images that has more blocks than the text's part."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    images = {**sizes, "num_hidden_layers": 6, "image_size": 28, "patch_size": 14}
+    tokenizer = tiny_tokenizer()
+    text = {**sizes, "num_hidden_layers": 4, "num_key_value_heads": 1, "head_dim": 8, "vocab_size": len(tokenizer)}
+    whole = AutoModelForCausalLM.from_config(
+        Gemma3Config(text_config=text, vision_config=images, mm_tokens_per_image=4, image_token_index=3)
+    ).eval()
+    whole.save_pretrained(tmp_path / "source")
+    tokenizer.save_pretrained(tmp_path / "source")
+    prepare(str(tmp_path / "source"), tmp_path / "model")
+    shared = SharedModel(str(tmp_path / "model"), torch.device("cpu"))
+    assert type(shared.model).__name__ == "Gemma3ForCausalLM"
+    assert len(shared.blocks) == 4
+    assert shared.layered
+    ids = torch.arange(10, 30)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(shared.model(ids).logits, whole(ids).logits, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("form", ["sharded", "binary", "float16"])

@@ -29,9 +29,10 @@ from transformers import (
 )
 
 from annotation.durable import make_folder, put_folder_in_place
+from training.recipes.models.blocks import find_blocks
 from training.recipes.process.checkpoints import ADAPTER_CONFIG
 from training.recipes.process.errors import RecipeError
-from training.recipes.process.failures import is_out_of_memory
+from training.recipes.process.failures import broken_model_files, is_out_of_memory
 from training.recipes.process.log import log_to_stdout, logger
 from training.recipes.text.formats import chat_format
 from training.rundir import PHASE
@@ -222,6 +223,7 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         _say_phase(f"Checking {name}")
         _refuse_adapter(name)
+        _refuse_broken_files(name)
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise RecipeError(
@@ -236,8 +238,11 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     except Exception as problem:  # damaged files end in exceptions of every kind, Rust's among them
         if isinstance(problem, RecipeError) or is_out_of_memory(problem):
             raise
+        _refuse_broken_files(name)
         raise RecipeError(f"Cannot load the model {name!r}: {_reason(problem)}") from None
     _check_loaded(name, model, sorted(loading["missing_keys"]))
+    model = _text_part(name, model)
+    _check_unused(name, model, sorted(loading["unexpected_keys"]))
     return model, tokenizer
 
 
@@ -246,7 +251,11 @@ def _reason(problem: Exception) -> str:
     text = " ".join(str(problem).split())
     if "trust_remote_code" in text:
         return "it needs program code of its own, which comes with its files and is not run here"
+    if "ignore_mismatched_sizes" in text:
+        return "its weights have other sizes than its config.json says"
     first = str(problem).strip().partition("\n")[0]
+    if isinstance(problem, (KeyError, AttributeError, TypeError)):  # whose texts say nothing by themselves
+        return f"{type(problem).__name__}: {first[:300]}; is its config.json that of these weights?"
     return (text[:300] if first.rstrip().endswith(":") else first) or type(problem).__name__
 
 
@@ -264,6 +273,52 @@ def _check_loaded(name: str, model: PreTrainedModel, missing: list[str]) -> None
             f"Cannot use the model {name!r}: its weights are quantised. Choose the original in full precision; "
             "PREFLOOP_PRECISION=4bit quantises it for each run."
         )
+
+
+def _text_part(name: str, model: PreTrainedModel) -> PreTrainedModel:
+    """Return the causal language model within one that reads images or sounds, too. Raises RecipeError without one."""
+    config = model.config.get_text_config()
+    if config is model.config:
+        return model
+    decoder = getattr(model.base_model, "language_model", None)
+    if decoder is None or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise RecipeError(
+            f"Cannot use the model {name!r}: {type(model).__name__} reads more than text, and its part for text cannot "
+            "be taken out. Choose a language model."
+        )
+    with torch.device("meta"):
+        alone = AutoModelForCausalLM.from_config(config)
+    setattr(alone, alone.base_model_prefix, decoder)
+    alone.set_output_embeddings(model.get_output_embeddings())
+    alone.generation_config = model.generation_config
+    if any(parameter.is_meta for parameter in alone.parameters()):
+        raise RecipeError(f"Cannot use the model {name!r}: its part for text has not all of its weights")
+    logger.info(
+        "Of %s the language model alone is taken, %s: it reads text", type(model).__name__, type(alone).__name__
+    )
+    return alone
+
+
+def _check_unused(name: str, model: PreTrainedModel, unused: list[str]) -> None:
+    """Raise RecipeError where files hold more blocks than the model has; log what else it makes no use of."""
+    path, blocks = find_blocks(model)
+    # Files of the decoder alone have names without the part before its own.
+    begins = tuple(f"{each}." for each in (path, path.partition(".")[2]) if each)
+    known = tuple(f"{begin}{number}." for begin in begins for number in range(len(blocks)))
+    if further := [key for key in unused if key.startswith(begins) and not key.startswith(known)]:
+        raise RecipeError(
+            f"Cannot use the model {name!r}: its config.json speaks of {len(blocks)} blocks, and its files have more "
+            f"({further[0]}). Choose the model whose config.json this is."
+        )
+    if unused:
+        logger.info("%d weights in its files are not used by %s: %s …", len(unused), type(model).__name__, unused[0])
+
+
+def _refuse_broken_files(name: str) -> None:
+    """Raise RecipeError for a folder in which a file cannot be read, some of which transformers passes over."""
+    folder = Path(name).expanduser()
+    if folder.is_dir() and (broken := next(broken_model_files(folder), None)):
+        raise RecipeError(f"Cannot load the model {name!r}: {broken}")
 
 
 def _refuse_adapter(name: str) -> None:

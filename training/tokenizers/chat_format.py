@@ -55,7 +55,10 @@ class ChatFormat:
         """`special` are special tokens by name (bos_token, …); `declared_stops` those of the generation config."""
         self.settings = settings or ChatSettings()
         self.special = dict(special)
-        self.template = ChatTemplate(template, {**special, **self.settings.template_kwargs})
+        try:
+            self.template = ChatTemplate(template, {**special, **self.settings.template_kwargs})
+        except TemplateError as problem:
+            raise FormatError(f"The chat template cannot be read: {problem}") from None
         self._inner = _splitting_at_mark(tokenizer)
         self.control = self._control_tokens(template)
         ids = [self._inner.token_to_id(text) for text in self.control]

@@ -26,7 +26,7 @@ class Blocks:
     """The blocks of a model between its embedding and its last norm, as Llama has them."""
 
     def __init__(self, model: nn.Module, decoder: nn.Module) -> None:
-        self.path, self.modules = _find_blocks(model)
+        self.path, self.modules = find_blocks(model)
         self.decoder: Any = decoder
         # Evenly spaced, in numbers of blocks: what a reward model reads that learns nothing but its head.
         self.scored_depths = sorted({max(1, round(len(self.modules) * part / 5)) for part in range(1, 5)})
@@ -122,12 +122,18 @@ def _checkpointed(forward: Callable[..., Any], *inputs: Any, **options: Any) -> 
     return forward(*inputs, **options)
 
 
-def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Return the stack of transformer blocks: the longest list of modules."""
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return the stack of transformer blocks: the longest list of modules that is in no other, as lists of experts are.
+
+    One of the length that the text's configuration gives comes before longer ones, which may be of images.
+    """
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    lists = [item for item in found if not any(part.isdigit() for part in item[0].split("."))] or found
     if not lists:
         raise RecipeError(f"{type(model).__name__} has no stack of transformer blocks")
-    return max(lists, key=lambda item: len(item[1]))
+    config: Any = model.config
+    count = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    return max(lists, key=lambda item: (len(item[1]) == count, "vision" not in item[0], len(item[1])))
 
 
 def linear_names(blocks: Blocks) -> set[str]:

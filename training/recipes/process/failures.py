@@ -150,9 +150,11 @@ def broken_model_files(folder: Path) -> Iterator[str]:
     read = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            read[path.name] = json.loads(path.read_text("utf-8"))
+            content = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as problem:
             yield _UNREADABLE % {"file": path, "why": problem}
+        else:
+            read[path.name] = content if isinstance(content, dict) else {}
     yield from _broken_weights(folder)
     shards = read.get("model.safetensors.index.json", {}).get("weight_map", {})
     yield from (
