@@ -79,7 +79,9 @@ def in_one_spelling(row: dict[str, Any], *, renamed: bool = True) -> tuple[dict[
         if usual != name or name in before:
             names[usual] = before.get(name, name)
         found[usual] = _value(usual, value)
-    if renamed and not {"chosen", "rejected"} & row.keys() and (pair := _pair_of(found)):
+    # Some tools write accepted and rejected; a pair beside another "rejected" would take its place.
+    pair = _pair_of(found) if renamed and "chosen" not in row else None
+    if pair and ("rejected" not in row or pair[1] == "rejected"):
         for usual, name in zip(("chosen", "rejected"), pair, strict=True):
             names[usual] = names.pop(name, name)
             found[usual] = found.pop(name)

@@ -81,6 +81,8 @@ SECOND_WINS = [
     AB | {"overall": "The second is slightly better than the first."},
     AB | {"opinion": "Response A is much worse than response B."},
     AB | {"opinion": "Response A is worse!"},
+    {"prompt": ASK, "response_1": BAD, "response_2": GOOD, "overall_preference": "Response 2 is slightly better"},
+    {"instruction": ASK, "input": "", "accepted": GOOD, "rejected": BAD},
     AB | {"_unit_id": 1, "_trusted_judgments": 3, "which_is_better": "response_b", "which_is_better:confidence": 0.66},
     {"HITId": "H", "WorkerId": "w", "AssignmentStatus": "Approved"}
     | {"Input.prompt": ASK, "Input.response_a": BAD, "Input.response_b": GOOD, "Answer.better.label": "response_b"},
@@ -133,11 +135,16 @@ def test_whoever_voted_on_a_crowd_platform_is_named_and_votes_of_two_are_two() -
         row | {"WorkerId": who, "Answer.better.label": "response_b", "Answer.reason": "It is right."} for who in "vw"
     ]
     appen = AB | {"_worker_id": "x", "_trust": "0.9", "best": "response_b"}
-    parsed = parse(*rows, appen)
+    forms = [
+        AB | {"Email Address": f"{who}@example.org", "Why?": "So.", "Which is better?": "Response B"} for who in "yz"
+    ]
+    parsed = parse(*rows, appen, *forms)
     assert [[(vote.annotator, vote.rationale) for vote in row.votes] for row in parsed.rows] == [
         [("v", "It is right.")],
         [("w", "It is right.")],
         [("x", "")],
+        [("y@example.org", "So.")],
+        [("z@example.org", "So.")],
     ]
     assert parsed.not_used == {"HITId": 2, "_trust": 1}
 
@@ -202,6 +209,8 @@ UNCERTAIN = [
     (AB | {"preference": "Response C is better"}, "does not say for certain"),
     (AB | {"preference": "Response A is better than Response B in style"}, "does not say for certain"),
     (AB | {"opinion": "Response A is better than Response B in style but worse in accuracy"}, '"opinion" looks like'),
+    (AB | {"Q1": "B"}, '"Q1" looks like'),
+    (AB | {"q1": "Response B"}, '"q1" looks like'),
     (AB | {"opinion": "Response A is not better than Response B"}, '"opinion" looks like'),
     (AB | {"opinion": "Response A is better than response A."}, '"opinion" looks like'),
     (

@@ -295,6 +295,7 @@ PERSON = {"type": "app", "user_id": "bob"}
             (),
         ),
         ({"input": ASK, "output": GOOD, "scores": []}, [], ()),
+        ({"input": ASK, "actual_output": GOOD, "expected_output": FAIR}, [], (FAIR,)),
     ],
 )
 def test_of_feedback_only_what_a_person_says_is_a_vote(row: dict, votes: list, references: tuple) -> None:

@@ -127,8 +127,8 @@ def compared(fields: Fields) -> Iterator[Item]:
     _numbers(fields, item, columns, said)
     if item.votes:
         check_judged(fields.data)
-    else:  # a sentence that says more than who won is a judgment that nobody read
-        fields.judges(*(name for name in fields if name not in fields.used and compares(names, fields.peek(name))))
+    else:
+        _stop_at_judgments(fields, columns, names)
     if APPEN in fields:
         fields.describes(*(name for name in fields if name.startswith("_") or name.endswith((":confidence", "_gold"))))
     fields.describes("raw_completion")  # what AlpacaEval's judge wrote, of which the preference is taken
@@ -243,6 +243,16 @@ def _one(fields: Fields, item: Item, names: Names, said: dict[str, Any]) -> None
     for name in candidates:
         fields.take(name)
     item.votes.append(first[1])
+
+
+def _stop_at_judgments(fields: Fields, columns: Columns, names: Names) -> None:
+    """Mark what nobody read and is a judgment: a sentence that says more than who won, or the name of an answer."""
+    nothing = [""] * len(columns.names)
+    called = {name for name in names_of(columns.suffixes, columns.names, nothing, nothing) if not name.isdigit()}
+    for name in fields:
+        value = fields.peek(name)
+        if name not in fields.used and isinstance(value, str) and (compares(names, value) or plain(value) in called):
+            fields.judges(name)
 
 
 def _is_detail(name: str) -> bool:

@@ -18,7 +18,7 @@ from annotation.imports.shapes.traces import answer_in, ask_in, opened, parsed
 from annotation.stats.unpaired import ACCEPTABLE
 
 INPUTS = ("inputs", "input", "request", "attributes.input.value")
-OUTPUTS = ("outputs", "output", "response", "attributes.output.value")
+OUTPUTS = ("outputs", "output", "actual_output", "response", "attributes.output.value")
 EXPECTED = ("expectations", "expectedOutput", "expected_output", "expected", "ground_truth", "ideal")
 FEEDBACK = ("feedback_scores", "scores", "annotations", "assessments", "feedback")
 NAMES = ("name", "key", "assessment_name", "annotation_name", "feedback_key")

@@ -104,7 +104,9 @@ def _is_rated(fields: Fields) -> bool:
 
 def _is_preferences(fields: Fields) -> bool:
     two = fields.has("response1", "response2") or fields.has("response_1", "response_2")
-    return two and ("overall_preference" in fields or "preference_strength" in fields)
+    overall = next((name for name in ("overall_preference", "preference_strength") if name in fields), "")
+    # In words it is what others write, too: "Response 1 is slightly better".
+    return two and bool(overall) and number(fields.peek(overall)) is not None
 
 
 def _is_edit(fields: Fields) -> bool:

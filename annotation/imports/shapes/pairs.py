@@ -22,10 +22,11 @@ PEOPLE = (
     "rater_id",
     "judge",
     "labeler",
-    *("_worker_id", "workerid", "annotator_email", "evaluator", "reviewer"),
+    *("_worker_id", "workerid", "annotator_email", "evaluator", "reviewer", "participant_id", "prolific_pid"),
+    *("email", "email address", "email_address", "respondent", "respondent_id", "ResponseId"),  # of forms
 )
 DATES = ("judged_at", "annotated_at", "created_at", "timestamp", "date", "_created_at", "submittime")
-REASONS = ("rationale", "reason", "justification")
+REASONS = ("rationale", "reason", "justification", "why", "why?")
 # Scores of the two answers as data sets call them.
 SCORES = (
     ("score_chosen", "score_rejected"),
