@@ -3,7 +3,9 @@
     python benchmarks/import_prompts.py [--prompts 1000000] [--claims 400]
 
 A process claims and gives back assignments all the time; its 95th percentile is taken before the import and during it.
-Prints one JSON line; `claim_p95_ratio` is the second over the first. Linux only (reads ru_maxrss in KiB).
+How far it is
+stands on stderr every ten seconds. Prints one JSON line; `claim_p95_ratio` is the second over the first. Linux only
+(reads ru_maxrss in KiB).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAUSE = 0.02  # between two claims
+TOLD_EVERY = 10  # seconds
 
 
 def open_tasks(count: int) -> None:
@@ -78,11 +81,15 @@ def measure(path: Path, prompts: int, claims: int) -> dict[str, Any]:
     command = [sys.executable, "manage.py", "import_prompts", str(path), "--project", "bench"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     during: list[float] = []
+    told = started
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
         during.append(claim_once(len(during)))
+        if time.perf_counter() - told > TOLD_EVERY:
+            told = time.perf_counter()
+            tell(prompts, told - started)
     seconds = time.perf_counter() - started
     if status:
         raise SystemExit("The import failed.")
@@ -94,6 +101,15 @@ def measure(path: Path, prompts: int, claims: int) -> dict[str, Any]:
         "claim_p95_ratio": round(p95(during) / p95(before), 2),
         "claims_during": len(during),
     }
+
+
+def tell(prompts: int, seconds: float) -> None:
+    """Say how many rows the command has imported so far, and how long the others will take."""
+    from annotation.models import PromptUpload
+
+    done = PromptUpload.objects.values_list("done", flat=True).first() or 0
+    left = f", about {seconds * (prompts - done) / done / 60:.0f} more minutes" if done else ", reading the file"
+    print(f"{done:,} of {prompts:,} rows, {done / seconds:,.0f} a second{left}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
