@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from django.utils.translation import gettext_noop
 
-from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text
+from annotation.exports.context import SnapshotContext, SnapshotRow, conversation_text, date_text
 from annotation.judged.counted import IMPORTED
 from annotation.judged.imported_labels import labelled_texts
 from annotation.judged.rows import labels_that_count
@@ -112,7 +112,7 @@ def _labels_of_people(context: SnapshotContext) -> Iterator[SnapshotRow]:
 
 
 def _vote(label: str, who: str, at: datetime | None, weight: float = 1.0) -> SnapshotRow:
-    return {"label": label, "annotator": who, "at": at.isoformat() if at else "", "weight": float(weight)}
+    return {"label": label, "annotator": who, "at": date_text(at), "weight": float(weight)}
 
 
 def _labelled(

@@ -79,6 +79,14 @@ class SnapshotContext:
             raise NotPossible(gettext(why) + (gettext(AND_THE_FILTER) if self.wanted.as_json() else ""))
 
 
+def date_text(at: datetime | None) -> str:
+    """Return a date as it is written into files, always with microseconds; empty without one.
+
+    Arrow takes a column whose dates all have whole seconds in the first 10 MB for one of dates, and refuses others.
+    """
+    return at.isoformat(timespec="microseconds") if at else ""
+
+
 def conversation_text(messages: list[dict[str, str]]) -> str:
     """Return a conversation as one text, for formats without messages."""
     return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
 from annotation.exports.classification import classification_rows
-from annotation.exports.context import MISSING, ReasonCounts, SnapshotContext, SnapshotRow
+from annotation.exports.context import MISSING, ReasonCounts, SnapshotContext, SnapshotRow, date_text
 from annotation.exports.pool import pool
 from annotation.judged.counted import IMPORTED, JUDGE, CountedJudgment, JudgedCandidate, JudgedTask
 from annotation.judged.preferences import Pair
@@ -79,7 +79,7 @@ def _ranking(judgment: CountedJudgment, place: dict[int, int]) -> SnapshotRow:
         ],
         "weight": float(judgment.weight),
         "annotator": judgment.who,
-        "at": judgment.at.isoformat(),
+        "at": date_text(judgment.at),
     }
 
 
@@ -220,8 +220,8 @@ def judgment_rows(context: SnapshotContext) -> Iterator[SnapshotRow]:
                 "shown_order": judgment.shown_order,
                 "rationale": judgment.rationale,
                 "active_ms": judgment.active_ms,
-                "claimed_at": judgment.claimed_at.isoformat() if judgment.claimed_at else "",
-                "submitted_at": judgment.at.isoformat(),
+                "claimed_at": date_text(judgment.claimed_at),
+                "submitted_at": date_text(judgment.at),
                 "weight": float(judgment.weight),
                 "split": task.split,
             }

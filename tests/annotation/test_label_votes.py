@@ -88,7 +88,7 @@ def test_a_tie_is_kept_and_no_class(project, admin, as_user) -> None:
     whole = [json.loads(line) for line in client.get(f"{url}label-votes").getvalue().splitlines()]
     assert [(row["text"], row["label"], row["share"]) for row in whole] == [("Fine.", "good", 1.0), (TEXT, None, 0.5)]
     assert whole[1]["votes"] == [
-        {"label": label, "annotator": f"imported:{who}", "at": "2024-05-01T10:00:00+00:00", "weight": 1.0}
+        {"label": label, "annotator": f"imported:{who}", "at": "2024-05-01T10:00:00.000000+00:00", "weight": 1.0}
         for who, label in (("u1", "good"), ("u2", "bad"))
     ]
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import uuid
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -24,6 +25,7 @@ from annotation.imports import parse_prompts
 from annotation.imports.conversations import own_conversation
 from annotation.imports.transcripts import transcript_of
 from annotation.models import Project, Proposal, ProposalBatch, SeatStatus, SnapshotType
+from tests import NIGHTLY
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -274,8 +276,29 @@ def _paths(value: object, path: str = "") -> dict[str, set[type]]:
     return found
 
 
+def _check_readers(lines: list[bytes], folder: Path) -> None:
+    """Load a file whose other rows stand behind what readers take columns from; each night before it as well."""
+    import pandas
+    from datasets import load_dataset
+
+    read_first = 10 * 2**20 if NIGHTLY else 2**15
+    for before in (0, read_first) if NIGHTLY else (read_first,):
+        copies = before // len(lines[0]) + 2
+        path = folder / f"{before}.jsonl"
+        path.write_bytes(lines[0] * copies + b"".join(lines[1:]) + lines[0] * (read_first // len(lines[0])))
+        cache = str(folder / "cache")
+        loaded = load_dataset("json", data_files=str(path), split="train", cache_dir=cache, chunksize=read_first)
+        frame = pandas.read_json(path, lines=True)
+        assert len(loaded) == len(frame) == copies + len(lines) - 1 + read_first // len(lines[0])
+        wanted = json.loads(lines[-1])
+        assert set(loaded.column_names) == set(frame.columns) == wanted.keys()
+        last = loaded[copies + len(lines) - 2]
+        texts = [name for name, value in wanted.items() if isinstance(value, str) and name not in ("at", "created_at")]
+        assert {name: last[name] for name in texts} == {name: wanted[name] for name in texts}
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_first_row_of_each_format_has_every_key_that_any_row_has(project, admin, name: str) -> None:
+def test_the_first_row_of_each_format_has_every_key_that_any_row_has(project, admin, name: str, tmp_path) -> None:
     """Readers take the columns and types of a file from its first 10 MB: no key, and no item of a list, comes late."""
     ask = {"role": "user", "content": "Rich?"}
     pair = {"tiers": [[0], [1]], "annotator": "ann"}
@@ -302,7 +325,9 @@ def test_the_first_row_of_each_format_has_every_key_that_any_row_has(project, ad
     if made_from == SnapshotType.INSTRUCTION:  # made of one table, in which every column is filled
         return
     snapshot = snapshots.take_snapshot(project=project, by=admin, type=made_from)
-    first, *others = [_paths(json.loads(line)) for line in rendered(snapshot, DownloadOptions(name)).open("rb")]
+    lines = rendered(snapshot, DownloadOptions(name)).read_bytes().splitlines(keepends=True)
+    _check_readers(lines, tmp_path)
+    first, *others = [_paths(json.loads(line)) for line in lines]
     assert others
     for other in others:
         for path, types in other.items():

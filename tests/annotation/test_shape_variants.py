@@ -136,7 +136,7 @@ def test_whoever_voted_on_a_crowd_platform_is_named_and_votes_of_two_are_two() -
     ]
     appen = AB | {"_worker_id": "x", "_trust": "0.9", "best": "response_b"}
     forms = [
-        AB | {"Email Address": f"{who}@example.org", "Why?": "So.", "Which is better?": "Response B"} for who in "yz"
+        AB | {"Email Address": f"{who}@example.org", "Why": "So.", "Which is better?": "Response B"} for who in "yz"
     ]
     parsed = parse(*rows, appen, *forms)
     assert [[(vote.annotator, vote.rationale) for vote in row.votes] for row in parsed.rows] == [
