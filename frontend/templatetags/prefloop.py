@@ -238,7 +238,7 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{part} {_figure(name, each)}" for part, each in value.items())
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return f"{value:,.2f}".replace("-", "−")
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
