@@ -752,7 +752,7 @@ def test_a_judge_that_gets_worse_loses_what_it_took_over(
     assert run.audits.count() == 1  # the one that failed waits for an admin
     resumed(run.audits.get(), admin)
     good = look()
-    assert (good.audit["value"], good.audit["ci95"], good.audit["n"]) == (0.0, [0.0, 0.0], 24)
+    assert [good.audit[name] for name in ("value", "low", "high", "n")] == [0.0, 0.0, 0.0, 24]
     assert (good.taken_back_at, run.audits.get().judgments.count()) == (None, 24)
     assert not ai_judge_runs.work_next()  # it is not due again
     page = alice.get(judge.get_absolute_url()).content.decode()
