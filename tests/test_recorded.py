@@ -49,6 +49,9 @@ ACTIONS: dict[str, str] = {
     "annotation.actions.guidelines.store_version": PART,
     "annotation.actions.notifications.read": OWN_VIEW,
     "annotation.actions.notifications.tell": PART,
+    "annotation.actions.served.delete_old": KEEPING_HOUSE,
+    "annotation.actions.served.store": OF_A_PRODUCT,
+    "annotation.actions.served.with_records": OF_A_PRODUCT,
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "responses_of", "shown_order")], READS
     ),

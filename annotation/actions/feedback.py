@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
+from annotation.actions import served
 from annotation.imports.feedback import SAME, FeedbackRow
 from annotation.models import Completion, Feedback, FeedbackChange, Project, Prompt, Source, Split
 
@@ -30,6 +31,7 @@ OTHER_PROMPT = gettext_noop(
 OTHER_RESPONSE = gettext_noop(
     "Another response is stored under this key. Feedback on another response needs a key of its own."
 )
+NOT_SERVED = gettext_noop("No response %(id)s is kept: it was never served here, or is too old.")
 RANGE_OF_NOTHING = gettext_noop("A range needs its score: give score, too.")
 ONE_OF_TWO = gettext_noop("Which of two responses was chosen needs both chosen and alternative.")
 
@@ -63,7 +65,7 @@ def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutco
     for left in reversed(range(TRIES)):
         try:
             with transaction.atomic():
-                return _take(project, rows)
+                return _take(project, served.with_records(project, rows))
         except IntegrityError:
             if not left:
                 raise
@@ -126,7 +128,9 @@ def _useless(rows: Sequence[FeedbackRow], known: dict[str, Feedback]) -> dict[in
         if row.key in begun:
             continue
         said = {name: value for name, value in {**row.said, **row.texts}.items() if value not in ("", None)}
-        if not row.messages and row.response_id is None:
+        if row.served:
+            found[at] = {"response_id": gettext(NOT_SERVED) % {"id": row.served}}
+        elif not row.messages and row.response_id is None:
             found[at] = {"prompt": gettext(NO_RESPONSE)}
         elif ("chosen" in said) != ("alternative" in said):
             found[at] = {"alternative" if "chosen" in said else "chosen": gettext(ONE_OF_TWO)}
@@ -211,6 +215,8 @@ def _problem_of_score(score: float | None, low: float | None, high: float | None
 
 def _point_to_texts(feedback: Feedback, row: FeedbackRow, texts: _Texts, *, is_new: bool) -> dict[str, str]:
     """Let the feedback point to its prompt and texts; return what is wrong with them, by field."""
+    if row.served:
+        return {"response_id": gettext(NOT_SERVED) % {"id": row.served}}
     prompt = texts.prompts[Prompt.digest_of(row.messages)] if row.messages else None
     response = texts.responses[prompt.pk, row.texts["response"]] if prompt else None
     if row.response_id is not None:

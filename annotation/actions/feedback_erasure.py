@@ -15,8 +15,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from annotation import audit, clock
-from annotation.actions import coverage
+from annotation.actions import coverage, served
 from annotation.actions.feedback import ORIGIN
+from annotation.actions.served import ORIGIN as SERVED
 from annotation.models import AuditAction, Candidate, Completion, Feedback, FeedbackChange, Project, Prompt, Task
 
 AT_ONCE = 200
@@ -37,11 +38,13 @@ def erase_user(*, project: Project, user: str, by: User | None) -> ErasedFeedbac
     """Erase all feedback that an end user of the product gave, or once gave before an update; return what went."""
     earlier = FeedbackChange.objects.filter(feedback__project=project, before__user=user)
     theirs = project.feedback.filter(Q(user=user) | Q(pk__in=list(earlier.values_list("feedback", flat=True))))
+    project.served_responses.filter(user=user).delete()
     return _erase(project, theirs, by, "of an end user")
 
 
 def delete_old() -> int:
     """Delete the feedback that is older than its project keeps it; return how many rows. The worker calls it hourly."""
+    served.delete_old()
     gone = 0
     for project in Project.objects.filter(feedback_days__gt=0):
         until = clock.now() - timedelta(days=project.feedback_days)
@@ -85,7 +88,7 @@ def _drop_responses(project: Project, prompts: set[int], edits: set[int], erased
     those that were accepted as references.
     """
     own = Completion.objects.filter(
-        Q(origin=ORIGIN) | Q(pk__in=edits),
+        Q(origin=ORIGIN) | Q(origin__startswith=f"{SERVED}-") | Q(pk__in=edits),
         prompt__in=prompts,
         feedback=None,
         feedback_as_alternative=None,

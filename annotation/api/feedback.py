@@ -29,6 +29,7 @@ from annotation.imports.feedback import (
     MAX_SCORE,
     MAX_USER_LENGTH,
     MAX_VERSION_LENGTH,
+    SERVED_ID,
     FeedbackRow,
     InvalidFeedback,
     feedback_row,
@@ -48,6 +49,19 @@ class PromptField(serializers.JSONField):
     pass
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "integer", "minimum": 1, "maximum": MAX_ID - 1},
+            {"type": "string", "pattern": f"^{SERVED_ID.pattern}$"},
+        ],
+        "nullable": True,
+    }
+)
+class ResponseIdField(serializers.JSONField):
+    pass
+
+
 class SentFeedbackSerializer(serializers.Serializer[Any]):
     """A response with what an end user said of it: at least one of thumb, score, chosen, edit and comment.
 
@@ -60,12 +74,11 @@ class SentFeedbackSerializer(serializers.Serializer[Any]):
     )
     prompt = PromptField(required=False, help_text="A text, or the messages of the conversation, a user message last.")
     response = serializers.CharField(required=False, allow_null=True, help_text="The text that the end user saw.")
-    response_id = serializers.IntegerField(
+    response_id = ResponseIdField(
         required=False,
         allow_null=True,
-        min_value=1,
-        max_value=MAX_ID - 1,
-        help_text="ID of a response of the project, in place of prompt and response.",
+        help_text="In place of prompt and response: the ID of a response of the project, or the id that a served "
+        "policy gave with it.",
     )
     thumb = serializers.ChoiceField(choices=Thumb.choices, required=False, allow_null=True)
     score = serializers.FloatField(required=False, allow_null=True, min_value=-MAX_SCORE, max_value=MAX_SCORE)

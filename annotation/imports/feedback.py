@@ -7,6 +7,7 @@ field that cannot be used is named with what to do about it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ MAX_COMMENT_LENGTH = 5_000
 MAX_METADATA_LENGTH = 4_000  # characters of its JSON
 MAX_SCORE = 1_000_000  # as the constraint of Feedback.score
 MAX_ID = 10**18
+SERVED_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 TEXTS = ("response", "alternative", "edit")
 CHOICES = {"thumb": ("up", "down"), "chosen": ("response", "alternative", "tie")}
 LINES = {"comment": MAX_COMMENT_LENGTH, "user": MAX_USER_LENGTH, "version": MAX_VERSION_LENGTH}
@@ -51,6 +53,7 @@ class FeedbackRow:
     key: str
     messages: list[dict[str, str]] | None = None
     response_id: int | None = None
+    served: str = ""  # ID of a response that a served policy gave
     texts: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
@@ -73,14 +76,14 @@ def feedback_row(given: Any, *, mask: bool = True) -> FeedbackRow:
     key = _text(given.get("key"), MAX_KEY_LENGTH, "key", errors)
     if not key and "key" not in errors:
         errors["key"] = "Give each feedback a key of its own, such as a UUID, so that sending it again changes nothing."
-    number_of = _response_id(given, errors)
+    number_of, served = _response_id(given, errors)
     messages, texts = _texts(given, masker, errors)
     if masker:
         names = {"key": key, "user": said.get("user", "")}
         errors |= {name: NO_ADDRESS for name, value in names.items() if has_email(value)}
     if errors:
         raise InvalidFeedback(errors)
-    return FeedbackRow(key, messages, number_of, texts, said, dict(masker.found) if masker else {})
+    return FeedbackRow(key, messages, number_of, served, texts, said, dict(masker.found) if masker else {})
 
 
 def _said(given: Mapping[str, Any], masker: Masker | None, errors: dict[str, str]) -> dict[str, Any]:
@@ -153,17 +156,22 @@ def _metadata(value: Any, errors: dict[str, str]) -> dict[str, Any]:
     return {}
 
 
-def _response_id(given: Mapping[str, Any], errors: dict[str, str]) -> int | None:
+def _response_id(given: Mapping[str, Any], errors: dict[str, str]) -> tuple[int | None, str]:
+    """Return the ID of a response of the project, or that of one which a served policy gave."""
     value = given.get("response_id")
     if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MAX_ID:
-        errors["response_id"] = "Should be the ID of a response, a whole number above 0."
+        return None, ""
+    is_served = isinstance(value, str) and SERVED_ID.fullmatch(value) is not None
+    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_ID
+    if not is_served and not is_id:
+        errors["response_id"] = "Should be the ID of a response: a whole number, or what a served policy gave as id."
     elif given.get("prompt") is not None or given.get("response") is not None:
         errors["response_id"] = "Give either the ID of a response, or prompt and response."
+    elif is_served:
+        return None, value
     else:
-        return value
-    return None
+        return value, ""
+    return None, ""
 
 
 def _texts(

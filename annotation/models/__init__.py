@@ -27,6 +27,7 @@ Alarm       the policy as a whole has gone wrong: nothing is sampled until an ad
 ImportedJudgment, ImportedLabel  what a file says that other people said elsewhere
 Feedback    what an end user of a product said of a response: thumb, score, choice of two, edit or comment
 FeedbackChange  what it said before the product updated it
+ServedResponse  what a served policy said to a product, for a while
 AIJudge     a model that compares responses, as an annotator of its own kind
 AIJudgeVersion, AIJudgeRun  its server, model and rubric at a time; one version at work
 AIJudgment  what a version said of two responses, in both orders
@@ -47,7 +48,7 @@ from annotation.models.ai_judge import AIJudge, AIJudgeRun, AIJudgeRunStatus, AI
 from annotation.models.alarm import Alarm
 from annotation.models.audit import AuditAction, AuditEvent
 from annotation.models.evaluation import Comparison, Evaluation
-from annotation.models.feedback import Feedback, FeedbackChange, Preferred, Thumb
+from annotation.models.feedback import Feedback, FeedbackChange, Preferred, ServedResponse, Thumb
 from annotation.models.first_admin import ServerSetup
 from annotation.models.flag import Flag, FlagReason, FlagStatus
 from annotation.models.guidelines import GuidelinesVersion
@@ -153,6 +154,7 @@ __all__ = [
     "SavedView",
     "Scope",
     "SeatStatus",
+    "ServedResponse",
     "ServerSetup",
     "SnapshotType",
     "Source",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy
 
 from annotation.models.project import Project
-from annotation.models.text import Completion, Prompt
+from annotation.models.text import Completion, PolicyVersion, Prompt
 
 
 class Thumb(models.TextChoices):
@@ -115,3 +117,23 @@ class FeedbackChange(models.Model):
 
     def __str__(self) -> str:
         return f"change {self.number} of {self.feedback_id}"
+
+
+class ServedResponse(models.Model):
+    """What a served policy said to a product. It is a record of the project only once feedback is about it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="served_responses")
+    policy = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="served_responses")
+    messages = models.JSONField(help_text="The conversation that it responds to.")
+    text = models.TextField(blank=True)
+    finished = models.BooleanField(help_text="Finished (EOS); otherwise truncated at the length limit.")
+    user = models.CharField(max_length=100, blank=True, help_text="A hash that stands for the end user.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["project", "created_at"], name="served_by_age")]
+
+    def __str__(self) -> str:
+        return f"chatcmpl-{self.pk.hex}"

@@ -14,6 +14,7 @@ class Scope(models.TextChoices):
     READ = "read", gettext_lazy("Read projects, prompts, annotations, snapshots and rounds")
     ANNOTATE = "annotate", gettext_lazy("Get tasks and submit annotations")
     FEEDBACK = "feedback", gettext_lazy("Send feedback of end users")
+    SERVE = "serve", gettext_lazy("Ask the served policy")
     DATA = "data", gettext_lazy("Import, create snapshots, download")
     TRAIN = "train", gettext_lazy("Start and cancel rounds")
     MANAGE = "manage", gettext_lazy("Change projects, members and webhooks")

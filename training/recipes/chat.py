@@ -4,7 +4,7 @@
      "chat": the project's chat settings, where they are not the defaults}
 
 Answers on stdout are {"text": all of it so far, "tokens": n}, in the end with "finished" (ended by itself, not at its
-limit), or {"error": …}. The last base model stays in memory with the adapters that were asked for.
+limit) and "prompt_tokens", or {"error": …}. The last base model stays in memory with the adapters that were asked for.
 """
 
 from __future__ import annotations
@@ -104,7 +104,12 @@ def reply(models: Models, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
             yield {"text": _text(model, written), "tokens": len(written)}
-    yield {"text": _text(model, written), "tokens": len(written), "finished": model.chat.is_over(written)}
+    yield {
+        "text": _text(model, written),
+        "tokens": len(written),
+        "prompt_tokens": len(prompt),
+        "finished": model.chat.is_over(written),
+    }
 
 
 def _text(model: SharedModel, written: list[int]) -> str:
