@@ -56,6 +56,11 @@ _own_assignment = Prepared(
 )
 
 
+_own_membership = Prepared(
+    lambda user, slug: Membership.objects.select_related("project").filter(user=user, project__slug=slug),
+    user=int,
+    slug=str,
+)
 Said = TypeVar("Said", Ranking, UnaryJudgment)
 
 
@@ -80,7 +85,9 @@ def get_membership(user: User, slug: str, *, role: Role = Role.ANNOTATOR) -> Mem
     Not a member: 404, as for a project that does not exist. A member with too small a role: 403, as the project is
     no secret to them.
     """
-    membership = get_object_or_404(Membership.objects.select_related("project"), user=user, project__slug=slug)
+    membership = _own_membership.first(user=user.pk, slug=slug) if user.pk else None
+    if membership is None:
+        raise Http404(f"{slug} is no project of this user.")
     if not membership.may_act_as(role):
         raise PermissionDenied(
             gettext("This requires the role %(label)s in %(project)s.")

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_noop
 from annotation.actions import served
 from annotation.imports.feedback import SAME, FeedbackRow
 from annotation.models import Completion, Feedback, FeedbackChange, Project, Prompt, Source, Split
+from annotation.models.prepared import Prepared
 
 ORIGIN = "feedback"  # of responses that a product sent: they are stored once, and are no reference responses
 CREATED, UPDATED, UNCHANGED, REFUSED = "created", "updated", "unchanged", "refused"
@@ -76,8 +77,7 @@ def take(*, project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutco
 
 
 def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome]:
-    stored = project.feedback.filter(key__in={row.key for row in rows}).order_by("key").select_related("prompt")
-    known = {each.key: each for each in stored.select_for_update(of=("self",))}
+    known = {each.key: each for each in _known(project, {row.key for row in rows})}
     useless = _useless(rows, known)
     texts = _texts(project, [row for at, row in enumerate(rows) if at not in useless], known)
     outcomes: list[tuple[FeedbackRow, Feedback | None, str, dict[str, str]]] = []
@@ -118,6 +118,29 @@ def _take(project: Project, rows: Sequence[FeedbackRow]) -> list[FeedbackOutcome
         FeedbackOutcome(row.key, status, made.pk if made else None, errors, row.masked)
         for row, made, status, errors in outcomes
     ]
+
+
+# What a request with one feedback asks, which is most of them: composing its SQL would take as long as all the rest.
+_of_key = Prepared(
+    lambda project, key: (
+        Feedback.objects.filter(project=project, key=key).select_related("prompt").select_for_update(of=("self",))
+    ),
+    project=int,
+    key=str,
+)
+_of_digest = Prepared(
+    lambda project, digest: Prompt.objects.filter(project=project, digest=digest).only("digest", "project"),
+    project=int,
+    digest=str,
+)
+
+
+def _known(project: Project, keys: set[str]) -> list[Feedback]:
+    """Return the feedback that is stored under these keys, locked until the transaction ends."""
+    if len(keys) == 1:
+        return _of_key.rows(project=project.pk, key=next(iter(keys)))
+    stored = project.feedback.filter(key__in=keys).order_by("key").select_related("prompt")
+    return list(stored.select_for_update(of=("self",)))
 
 
 def _useless(rows: Sequence[FeedbackRow], known: dict[str, Feedback]) -> dict[int, dict[str, str]]:
@@ -280,7 +303,11 @@ def _prompts(project: Project, wanted: dict[str, FeedbackRow]) -> tuple[dict[str
     """Return prompts by digest, and the ids of those that were made."""
     if not wanted:
         return {}, set()
-    found = {each.digest: each for each in project.prompts.filter(digest__in=wanted).only("digest", "project")}
+    if len(wanted) == 1:
+        there = _of_digest.rows(project=project.pk, digest=next(iter(wanted)))
+    else:
+        there = list(project.prompts.filter(digest__in=wanted).only("digest", "project"))
+    found = {each.digest: each for each in there}
     new = [
         Prompt(project=project, messages=row.messages, digest=digest, split=Split.of(digest), of_feedback=True)
         for digest, row in sorted(wanted.items())

@@ -16,6 +16,7 @@ from django.utils import timezone
 from annotation import audit
 from annotation.actions import attempts
 from annotation.models import AuditAction, Scope, Token
+from annotation.models.prepared import Prepared
 
 MARK = "pf_"  # so that a scanner for leaked secrets, and a person, know it when they see one
 SHOWN = len(MARK) + 6
@@ -56,12 +57,18 @@ def revoke_all(*, user: User, why: str) -> int:
     return len(found)
 
 
+_by_digest = Prepared(
+    lambda digest: Token.objects.select_related("user").filter(digest=digest, user__is_active=True).order_by(),
+    digest=str,
+)
+
+
 def find_token(value: str) -> Token | None:
     """Return the token of an active account and note its use; None where it was revoked or has expired."""
     now = timezone.now()
     if not FORM.fullmatch(value):
         return None
-    token = Token.objects.select_related("user").filter(digest=_digest(value), user__is_active=True).first()
+    token = _by_digest.first(digest=_digest(value))
     if token is None or token.is_over(now):
         return None
     if token.last_used_at is None or token.last_used_at < now - USED_EVERY:
