@@ -7,8 +7,9 @@ Each model goes through `prepare` and then through the recipes as a worker would
 finishes (the recipes assert that what they train is what they measure), *refused* if it says in words why it does not
 start, and *wrong* if it ends in any other way. `logprobs` compares answers to prompts longer than the attention
 windows with the log-probabilities of transformers itself; more than 1e-4 nats apart is wrong. What is read of an
-answer is compared with its text alone, what is drawn with a batch that is padded in the same way: in linear attention
-the rounding depends on where a text begins. Variants change the tokenizer (no padding token, no chat template, a
+answer is compared with its text alone, what is drawn with a batch that is padded in the same way, and in linear
+attention token by token through the model's own cache, as generate() reads: there the rounding depends on where a text
+begins, and on whether it is read at once. Variants change the tokenizer (no padding token, no chat template, a
 token that begins every text) or make attention windows shorter than any prompt. `--table` writes the outcome as
 Markdown. `--rows` keeps each outcome as a line of JSON; models whose outcomes are there already are not tried again,
 so that a run can be stopped and started at will. Prints one JSON line.
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -233,12 +235,17 @@ def compare_logprobs(model: Path) -> float:
     answers, drawn = rollout.answers, rollout.drawn
     read = shared.logprobs(shared.read(answers, None), answers, drawn, 1.0)
     plain, worst, longest = AutoModelForCausalLM.from_pretrained(model), 0.0, max(map(len, prompts))
+    linear = "linear_attention" in (getattr(plain.config, "layer_types", None) or ())
     for row, tokens in enumerate(prompts):
         for column in range(drawn.shape[1]):
             mask = drawn[row, column]
             own = answers.response[row, column][mask].tolist()
-            for found, padding in ((read, 0), (rollout.logprobs, longest - len(tokens))):
-                expected = own_logprobs(plain, tokens, own, padding)
+            padding = longest - len(tokens)
+            alone = own_logprobs(plain, tokens, own, 0)
+            together = (
+                stepped_logprobs(plain, tokens, own, padding) if linear else own_logprobs(plain, tokens, own, padding)
+            )
+            for found, expected in ((read, alone), (rollout.logprobs, together)):
                 worst = max(worst, float((found[row, column][mask] - expected).abs().max()))
     return worst
 
@@ -251,6 +258,25 @@ def own_logprobs(model: Any, prompt: list[int], answer: list[int], padding: int)
     given = {"attention_mask": mask, **more} if padding else {}
     logits = model(input_ids=ids, use_cache=False, **given).logits[0, padding + len(prompt) - 1 : -1].log_softmax(-1)
     return logits[range(len(answer)), answer]
+
+
+def stepped_logprobs(model: Any, prompt: list[int], answer: list[int], padding: int) -> torch.Tensor:
+    """Return the same with the answer read token by token through the model's own cache: (r,)."""
+    ids = torch.tensor([[model.config.pad_token_id] * padding + prompt])
+    mask = torch.tensor([[0] * padding + [1] * len(prompt)])
+    read = model(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=True)
+    found = [read.logits[0, -1].log_softmax(-1)[answer[0]]]
+    for place, (token, following) in enumerate(pairwise(answer)):
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
+        read = model(
+            input_ids=torch.tensor([[token]]),
+            attention_mask=mask,
+            position_ids=torch.tensor([[len(prompt) + place]]),
+            past_key_values=read.past_key_values,
+            use_cache=True,
+        )
+        found.append(read.logits[0, -1].log_softmax(-1)[following])
+    return torch.stack(found)
 
 
 def takes_positions(model: Any) -> bool:

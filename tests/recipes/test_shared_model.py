@@ -9,12 +9,19 @@ import pytest
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GraniteMoeConfig,
+    GraniteMoeForCausalLM,
+    LlamaConfig,
+    MambaConfig,
+    Phi3Config,
+)
 
-from tests.tiny_model import tiny_checkpoint
+from tests.tiny_model import tiny_checkpoint, tiny_tokenizer
 from training.recipes.models.caches import cache_argument
 from training.recipes.models.generation import Drawing, Rollout, sample
-from training.recipes.models.shared_model import SharedModel
+from training.recipes.models.shared_model import SharedModel, longest_text
 from training.recipes.process import checkpoints
 from training.recipes.process.errors import RecipeError
 from training.recipes.process.seeds import generator
@@ -169,3 +176,28 @@ def test_padding_stands_on_one_side_and_is_masked():
     ids, mask = pad_right([[[1, 2], [3]], [[4]]], 0)
     assert ids.tolist() == [[[1, 2], [3, 0]], [[4, 0], [0, 0]]]
     assert mask.int().tolist() == [[[1, 1], [1, 0]], [[1, 0], [0, 0]]]
+
+
+def test_texts_end_where_positions_begin_to_depend_on_their_length():
+    assert longest_text(LlamaConfig(max_position_embeddings=300)) == 300
+    assert longest_text(MambaConfig()) == 1 << 30
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 256}
+    sizes["original_max_position_embeddings"] = 32
+    assert longest_text(Phi3Config(**sizes)) == 256
+    long = Phi3Config(**sizes, rope_parameters={"rope_type": "longrope", "rope_theta": 1e4, **factors})
+    assert longest_text(long) == 32
+    yarn = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32}
+    assert longest_text(LlamaConfig(max_position_embeddings=128, rope_parameters=yarn)) == 128
+
+
+def test_trl_finds_the_number_of_experts_of_a_model_that_has_it_under_another_name(tmp_path: Path):
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokenizer = tiny_tokenizer()
+    config = GraniteMoeConfig(**sizes, num_local_experts=4, num_experts_per_tok=2, vocab_size=len(tokenizer))
+    GraniteMoeForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model, _ = checkpoints.load_base(str(tmp_path), torch.device("cpu"))
+    assert model.config.num_experts == 4
+    model, _ = checkpoints.load_base(str(tiny_checkpoint(tmp_path / "dense")), torch.device("cpu"))
+    assert not hasattr(model.config, "num_experts")

@@ -121,9 +121,8 @@ class SharedModel:
 
     @property
     def longest(self) -> int:
-        """Return how many tokens the model's positions reach; a config without that number sets no limit."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return 1 << 30 if found is None else int(found)
+        """Return how many tokens a text may have, see `longest_text`."""
+        return longest_text(self.model.config.get_text_config())
 
     # --- all weights -------------------------------------------------------------------------------------------
 
@@ -257,6 +256,21 @@ class SharedModel:
         if self.by_blocks:
             return KeyValues(len(self.blocks), length)
         return ModelCache(self.model.config) if self.cached else WholeRows()
+
+
+def longest_text(config: Any) -> int:
+    """Return how many tokens the positions of a model reach; a config without that number sets no limit.
+
+    Rotary embeddings that depend on the length of a text (LongRoPE of Phi-3, dynamic NTK) are taken up to where they
+    begin to: beyond it an answer's probabilities would change with what is read beside it.
+    """
+    found = [getattr(config, "max_position_embeddings", None)]
+    given = getattr(config, "rope_parameters", None) or {}
+    for rope in [given, *given.values()]:  # of all layers, or by the type of layer
+        if isinstance(rope, dict) and rope.get("rope_type") in ("longrope", "dynamic"):
+            found.append(rope.get("original_max_position_embeddings"))
+            found.append(getattr(config, "original_max_position_embeddings", None))
+    return min((int(each) for each in found if each), default=1 << 30)
 
 
 def role_logprobs(shared: SharedModel, answers: Answers, mask: Tensor, role: str | None, temperature: float) -> Tensor:

@@ -52,10 +52,11 @@ def load_base(
     model = AutoModelForCausalLM.from_pretrained(path, **precision.loading(device))
     precision.hide_four_bits(model)
     if not hasattr(model, model.base_model_prefix):
-        # Llama 4 has the name of its part in a larger model there, by which TRL, too, looks for the decoder, and the
-        # number of its experts under another name than that which TRL's loss reads.
+        # Llama 4 has the name of its part in a larger model there, by which TRL, too, looks for the decoder.
         model.base_model_prefix = "model"
-        model.config.num_experts = getattr(model.config, "num_local_experts", 0)
+    if hasattr(model.config, "num_local_experts") and not hasattr(model.config, "num_experts"):
+        # TRL's loss reads the number of experts under that name, which Llama 4 and Granite do not have.
+        model.config.num_experts = model.config.num_local_experts
     if merged is not None:
         from peft import PeftModel
 
