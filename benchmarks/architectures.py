@@ -235,7 +235,8 @@ def compare_logprobs(model: Path) -> float:
     answers, drawn = rollout.answers, rollout.drawn
     read = shared.logprobs(shared.read(answers, None), answers, drawn, 1.0)
     plain, worst, longest = AutoModelForCausalLM.from_pretrained(model), 0.0, max(map(len, prompts))
-    linear = "linear_attention" in (getattr(plain.config, "layer_types", None) or ())
+    types = getattr(plain.config, "layer_types", None) or ()
+    linear = "linear_attention" in types and takes_positions(plain)  # Mamba does not, and rounds alike both ways
     for row, tokens in enumerate(prompts):
         for column in range(drawn.shape[1]):
             mask = drawn[row, column]
