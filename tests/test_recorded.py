@@ -48,6 +48,8 @@ ACTIONS: dict[str, str] = {
     "annotation.actions.guidelines.acknowledge": AUTHORED,
     "annotation.actions.guidelines.store_version": PART,
     "annotation.actions.notifications.read": OWN_VIEW,
+    "annotation.actions.quality_figures.figures_of": OWN_VIEW,
+    "annotation.actions.quality_figures.work_next": WORKER,
     "annotation.actions.notifications.tell": PART,
     "annotation.actions.served.delete_old": KEEPING_HOUSE,
     "annotation.actions.served.store": OF_A_PRODUCT,

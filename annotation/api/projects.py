@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from annotation import access
-from annotation.actions import projects, queue
+from annotation.actions import projects, quality_figures, queue
 from annotation.characters import cleaned
 from annotation.models import (
     PolicyVersion,
@@ -29,7 +29,6 @@ from annotation.models import (
     Scope,
     UnaryJudgment,
 )
-from annotation.quality.report import quality_report
 
 
 def fields_of(request: Request) -> Mapping[str, Any]:
@@ -281,7 +280,15 @@ class QualityViewSet(ViewSet):
 
     scopes = {"list": Scope.READ}
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        responses={
+            200: OpenApiTypes.OBJECT,
+            202: OpenApiResponse(OpenApiTypes.OBJECT, "A worker computes them: ask again after `Retry-After` seconds."),
+        }
+    )
     def list(self, request: Request, slug: str) -> Response:
         project = access.get_project(signed_in(request), slug, role=Role.REVIEWER)
-        return Response(quality_report(project, to=access.blind_reader(signed_in(request), project)))
+        figures = quality_figures.figures_of(project, to=access.blind_reader(signed_in(request), project))
+        if figures is None:
+            return Response({"computed_at": None}, status=202, headers={"Retry-After": "10"})
+        return Response(figures)

@@ -18,6 +18,7 @@ ProposalReview  a person's decision on one: accepted, changed or rejected
 Flag        what a person found wrong with a prompt or an answer
 Adjudication  a reviewer's order of a task, taken instead of the votes
 GoldAnswer  the known order of a task, which other people's orders are held against
+QualityFigures  the figures of a large project's quality, as a worker last made them
 Exclusion   a person's judgments are left out of snapshots, for a reason
 ReviewComment  what a reviewer told an annotator about an annotation, and what they replied
 Revision    an annotation as it was before its author undid it or a reviewer sent it back
@@ -72,6 +73,7 @@ from annotation.models.preferences import Preferences, Theme, language_of
 from annotation.models.project import LongPrompts, Membership, Project, RankingMode, RationaleRule, Role, Thoughts
 from annotation.models.proposal import Proposal, ProposalBatch
 from annotation.models.quality import Adjudication, Exclusion, GoldAnswer, PracticeRound, ReviewComment
+from annotation.models.quality_figures import FiguresStatus, QualityFigures
 from annotation.models.records import RecordChange, RecordKind, SavedView
 from annotation.models.revision import Revision
 from annotation.models.snapshot import DatasetSnapshot, SnapshotType, Withdrawal
@@ -113,6 +115,7 @@ __all__ = [
     "Exclusion",
     "Feedback",
     "FeedbackChange",
+    "FiguresStatus",
     "FirstVersion",
     "Flag",
     "FlagReason",
@@ -141,6 +144,7 @@ __all__ = [
     "ProposalBatch",
     "ProposalReview",
     "Purpose",
+    "QualityFigures",
     "Ranking",
     "RankingMode",
     "RationaleRule",

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from django.db.models import F, QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Length, Replace
+from django.db.models.lookups import LessThan
 
 from annotation.judged.preferences import Tiers
-from annotation.models import Candidate, GoldAnswer, Project, Purpose, Ranking, UnaryJudgment
+from annotation.models import Assignment, Candidate, GoldAnswer, Project, Purpose, Ranking, UnaryJudgment
 from annotation.quality.agreement import Choices, choices, verdict
+
+MOST_READ = 100_000  # annotations: they take 300 MB and less than a minute
+KNUTH, SALT, HASHES = 2654435761, 40503, 2**31 - 1
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Records:
     gold: dict[int, Choices] = field(default_factory=dict)
     policies: dict[int, int] = field(default_factory=dict)
     calibration: set[int] = field(default_factory=set)  # tasks that everybody judges
+    judged: int = 0  # annotations of the project, of which more than MOST_READ are not all read
 
     def without(self, tasks: Collection[int]) -> Records:
         """Return the records of all other tasks, those that repeat one of these left out as well."""
@@ -106,10 +111,14 @@ def _by_task(records: list[Record]) -> dict[int, list[Record]]:
 
 
 def read_records(project: Project) -> Records:
+    """Return what was said in a project; of more than MOST_READ annotations, those of tasks drawn at random."""
     everybodys = project.tasks.filter(calibration=True).values_list("pk", flat=True)
-    found = Records(gold=_gold(project), calibration=set(everybodys))
-    _read_texts(project, found)
-    said = Ranking.objects.filter(assignment__project=project).exclude(assignment__task__purpose=Purpose.EVALUATION)
+    judged = Assignment.objects.judged().filter(project=project).count()
+    found = Records(gold=_gold(project), calibration=set(everybodys), judged=judged)
+    drawn = _drawn(MOST_READ / max(judged, 1))
+    _read_texts(project, found, drawn)
+    said = Ranking.objects.filter(drawn, assignment__project=project)
+    said = said.exclude(assignment__task__purpose=Purpose.EVALUATION)
     rows = said.order_by("id")
     for task, annotator, tiers, unacceptable, unranked, shown, active_ms, at, purpose, repeat_of in rows.values_list(
         "assignment__task_id",
@@ -125,12 +134,21 @@ def read_records(project: Project) -> Records:
     ).iterator(chunk_size=5000):
         record = Record(annotator, task, tiers, shown, unacceptable, unranked, active_ms, at, purpose, repeat_of)
         (found.work if purpose == Purpose.WORK else found.checks).append(record)
-    _read_unary(project, found)
+    _read_unary(project, found, drawn)
     return found
 
 
-def _read_unary(project: Project, found: Records) -> None:
-    rows = UnaryJudgment.objects.filter(assignment__project=project).order_by("id")
+def _drawn(share: float) -> Q:
+    """Return a condition on judgments: a share of the tasks by a hash of their number, and all that are checks."""
+    if share >= 1:
+        return Q()
+    hashed = (F("assignment__task_id") * KNUTH + SALT) % HASHES  # multiplicative hashing (Knuth, 6.4)
+    checks = Q(assignment__task__purpose__in=[Purpose.GOLD, Purpose.REPEAT, Purpose.PRACTICE])
+    return Q(LessThan(hashed, int(share * HASHES))) | checks
+
+
+def _read_unary(project: Project, found: Records, drawn: Q) -> None:
+    rows = UnaryJudgment.objects.filter(drawn, assignment__project=project).order_by("id")
     for task, annotator, good, shown, active_ms, at, purpose, repeat_of in rows.values_list(
         "assignment__task_id",
         "assignment__annotator_id",
@@ -146,11 +164,11 @@ def _read_unary(project: Project, found: Records) -> None:
         (found.unary if purpose == Purpose.WORK else found.checks).append(record)
 
 
-def _read_texts(project: Project, found: Records) -> None:
+def _read_texts(project: Project, found: Records, drawn: Q) -> None:
     """Read the lengths of the judged tasks' answers, and the newest policy version among their authors."""
-    ranked = Ranking.objects.filter(assignment__project=project).values("assignment__task_id")
+    ranked = Ranking.objects.filter(drawn, assignment__project=project).values("assignment__task_id")
     _read_texts_of(Candidate.objects.filter(task__in=ranked), found)
-    unary = UnaryJudgment.objects.filter(assignment__project=project).values("assignment__task_id")
+    unary = UnaryJudgment.objects.filter(drawn, assignment__project=project).values("assignment__task_id")
     _read_texts_of(Candidate.objects.filter(task__in=unary), found)
 
 

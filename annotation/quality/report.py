@@ -1,4 +1,7 @@
-"""Everything that the quality page and the API show of a project, as plain JSON, kept for a while where it is large."""
+"""Everything that the quality page and the API show of a project, as plain JSON.
+
+A worker makes it where a project is large: annotation/actions/quality_figures.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -29,12 +31,10 @@ from annotation.pseudonyms import name_of
 from annotation.quality import agreement, bias, reliability
 from annotation.quality.figures import Figure, unknown
 from annotation.quality.labels import label_report
-from annotation.quality.records import Record, Records, read_records
+from annotation.quality.records import MOST_READ, Record, Records, read_records
 from annotation.quality.unary import unary_report
 
 Report = dict[str, Any]
-KEEP_SECONDS = 600
-MANY_RANKINGS = 2000  # below it the figures take less than half a second, so they are made anew each time
 MOST_CONTESTED = 500
 MOST_TWOS = 20
 COMMON_ITEMS = 10
@@ -42,45 +42,43 @@ SKIP_REASONS = 10
 NO_REASON = gettext_noop("no reason given")
 
 
-def quality_report(project: Project, *, to: User | None = None, anew: bool = False) -> Report:
-    """Return the figures now, or for a large project those of up to ten minutes ago (`computed_at`).
-
-    Weights and exclusions are those of now in any case: people decide on them, and another process may have kept the
-    figures. `to`: a person who may still judge; judgments of tasks that are blind to them are left out.
-    """
-    key = f"quality-report:{project.pk}" + (f":{to.pk}" if to else "")
-    if not anew and (kept := cache.get(key)):
-        return _with_decisions(project, dict(kept))
-    report = build_report(project, to)
-    if report["rankings"] + (report["unary"] or {}).get("judgments", 0) > MANY_RANKINGS:
-        cache.set(key, report, KEEP_SECONDS)
-    else:
-        cache.delete(key)
-    return _with_decisions(project, report)
+def quality_report(project: Project, *, to: User | None = None) -> Report:
+    """Return the figures of now. `to`: a person who may still judge; tasks that are blind to them are left out."""
+    return with_people(project, build_report(project, to))
 
 
-def _with_decisions(project: Project, report: Report) -> Report:
-    """Return a report with the weight and the exclusion in force of each annotator."""
+def with_people(project: Project, report: Report) -> Report:
+    """Return a report with the name, the weight and the exclusion in force of each annotator, whenever it was made."""
+    people = [person["id"] for person in report["annotators"]]
+    named = User.objects.filter(pk__in=people).values_list("pk", "username")
+    names = {pk: name_of(project.pk, pk, username) for pk, username in named}
     used = dict(Membership.objects.filter(project=project).values_list("user_id", "weight"))
     excluded = {
         row.annotator_id: {"reason": row.reason, "by": row.excluded_by.get_username(), "at": row.created_at}
         for row in Exclusion.objects.in_force().filter(project=project).select_related("excluded_by")
     }
-    people = [
-        {**person, "weight": used.get(person["id"], 1.0), "excluded": excluded.get(person["id"])}
+    rows = [
+        {**person, "username": names[pk], "weight": used.get(pk, 1.0), "excluded": excluded.get(pk)}
         for person in report["annotators"]
+        if (pk := person["id"]) in names
     ]
-    return {**report, "annotators": people}
+    twos = [
+        {**{name: value for name, value in row.items() if name != "ids"}, "people": [names[pk] for pk in row["ids"]]}
+        for row in report["by_two"]
+        if all(pk in names for pk in row["ids"])
+    ]
+    return {**report, "annotators": sorted(rows, key=lambda row: row["username"].lower()), "by_two": twos}
 
 
 def build_report(project: Project, to: User | None = None) -> Report:
-    """Return all figures of a project, without what was decided on its annotators."""
+    """Return all figures of a project, with its annotators by the number of their account."""
     blind = set(Task.objects.filter(project=project).blind_to(to).values_list("pk", flat=True)) if to else set()
     records = read_records(project).without(blind)
-    names = _names(project, records)
+    is_sample = records.judged > MOST_READ
     lengths = bias.length_bias(records.work, records.texts)
     return {
         "computed_at": timezone.now(),
+        "sample": {"read": len(records.work_of_both), "of": records.judged} if is_sample else None,
         "rankings": len(records.work),
         "checks": len(records.checks),
         "tasks": len(records.by_task),
@@ -88,8 +86,8 @@ def build_report(project: Project, to: User | None = None) -> Report:
         "agreement": _agreement(records),
         "calibration": _calibration(records),
         "by_policy": _by_policy(records),
-        "by_two": _by_two(records, names),
-        "annotators": _annotators(records, names, lengths),
+        "by_two": _by_two(records),
+        "annotators": _annotators(records, lengths),
         "longer_wins": plain(lengths.overall),
         "gold_by_week": [
             {"week": week, **plain(figure)}
@@ -129,13 +127,6 @@ def plain(figure: Figure) -> dict[str, Any]:
 
 def _plain(found: dict[str, Any] | None) -> dict[str, Any] | None:
     return found and {name: plain(value) if isinstance(value, Figure) else value for name, value in found.items()}
-
-
-def _names(project: Project, records: Records) -> dict[int, str]:
-    people = {record.annotator for record in [*records.work_of_both, *records.checks]}
-    rows = Assignment.objects.filter(project=project, annotator_id__in=people).order_by()
-    named = rows.values_list("annotator_id", "annotator__username").distinct()
-    return {pk: name_of(project.pk, pk, username) for pk, username in named}
 
 
 def _agreement(records: Records) -> dict[str, Any]:
@@ -198,7 +189,7 @@ def _by_policy(records: Records) -> list[dict[str, Any]]:
     ]
 
 
-def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
+def _by_two(records: Records) -> list[dict[str, Any]]:
     """Return Cohen's κ of the pairs of people with the most tasks in common."""
     common: dict[tuple[int, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for found in records.overlapping:
@@ -209,24 +200,21 @@ def _by_two(records: Records, names: dict[int, str]) -> list[dict[str, Any]]:
                 theirs.append(second.choices[pair])
     enough = [(two, chosen) for two, chosen in common.items() if len(chosen[0]) >= COMMON_ITEMS]
     enough.sort(key=lambda row: (-len(row[1][0]), row[0]))
-    return [
-        {"people": [names[person] for person in two], **plain(agreement.cohen_kappa(*chosen))}
-        for two, chosen in enough[:MOST_TWOS]
-    ]
+    return [{"ids": list(two), **plain(agreement.cohen_kappa(*chosen))} for two, chosen in enough[:MOST_TWOS]]
 
 
-def _annotators(records: Records, names: dict[int, str], lengths: bias.LengthBias) -> list[dict[str, Any]]:
+def _annotators(records: Records, lengths: bias.LengthBias) -> list[dict[str, Any]]:
+    people = sorted({record.annotator for record in [*records.work_of_both, *records.checks]})
     own: dict[int, list[Record]] = defaultdict(list)
     for record in records.work_of_both:
         own[record.annotator].append(record)
     others = reliability.with_others(records.overlapping_of_both)
     known = reliability.with_known(records.checks, records.gold)
     themselves = reliability.with_themselves(records)
-    now = reliability.weighed(names, others, known)
+    now = reliability.weighed(people, others, known)
     return [
         {
             "id": person,
-            "username": names[person],
             "judgments": len(own[person]),
             "agreement": plain(reliability.tallied(others.get(person, []))),
             "self_consistency": plain(reliability.tallied(themselves.get(person, []))),
@@ -237,7 +225,7 @@ def _annotators(records: Records, names: dict[int, str], lengths: bias.LengthBia
             "longer": plain(lengths.by_annotator.get(person, unknown(gettext_noop("no annotations")))),
             "weight_now": now[person],
         }
-        for person in sorted(names, key=lambda person: names[person].lower())
+        for person in people
     ]
 
 

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation import access
 from annotation.actions import quality as actions
+from annotation.actions import quality_figures
 from annotation.http import UserRequest, refusals_as_messages
 from annotation.models import Role
-from annotation.quality.report import quality_report
 
 
 @login_required
@@ -24,9 +24,11 @@ def report(request: UserRequest, slug: str) -> HttpResponse:
     project = membership.project
     reader = access.blind_reader(request.user, project)
     if request.method == "POST":
-        quality_report(project, to=reader, anew=True)
+        quality_figures.figures_of(project, to=reader, anew=True)
         return redirect("quality", slug)
-    figures = quality_report(project, to=reader)
+    figures = quality_figures.figures_of(project, to=reader)
+    if figures is None:
+        return render(request, "annotation/figures_pending.html", {"project": project, "title": gettext("Quality")})
     context = {
         "project": project,
         "membership": membership,

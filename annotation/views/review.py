@@ -16,12 +16,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access, pseudonyms
 from annotation.actions import quality as actions
-from annotation.actions import reopening
+from annotation.actions import quality_figures, reopening
 from annotation.forms.review import AdjudicationForm, KnownForm, UnaryAdjudicationForm
 from annotation.http import UserRequest, next_page, refusals_as_messages
 from annotation.judged.preferences import places
 from annotation.models import Adjudication, GoldAnswer, Ranking, Role, Task, UnaryJudgment
-from annotation.quality.report import quality_report
 from annotation.rendering import markdown
 
 TASKS_A_PAGE = 25
@@ -32,7 +31,15 @@ TASKS_A_PAGE = 25
 def task_list(request: UserRequest, slug: str) -> HttpResponse:
     """List judged tasks, least agreement first."""
     project = access.get_project(request.user, slug, role=Role.REVIEWER)
-    contested = quality_report(project, to=access.blind_reader(request.user, project))["contested"]
+    reader = access.blind_reader(request.user, project)
+    figures = quality_figures.figures_of(project, to=reader)
+    if figures is None:
+        return render(request, "annotation/figures_pending.html", {"project": project, "title": gettext("Review")})
+    contested = figures["contested"]
+    if reader:  # a task may have become theirs to judge since the figures were made
+        listed = project.tasks.filter(pk__in=[row["task"] for row in contested])
+        blind = set(listed.blind_to(reader).values_list("pk", flat=True))
+        contested = [row for row in contested if row["task"] not in blind]
     standing = set(Adjudication.objects.in_force().filter(task__project=project).values_list("task_id", flat=True))
     decided = request.GET.get("show") == "decided"
     page = Paginator([row for row in contested if (row["task"] in standing) == decided], TASKS_A_PAGE).get_page(
@@ -47,6 +54,7 @@ def task_list(request: UserRequest, slug: str) -> HttpResponse:
         "decided": decided,
         "decided_count": len(standing),
         "waiting_count": sum(row["task"] not in standing for row in contested),
+        "sample": figures["sample"],
         "known_count": GoldAnswer.objects.filter(task__project=project).count(),
     }
     return render(request, "annotation/review.html", context)

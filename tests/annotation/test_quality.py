@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 
-from annotation.actions import judgments, quality, queue, snapshots
-from annotation.models import Exclusion, Membership, Role, SnapshotType, Task
-from annotation.quality import reliability, report
+from annotation import clock
+from annotation.actions import judgments, quality, quality_figures, queue, snapshots
+from annotation.models import Exclusion, Membership, QualityFigures, Role, SnapshotType, Task
+from annotation.quality import records, reliability, report
 from annotation.quality.records import Record, Records
+from training.worker.loop import Worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/projects/letters/quality/"
@@ -105,24 +108,86 @@ def excluded(figures: dict) -> list[str]:
     return [person["username"] for person in figures["annotators"] if person["excluded"]]
 
 
-def test_figures_of_a_large_project_are_kept_until_somebody_asks_anew(judged, project, admin, as_user, monkeypatch):
-    monkeypatch.setattr(report, "MANY_RANKINGS", 5)
-    client = as_user(admin)
-    first = client.get("/api/v1/projects/letters/quality/").json()
+def test_a_worker_makes_the_figures_of_a_large_project(judged, project, admin, as_user, monkeypatch):
+    monkeypatch.setattr(quality_figures, "MANY_JUDGMENTS", 5)
+    client, address = as_user(admin), "/api/v1/projects/letters/quality/"
+    for page in (PAGE, "/projects/letters/review/"):
+        assert "A worker computes the figures" in client.get(page).content.decode()
+    pending = client.get(address)
+    assert (pending.status_code, pending["Retry-After"], pending.json()) == (202, "10", {"computed_at": None})
+
+    Worker().run_until_idle()
+    first = client.get(address).json()
+    assert not quality_figures.work_next(), "they are made once, and then kept"
+    assert first["is_being_made"] is False
+    monkeypatch.setattr(quality_figures, "MANY_JUDGMENTS", 2000)
+    now = client.get(address).json()
+    monkeypatch.setattr(quality_figures, "MANY_JUDGMENTS", 5)
+    assert {**first, "computed_at": 0, "is_being_made": 0} == {**now, "computed_at": 0, "is_being_made": 0}
+
     quality.exclude(project=project, annotator=judged[2], reason="reads nothing", by=admin)
     Membership.objects.filter(user=judged[0]).update(weight=0.25)
-    kept = client.get("/api/v1/projects/letters/quality/").json()
+    kept = client.get(address).json()
     assert kept["computed_at"] == first["computed_at"]
-    assert excluded(kept) == ["cora"], "another process may have kept the figures: decisions are read anew"
+    assert excluded(kept) == ["cora"], "decisions are read anew"
     assert [person["weight"] for person in kept["annotators"]] == [0.25, 1.0, 1.0]
-    assert [person["agreement"] for person in kept["annotators"]] == [each["agreement"] for each in first["annotators"]]
-    client.post(f"{PAGE}annotators/{judged[1].pk}/exclude/", {"reason": "reads nothing"})
-    assert "reads nothing" in client.get(PAGE).content.decode()
-    assert client.get("/api/v1/projects/letters/quality/").json()["computed_at"] == first["computed_at"]
+    client.post(f"{PAGE}annotators/{judged[1].pk}/exclude/", {"reason": "copies others"})
+    page = client.get(PAGE).content.decode()
+    assert "copies others" in page
+    assert "being computed anew" not in page
+
     client.post(PAGE)
-    anew = client.get("/api/v1/projects/letters/quality/").json()
+    assert "being computed anew" in client.get(PAGE).content.decode()
+    assert quality_figures.work_next()
+    anew = client.get(address).json()
     assert anew["computed_at"] > first["computed_at"]
-    assert excluded(anew) == ["ben", "cora"]
+    QualityFigures.objects.update(
+        made_at=clock.now() - timedelta(minutes=11), asked_at=clock.now() - timedelta(hours=1)
+    )
+    assert client.get(address).json()["is_being_made"] is True, "old ones are shown while new ones are made"
+
+
+def test_figures_that_cannot_be_made_are_tried_again_and_old_ones_stay(judged, project, admin, as_user, monkeypatch):
+    monkeypatch.setattr(quality_figures, "MANY_JUDGMENTS", 5)
+    client, address = as_user(admin), "/api/v1/projects/letters/quality/"
+    client.get(address)
+    quality_figures.work_next()
+    first = client.get(address).json()
+    client.post(PAGE)
+    with monkeypatch.context() as broken:
+        broken.setattr(quality_figures, "build_report", lambda *_: 1 / 0)
+        assert quality_figures.work_next()
+    again = client.get(address).json()
+    assert (again["computed_at"], again["is_being_made"]) == (first["computed_at"], False)
+    client.post(PAGE)
+    row = QualityFigures.objects.get()
+    overtaken = QualityFigures.objects.filter(pk=row.pk)
+    real = quality_figures.build_report
+
+    def while_another_takes_over(*given):
+        overtaken.update(attempt=row.attempt + 2)
+        return real(*given)
+
+    monkeypatch.setattr(quality_figures, "build_report", while_another_takes_over)
+    assert quality_figures.work_next()
+    assert QualityFigures.objects.get().status == "running", "the worker that took over stores its own"
+
+
+def test_a_very_large_project_is_judged_by_a_random_part_of_its_tasks(judged, project, admin, as_user, monkeypatch):
+    """Whole tasks are read, never some people's annotations of one."""
+    whole = report.quality_report(project)
+    assert whole["sample"] is None
+    monkeypatch.setattr(records, "MOST_READ", whole["rankings"] // 2)
+    monkeypatch.setattr(report, "MOST_READ", whole["rankings"] // 2)
+    for salt in range(1000):  # which tasks are drawn depends on their numbers: until some are and some are not
+        monkeypatch.setattr(records, "SALT", salt * 7919)
+        part = report.quality_report(project)
+        if 0 < part["rankings"] < whole["rankings"]:
+            break
+    assert part["sample"] == {"read": part["rankings"], "of": whole["rankings"]}
+    by_task = {row["task"]: row["judgments"] for row in whole["contested"]}
+    assert {row["task"]: row["judgments"] for row in part["contested"]}.items() <= by_task.items()
+    assert "tasks are drawn at random" in as_user(admin).get(PAGE).content.decode()
 
 
 def test_the_weight_by_hand():

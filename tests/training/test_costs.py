@@ -15,6 +15,7 @@ from training.actions.rounds import start_round
 from training.models import TrainingRound, TrainingRun
 from training.reports.cost_figure import svg
 from training.reports.costs import RoundCost, per_point, round_costs
+from training.reports.labelling_time import policy_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -43,6 +44,18 @@ def test_each_round_has_what_was_given_since_the_one_before(two_rounds, project)
     assert (first.policy, second.policy) == ("v1", "v2")
     assert first.disk_bytes > 0
     assert first.win_rate is None
+
+
+def test_each_policy_has_all_that_was_said_until_its_data_were_frozen(
+    two_rounds, project, django_assert_max_num_queries
+):
+    for method, seconds in {"reward": 10, "ppo": 20, "sample": 40, "dpo": 80}.items():
+        TrainingRun.objects.filter(method=method).update(result={"seconds": seconds})
+    rows = policy_rows(project)
+    assert [(row.policy, row.judgments, row.annotator_minutes) for row in rows] == [("v2", 3, 4.5), ("v1", 2, 3.0)]
+    assert [row.seconds for row in rows] == [80, 30], "v1 has those of its reward model, too; sampling is not training"
+    with django_assert_max_num_queries(5):  # as many as with one version
+        policy_rows(project)
 
 
 def test_a_point_of_win_rate_has_its_price(two_rounds, project, policy, make_prompt, as_user, admin):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
-from typing import Any
+from datetime import datetime
+from itertools import accumulate
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Case, Count, QuerySet, Sum, Value, When
 
-from annotation.models import Assignment, Project
+from annotation.models import Assignment, Project, Ranking, ReferenceAnswer, UnaryJudgment
+from annotation.models.task import JUDGED
 from training.models import TrainingRun
 from training.products import methods_where
 
@@ -34,15 +35,23 @@ class PolicyRow:
 def policy_rows(project: Project) -> list[PolicyRow]:
     """Return the labelling time by policy version, newest first."""
     made = TrainingRun.objects.succeeded().filter(round__project=project, policy__isnull=False)
-    made = made.select_related("round", "snapshot", "policy")
-    return [_row(run) for run in made.order_by("-round__number", "-position")]
+    made = made.select_related("round", "policy").order_by("-round__number", "-position")
+    in_rounds = TrainingRun.objects.succeeded().filter(round__in=made.values("round")).select_related("snapshot")
+    runs: dict[int, list[TrainingRun]] = defaultdict(list)
+    for run in in_rounds.order_by("position"):
+        runs[run.round_id].append(run)
+    before = {run.pk: [other for other in runs[run.round_id] if other.position <= run.position] for run in made}
+    cutoffs = {run.pk: _cutoff(run, before[run.pk]) for run in made}
+    said = said_until(project, cutoffs.values())
+    return [_row(run, before[run.pk], *said[cutoffs[run.pk]]) for run in made]
 
 
-def _row(run: TrainingRun) -> PolicyRow:
-    before = list(run.round.runs.succeeded().filter(position__lte=run.position))
-    data = [other.snapshot for other in before if other.snapshot]
-    cutoff = max((snapshot.cutoff for snapshot in data), default=run.round.created_at)
-    judgments, minutes = _said_until(run.round.project, cutoff)
+def _cutoff(run: TrainingRun, before: Sequence[TrainingRun]) -> datetime:
+    """Return when the data of a round's runs were frozen; of one without any, when the round began."""
+    return max((other.snapshot.cutoff for other in before if other.snapshot), default=run.round.created_at)
+
+
+def _row(run: TrainingRun, before: Sequence[TrainingRun], judgments: int, minutes: float) -> PolicyRow:
     return PolicyRow(
         round=run.round.number,
         label=run.label,
@@ -62,11 +71,24 @@ def _total(runs: Sequence[TrainingRun], name: str) -> float:
     return sum(run.result.get(name) or 0.0 for run in runs if run.method in training)
 
 
-def _said_until(project: Project, cutoff: Any) -> tuple[int, float]:
-    """Return the rankings, unary judgments and reference answers given until then, and the minutes they took."""
-    kinds = ("ranking", "unaryjudgment", "referenceanswer")
-    given = reduce(or_, (Q(**{f"{kind}__created_at__lte": cutoff}) for kind in kinds))
-    return effort_of(Assignment.objects.judged().filter(given, project=project))
+def said_until(project: Project, times: Iterable[datetime]) -> dict[datetime, tuple[int, float]]:
+    """Return by time the rankings, unary judgments and reference answers given until then, and the minutes they took.
+
+    The database reads each of them once, however many times there are.
+    """
+    ordered = sorted(set(times))
+    if not ordered:
+        return {}
+    first_after = Case(*[When(created_at__lte=time, then=Value(place)) for place, time in enumerate(ordered)])
+    count, milliseconds = [0] * len(ordered), [0] * len(ordered)
+    for model in (Ranking, UnaryJudgment, ReferenceAnswer):
+        given = model._default_manager.filter(assignment__project=project, assignment__status__in=JUDGED)
+        placed = given.filter(created_at__lte=ordered[-1]).annotate(place=first_after).order_by().values("place")
+        for row in placed.annotate(n=Count("pk"), milliseconds=Sum("assignment__active_ms")):
+            count[row["place"]] += row["n"]
+            milliseconds[row["place"]] += row["milliseconds"]
+    sums = zip(accumulate(count), accumulate(milliseconds), strict=True)
+    return {time: (n, spent / 60_000) for time, (n, spent) in zip(ordered, sums, strict=True)}
 
 
 def effort_of(assignments: QuerySet[Assignment]) -> tuple[int, float]:

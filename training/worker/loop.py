@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.utils.translation import gettext_noop
 
 from annotation import audit, live
-from annotation.actions import ai_judge_runs, expiry, feedback_erasure, import_jobs
+from annotation.actions import ai_judge_runs, expiry, feedback_erasure, import_jobs, quality_figures
 from annotation.delivery import dispatch
 from annotation.plain_text import cleaned_text
 from training.actions import autopilot, packages, rounds, runs, signs
@@ -88,10 +88,14 @@ class Worker:
             connections.close_all()
 
     def deliver_forever(self) -> None:
-        """Send webhooks and mail, import files and ask AI judges until the worker stops."""
+        """Send webhooks and mail, import files, ask AI judges and make figures of quality until the worker stops."""
         beside = [
             threading.Thread(target=self._repeat_apart, args=[work], name=name, daemon=True)
-            for name, work in (("imports", import_jobs.work_next), ("judges", ai_judge_runs.work_next))
+            for name, work in (
+                ("imports", import_jobs.work_next),
+                ("judges", ai_judge_runs.work_next),
+                ("figures", quality_figures.work_next),
+            )
         ]
         for thread in beside:
             thread.start()
@@ -132,7 +136,11 @@ class Worker:
         while not self.stopping.is_set() and self.work_once():
             pass
         while not self.stopping.is_set() and (
-            work_beside_runs() or import_jobs.work_next() or ai_judge_runs.work_next() or prepare_next(self.stopping)
+            work_beside_runs()
+            or import_jobs.work_next()
+            or ai_judge_runs.work_next()
+            or quality_figures.work_next()
+            or prepare_next(self.stopping)
         ):
             pass
 
