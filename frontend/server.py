@@ -11,6 +11,7 @@ import uvicorn
 
 from frontend.readiness import can_train
 from frontend.serving.connections import BoundedConnection
+from frontend.serving.sockets import BoundedSocket
 from training.worker.loop import Worker
 from training.worker.playground import Generator
 
@@ -30,6 +31,7 @@ class EmbeddedServer:
             timeout_graceful_shutdown=3,
             http=BoundedConnection,
             # Sockets only say "look again" and take nothing.
+            ws=BoundedSocket,
             ws_max_size=1024,
             ws_max_queue=4,
             ws_per_message_deflate=False,

@@ -33,6 +33,7 @@ class Limits:
     connections_per_address: int = 1024
     stalled_seconds: int = 30  # a reader that takes nothing for so long is cut off
     sockets_per_person: int = 20
+    socket_bytes: int = 64 * 1024  # that a page may send on a socket in a minute, its head among them
 
     @classmethod
     def from_environment(cls) -> Limits:

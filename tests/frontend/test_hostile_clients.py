@@ -267,6 +267,25 @@ def test_sockets_take_no_messages_are_not_deflated_and_are_few_for_each_person(s
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("sign", ["ping", "pong"])
+def test_a_socket_that_sends_nothing_but_signs_of_life_ends(server, sign):
+    """The application sees none of them, and each costs the event loop a turn; some are what a browser sends."""
+    session = sign_in(server)
+
+    async def scene() -> int | None:
+        async with socket_of(session, server) as page:
+            for number in range(100):
+                await getattr(page, sign)(b"%100d" % number)
+            await asyncio.wait_for(await page.ping(), PATIENCE)  # it is still open
+            with contextlib.suppress(ConnectionClosed):
+                for number in range(100, 2000):
+                    await getattr(page, sign)(b"%100d" % number)
+            await asyncio.wait_for(page.wait_closed(), PATIENCE)
+            return page.close_code
+
+    assert asyncio.run(scene()) == 1006  # without a word
+
+
 def test_a_socket_ends_with_the_membership(server):
     admin, leaver = sign_in(server), sign_in(server, "leaver")
 
