@@ -12,7 +12,8 @@ from annotation.imports.refusals import UnreadableFile
 
 BUFFER = 2**20  # of one column, so that its pages are not read all at once
 AT_ONCE = 1000
-AT_ONCE_BYTES = 50 * 2**20
+AT_ONCE_BYTES = 4 * 2**20  # as Python's: while they are made, no other thread of a server runs
+MOST_BYTES_OF_A_ROW = 50 * 2**20
 MOST_BYTES_OF_A_COLUMN = 2**30  # in one row group: no value or row of it is larger
 MOST_VALUES_OF_A_COLUMN = 20_000_000  # in one row group
 
@@ -47,6 +48,8 @@ def read_parquet(data: BinaryIO, limits: FileLimits) -> Iterator[RawRow]:
                     yield RawRow(line, json.loads(text))
     except (pyarrow.ArrowException, OSError):
         raise UnreadableFile("The file cannot be read as Parquet. Save it again, or as JSONL.") from None
+    finally:
+        pyarrow.default_memory_pool().release_unused()  # it would keep what the largest file took
 
 
 def _texts(meta: Any) -> list[str]:
@@ -77,21 +80,23 @@ def _rows_at_once(meta: Any, limits: FileLimits) -> int:
         raise UnreadableFile(f"The file has more than {limits.values:,} values. Split it into smaller files.")
     if size > limits.bytes:
         raise UnreadableFile(too_large(limits.bytes, unpacked=True))
-    return min(AT_ONCE, max(4, AT_ONCE_BYTES // largest))
+    return min(AT_ONCE, max(4, MOST_BYTES_OF_A_ROW // largest))
 
 
 def _parts(rows: Any, line: int, left: int, limits: FileLimits) -> Iterator[Any]:
-    """Yield the rows in parts whose values take at most AT_ONCE_BYTES each, with every repetition.
+    """Yield the rows in parts whose values take at most AT_ONCE_BYTES each, with every repetition, or single rows.
 
     `line` is the number of rows before these, `left` the bytes that they may take. Raises UnreadableFile beyond them.
     """
     size = _bytes_in(rows)
     if size > left:
         raise UnreadableFile(too_large(limits.bytes, unpacked=True))
-    if size <= AT_ONCE_BYTES:
+    if len(rows) == 1 and size > MOST_BYTES_OF_A_ROW:
+        raise UnreadableFile(
+            f"Row {line + 1} is larger than {size_of(MOST_BYTES_OF_A_ROW)}. Leave it out, or split it."
+        )
+    if size <= AT_ONCE_BYTES or len(rows) == 1:
         yield rows
-    elif len(rows) == 1:
-        raise UnreadableFile(f"Row {line + 1} is larger than {size_of(AT_ONCE_BYTES)}. Leave it out, or split it.")
     else:
         half = len(rows) // 2
         yield from _parts(rows.slice(0, half), line, left, limits)

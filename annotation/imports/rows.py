@@ -22,6 +22,7 @@ from annotation.imports.transcripts import end_of_turns, is_open_transcript, tra
 from annotation.judged import preferences
 
 MAX_TEXT_LENGTH = 20_000
+CLEANED = 10  # times as many characters as are kept: a text with more is too long, whatever cleaning takes away
 MAX_ANSWERS = 100  # to the prompt of one row
 MAX_ID_LENGTH = 200  # as Prompt.external_id
 MAX_CATEGORY_LENGTH = 100  # as Prompt.category
@@ -386,6 +387,8 @@ def _clean(label: str, value: Any, limit: int) -> str:
         raise Refusal(f"{label} is {KINDS[type(value)]}; write text in double quotes instead")
     if "\0" in value:
         raise Refusal(f"{label} contains a NUL character; remove it")
+    if len(value) > CLEANED * limit:  # a text of megabytes takes long, while no other thread of a server runs
+        raise Refusal(_too_long(label, len(value), limit))
     if not value.isascii() and _SURROGATE.search(value):  # JSON can spell it, but no database can store it
         raise Refusal(f"{label} contains half of a surrogate pair; write the whole character")
     text = _CONTROL.sub("", unix_lines(value)).strip()

@@ -136,7 +136,7 @@ def test_a_large_file_is_read_in_parts_and_a_row_that_is_too_large_is_named(tmp_
     monkeypatch.setattr("annotation.imports.parquet.AT_ONCE_BYTES", 30_000)
     with path.open("rb") as file:
         assert [row.line for row in read_parquet(file, FileLimits(10**6, 10, 100))] == list(range(1, 11))
-    monkeypatch.setattr("annotation.imports.parquet.AT_ONCE_BYTES", 10_000)
+    monkeypatch.setattr("annotation.imports.parquet.MOST_BYTES_OF_A_ROW", 10_000)
     with path.open("rb") as file, pytest.raises(UnreadableFile, match="Row 1 is larger"):
         list(read_parquet(file, FileLimits(10**6, 10, 100)))
 
@@ -156,6 +156,16 @@ def test_a_large_file_within_the_budget_is_taken_whole(tmp_path):
     parsed = parse_prompts(path.read_bytes(), path.name)
     assert [row.messages[0]["content"] for row in parsed.rows] == [text.strip() for text in texts]
     assert 2 * sum(map(len, texts)) < MAX_FILE_BYTES
+
+
+def test_a_text_of_megabytes_is_refused_by_its_length_before_it_is_cleaned(monkeypatch):
+    """Cleaning takes long, while no other thread of a server runs; space around a text is no part of its length."""
+    spaced = json.dumps({"text": " " * 90_000 + "x" * 20_000 + "\r\n" * 20_000}).encode()
+    (row,) = parse_prompts(spaced, "spaced.jsonl").rows
+    assert row.messages[0]["content"] == "x" * 20_000
+    monkeypatch.delattr("annotation.imports.rows.unix_lines")
+    found = parse_prompts(json.dumps({"text": "x" * 2_000_000}).encode(), "long.jsonl")
+    assert [each.reason for each in found.refused] == ['"text" has 2,000,000 characters; shorten it to at most 20,000']
 
 
 def ranker(count: int) -> bytes:

@@ -7,6 +7,8 @@ import contextlib
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
@@ -16,7 +18,7 @@ import requests
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.frontend.test_serve import SET_UP, begin, environment_of, serving, sign_in
+from tests.frontend.test_serve import ROOT, SET_UP, begin, environment_of, serving, sign_in
 
 pytestmark = pytest.mark.slow
 
@@ -300,3 +302,24 @@ def test_a_socket_ends_with_the_membership(server):
             assert other.close_code is None
 
     asyncio.run(scene())
+
+
+SERVER = """
+import frontend.asgi, sys
+def resident(): return int(open("/proc/self/statm").read().split()[1]) * 4096
+bytearray(b"x" * 2**24)  # glibc raises its own limit to the largest block that was freed
+before = resident()
+blocks = [bytearray(b"x" * 2**21) for _ in range(64)]
+full = resident() - before
+del blocks[::2]
+print(sys.getswitchinterval(), (resident() - before) / full)
+"""
+
+
+def test_large_blocks_go_back_to_the_system_and_a_busy_thread_makes_way_soon(tmp_path):
+    """In the process that serves: what a large file took, and the event loop beside page threads that compute."""
+    environment = environment_of(tmp_path) | {"DJANGO_SETTINGS_MODULE": "frontend.settings"}
+    told = subprocess.run([sys.executable, "-c", SERVER], cwd=ROOT, env=environment, capture_output=True, check=True)
+    interval, left = map(float, told.stdout.split())
+    assert interval <= 0.001
+    assert left < 0.75

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from annotation import large_blocks
 from training.worker.loop import Worker
 
 
@@ -30,6 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.umask(0o077)  # what runs write is for this account alone
+        large_blocks.give_back(2**20)  # files that are imported
         try:
             worker = Worker(runs_at_once=options["runs"])
         except ImproperlyConfigured as problem:
