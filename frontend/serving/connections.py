@@ -91,6 +91,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_head = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of the head alone. uvicorn adds those that follow a chunked body to it, however many there are:
+        they would fill the memory, and count as headers that no proxy in front has looked at.
+        """
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()

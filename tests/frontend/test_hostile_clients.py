@@ -165,6 +165,17 @@ def test_a_chunked_body_reaches_the_page(server):
     assert "sessionid" in session.cookies
 
 
+def test_headers_behind_a_chunked_body_are_dropped(server):
+    """uvicorn keeps each of them in memory, as one of the request, where no proxy in front has looked at it."""
+    with connect(server) as client:
+        lines = ("Transfer-Encoding: chunked", "Connection: close", "X-Request-ID: from-the-head")
+        head = request("POST", "/accounts/login/", *lines)
+        client.sendall(head + b"1\r\na\r\n0\r\n" + b"X-Request-ID: from-the-trailer\r\n" * 1000 + b"\r\n")
+        answer = everything(client)
+    assert b"from-the-head\r\n" in answer
+    assert b"from-the-trailer" not in answer
+
+
 def test_one_address_has_few_places_for_large_bodies(server):
     """A session is claimed, not proved, while a body comes in: what anybody can make the disk hold is bounded."""
     lines = ("Cookie: sessionid=claimed", "Content-Length: 20000000")
