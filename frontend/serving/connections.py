@@ -15,6 +15,10 @@ _by_address: dict[str, dict[BoundedConnection, None]] = defaultdict(dict)
 TOO_LONG = b"The headers of the request are too long."
 
 
+class TooManyAhead(Exception):
+    """Raised into the parser, which ends there and has the client told that its request is none."""
+
+
 class BoundedConnection(HttpToolsProtocol):
     """An HTTP connection that ends where its client sends a head too slowly or too long, or stops reading.
 
@@ -88,6 +92,8 @@ class BoundedConnection(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(LIMITS.head_seconds, self._head_is_late)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= LIMITS.pipelined:
+            raise TooManyAhead
         self._in_head = True
         super().on_message_begin()
 

@@ -31,6 +31,7 @@ class Limits:
     waiting_per_address: int = 128
     connections: int = 4096
     connections_per_address: int = 1024
+    pipelined: int = 32  # requests of a connection that wait behind the one that is answered; browsers send none
     stalled_seconds: int = 30  # a reader that takes nothing for so long is cut off
     sockets_per_person: int = 20
     socket_bytes: int = 64 * 1024  # that a page may send on a socket in a minute, its head among them

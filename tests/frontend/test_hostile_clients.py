@@ -94,6 +94,18 @@ def test_dropped_pipelined_requests_hold_no_thread(server):
     assert pages_answer(server)
 
 
+def test_a_connection_with_many_requests_ahead_ends(server):
+    """Thousands fit into what is read at once, and each took memory and a turn of the event loop before any other."""
+    with connect(server) as client:
+        client.sendall(request("GET", "/accounts/login/") * 500)
+        answer = everything(client)
+    assert answer.endswith(b"Invalid HTTP request received.")
+    assert answer.count(b"HTTP/1.1 200 OK") < 500
+    with connect(server) as client:  # a few are answered, one after the other
+        client.sendall(request("GET", "/health/") * 20 + request("GET", "/health/", "Connection: close"))
+        assert everything(client).count(b"HTTP/1.1 200 OK") == 21
+
+
 def test_slow_bodies_hold_no_thread_and_are_told_to_hurry(server):
     begun = request("POST", "/accounts/login/", "Content-Length: 100", body=b"0123456789")
     clients = [connect(server) for _ in range(8)]
