@@ -20,10 +20,10 @@ str(settings.SECRET_KEY)
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
 
 from annotation import large_blocks  # noqa: E402
-from frontend.consumers import ProjectConsumer  # noqa: E402
+from frontend.consumers import NoSuchAddress, ProjectConsumer  # noqa: E402
 from frontend.serving.health import Health  # noqa: E402
 from frontend.serving.metrics import Metrics  # noqa: E402
 from frontend.serving.pages import Pages  # noqa: E402
@@ -46,7 +46,12 @@ application = ProtocolTypeRouter(
     {
         "http": Metrics(Health(Pages(pages, threads=PAGE_THREADS))),
         "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/projects/<slug:slug>/", ProjectConsumer.as_asgi())]))
+            URLRouter(
+                [
+                    path("ws/projects/<slug:slug>/", AuthMiddlewareStack(ProjectConsumer.as_asgi())),
+                    re_path("", NoSuchAddress.as_asgi()),
+                ]
+            )
         ),
     }
 )

@@ -25,6 +25,7 @@ SIGN_EVERY_SECONDS = 20
 LOOK_EVERY_SECONDS = 60  # whether the person is still a member and signed in
 TOO_MANY, NOT_A_MEMBER, TAKES_NOTHING = 4429, 4403, 1008
 
+
 # Open sockets of this process, by person.
 _open: Counter[int] = Counter()
 QUIET_SECONDS = 1.0  # a page that fetched after every judgment would do nothing else
@@ -130,3 +131,10 @@ class ProjectConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if not user.is_authenticated:
             return None
         return Membership.objects.filter(user=user, project__slug=slug).first()
+
+
+class NoSuchAddress(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    """Refuses a socket at an address that is none; without it the log would have a stack trace for each."""
+
+    async def connect(self) -> None:
+        await self.close(NOT_A_MEMBER)

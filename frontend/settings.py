@@ -336,8 +336,9 @@ LOGGING = {
         "json": {"()": "frontend.serving.log_lines.JsonLines"},
         "bare": {"format": "{message}", "style": "{"},
     },
+    "filters": {"without_stack": {"()": "frontend.serving.log_lines.WithoutStack"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["without_stack"]},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},  # each line is one JSON object
     },
     "root": {"handlers": ["console"], "level": "INFO"},

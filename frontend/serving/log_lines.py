@@ -23,6 +23,16 @@ def answering(request_id: str) -> Iterator[None]:
         _request_id.reset(before)
 
 
+class WithoutStack(logging.Filter):
+    """Keeps the line alone of a request that Django refuses for its form: anybody can send as many as they like."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True: no line is left out."""
+        if record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class Lines(logging.Formatter):
     """Time, level, logger, the id of the request where there is one, and what is said."""
 

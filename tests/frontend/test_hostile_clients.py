@@ -292,6 +292,24 @@ def test_sockets_take_no_messages_are_not_deflated_and_are_few_for_each_person(s
     asyncio.run(scene())
 
 
+def test_what_anybody_can_send_writes_lines_into_the_log_and_no_stack_traces(server, tmp_path_factory):
+    """A name of the server that it does not have, and a socket where none is."""
+    log = tmp_path_factory.getbasetemp() / "hostile.log"
+    before = len(log.read_text())
+    page, host = f"{server}/accounts/login/", {"Host": "elsewhere.example"}
+    assert requests.get(page, headers=host, timeout=PATIENCE).status_code == 400
+
+    async def scene() -> None:
+        async with websockets.connect(f"{server.replace('http', 'ws')}/ws/nowhere/", origin=server):
+            pass
+
+    with pytest.raises(InvalidStatus, match="403"):
+        asyncio.run(scene())
+    said = log.read_text()[before:]
+    assert "elsewhere.example" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("sign", ["ping", "pong"])
 def test_a_socket_that_sends_nothing_but_signs_of_life_ends(server, sign):
     """The application sees none of them, and each costs the event loop a turn; some are what a browser sends."""
