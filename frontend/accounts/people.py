@@ -28,6 +28,7 @@ from annotation.models import (
     AuditAction,
     Completion,
     DatasetSnapshot,
+    Delivery,
     Invitation,
     MailMessage,
     Membership,
@@ -39,6 +40,7 @@ from annotation.models import (
     SavedView,
     Token,
 )
+from annotation.pseudonyms import pseudonym
 from training.models import TrainingRun
 
 SECRET = {"password", "digest", "secret"}  # what signs in is in no file
@@ -167,7 +169,7 @@ def erase(user: User, *, by: User | None) -> Erasure:
     reviews = apps.get_model("annotation.ProposalReview")._default_manager.filter(assignment__annotator=user)
     reviews.filter(verdict="edit").update(instruction=REMOVED, input="", output=REMOVED)
     Completion.objects.filter(author_id=user.pk).update(text="", withdrawn_at=timezone.now())
-    _forget_the_name(user.get_username())
+    _forget_the_name(user)
     for rows in _to_delete(user):
         rows.delete()
     _close(user)
@@ -191,6 +193,7 @@ def _to_delete(user: User) -> list[models.QuerySet[Any]]:
         PracticeRound.objects.filter(annotator=user),
         MailMessage.objects.filter(models.Q(user=user) | _of_address(user)),
         Invitation.objects.filter(_of_address(user)),
+        Delivery.objects.filter(_told_of(name)),
         AccessAttempt.objects.filter(username=name),
         SocialAccount.objects.filter(user=user),
         EmailAddress.objects.filter(user=user),
@@ -203,14 +206,20 @@ def _of_address(user: User) -> models.Q:
     return models.Q(address__iexact=user.email) if user.email else models.Q(pk__in=[])
 
 
-def _forget_the_name(name: str) -> None:
-    """Take the user name out of the lines that tell why a round stopped."""
+def _told_of(name: str) -> models.Q:
+    """Return the condition for messages of webhooks that hold a user name, and what that person reported."""
+    fields = [json.dumps({field: name}, ensure_ascii=False)[1:-1] for field in ("raised_by", "asked_for_by")]
+    return models.Q(body__contains=fields[0]) | models.Q(body__contains=fields[1])
+
+
+def _forget_the_name(user: User) -> None:
+    """Take the person out of the lines that tell why a round stopped: their user name, and what they reported."""
+    rounds = apps.get_model("training.TrainingRound")._default_manager
     for verb in ("Cancelled", "Paused"):
-        rounds = apps.get_model("training.TrainingRound")._default_manager
-        rounds.filter(reason=f"{verb} by {name}.").update(reason=f"{verb}.")
-        rounds.filter(reason__startswith=f"{name} reported a model problem").update(
-            reason="A model problem was reported."
-        )
+        rounds.filter(reason=f"{verb} by {user.get_username()}.").update(reason=f"{verb}.")
+    for project in Project.objects.filter(alarms__raised_by=user).distinct():
+        reported = f"{pseudonym(project.pk, user.pk)} reported a model problem"
+        rounds.filter(project=project, reason__startswith=reported).update(reason="A model problem was reported.")
 
 
 def _close(user: User) -> None:

@@ -14,13 +14,16 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from annotation.actions import queue, snapshots
+from annotation.actions import alarms, queue, snapshots
 from annotation.actions.judgments import submit
 from annotation.actions.tokens import make_token
+from annotation.delivery import webhooks
 from annotation.models import (
     AuditEvent,
     Completion,
     DatasetSnapshot,
+    Delivery,
+    Event,
     Membership,
     Project,
     Ranking,
@@ -29,6 +32,7 @@ from annotation.models import (
     SnapshotType,
     Source,
 )
+from training.actions import rounds
 from training.models import TrainingRound, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +115,12 @@ def test_only_operators_look_at_others(judged, annotator, admin, as_user, operat
 
 def test_an_erasure_removes_the_person_and_keeps_what_was_counted(judged, project, admin, annotator, operator):
     before = Ranking.objects.count()
+    webhooks.add_webhook(project=project, url="https://hooks.example.org/a", events=[Event.ALARM], by=admin)
+    alarms.raise_alarm(project=project, note=SECRET, by=annotator)
+    paused = TrainingRound.objects.create(project=project, number=1)
+    TrainingRun.objects.create(round=paused, position=0, method="sample")
+    rounds.pause_alarmed()
+    assert SECRET in TrainingRound.objects.get().reason
     page = operator.get(f"/accounts/people/{annotator.pk}/").content.decode()
     held = str(project.snapshots.get().path)
     assert held in page
@@ -125,6 +135,8 @@ def test_an_erasure_removes_the_person_and_keeps_what_was_counted(judged, projec
     assert Ranking.objects.count() == before
     assert not Ranking.objects.filter(rationale=SECRET).exists()
     assert Completion.objects.get(author=annotator).text == ""
+    assert TrainingRound.objects.get().reason == "A model problem was reported."
+    assert not Delivery.objects.filter(body__contains=SECRET).exists()
     erased = AuditEvent.objects.get(action="person-erased")
     assert (erased.actor.username, erased.subject) == ("olga", annotator)
     assert "bob" not in json.dumps(list(AuditEvent.objects.values("what", "detail")))
