@@ -27,6 +27,7 @@ TABLES = (
     gettext_noop("Alarm"),
     gettext_noop("Assignment"),
     gettext_noop("Completion"),
+    gettext_noop("Delivery"),
     gettext_noop("EmailAddress"),
     gettext_noop("Exchange"),
     gettext_noop("Exclusion"),

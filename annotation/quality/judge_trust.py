@@ -16,7 +16,7 @@ BIASED = gettext_noop("position bias")
 TOO_FEW_VERDICTS = gettext_noop("too few verdicts without a tie to tell of a position bias")
 TOO_FEW_PAIRS = gettext_noop("too few pairs that two people judged")
 TOO_FEW_PROMPTS = gettext_noop("too few prompts with pairs that two people judged")
-TAKEN_BACK = gettext_noop("taken back: worse than people in the audit share")
+TAKEN_BACK = gettext_noop("ended: worse than people in the audit share")
 MAYBE_WORSE = gettext_noop("may be worse than people")
 NOT_WORSE = gettext_noop("not worse than people")
 

@@ -771,7 +771,7 @@ def test_a_judge_that_gets_worse_loses_what_it_took_over(
     assert ended.audit["high"] < -0.05
     waiting.refresh_from_db()
     assert (waiting.status, bool(waiting.taken_back_at)) == ("cancelled", True)
-    with pytest.raises(NotPossible, match="taken back"):
+    with pytest.raises(NotPossible, match="ended"):
         ai_judges.resume(run=waiting, by=admin)
     event = AuditEvent.objects.filter(action="ai-judge-taken-back").get()
     assert (event.what, event.actor_id, event.detail["value"], event.detail["prompts"]) == ("Small v1", None, "tea", 48)
@@ -786,7 +786,7 @@ def test_a_judge_that_gets_worse_loses_what_it_took_over(
     assert {row["value"]: row["reason"] for row in rows}["tea"] == TAKEN_BACK
     body = {"pairs": 5, "audit_share": 0.5, **slice_of}
     answer = alice.post(f"{address}versions/1/take-over/", body, content_type="application/json")
-    assert (answer.status_code, "taken back: worse than people" in answer.json()["detail"]) == (409, True)
+    assert (answer.status_code, "ended: worse than people" in answer.json()["detail"]) == (409, True)
     assert alice.get(f"{address}runs/{run.pk}/").json()["audit"]["value"] == -0.5
     assert not ai_judge_runs.work_next()
     # It goes no way round, through a takeover of all pairs: none of tea are among them.

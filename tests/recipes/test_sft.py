@@ -130,7 +130,7 @@ def test_rows_that_do_not_fit_are_counted_by_their_reason(prepare_sft):
         "refused": {"prompt and answer longer than max_length": 1, "empty answer": 1},
     }
     assert result["answers"] == 4
-    with pytest.raises(RecipeError, match="no answer to learn from"):
+    with pytest.raises(RecipeError, match="There is no response to learn from"):
         finish(prepare_sft("none", rows=rows[:2], max_length=60))
 
 

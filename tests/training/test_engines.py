@@ -307,14 +307,14 @@ def test_its_worker_is_killed(engine, run):
 
 def test_its_worker_is_restarted(engine, run):
     """In good order: no attempt counts, and a job of an engine goes on meanwhile."""
-    script = "(run.path / 'begun').open('a').write('x')\n" + WAITS + SAMPLE
+    script, begun = "(run.path / 'begun').open('a').write('x')\n" + WAITS + SAMPLE, run.directory.path / "begun"
     with Working(worker_of(engine, script)) as worker:
-        wait_for((run.directory.path / "begun").exists)
+        wait_for(lambda: begun.exists() and begun.read_text() == "x")  # it is there before it is written to
     assert the_run().status == RunStatus.QUEUED
     (run.directory.path / "go").touch()
     worker_of(engine, script).run_until_idle()
     assert_succeeded_once(attempt=1)
-    assert (run.directory.path / "begun").read_text() == ("x" if worker.executor.outlives_worker else "xx")
+    assert begun.read_text() == ("x" if worker.executor.outlives_worker else "xx")
 
 
 def test_its_head_is_killed_and_restarted(engine, run):

@@ -53,7 +53,7 @@ def test_it_counts_the_pairs_that_a_snapshot_has(project, admin, ranked, eval_pr
 def test_an_empty_project_is_told_what_it_lacks(project):
     found = enough_data(project)
     assert (found.pairs, found.prompts, found.is_enough, found.percent) == (0, 0, False, 0)
-    assert found.sentence.endswith("No prompt is held out yet: import prompts; about 20 % of them are held out.")
+    assert found.sentence.endswith("No prompt is held out yet: import prompts; about 20% of them are held out.")
 
 
 def test_the_estimate_follows_from_pairs_prompts_and_the_open_tasks(project, open_ranking_task, eval_prompts):

@@ -96,7 +96,7 @@ def _rloo(config: Row, _: ExportedStage) -> tuple[str, Row]:
 
 def _grpo(config: Row, stage: ExportedStage) -> tuple[str, Row]:
     _, arguments = _rloo(config, stage)
-    scaled = "group" if config["loss"] == "grpo" else "none"
+    scaled = "none" if config["loss"] == "dr_grpo" else "group"
     return "grpo", {**arguments, "loss_type": config["loss"], "scale_rewards": scaled}
 
 

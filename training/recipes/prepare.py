@@ -223,13 +223,13 @@ def _load_named(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         _say_phase(f"Checking {name}")
         _refuse_adapter(name)
-        _refuse_broken_files(name)
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise RecipeError(
                 f"Cannot use the model {name!r}: it is of the type {config.model_type}, which writes no text from left "
                 "to right. Choose a causal language model."
             )
+        _refuse_broken_files(name)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         _say_phase(f"Loading {name}, after a download where this machine does not have it")
         model, loading = AutoModelForCausalLM.from_pretrained(
