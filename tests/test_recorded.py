@@ -54,6 +54,7 @@ ACTIONS: dict[str, str] = {
     "annotation.actions.served.delete_old": KEEPING_HOUSE,
     "annotation.actions.served.store": OF_A_PRODUCT,
     "annotation.actions.served.with_records": OF_A_PRODUCT,
+    "annotation.actions.table_statistics.refresh": KEEPING_HOUSE,
     **dict.fromkeys(
         [f"annotation.actions.queue.{name}" for name in ("own_progress", "responses_of", "shown_order")], READS
     ),

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from annotation import audit
-from annotation.actions import import_labels, import_votes, labels, upload_contents
+from annotation.actions import import_labels, import_votes, labels, table_statistics, upload_contents
 from annotation.actions.import_labels import FreshLabels, sort_labels
 from annotation.actions.import_reports import ImportReport
 from annotation.actions.tasks import blind_candidates, divided, open_tasks
@@ -44,9 +45,14 @@ Stored = TypeVar("Stored")
 
 
 class SortedRows(NamedTuple):
-    """What sorting the rows of a file found, for a project in this state. `to_rank` is by the digest of a prompt."""
+    """What sorting the rows of a file found, for a project in this state. `to_rank` is by the digest of a prompt.
+
+    `known` are the prompts of the rows that were there, and `newest_vote` the last vote on one of them.
+    """
 
     state: tuple[Any, ...]
+    known: list[int]
+    newest_vote: int | None
     fresh: list[FreshRow]
     labels: list[FreshLabels]
     to_rank: dict[str, ToRank]
@@ -96,7 +102,9 @@ def import_prompts(
             also(report)
         return report
 
-    return with_sorted_rows(project, parsed, store)
+    report = with_sorted_rows(project, parsed, store)
+    table_statistics.refresh()
+    return report
 
 
 def with_sorted_rows(project: Project, parsed: ParsedPrompts, store: Callable[[SortedRows], Stored]) -> Stored:
@@ -110,7 +118,7 @@ def with_sorted_rows(project: Project, parsed: ParsedPrompts, store: Callable[[S
         with transaction.atomic():
             # Other imports wait; people at work do not: no row that they write needs this lock.
             Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-            if _state(project) == looked.state:
+            if _state(project) == looked.state and _newest_vote(looked.known) == looked.newest_vote:
                 return store(looked)
     raise NotPossible(
         gettext("Other files are being imported into this project. Nothing of this one was imported. Try again later.")
@@ -119,19 +127,21 @@ def with_sorted_rows(project: Project, parsed: ParsedPrompts, store: Callable[[S
 
 def look(project: Project, parsed: ParsedPrompts) -> SortedRows:
     """Return what the rows bring that is new, and the state of the project that this holds for."""
-    state = _state(project)
-    fresh, report = sort_rows(project, parsed)
+    state = _state(project)  # first: a prompt that comes after it changes it
+    digests = [Prompt.digest_of(row.messages) for row in parsed.rows]
+    known = [prompt.pk for prompt in _known_prompts(project, digests).values()]
+    newest_vote = _newest_vote(known)
+    fresh, report = sort_rows(project, parsed, digests)
     fresh_labels = sort_labels(project, parsed, report)[0] if parsed.labels else []
-    return SortedRows(state, fresh, fresh_labels, _ranked(project, fresh), report)
+    return SortedRows(state, known, newest_vote, fresh, fresh_labels, _ranked(project, fresh), report)
 
 
 def _state(project: Project) -> tuple[Any, ...]:
-    """Return what changes when an import stores or takes back anything that rows are compared with."""
+    """Return what changes when an import stores or takes back anything that rows are compared with, votes aside."""
     newest = [
         project.prompts.order_by("-pk"),
         # No join: of many completions of other projects none would be read.
         Completion.objects.filter(source=Source.IMPORTED, project=project).order_by("-pk"),
-        ImportedJudgment.objects.filter(prompt__project=project).order_by("-pk"),
         project.imported_labels.order_by("-pk"),
     ]
     undone = PromptUpload.objects.filter(project=project, status__in=[ImportStatus.UNDOING, ImportStatus.UNDONE])
@@ -139,6 +149,15 @@ def _state(project: Project) -> tuple[Any, ...]:
         *(rows.values_list("pk", flat=True).first() for rows in newest),
         *undone.order_by("pk").values_list("pk", "status"),
     )
+
+
+def _newest_vote(prompts: list[int]) -> int | None:
+    """Return the last imported vote on one of these prompts: of all of a project SQLite would read every prompt."""
+    newest = [
+        ImportedJudgment.objects.filter(prompt__in=some).aggregate(newest=Max("pk"))["newest"]
+        for some in _in_parts(prompts)
+    ]
+    return max(filter(None, newest), default=None)
 
 
 def store_rows(project: Project, looked: SortedRows, upload: PromptUpload | None) -> ImportReport:
@@ -181,10 +200,15 @@ def take_upload(*, upload: PromptUpload, parsed: ParsedPrompts, by: User) -> Imp
     return with_sorted_rows(upload.project, parsed, take)
 
 
-def sort_rows(project: Project | None, parsed: ParsedPrompts) -> tuple[list[FreshRow], ImportReport]:
-    """Return the rows that bring something the project does not have yet, and the report of an import of them."""
+def sort_rows(
+    project: Project | None, parsed: ParsedPrompts, digests: list[str] | None = None
+) -> tuple[list[FreshRow], ImportReport]:
+    """Return the rows that bring something the project does not have yet, and the report of an import of them.
+
+    `digests` are those of the rows' prompts, where they are known already.
+    """
     report = ImportReport.of(parsed)
-    digests = [Prompt.digest_of(row.messages) for row in parsed.rows]
+    digests = digests or [Prompt.digest_of(row.messages) for row in parsed.rows]
     known = _known_prompts(project, digests)
     known_ids = _known_ids(project, parsed.rows)
     adding = {digest for digest, row in zip(digests, parsed.rows, strict=True) if row.answers or row.references}

@@ -12,9 +12,11 @@ import zipfile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 
-from annotation.actions import import_jobs, import_parts, import_reports, upload_contents
+from annotation.actions import import_jobs, import_parts, import_reports, table_statistics, upload_contents
 from annotation.actions.import_reports import ImportReport
+from annotation.actions.prompts import import_prompts
 from annotation.imports import RefusedRow, UnreadableFile, batches, parse_prompts
 from annotation.imports.reading import STREAMED, read_rows
 from annotation.models import Completion, Prompt, PromptUpload, Task, UploadChunk, UploadPart
@@ -221,6 +223,36 @@ def small(monkeypatch) -> None:
 
 def questions(count: int) -> list[dict]:
     return [{"prompt": f"Question {number}?", "completions": [f"Yes {number}.", "No."]} for number in range(count)]
+
+
+@pytest.mark.django_db
+def test_a_batch_costs_as_much_in_a_large_project_as_in_a_small_one(project, monkeypatch) -> None:
+    """In instructions of SQLite's virtual machine, for rows with answers and for rows with votes of known prompts."""
+    if connection.vendor != "sqlite":
+        pytest.skip("counts SQLite's instructions")
+
+    def steps(rows: list[dict]) -> int:
+        counted: list[int] = []
+        connection.connection.set_progress_handler(lambda: counted.append(1), 100)
+        try:
+            assert import_prompts(project=project, parsed=parse_prompts(jsonl(rows), "p.jsonl"), by=None).taken == 50
+        finally:
+            connection.connection.set_progress_handler(None, 0)
+        return len(counted)
+
+    def voted(rows: list[dict]) -> list[dict]:
+        return [{**row, "chosen": "Yes.", "rejected": "No."} for row in rows]
+
+    first, second = ([{"prompt": f"{name} {number}?"} for number in range(50)] for name in ("First", "Second"))
+    small = [steps(first), steps(voted(first))]
+    texts = [[{"role": "user", "content": f"Of many {number}"}] for number in range(3000)]
+    Prompt.objects.bulk_create(
+        Prompt(project=project, messages=text, digest=Prompt.digest_of(text), split="train") for text in texts
+    )
+    monkeypatch.setattr(table_statistics, "_known_at", {})
+    table_statistics.refresh()
+    large = [steps(second), steps(voted(second))]
+    assert all(after < 1.5 * before for before, after in zip(small, large, strict=True)), (small, large)
 
 
 def work() -> None:
