@@ -93,11 +93,11 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
 
     numbers = NUMBERS.format(first=first, last=last)
     prompt = f"1 + i % {PROMPTS}"
-    false = "FALSE" if connection.vendor == "postgresql" else "0"
+    true, false = ("TRUE", "FALSE") if connection.vendor == "postgresql" else ("1", "0")
     insert = [
         "INSERT INTO annotation_task (id, project_id, prompt_id, kind, seats, planned_seats, priority, origin,"
-        f" calibration, purpose, created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking', {seats}, {seats},"
-        f" {priority}, '', {false}, 'work', CURRENT_TIMESTAMP FROM numbers",
+        f" calibration, purpose, can_be_undone, place, created_at) {numbers} SELECT i, {project}, {prompt}, 'ranking',"
+        f" {seats}, {seats}, {priority}, '', {false}, 'work', {true}, 0, CURRENT_TIMESTAMP FROM numbers",
         *(
             f"INSERT INTO annotation_candidate (task_id, completion_id) {numbers}"
             f" SELECT i, 2 * ({prompt}) - {which} FROM numbers"
@@ -105,8 +105,8 @@ def add_tasks(project: int, first: int, last: int, *, seats: int = 1, priority: 
         ),
         *(
             "INSERT INTO annotation_assignment (task_id, seat_number, status, shown_order, draft, skip_reason,"
-            f" active_ms, project_id, priority) {numbers} SELECT i, {number}, 'empty', '[]', '{{}}', '', 0, {project},"
-            f" {priority} FROM numbers"
+            f" active_ms, project_id, priority, undos_left) {numbers} SELECT i, {number}, 'empty', '[]', '{{}}', '', 0,"
+            f" {project}, {priority}, 3 FROM numbers"
             for number in range(1, seats + 1)
         ),
     ]

@@ -143,16 +143,17 @@ def grow(project: int, values: dict[str, int], first: int, last: int) -> None:
     nothing = "'{}'::jsonb" if is_postgres else "'{}'"
     split = "CASE WHEN i % 5 = 0 THEN 'eval' ELSE 'train' END"
     statements = [
-        "INSERT INTO annotation_prompt (id, project_id, messages, digest, external_id, category, split, created_at)"
-        f" {{numbers}} SELECT i, {project}, {messages}, CAST(i AS text), '', 'c' || (i % 7), {split}, {now}"
+        "INSERT INTO annotation_prompt (id, project_id, messages, digest, external_id, category, split, of_feedback,"
+        f" created_at) {{numbers}} SELECT i, {project}, {messages}, CAST(i AS text), '', 'c' || (i % 7), {split},"
+        f" {false}, {now}"
         " FROM numbers",
         "INSERT INTO annotation_completion (id, project_id, prompt_id, source, policy_id, text, sampling, finished,"
         f" origin, \"index\", created_at) {{numbers}} SELECT i, {project}, i, 'policy', {values['policy']}, {TEXT},"
         f" {nothing},"
         f" CASE WHEN i % 50 = 0 THEN {false} ELSE {true} END, '', 0, {now} FROM numbers",
         "INSERT INTO annotation_task (id, project_id, prompt_id, kind, seats, planned_seats, priority, origin,"
-        " calibration, purpose, can_be_undone, created_at)"
-        f" {{numbers}} SELECT i, {project}, i, 'ranking', 2, 2, i % 10, '', {false}, 'work', {true}, {now}"
+        " calibration, purpose, can_be_undone, place, created_at)"
+        f" {{numbers}} SELECT i, {project}, i, 'ranking', 2, 2, i % 10, '', {false}, 'work', {true}, 0, {now}"
         " FROM numbers",
         "INSERT INTO annotation_assignment (task_id, seat_number, status, annotator_id, claimed_at, finished_at,"
         " shown_order, draft, skip_reason, active_ms, project_id, priority, undos_left) {numbers} SELECT i, 1, 'done',"
