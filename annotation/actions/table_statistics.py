@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_AT = 2_000  # prompts; statistics of a small table would mislead once it is large
 AGAIN_AT = 4.0  # times as many
-ROWS_READ = 1_000  # of each index
+ROWS_READ = 50_000  # of each index; by fewer a project would seem smaller than looking up a batch is dear
 
 _known_at: dict[str, int] = {}  # prompts of which each database was asked last, in this process
 
